@@ -1,1 +1,1 @@
-"""Proposes patches. No proposer decides acceptance or reads a metric."""
+"""Proposers, which suggest patches. No proposer decides acceptance or reads a metric."""

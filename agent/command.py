@@ -1,8 +1,8 @@
-"""A program as a proposer: Claude Code, Codex, aider or anybody's own edits the task's files.
+"""A proposer that runs a program (Claude Code, Codex, aider or the user's own) to edit the files.
 
-What it writes is a stranger's: its words are cleaned and cut, its source is checked elsewhere and
-never parsed here, and anything but an edit of the editable files is no proposal. Where and how the
-program runs is the caller's business; a fault is a reason, because coding agents fail every day.
+The program's output is untrusted. Its text is cleaned and cut. Its source is checked elsewhere and
+never parsed here. Only an edit of the editable files counts as a proposal. The caller decides where
+and how the program runs. A fault is returned as a reason, because coding agents fail every day.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 PROPOSER: Final = "command"
-NOTES: Final = ".arnode"  # a folder of the worktree in which the program may write as it likes
+NOTES: Final = ".arnode"  # a folder of the worktree that the program may use freely
 PROMPT_FILE: Final = f"{NOTES}/prompt.md"
 PROGRAM_FILE: Final = "program.md"
 TITLE_NAME: Final = "title.txt"
-TITLE_FILE: Final = f"{NOTES}/{TITLE_NAME}"  # first line a title, below it why
+TITLE_FILE: Final = f"{NOTES}/{TITLE_NAME}"  # the title on the first line, the reasons below it
 
 FIRST_RETRY_S: Final = 60.0
 LONGEST_RETRY_S: Final = 3600.0
@@ -44,7 +44,7 @@ _NOT_A_SLUG = re.compile(r"[^a-z0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a program is to do: files to edit, files to read beside them, words to start it with."""
+    """A job for a program: files to edit, files to read alongside them, prompt and command line."""
 
     source: Source
     beside: tuple[tuple[str, bytes], ...]
@@ -52,10 +52,10 @@ class Assignment:
     argv: tuple[str, ...]
 
     def command(self, folder: str) -> tuple[str, ...]:
-        """Return the words for a folder in which the files are.
+        """Return the command line for a folder that holds the files.
 
-        `{prompt}`, `{prompt_file}` and `{folder}` are replaced wherever they stand, once; the word
-        `{files}` becomes one word for each editable file. Nothing is split, no shell reads it.
+        Every `{prompt}`, `{prompt_file}` and `{folder}` is replaced once. The word `{files}`
+        becomes one word for each editable file. Nothing is split, and no shell reads it.
         """
         values = {
             "prompt": self.prompt,
@@ -73,7 +73,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
-    """The files as the program left them, and what it wrote into `TITLE_FILE`."""
+    """The files as the program left them, and the content of `TITLE_FILE`."""
 
     source: Source
     note: bytes
@@ -81,9 +81,9 @@ class Edited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What came of a program: its edit, why there is none, or why it was not even started.
+    """The result of running a program: its edit, the reason it has none, or why it did not start.
 
-    `remark` is what else is to be known of it, such as files that were thrown away.
+    `remark` holds anything else worth knowing, such as files that were thrown away.
     """
 
     result: Edited | Rejected | Silence
@@ -97,10 +97,10 @@ Write: TypeAlias = Callable[[Context], str | Silence]
 
 @dataclass(slots=True, eq=False)
 class CommandProposer:
-    """Has a program edit the working line, or a crashed proposal that is to be mended.
+    """A proposer that has a program edit the working line or repair a crashed proposal.
 
-    `run` runs it, `check` says whether a source may be run, `prompt` writes what it is told. `name`
-    says which program it is.
+    `run` runs the program, `check` decides whether a source may run, and `prompt` writes the
+    prompt. `name` identifies the program.
     """
 
     run: Run
@@ -112,7 +112,7 @@ class CommandProposer:
     _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
     async def propose(self, context: Context) -> Proposal | Silence:
-        """Return what the program made of the base, or why it is nothing to try."""
+        """Return the program's proposal, or the reason there is nothing to try."""
         base = context.crash.source if context.crash else context.source
         prompt = await asyncio.to_thread(self.prompt, context)
         if isinstance(prompt, Silence):
@@ -133,7 +133,7 @@ class CommandProposer:
         return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
     def question(self, context: Context) -> ProposerQuestion | Silence:
-        """Return what the program is told, or why nothing is; it is not started."""
+        """Return the prompt, or the reason there is none. The program is not started."""
         told = self.prompt(context)
         if isinstance(told, Silence):
             return told
@@ -186,7 +186,7 @@ class CommandProposer:
 
 
 def _unfit(checked: Checked) -> Rejected:
-    """Say why a source may not be run."""
+    """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
         return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
     mark = checked.marks[0]
@@ -194,13 +194,13 @@ def _unfit(checked: Checked) -> Rejected:
 
 
 def words_of(note: bytes) -> tuple[str, str]:
-    """Return the title and the reasons in a note, both possibly empty, with nothing hidden."""
+    """Return the title and the reasons in a note as visible text. Both may be empty."""
     title, _, why = note.decode("utf-8", "replace").strip().partition("\n")
     return one_line(title, MAX_TITLE), one_line(why, MAX_WHY)
 
 
 def summary_of(base: Source, source: Source) -> str:
-    """Return what a change is about for want of better words: `train.py: 12 lines changed`."""
+    """Return a summary for a change without a title, such as `train.py: 12 lines changed`."""
     lines = unified_diff(base, source).splitlines()
     added = sum(line[:1] == "+" and line[:4] != "+++ " for line in lines)
     removed = sum(line[:1] == "-" and line[:4] != "--- " for line in lines)

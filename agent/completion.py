@@ -1,7 +1,7 @@
-"""One question to a language model and what comes back: the only thing a prompt is sent through.
+"""A question to a language model and its answer. Every prompt is sent through these types.
 
-Who answers is the node's business: a worker process, within the limits that the user set. A fault
-is a value, because a model that is away, slow or talks nonsense is an ordinary day.
+The node decides how a question is answered: by a worker process, within the user's limits. A fault
+is a value and not an exception, because an unavailable, slow or confused model is normal.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,22 +11,22 @@ from typing import Annotated, Final, Literal, TypeAlias
 from protocol.codecs import utf8
 from protocol.fields import Mapped
 
-PROMPT_BYTES: Final = 2 << 20  # of one message
+PROMPT_BYTES: Final = 2 << 20  # per message
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 FaultKind: TypeAlias = Literal[
-    "unauthorized",  # no key, or one that is refused
+    "unauthorized",  # the key is missing or refused
     "unknown_model",
     "rate_limited",
-    "overflow",  # the prompt is longer than the model takes
+    "overflow",  # the prompt is longer than the model accepts
     "unreachable",
-    "server",  # it answered with a fault of its own
+    "server",  # the server answered with a fault of its own
     "timeout",
-    "garbage",  # what came is no answer
+    "garbage",  # the response is not an answer
     "empty",
-    "over_budget",  # refused here: a limit of the day would be passed
-    "worker",  # the process that asks is not there
-    "leaked_key",  # the server sent the API key back, in whatever writing
+    "over_budget",  # refused here: it would exceed a daily limit
+    "worker",  # the worker process is not running
+    "leaked_key",  # the server sent the API key back, in any encoding
 ]
 
 
@@ -40,7 +40,7 @@ class ChatMessage(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
-    """A conversation to go on with, in at most `max_tokens` tokens and `timeout_s` seconds."""
+    """A conversation to continue, in at most `max_tokens` tokens and `timeout_s` seconds."""
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int
@@ -49,7 +49,7 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCost:
-    """What asking a model took: questions, tokens, and 1e-9 USD."""
+    """The cost of questions to a model: their number, tokens, and 1e-9 USD."""
 
     calls: int = 0
     tokens_in: int = 0
@@ -70,7 +70,7 @@ NO_COST: Final = ModelCost()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCompletion:
-    """What a model said. `is_cut`: it ran into `max_tokens`. `cost` is of all that it took."""
+    """A model's answer. `is_cut`: it reached `max_tokens`. `cost` covers all that it used."""
 
     text: str
     is_cut: bool
@@ -79,10 +79,10 @@ class ModelCompletion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionFault:
-    """Why there is no answer. `retry_s` is what the other end asked for, None if it did not.
+    """The reason there is no answer. `retry_s` is the delay that the server asked for, if any.
 
-    `cost` is what counts against the limits though nothing came: of a question that ended without
-    a word on its cost, the most that it can have been.
+    `cost` counts against the limits although there is no answer. If a question ended without a
+    report of its cost, this is the most it can have cost.
     """
 
     kind: FaultKind

@@ -1,9 +1,9 @@
-"""The door for proposers that come from elsewhere.
+"""The interface for proposers from other packages.
 
-A proposer is a `ProposerPlugin` under the entry-point group `arnode.proposers`; the entry's name is
-what the setting `agent` calls it. It may rely on this module, `agent.proposal`, `protocol.source`
-and `protocol.ideas`. It is called in a thread while runs go on. If it raises an error, the node
-says so and goes on without its proposal.
+A proposer is a `ProposerPlugin` under the entry-point group `arnode.proposers`. The setting `agent`
+refers to it by the name of the entry. It may rely on this module, `agent.proposal`,
+`protocol.source` and `protocol.ideas`. It is called in a thread while runs continue. If it raises
+an error, the node reports it and goes on without its proposal.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
-_AGAIN_S: Final = 5.0  # after an idea that was none
-_LATER_S: Final = 60.0  # after nothing, or a fault
+_AGAIN_S: Final = 5.0  # after an unusable idea
+_LATER_S: Final = 60.0  # after no idea, or a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerPlugin:
-    """A proposer, as an entry point names it. `summary` is one line; `make` is called once."""
+    """A proposer behind an entry point. `summary` is one line; `make` is called once."""
 
     summary: str
     make: Callable[[], Proposer]
 
 
 def change(context: Context, source: Source, *, key: str, title: str, why: str) -> Proposal:
-    """Return the proposal of a source in the place of the present one.
+    """Return a proposal that replaces the present source with `source`.
 
-    `key` names the idea, so that what came of it is found again in `context.history`, whatever the
-    source was by then.
+    `key` names the idea. Its outcomes appear in `context.history` under this key, even if the
+    source has changed since.
     """
     return Proposal(
         parent=context.source.tree,
@@ -50,7 +50,7 @@ def change(context: Context, source: Source, *, key: str, title: str, why: str) 
 
 
 class PluggedProposer:
-    """A plugin's proposer as a `SlowProposer`; `check` says whether a source may be run."""
+    """A plugin's proposer as a `SlowProposer`; `check` decides whether a source may run."""
 
     def __init__(self, name: str, proposer: Proposer, check: Check) -> None:
         self._name = name
@@ -59,11 +59,11 @@ class PluggedProposer:
 
     @property
     def name(self) -> str:
-        """Its name in the setting `agent`."""
+        """The plugin's name in the setting `agent`."""
         return self._name
 
     async def propose(self, context: Context) -> Proposal | Silence:
-        """Return what it proposes, once that was found fit to be run, or why there is nothing."""
+        """Return the plugin's proposal if it passes the check, or the reason there is none."""
         try:
             proposal = await asyncio.to_thread(self._asked, context)
         except Exception as fault:  # noqa: BLE001 (somebody else's code: it costs its turn alone)
@@ -82,7 +82,7 @@ class PluggedProposer:
         return replace(proposal, proposer=self._name, fingerprint=mark)
 
     def _asked(self, context: Context) -> Proposal | None:
-        """Return what it proposes as a job can keep it, whatever it made of its parts."""
+        """Return the plugin's proposal with every field rebuilt so that a job can store it."""
         found = self._proposer.propose(context)
         if found is None:
             return None
@@ -95,5 +95,5 @@ class PluggedProposer:
         )
 
     def question(self, _context: Context) -> ProposerQuestion | Silence:
-        """Return that nobody is asked."""
+        """Return that this proposer asks no model."""
         return Silence(reason=f"{self._name} asks no model", retry_s=_LATER_S)

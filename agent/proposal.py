@@ -1,8 +1,9 @@
-"""What a proposer is told and what it answers: frozen values, nothing else crosses over.
+"""The input and the output of a proposer. Only these frozen values cross the boundary.
 
-A `Proposer` answers at once and is always there; a `SlowProposer`, a model or a coding agent, takes
-its time and may have nothing. Neither decides what is kept. Texts of others are as their authors
-wrote them: whoever shows one makes it harmless first (`agent.model.quoting`).
+A `Proposer` answers at once and is always available. A `SlowProposer` (a model or a coding agent)
+takes its time and may have no proposal. Neither decides what is kept. Texts of other people are
+stored as their authors wrote them: code that shows one must sanitize it first
+(`agent.model.quoting`).
 """
 
 from collections.abc import Callable, Mapping
@@ -28,22 +29,24 @@ DECISION_WORDS: Final[Mapping[Decision, str]] = {
 Level = Literal["claimed", "others", "here"]
 Aim = Literal["improve", "elsewhere", "combine", "simplify"]
 
-MAX_REPAIRS: Final = 2  # of one idea
+MAX_REPAIRS: Final = 2  # per idea
 _REPAIR: Final = "repair:"
 _MAX_KEY: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an earlier proposal of this node's.
+    """The result of an earlier proposal of this node.
 
-    `gain_sd` is base − candidate in standard deviations of one run, `error_sd` its standard error,
-    and `metric` what its own runs came to, in the task's unit; all None without a metric. `values`
-    are the knobs of what was tried, by name; none where nobody looked. `reason` says why it failed,
-    `last_line` is the last that it printed then. `author` is whose claim it was, None of an own
-    idea. `number` names it; `base` is the number of the experiment whose source it changed, 0 for
-    the task's own source, None for one from elsewhere. `seconds` is what a run of it took.
-    `was_cut_off`: it took too long while others kept it from its device, which says nothing of it.
+    `gain_sd` is base − candidate in standard deviations of one run, and `error_sd` is its standard
+    error. `metric` is the mean of its fresh runs, or of the screen without any, in the task's unit.
+    All three are None without a metric. `values` are the hyperparameters of the source that was
+    tried, by name; empty if they were not read. `reason` says why it failed, and `last_line` is the
+    last line it printed then. `author` is the author of a claim that was tried, None for this
+    node's own idea. `number` identifies the experiment. `base` is the number of the experiment
+    whose source it changed: 0 for the task's own source, None for one from elsewhere. `seconds` is
+    the duration of one run. `was_cut_off`: it took too long while other programs used its device,
+    so it says nothing about the idea.
     """
 
     key: str
@@ -66,13 +69,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseFigures:
-    """What the present source measures and takes here.
+    """The metric and the resource use of the present source on this machine.
 
-    `metric` is the mean of `runs` runs, in the task's unit, `error` half of its 95 % interval, 0
-    where nothing scatters. `number` is the experiment that it came from, as an outcome's `base`.
-    The latest of its runs took `seconds` of the clock and `cpu_seconds` of processors in training,
-    and `memory_bytes` at most; `curve` is the loss that it printed, (step, loss), None and empty
-    where nobody knows.
+    `metric` is the mean of `runs` runs, in the task's unit. `error` is half of its 95 % interval, 0
+    if nothing varies. `number` is the experiment that the source came from, as in `Outcome.base`.
+    The latest run took `seconds` of wall time, `cpu_seconds` of processor time in training, and at
+    most `memory_bytes`. `curve` is the loss that it printed, as (step, loss). Unknown figures are
+    None, an unknown curve is empty.
     """
 
     metric: float
@@ -87,9 +90,9 @@ class BaseFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """What is left of a session, in seconds and experiments, and of the day's money for models.
+    """The rest of a session in seconds and experiments, and of the day's money for models.
 
-    None: without an end, or nobody counts.
+    None means unlimited, or not counted.
     """
 
     seconds: float | None = None
@@ -102,13 +105,13 @@ NO_END: Final = Left()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
-    """The task in words: `program` is the user's, read anew for every proposal.
+    """The task in words. `program` is the user's instructions, read again for every proposal.
 
-    `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
-    run here, in the metric's unit; `base` what the working line measures; `policy` says when a
-    change is kept. `imports` are modules that a source may import beside those that it has;
-    `notes` are the owner's latest words, `planner_aim` those of the model that plans, "" if none
-    does; `left` is what there is still to spend.
+    `measured` has one point per line on how this kind of task measures a change. `noise_sd` is the
+    noise of one run here, in the metric's unit. `base` has the working line's figures. `policy`
+    says when a change is kept. `imports` are modules that a source may import in addition to those
+    it already has. `notes` are the owner's latest notes. `planner_aim` is the planning model's
+    text, "" without a planner. `left` is what may still be spent.
     """
 
     task: str
@@ -131,9 +134,10 @@ class Brief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPatch:
-    """A patch that somebody else says gains; how much, and who says so, are told apart.
+    """A patch that somebody else claims is a gain. `level` says who measured it.
 
-    `diff` is unified, `edits` the same step. `gain_sd` in standard deviations of one run here.
+    `diff` is unified, `edits` is the same change. `gain_sd` is in standard deviations of one run
+    here.
     """
 
     patch: bytes
@@ -150,10 +154,10 @@ class PeerPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerTrial:
-    """What somebody says came of other values of constants.
+    """The result that somebody else reports for other hyperparameter values.
 
-    `values` are those of the base, by name; `before` and `after` those that were changed. `gain_sd`
-    is base − candidate in standard deviations of one run here, None of what did not come through.
+    `values` are the values of the base, by name; `before` and `after` are those that changed.
+    `gain_sd` is base − candidate in standard deviations of one run here, None if the run failed.
     """
 
     author: str
@@ -166,7 +170,7 @@ class PeerTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insight:
-    """What somebody says that a series of results taught; `is_own` of this node."""
+    """A lesson that somebody reports from a series of results; `is_own` if it is this node."""
 
     author: str
     is_own: bool
@@ -175,10 +179,10 @@ class Insight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerReport:
-    """What somebody else published of a session: figures as its author counted them, and a title.
+    """A published session report of somebody else: a title and the author's own figures.
 
-    `figures` are by name (docs/protocol.md, kind report); `gain_sd` is in standard deviations of
-    one run here, None where none is told. Nothing of the report's text is here.
+    `figures` are by name (docs/protocol.md, kind report). `gain_sd` is in standard deviations of
+    one run here, None if the report has none. The report's text is not included.
     """
 
     author: str
@@ -192,9 +196,9 @@ class PeerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnobImportance:
-    """A knob, its share of the variance, and what each value would gain over the present (sd).
+    """A hyperparameter, its share of the variance, and each value's gain over the present one (sd).
 
-    From `low` to `high` the share lies in nine of ten bootstrap samples of the trials.
+    The share lies between `low` and `high` in nine of ten bootstrap samples of the trials.
     """
 
     name: str
@@ -205,13 +209,13 @@ class KnobImportance:
 
     @property
     def best(self) -> Scalar:
-        """The value that the model thinks gains most."""
+        """The value with the largest expected gain."""
         return max(self.gains, key=lambda one: one[1])[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
-    """An own proposal that failed, to be mended: what it was and the last that it printed."""
+    """This node's own proposal that failed and needs a repair: its source and last output."""
 
     source: Source
     key: str
@@ -223,12 +227,12 @@ class Crash:
 
 
 def repair_key(crash: Crash) -> str:
-    """Return the key of a mend: its number and the key of the idea, which stays the same."""
+    """Return the key of a repair: its number and the unchanged key of the idea."""
     return fit_line(f"{_REPAIR}{crash.attempt}:{repairs_of(crash.key)[1]}", _MAX_KEY)
 
 
 def repairs_of(key: str) -> tuple[int, str]:
-    """Return how often an idea was mended, and its key without that."""
+    """Return how often an idea was repaired, and its key without the repair prefix."""
     count, _, rest = key.removeprefix(_REPAIR).partition(":")
     if key.startswith(_REPAIR) and count.isdecimal() and rest:
         return int(count), rest
@@ -237,16 +241,17 @@ def repairs_of(key: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
+    """Everything that a proposer may know. `tried` says whether a canonical AST was ever run.
 
-    `history` is this node's own, oldest first, `imported` what another tool says came of what it
-    tried, `others` what peers do, each one's latest first. `crash` asks for a mend of that, `aim`
-    says what is wanted most, `scales` what became of its own finds on other rungs, `importance`
-    which knobs matter, as last reckoned, `drafted` has the titles of what was proposed for the same
-    slot already. Of files with `regions` only these may change.
-    `show_unverified_words`: the user lets models read what nobody checked here. `in_vain` are
-    titles of what others say to have tried for nothing, `praised` of what they kept, the best
-    first, `others_part` the names of moves that fall to others of those who draw on the same list.
+    `history` has this node's own outcomes, oldest first. `imported` has outcomes that another tool
+    reports. `others` has outcomes that peers report, the latest of each author first. `crash` asks
+    for a repair of that proposal. `aim` says what is wanted most. `scales` describes what became of
+    this node's own gains on other rungs. `importance` says which hyperparameters matter, as of the
+    last computation. `drafted` has the titles of what was already proposed for the same slot. In
+    files that have `regions`, only these may change. `show_unverified_words`: the user lets models
+    read text that was not checked here. `in_vain` has the titles of changes that others report as
+    useless, and `praised` of those that they kept, the best first. `others_part` has the names of
+    moves that are assigned to other nodes with the same list.
     """
 
     source: Source
@@ -277,11 +282,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A patch to try. `key` names the idea (`knob:LEARNING_RATE`, `move:rope`) across bases;
-    `edits` re-apply it to another base, none where that cannot be.
+    """A patch to try. `key` names the idea (`knob:LEARNING_RATE`, `move:rope`) across bases.
 
-    `model` and `program`, the hash of the program it was given, say where it came from, `parents`
-    which patches it builds on.
+    `edits` apply the patch to another base; empty if that is impossible. `model` and `program`, the
+    hash of the instructions it was given, say where the patch came from. `parents` are the patches
+    that it builds on.
     """
 
     parent: bytes
@@ -300,7 +305,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """Why a slow proposer has nothing, and in how many seconds it is worth asking again."""
+    """The reason a slow proposer has no proposal, and the seconds to wait before asking again."""
 
     reason: str
     retry_s: float
@@ -309,7 +314,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerQuestion:
-    """What a slow proposer begins with, and in words what bounds its length."""
+    """The first turns that a slow proposer sends, and a description of what limits their length."""
 
     turns: tuple[ChatMessage, ...]
     room: str
@@ -319,12 +324,12 @@ class Proposer(Protocol):
     """Something that proposes patches at once."""
 
     def propose(self, context: Context) -> Proposal | None:
-        """Return a patch nobody tried before, or None when this proposer is out of ideas."""
+        """Return a patch that was never tried, or None when this proposer is out of ideas."""
         ...
 
 
 class Silent:
-    """A proposer of a node that only tries what others claim or is handed in."""
+    """A proposer for a node that only tries claims of others and patches that it is given."""
 
     def propose(self, _context: Context) -> Proposal | None:
         """Return None."""
@@ -336,13 +341,13 @@ class SlowProposer(Protocol):
 
     @property
     def name(self) -> str:
-        """Who it is, for people."""
+        """The proposer's name, for people."""
         ...
 
     async def propose(self, context: Context) -> Proposal | Silence:
-        """Return a patch nobody tried before, or why there is none. Raises nothing of its own."""
+        """Return a patch that was never tried, or the reason there is none. Raises nothing."""
         ...
 
     def question(self, context: Context) -> ProposerQuestion | Silence:
-        """Return what `propose` would begin with, or why it would not; nobody is asked."""
+        """Return the first turns of `propose`, or the reason there are none. Asks no model."""
         ...

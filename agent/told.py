@@ -1,10 +1,10 @@
-"""What a coding agent says that it took, read from what it printed, each in its program's form.
+"""Readers for the usage that coding agents print, each in the format of its program.
 
-`claude` prints one JSON object at the end (https://code.claude.com/docs/en/headless), `codex` an
-event a line (https://developers.openai.com/codex/noninteractive), `aider` a line after each answer.
-What they print is believed no further than a session of its length can have gone; a word that
-cannot be true is no word. A program's own text stands inside JSON there, so that what a model says
-is not taken for it; aider's is not, so that of its lines the dearest counts.
+`claude` prints one JSON object at the end (https://code.claude.com/docs/en/headless), `codex` one
+event per line (https://developers.openai.com/codex/noninteractive), `aider` a line after each
+answer. A figure is accepted only if a session of that length can have used so much; an impossible
+one is ignored. In the first two formats the program's own text is inside JSON, so a model's text
+cannot be mistaken for it. aider's lines can be imitated, so the most expensive one counts.
 """
 
 import json
@@ -18,15 +18,15 @@ from agent.worker.prices import MAX_TOKENS, Price, Usage, nano_of
 
 Form: TypeAlias = Literal["claude", "codex", "aider"]
 
-# A session asks one thing after the other. What it reads anew each second, most of it from a
-# cache, and what a model writes in one; and one full context, one longest answer.
+# A session sends one request after the other. Limits per second: tokens read (most of them from a
+# cache) and tokens written. In addition: one full context and one longest answer.
 _IN_PER_S: Final = 100_000
 _OUT_PER_S: Final = 1_000
 _CONTEXT: Final = 1_000_000
 _ANSWER: Final = 128_000
 _DEAREST: Final = Price(usd_nano_in=15_000, usd_nano_out=75_000)
 _MOST_USD: Final = 1e6
-# Before any model could have said a word.
+# Faults from before any model can have answered.
 _UNASKED: Final = re.compile(
     r"unexpected status (?!408)\d{3}|high demand|error sending request|connection refused"
     r"|dns error|usage limit|Invalid API key|Not logged in",
@@ -46,14 +46,14 @@ _SCALE: Final = {"": 1, "k": 1_000, "M": 1_000_000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldUsage:
-    """Tokens, and 1e-9 USD as the program reckons, None where it leaves that to others."""
+    """Tokens, and 1e-9 USD as the program computed them; None if it computes no price."""
 
     tokens_in: int = 0
     tokens_out: int = 0
     usd_nano: int | None = None
 
     def can_be(self, seconds: float) -> bool:
-        """Say whether a session of this length can have taken so much."""
+        """Return whether a session of this length can have used so much."""
         most = Usage(
             tokens_in=_CONTEXT + int(_IN_PER_S * seconds),
             tokens_out=_ANSWER + int(_OUT_PER_S * seconds),
@@ -69,7 +69,7 @@ NOTHING: Final = ToldUsage(usd_nano=0)
 
 
 def told_by(printed: str, form: Form) -> ToldUsage | None:
-    """Return what a program says that it took, None where it says nothing of it."""
+    """Return the usage that a program reports, or None if it reports none."""
     match form:
         case "claude":
             return _claude(printed)
@@ -80,7 +80,7 @@ def told_by(printed: str, form: Form) -> ToldUsage | None:
 
 
 def last_words(printed: str, form: Form) -> str:
-    """Return the last that a program says to people, nothing where it says nothing."""
+    """Return the program's last message for people, or "" if it has none."""
     match form:
         case "claude":
             said = next(_results(printed), {})
@@ -109,7 +109,7 @@ def _claude(printed: str) -> ToldUsage | None:
     sums = [_claude_usage(usage)] if isinstance(usage, dict) else []
     models = result.get("modelUsage")
     if isinstance(models, dict):
-        # After a fault the first is empty and this is not.
+        # After a fault, `usage` is empty and `modelUsage` is not.
         each = [_claude_model(one) for one in models.values() if isinstance(one, dict)]
         sums.append((sum(one for one, _ in each), sum(one for _, one in each)))
     tokens_in = max((one for one, _ in sums), default=0)
@@ -176,7 +176,7 @@ def _aider(printed: str) -> ToldUsage | None:
         tokens_in += _rounded(into, scale_in)
         tokens_out += _rounded(out, scale_out)
         is_priced = is_priced and usd is not None
-        # A part of a cent at least may have been rounded away.
+        # Rounding may have removed up to half of the last printed digit.
         usd_nano = max(usd_nano, (usd or 0) + _usd_step(message))
     if not lines:
         return NOTHING if _AIDER_FAULT.search(printed) else None
@@ -186,7 +186,7 @@ def _aider(printed: str) -> ToldUsage | None:
 
 
 def _rounded(number: str, scale: str) -> int:
-    """Return what stands in a rounded figure at most: 1.2k may be 1,249."""
+    """Return the largest value that a rounded figure can stand for: 1.2k may be 1,249."""
     value = _number(number) or 0.0
     half = 0 if not scale else _SCALE[scale] // (20 if "." in number else 2)
     return min(math.ceil(value * _SCALE[scale]) + half, MAX_TOKENS)

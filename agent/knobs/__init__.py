@@ -1,1 +1,1 @@
-"""The proposer that needs no language model."""
+"""A proposer that needs no language model."""

@@ -1,12 +1,12 @@
-"""Which knobs to change together: what a model of the trials so far expects most of.
+"""A search for hyperparameters to change together, by expected gain in a model of the trials.
 
-The model (`agent.knobs.surrogate`) learns from this node's own trials of knobs, failures included,
-and from what others say of theirs, which decides nothing but what is tried.
-Random changes of a few knobs, inside a trust region that grows with success and shrinks without
-(TuRBO: Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and
-the best of them are changed again. What lies beyond values that were refused counts for less, the
-more often they were (after constrained expected improvement: Gardner et al., 2014). Deterministic
-given history and chance; the work is bounded.
+The model (`agent.knobs.surrogate`) learns from this node's own trials of hyperparameters, failures
+included, and from trials that others report, which affect only what is tried. Random changes of a
+few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
+them are changed again. They stay inside a trust region that grows with success and shrinks without
+(TuRBO: Eriksson et al., 2019). Values beyond rejected ones count for less, the more often those
+were rejected (after constrained expected improvement: Gardner et al., 2014). Deterministic given
+history and `chance`; the work is bounded.
 """
 
 import math
@@ -20,18 +20,18 @@ from agent.knobs.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
 from agent.source.literals import Knob, Scalar, may_be
 
-# Below that a model knows less than a range does.
+# With fewer trials the model knows less than the range of a hyperparameter.
 _LEAST_TRIALS = 4
-# Keeping takes two more runs: a gain that small is not worth them.
+# Keeping a patch takes two more runs: a smaller gain is not worth them.
 _WORTHWHILE_SD = 0.5
-# The difference between bad and very bad teaches nothing about what is good.
+# Beyond this, losses are compressed: bad versus very bad teaches nothing about what is good.
 _SOFT_LOSS_SD = 15.0
 _FAILED_LOSS_SD = 15.0
-# What was stopped while it trained could not have passed at best: as bad as such mostly end.
+# A run that was stopped in training could not have passed: assume the usual loss of such runs.
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
 _MOST_OTHERS = 60  # of these, others'
-_MOST_TOLD_SD = 10.0  # of a gain that others tell: who invents one bends the model no further
+_MOST_TOLD_SD = 10.0  # limit of a gain that others report, and so of what an invented one can do
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -50,11 +50,11 @@ def promising(
     chance: random.Random,
     others: Sequence[PeerTrial] = (),
 ) -> list[tuple[Change, ...]]:
-    """Return sets of changes, the most promising first; none while there are too few `trials`.
+    """Return sets of changes, the most promising first; empty if there are too few `trials`.
 
-    `weights` say how often each knob is looked at; `trials` are this node's, the latest first. The
-    model learns from the latest of those that were not refused, and from `others` that came
-    nearest to what is there now.
+    `weights` say how often each hyperparameter is considered. `trials` are this node's, the latest
+    first. The model learns from the latest that were not rejected, and from the trials of `others`
+    nearest to the present source.
     """
     cube = Cube(knobs)
     told = differences_of_others(others, cube)[:_MOST_OTHERS]
@@ -75,18 +75,18 @@ def promising(
 
 
 class Acceptance:
-    """Which values lead to wrong answers, by knob: a model too large to be served, say.
+    """The chance that values are not rejected, by hyperparameter.
 
-    Nothing is learned of such a source but that it was refused, and a search that knows it by no
-    figure would ask for it again and again. A value that was refused speaks for all that lie at
-    least as far from the source's own, one that was not for all that lie no farther. `cube` is of
-    the source at hand.
+    A source is rejected for wrong answers, for example if a model is too large to be served.
+    Nothing else is learned from it, so without this estimate the search would ask for it again and
+    again. A rejected value counts against all values at least as far from the source's own. An
+    accepted value counts for all values no farther. `cube` belongs to the present source.
     """
 
     def __init__(self, trials: Iterable[KnobTrial], cube: Cube) -> None:
         self._cube = cube
         self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
-        self._tried: dict[str, list[tuple[float, bool]]] = {}  # how far, and whether it was refused
+        self._tried: dict[str, list[tuple[float, bool]]] = {}  # (distance, is rejected)
         for trial in trials:
             is_refused = trial.outcome.decision == "rejected"
             for name, value in trial.step.after.items():
@@ -94,7 +94,7 @@ class Acceptance:
                     self._tried.setdefault(name, []).append((far, is_refused))
 
     def of(self, values: Mapping[str, Scalar]) -> float:
-        """Return how likely it is that changes to these values are not refused, 0 to 1."""
+        """Return the estimated probability that changes to these values are not rejected."""
         share = 1.0
         for name, value in values.items():
             if (far := self._far(name, value)) is not None and name in self._tried:
@@ -102,13 +102,13 @@ class Acceptance:
         return share
 
     def _far(self, name: str, value: Scalar) -> float | None:
-        """Return how far a number lies from the source's own, along its axis; None of others."""
+        """Return a number's signed distance from the source's own, or None for other values."""
         own, there = self._own.get(name), self._cube.along(name, value)
         return None if own is None or there is None else there - own
 
 
 def reach_of(outcomes: Sequence[Outcome]) -> float:
-    """Return the trust region's size after these outcomes of knobs, oldest first."""
+    """Return the trust region's size after these outcomes, oldest first."""
     reach = _FIRST_REACH
     for outcome in outcomes:
         if outcome.key.startswith("knobs:") and outcome.decision != "rechecked_out":
@@ -118,7 +118,7 @@ def reach_of(outcomes: Sequence[Outcome]) -> float:
 
 
 class _Search:
-    """Sets of values by position, with what is expected of each."""
+    """Sets of values by position, with the expected gain of each."""
 
     def __init__(
         self,
@@ -138,12 +138,12 @@ class _Search:
 
     @property
     def ranked(self) -> list[Mapping[str, Scalar]]:
-        """What was looked at, the most promising first; of equals, what came first."""
+        """The sets considered so far, the most promising first; ties in order of appearance."""
         ordered = sorted(self._expected.values(), key=lambda one: -one[0])
         return [values for _, values in ordered]
 
     def look(self, reach: float) -> None:
-        """Draw more sets near the source and near the best so far."""
+        """Draw more sets near the source and near the best ones so far."""
         parents: list[Mapping[str, Scalar]] = [{}, *self.ranked[:_PARENTS]]
         drawn: dict[Position, Mapping[str, Scalar]] = {}
         for _ in range(_DRAWN):
@@ -161,7 +161,7 @@ class _Search:
             self._expected[position] = (gain, values)
 
     def _changed(self, values: Mapping[str, Scalar], reach: float) -> Mapping[str, Scalar]:
-        """Return these values with some of them undone or changed, of a few knobs in all."""
+        """Return these values after undoing or changing some; few hyperparameters stay changed."""
         changed = dict(values)
         names = list(self._values)
         for name in self._chance.choices(
@@ -179,9 +179,9 @@ class _Search:
 
 
 def expected_gain(mean: float, deviation: float) -> float:
-    """Return the expectation of what a loss N(mean, deviation²) lies below one that is worth it.
+    """Return the expected improvement of a loss N(mean, deviation²) over the worthwhile gain.
 
-    Rounded, so that equals are equal on every machine.
+    Rounded, so that ties are ties on every machine.
     """
     z = (-mean - _WORTHWHILE_SD) / deviation
     density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
@@ -199,10 +199,10 @@ def difference_of(trial: KnobTrial, cube: Cube) -> TrialDifference:
 
 
 def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
-    """Return what others' trials say in this space, one of each author in turn, the nearest first.
+    """Return others' trials in this space, one of each author in turn, the nearest first.
 
-    In turn, as whoever publishes most is not to be heard most. What a knob cannot be here is none
-    of a base's values, and no trial at all if it is what was tried.
+    They take turns so that an author does not gain weight by publishing more. If a value of a base
+    is impossible here, it is left out. If a tried value is impossible here, the trial is skipped.
     """
     knobs, here = {knob.name: knob for knob in cube.knobs}, cube.position({})
     numbers = {base: -1 - at for at, base in enumerate(dict.fromkeys(one.base for one in others))}
@@ -246,7 +246,7 @@ def _softened(loss_sd: float) -> float:
 def _share(tried: Iterable[tuple[float, bool]], far: float) -> float:
     refused = accepted = 0
     for other, is_refused in tried:
-        if other * far <= 0:  # the other way, or where the source is already
+        if other * far <= 0:  # the opposite direction, or the source's own value
             continue
         if is_refused:
             refused += abs(other) <= abs(far)

@@ -1,7 +1,7 @@
-"""Knobs that change together: the edits that make it so, their words, and reading them back.
+"""Changes of several hyperparameters at once: their edits, titles and keys, and reading them back.
 
-A line has one edit however many of its knobs change. What an edit changes is read from its two
-texts alone, so that it can be said of a base that is not at hand.
+Each line gets one edit, even if several of its hyperparameters change. The change that an edit
+makes is read from its two texts alone, so this also works for a base that is not available.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,24 +18,24 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A knob's literal for another value."""
+    """A new value for a hyperparameter's literal."""
 
     knob: Knob
     value: Scalar
 
     @property
     def literal(self) -> str:
-        """The new text."""
+        """The literal of the new value."""
         return self.knob.render(self.value)
 
     @property
     def does_nothing(self) -> bool:
-        """Whether the knob says so already."""
+        """True if the hyperparameter has this value already."""
         return self.literal == self.knob.text or self.value == self.knob.value
 
     @property
     def direction(self) -> str:
-        """Where a number goes, up or down; any other value is set."""
+        """The direction of a number's change, "up" or "down"; "set" for any other value."""
         old, new = self.knob.value, self.value
         if isinstance(old, bool | str) or isinstance(new, bool | str):
             return "set"
@@ -46,19 +46,19 @@ class Change:
 
 
 def title_of(changes: Sequence[Change]) -> str:
-    """Return what changes to what, for people."""
+    """Return a title for people that lists the changes."""
     return ", ".join(map(str, changes))
 
 
 def key_of(changes: Sequence[Change]) -> str:
-    """Return what names the idea: one knob with its direction, or all the names."""
+    """Return the key of the idea: one hyperparameter with its direction, or all the names."""
     if len(changes) == 1:
         return f"knob:{changes[0].knob.name}:{changes[0].direction}"
     return "knobs:" + "+".join(change.knob.name for change in changes)
 
 
 def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
-    """Return the edits that make all changes to `source`, whose knobs they are: one for a line."""
+    """Return the edits that make all changes to `source`, one for each line."""
     ordered = sorted(changes, key=lambda change: (change.knob.path, change.knob.start))
     by_file = [list(group) for _, group in groupby(ordered, key=lambda one: one.knob.path)]
     edits: list[Edit] = []
@@ -66,14 +66,14 @@ def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
         text = source[together[0].knob.path].decode("utf-8")
         by_line = groupby(together, key=lambda one: text.count("\n", 0, one.knob.start))
         separate = [_edit(text, list(group)) for _, group in by_line]
-        # Lines that need their neighbours to be told apart may overlap.
+        # Edits that need neighbouring lines to be unique may overlap.
         fits = reapply(separate, source) is not None
         edits += separate if fits else [_edit(text, together)]
     return tuple(edits)
 
 
 def _edit(text: str, changes: Sequence[Change]) -> Edit:
-    """Return one edit over all of these changes, which are in the order of the text."""
+    """Return one edit for all of these changes, which are in the order of the text."""
     start, end = changes[0].knob.start, changes[-1].knob.end
     replacement, at = "", start
     for change in changes:
@@ -84,7 +84,7 @@ def _edit(text: str, changes: Sequence[Change]) -> Edit:
 
 @dataclass(frozen=True, slots=True)
 class KnobChanges:
-    """The knobs that edits change, by name: their values before and after."""
+    """The hyperparameters that edits change, by name: their values before and after."""
 
     before: Mapping[str, Scalar]
     after: Mapping[str, Scalar]
@@ -92,18 +92,21 @@ class KnobChanges:
 
 @dataclass(frozen=True, slots=True)
 class KnobTrial:
-    """An own outcome of a step. `bank` numbers what it was compared with, from the latest."""
+    """This node's outcome of a step.
+
+    `bank` numbers the reference runs it was compared with, counted from the latest.
+    """
 
     outcome: Outcome
     step: KnobChanges
     bank: int
 
 
-@lru_cache(maxsize=1024)  # a history is read again for every proposal
+@lru_cache(maxsize=1024)  # the history is read again for every proposal
 def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChanges | None:
-    """Return the step that edits are if they change knobs and nothing else.
+    """Return the step that edits make if they change hyperparameters and nothing else.
 
-    None as well where they cannot be read without what is around them.
+    Return None otherwise, and also if the edits cannot be read without the surrounding text.
     """
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}
@@ -119,10 +122,10 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChang
 
 
 def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[KnobTrial]:
-    """Yield what of a history changed knobs and nothing else, the latest first."""
+    """Yield the outcomes that changed hyperparameters and nothing else, the latest first."""
     bank = 0
     for outcome in reversed(history):
-        # What was kept is the base of what came later, not of itself.
+        # A kept patch is the base of later ones, not of itself.
         bank += outcome.decision == "kept"
         step = read_back(outcome.edits, specs)
         if step is not None:

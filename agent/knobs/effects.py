@@ -1,9 +1,9 @@
-"""What each knob does by itself to the loss that the model of trials expects, without chance.
+"""The effect of each hyperparameter alone on the loss that the model of trials expects.
 
-The model's mean is a sum of bumps that are products over knobs, so that means and variances over
-independent values of the knobs are products of means over each one's: nothing need be drawn
-(Oakley & O'Hagan, *Probabilistic Sensitivity Analysis of Complex Models: a Bayesian Approach*,
-2004, for any Gaussian process). Numpy only.
+The model's mean is a sum of bumps, and each bump is a product over hyperparameters. So means and
+variances over independent values are products of means over each one's values, and nothing needs to
+be sampled (Oakley & O'Hagan, *Probabilistic Sensitivity Analysis of Complex Models: a Bayesian
+Approach*, 2004, for any Gaussian process). Numpy only.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from agent.knobs.surrogate import Bumps, Floats
 
 
 class Effects:
-    """Of knobs that are independent of each other, each with its values equally likely.
+    """The effects of independent hyperparameters, each with equally likely values.
 
-    `levels` are their values' coordinates [values, dimensions], a knob each, in the order of the
-    model's dimensions. `variance` is the expected loss's over all of them.
+    `levels` has the coordinates [values, dimensions] of each hyperparameter's values, in the order
+    of the model's dimensions. `variance` is the variance of the expected loss over all of them.
     """
 
     def __init__(self, bumps: Bumps, levels: Sequence[Floats]) -> None:
@@ -36,15 +36,15 @@ class Effects:
         self.variance = max(0.0, float(bumps.heights @ pairs @ bumps.heights) - mean**2)
 
     def of(self, knob: int, values: Floats) -> Floats:
-        """Return the mean loss [values] at these coordinates of a knob, over all others' values.
+        """Return the mean loss [values] at these coordinates of a hyperparameter.
 
-        It is told but for a constant.
+        The mean is over all values of the others. It is correct up to a constant.
         """
         effect: Floats = self._factor(knob, values) @ (self._bumps.heights * self._others[knob])
         return effect
 
     def _factor(self, knob: int, values: Floats) -> Floats:
-        """Return what a knob at these values leaves of each bump [values, bumps]."""
+        """Return the factor of a hyperparameter in each bump at these values [values, bumps]."""
         own = self._dimensions[knob]
         steps = values[:, None, :] - self._bumps.centres[None, :, own]
         factor: Floats = np.exp(-0.5 * ((steps / self._bumps.reaches[own]) ** 2).sum(axis=2))

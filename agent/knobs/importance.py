@@ -1,14 +1,15 @@
-"""Which knobs matter: main effects of the model that chooses them, as shares of its variance.
+"""The importance of hyperparameters: main effects in the proposer's model, as shares of variance.
 
-The part of a loss's variance that one knob explains by itself, over all values of the others (a
-first-order Sobol index; functional ANOVA as in Hutter, Hoos & Leyton-Brown, *An Efficient Approach
-for Assessing Hyperparameter Importance*, 2014, here of the proposer's own Gaussian process). It
-says what the trials so far suggest, not what is true, and it never decides anything.
+This is the part of a loss's variance that one hyperparameter explains by itself, over all values of
+the others (a first-order Sobol index; functional ANOVA as in Hutter, Hoos & Leyton-Brown, *An
+Efficient Approach for Assessing Hyperparameter Importance*, 2014, here of the proposer's own
+Gaussian process). It says what the trials so far suggest, not what is true. It never decides
+anything.
 
-Of what the model expects, each value as likely as the next, shares and effects are exact
-(`agent.knobs.effects`). Estimated are the model's length scales, by the likeliest ones, and the
-interval, by bootstrap samples of the trials: each sample has length scales of its own, looked for
-from those of all trials on.
+Shares and effects of the model's expectation are exact, with all values equally likely
+(`agent.knobs.effects`). Two things are estimated. The model's length scales are the most likely
+ones. The interval comes from bootstrap samples of the trials: each sample gets its own length
+scales, and the search for them starts from those of all trials.
 """
 
 import random
@@ -27,17 +28,17 @@ from agent.knobs.surrogate import Surrogate
 from agent.proposal import Context, KnobImportance
 from agent.source.literals import Knob, Scalar, axis_of, find_knobs
 
-LEAST_TRIALS: Final = 8  # of fewer nothing is said
-_GRID: Final = 9  # values of a knob along its range
+LEAST_TRIALS: Final = 8  # with fewer, nothing is reported
+_GRID: Final = 9  # values of a hyperparameter along its range
 _MOST_KNOBS: Final = 40
-_MOST_LOOKED_AT: Final = 600  # outcomes, as the proposer looks at
+_MOST_LOOKED_AT: Final = 600  # outcomes, as in the proposer
 _MOST_MODELLED: Final = 100
 _RESAMPLES: Final = 20
 _INTERVAL: Final = (0.05, 0.95)
 
 
 def importance_of(context: Context) -> tuple[KnobImportance, ...]:
-    """Return which of a source's knobs matter, by the latest trials of them."""
+    """Return the importance of a source's hyperparameters, by the latest trials of them."""
     found = find_knobs(context.source, context.editable, context.knobs)
     by_name = {knob.name: knob for knob in reversed(found)}
     seen = trials(context.history[-_MOST_LOOKED_AT:], context.knobs)
@@ -46,7 +47,7 @@ def importance_of(context: Context) -> tuple[KnobImportance, ...]:
 
 
 def importances(knobs: Sequence[Knob], seen: Sequence[KnobTrial]) -> tuple[KnobImportance, ...]:
-    """Return the knobs, those that matter most first; none of too few trials."""
+    """Return the hyperparameters, the most important first; empty if there are too few trials."""
     knobs = knobs[:_MOST_KNOBS]
     cube, chance = Cube(knobs), random.Random(0)
     differences = [difference_of(trial, cube) for trial in seen]
@@ -71,7 +72,7 @@ _Effect: TypeAlias = tuple[float, tuple[tuple[Scalar, float], ...]]
 
 
 def _effects(knobs: Sequence[Knob], cube: Cube, model: Surrogate) -> dict[str, _Effect]:
-    """Return each knob's share of the variance, and what its values gain, by this model."""
+    """Return each hyperparameter's share of the variance and its values' gains under this model."""
     values = [_values(knob) for knob in knobs]
     levels = [
         np.array([cube.coordinates(knob.name, value) for value in options])
@@ -91,7 +92,7 @@ def _effects(knobs: Sequence[Knob], cube: Cube, model: Surrogate) -> dict[str, _
 
 
 def _values(knob: Knob) -> tuple[Scalar, ...]:
-    """Return a knob's values: along its axis, or all its choices."""
+    """Return a hyperparameter's values: along its axis, or all its choices."""
     axis = axis_of(knob)
     if axis is None:
         return tuple(dict.fromkeys((knob.value, *knob.choices)))

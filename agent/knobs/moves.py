@@ -1,4 +1,4 @@
-"""Moves that a task lists: in which order they come, and which of them at once."""
+"""The moves that a task lists: their order, and which to combine."""
 
 import hashlib
 import math
@@ -11,10 +11,10 @@ from agent.proposal import Context, Outcome
 from agent.source.edits import is_made, reapply
 from protocol.ideas import Edit, Move
 
-# Nodes that draw on one list would all try the same. Simulated with 2,500 ideas for all of them,
-# eight and sixteen nodes are 6.2 and 8.6 times as fast as one with both, 4.6 and 6.8 with neither.
-OWN_PART_SHARE: Final = 0.8  # how often what falls to others comes later
-HEEDED_SHARE: Final = 0.75  # likewise what others tried in vain: who lies about that only delays it
+# Nodes with one list would all try the same moves. In a simulation with 2,500 ideas in all, eight
+# and sixteen nodes are 6.2 and 8.6 times as fast as one with both rules, 4.6 and 6.8 with neither.
+OWN_PART_SHARE: Final = 0.8  # how often moves assigned to others come later
+HEEDED_SHARE: Final = 0.75  # likewise moves that others tried in vain: a lie only delays a move
 TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
@@ -24,7 +24,7 @@ _TOGETHER = "moves:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMove:
-    """An idea before it is known whether it can be made of the source."""
+    """An idea that may or may not apply to the source."""
 
     key: str
     title: str
@@ -38,17 +38,17 @@ def draft_of(move: Move) -> CandidateMove:
 
 
 def telling(history: Sequence[Outcome]) -> list[Outcome]:
-    """Return what says something of the changes: others on the machine cut off the rest."""
+    """Return the outcomes that are informative: those not cut off by other programs' load."""
     return [outcome for outcome in history if not outcome.was_cut_off]
 
 
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
-    """Return what fits: untried moves in the seed's order, tried ones the rarest first.
+    """Return the moves that apply: untried ones in the seed's order, and tried ones, rarest first.
 
-    What others kept comes first, then this node's part, then theirs. A move that others screened
-    out and nobody kept comes last if it is of this node's part, and is left out if not: eight nodes
-    would each repeat what one of them can find out. In a quarter of the proposals all of that is
-    ignored, so that false reports starve no move.
+    Among untried moves, those that others kept come first, then those assigned to this node, then
+    those assigned to others. A move that others screened out and nobody kept comes last if it is
+    assigned to this node. Otherwise it is left out, because one node is enough to find that out. A
+    quarter of the proposals ignore what others reported, so that false reports starve no move.
     """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in history)
@@ -90,8 +90,8 @@ def praised_together(
 ) -> CandidateMove | None:
     """Return the first untried moves that others kept as one change, if there are several.
 
-    One by one each would take three runs to keep. After some that came to nothing together, which
-    of them is to blame is for single moves to say first.
+    One by one, each would take three runs to keep. If such a combination was not kept, single moves
+    must first show which of them is to blame.
     """
     for outcome in reversed(history):
         if outcome.decision == "kept":
@@ -118,6 +118,6 @@ def praised_together(
 
 
 def shift(seed: int, name: str) -> float:
-    """Return a number in [0, 1) that the seed and a name decide."""
+    """Return a number in [0, 1) derived from the seed and a name."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

@@ -1,4 +1,4 @@
-"""What became of a knob's own steps: how far the next one goes, which way, how promising it is."""
+"""The history of a hyperparameter's own steps, which sets the next step's size and direction."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from agent.proposal import Outcome
 from agent.source.literals import REACH
 
 # Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-# A step that noise hides teaches nothing.
+# A step whose effect is hidden by noise teaches nothing.
 _FIRST_STEP = 1.0
 _STEP_GROWTH = 1.5
 _STEP_DECAY = _STEP_GROWTH**-0.25
@@ -18,7 +18,7 @@ _MOST_REJECTED_IN_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What came of one knob's steps, oldest first, as (direction, outcome)."""
+    """The outcomes of one hyperparameter's steps, oldest first, as (direction, outcome)."""
 
     steps: tuple[tuple[str, Outcome], ...]
 
@@ -34,14 +34,14 @@ class Past:
 
     @property
     def is_a_limit(self) -> bool:
-        """Whether its latest steps were all wrong answers: what the task needs, not a knob."""
+        """True if its latest steps were all rejected: then the task requires this value."""
         latest = self.steps[-_MOST_REJECTED_IN_A_ROW:]
         rejected = sum(outcome.decision == "rejected" for _, outcome in latest)
         return rejected == _MOST_REJECTED_IN_A_ROW
 
     @property
     def weight(self) -> float:
-        """How promising the knob is: gains and near misses against how often it was tried."""
+        """A score of promise: gains and near misses against the number of steps."""
         kept = sum(outcome.decision == "kept" for _, outcome in self.steps)
         near = sum(outcome.decision == "rechecked_out" for _, outcome in self.steps)
         momentum = 3.0 if self.steps and self.steps[-1][1].decision == "kept" else 0.0
@@ -57,7 +57,7 @@ class Past:
 
 
 def pasts(history: Sequence[Outcome]) -> dict[str, Past]:
-    """Return the past of each knob that a step of its own ever changed, by its name."""
+    """Return the past of each hyperparameter that was changed alone, by name."""
     steps: dict[str, list[tuple[str, Outcome]]] = {}
     for outcome in history:
         kind, _, rest = outcome.key.partition(":")

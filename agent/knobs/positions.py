@@ -1,7 +1,7 @@
-"""Knobs as a point of the unit cube, for whoever reckons with distances between sources.
+"""Hyperparameters as a point of the unit cube, for computations with distances between sources.
 
-A number's coordinate is its place on its axis; listed numbers lie in equal steps, in their order;
-what is unordered has a coordinate for each choice, so that all choices are equally far apart.
+A number's coordinate is its place on its axis. Listed numbers lie in equal steps, in their order.
+An unordered hyperparameter has one coordinate per choice, so all choices are equally far apart.
 """
 
 import math
@@ -15,14 +15,14 @@ Position = tuple[float, ...]
 
 
 class Cube:
-    """The space of a source's knobs; its own values are where `position` begins."""
+    """The space of a source's hyperparameters; `position({})` is the source itself."""
 
     def __init__(self, knobs: Sequence[Knob]) -> None:
         self.knobs = tuple(knobs)
         self._dimensions = {knob.name: _Dimension(knob) for knob in knobs}
 
     def position(self, values: Mapping[str, Scalar]) -> Position:
-        """Return where these values lie; a knob that is not named is as the source has it."""
+        """Return the position of these values; unnamed hyperparameters keep the source's values."""
         return tuple(
             coordinate
             for name, dimension in self._dimensions.items()
@@ -30,25 +30,25 @@ class Cube:
         )
 
     def coordinates(self, name: str, value: Scalar) -> Position:
-        """Return one knob's part of a position."""
+        """Return one hyperparameter's part of a position."""
         return self._dimensions[name].coordinates(value)
 
     def along(self, name: str, value: Scalar) -> float | None:
-        """Return where a value lies on its knob's axis; None of a knob without, or not there."""
+        """Return a value's place on its axis; None for an unknown name or one without an axis."""
         dimension = self._dimensions.get(name)
         coordinates = dimension.coordinates(value) if dimension else ()
         return coordinates[0] if len(coordinates) == 1 else None
 
     def stepped(self, name: str, value: Scalar, reach: float, chance: random.Random) -> Scalar:
-        """Return another value for a knob, its distance normally distributed with this deviation.
+        """Return another value for a hyperparameter at a normally distributed distance.
 
-        At an end of its range it may be the same again.
+        `reach` is the distance's standard deviation. At an end of the range the value may stay.
         """
         return self._dimensions[name].stepped(value, reach, chance)
 
 
 class _Dimension:
-    """One knob. Coordinates are kept, since the same few values are asked for again and again."""
+    """One hyperparameter. Coordinates are cached, because few values are asked for many times."""
 
     def __init__(self, knob: Knob) -> None:
         self.knob = knob
@@ -57,13 +57,13 @@ class _Dimension:
 
     @cached_property
     def _options(self) -> tuple[Scalar, ...]:
-        """All values of a knob without an axis; numbers in their order."""
+        """All values of a hyperparameter without an axis; numbers in ascending order."""
         options = (self.knob.value, *self.knob.choices)
         return tuple(sorted(options, key=lambda one: (isinstance(one, str), one)))
 
     @cached_property
     def _numbers(self) -> tuple[int | float, ...]:
-        """The same if they are numbers, else nothing."""
+        """The same values if all are numbers, else empty."""
         numbers = [one for one in self._options if not isinstance(one, bool | str)]
         return tuple(numbers) if len(numbers) == len(self._options) else ()
 
@@ -75,7 +75,7 @@ class _Dimension:
             return (min(1.0, below / (len(self._numbers) - 1)),)
         if self._numbers:
             return self.coordinates(self.knob.value)
-        # As far apart as the ends of an axis.
+        # The distance of two choices is 1, like that of an axis's ends.
         return tuple(math.sqrt(0.5) * (one == value) for one in self._options)
 
     def stepped(self, value: Scalar, reach: float, chance: random.Random) -> Scalar:
@@ -90,7 +90,7 @@ class _Dimension:
 
 
 def _place(axis: Axis, value: Scalar, knob: Knob) -> float:
-    if isinstance(value, bool | str):  # it was of another kind in another source
+    if isinstance(value, bool | str):  # the value had another type in another source
         return _place(axis, knob.value, knob)
     return (axis.position(value) - axis.low) / (axis.high - axis.low)
 

@@ -1,11 +1,11 @@
-"""The proposer that needs no language model: moves that the task lists, and steps of its constants.
+"""A proposer without a language model: moves that the task lists, and steps of its constants.
 
-Deterministic given the context's seed and history. While listed moves are untried about half of
-the proposals are moves, nearly all while others kept one of them (`agent.knobs.moves`). Knobs are
-changed in three ways in turn: as a peer changed them, by a local step (log-normal, the 1/5th rule
-per knob, a direction that gained goes on), and as a model of what was tried expects most of; while
-that knows too little, by a quasi-random probe of a range. Nothing is ever proposed whose canonical
-AST was run before.
+Deterministic given the context's seed and history. While there are untried moves, about half of the
+proposals are moves, or nearly all if others kept one of them (`agent.knobs.moves`). Hyperparameters
+are changed in three ways: as a peer changed them; by a local step (log-normal, the 1/5th rule per
+hyperparameter, a direction that gained continues); and as a model of the trials expects most. While
+that model knows too little, a quasi-random probe of a range takes its place. A source whose
+canonical AST was run before is never proposed.
 """
 
 import random
@@ -37,10 +37,10 @@ _UNTRIED_MOVE_SHARE = 0.5
 _PRAISED_MOVE_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 _TRANSPLANT_SHARE = 1 / 3
-_LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
+_LOCAL_SHARE = 1 / 3  # of all but transplants; the model has the rest
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
-# Constants that the task does not list are tried too, but it knew what it was listing.
+# Constants that the task does not list are tried too, but its list is the better guess.
 _UNLISTED_WEIGHT = 1 / 3
 _TRANSPLANTED: Mapping[Level, str] = {
     "here": "it gained here before",
@@ -50,10 +50,10 @@ _TRANSPLANTED: Mapping[Level, str] = {
 
 
 class KnobsProposer:
-    """Proposes listed moves and changed constants."""
+    """A proposer of listed moves and changed constants."""
 
     def propose(self, context: Context) -> Proposal | None:
-        """Return a patch nobody tried before, or None when nothing new was found."""
+        """Return a patch that was never tried, or None if nothing new was found."""
         drafts = _Drafts(context)
         base = fingerprint(context.source)
         for attempt in range(_MAX_ATTEMPTS):
@@ -81,10 +81,10 @@ class KnobsProposer:
 
 
 class _Drafts:
-    """Draws one idea after another for one context; moves and transplants come up once each."""
+    """A source of ideas for one context; each move and each transplant comes up once."""
 
     def __init__(self, context: Context) -> None:
-        # The latest outcomes are in it, so that a history cut to a length still moves on.
+        # Seed with the latest outcomes, so that draws change even when the history is cut.
         recent = [(outcome.key, outcome.decision) for outcome in context.history[-3:]]
         self._chance = random.Random(
             f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
@@ -97,7 +97,7 @@ class _Drafts:
         self._knobs = [
             knob for knob in found if _may_change(knob, context) and not self._is_a_limit(knob)
         ]
-        # One knob for a name: a history tells them apart by nothing else.
+        # One hyperparameter per name: a history distinguishes them by nothing else.
         self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = ordered_moves(context, self._history)
         self._together = praised_together(self._untried, context, self._history)
@@ -129,7 +129,7 @@ class _Drafts:
 
     @cached_property
     def _trials(self) -> tuple[KnobTrial, ...]:
-        """This node's trials of knobs, the latest first, then what was imported."""
+        """This node's trials of hyperparameters, the latest first, then imported ones."""
         told = [*self._context.imported, *self._history]
         return tuple(trials(told[-_MOST_LOOKED_AT:], self._context.knobs))
 
@@ -142,7 +142,7 @@ class _Drafts:
 
     @cached_property
     def _promising(self) -> Iterator[tuple[Change, ...]]:
-        from agent.knobs.acquisition import promising  # and numpy with it
+        from agent.knobs.acquisition import promising  # imports numpy
 
         knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
         weights = [self._weight(knob) for knob in knobs]
@@ -175,13 +175,13 @@ class _Drafts:
         length = min(REACH, past.step * max(0.3, abs(self._chance.gauss(0, 1)))) * axis.unit
         if axis.is_whole and axis.kind != "log":
             length = max(1, round(length))
-        # A negative number goes up by growing smaller.
+        # A negative number goes up when its absolute value shrinks.
         value = axis.value(axis.position(knob.value) + sign * axis.sign * length)
         gained = past.steps and past.steps[-1][1].decision == "kept"
         return self._draft(knob, value, "this knob gained before" if gained else "a local step")
 
     def _neighbour(self, knob: Knob, direction: str) -> Scalar:
-        """Return the next number that the task lists, or any other choice."""
+        """Return the next listed number in this direction, or any other choice."""
         value = knob.value
         if isinstance(value, bool | str):
             return self._chance.choice(knob.choices)
@@ -190,7 +190,7 @@ class _Drafts:
         return min(onward, key=lambda choice: abs(choice - value), default=knob.choices[0])
 
     def _probe(self, index: int) -> CandidateMove | None:
-        """Return the point of a Halton sequence that the seed shifts."""
+        """Return a change at a point of a Halton sequence, shifted by the seed."""
         which = (_van_der_corput(index, 2) + shift(self._context.seed, "which")) % 1
         where = (_van_der_corput(index, 3) + shift(self._context.seed, "where")) % 1
         knob = self._knobs[int(which * len(self._knobs))]

@@ -1,13 +1,13 @@
-"""What knobs do to a metric: a small Gaussian process that learns from differences.
+"""A model of how hyperparameters change a metric: a small Gaussian process, fitted to differences.
 
-A gain is one function's value at the base less its value at the candidate, so a base that moved on
-since, by knobs or by a structural change, costs the model nothing but what the one has to do with
-the other. Every knob has a length scale of its own, found by maximum a posteriori (Rasmussen &
-Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5); a base is no random point, so it
-is taken to lie `_DEPTH_SD` below what is usual.
+A gain is one function's value at the base less its value at the candidate. So trials of an earlier
+base stay useful, even after hyperparameters or the structure changed, as far as the two bases are
+related. Every hyperparameter has its own length scale, found by maximum a posteriori (Rasmussen &
+Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5). A base is not a random point, so
+its loss is taken to lie `_DEPTH_SD` below the usual.
 
 Positions lie in the unit cube, losses are in standard deviations of one run. Deterministic, bounded
-work, numpy only. It knows no sources and proposes nothing.
+work, numpy only. This module knows no sources and proposes nothing.
 """
 
 import math
@@ -22,27 +22,27 @@ from agent.knobs.positions import Position
 
 Floats = NDArray[np.float64]
 
-# How far a knob has to go to matter, in ranges of it; beyond the last it does nothing.
+# Length scales in ranges of a hyperparameter; with the last one it has hardly any effect.
 _REACHES = (0.15, 0.3, 0.6, 1.2, 2.4, 5.0)
 _REACH_PRIOR = (math.log(0.6), 1.0)  # mean and deviation of the logarithm
 _AMPLITUDES_SD = (5.0, 8.0, 12.0, 18.0)
 _AMPLITUDE_PRIOR = (math.log(8.0), 0.5)
 _DEPTH_SD = 8.0
 _DEPTH_DEVIATION_SD = 1.0
-# A run's own deviation is 1; a function this smooth is never the whole truth.
+# A run's own deviation is 1; the rest is for what a function this smooth cannot describe.
 _NOISE_SD = 1.2
-_BANK_VARIANCE = 0.5  # of two runs' mean
+_BANK_VARIANCE = 0.5  # of the mean of two reference runs
 _SWEEPS = 3
-_WORTHWHILE = 0.1  # a sweep that finds less is the last one
+_WORTHWHILE = 0.1  # a sweep with a smaller improvement is the last one
 _LEAST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class TrialDifference:
-    """One trial: where it was, where its base was, how much worse it came out than the base, and
-    which bank it was compared with, by number: an error of that is every such trial's.
+    """A trial: its position, the position of its base, and its loss relative to the base.
 
-    `count` says how many trials came to just this.
+    `bank` numbers the reference runs it was compared with: trials with one number share their
+    error. `count` is the number of identical trials.
     """
 
     at: Position
@@ -59,9 +59,9 @@ class _Kernel:
 
 
 class Surrogate:
-    """Fitted to trials, of which there is at least one; says what others would come to.
+    """A model fitted to at least one trial that predicts the losses of others.
 
-    `like` is one of much the same trials, whose length scales the search for its own begins at.
+    `like` is a model of similar trials; the search for length scales starts from its own.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Surrogate:
         self._half = np.linalg.solve(self._root, self._contrasts.losses)
 
     def losses(self, at: Sequence[Position]) -> tuple[Floats, Floats]:
-        """Return the mean and deviation [positions] of how much worse than the base each is."""
+        """Return mean and deviation [positions] of each position's loss relative to the base."""
         points = np.array([*at, self._base])
         cross = _kernel(_squares(points, self._contrasts.points), self.shape)
         cross = self._contrasts.contracted(cross)
@@ -95,7 +95,7 @@ class Surrogate:
 
     @property
     def bumps(self) -> "Bumps":
-        """The expected loss, but for a constant, as what it is a sum of."""
+        """The expected loss as a sum of bumps, up to a constant."""
         contrasts = self._contrasts
         weights = contrasts.spread(np.linalg.solve(self._root.T, self._half))
         return Bumps(
@@ -107,7 +107,7 @@ class Surrogate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bumps:
-    """A sum of bumps exp(−½·((x − centre)/reach)²), each of its own height.
+    """A sum of bumps exp(−½·((x − centre)/reach)²), each with its own height.
 
     `centres` [bumps, dimensions], `heights` [bumps], `reaches` [dimensions].
     """
@@ -118,10 +118,10 @@ class Bumps:
 
 
 class _Contrasts:
-    """Trials as linear functions of the metric at `points`: every trial's end, less its base.
+    """Trials as linear functions of the metric at `points`: each candidate less its base.
 
-    The last contrast is the base that is now, less nothing. A point that several have to do with
-    stands there once: a line's bases are few.
+    The last contrast is the present base alone. A point that several contrasts share is stored
+    once: a line has few bases.
     """
 
     def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
@@ -133,19 +133,19 @@ class _Contrasts:
         self._ends = np.array([rows[point] for point in ends])
         self._starts = np.array([rows[point] for point in starts])
         banks = np.array([one.bank for one in seen])
-        # Of several that are alike the mean is known better; all else of them says nothing.
+        # The mean of identical trials is known better; their spread is not used.
         own = [_NOISE_SD**2 / one.count for one in seen]
         self._noise = np.diag([*own, _DEPTH_DEVIATION_SD**2])
         self._noise[:-1, :-1] += _BANK_VARIANCE * (banks[:, None] == banks[None, :])
 
     def contracted(self, kernel: Floats) -> Floats:
-        """Return covariances [rows, contrasts] of those [rows, points]."""
+        """Return covariances [rows, contrasts] from covariances [rows, points]."""
         ends = kernel[:, self._ends]
         ends[:, :-1] -= kernel[:, self._starts]
         return ends
 
     def spread(self, weights: Floats) -> Floats:
-        """Return the weights of points [points] that come to those of contrasts [contrasts]."""
+        """Return the weights of points [points] that equal these weights of contrasts."""
         of_points = np.zeros(len(self.points))
         np.add.at(of_points, self._ends, weights)
         np.subtract.at(of_points, self._starts, weights[:-1])
@@ -159,13 +159,13 @@ class _Contrasts:
 
 @lru_cache(maxsize=4)
 def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
-    """Return the likeliest shape."""
+    """Return the most likely shape."""
     usual = _Kernel((math.exp(_REACH_PRIOR[0]),) * len(base), math.exp(_AMPLITUDE_PRIOR[0]))
     return _climbed(_Fit(_Contrasts(seen, base), usual))
 
 
 def _climbed(fit: "_Fit") -> _Kernel:
-    """Return the likeliest shape near where a fit begins, looked for one number after the other."""
+    """Return the most likely shape near a fit's start, searched one number at a time."""
     for _ in range(_SWEEPS):
         before = fit.score
         for amplitude_sd in _AMPLITUDES_SD:
@@ -187,7 +187,7 @@ class _Fit:
         self.score = self._score(self.shape, self.exponents)
 
     def consider(self, shape: _Kernel, exponents: Floats) -> None:
-        """Take a shape if it is likelier."""
+        """Replace the present shape by this one if it is more likely."""
         score = self._score(shape, exponents)
         if score > self.score + _LEAST_VARIANCE:
             self.shape, self.exponents, self.score = shape, exponents, score
@@ -201,7 +201,7 @@ class _Fit:
             self.consider(replace(self.shape, reaches=tried), without + squares / reach**2)
 
     def _score(self, shape: _Kernel, exponents: Floats) -> float:
-        """Return the logarithm of evidence times prior, but for a constant."""
+        """Return the logarithm of evidence times prior, up to a constant."""
         kernel = shape.amplitude_sd**2 * np.exp(-0.5 * exponents)
         root = np.linalg.cholesky(self._contrasts.covariance(kernel))
         half = np.linalg.solve(root, self._contrasts.losses)
@@ -216,7 +216,7 @@ def _surprise(value: float, prior: tuple[float, float]) -> float:
 
 
 def _kernel(squares: Floats, shape: _Kernel) -> Floats:
-    """Return squared-exponential covariances from squared distances [knobs, rows, columns]."""
+    """Return squared-exponential covariances from squared distances [dimensions, rows, columns]."""
     kernel: Floats = shape.amplitude_sd**2 * np.exp(-0.5 * _scaled(squares, shape.reaches))
     return kernel
 
@@ -227,6 +227,6 @@ def _scaled(squares: Floats, reaches: tuple[float, ...]) -> Floats:
 
 
 def _squares(rows: Floats, columns: Floats) -> Floats:
-    """Return squared distances [knobs, rows, columns] of points [rows or columns, knobs]."""
+    """Return squared distances [dimensions, rows, columns] of points [points, dimensions]."""
     squares: Floats = (rows.T[:, :, None] - columns.T[:, None, :]) ** 2
     return squares

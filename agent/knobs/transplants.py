@@ -1,8 +1,8 @@
-"""Peers' knobs on the own working line.
+"""Peers' hyperparameter changes, applied to this node's working line.
 
-Only values cross over, and each is written by us: a literal of the kind that our knob has, inside
-the range that it has here. A stranger's code, comments and words never do; what a peer changed
-beside knobs is for those who look at code first.
+Only values are taken over. Each is written by this node: a literal of the type that its own
+hyperparameter has, inside the range that it has here. Untrusted code, comments and text never are.
+A peer's other changes are for proposers that look at code first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +19,14 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Transplant:
-    """A peer's step as changes of our knobs."""
+    """A peer's step as changes of this node's hyperparameters."""
 
     changes: tuple[Change, ...]
     peer: PeerPatch
 
     @property
     def whose(self) -> str:
-        """The peer, for a title: nothing but what an id consists of."""
+        """The peer's name for a title, with no characters but those of an id."""
         return "".join(letter for letter in self.peer.author if letter in _HEX)[:8] or "a peer"
 
 
@@ -36,10 +36,10 @@ def transplants(
     specs: tuple[KnobSpec, ...],
     done: Sequence[KnobChanges],
 ) -> Iterator[Transplant]:
-    """Yield what fits on `knobs`, the most trustworthy peers first.
+    """Yield the steps that apply to `knobs`, those of the most trustworthy peers first.
 
-    A number is taken as it is, then, if ours was another before, by its ratio. What own steps have
-    `done`, the same knobs to the same values, is not done again, whatever the base was.
+    A number is tried as it is, then by its ratio if this node's value was different before. Steps
+    that this node has `done` (the same names to the same values) are skipped for any base.
     """
     known = [dict(step.after) for step in done]
     for peer in sorted(peers, key=lambda one: (one.level in _UNVERIFIED, not one.is_near)):
@@ -55,13 +55,13 @@ def transplants(
 
 
 def _as_they_are(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
-    """Return the peer's values, nothing unless all of them are possible here."""
+    """Return the peer's values, or nothing if one of them is impossible here."""
     values = dict(step.after)
     return values if all(may_be(knobs[name], value) for name, value in values.items()) else {}
 
 
 def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
-    """Return our values moved as far as the peer's were, nothing unless all can be."""
+    """Return this node's values changed by the peer's ratios, or nothing if one is impossible."""
     values: dict[str, Scalar] = {}
     for name, new in step.after.items():
         moved = _moved(knobs[name], step.before[name], new)
@@ -80,5 +80,5 @@ def _moved(knob: Knob, old: Scalar, new: Scalar) -> Scalar | None:
     numbers = [value for value in (knob.value, old, new) if not isinstance(value, bool | str)]
     own, before, after = map(axis.coordinate, numbers)
     coordinate = own + after - before
-    # To stop at the end of our range would be another step than the peer's.
+    # A step that stops at the end of the range would not be the peer's step.
     return axis.value(coordinate) if axis.low <= coordinate <= axis.high else None

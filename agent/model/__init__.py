@@ -1,1 +1,1 @@
-"""The proposer that asks a language model: what it is shown and what becomes of its answer."""
+"""A proposer that asks a language model: its prompts, and the reading of its answers."""

@@ -1,8 +1,8 @@
-"""Asks one model for the next answer of a conversation, and says how long to leave it alone.
+"""A client that asks one model for the next answer of a conversation, with pauses after faults.
 
-A prompt that was too long is fitted again, shorter; an answer that was cut is gone on with. Who
-answers, and what it may cost, is the business of the `Complete` that is handed in; what makes an
-answer good, that of whoever asks.
+If a prompt was too long, it is shortened and sent again. If an answer was cut off, the model is
+asked to continue it. How questions are answered, and what they may cost, is up to the `Complete`
+that is passed in. The caller decides what makes an answer good.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from agent.model.quoting import QuoteFence, fence_for, one_line
 from agent.proposal import Silence
 
 MAX_MODEL: Final = 80  # characters of a model's name
-MAX_DETAIL: Final = 200  # of why it has nothing
-NOTHING_USABLE_S: Final = 60.0  # to leave one alone that answered, and with nothing to be used
+MAX_DETAIL: Final = 200  # characters of a reason for having nothing
+NOTHING_USABLE_S: Final = 60.0  # the pause after an answer that could not be used
 
-# How long to leave a model alone after a fault, and whether twice as long after each more.
+# The pause after a fault by its kind. It doubles with every further consecutive fault.
 _PAUSES_S: Final[dict[FaultKind, float]] = {
     "unauthorized": 3600.0,
     "unknown_model": 3600.0,
@@ -44,14 +44,14 @@ _PAUSES_S: Final[dict[FaultKind, float]] = {
     "worker": 30.0,
 }
 _LONGEST_PAUSE_S = 3600.0
-# To look whether a server is back costs a call at most, and whoever starts it again waits for it.
+# Checking whether a server is back costs at most one call, and its owner is waiting for it.
 _LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
 _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionLimits:
-    """What one question may be: characters of the conversation, tokens and seconds of an answer."""
+    """Limits of a question: characters of the conversation, tokens and seconds of an answer."""
 
     prompt_chars: int
     answer_tokens: int
@@ -60,10 +60,10 @@ class QuestionLimits:
 
 @dataclass(slots=True, eq=False)
 class Asker:
-    """Asks `model` through `complete`, within limits, and counts its faults in a row.
+    """A client that asks `model` through `complete`, within limits, and counts consecutive faults.
 
-    What for, a subclass says. `secret`, of at least 16 bytes, is this node's own: the fences of
-    quotes follow from it.
+    Subclasses define the purpose. `secret` has at least 16 bytes and belongs to this node; the
+    fences of quotes are derived from it.
     """
 
     complete: Complete
@@ -71,18 +71,18 @@ class Asker:
     model: str
     limits: QuestionLimits
     secret: bytes = field(repr=False)
-    _faults: int = field(default=0, init=False)  # in a row
+    _faults: int = field(default=0, init=False)  # consecutive
 
     def __post_init__(self) -> None:
-        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        fence_for(self.secret, "")  # rejects a secret that is too short before it is needed
         self.model = one_line(self.model, MAX_MODEL)
 
     def conversation(self, begin: Begin, fence: QuoteFence) -> ModelConversation:
-        """Return one that `begin` returns the prompt of, with quotes in `fence`."""
+        """Return a conversation whose prompt comes from `begin`, with quotes in `fence`."""
         return ModelConversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
     async def answer(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
-        """Return the next answer, in one piece if it came in several, and what asking took."""
+        """Return the next answer, joined if it came in parts, and the cost of asking."""
         answer, cost = await self._ask(talk)
         while (
             isinstance(answer, ModelCompletion)
@@ -98,7 +98,7 @@ class Asker:
         return answer, cost
 
     async def _ask(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
-        """Return what comes next of the model, or why nothing does, and what asking took."""
+        """Return the model's next text, or the reason there is none, and the cost of asking."""
         cost = ModelCost()
         while True:
             messages = await asyncio.to_thread(talk.messages)
@@ -120,9 +120,9 @@ class Asker:
 
 
 class Resting:
-    """When one that had nothing is asked again, and whether people know why.
+    """The pause of a proposer or reviewer without a result, and the reason last reported for it.
 
-    `clock_s` counts seconds from anywhere.
+    `clock_s` counts seconds from an arbitrary start.
     """
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
@@ -137,29 +137,29 @@ class Resting:
 
     @property
     def left_s(self) -> float:
-        """For how many seconds it must not be asked."""
+        """The seconds until it may be asked again."""
         return max(0.0, self._until_s - self._clock_s())
 
     @property
     def why(self) -> str:
-        """Why it is not to be asked now, "" if it may be."""
+        """The reason it must not be asked now, "" if it may be."""
         return self._told if self.is_on else ""
 
     def begin(self, silence: Silence) -> bool:
-        """Rest for as long as a silence asks; return whether its reason is news."""
+        """Pause for as long as `silence` asks; return whether its reason is new."""
         self._until_s = self._clock_s() + silence.retry_s
         is_news = silence.reason != self._told
         self._told = silence.reason
         return is_news
 
     def end(self) -> bool:
-        """Take note that it had something; return whether people were told that it had nothing."""
+        """Record that it had a result; return whether a reason for having none was reported."""
         was_told, self._told = bool(self._told), ""
         return was_told
 
 
 def _silence(fault: CompletionFault, faults: int) -> Silence:
-    """Return a pause: as long as the other end asked for, else longer with every fault in a row."""
+    """Return a pause: as the server asked, else one that grows with consecutive faults."""
     longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
     pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
     if fault.retry_s is not None and math.isfinite(fault.retry_s):

@@ -1,7 +1,7 @@
-"""What is said to a model and what it answered, in turns, within a bound.
+"""The turns of a conversation with a model, within a length limit.
 
-The prompt comes first and gives way to the turns that follow it: for each question it gets the room
-that they leave. Knows nothing of what it says, nor of what makes an answer good.
+The prompt comes first and shrinks for the turns after it: for each question it gets the space that
+they leave. This module knows nothing of the contents, nor of what makes an answer good.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from agent.model.answers.joining import whole_lines
 from agent.model.quoting import QuoteFence
 from agent.proposal import Silence
 
-_MAX_TURN = 12_000  # characters of an answer that are shown to its author again
+_MAX_TURN = 12_000  # characters of an answer that are sent back to the model
 _MAX_CUT_TURN = 1_000
-_MOST_RESUMED: Final = 2  # times that an answer which was cut is gone on with
+_MOST_RESUMED: Final = 2  # continuations of answers that were cut off
 _RESUME: Final = """\
 Your answer was cut off there. Go on where it stopped: begin with its last line once more, then \
 what follows it. Say nothing else, and put nothing around it."""
-_SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
+_SHRUNK: Final = 2  # a conversation that was too long is limited to 1/2 of its length
 
 Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | Silence]
 """Returns a prompt of at most so many characters, or why there is none."""
@@ -31,7 +31,7 @@ Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | Silence]
 class ModelConversation:
     """Questions to a model and its answers, at most `limit_chars` long.
 
-    `begin` returns the prompt, whose quotes are in `fence`.
+    `begin` returns the prompt, and `fence` encloses its quotes.
     """
 
     begin: Begin
@@ -40,11 +40,11 @@ class ModelConversation:
     _resumed: int = field(default=0, init=False)
     _unfinished: tuple[ChatMessage, ...] = field(default=(), init=False)
     _is_shrunk: bool = field(default=False, init=False)
-    # An answer and what is wrong with it.
+    # An answer and the reply that says what is wrong with it.
     _turns: list[tuple[ChatMessage, ChatMessage]] = field(default_factory=list, init=False)
 
     def messages(self) -> tuple[ChatMessage, ...] | Silence:
-        """Return the conversation to go on with; the oldest turns go where space is short."""
+        """Return the conversation to send; the oldest turns are dropped if space is short."""
         while True:
             turns = [message for turn in (*self._turns, self._unfinished) for message in turn]
             left = self.limit_chars - sum(len(message.content) for message in turns)
@@ -56,9 +56,9 @@ class ModelConversation:
             del self._turns[0]
 
     def resume(self, said: str) -> bool:
-        """Have the model go on with an answer that was cut.
+        """Ask the model to continue an answer that was cut off; return whether that is possible.
 
-        No if it has done so often enough, has said no whole line yet, or there is no room for it.
+        It is not after too many continuations, without a whole line so far, or without space.
         """
         shown = whole_lines(said)
         if self._resumed >= _MOST_RESUMED or not shown:
@@ -74,7 +74,7 @@ class ModelConversation:
         return True
 
     def shrink(self) -> bool:
-        """Be shorter from now on; no if it was done before."""
+        """Shorten the conversation from now on; return False if that was done before."""
         if self._is_shrunk:
             return False
         self._is_shrunk = True
@@ -82,7 +82,7 @@ class ModelConversation:
         return True
 
     def go_on(self, answer: ModelCompletion, slip: Slip) -> None:
-        """Tell the model what is wrong with its answer."""
+        """Add a turn that says what is wrong with an answer."""
         self._unfinished = ()
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN

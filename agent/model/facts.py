@@ -1,8 +1,8 @@
-"""What a change is, in our own words: `DEPTH 8 → 10`, how many lines, which known names, its kind.
+"""Facts about a change in this node's own words: `DEPTH 8 → 10`, lines, known names, its kind.
 
-Facts are rendered from parsed edits and hold no word of an author's: numbers are numbers, a text
-is at most eight capitals, names are those of this node's own source or of the field, everything
-else is counted. So they may be told of anybody's patch, before anyone has checked it.
+Facts are rendered from parsed edits and contain no text of an author: numbers are numbers, a string
+is at most eight capitals, names come from this node's own source or from the field, and everything
+else is counted. So facts about anybody's patch may be shown before anyone has checked it.
 """
 
 import keyword
@@ -44,12 +44,12 @@ _VALUE = re.compile(
     rf"{_TEXT}|{_SCALAR}|[(\[] ?{_SCALAR}(?:, ?{_SCALAR}){{0,7}},? ?[)\]]", re.ASCII
 )
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_EMPTY_NAMES = frozenset({*keyword.kwlist, *keyword.softkwlist, "self"})  # that say nothing
+_EMPTY_NAMES = frozenset({*keyword.kwlist, *keyword.softkwlist, "self"})  # carry no meaning
 _SAID = re.compile(r"([A-Za-z_]\w{0,63}(?:\[\d{1,2}\])?) (\S{1,40}) → (\S{1,40})", re.ASCII)
 _TEXT_BLOCK = re.compile(r"(\"{3}|'{3}).*?\1", re.DOTALL)
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
 
-# Words of the field that no author chose: what people say an idea is by.
+# Names from the field that no author chose. People use them to describe ideas.
 _FIELD = listed(
     """
     Adafactor Adam AdamW Conv1d Dropout Embedding GELU LayerNorm Linear Lion ModuleList Muon
@@ -70,7 +70,7 @@ def _sign(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-# The first that fits names the kind: what a change is about, before what it happens to touch.
+# The first match names the kind: patterns for the idea come before those for the code it touches.
 _SIGNS: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
     ("schedule", _sign(r"warm_?(up|down)|cosine|schedul|decay_steps|anneal|final_lr|progress")),
     ("optimiser", _sign(r"optim|muon|adam|\blion\b|sgd|momentum|nesterov|betas?\d?\b|clip_")),
@@ -87,14 +87,14 @@ _SIGNS: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
 
 
 def known_names(source: Source) -> frozenset[str]:
-    """Return the names that a fact may say: those of an own source, and the field's."""
+    """Return the names that a fact may contain: those of this node's source, and the field's."""
     texts = (_TEXT_BLOCK.sub("", data.decode("utf-8", "replace")) for _, data in source.files)
     found = (name for text in texts for name in _names(text)[:_MOST_KNOWN])
     return _FIELD.union(name for name in found if len(name) <= _LONGEST_NAME) - _EMPTY_NAMES
 
 
 def facts(hunks: Sequence[Hunk], known: frozenset[str]) -> tuple[str, ...]:
-    """Return what a change does, at most six facts; none of a change that nobody knows."""
+    """Return what a change does, as facts: constants (at most six), lines added and removed."""
     constants: list[str] = []
     removed: list[str] = []
     added: list[str] = []
@@ -114,7 +114,7 @@ def facts(hunks: Sequence[Hunk], known: frozenset[str]) -> tuple[str, ...]:
 
 
 def said_constant(title: str, known: frozenset[str]) -> str | None:
-    """Return what a title like `DEPTH 8 → 10` says, told by us; None for any other title."""
+    """Return the fact in a title like `DEPTH 8 → 10`, or None for any other title."""
     match = _SAID.fullmatch(title[: 3 * 64])
     if match is None or not (_VALUE.fullmatch(match[2]) and _VALUE.fullmatch(match[3])):
         return None
@@ -123,14 +123,14 @@ def said_constant(title: str, known: frozenset[str]) -> str | None:
 
 
 def category(key: str, hunks: Sequence[Hunk]) -> Category:
-    """Return what kind of change it is; `key` names the idea."""
+    """Return the kind of a change; `key` names the idea."""
     removed = [line for hunk in hunks for line in hunk.removed if line.strip()]
     added = [line for hunk in hunks for line in hunk.added if line.strip()]
     if key.startswith("knob:") or (added and all(map(_assigned, [*removed, *added])) and removed):
         return "constant"
     if removed and not added:
         return "removal"
-    # What it is called says more than what it touches.
+    # The name of an idea says more than the code it touches.
     for words in (key.replace("-", " "), "\n".join(added or removed)):
         for name, signs in _SIGNS:
             if signs.search(words):
@@ -152,7 +152,7 @@ def _line_facts(
 
 
 def _names(code: str) -> list[str]:
-    """Return the names in code, in order; what stands in its texts and comments is none."""
+    """Return the names in code, in order, without those in its strings and comments."""
     return _NAME.findall(_LITERAL.sub("", code))
 
 
@@ -166,7 +166,7 @@ def _assigned(line: str) -> str | None:
 
 
 def _assignment(line: str) -> tuple[str, str] | None:
-    """Return the name and the value of a line that sets a name to a plain number or numbers."""
+    """Return name and value of a line that sets a name to a plain number or numbers."""
     match = _ASSIGNED.fullmatch(line)
     if match is None or not _VALUE.fullmatch(match[2]):
         return None

@@ -1,6 +1,6 @@
-"""Figures in words: what the source measures and takes, what a change needs, what is left.
+"""Figures in words: the source's metric and resource use, the rule for keeping, and what is left.
 
-Numbers of this node's own, in words of ours: nothing here is a quote.
+All figures and words are this node's own, so nothing here is quoted.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CURVE_POINTS: Final = 8
 
 
 def measured_line(brief: Brief) -> str:
-    """Return what the present source measures, with its interval, as the end of a line."""
+    """Return the metric of the present source with its interval, as the end of a line."""
     base = brief.base
     if base is None:
         return ""
@@ -26,7 +26,7 @@ def measured_line(brief: Brief) -> str:
 
 
 def takes_line(brief: Brief) -> str:
-    """Return what the present source takes of the limits, as the end of a line."""
+    """Return the present source's time and memory, as the end of a line."""
     base = brief.base
     if base is None or base.seconds is None:
         return ""
@@ -39,7 +39,7 @@ def takes_line(brief: Brief) -> str:
 
 
 def curve_line(base: BaseFigures) -> str:
-    """Return the loss that the present source printed while it trained, in eight points."""
+    """Return the loss that the present source printed in training, at most eight points."""
     points = ", ".join(f"{step}: {loss:.4g}" for step, loss in _thinned(base.curve))
     return f"The loss that it prints in training, by step: {points}."
 
@@ -61,7 +61,7 @@ def kept_if(policy: Policy, *, base: str) -> str:
 
 
 def left_line(left: Left) -> list[str]:
-    """Return what is left of the session and of the day's money, where there is an end to it."""
+    """Return what is left of the session and of the day's money, as far as they are limited."""
     told = []
     if left.seconds is not None:
         hours = left.seconds / 3600
@@ -76,7 +76,7 @@ def left_line(left: Left) -> list[str]:
 
 
 def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return at most eight points, the first and the last among them."""
+    """Return at most eight points, including the first and the last."""
     if len(curve) <= CURVE_POINTS:
         return [*curve]
     last = len(curve) - 1

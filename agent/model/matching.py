@@ -1,8 +1,9 @@
-"""Makes a draft's change on a source, where everything in it fits at exactly one place.
+"""Application of a draft's change to a source, if everything in it fits at exactly one place.
 
-Nothing is skipped and nothing is guessed: what does not fit is told back with what stands there
-instead (openevolve drops such blocks without a word, and the model never learns of it). What an
-answer says in two formats is made of each by itself, and has to be the same.
+Nothing is skipped and nothing is guessed. A block that does not fit is reported to the model with
+the lines that are there instead (openevolve drops such blocks silently, and the model never learns
+of it). If an answer gives a change in two formats, each is applied by itself, and the results must
+be equal.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from protocol.source import Source
 
 
 def apply_draft(draft: ParsedAnswer, source: Source) -> Source | Slip:
-    """Return the source with the change made, or what is wrong with it."""
+    """Return the changed source, or what is wrong with the change."""
     result = source
     for path in sorted({one.path for one in draft.blocks} | {one.path for one in draft.files}):
         if path not in dict(source.files):
@@ -31,7 +32,7 @@ def apply_draft(draft: ParsedAnswer, source: Source) -> Source | Slip:
 
 
 def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
-    """Return a file with the change made."""
+    """Return the changed file, or what is wrong with the change."""
     made: dict[str, str] = {}
     for style in dict.fromkeys(block.style for block in draft.blocks if block.path == path):
         blocks = [one for one in draft.blocks if (one.path, one.style) == (path, style)]
@@ -42,7 +43,7 @@ def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
     whole = whole_file(path, [one for one in draft.files if one.path == path], before)
     if isinstance(whole, Slip):
         return whole
-    # Beside a change the file as it stands is a quotation, and parts of it explain.
+    # Next to a change, the unchanged file is a quotation, and parts of it are explanations.
     if whole is None and not made:
         return no_whole_file(path, [one.text for one in draft.files if one.path == path], before)
     if whole is not None and not (made and whole == before):
@@ -57,9 +58,9 @@ def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
 
 
 def _replaced(text: str, blocks: Sequence[EditBlock]) -> str | Slip:
-    """Return the text with all blocks made, each matched against the text as it was."""
+    """Return the text with all blocks applied, each matched against the original text."""
     there = text.split("\n")
-    # Who says one block twice means it once.
+    # A block that occurs twice is applied once.
     distinct = {(one.search, one.replace, one.anchors): one for one in reversed(blocks)}
     spans: list[LineMatch] = []
     for block in reversed(distinct.values()):

@@ -1,4 +1,4 @@
-"""Says of a block that fits nowhere, or too often, what stands in the file instead."""
+"""Messages about a block that matches nowhere or too often, with what the file has instead."""
 
 import difflib
 from collections import Counter
@@ -8,9 +8,9 @@ from typing import Final
 from agent.model.answers.draft import EditBlock, Slip, Style
 from agent.model.places import LineMatch
 
-_NEAR_LINES = 5  # that are shown around the place a search was meant for
-_MOST_PLACES = 5  # that are listed where it matches too often
-_MAX_SHOWN = 200  # of one line
+_NEAR_LINES = 5  # lines shown around the place that a search was meant for
+_MOST_PLACES = 5  # places listed for a search that matches too often
+_MAX_SHOWN = 200  # characters of one line
 _MOST_COMPARED = 2_000
 _CALLED: Final[Mapping[Style, str]] = {
     "SEARCH/REPLACE blocks": "SEARCH of block {}",
@@ -20,12 +20,12 @@ _CALLED: Final[Mapping[Style, str]] = {
 
 
 def called(block: EditBlock) -> str:
-    """Return what the lines are called that a block looks for."""
+    """Return a name for the lines that a block looks for."""
     return _CALLED[block.style].format(block.number)
 
 
 def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
-    """Say that a search matches nowhere, with the lines that come nearest, or too often."""
+    """Return the slip for a search that matches too often, or nowhere, with the nearest lines."""
     if found:
         rows = [place.start + 1 for place in found[:_MOST_PLACES]]
         where = ", ".join(map(str, rows)) + (", …" if len(found) > len(rows) else "")
@@ -51,7 +51,7 @@ def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
 
 
 def _nearest(wanted: Sequence[str], there: Sequence[str]) -> int | None:
-    """Return the line of the text that the search was most likely meant to begin at."""
+    """Return the row where the search was most likely meant to begin."""
     rows: dict[str, list[int]] = {}
     for row, line in enumerate(there):
         if line.strip():
@@ -78,7 +78,7 @@ def _likeness(wanted: Sequence[str], there: Sequence[str]) -> float:
 
 
 def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:
-    """Say which line of a search is the first that the text has otherwise."""
+    """Return a sentence on the first line of a search that differs from the text."""
     for number, line in enumerate(wanted, 1):
         present = there[number - 1] if number <= len(there) else None
         if present == line:

@@ -1,9 +1,9 @@
-"""Whether an idea was had before: the same program, or nearly the same change.
+"""Detection of repeated ideas: the same program, or nearly the same change.
 
-The same canonical AST is never run twice. Beyond that two changes are alike where the tokens that
-they bring in are, whatever new names are called and however it is spaced; a constant with a
-clearly other value is another try. Works on text and parses nothing, because some of it is
-somebody else's.
+The same canonical AST is never run twice. Beyond that, two changes are alike if the tokens that
+they add are, regardless of spacing and of the names of new variables. A constant with a clearly
+different value is a new idea. This module works on text and parses nothing, because some of it is
+untrusted.
 """
 
 import difflib
@@ -17,14 +17,14 @@ from typing import Final
 from agent.proposal import Context, Outcome, PeerPatch
 from agent.source.hunks import Hunk, hunks_of
 
-ALIKE: Final = 0.6  # share of shingles in common from which two changes are one idea
-_CONTAINED = 0.7  # share of a peer's shingles that a change built on it has
-_LEAST_SHINGLES = 5  # of a change that another can be told to build on
-_SAME_NUMBER = 0.03  # relative, below which another value is no other try
+ALIKE: Final = 0.6  # share of common shingles from which two changes are one idea
+_CONTAINED = 0.7  # share of a peer's shingles in a change that builds on it
+_LEAST_SHINGLES = 5  # of a peer's change, to detect that another builds on it
+_SAME_NUMBER = 0.03  # relative difference up to which two values are the same idea
 _COMPARED_OUTCOMES = 300  # the newest
 _COMPARED_PEERS = 100
-_MOST_TOKENS = 4_000  # of one change: it is known by its first
-_MOST_ALIGNED = 400  # tokens of one place; more are taken as changed, all of them
+_MOST_TOKENS = 4_000  # of one change: only its first ones are compared
+_MOST_ALIGNED = 400  # tokens of one hunk; in a longer one all count as changed
 _MOST_PARENTS = 4
 _SHINGLE = 3
 _NUMBER_SIGN = "#"
@@ -43,7 +43,7 @@ _Shingle = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """What an idea is too close to: an own outcome or a peer's patch, or a program that ran."""
+    """The match of a repeated idea: an own outcome, a peer's patch, or neither for a program."""
 
     likeness: float
     outcome: Outcome | None = None
@@ -52,10 +52,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSignature:
-    """What a change brings in, or where it only removes, what it takes away.
+    """The tokens that a change adds, or removes if it only removes.
 
-    `written` has new names as they are called, `shingles` by the order in which they come up.
-    Numbers are kept apart, so that they can be compared as such.
+    `written` has new names as they are, `shingles` numbers them in order of appearance. Numbers are
+    stored separately, so that they can be compared by value.
     """
 
     is_removal: bool
@@ -65,11 +65,11 @@ class ChangeSignature:
 
 
 def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Repeat | None:
-    """Return what this change repeats, None where it is new.
+    """Return what this change repeats, or None if it is new.
 
-    To mend a crash or to combine what others found is to come close to something on purpose: then
-    only the same program is a repeat. So is what comes close to a failure, of which nobody knows
-    what it would have gained.
+    A repair of a crash or a combination of others' patches resembles something on purpose: then
+    only the same program is a repeat. A change that resembles a failed one is not a repeat either,
+    because the gain of a failed one is unknown.
     """
     if context.tried(fingerprint):
         return Repeat(likeness=1.0)
@@ -89,7 +89,7 @@ def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Re
 
 
 def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, ...]:
-    """Return the peers' patches that a change holds most of: it was made from them."""
+    """Return the peers' patches that a change mostly contains, and so was made from."""
     own = signature(hunks)
     found: list[tuple[float, bytes]] = []
     for peer in peers[:_COMPARED_PEERS]:
@@ -104,7 +104,7 @@ def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, 
 
 
 def signature(hunks: Sequence[Hunk]) -> ChangeSignature:
-    """Return what a change is known by."""
+    """Return the signature by which a change is compared."""
     new_names = _new_names(hunks)
     removed: list[list[str]] = []
     added: list[list[str]] = []
@@ -131,7 +131,7 @@ def signature(hunks: Sequence[Hunk]) -> ChangeSignature:
 
 
 def likeness(one: ChangeSignature, other: ChangeSignature) -> float:
-    """Return from 0 to 1 how much two changes are one idea; 0 where a number is clearly another."""
+    """Return the likeness of two changes, 0 to 1; 0 if a number is clearly different."""
     union = (one.shingles | other.shingles).total()
     if one.is_removal != other.is_removal or union == 0:
         return 0.0
@@ -142,7 +142,7 @@ def likeness(one: ChangeSignature, other: ChangeSignature) -> float:
 
 
 def _without_comment(line: str) -> str:
-    """Return a line up to a `#` with no quotes after it: inside a text it stays."""
+    """Return a line without its comment. After a `#`, quotes may mean that it is in a string."""
     at = line.find("#")
     return line if at < 0 or "'" in line[at:] or '"' in line[at:] else line[:at]
 
@@ -159,7 +159,7 @@ def _tokens(lines: Iterable[str], most: int) -> list[str]:
 
 
 def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
-    """Return what differs, as (low, high) of both."""
+    """Return the differing spans, as (low, high) of both sides."""
     if max(len(old), len(new)) > _MOST_ALIGNED:
         return [(0, len(old), 0, len(new))]
     opcodes = difflib.SequenceMatcher(None, old, new).get_opcodes()
@@ -171,7 +171,7 @@ def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
 
 
 def _changed(tokens: list[str], spans: Iterable[tuple[int, int]]) -> list[list[str]]:
-    """Return the tokens that a change touches, each stretch with its neighbours beside it."""
+    """Return the tokens that a change touches, each stretch with its neighbours."""
     around = _SHINGLE - 1
     return [tokens[max(0, low - around) : high + around] for low, high in spans if high > low]
 
@@ -188,7 +188,7 @@ def _shingles(tokens: Sequence[str]) -> list[_Shingle]:
 
 
 def _renamed(stretches: Iterable[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
-    """Call new names by the order in which they come up: what they are called is no idea."""
+    """Replace new names by numbers in order of appearance, because a name is not an idea."""
     called: dict[str, str] = {}
     for name in names:
         called.setdefault(name, f"${len(called)}")
@@ -196,7 +196,7 @@ def _renamed(stretches: Iterable[Sequence[str]], names: Sequence[str]) -> list[l
 
 
 def _new_names(hunks: Sequence[Hunk]) -> list[str]:
-    """Return the names that the added lines bind and the removed ones do not have, in order."""
+    """Return the names that added lines bind and removed lines do not contain, in order."""
     there = {name for hunk in hunks for line in hunk.removed for name in _NAME.findall(line)}
     bound: list[str] = []
     for hunk in hunks:
@@ -226,14 +226,14 @@ def _number(token: str) -> float | None:
 
 
 def _are_other_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Say whether the same places hold clearly other values."""
+    """Return whether a value is clearly different at one of the same positions."""
     if len(one) != len(other):
         return False
     return any(not _is_same_number(left, right) for left, right in zip(one, other, strict=True))
 
 
 def _is_same_number(one: float, other: float) -> bool:
-    """Say whether two values are one try. What is a little below one counts by what it lacks."""
+    """Return whether two values are one idea. Just below 1, the distance from 1 is compared."""
     if not math.isclose(one, other, rel_tol=_SAME_NUMBER):
         return False
     if 0.5 < one < 1 and 0.5 < other < 1:

@@ -1,6 +1,6 @@
-"""What others found, are trying and say: facts about their patches, told by us, in quotes.
+"""Peers' findings, current experiments and reports: facts about their patches, in quotes.
 
-Words of others are there only where this node verified the result, or the user asked for them.
+Text by peers is included only if this node verified the result, or if the user asked for it.
 """
 
 import math
@@ -16,14 +16,14 @@ from agent.source.hunks import hunks_of
 from protocol.hardware import family_of
 
 _PEERS: Final = 32
-_WORDS: Final = 12  # peers' patches that are shown in full
+_WORDS: Final = 12  # peers' patches shown in full
 _INSIGHTS: Final = 8
 _INTENTS: Final = 16
 _REPORTS: Final = 4
 _MOST_HOURS: Final = 10_000.0
 _MOST_COUNTED: Final = 1_000_000  # in one session
 
-# Of a report's figures those that say what came of it: other names are others' words.
+# The figures of a report that are shown. Other names are its author's text.
 _COUNTS: Final = {
     "experiments": "experiments",
     "kept": "kept",
@@ -39,14 +39,14 @@ _LEVELS: Final = {
 
 
 def peer_row(patch: PeerPatch, known: frozenset[str]) -> str:
-    """Return on one line what a peer's patch does and gains: no word of its author's."""
+    """Return one line on a peer's patch and its gain, without any text of its author."""
     where = "this class" if patch.is_near else f"other hardware, {family_of(patch.hardware_class)}"
     change = "; ".join(facts(hunks_of(patch.edits, patch.diff), known)) or "a change"
     return f"{gain_words(patch.gain_sd)}, {_LEVELS[patch.level]}, on {where}: {change}"
 
 
 def report_row(report: PeerReport) -> str:
-    """Return on one line what a peer's session came to, in figures and words of ours alone."""
+    """Return one line on a peer's session, in figures and this node's own words only."""
     where = (
         "this class" if report.is_near else f"other hardware, {family_of(report.hardware_class)}"
     )
@@ -64,7 +64,7 @@ def report_row(report: PeerReport) -> str:
 
 
 def patches(given: PromptInput) -> Iterator[Section]:
-    """Yield peers' patches in words of ours, and the most promising as their authors wrote them."""
+    """Yield facts about peers' patches, and the most promising ones as their authors wrote them."""
     ranked = sorted(given.context.peers, key=_promise)[:_PEERS]
     known, fence = given.writer.known, given.fence
     rows = [f"P{at}: {peer_row(patch, known)}" for at, patch in enumerate(ranked, 1)]
@@ -80,7 +80,7 @@ def patches(given: PromptInput) -> Iterator[Section]:
 
 
 def intents(given: PromptInput) -> Iterator[Section]:
-    """Yield what others are trying now: facts, and titles only if words may be shown."""
+    """Yield what peers are trying now: facts, and titles only if their text may be shown."""
     titles = given.context.intents[:_INTENTS]
     if given.writer.shows_unverified:
         rows = [one_line(title, MAX_TITLE) for title in titles]
@@ -93,7 +93,7 @@ def intents(given: PromptInput) -> Iterator[Section]:
 
 
 def reports(given: PromptInput) -> Iterator[Section]:
-    """Yield the figures of others' sessions, and titles only if words may be shown."""
+    """Yield figures of peers' sessions, and titles only if their text may be shown."""
     rows: list[str] = []
     for number, report in enumerate(given.context.reports[:_REPORTS], 1):
         rows.append(f"R{number}: {report_row(report)}")
@@ -104,7 +104,7 @@ def reports(given: PromptInput) -> Iterator[Section]:
 
 
 def insights(given: PromptInput) -> Iterator[Section]:
-    """Yield what others say they learned, if words may be shown."""
+    """Yield the lessons that peers report, if their text may be shown."""
     if given.writer.shows_unverified:
         theirs = [one.text for one in given.context.insights if not one.is_own]
         rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
@@ -123,6 +123,6 @@ def _patch_words(given: PromptInput, number: int, patch: PeerPatch, rank: int) -
 
 
 def _promise(patch: PeerPatch) -> tuple[int, bool, float]:
-    """Order by how well a gain is known, then by how near, then by how large."""
+    """Return a sort key: first how well a gain is verified, then its hardware, then its size."""
     gain_sd = patch.gain_sd if math.isfinite(patch.gain_sd) else 0.0
     return ("here", "others", "claimed").index(patch.level), not patch.is_near, -gain_sd

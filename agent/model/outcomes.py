@@ -26,51 +26,51 @@ _MAX_CHANGE: Final = 160
 
 
 def gain_words(gain_sd: float) -> str:
-    """Return a gain in standard deviations of one run, however large somebody says it is."""
+    """Return a gain in standard deviations of one run, or a phrase if it is implausible."""
     if not math.isfinite(gain_sd) or abs(gain_sd) > _IMPLAUSIBLE_SD:
         return "an implausible gain"
     return f"{gain_sd:+.2f} sd"
 
 
-@lru_cache(maxsize=4096)  # a history is told again in every prompt
+@lru_cache(maxsize=4096)  # the history is written again in every prompt
 def hunks_by(edits: tuple[Edit, ...]) -> tuple[Hunk, ...]:
-    """Return what edits do, line by line."""
+    """Return the hunks that edits make."""
     return hunks_of(edits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeWriter:
-    """Writes outcomes in words: `known` names may be said, unverified words only if allowed."""
+    """A writer of outcomes: `known` names may appear, unverified text only if allowed."""
 
     known: frozenset[str]
     shows_unverified: bool
 
     def may_quote(self, outcome: Outcome) -> bool:
-        """Say whether its title and reason may be shown: it is an own idea, or was kept here."""
+        """Return whether title and reason may be shown: for own ideas, and for kept ones."""
         return outcome.author is None or outcome.decision == "kept" or self.shows_unverified
 
     def facts(self, outcome: Outcome) -> tuple[str, ...]:
-        """Return what it changes in words of ours; of an older one what its title says of that."""
+        """Return the facts of its change; for an old outcome without edits, those of its title."""
         if outcome.edits:
             return facts(hunks_by(outcome.edits), self.known)
         constant = said_constant(outcome.title, self.known)
         return (constant,) if constant else ()
 
     def change(self, outcome: Outcome) -> str:
-        """Return what it is, without what came of it."""
+        """Return the change in words, without its result."""
         whose = "a peer's idea" if outcome.author is not None else ""
         title = one_line(outcome.title, MAX_TITLE) if self.may_quote(outcome) else ""
         change = one_line("; ".join(self.facts(outcome)), _MAX_CHANGE)
-        # Of a constant the title is the fact already.
+        # The title of a changed constant already is the fact.
         told = [whose, title, "" if change and change in title else change]
         return " | ".join(filter(None, told)) or "a change"
 
     def reason(self, outcome: Outcome) -> str:
-        """Return why it failed, "" where that may not be said."""
+        """Return the reason that it failed, "" if it may not be shown."""
         return one_line(outcome.reason, _MAX_REASON) if self.may_quote(outcome) else ""
 
     def row(self, outcome: Outcome) -> str:
-        """Return on one line what an experiment was and what came of it."""
+        """Return one line on an experiment and its result."""
         words = DECISION_WORDS[outcome.decision]
         if outcome.gain_sd is not None:
             words += f" {gain_words(outcome.gain_sd)}"
@@ -78,7 +78,7 @@ class OutcomeWriter:
         return f"{words}: {self.change(outcome)}" + (f" | because: {reason}" if reason else "")
 
     def line(self, outcome: Outcome) -> str:
-        """Return its line of the table."""
+        """Return the outcome's line in the table."""
         metric = NONE if outcome.metric is None else f"{outcome.metric:.6g}"
         seconds = NONE if outcome.seconds is None else f"{outcome.seconds:.3g}"
         reason = self.reason(outcome)
@@ -95,7 +95,7 @@ class OutcomeWriter:
         return " | ".join(cells)
 
     def short_line(self, outcome: Outcome) -> str:
-        """Return the same in brief."""
+        """Return the outcome's line in short form."""
         gain = NONE if outcome.gain_sd is None else difference(outcome).split(" ")[0]
         cells = [
             str(outcome.number or NONE),
@@ -107,11 +107,11 @@ class OutcomeWriter:
 
 
 def difference(outcome: Outcome) -> str:
-    """Return what it gained over its base in sd, with the standard error where there is one."""
+    """Return the gain over the base in sd, with its standard error if there is one."""
     if outcome.gain_sd is None:
         return NONE
     if not math.isfinite(outcome.gain_sd) or abs(outcome.gain_sd) > _IMPLAUSIBLE_SD:
-        if outcome.author is None and outcome.gain_sd:  # measured here, where hardly a run scatters
+        if outcome.author is None and outcome.gain_sd:  # measured here, with almost no noise
             return f"{'over +' if outcome.gain_sd > 0 else 'below -'}{_IMPLAUSIBLE_SD:g}"
         return "implausible"
     error = f" ± {outcome.error_sd:.1f}" if outcome.error_sd else ""
@@ -119,11 +119,11 @@ def difference(outcome: Outcome) -> str:
 
 
 def counted(outcomes: Iterable[Outcome]) -> str:
-    """Return how many came to what: `3 kept, 12 screened out`."""
+    """Return the number of outcomes by decision: `3 kept, 12 screened out`."""
     count = Counter(one.decision for one in outcomes)
     return ", ".join(f"{count[one]} {DECISION_WORDS[one]}" for one in DECISION_WORDS if count[one])
 
 
 def is_near_miss(outcome: Outcome) -> bool:
-    """Say whether it measured better than its base and was not kept."""
+    """Return whether it measured better than its base and was not kept."""
     return outcome.decision in {"screened_out", "rechecked_out"} and (outcome.gain_sd or 0.0) > 0

@@ -1,7 +1,7 @@
-"""What this node tried, beyond the table: sums, failures, diffs, constants, kinds of change; and
-what its owner brought of another tool's.
+"""This node's experiments beyond the table: sums, failures, diffs, constants, kinds of change.
 
-All of it follows from the history. Titles, reasons and code are in quotes, whoever wrote them.
+Results that the owner imported from another tool are here too. All of it follows from the history.
+Titles, reasons and code are in quotes, no matter who wrote them.
 """
 
 from collections import Counter, defaultdict
@@ -24,22 +24,22 @@ from agent.model.sections import PromptInput, Section
 from agent.proposal import DECISION_WORDS, Outcome
 
 _FAILURES: Final = 24
-_DIFFS: Final = 12  # of what was kept, and as many of near misses
-_FIRST_DIFFS: Final = 4  # that go before what peers say
+_DIFFS: Final = 12  # of kept ones, and as many of near misses
+_FIRST_DIFFS: Final = 4  # these rank before peers' patches
 _MAX_DIFF_LINES: Final = 60
 _CONSTANTS: Final = 24
-_LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
+_LEAST_TRIES: Final = 2  # of a constant, to name a best and a worst one
 _EXPLAINED: Final = (
     "constants, those that matter most first: the share of the metric's variance that each "
     "explains by itself, by a model of all trials of them (90% interval) | changes of it alone"
 )
 _INSIGHTS: Final = 8
-# No rule of this node decided anything of what was imported.
+# This node's rules did not decide on imported results, so "kept" has the other tool's meaning.
 _IMPORTED: Final = {"kept": "kept", "failed": "failed"}
 
 
 def standing(given: PromptInput) -> Iterator[Section]:
-    """Yield how many experiments there were, with what success, and since when none was kept."""
+    """Yield the number of experiments by decision, and the number since the last kept one."""
     history = given.context.history
     if not history:
         yield _plain(given, "standing", "## So far", ["Nothing was tried yet."], 0)
@@ -56,7 +56,7 @@ def standing(given: PromptInput) -> Iterator[Section]:
 
 
 def diffs(given: PromptInput) -> Iterator[Section]:
-    """Yield code: of what was kept, the newest first, and near misses, the nearest first."""
+    """Yield code of kept experiments, the newest first, and of near misses, the nearest first."""
     shown = [one for one in reversed(given.context.history) if _has_diff(given, one)]
     kept = [one for one in shown if one.decision == "kept"][:_DIFFS]
     near = sorted(filter(is_near_miss, shown), key=lambda one: -(one.gain_sd or 0.0))[:_DIFFS]
@@ -73,7 +73,7 @@ def diffs(given: PromptInput) -> Iterator[Section]:
 
 
 def failures(given: PromptInput) -> Iterator[Section]:
-    """Yield the newest failure of each kind."""
+    """Yield the newest failure for each reason and last line."""
     rows = []
     for one in _failed(given.context.history):
         cells = [given.writer.change(one), given.writer.reason(one)]
@@ -90,7 +90,7 @@ def failures(given: PromptInput) -> Iterator[Section]:
 
 
 def imported(given: PromptInput) -> Iterator[Section]:
-    """Yield what another tool says that it tried, by lines of its log."""
+    """Yield the results that another tool's log reports."""
     rows = []
     for one in reversed(given.context.imported):
         metric = "-" if one.metric is None else f"{one.metric:.6g}"
@@ -107,7 +107,7 @@ def imported(given: PromptInput) -> Iterator[Section]:
 
 
 def constants(given: PromptInput) -> Iterator[Section]:
-    """Yield which constants matter, by a model of all trials, then by changes of them alone."""
+    """Yield the importance of constants by a model of all trials, and changes of them alone."""
     alone = _changed_alone(given)
     explained = {
         one.name: f"{one.share:.0%} ({one.low:.0%} to {one.high:.0%})"
@@ -123,7 +123,7 @@ def constants(given: PromptInput) -> Iterator[Section]:
 
 
 def kinds(given: PromptInput) -> Iterator[Section]:
-    """Yield how many changes of each kind were tried, and which kinds never were."""
+    """Yield the number of changes of each kind, and the kinds that were never tried."""
     tried, kept, failed = Counter[str](), Counter[str](), Counter[str]()
     for outcome in given.context.history:
         kind = category(outcome.key, hunks_by(outcome.edits))
@@ -142,7 +142,7 @@ def kinds(given: PromptInput) -> Iterator[Section]:
 
 
 def conclusions(given: PromptInput) -> Iterator[Section]:
-    """Yield what this node concluded, and what its changes did on other scales."""
+    """Yield this node's own conclusions, and the results of its changes on other rungs."""
     own = [one.text for one in given.context.insights if one.is_own][:_INSIGHTS]
     yield _words(given, "insights", "what this node concluded earlier", own)
     label = "this node's finds on larger and smaller tasks"
@@ -150,14 +150,14 @@ def conclusions(given: PromptInput) -> Iterator[Section]:
 
 
 def _has_diff(given: PromptInput, outcome: Outcome) -> bool:
-    """Say whether its code says more than the table does, and may be shown."""
+    """Return whether its code says more than the table does, and may be shown."""
     if not outcome.edits or not given.writer.may_quote(outcome):
         return False
     return any(fact.startswith(("adds ", "removes ")) for fact in given.writer.facts(outcome))
 
 
 def _changed_alone(given: PromptInput) -> dict[str, str]:
-    """Return what single changes of each constant came to, those first that did most."""
+    """Return the results of changes of each constant alone, those with the largest effect first."""
     tries: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for outcome in given.context.history:
         facts = given.writer.facts(outcome)
@@ -209,7 +209,7 @@ def _diff_label(outcome: Outcome) -> str:
 
 
 def _diff(outcome: Outcome) -> list[str]:
-    """Return the lines that went and came, without what is around them."""
+    """Return the removed and added lines without their context."""
     lines: list[str] = []
     for hunk in hunks_by(outcome.edits):
         lines += [f"-{line}" for line in hunk.removed]

@@ -1,9 +1,9 @@
-"""Where the lines of a block stand in a text, and what then stands there instead.
+"""The search for a block's lines in a text, and the lines that replace them there.
 
-First lines that are exactly so; where there are none, lines that differ in blanks at their ends
-and in an indentation that is another as a whole, which the new lines are then given too; where
-there are none either, and the format has no whole lines, a part of a line, but never of a name or
-number. What is loose is never looser than this: beyond it one would guess.
+Three matches are tried in order. First, exactly equal lines. Then, lines that differ in blanks at
+their ends or in an indentation that is shifted as a whole; the new lines are shifted likewise.
+Last, if the format is not limited to whole lines, a part of a line, but never of a name or number.
+There is no looser match, because that would be a guess.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from typing import Final
 
 from agent.model.answers.draft import EditBlock, Style
 
-_MOST_PLACES: Final = 2_000  # that are looked for; one is wanted
+_MOST_PLACES: Final = 2_000  # matches to look for; one is wanted
 _MOST_LOOSE: Final = 50
 _LINES_ONLY: Final[frozenset[Style]] = frozenset({"a diff", "a patch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineMatch:
-    """Lines `start` … `end` of a text and those that come instead."""
+    """Lines `start` to `end` (exclusive) of a text, and their replacement."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class LineMatch:
 
 
 def places(text: str, block: EditBlock) -> list[LineMatch]:
-    """Return where a block can be meant, none or several where that cannot be told."""
+    """Return where a block can belong: empty or several places if that is not clear."""
     there = text.split("\n")
     found = [
         LineMatch(start=row, end=row + len(block.search), lines=block.replace)
@@ -47,9 +47,9 @@ def places(text: str, block: EditBlock) -> list[LineMatch]:
 
 
 def changed(place: LineMatch, there: Sequence[str]) -> LineMatch:
-    """Return a place less the lines that stay.
+    """Return a place without the lines that stay.
 
-    Where a line could be one of several alike, as where one is doubled, all of them belong to it.
+    If a line could be one of several equal ones, as when one is doubled, all of them stay in it.
     """
     old, new = there[place.start : place.end], place.lines
     shortest = min(len(old), len(new))
@@ -65,7 +65,7 @@ def changed(place: LineMatch, there: Sequence[str]) -> LineMatch:
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many lines two begin with alike."""
+    """Return the number of equal lines at the start of both."""
     count = 0
     while count < min(len(one), len(other)) and one[count] == other[count]:
         count += 1
@@ -73,7 +73,7 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _rows(there: Sequence[str], search: Sequence[str], *, most: int) -> list[int]:
-    """Return where lines stand among others, as whole lines, at most so many."""
+    """Return the rows where lines occur among others as whole lines, at most `most` of them."""
     text = "\n".join(["", *there, ""])
     wanted = "\n".join(["", *search, ""])
     starts = list(_starts(text, wanted, most))
@@ -95,7 +95,7 @@ def _starts(text: str, wanted: str, most: int) -> Iterator[int]:
 
 
 def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
-    """Yield where the lines stand but for blanks at their ends and one shift of all."""
+    """Yield where the lines occur except for blanks at their ends and one common shift."""
     search = block.search
     bare = [line.strip() for line in search]
     for row in _rows([line.strip() for line in there], bare, most=_MOST_LOOSE):
@@ -103,7 +103,7 @@ def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
         shift = _shift(search, old)
         if shift is None:
             continue
-        # Lines that stay are the file's own, blanks and all.
+        # Lines that stay are the file's own, blanks included.
         first = _alike(search, block.replace)
         rest = min(len(search), len(block.replace)) - first
         last = min(_alike(search[::-1], block.replace[::-1]), rest)
@@ -115,9 +115,9 @@ def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
 
 
 def _shift(search: Sequence[str], old: Sequence[str]) -> Callable[[str], str | None] | None:
-    """Return what gives new lines the file's indentation, None where no one rule does.
+    """Return a function that gives new lines the file's indentation, or None if no rule fits.
 
-    Its answer is None for a line whose indentation follows from none that was searched.
+    The function returns None for a line whose indentation does not follow from a searched one.
     """
     pairs = {
         (_indent(one), _indent(other))
@@ -142,7 +142,7 @@ def _by_columns(columns: int, line: str) -> str | None:
 
 
 def _by_tabs(known: Mapping[str, str], line: str) -> str | None:
-    """Return the indentation of a line where all that is known agrees on the width of a tab."""
+    """Return a line's indentation if all known pairs agree on the width of a tab."""
     indent = _indent(line)
     widths = {_tab_width(mine, theirs) for mine, theirs in known.items() if mine or theirs}
     width = widths.pop() if len(widths) == 1 else None
@@ -155,7 +155,7 @@ def _by_tabs(known: Mapping[str, str], line: str) -> str | None:
 
 
 def _tab_width(mine: str, theirs: str) -> int | None:
-    """Return how many spaces a tab stands for, if one side has tabs and the other spaces."""
+    """Return the number of spaces per tab, if one side has tabs and the other spaces."""
     tabs, spaces = (mine, theirs) if "\t" in mine else (theirs, mine)
     is_one = set(tabs) == {"\t"} and set(spaces) == {" "} and not len(spaces) % len(tabs)
     return len(spaces) // len(tabs) if is_one else None
@@ -172,7 +172,7 @@ def _indent(line: str) -> str:
 
 
 def _parts(text: str, block: EditBlock) -> list[LineMatch]:
-    """Return where a search is part of a line, or of several from the middle of one."""
+    """Return where a search is a part of a line, or of several lines from the middle of one."""
     search, new = "\n".join(block.search), "\n".join(block.replace)
     found: list[LineMatch] = []
     row = at = 0
@@ -193,16 +193,16 @@ def _parts(text: str, block: EditBlock) -> list[LineMatch]:
 
 
 def _is_within_word(text: str, at: int) -> bool:
-    """Say whether a place is inside of a name or a number: `LR = 1` is no part of `LR = 1.5`."""
+    """Return whether a place is inside a name or a number: `LR = 1` is no part of `LR = 1.5`."""
     before, after = text[max(0, at - 1) : at], text[at : at + 1]
     is_number = (before + after).strip(".").isdigit() and "." in before + after
     return all(one.isalnum() or one == "_" for one in (before, after)) or is_number
 
 
 def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Return the stretches that belong to the last anchor, each within one of those before it.
+    """Return the stretches of the last anchor, each within a stretch of the anchor before it.
 
-    None where an anchor is no line of the text: then it says nothing.
+    Return None if an anchor is not a line of the text: then it is ignored.
     """
     stretches: list[tuple[int, int]] | None = None
     for anchor in anchors:
@@ -216,7 +216,7 @@ def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, 
 
 
 def _is_anchor(anchor: str, line: str) -> bool:
-    """Say whether a line is the one that an anchor names, which may leave out how it ends."""
+    """Return whether an anchor names this line; the anchor may leave out the line's end."""
     bare, wanted = line.strip(), anchor.strip()
     if bare == wanted or bare == f"{wanted}:":
         return True
@@ -229,12 +229,12 @@ def _is_anchor(anchor: str, line: str) -> bool:
 
 
 def _end_of(there: Sequence[str], row: int) -> int:
-    """Return the line after what a line opens; of one that opens nothing, after the text."""
+    """Return the line after the block that a line opens, or the text's end if it opens none."""
     indent = len(_indent(there[row]))
     for at in range(row + 1, len(there)):
         line = there[at]
         is_back = line.strip() and len(_indent(line)) <= indent
-        # A bracket ends what was opened, and a comment may stand anywhere.
+        # A closing bracket belongs to the block, and a comment may have any indentation.
         if is_back and not line.lstrip().startswith((")", "]", "}", "#")):
             return at if at > row + 1 else len(there)
     return len(there)

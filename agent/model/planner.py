@@ -1,7 +1,7 @@
-"""The model that plans: it reads what whoever proposes reads, and writes what is to be aimed at.
+"""The planning model: it reads what proposers read, and writes what they should aim at.
 
-It proposes nothing and decides nothing: its words stand in the prompts that follow, quoted, behind
-the owner's. They are made harmless and cut like everything that a model writes.
+It proposes nothing and decides nothing. Its text is quoted in later prompts, after the owner's. It
+is sanitized and cut like everything that a model writes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from agent.model.quoting import MAX_WHY, one_line
 from agent.model.sections import Prompt, PromptInput
 from agent.proposal import Context, Silence
 
-MAX_AIM: Final = MAX_WHY  # characters, as of any reason
+MAX_AIM: Final = MAX_WHY  # characters, as for any reason
 
 _ROLE: Final = """\
 You plan how the source of an experiment is improved. Others propose one change at a time, told \
@@ -45,7 +45,7 @@ AIM: what to aim at, in plain sentences, at most {chars} characters in all"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a planner wrote, made harmless, and what that cost."""
+    """A planner's text, sanitized, and its cost."""
 
     text: str
     cost: ModelCost
@@ -53,12 +53,12 @@ class Planned:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class ModelPlanner(Asker):
-    """Asks a model what comes in the next so many `experiments`."""
+    """A client that asks a model for the aim of the next `experiments` experiments."""
 
     experiments: int
 
     async def plan(self, context: Context) -> Planned | Silence:
-        """Return what is to be aimed at, or why nothing is said. Raises nothing of its own."""
+        """Return the aim, or the reason there is none. Raises nothing."""
         given = prompt_input(replace(context, crash=None), self.secret)
         if isinstance(given, Silence):
             return given
@@ -73,7 +73,7 @@ class ModelPlanner(Asker):
 
 
 def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:
-    """Return the prompt of a planner, who is shown its last aim apart from everything else."""
+    """Return the prompt of a planner, which shows its last aim in a section of its own."""
     last = given.brief.planner_aim
     shown = "\n".join([_LAST, given.fence.quote("the aim", [one_line(last, MAX_AIM)])])
     plateau = "" if given.context.aim == "improve" else _PLATEAU
@@ -87,7 +87,7 @@ def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:
 
 
 def aim_in(text: str) -> str:
-    """Return the aim that an answer names, "" if it says nothing: what follows its last label.
+    """Return the aim in an answer: the text after its last label, "" if there is none.
 
     An answer without a label is the aim itself.
     """

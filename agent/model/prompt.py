@@ -1,10 +1,10 @@
-"""Prompts of who proposes, plans or reviews: lists of sections, each a function of the context.
+"""Prompts for proposers, planners and reviewers: lists of sections, each a function of the context.
 
-A prompt says who is asked, for what and by which rules, then the source, what was tried, what there
-is still to spend, the aim, and last the answer's format. It is bounded: the source and the owner's
-words are always whole, and what was tried gives way (`agent.model.sections`). The owner's words are
-instructions. Whatever somebody else wrote is quoted, the planner's words included, as it has read
-others. A coding agent, which has the files at hand, gets the same in one text.
+A prompt starts with the model's role, the task and the rules. The source, the history, what is left
+to spend, and the aim follow. The answer's format comes last. Its length is limited: the source and
+the owner's text are always whole, and the history is shortened (`agent.model.sections`). The
+owner's text counts as instructions. Text by anyone else is quoted, even the planner's, because the
+planner has read untrusted text. A coding agent, which has the files, gets the same in one text.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +29,8 @@ from protocol.patches import unified_diff
 from protocol.source import Source
 
 SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
-_FINGERPRINTED = 500  # outcomes that the nonce follows from
-_HASHED_CHARS = 2_000  # of each text that it follows from: a large one is no work
+_FINGERPRINTED = 500  # outcomes that the nonce is derived from
+_HASHED_CHARS = 2_000  # of each text that it is derived from, so that large ones cost little
 
 _ROLE = """\
 You improve the source of an experiment, one change at a time. You have no tools and nobody to \
@@ -50,7 +50,7 @@ Two runs of one source differ by chance: one standard deviation (sd) is {noise_s
 measured here; go by this wherever another figure is named."""
 _SAME = """\
 Runs of one source that were repeated here measured the same, so any gain counts."""
-_LEAST_NOISE = 2e-9  # what figures are told in, or less: nothing was seen to scatter
+_LEAST_NOISE = 2e-9  # the resolution of figures, or less: no noise was seen
 _EXACT = "Runs of one source are alike; {noise_sd:.3g} {unit} are called one sd."
 _SEEN = """ So a change that can gain less than one sd is hardly ever seen: look for those that \
 can gain more."""
@@ -141,21 +141,21 @@ Write: TypeAlias = Callable[[PromptInput], Iterator[str]]
 def prompt(
     context: Context, *, limit_chars: int, secret: bytes
 ) -> tuple[ChatMessage, ...] | Silence:
-    """Return the conversation to begin with, at most `limit_chars` long, or why there is none.
+    """Return the first turns, at most `limit_chars` long, or the reason there are none.
 
-    `secret` is this node's own: what the fence of quotes follows from.
+    `secret` belongs to this node: the fence of quotes is derived from it.
     """
     found = proposal_prompt(context, secret)
     return found if isinstance(found, Silence) else found.within(limit_chars)
 
 
 def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
-    """Return what the sections about a context are made of, in a fence that follows from it."""
+    """Return the input of the sections about a context, with a fence derived from it."""
     return PromptInput.of(context, fence_of(context, secret))
 
 
 def proposal_prompt(context: Context, secret: bytes) -> Prompt | Silence:
-    """Return the prompt of a model that proposes a change, or repairs one, or why there is none."""
+    """Return the prompt for proposing or repairing a change, or the reason there is none."""
     given = prompt_input(context, secret)
     if isinstance(given, Silence):
         return given
@@ -163,9 +163,9 @@ def proposal_prompt(context: Context, secret: bytes) -> Prompt | Silence:
 
 
 def prompt_of(given: PromptInput, *, role: str, closing: Sequence[str]) -> Prompt:
-    """Return a prompt for anyone who is asked about a context.
+    """Return a prompt for any question about a context.
 
-    `role` says who is asked, and `closing` what for and how to answer.
+    `role` says what the model is, `closing` what it is asked and how to answer.
     """
     return Prompt(
         fence=given.fence,
@@ -184,10 +184,10 @@ def errand(
     title_file: str,
     shows_source: bool = False,
 ) -> str | Silence:
-    """Return the task of a coding agent in a folder with the files, or why there is none.
+    """Return the prompt of a coding agent in a folder with the files, or the reason for none.
 
-    At most `limit_chars` long but for the source, which is shown to one that cannot read files;
-    `title_file` is where it writes what it did.
+    It is at most `limit_chars` long, not counting the source, which is shown only if the agent
+    cannot read files. The agent writes what it did into `title_file`.
     """
     given = prompt_input(context, secret)
     if isinstance(given, Silence):
@@ -205,7 +205,7 @@ def errand(
 
 
 def history(given: PromptInput) -> History:
-    """Return what was tried, or how the version failed that is to be repaired."""
+    """Return what was tried or, for a repair, how the version failed."""
     if given.context.crash is not None:
         return History(sections=tuple(_crash(given)))
     table = ExperimentTable(
@@ -216,12 +216,12 @@ def history(given: PromptInput) -> History:
 
 
 def written(given: PromptInput, sections: Sequence[Write]) -> list[str]:
-    """Return the texts of some sections in their order."""
+    """Return the texts of sections in their order."""
     return [text for write in sections for text in write(given)]
 
 
 def fence_of(context: Context, secret: bytes) -> QuoteFence:
-    """Return the fence of everything that is quoted to a model about this context."""
+    """Return the fence for all quotes in prompts about this context."""
     words = [context.source.tree.hex(), str(context.seed), *context.intents]
     for outcome in context.history[-_FINGERPRINTED:]:
         words += [outcome.key, outcome.decision, outcome.title, outcome.reason, outcome.last_line]
@@ -239,7 +239,7 @@ def fence_of(context: Context, secret: bytes) -> QuoteFence:
 
 
 def is_small(source: Source) -> bool:
-    """Say whether every file is small enough to be answered whole."""
+    """Return whether every file is small enough to be answered whole."""
     return all(len(data) <= SMALL_CHARS for _, data in source.files)
 
 
@@ -289,7 +289,7 @@ def _files(heading: str, given: PromptInput) -> str:
 
 
 def _curve(given: PromptInput) -> Iterator[str]:
-    """Yield the loss of the present source, where that is what is shown."""
+    """Yield the loss of the present source, unless a failed version is shown."""
     base = given.brief.base
     if given.context.crash is None and base and base.curve:
         yield curve_line(base)
@@ -302,7 +302,7 @@ def _notes(given: PromptInput) -> Iterator[str]:
 
 
 def _planner_aim(given: PromptInput) -> Iterator[str]:
-    """Yield the planner's aim; a repair keeps to the idea that failed, whatever the aim is now."""
+    """Yield the planner's aim, except for a repair, which keeps to the idea that failed."""
     if given.brief.planner_aim and given.context.crash is None:
         aim = given.fence.quote("the aim", [one_line(given.brief.planner_aim, MAX_WHY)])
         yield f"{_PLANNED}\n{aim}"
@@ -313,7 +313,7 @@ def _left(given: PromptInput) -> Iterator[str]:
 
 
 def _drafted(given: PromptInput) -> Iterator[str]:
-    """Yield what was proposed for the same experiment already."""
+    """Yield the proposals that were already made for the same experiment."""
     if drafted := given.context.drafted:
         titles = given.fence.quote("their titles", [one_line(one, MAX_TITLE) for one in drafted])
         yield _DRAFTED.format(titles=titles)
@@ -335,7 +335,7 @@ def _answer(given: PromptInput) -> Iterator[str]:
 
 
 def _crash(given: PromptInput) -> Iterator[Section]:
-    """Yield how the version failed that is to be repaired, and the change that it was."""
+    """Yield how the version to be repaired failed, and the change that it made."""
     crash = given.context.crash
     if crash is None:
         return
@@ -354,7 +354,7 @@ def _crash(given: PromptInput) -> Iterator[Section]:
 
 _GROUND: Final[tuple[Write, ...]] = (_task, _program, _rules, _quotes)
 _WISHES: Final[tuple[Write, ...]] = (_notes, _planner_aim, _left)
-# As it is read; where space is short, the sections' ranks say which are left out.
+# In reading order. If space is short, the sections' ranks decide which are left out.
 _HISTORY: Final[tuple[Callable[[PromptInput], Iterator[Section]], ...]] = (
     own_work.standing,
     own_work.diffs,

@@ -1,9 +1,9 @@
-"""The proposer that asks a language model: a short conversation that ends in a checked patch.
+"""A proposer that asks a language model: a short conversation that ends in a checked patch.
 
-A fault in the answer, in form, fit, safety or novelty, goes back to the model in words, and after
-three answers there is none. Nothing that a model writes is parsed here or trusted: what comes out
-is a source that the node's check found fit to be run, and texts made harmless. Who answers, and
-what it may cost, is the business of the `Complete` that is handed in.
+A fault in an answer (its form, fit, safety or novelty) is reported to the model. After three
+answers it has no proposal. A model's output is neither parsed here nor trusted: the result is a
+source that passed the node's check, with sanitized texts. How questions are answered, and what they
+may cost, is up to the `Complete` that is passed in.
 """
 
 import asyncio
@@ -40,17 +40,17 @@ _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class ModelProposer(Asker):
-    """Asks a model for a patch; `check` is told every source before it is proposed."""
+    """A client that asks a model for a patch; `check` checks every source before it is proposed."""
 
     check: Check
 
     @property
     def name(self) -> str:
-        """Who it is, for people."""
+        """The proposer's name, for people."""
         return f"{NAME} ({self.model})"
 
     async def propose(self, context: Context) -> Proposal | Silence:
-        """Return a patch nobody tried before, or why there is none."""
+        """Return a patch that was never tried, or the reason there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
         talk = await asyncio.to_thread(self._begun, context)
@@ -68,14 +68,14 @@ class ModelProposer(Asker):
                 return replace(result, cost=cost)
             slip = result
             if slip.is_repeated and was_repeated:
-                break  # it was told once
+                break  # the model was already warned of a repeat
             was_repeated = was_repeated or slip.is_repeated
             talk.go_on(answer, slip)
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
 
     def question(self, context: Context) -> ProposerQuestion | Silence:
-        """Return what it is asked first, or why nothing is; nobody is asked."""
+        """Return the first question, or the reason there is none. Asks no model."""
         talk = self._begun(context)
         turns = talk if isinstance(talk, Silence) else talk.messages()
         room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
@@ -88,7 +88,7 @@ class ModelProposer(Asker):
         return self.conversation(prompt.within, prompt.fence)
 
     async def _judge(self, context: Context, answer: ModelCompletion) -> Proposal | Slip:
-        """Return the patch that an answer is, or what is wrong with it."""
+        """Return the patch in an answer, or what is wrong with it."""
         if answer.is_cut:
             return Slip(
                 message=f"Your answer was cut off after {answer.cost.tokens_out} tokens. Make a "
@@ -106,7 +106,7 @@ class ModelProposer(Asker):
 
 
 def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
-    """Return what an answer wants and the source with it done."""
+    """Return the parsed answer and the changed source, or what is wrong."""
     draft = parse_answer(text, context.editable)
     if isinstance(draft, Slip):
         return draft
@@ -150,7 +150,7 @@ def _proposal(
 
 
 def _key(context: Context, title: str, fingerprint: bytes) -> str:
-    """Return what the idea is called across bases; a mended one keeps its name."""
+    """Return the idea's name across bases; a repaired idea keeps its name."""
     if context.crash is not None:
         return repair_key(context.crash)
     slug = _NO_SLUG.sub("-", title.lower())[:_MAX_SLUG].strip("-")
@@ -158,7 +158,7 @@ def _key(context: Context, title: str, fingerprint: bytes) -> str:
 
 
 def _unfit(checked: Checked, source: Source) -> Slip:
-    """Say why a source may not be run."""
+    """Return the slip for a source that may not run."""
     if checked.fault or not checked.marks:
         fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
         return Slip(message=f"Your version cannot be run: {fault}.")
@@ -183,7 +183,7 @@ def _unfit(checked: Checked, source: Source) -> Slip:
 
 
 def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
-    """Say what an idea is too close to."""
+    """Return the slip for an idea that is too close to another."""
     if repeat.outcome is not None:
         writer = OutcomeWriter(known=known, shows_unverified=context.show_unverified_words)
         return Slip(

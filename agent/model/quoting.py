@@ -1,8 +1,8 @@
-"""Makes the words of others harmless before a model reads them: cleaned, cut and fenced.
+"""Sanitizers for untrusted text before a model reads it: cleaned, cut and fenced.
 
-Whatever a peer, a run or a model wrote reaches a prompt only on lines that begin with a mark that
-nobody else can know, inside a fence of ours, and without anything that chat templates or our own
-answer format would read as markup. Knows nothing of what is worth quoting, or of whose it is.
+Text by a peer, a run or a model reaches a prompt only on marked lines inside a fence of this node.
+Nobody else can know the mark. The text contains nothing that chat templates or the answer format
+would read as markup. This module does not know what is worth quoting, or who wrote it.
 """
 
 import hashlib
@@ -20,41 +20,41 @@ MAX_DIFF_LINES: Final = 120
 MAX_LOG_LINES: Final = 50
 MAX_LINE: Final = 200
 
-# How much is looked at for each character that may be left: hidden ones are dropped first.
+# Characters read for each that may be left, because hidden ones are dropped first.
 _SLACK = 4
 _WORD = re.compile(r"[^\W\d_]+")
-# `<|im_start|>`, `</s>`, `<<SYS>>`, `[INST]`: what a server may read as the turn of a conversation.
+# `<|im_start|>`, `</s>`, `<<SYS>>`, `[INST]`: what a server may read as the start of a turn.
 _TAG = re.compile(r"<(?=<?[|/!?A-Za-z_])|\|(?=>)|\[(?=/?g?[A-Z_]{3,}\])|`(?=``)")
-_RUN = re.compile(r"([<=>])\1{2,}")  # of conflict markers, and of our own answer format
+_RUN = re.compile(r"([<=>])\1{2,}")  # of conflict markers, and of our answer format
 _BLANKS = re.compile(r"\s+")
 _MARKUP = frozenset("<>|[]`{}=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteFence:
-    """Where quotes begin and end in one prompt; `nonce` is nobody's to know beforehand."""
+    """The borders of quotes in one prompt; nobody can know `nonce` in advance."""
 
     nonce: str
 
     @property
     def mark(self) -> str:
-        """What every quoted line begins with."""
+        """The prefix of every quoted line."""
         return f"{self.nonce[:4]}| "
 
     def quote(self, label: str, lines: Iterable[str]) -> str:
-        """Return the lines fenced and marked; `label`, which is ours, says what they are."""
+        """Return the lines fenced and marked. The trusted `label` says what they are."""
         return self.around(label, self.marked(lines))
 
     def marked(self, lines: Iterable[str]) -> list[str]:
-        """Return the lines as they stand between the edges of a quote, and nowhere else."""
+        """Return the lines with the mark, ready to be put between the borders of a quote."""
         return [f"{self.mark}{_defused(line)}" for text in lines for line in text.split("\n")]
 
     def around(self, label: str, marked: Iterable[str]) -> str:
-        """Return marked lines between the edges; `label`, which is ours, says what they are."""
+        """Return marked lines between borders. The trusted `label` says what they are."""
         return "\n".join([self._edge(f"quoted: {label}"), *marked, self._edge("end")])
 
     def source(self, path: str, text: str) -> str:
-        """Return a file between two edges, unmarked, so that it can be copied exactly."""
+        """Return a file between two borders, unmarked, so that it can be copied exactly."""
         body = text if text.endswith("\n") else f"{text}\n"
         return f"{self._edge(f'source: {path}')}\n{body}{self._edge('end')}"
 
@@ -63,9 +63,9 @@ class QuoteFence:
 
 
 def fence_for(secret: bytes, content: str) -> QuoteFence:
-    """Return the fence of a prompt made of `content`: the same again, and a guess for no peer.
+    """Return the fence of a prompt made of `content`: repeatable, but not guessable for a peer.
 
-    `secret` is this node's own and at least 16 bytes.
+    `secret` belongs to this node and has at least 16 bytes.
     """
     if len(secret) < 16:
         raise ValueError("the secret of a fence is at least 16 bytes")
@@ -74,7 +74,7 @@ def fence_for(secret: bytes, content: str) -> QuoteFence:
 
 
 def one_line(text: str, limit: int) -> str:
-    """Return prose as one line of at most `limit` characters, with nothing hidden in it."""
+    """Return prose as one line of at most `limit` characters, without hidden ones."""
     shown = _visible(_BLANKS.sub(" ", text[: _SLACK * limit]))
     styled = {one: _spelt(one) for one in set(shown) if _is_styled(one)}
     plain = "".join(styled.get(one, one) for one in shown) if styled else shown
@@ -83,13 +83,13 @@ def one_line(text: str, limit: int) -> str:
 
 
 def code_line(text: str, limit: int = MAX_LINE) -> str:
-    """Return a line of somebody's code: every letter that is not ASCII is spelt out."""
+    """Return a line of untrusted code, with escapes for all letters that are not ASCII."""
     shown = _visible(text[: _SLACK * limit].replace("\n", " ").rstrip())
     return _cut("".join(_spelt(one) if _is_letter(one) else one for one in shown), limit)
 
 
 def diff_lines(diff: str, most: int = MAX_DIFF_LINES) -> tuple[str, ...]:
-    """Return the first lines of a unified diff, and how many there are beyond."""
+    """Return the first lines of a unified diff, and the number of further ones."""
     whole = diff.removesuffix("\n")
     shown = whole[: 2 * _SLACK * most * MAX_LINE].split("\n", most)[:most]
     more = whole.count("\n") + 1 - len(shown)
@@ -97,7 +97,7 @@ def diff_lines(diff: str, most: int = MAX_DIFF_LINES) -> tuple[str, ...]:
 
 
 def log_lines(log: str, most: int = MAX_LOG_LINES) -> tuple[str, ...]:
-    """Return the last lines of what a program printed, as a terminal would have left them."""
+    """Return the last lines of a program's output, as a terminal would have left them."""
     tail = log[-2 * _SLACK * most * MAX_LINE :].replace("\r\n", "\n").rstrip("\n")
     lines = tail.rsplit("\n", most)[-most:]
     return tuple(code_line(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines)
@@ -112,7 +112,7 @@ def _visible(text: str) -> str:
 
 
 def _is_styled(character: str) -> bool:
-    """Say whether it is an ASCII letter or markup in another dress: mathematical, full width."""
+    """Return whether it is a variant of an ASCII letter or markup: mathematical, full width."""
     if character.isascii():
         return False
     plain = unicodedata.normalize("NFKC", character)
@@ -126,7 +126,7 @@ def _is_letter(character: str) -> bool:
 
 
 def _spelt_if_mixed(word: str) -> str:
-    """Spell out letters of another script among ASCII's; a whole word in Greek is a word."""
+    """Escape letters of other scripts among ASCII ones; a whole word in Greek stays."""
     if word.isascii() or not any(one.isascii() for one in word):
         return word
     return "".join(_spelt(one) if _is_of_another_script(one) else one for one in word)
@@ -142,7 +142,7 @@ def _spelt(character: str) -> str:
 
 
 def _defused(line: str) -> str:
-    """Return a line without markup: what begins a tag or a marker is taken apart by a space."""
+    """Return a line in which a space breaks up every start of a tag or marker."""
     return _TAG.sub(lambda found: f"{found[0]} ", _RUN.sub(r"\1\1", _visible(line)))
 
 

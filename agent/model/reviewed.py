@@ -1,8 +1,8 @@
-"""A proposer whose proposals are reviewed: it writes several for one slot, and one of them is run.
+"""A proposer with a reviewer: it writes several proposals for one slot, and one of them is run.
 
-The review only says which. Without a word of the reviewer (a fault, no budget, nonsense) the first
-has the slot, and while the reviewer is left alone no more than one is written. A mend of a crash is
-not reviewed: it is of one idea, that was chosen before.
+The review only chooses. If the reviewer gives no answer (a fault, no budget, nonsense), the first
+proposal gets the slot. While the reviewer is paused, only one proposal is written. A repair of a
+crash is not reviewed, because its idea was chosen before.
 """
 
 import time
@@ -21,9 +21,10 @@ MOST_DRAFTS: Final = 3
 
 @dataclass(slots=True, eq=False)
 class ReviewedProposer:
-    """Has `proposer` write several proposals, each told of those before, and `reviewer` choose.
+    """A proposer that lets `proposer` write several proposals and `reviewer` choose one.
 
-    `say` is told what was chosen over what, and once why nothing is.
+    Each proposal is written with the earlier ones in view. `say` receives the choice, and each new
+    reason for having none once.
     """
 
     proposer: SlowProposer
@@ -38,11 +39,11 @@ class ReviewedProposer:
 
     @property
     def name(self) -> str:
-        """Who it is, for people."""
+        """The proposer's name, for people."""
         return self.proposer.name
 
     async def propose(self, context: Context) -> Proposal | Silence:
-        """Return the proposal that is chosen, or why there is none; its cost is that of all."""
+        """Return the chosen proposal with the cost of all, or the reason there is none."""
         first = await self.proposer.propose(context)
         is_alone = context.crash is not None or self._rest.is_on
         if isinstance(first, Silence) or is_alone:
@@ -60,7 +61,7 @@ class ReviewedProposer:
         return replace(chosen, cost=cost + spent)
 
     def question(self, context: Context) -> ProposerQuestion | Silence:
-        """Return what the proposer would be asked first; nobody is asked."""
+        """Return the proposer's first question. Asks no model."""
         return self.proposer.question(context)
 
     async def _chosen(
@@ -88,7 +89,7 @@ class ReviewedProposer:
 
 
 def _beside(context: Context, drafts: Sequence[Proposal]) -> Context:
-    """Return the context of one more proposal for the same slot."""
+    """Return the context for another proposal for the same slot."""
     written = {one.fingerprint for one in drafts}
     return replace(
         context,

@@ -1,8 +1,8 @@
-"""The model that reviews: of several proposals for one experiment it says which one is to be run.
+"""The reviewing model: it chooses which of several proposals for one experiment is run.
 
-It sees them in an order that is drawn, so that none gains by its place, beside all that whoever
-proposes is told. What it says is a number and a reason: it changes no proposal, and what is kept is
-measured as ever.
+It sees them in a random order, so that no proposal gains by its place, together with everything
+that proposers are shown. It returns a number and a reason. It changes no proposal, and the decision
+to keep one is measured as usual.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from agent.model.sections import GAP, Prompt, PromptInput
 from agent.proposal import Context, Proposal, Silence
 from protocol.patches import unified_diff
 
-_DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal, the first that leaves room
-_SHARE: Final = 3  # of a prompt one part in so many is for proposals
+_DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal: the first number that leaves room
+_SHARE: Final = 3  # 1/3 of a prompt is for proposals
 
 _CHOICE = re.compile(
     r"^[\s*_#>`\"'{-]{0,8}choice[*_`\"']{0,4}\s?[:=]?[\s*_`\"'(\[#]{0,8}"
@@ -58,7 +58,7 @@ WHY: why that one, in one or two sentences"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """Which proposal is to be run, why in the reviewer's words, and what the review cost."""
+    """The proposal to run, the reviewer's reason, and the cost of the review."""
 
     chosen: Proposal
     why: str
@@ -67,12 +67,12 @@ class Review:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class ModelReviewer(Asker):
-    """Asks a model which of several proposals is to be run."""
+    """A client that asks a model which of several proposals to run."""
 
     async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | Silence:
-        """Return which of these is chosen, or why none is. Raises nothing of its own."""
+        """Return the choice among these, or the reason there is none. Raises nothing."""
         shown = in_drawn_order(proposals, seed=context.seed)
-        # Who wrote them has seen the fence of its own prompts: this one follows from all of them.
+        # The proposals' author has seen the fence of its own prompts, so derive this one from them.
         told = replace(context, drafted=tuple(one.title for one in shown))
         given = prompt_input(told, self.secret)
         if isinstance(given, Silence):
@@ -90,13 +90,13 @@ class ModelReviewer(Asker):
 
 
 def in_drawn_order(proposals: Sequence[Proposal], *, seed: int) -> tuple[Proposal, ...]:
-    """Return them in an order that follows from a seed alone."""
+    """Return the proposals in a random order that depends on the seed alone."""
     return tuple(random.Random(f"review/{seed}").sample(proposals, len(proposals)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewPrompt:
-    """The prompt of a review; `forms` are the proposals from the longest form to the shortest."""
+    """The prompt of a review; `forms` are texts of the proposals, the longest first."""
 
     prompt: Prompt
     forms: tuple[str, ...]
@@ -104,7 +104,7 @@ class ReviewPrompt:
 
     @classmethod
     def of(cls, given: PromptInput, proposals: Sequence[Proposal]) -> "ReviewPrompt":
-        """Return it for proposals in the order that they are shown in."""
+        """Return the prompt for proposals in the order in which they are shown."""
         return cls(
             prompt=prompt_of(given, role=_ROLE, closing=()),
             forms=tuple(_proposals(given, proposals, lines) for lines in _DIFF_LINES),
@@ -112,9 +112,9 @@ class ReviewPrompt:
         )
 
     def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
-        """Return what a reviewer is asked, at most `limit_chars` long, or why nothing is.
+        """Return the reviewer's prompt, at most `limit_chars` long, or the reason there is none.
 
-        Of long changes the first lines are shown, and how many more there are.
+        A long change is shown by its first lines and the number of further ones.
         """
         room = limit_chars // _SHARE
         shown = next((form for form in self.forms if len(form) <= room), self.forms[-1])
@@ -136,7 +136,7 @@ def _proposals(given: PromptInput, proposals: Sequence[Proposal], most_lines: in
 
 
 def choice_in(text: str, *, count: int) -> int | None:
-    """Return the number from 1 that an answer names; None where it names none, or several."""
+    """Return the number from 1 that an answer names; None if it names none, or several."""
     said = without_thoughts(text)
     found = [None if _ANOTHER.match(one["rest"]) else int(one[1]) for one in _CHOICE.finditer(said)]
     if not found and (bare := _BARE.fullmatch(said.strip())):
@@ -147,5 +147,5 @@ def choice_in(text: str, *, count: int) -> int | None:
 
 
 def why_in(text: str) -> str:
-    """Return the reason that an answer gives, made harmless; "" if it gives none."""
+    """Return the reason in an answer, sanitized; "" if it gives none."""
     return labelled(text, "why") or ""

@@ -1,8 +1,8 @@
-"""How sections become a prompt: written once, then as many of them as there is room for.
+"""The assembly of sections into a prompt: each is written once, and as many as fit are used.
 
-Some are always there. The others form the `History`: each has a rank, and the lowest ranks come
-first. What is left out follows from rank alone, so that the same context and the same room always
-give the same prompt. Knows nothing of what the sections say.
+Some are always included. The others form the `History`: each has a rank, and the lowest ranks come
+first. Ranks alone decide what is left out, so the same context and the same room always give the
+same prompt. This module knows nothing of what the sections say.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from agent.proposal import Brief, Context, Silence
 from protocol.source import Source
 
 GAP: Final = "\n\n"  # between two sections
-HOPELESS_S: Final = 3600.0  # until somebody may have changed the program, the model or the source
+HOPELESS_S: Final = 3600.0  # until someone may have changed the instructions, model or source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class PromptInput:
 
     @classmethod
     def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | Silence":
-        """Return it for a context; a `Silence` where nobody said what the task is."""
+        """Return the input for a context, or a `Silence` if it has no description of the task."""
         if context.brief is None:
             return Silence(reason="nobody said what the task is", retry_s=HOPELESS_S)
         writer = OutcomeWriter(
@@ -41,17 +41,17 @@ class PromptInput:
 
     @property
     def source(self) -> Source:
-        """The source to change: the failed version where one is to be repaired."""
+        """The source to change: the failed version in a repair."""
         crash = self.context.crash
         return self.context.source if crash is None else crash.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Rows under a `heading` of ours, in a quote where there is a `label`; then they are marked.
+    """Rows under a trusted `heading`; with a `label` they are marked and in a quote.
 
-    The lowest `rank` is served first. Of one that `may_end_early` the first rows are shown where
-    there is no room for all of them; any other is shown whole or not at all.
+    The lowest `rank` gets room first. If `may_end_early` is set, the first rows are shown if not
+    all fit. Any other section is shown whole or not at all.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Section:
         heading: str = "",
         may_end_early: bool = True,
     ) -> "Section":
-        """Return one whose rows are in a quote under a label."""
+        """Return a section whose rows are in a quote under a label."""
         return cls(
             name=name,
             rank=rank,
@@ -87,11 +87,11 @@ class Section:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole section."""
         return self._framed(self.rows)
 
     def within(self, limit_chars: int) -> str:
-        """Return what fits of it; "" for nothing."""
+        """Return the part that fits; "" for nothing."""
         count = count_fitting(self.rows, limit_chars - len(self._framed(())))
         is_enough = count == len(self.rows) or (self.may_end_early and count > 0)
         return self._framed(self.rows[:count]) if is_enough else ""
@@ -102,7 +102,7 @@ class Section:
 
 
 def count_fitting(rows: Iterable[str], limit_chars: int) -> int:
-    """Return how many of the first rows fit, each on a line of its own."""
+    """Return how many of the first rows fit, each on its own line."""
     count, left = 0, limit_chars
     for row in rows:
         left -= len(row) + 1
@@ -113,7 +113,7 @@ def count_fitting(rows: Iterable[str], limit_chars: int) -> int:
 
 
 class Elastic(Protocol):
-    """A text that shortens itself to the room that it has."""
+    """A text that shortens itself to the available room."""
 
     def within(self, limit_chars: int) -> str:
         """Return as much of it as fits; "" for nothing."""
@@ -122,9 +122,9 @@ class Elastic(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Sections that give way, under a `heading`; the `table` is read after the first of them.
+    """Sections that may be left out, under a `heading`. The `table` follows the first of them.
 
-    Half of the room is the table's, and what the sections leave of the rest.
+    The table gets half of the room, and whatever the sections leave of the other half.
     """
 
     sections: tuple[Section, ...]
@@ -132,9 +132,9 @@ class History:
     table: Elastic | None = None
 
     def within(self, limit_chars: int) -> dict[str, str]:
-        """Return the texts that fit by name, in the order that they are read in.
+        """Return the texts that fit by name, in reading order.
 
-        Gaps between them count; only those are there that say something.
+        Gaps between them count. Empty texts are left out.
         """
         if self.table is None:
             return fitting(self.sections, limit_chars)
@@ -147,7 +147,7 @@ class History:
         return {name: text for name, text in texts.items() if text}
 
     def texts(self, limit_chars: int) -> list[str]:
-        """Return the heading and what fits below it; nothing where nothing does."""
+        """Return the heading and what fits below it, or nothing if nothing fits."""
         room = limit_chars - (len(self.heading) + len(GAP) if self.heading else 0)
         shown = [*self.within(room).values()]
         return [self.heading, *shown] if shown and self.heading else shown
@@ -155,9 +155,9 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The sections of one prompt in the order that they are read in; `history` gives way.
+    """The sections of one prompt in reading order; only `history` is shortened.
 
-    All that is quoted in it, and in the conversation that follows, is in `fence`.
+    All quotes in it, and in the conversation that follows, are in `fence`.
     """
 
     fence: QuoteFence
@@ -167,7 +167,7 @@ class Prompt:
     after: tuple[str, ...]
 
     def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
-        """Return the prompt, at most `limit_chars` long, or why there is none."""
+        """Return the prompt, at most `limit_chars` long, or the reason there is none."""
         system = GAP.join(self.system)
         needed = len(system) + len(GAP.join([*self.before, *self.after]))
         if needed > limit_chars:
@@ -184,9 +184,9 @@ class Prompt:
 
 
 def fitting(sections: Iterable[Section], limit_chars: int) -> dict[str, str]:
-    """Return the texts that fit by their names, in the order of the sections.
+    """Return the texts that fit by name, in the order of the sections.
 
-    One that does not fit is left out, and what ranks behind it may still fit.
+    A section that does not fit is left out, and one of a higher rank may still fit.
     """
     listed = [one for one in sections if one.rows]
     left, shown = limit_chars, dict[str, str]()

@@ -1,8 +1,8 @@
-"""The table of all experiments, a line each, the newest first, however much room there is.
+"""The table of all experiments, one line each, the newest first, within any amount of room.
 
-Where there is not enough, lines are shortened, and then dropped and summed up: the oldest first,
-but what was kept or came close outlasts the rest. All lines are in a quote: titles are words of
-models and of others.
+If there is not enough room, lines are shortened, then dropped and summed up. The oldest go first,
+but kept experiments and near misses stay longer than the rest. All lines are in a quote, because
+titles are text by models and by other people.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from agent.model.sections import count_fitting
 from agent.proposal import Decision, Outcome
 
 _NEWEST: Final = 12  # lines that are shortened and dropped last
-_WHOLE_PART: Final = 4  # where lines are dropped, one part in so many is for whole ones
+_WHOLE_PART: Final = 4  # if lines are dropped, 1/4 of the room is for whole ones
 _HEADING: Final = """\
 ## All experiments, the newest first
 The base is the number of the experiment whose source was changed: 0 is the task's first source, - \
@@ -34,7 +34,7 @@ _SHORT_COLUMNS: Final = "shortened: number | gain in sd | outcome | change"
 
 
 class ExperimentTable:
-    """All of a history, oldest first as it comes, in lines that are made once."""
+    """The lines of a history (given oldest first), each written once."""
 
     def __init__(
         self, history: Sequence[Outcome], writer: OutcomeWriter, fence: QuoteFence, *, metric: str
@@ -48,19 +48,19 @@ class ExperimentTable:
         self._heading = " ".join([_HEADING, *errors, *meanings])
         self._label = _COLUMNS.format(metric=metric)
         self._lines = fence.marked(map(writer.line, history))
-        # The most telling first: the newest, what was kept, what came close, then by age.
+        # Most informative first: the newest, kept ones, near misses, then by age.
         self._ranked = sorted(range(len(history)), key=lambda at: (self._remoteness(at), -at))
 
     @cached_property
     def text(self) -> str:
-        """All of it; "" without a history."""
+        """The whole table; "" without a history."""
         return self._shown(len(self._ranked), 0) if self._history else ""
 
     def within(self, limit_chars: int) -> str:
-        """Return what fits of it, and in one line how much does not; "" where not even that fits.
+        """Return the part that fits and one line on the rest; "" if not even that line fits.
 
-        Lines are shortened as long as that helps to show all of them; what cannot be shown even so
-        is dropped.
+        Lines are shortened if that helps to show all of them. Those that still do not fit are
+        dropped.
         """
         if len(self.text) <= limit_chars:
             return self.text
@@ -94,7 +94,7 @@ class ExperimentTable:
         return 2 if is_near_miss(self._history[at]) else 3
 
     def _shown(self, whole: int, short: int) -> str:
-        """Return the table with so many of the most telling lines whole and so many in brief."""
+        """Return the table with this many most informative lines whole and this many short."""
         parts = [self._heading]
         if whole:
             lines = [self._lines[at] for at in sorted(self._ranked[:whole], reverse=True)]

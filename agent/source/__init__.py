@@ -1,1 +1,1 @@
-"""Reads and rewrites the source of an experiment: lint, fingerprint, knobs' literals, edits."""
+"""Tools for an experiment's source: lint, fingerprint, hyperparameter literals, edits."""

@@ -1,6 +1,6 @@
 """The allow-lists of the capability lint by kind of task: one for training code, one for programs.
 
-What a list does not say is the same for both: dunders, annotations, settings that may be set.
+Rules outside these lists are the same for both: dunders, annotations, settings that may be set.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,13 @@ from agent.source.allowed import Use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowList:
-    """What the sources of one kind of task may use.
+    """The names that sources of one kind of task may use.
 
-    `modules` are names by dotted path, `imports` those that people and models are told of; `uses`
-    say how a name may be called that could do more; `known` and `taken` are attributes as
-    `agent.source.public_names` has them, and `taken_beside_streams` where a source speaks of one of
-    `streams`; `read` are variables of the environment.
+    `modules` has the allowed names of each dotted module path. `imports` are the modules that
+    people and models are told about. `uses` restricts the calls of names that could do more.
+    `known` and `taken` are attributes as in `agent.source.public_names`; `taken_beside_streams` are
+    also taken if a source mentions one of `streams`. `read` are the environment variables that may
+    be read.
     """
 
     modules: Mapping[str, frozenset[str]]
@@ -32,7 +33,7 @@ class AllowList:
     taken_beside_streams: frozenset[str] = frozenset()
 
     def within(self, reached: frozenset[str]) -> Self:
-        """Return it for a source that can ask anything for the names in `reached`."""
+        """Return the list for a source that uses the attributes, imports and texts in `reached`."""
         if not self.streams & reached:
             return self
         taken = self.taken_beside_streams
@@ -58,10 +59,10 @@ PROGRAMS: Final = AllowList(
     streams=programs.STREAMS,
     taken_beside_streams=programs.TAKEN_BESIDE_STREAMS,
 )
-LANGUAGE_MODEL: Final = "language-model"  # the kind whose sources may use the least
+LANGUAGE_MODEL: Final = "language-model"  # the kind with the strictest allow-list
 _BY_KIND: Final[Mapping[str, AllowList]] = {LANGUAGE_MODEL: TRAINING, "program": PROGRAMS}
 
 
 def allow_list(kind: str) -> AllowList:
-    """Return what sources of a kind of task may use, the least where the kind is not known."""
+    """Return the allow-list for a kind of task, the strictest if the kind is unknown."""
     return _BY_KIND.get(kind, TRAINING)

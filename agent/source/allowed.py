@@ -1,8 +1,8 @@
 """The allow-list of the capability lint for training code. Anything else is flagged.
 
-Modules are named by their full dotted path, and of each only the names listed may be used: those of
-torch's and numpy's arithmetic, and the attributes that values may be asked for, are in
-`agent.source.public_names`, all others here.
+Modules have their full dotted path, and only the listed names of each may be used. The arithmetic
+of torch and numpy, and the attributes of values, are in `agent.source.public_names`. All other
+names are here.
 """
 
 import builtins
@@ -14,8 +14,8 @@ from typing import Final
 from agent.source import public_names
 from agent.source.public_names import listed
 
-# What a script may use of `prepare.py` and `kernels.py` of `trainer/language_model/harness/`:
-# autoresearch's names, and what is told of a card.
+# The names that a script may use from `prepare.py` and `kernels.py` of
+# `trainer/language_model/harness/`: those of autoresearch, and the facts about the card.
 HARNESS: Final = {
     "prepare": listed(
         """
@@ -51,13 +51,13 @@ _PLAIN: Final = {
     " isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter perm pi"
     " pow prod radians remainder sin sinh sqrt sumprod tan tanh tau trunc ulp",
     "numbers": "Complex Integral Number Rational Real",
-    "os": "environ name",  # and of the environment only the settings below
+    "os": "environ name",  # of the environment only the settings below
     "random": "Random betavariate choice choices expovariate gauss getrandbits getstate"
     " normalvariate randbytes randint random randrange sample seed setstate shuffle triangular"
     " uniform",
     "statistics": "fmean geometric_mean harmonic_mean linear_regression mean median mode pstdev"
     " pvariance quantiles stdev variance",
-    # Not the streams: the type of what is under them opens files.
+    # Not the streams: the type of their underlying object opens files.
     "sys": "byteorder exit float_info maxsize platform version version_info",
     "time": "gmtime localtime monotonic monotonic_ns perf_counter perf_counter_ns process_time"
     " process_time_ns sleep strftime time time_ns",
@@ -66,7 +66,7 @@ _PLAIN: Final = {
     " Set TYPE_CHECKING Tuple Type TypeAlias TypeVar Union cast final overload",
     "warnings": "filterwarnings simplefilter warn",
 }
-# Modules within torch and numpy, and names of those whose public ones are not all arithmetic.
+# Modules inside torch and numpy, and their names if not all public ones are arithmetic.
 _TORCH: Final = {
     "numpy": "fft linalg random",
     "torch": "amp autograd backends compiler cuda fft func linalg mps nn optim random special"
@@ -132,7 +132,7 @@ _TORCH: Final = {
     " reset_peak_memory_stats synchronize",
 }
 _LISTED: Final = {**_PLAIN, **_TORCH}
-# By dotted path: the names of each module, other modules of this table among them.
+# By dotted path: the allowed names of each module, including its submodules in this table.
 MODULES: Final[Mapping[str, frozenset[str]]] = {
     **{
         path: listed(_LISTED.get(path, "")) | public_names.MODULES.get(path, frozenset())
@@ -140,13 +140,13 @@ MODULES: Final[Mapping[str, frozenset[str]]] = {
     },
     **HARNESS,
 }
-# What a person or a model is told to import: not what training can do without.
+# The modules that people and models are told to import, without those that training rarely needs.
 IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - listed(
     "json os sys warnings"
 )
 
-# What may be set in a module, outside of `torch.backends` to a constant; any other store there
-# changes what others run.
+# Names in modules that may be assigned, outside `torch.backends` only to a constant. Any other
+# assignment there would change code that others run.
 _SWITCHES: Final = {
     "torch.backends.cuda.matmul": """
     allow_bf16_reduced_precision_reduction allow_fp16_accumulation
@@ -171,7 +171,7 @@ _SWITCHES: Final = {
 SWITCHES: Final = frozenset(
     f"{path}.{name}" for path, names in _SWITCHES.items() for name in names.split()
 )
-# Settings of the environment that libraries read: no path, no program, no address among them.
+# Environment settings that libraries read. None of them is a path, a program or an address.
 SETTINGS: Final = listed(
     """
     CUBLAS_WORKSPACE_CONFIG CUDA_DEVICE_MAX_CONNECTIONS CUDA_LAUNCH_BLOCKING
@@ -181,11 +181,11 @@ SETTINGS: Final = listed(
     """
 )
 SETTING: Final = re.compile(r"[A-Za-z0-9_.:,\[\]-]{0,100}")
-# Whose kernels a script may ask for by name: outside of the sandbox a hub is asked.
+# Owners of kernels that a script may request by name: outside the sandbox a hub is asked for them.
 KERNELS: Final = listed("kernels-community varunneal")
 GET_KERNEL: Final = "kernels.get_kernel"
 
-# Where `print` may write to; as values they would lead to files.
+# The targets allowed for `print`. As ordinary values they would give access to files.
 STREAMS: Final = listed("sys.stderr sys.stdout")
 
 BUILTINS: Final = frozenset(
@@ -201,7 +201,7 @@ BUILTINS: Final = frozenset(
     reversed round set setattr slice sorted staticmethod str sum super tuple type zip
     """
 )
-# These may only be called, and only as `capabilities` says: with them names are made of strings.
+# These may only be called, and only as `lint` allows, because they access names given as strings.
 BY_NAME: Final = listed("delattr getattr hasattr setattr")
 
 DUNDER_ATTRIBUTES: Final = listed(
@@ -223,10 +223,11 @@ DUNDER_STORES: Final = listed("__all__ __author__ __slots__ __version__")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """How a name may be used that could do more: called so, and standing alone only where said.
+    """The permitted calls of a name that could do more, and the places where it may stand uncalled.
 
-    `keywords` may be given, those in `plain` only as a number, truth value, None, name in capitals,
-    or dict of such; those in `words` as one of these words.
+    At most `positional` arguments and the `keywords` are accepted. Those in `plain` must be a
+    number, truth value, None, name in capitals, or dict of such. Those in `words` must be one of
+    the given words.
     """
 
     positional: int = 0
@@ -246,7 +247,7 @@ _COMPILE: Final = Use(
     },
     alone=listed("decorator"),
 )
-COMPILE_METHOD: Final = "compile"  # of every module of torch: `model.compile()`
+COMPILE_METHOD: Final = "compile"  # a method of every torch module: `model.compile()`
 _ENUM: Final = Use(positional=1, alone=listed("base"))
 USES: Final[Mapping[str, Use]] = {
     "torch.compile": _COMPILE,

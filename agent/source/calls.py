@@ -1,4 +1,4 @@
-"""How what could do more may be used: `torch.compile`, `getattr`, texts that stand for types."""
+"""Rules for powerful calls: `torch.compile`, `getattr`, string annotations, and others."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ _CAPITALS = re.compile("[A-Z][A-Z0-9_]{0,30}")
 
 
 def is_within(call: ast.Call, use: Use, options: Options) -> bool:
-    """Say whether a name is called as it may be, with no argument hidden by a star."""
+    """Return whether a call obeys a `Use`, without arguments hidden by a star."""
     if len(call.args) > use.positional or any(isinstance(one, ast.Starred) for one in call.args):
         return False
     first = next(iter(use.words.values()), None) if len(use.words) == 1 else None
@@ -32,7 +32,7 @@ def is_within(call: ast.Call, use: Use, options: Options) -> bool:
 
 
 def is_plain(node: ast.expr) -> bool:
-    """Say whether it is a number, truth value, None, name in capitals, or dict of such."""
+    """Return whether it is a number, truth value, None, name in capitals, or dict of such."""
     match node:
         case ast.Constant(value=value):
             is_name = isinstance(value, str) and _CAPITALS.fullmatch(value) is not None
@@ -45,7 +45,7 @@ def is_plain(node: ast.expr) -> bool:
 
 
 def named(call: ast.Call) -> str | None:
-    """Return the attribute that `getattr(x, "name")` and its like are about; None if it is open."""
+    """Return the attribute name in `getattr(x, "name")` and similar calls; None if unknown."""
     match call.args:
         case [_, ast.Constant(value=str() as name), *rest] if not call.keywords:
             return None if any(isinstance(one, ast.Starred) for one in rest) else name
@@ -53,7 +53,7 @@ def named(call: ast.Call) -> str | None:
 
 
 def prefix(call: ast.Call) -> str:
-    """Return what the name surely begins with in `getattr(x, f"prefix_{n}")`; else nothing."""
+    """Return the certain beginning of the name in `getattr(x, f"prefix_{n}")`, or ""."""
     match call.args:
         case [_, ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]), *rest] if (
             len(rest) < 2 and not call.keywords
@@ -63,7 +63,7 @@ def prefix(call: ast.Call) -> str:
 
 
 def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
-    """Say whether `text.format(…)` formats a literal whose fields reach into nothing."""
+    """Return whether `text.format(…)` formats a literal whose fields access no attributes."""
     if not isinstance(call, ast.Call) or not isinstance(text, ast.Constant):
         return False
     if not isinstance(text.value, str):
@@ -71,12 +71,12 @@ def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
     try:
         fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text.value)]
     except ValueError:
-        return True  # it raises there too
+        return True  # `format` raises the same error at run time
     return not any({".", "["} & {*(name or "")} or "{" in (spec or "") for name, spec in fields)
 
 
 def foreign_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
-    """Yield what a call of `get_kernel` asks for beyond the kernels that everybody uses."""
+    """Yield what a call of `get_kernel` asks for beyond the kernels of the allowed owners."""
     if len(call.args) != 1 or call.keywords:
         yield call
         return
@@ -100,7 +100,7 @@ def foreign_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
 
 
 def annotations(node: ast.AST) -> Iterator[ast.Constant]:
-    """Yield the texts that stand for types: somebody may evaluate them."""
+    """Yield the strings that are used as types, because they may be evaluated."""
     match node:
         case (
             ast.AnnAssign(annotation=found)
@@ -114,7 +114,7 @@ def annotations(node: ast.AST) -> Iterator[ast.Constant]:
 
 
 def is_type(text: ast.Constant) -> bool:
-    """Say whether a text is the name of a type and nothing that runs."""
+    """Return whether a string is just a type, without anything that runs."""
     module = parse(str(text.value).encode("utf-8", "replace"))
     kinds = (
         *(ast.Module, ast.Expr, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List),
@@ -124,22 +124,22 @@ def is_type(text: ast.Constant) -> bool:
 
 
 def is_called(node: ast.AST | None, parent: ast.AST | None) -> bool:
-    """Say whether what stands in `parent` is what that calls."""
+    """Return whether `parent` calls this node."""
     return isinstance(parent, ast.Call) and parent.func is node
 
 
 def is_call_of(node: ast.AST, name: str) -> bool:
-    """Say whether it calls a name, like `type(x)`."""
+    """Return whether it calls a name, like `type(x)`."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def is_of_one(call: ast.Call) -> bool:
-    """Say whether a call has one argument, for certain."""
+    """Return whether a call certainly has exactly one argument."""
     return len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred)
 
 
 def is_setting(name: ast.expr, value: ast.expr) -> bool:
-    """Say whether a variable of the environment may be set to a value."""
+    """Return whether an environment variable may be set to a value."""
     match name, value:
         case ast.Constant(value=str() as setting), ast.Constant(value=str() as word):
             return setting in allowed.SETTINGS and bool(allowed.SETTING.fullmatch(word))
@@ -147,7 +147,7 @@ def is_setting(name: ast.expr, value: ast.expr) -> bool:
 
 
 def place(node: ast.AST, parent: ast.AST, names: Names) -> str:
-    """Return what a name that stands alone is there for: a decorator, a base, to be wrapped."""
+    """Return the role of an uncalled name: "decorator", "base", "wrapped", or "" for others."""
     if isinstance(parent, ast.FunctionDef | ast.ClassDef) and node in parent.decorator_list:
         return "decorator"
     if isinstance(parent, ast.ClassDef) and node in parent.bases:

@@ -1,8 +1,9 @@
-"""What a source means, apart from how it is written: the fingerprint of its canonical AST.
+"""The fingerprint of a source's canonical AST, which depends on its meaning and not its layout.
 
-Two sources with one fingerprint differ in comments, docstrings, unused strings, idle `pass` and
-layout at most, so trying the second would repeat the first. Parses in this process: that is for
-sources that this node wrote; a stranger's code goes through `agent.source.inspector`, in a child.
+Two sources with one fingerprint differ at most in comments, docstrings, unused strings, idle `pass`
+and layout, so trying the second would repeat the first. This module parses in the current process.
+Use it only for sources that this node wrote. Untrusted code goes through `agent.source.inspector`,
+in a child process.
 """
 
 import ast
@@ -13,13 +14,13 @@ from collections.abc import Iterator
 
 from protocol.source import Source
 
-# Threads of CPython 3.11 count the depth of a tree that they build in one place: if a collection
-# lets another one begin meanwhile, a SystemError ends either (python/cpython#106905).
+# CPython 3.11 threads share one counter for the depth of the trees that they build. If a garbage
+# collection lets another thread start one, either fails with SystemError (python/cpython#106905).
 _ALONE = threading.RLock()
 
 
 def parse(data: bytes) -> ast.Module | None:
-    """Return the AST of a Python file in UTF-8, or None where it has none."""
+    """Return the AST of a Python file in UTF-8, or None if it does not parse."""
     try:
         return _tree(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -27,7 +28,7 @@ def parse(data: bytes) -> ast.Module | None:
 
 
 def syntax_fault(data: bytes) -> tuple[int, str]:
-    """Return the line, from 1, where a file that does not parse ceases to be Python, and why."""
+    """Return the line (from 1) and the reason of a file's first syntax error."""
     try:
         _tree(data)
     except SyntaxError as fault:
@@ -39,12 +40,12 @@ def syntax_fault(data: bytes) -> tuple[int, str]:
 
 def _tree(data: bytes) -> ast.Module:
     with _ALONE, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a candidate's odd escape sequences are its own business
+        warnings.simplefilter("ignore")  # odd escape sequences in a candidate do not matter here
         return ast.parse(data.decode("utf-8"))
 
 
 def fingerprint(source: Source) -> bytes:
-    """Return sha256 over every file's canonical AST; what does not parse counts by its bytes."""
+    """Return sha256 over every file's canonical AST, or over its bytes if it does not parse."""
     digest = hashlib.sha256()
     for path, data in source.files:
         for part in (path.encode(), _canonical(path, data)):
@@ -53,13 +54,13 @@ def fingerprint(source: Source) -> bytes:
 
 
 def same_meaning(one: bytes, other: bytes) -> bool:
-    """Say whether two Python files have one canonical AST; no where either has none."""
+    """Return whether two Python files have one canonical AST; False if one has none."""
     canonical = _canonical_ast(one)
     return canonical is not None and canonical == _canonical_ast(other)
 
 
 def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
-    """Yield the lists of statements that stand directly under a node; a module's may be empty."""
+    """Yield the statement lists directly under a node; only a module's may be empty."""
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         if isinstance(block, list) and (block or isinstance(node, ast.Module)):
@@ -67,7 +68,7 @@ def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 def is_unused_text(statement: ast.stmt) -> bool:
-    """Say whether a statement is nothing but text: a docstring, or a string nobody uses."""
+    """Return whether a statement is only text: a docstring, or an unused string."""
     if not isinstance(statement, ast.Expr):
         return False
     value = statement.value
@@ -82,20 +83,20 @@ def _canonical(path: str, data: bytes) -> bytes:
 
 
 def _canonical_ast(data: bytes) -> bytes | None:
-    """Return the dump of a simplified AST; None for what does not parse or is too deep."""
+    """Return the dump of a simplified AST; None if the file does not parse or is too deep."""
     module = parse(data)
     if module is None:
         return None
     _simplify(module)
     try:
-        # Positions are attributes, which a dump leaves out; a comment was never in the tree.
+        # The dump omits positions, and the tree never contained comments.
         return ast.dump(module).encode("utf-8", "surrogatepass")
     except RecursionError:
         return None
 
 
 def _simplify(module: ast.Module) -> None:
-    """Remove what Python would run alike without: unused strings, `pass`, and the u of u''."""
+    """Remove what has no effect at run time: unused strings, `pass`, and the u of u''."""
     for node in ast.walk(module):
         if isinstance(node, ast.Constant):
             node.kind = None

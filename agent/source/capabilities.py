@@ -1,15 +1,16 @@
-"""The capability lint: what a source does beyond arithmetic, found by reading its AST.
+"""The capability lint: it finds what a source does beyond arithmetic by reading its AST.
 
-An allow-list, one for each kind of task (`agent.source.allow_lists`), says what a source may use.
-Of modules these are the names that training needs (`agent.source.allowed`), or a program that
-answers instances (`agent.source.programs`); of values the attributes that arithmetic needs
-(`agent.source.public_names`) or that the script itself defines; of builtins the harmless ones.
-No string becomes code, no name is computed but one of `self` whose beginning is written there, and
-no dunder passes. All else is flagged (`agent.source.lint`). No lint reads a
-file that is not Python: it is flagged if it differs from the task's baseline.
+Each kind of task has an allow-list (`agent.source.allow_lists`) of what a source may use. From
+modules these are the names that training needs (`agent.source.allowed`), or that a program which
+answers instances needs (`agent.source.programs`). From values they are the attributes that
+arithmetic needs (`agent.source.public_names`) or that the script itself defines. From builtins they
+are the harmless ones. No string becomes code, and no dunder passes. No name is computed, except one
+of `self` that begins with a literal prefix. Everything else is flagged (`agent.source.lint`). No
+lint reads files that are not Python: one is flagged if it differs from the task's baseline.
 
-It is hygiene for code that may one day leave the sandbox, never the boundary: what it does not flag
-may still be hostile. Pure. It parses, so untrusted source is read in the inspector's process only.
+This is hygiene for code that may one day leave the sandbox, never the boundary. Code without
+findings may still be hostile. Pure. It parses, so untrusted source is read only in the inspector's
+process.
 """
 
 import ast
@@ -34,14 +35,14 @@ _LANGUAGES: Final = {
     ".cjs": "JavaScript", ".ts": "TypeScript", ".rs": "Rust", ".sh": "shell", ".sql": "SQL",
     ".json": "JSON", ".toml": "TOML", ".md": "prose", ".txt": "prose",
 }  # fmt: skip
-MAX_PATH: Final = 256  # characters, of a finding told to another process
+MAX_PATH: Final = 256  # characters, in a finding that is sent to another process
 MAX_TEXT: Final = 200
-_KINDS: tuple[What, ...] = get_args(What)  # of several reasons for one mark the first is named
+_KINDS: tuple[What, ...] = get_args(What)  # if a finding has several kinds, the first one counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapabilityMark(Mapped):
-    """One thing beyond arithmetic: where (lines count from 1), which kind, the code in question."""
+    """A finding of something beyond arithmetic: its line (from 1), its kind, and the code."""
 
     path: Annotated[str, line(1, MAX_PATH)]
     line: Positive
@@ -51,9 +52,10 @@ class CapabilityMark(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What is known of a source before it runs: either a `fingerprint`, or why it may not.
+    """The result of checking a source before it runs: a `fingerprint`, or a `fault`.
 
-    `marks` are what it does beyond arithmetic and the task's baseline does not.
+    `marks` are the findings that the task's baseline does not have. Proposers reject a source that
+    has any.
     """
 
     fingerprint: bytes | None
@@ -61,12 +63,12 @@ class Checked:
     marks: tuple[CapabilityMark, ...] = ()
 
 
-# Nobody's core process parses a model's text: whoever checks it does so in a child.
+# The core process never parses a model's text: implementations of `Check` do it in a child.
 Check: TypeAlias = Callable[[Source], Awaitable[Checked]]
 
 
 def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityMark, ...]:
-    """Return everything in the Python files of a source that is marked, in the order of lines."""
+    """Return all findings in the Python files of a source, ordered by line within each file."""
     files = [(path, data) for path, data in source.files if path.endswith(".py")]
     read = {
         path: (module, Names(module)) for path, data in files if (module := parse(data)) is not None
@@ -92,7 +94,7 @@ def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityM
 def beyond(
     found: Sequence[CapabilityMark], baseline: Sequence[CapabilityMark]
 ) -> tuple[CapabilityMark, ...]:
-    """Return what is marked in a tree and not already, as often, in the task's baseline."""
+    """Return the findings that do not occur, or occur less often, in the task's baseline."""
     known = Counter((finding.what, finding.text) for finding in baseline)
     new: list[CapabilityMark] = []
     for finding in found:
@@ -104,7 +106,7 @@ def beyond(
 
 
 def unread(tree: Source, baseline: Source) -> tuple[CapabilityMark, ...]:
-    """Return a mark for each file of a tree that no lint reads and the baseline does not have."""
+    """Return a finding for each non-Python file of a tree that differs from the baseline."""
     known = dict(baseline.files)
     return tuple(
         CapabilityMark(path=path, line=1, what="unread", text=f"unread: {_language(path)}")
@@ -114,7 +116,7 @@ def unread(tree: Source, baseline: Source) -> tuple[CapabilityMark, ...]:
 
 
 def languages(marks: Sequence[CapabilityMark]) -> tuple[str, ...]:
-    """Return in which languages nobody reads what is marked, each once."""
+    """Return the languages of the files that no lint reads, each once."""
     return tuple(sorted({_language(mark.path) for mark in marks if mark.what == "unread"}))
 
 

@@ -1,8 +1,8 @@
-"""Edits as search and replace: how a proposal, a move or a peer's change meets another base.
+"""Edits as search and replace: they apply a proposal, a move or a peer's change to another base.
 
-An edit applies where its search text occurs exactly once, and all edits of a set apply to the
-text as it was before any of them, so that their order does not matter. Anything else is None:
-a change that does not fit is not forced.
+An edit applies if its search text occurs exactly once. All edits of a set apply to the original
+text, so their order does not matter. Otherwise the result is None: a change that does not fit is
+not forced.
 """
 
 import difflib
@@ -16,15 +16,15 @@ from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 from protocol.ideas import Edit
 from protocol.source import Source, split_lines
 
-MAX_EDITS: Final = 64  # of one change, where it is kept
+MAX_EDITS: Final = 64  # of one change, if it is stored
 MAX_EDIT_TEXT: Final = 4_096  # of each side of an edit
-_MOST_GROWTH = 100  # lines on each side that are taken in to make a search unique
-_MOST_LOOKS = 5_000  # searches through one file: a hostile one is given up, in a second
-_PIECE = MAX_EDIT_TEXT * 3 // 4  # pieces of what is larger: they end with a line
+_MOST_GROWTH = 100  # lines added on each side to make a search unique
+_MOST_LOOKS = 5_000  # searches in one file: a hostile file is given up within a second
+_PIECE = MAX_EDIT_TEXT * 3 // 4  # target size when a larger edit is split at line ends
 
 
 def reapply(edits: Sequence[Edit], onto: Source) -> Source | None:
-    """Return `onto` with every edit made, or None where one does not match exactly once."""
+    """Return `onto` with every edit applied, or None if one does not match exactly once."""
     result = onto
     paths = {path for path, _ in onto.files}
     for path in sorted({edit.path for edit in edits}):
@@ -38,9 +38,9 @@ def reapply(edits: Sequence[Edit], onto: Source) -> Source | None:
 
 
 def is_made(edits: Sequence[Edit], source: Source) -> bool:
-    """Say whether a change that leaves its own search text behind is there already.
+    """Return whether a change that keeps its own search text has already been applied.
 
-    Such a change, an insertion beside an anchor, would otherwise be made again and again.
+    Such a change, an insertion next to an anchor, would otherwise be applied again and again.
     """
     texts = {path: data.decode("utf-8", "replace") for path, data in source.files}
     return any(
@@ -49,9 +49,9 @@ def is_made(edits: Sequence[Edit], source: Source) -> bool:
 
 
 def edits_between(old: Source, new: Source) -> tuple[Edit, ...]:
-    """Return edits that make `new` of `old`; none where that cannot be, or not within the limits.
+    """Return edits that turn `old` into `new`; empty if impossible or beyond the limits.
 
-    Each is of whole lines, with as many neighbours as make its search unique.
+    Each edit has whole lines, with as many neighbours as needed to make its search unique.
     """
     before = dict(old.files)
     if [path for path, _ in new.files] != [path for path, _ in old.files]:
@@ -67,16 +67,16 @@ def edits_between(old: Source, new: Source) -> tuple[Edit, ...]:
 
 
 def are_kept(edits: Sequence[Edit]) -> bool:
-    """Say whether edits are few and short enough to be kept with an experiment."""
+    """Return whether edits are few and short enough to be stored with an experiment."""
     return len(edits) <= MAX_EDITS and all(
         max(len(edit.search), len(edit.replace)) <= MAX_EDIT_TEXT for edit in edits
     )
 
 
 def line_edit(path: str, text: str, start: int, end: int, replacement: str) -> Edit:
-    """Return the edit that puts `replacement` for text[start:end].
+    """Return the edit that replaces text[start:end] by `replacement`.
 
-    Its search is the whole line or lines, with as many neighbours as make it unique.
+    Its search is the whole line or lines, with as many neighbours as needed to make it unique.
     """
     low, high = _line_start(text, start), _line_end(text, end)
     while not _occurs_once(text, text[low:high]):
@@ -108,7 +108,7 @@ def _apply(data: bytes, edits: Sequence[Edit]) -> bytes | None:
 
 
 def _occurs_once(text: str, search: str) -> bool:
-    """Say whether it is there once, overlapping occurrences counted."""
+    """Return whether it occurs exactly once; overlapping occurrences count."""
     first = text.find(search)
     return bool(search) and first >= 0 and text.find(search, first + 1) < 0
 
@@ -118,7 +118,7 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _line_end(text: str, at: int) -> int:
-    """Return the end of the line that holds `at`, its newline included."""
+    """Return the end of the line that contains `at`, its newline included."""
     end = text.find("\n", at)
     return len(text) if end < 0 else end + 1
 
@@ -134,7 +134,7 @@ class _Step:
 
 
 class _Lines:
-    """A file by lines, and whether a stretch of them occurs once in it."""
+    """A file by lines, with a check whether a stretch of them is unique."""
 
     def __init__(self, data: bytes) -> None:
         self._text = data.decode("utf-8")
@@ -161,7 +161,7 @@ class _Lines:
 
 
 def _file_edits(path: str, old: bytes, new: bytes) -> list[Edit]:
-    """Return the edits of one file, none where they cannot be."""
+    """Return the edits of one file, empty if impossible."""
     files = (old, new)
     if any(len(data) > MAX_FILE_BYTES or data.count(b"\n") > MAX_LINES for data in files):
         return []
@@ -195,7 +195,7 @@ def _file_edits(path: str, old: bytes, new: bytes) -> list[Edit]:
 
 
 def _grown(step: _Step, done: list[list[_Step]], ahead: list[_Step], lines: int) -> _Step:
-    """Return a step with a line more on each side, or with the neighbour that it meets there."""
+    """Return a step extended by a line on each side, or merged with an adjacent step."""
     if done and done[-1][-1].high == step.low:
         first = done.pop()[0]
         step = replace(step, low=first.low, new_low=first.new_low)
@@ -210,7 +210,7 @@ def _grown(step: _Step, done: list[list[_Step]], ahead: list[_Step], lines: int)
 
 
 def _pieces(step: _Step, before: _Lines, after: _Lines) -> list[_Step] | None:
-    """Return a step in pieces short enough to be kept, each found once; None where that fails."""
+    """Return a step in unique pieces short enough to be stored; None if that fails."""
     if not before.is_unique(step.low, step.high):
         return None
     longest = max(

@@ -1,7 +1,7 @@
-"""What a change does line by line, from edits, from a unified diff or from two sources.
+"""The line-by-line effect of a change, from edits, from a unified diff or from two sources.
 
-Hunks are for reading, comparing and telling in words; nothing is ever applied from them. Work and
-size are bounded, however large the text: a change is known by its first lines.
+Hunks are for reading, comparing and describing. Nothing is ever applied from them. Work and size
+are bounded for any text, because only a change's first lines are used.
 """
 
 import difflib
@@ -20,25 +20,25 @@ _MOST_TEXT = _MOST_LINES * _MOST_CHARACTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hunk:
-    """Lines that go and lines that come in one place."""
+    """The lines removed and added in one place."""
 
     removed: tuple[str, ...]
     added: tuple[str, ...]
 
 
 def hunks_of(edits: Iterable[Edit], diff: str = "") -> tuple[Hunk, ...]:
-    """Return what edits do; where there are none, what a unified diff says."""
+    """Return the hunks of edits or, if they have none, of a unified diff."""
     made = _bounded(hunk for edit in _first(edits) for hunk in _of_edit(edit))
     return made or _bounded(_of_diff(diff))
 
 
 def hunks_between(old: Source, new: Source) -> tuple[Hunk, ...]:
-    """Return what has to change for one source to become another."""
+    """Return the hunks that turn one source into the other."""
     return _bounded(_of_diff(unified_diff(old, new)))
 
 
 def _first(edits: Iterable[Edit]) -> Iterator[Edit]:
-    """Yield edits until there are lines enough to know a change by."""
+    """Yield edits until they have enough lines to identify a change."""
     left = 2 * _MOST_LINES
     for edit in edits:
         yield edit
@@ -63,7 +63,7 @@ def _of_diff(diff: str) -> Iterator[Hunk]:
 
 
 def is_changed(line: str) -> bool:
-    """Say whether a line of a unified diff is taken away or put in."""
+    """Return whether a line of a unified diff is removed or added."""
     return line.startswith(("-", "+")) and not line.startswith(("--- ", "+++ "))
 
 

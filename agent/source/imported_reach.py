@@ -1,4 +1,4 @@
-"""What a source brings of its own, and how far dotted paths reach into modules."""
+"""A source's own modules and attributes, and the permitted reach of dotted paths into modules."""
 
 import ast
 import re
@@ -15,17 +15,17 @@ What: TypeAlias = Literal[
 ]
 
 DUNDER: Final = re.compile(r"__[A-Za-z0-9_]+?__")
-# Methods of modules that make an attribute of a name; classes that make them of keys.
+# Methods that turn a name into an attribute of a module; classes that do so with keys.
 _REGISTERING = frozenset({"add_module", "register_buffer", "register_module", "register_parameter"})
 _KEYED = frozenset({"ModuleDict", "namedtuple"})
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the source itself brings: its modules by name, the attributes that it defines.
+    """The source's own modules by name, and the attributes that it defines.
 
-    `reached` are all names by which one file can ask another for something; `allowed` is what the
-    kind of task lets a source use.
+    `reached` are all names by which one file can ask another for something. `allowed` is the
+    allow-list of the task's kind.
     """
 
     modules: Mapping[str, Sequence[Names]]
@@ -34,7 +34,7 @@ class Own:
     allowed: AllowList = TRAINING
 
     def path_mark(self, path: str) -> What | None:
-        """Return how a dotted path from an imported module is marked as far as modules go."""
+        """Return the kind of finding for a dotted path from an imported module, None if allowed."""
         parts = path.split(".")
         root = parts[0]
         if root in self.modules and root not in self.allowed.modules:
@@ -55,12 +55,12 @@ class Own:
                 is_harness = root in allowed.HARNESS
                 return None if is_switch else "harness" if is_harness else "module"
             if f"{at}.{name}" not in self.allowed.modules:
-                return None  # a value: what is asked of it is not a path's affair
+                return None  # a value: its attributes are checked elsewhere
             at = f"{at}.{name}"
         return None
 
     def is_module(self, path: str) -> bool:
-        """Say whether a path is a module, an allowed one or the source's own."""
+        """Return whether a path is a module: an allowed one or the source's own."""
         return path in self.allowed.modules or path in self.modules
 
 
@@ -85,7 +85,7 @@ def defined_in(module: ast.Module) -> Iterator[str]:
 
 
 def reached_in(module: ast.Module) -> Iterator[str]:
-    """Yield the names by which a file can ask anything, another module too, for what it holds."""
+    """Yield the names by which a file can ask any value or module for its contents."""
     for node in ast.walk(module):
         match node:
             case ast.Attribute(attr=name) | ast.Constant(value=str() as name):
@@ -97,7 +97,7 @@ def reached_in(module: ast.Module) -> Iterator[str]:
 
 
 def _held(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield what a class holds by its statements, within `if` and `try` as well."""
+    """Yield the names that a class body defines, inside `if` and `try` as well."""
     for statement in body:
         match statement:
             case (

@@ -1,9 +1,8 @@
-"""Reads a stranger's source in a process of its own: capability marks, fingerprint, stripping.
+"""A separate process that reads untrusted source: capability findings, fingerprint, stripping.
 
-Python's parser can be made to crash, to use up memory or to take for ever, so `ast` never sees
-foreign code in the node's process. This is the child: canonical msgpack on stdin and stdout,
-limits on itself before it reads, nothing else opened. What starts it is `node.vetting.inspection`.
-
+Python's parser can be made to crash, to use up memory or to run forever. So `ast` never sees
+untrusted code in the node's process. This is the child. It speaks canonical msgpack on stdin and
+stdout, limits itself before it reads, and opens nothing else. `node.vetting.inspection` starts it.
     request {kind, tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
              refusal text|nil}; with a base either stripped or refusal, else neither
@@ -27,8 +26,8 @@ from protocol.manifest import MAX_FILES
 from protocol.source import Source
 
 MESSAGE_BYTES: Final = 4 * MAX_FILES * MAX_FILE_BYTES
-CPU_S: Final = 5  # an honest source of 1,000 lines takes a tenth of a second
-MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes some 100 MB
+CPU_S: Final = 5  # a source of 1,000 ordinary lines takes a tenth of a second
+MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes about 100 MB
 _MAX_MARKS = 100
 
 _FILES: Final = listing(pair(line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
@@ -40,9 +39,9 @@ _Source: TypeAlias = Annotated[Source, _SOURCE]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectionRequest(Mapped):
-    """A tree, the task's baseline, and the base to strip it against, if it is to be stripped.
+    """A tree, the task's baseline, and, to strip the tree, the base to strip it against.
 
-    `kind` is the task's: what its sources may use hangs on it.
+    `kind` is the kind of the task, which selects the allow-list.
     """
 
     kind: Word
@@ -53,7 +52,7 @@ class InspectionRequest(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected(Mapped):
-    """What the tree does that the baseline does not, its fingerprint, and it without prose."""
+    """The findings that the baseline does not have, the fingerprint, and the stripped tree."""
 
     marks: Annotated[tuple[CapabilityMark, ...], Items(0, _MAX_MARKS)]
     fingerprint: Digest
@@ -62,7 +61,7 @@ class Inspected(Mapped):
 
 
 def answer(request: InspectionRequest) -> Inspected:
-    """Return what there is to say about a source."""
+    """Return the findings, the fingerprint and, if requested, the stripped tree."""
     allowed = allow_list(request.kind)
     marks = (
         *unread(request.tree, request.baseline),
@@ -80,7 +79,7 @@ def answer(request: InspectionRequest) -> Inspected:
 
 
 def main() -> None:
-    """Answer one request; a message that is none ends the process with a reason."""
+    """Answer one request; an invalid one ends the process with a reason."""
     for limit, most in (
         (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_AS, MEMORY_BYTES),

@@ -1,4 +1,4 @@
-"""The walk over one file that yields what is beyond the allow-list."""
+"""The walk over one file that yields everything beyond the allow-list."""
 
 import ast
 import builtins
@@ -15,18 +15,18 @@ from agent.source.public_names import listed
 from agent.source.tree import Tree
 
 _REAL_BUILTINS: Final = listed("copyright credits exit help license quit").union(dir(builtins))
-_PREFIX: Final = re.compile("[a-z][A-Za-z0-9_]{2}")  # no underscore first, so never a dunder
+_PREFIX: Final = re.compile("[a-z][A-Za-z0-9_]{2}")  # no leading underscore, so never a dunder
 
 
 class Lint:
-    """Walks one file; yields what is marked and the node that shows it."""
+    """A walk over one file that yields each finding and the node that shows it."""
 
     def __init__(self, module: ast.Module, names: Names, own: Own) -> None:
         self._module = module
         self._names = names
         self._own = own
         self._allowed = own.allowed.within(own.reached)
-        # More than a value: asked for by `getattr` it is marked, but for modules that are followed.
+        # Values with extra power. `getattr` on one is flagged, except for modules that are tracked.
         self._unfollowed = frozenset({*own.allowed.uses, allowed.GET_KERNEL})
         self._more = frozenset({*own.allowed.modules, *self._unfollowed, "os.environ"})
         self._tree = Tree(module, own.allowed.read)
@@ -34,7 +34,7 @@ class Lint:
         self._options = Options(names, self._parents, own.reached)
 
     def run(self) -> Iterator[tuple[What, ast.AST]]:
-        """Yield each kind of mark with the code that it is about."""
+        """Yield the kind of each finding with its code."""
         for node in ast.walk(self._module):
             for what, culprit in self._marks(node):
                 yield what, self._tree.shown(culprit)
@@ -75,7 +75,7 @@ class Lint:
             yield "import"
 
     def _only_sets(self) -> bool:
-        """Say whether the file has `os` for what is listed and harmless settings alone."""
+        """Return whether the file uses `os` only for listed names and harmless settings."""
         nodes = [node for node in ast.walk(self._module) if isinstance(node, ast.Attribute)]
         chains = [node for node in nodes if "os.environ" in self._names.paths(node)]
         fine = {f"os.{name}" for name in self._allowed.modules["os"]}
@@ -105,18 +105,18 @@ class Lint:
             if is_store and not self._is_switch(f"{path}.{node.attr}", node):
                 yield "harness"
         if not bases and self._names.paths(node.value):
-            return  # what it hangs on is marked
+            return  # the expression before the dot is flagged itself
         if not bases or self._names.is_other(node.value):
             yield from self._asks(node.attr, node)
         own = [path for path in bases if path.split(".")[0] in self._own.modules]
         if is_store and own and node.attr in _REAL_BUILTINS:
-            yield "harness"  # another file of the source would call it for the builtin
+            yield "harness"  # another file of the source would call it instead of the builtin
         if is_store and calls.is_call_of(node.value, "type"):
             yield "harness"
         yield from self._alone_marks(node)
 
     def _asks(self, name: str, node: ast.Attribute | None = None) -> Iterator[What]:
-        """Mark a name that may not be asked of just any value."""
+        """Yield a finding for an attribute that may not be read from an arbitrary value."""
         parent = None if node is None else self._parents.get(id(node))
         if DUNDER.search(name):
             is_store = node is not None and not isinstance(node.ctx, ast.Load)
@@ -159,17 +159,17 @@ class Lint:
         yield from self._alone_marks(node)
 
     def _builtin_marks(self, node: ast.Name, parent: ast.AST) -> Iterator[What]:
-        """Mark a name that is, or at some moment may be, a builtin."""
+        """Yield a finding for a name that is, or at some moment may be, a builtin."""
         name = node.id
         if name == "input" and self._names.is_bound(node) and not calls.is_called(node, parent):
-            return  # a variable that many have; what it is otherwise only reads when called
+            return  # a common variable name; the builtin does something only when called
         if name not in self._allowed.builtins:
             yield "builtin"
         elif name in {*allowed.BY_NAME, "super", "type"} and not calls.is_called(node, parent):
             yield "reflection"
 
     def _alone_marks(self, node: ast.Attribute | ast.Name | ast.Call) -> Iterator[What]:
-        """Mark a module, or what may only be called in its own way, where it is handed on."""
+        """Yield a finding if a module, or a name with a restricted call, is used as a value."""
         parent = self._parents[id(node)]
         is_load = isinstance(node, ast.Call) or isinstance(node.ctx, ast.Load)
         if not is_load or self._names.is_followed(parent):
@@ -207,7 +207,7 @@ class Lint:
             yield from ((what, node) for what in self._named_marks(node, function.id))
 
     def _named_marks(self, node: ast.Call, function: str) -> Iterator[What]:
-        """Mark `getattr(x, "name")` and its like as `x.name` would be."""
+        """Yield the findings for `getattr(x, "name")` and similar calls, as for `x.name`."""
         name = calls.named(node)
         if name is None:
             if function not in {"getattr", "hasattr"} or not self._is_own_prefix(node):
@@ -231,7 +231,7 @@ class Lint:
                 yield from self._asks(name)
 
     def _is_own_prefix(self, call: ast.Call) -> bool:
-        """Say whether `getattr(self, f"prefix_{n}")` asks for nothing that no script may define."""
+        """Return whether `getattr(self, f"prefix_{n}")` only reaches names a script may define."""
         target, prefix = call.args[0], calls.prefix(call)
         is_self = self._tree.is_of_self(target) and not self._names.paths(target)
         return (
@@ -259,7 +259,7 @@ class Lint:
         return False
 
     def _is_printed_to(self, path: str, node: ast.Attribute) -> bool:
-        """Say whether a stream only says where `print` writes to: nobody gets hold of it."""
+        """Return whether a stream is only the target of a `print`, so no code gets hold of it."""
         keyword = self._parents[id(node)]
         match keyword, self._parents.get(id(keyword)):
             case ast.keyword(arg="file"), ast.Call(func=ast.Name(id="print") as function):
@@ -267,7 +267,7 @@ class Lint:
         return False
 
     def _is_asked(self, node: ast.AST, parent: ast.AST) -> bool:
-        """Say whether a module is only asked for a name that is written there."""
+        """Return whether a module is only asked for a literal name, as in `getattr(m, "name")`."""
         match parent:
             case ast.Call(func=ast.Name(id=name) as function, args=[first, *_]) if first is node:
                 is_builtin = name in allowed.BY_NAME and not self._names.is_bound(function)

@@ -1,8 +1,9 @@
-"""Knobs in a source: module-level UPPERCASE literals, where they may move and how they read.
+"""Hyperparameters in a source: UPPERCASE literals at module level, their ranges and their text.
 
-Found by `ast` in the editable Python files; a tuple or list of numbers is a knob per element.
-Ranges come from the task's `KnobSpec`s or are inferred from the value. Every number lies on an
-axis, a coordinate on which equal steps are about equally bold. Knows nothing of history.
+They are found with `ast` in the editable Python files. A tuple or list of numbers has one
+hyperparameter per element. Ranges come from the task's `KnobSpec`s or are inferred from the value.
+Every number lies on an axis: a coordinate on which equal steps are about equally bold. This module
+knows nothing of history.
 """
 
 import ast
@@ -19,20 +20,20 @@ from protocol.source import Source
 
 Scalar = bool | int | float | str
 
-# Inferred ranges: a factor of four each way.
+# Inferred ranges: a factor of four in each direction.
 REACH = math.log(4)
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _SMALL_INT = 16
 _MAX_EXPONENT = 40
-# What lies beyond is no size or rate, and its fourfold might not be a number.
+# A larger number is neither a size nor a rate, and four times it might not be a number.
 _MAX_NUMBER = 2**53
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knob:
-    """One literal: text[start:end] of a file, its value, and the task's word on it if any."""
+    """One literal: text[start:end] of a file, its value, and the task's spec, if any."""
 
     path: str
     name: str
@@ -44,13 +45,13 @@ class Knob:
 
     @property
     def choices(self) -> tuple[Scalar, ...]:
-        """The other values of a knob that is no number, else nothing."""
+        """The other values of a hyperparameter with choices or a truth value; empty for others."""
         if self.spec is not None and self.spec.type == "choice":
             return tuple(choice for choice in self.spec.choices if choice != self.value)
         return (not self.value,) if isinstance(self.value, bool) else ()
 
     def render(self, value: Scalar) -> str:
-        """Return the literal for `value` in the manner of the present one."""
+        """Return the literal for `value` in the style of the present one."""
         if isinstance(value, str):
             is_plain = value.isprintable() and not {'"', "\\"} & set(value)
             return f'"{value}"' if is_plain else repr(value)
@@ -59,16 +60,16 @@ class Knob:
         if isinstance(value, int):
             is_power = "**" in self.text and value.bit_count() == 1
             return f"2**{value.bit_length() - 1}" if is_power else repr(value)
-        # repr always reads as a float; only its exponent is padded.
+        # repr always reads back as a float; only its exponent is padded.
         return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", repr(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """Where a number may lie, as a coordinate between `low` and `high`.
+    """The range of a number, as a coordinate between `low` and `high`.
 
-    `tail` is the logarithm of the distance below one (betas, momentum), `power` the exponent of
-    a power of two. `unit` is how far one unit of a step reaches.
+    `tail` is the negative logarithm of the distance below one (betas, momentum). `power` is the
+    exponent of a power of two. `unit` is the length of a step of size one.
     """
 
     kind: Literal["linear", "log", "tail", "power"]
@@ -79,11 +80,11 @@ class Axis:
     sign: int = 1
 
     def position(self, value: float) -> float:
-        """Return the coordinate of `value`, inside the range."""
+        """Return the coordinate of `value`, clamped to the range."""
         return min(max(self.coordinate(value), self.low), self.high)
 
     def coordinate(self, value: float) -> float:
-        """Return the coordinate of `value`, wherever that is; infinite where it has none."""
+        """Return the coordinate of `value` without clamping; infinite if it has none."""
         if self.kind == "linear":
             return value
         if self.kind == "power":
@@ -93,7 +94,7 @@ class Axis:
         return math.log(abs(value)) if value else -math.inf
 
     def holds(self, value: float) -> bool:
-        """Whether `value` is a number of this axis, inside the range."""
+        """Return whether `value` is a number of this axis, inside the range."""
         coordinate = self.coordinate(value)
         is_inside = self.low - _ROUNDING <= coordinate <= self.high + _ROUNDING
         has_sign = self.kind != "log" or value * self.sign > 0
@@ -101,7 +102,7 @@ class Axis:
         return is_inside and has_sign and is_step
 
     def value(self, coordinate: float) -> int | float:
-        """Return the tidy number nearest to a coordinate, which is clamped to the range."""
+        """Return the rounded number nearest to a coordinate, which is clamped to the range."""
         coordinate = min(max(coordinate, self.low), self.high)
         if self.kind == "power":
             return int(2 ** round(coordinate))
@@ -116,7 +117,7 @@ class Axis:
 def find_knobs(
     source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
 ) -> tuple[Knob, ...]:
-    """Return the knobs of the editable Python files, in the order of the text."""
+    """Return the hyperparameters of the editable Python files, in the order of the text."""
     by_name = {spec.name: spec for spec in specs}
     found: list[Knob] = []
     for path, data in source.files:
@@ -134,12 +135,12 @@ def find_knobs(
 def knob_values(
     source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
 ) -> tuple[tuple[str, Scalar], ...]:
-    """Return the knobs' values by name, in the order of `find_knobs`."""
+    """Return the hyperparameters' values by name, in the order of `find_knobs`."""
     return tuple((knob.name, knob.value) for knob in find_knobs(source, editable, specs))
 
 
 def may_be(knob: Knob, value: Scalar) -> bool:
-    """Say whether a knob can have a value: one of its kind, in its range or of its choices."""
+    """Return whether a value is possible: of the same type, and in the range or the choices."""
     axis = axis_of(knob)
     if type(value) is not type(knob.value):
         return False
@@ -149,7 +150,7 @@ def may_be(knob: Knob, value: Scalar) -> bool:
 
 
 def axis_of(knob: Knob) -> Axis | None:
-    """Return the axis that a knob's number lies on, or None where it is no number."""
+    """Return the axis of a hyperparameter's number, or None if it is not a number."""
     value, spec = knob.value, knob.spec
     if isinstance(value, bool | str) or (spec is not None and spec.type == "choice"):
         return None
@@ -172,7 +173,7 @@ def _inferred_int_axis(value: int) -> Axis | None:
         exponent = int(math.log2(value))
         return _power_axis(exponent - 2, exponent + 2)
     if value < 0:
-        return None  # a sentinel more often than a size
+        return None  # more often a sentinel than a size
     if value < _SMALL_INT:
         return _linear_axis(min(1, value), value + max(2, value // 2), is_whole=True)
     middle = math.log(value)
@@ -221,7 +222,7 @@ def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             assigned.append((target.id, value))
     times = Counter(name for name, _ in assigned)
     for name, value in assigned:
-        # Another seed is luck, never a finding.
+        # A gain by another seed is luck.
         if times[name] == 1 and "SEED" not in name:
             yield name, value
 
@@ -243,7 +244,7 @@ def _knobs_of(
 
 
 def _scalar(node: ast.expr) -> Scalar | None:
-    """Return the value of a literal, of a negated number or of a power of two such as 2**19."""
+    """Return the value of a literal, a negated number or a power of two such as 2**19."""
     match node:
         case ast.Constant(value=bool() | str() as value):
             return value
@@ -258,6 +259,6 @@ def _scalar(node: ast.expr) -> Scalar | None:
 
 
 def _offset(data: bytes, line: int, column: int) -> int:
-    """Return the index into the text of a position that `ast` counts in lines and bytes."""
+    """Return the text index of a position that `ast` counts in lines and bytes."""
     before = data.split(b"\n")[: line - 1]
     return len(data[: sum(len(part) + 1 for part in before) + column].decode("utf-8"))

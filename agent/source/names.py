@@ -1,8 +1,8 @@
-"""What the names of a file stand for: dotted paths of modules and their contents, or else.
+"""The meaning of a file's names: dotted paths of modules and their contents, or other values.
 
-Scopes are Python's own. Flow is not followed: within its scope a name stands for everything that it
-is ever bound to. A plain assignment of one name to another, or to an attribute, hands a path on.
-Knows nothing of what is allowed.
+Scopes are Python's own. Control flow is not followed: within its scope, a name stands for
+everything it is ever bound to. A plain assignment of a name or an attribute to a name passes its
+path on. This module does not know what is allowed.
 """
 
 import ast
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-# What a name may stand for: more, or longer ones, and nobody knows what it is.
+# Limits of what a name may stand for; beyond them it counts as unclear.
 _PATHS = 64
 _PARTS = 8
 
@@ -21,16 +21,16 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(slots=True)
 class Binding:
-    """What a name is bound to in one scope: paths, what it is plainly assigned, or else."""
+    """The bindings of a name in one scope: paths, plainly assigned values, and others."""
 
     paths: set[str] = field(default_factory=set)
     values: list[ast.expr] = field(default_factory=list)
-    others: int = 0  # times that it is bound in any other way
+    others: int = 0  # number of bindings of any other kind
     is_unclear: bool = False
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it is bound to more than paths and what it is plainly assigned."""
+        """True if it is bound to more than paths and plainly assigned values."""
         return self.others > 0
 
 
@@ -49,11 +49,11 @@ class NameScope:
 
     @property
     def is_local(self) -> bool:
-        """Whether names bound here are looked up nowhere else."""
+        """True if names bound here are looked up nowhere else."""
         return self.kind in {"function", "comprehension"}
 
     def owner(self, name: str) -> "NameScope":
-        """Return the scope in which this one binds a name."""
+        """Return the scope in which this scope binds a name."""
         kind, scope = self.elsewhere.get(name), self
         while kind is not None and scope.parent is not None:
             scope = scope.parent
@@ -62,11 +62,11 @@ class NameScope:
         return scope
 
     def bind(self, name: str) -> Binding:
-        """Return the binding of a name here, a new one if need be."""
+        """Return the binding of a name here, creating it if needed."""
         return self.owner(name).names.setdefault(name, Binding())
 
     def found(self, name: str) -> Iterator[tuple["NameScope", Binding]]:
-        """Yield what a name that is read here may stand for, the innermost first."""
+        """Yield the bindings that a name read here may have, the innermost first."""
         start = self.owner(name)
         scope: NameScope | None = start
         while scope is not None:
@@ -76,20 +76,20 @@ class NameScope:
                     return
             scope = scope.parent
             if scope is not None and scope.is_local:
-                scope = scope.owner(name)  # what is `global` in a function is so within it
+                scope = scope.owner(name)  # `global` in a function also holds inside it
 
 
 class Names:
-    """The names of one file and the dotted paths they stand for."""
+    """The names of one file and the dotted paths that they stand for."""
 
     def __init__(self, module: ast.Module) -> None:
         self.top = NameScope("module", None)
         self._scopes: dict[int, NameScope] = {}
-        self._read: dict[int, list[ast.Name]] = {}  # by binding: the names that may stand for it
-        self._plain: set[int] = set()  # names that are the one target of a plain assignment
+        self._read: dict[int, list[ast.Name]] = {}  # by binding: the names that may refer to it
+        self._plain: set[int] = set()  # names that are the only target of a plain assignment
         nodes: list[tuple[ast.AST, NameScope]] = []
         waiting: list[tuple[ast.AST, NameScope]] = [(node, self.top) for node in module.body]
-        while waiting:  # without recursion: a stranger's expressions may be deep
+        while waiting:  # without recursion, because untrusted expressions may be deep
             node, scope = waiting.pop()
             nodes.append((node, scope))
             self._scopes[id(node)] = scope
@@ -97,7 +97,7 @@ class Names:
                 kind: Kind = "module" if isinstance(node, ast.Global) else "function"
                 scope.elsewhere |= dict.fromkeys(node.names, kind)
             waiting += _inside(node, scope)
-        # Outer scopes first: `nonlocal` looks for what they bind.
+        # Outer scopes first, because `nonlocal` looks for their bindings.
         for node, scope in sorted(nodes, key=lambda one: one[1].depth):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self._assign(node.targets[0], node.value, scope)
@@ -109,56 +109,56 @@ class Names:
         self._follow()
 
     def paths(self, node: ast.expr) -> set[str]:
-        """Return the dotted paths that `name.attribute…` may stand for, or `getattr` in its place.
+        """Return the dotted paths that `name.attribute…` may stand for.
 
-        There `getattr(x, "name")` is `x.name`, also with a constant as its default.
+        `getattr(x, "name")` counts as `x.name`, also with a constant as its default.
         """
         root, attributes = self._chain_of(node)
         return {".".join([path, *attributes]) for one in self._found(root) for path in one.paths}
 
     def is_other(self, node: ast.expr) -> bool:
-        """Say whether an expression may stand for something that no path is known of."""
+        """Return whether an expression may stand for something without a known path."""
         found = self._found(self._chain_of(node)[0])
         return not any(one.paths for one in found) or any(map(self._is_other, found))
 
     def is_local(self, node: ast.Name) -> bool:
-        """Say whether a name is bound by a function around it: then it is never a builtin."""
+        """Return whether an enclosing function binds a name: then it is never a builtin."""
         scopes = [scope for scope, _ in self._scopes[id(node)].found(node.id)]
         return any(scope.is_local for scope in scopes)
 
     def is_unclear(self, node: ast.Name) -> bool:
-        """Say whether a name may stand for more than is followed."""
+        """Return whether a name may stand for more than is tracked."""
         return any(one.is_unclear for one in self._found(node))
 
     def is_bound(self, node: ast.Name) -> bool:
-        """Say whether a name is bound where it may be read from."""
+        """Return whether a name is bound in a scope that this read can see."""
         return bool(self._found(node))
 
     def is_path_bound(self, name: str) -> bool:
-        """Say whether a name of the file's own stands for a path."""
+        """Return whether a top-level name of the file stands for a path."""
         return name in self.top.names and bool(self.top.names[name].paths)
 
     def values(self, node: ast.Name) -> list[ast.expr] | None:
-        """Return all that a name is plainly assigned; None if it is bound otherwise as well."""
+        """Return all values plainly assigned to a name; None if it has other bindings."""
         found = self._found(node)
         is_plain = bool(found) and not any(one.paths or one.is_unknown for one in found)
         return [value for one in found for value in one.values] if is_plain else None
 
     def only(self, node: ast.AST, name: str) -> Binding | None:
-        """Return the one binding of a name where a node stands, a module's or function's."""
+        """Return the only binding of a name seen from a node, if a module or function has it."""
         found = list(self._scopes[id(node)].found(name))
         return found[0][1] if len(found) == 1 and found[0][0].kind != "class" else None
 
     def mentions(self, binding: Binding) -> list[ast.Name]:
-        """Return every name of the file that may stand for a binding, where it is set as well."""
+        """Return every name of the file that may refer to a binding, including assignments."""
         return self._read.get(id(binding), [])
 
     def is_followed(self, node: ast.AST) -> bool:
-        """Say whether a statement is a plain assignment, which hands paths on."""
+        """Return whether a statement is a plain assignment, which passes paths on."""
         return isinstance(node, ast.Assign) and id(node.targets[0]) in self._plain
 
     def _chain_of(self, node: ast.expr) -> tuple[ast.Name | None, list[str]]:
-        """Return the name and the attributes of `name.a.b`; of anything else there is no name."""
+        """Return the name and the attributes of `name.a.b`; the name is None for others."""
         attributes: list[str] = []
         while True:
             match node:
@@ -232,7 +232,7 @@ class Names:
 
 
 def _inside(node: ast.AST, scope: NameScope) -> Iterator[tuple[ast.AST, NameScope]]:
-    """Yield what is directly in a node, with the scope in which it is evaluated."""
+    """Yield the direct children of a node, each with the scope in which it is evaluated."""
     own: tuple[ast.AST, ...] = ()
     if isinstance(node, _FUNCTIONS):
         inner = NameScope("function", scope)
@@ -273,6 +273,6 @@ def _inside(node: ast.AST, scope: NameScope) -> Iterator[tuple[ast.AST, NameScop
         own = (node.target,)
     for child in ast.iter_child_nodes(node):
         if not any(child is part for part in own):
-            # An annotation of a parameter is read where the function stands.
+            # A parameter's annotation is evaluated in the scope around the function.
             is_annotation = isinstance(node, ast.arg) and scope.parent is not None
             yield child, scope.parent if is_annotation and scope.parent else scope

@@ -1,10 +1,9 @@
-"""What `**options` may hand to a call: followed to dicts that nobody else can have changed.
+"""The arguments that `**options` may pass to a call: tracked to dicts that no other code changed.
 
-A dict is written there, or is a name's that stands for nothing but literals, is changed at
-constant keys only, and is handed on by `**` alone, which copies. Or it is a function's own
-`**options`, where the function is only ever called by its name. What is not understood is not
-followed.
-Knows nothing of what is allowed.
+Three sources are accepted. The first is a dict written in place. The second is a name that only
+stands for literals, is changed only at constant keys, and is passed on only by `**`, which copies.
+The third is a function's own `**options`, if the function is only ever called by its name. Anything
+else is not tracked. This module does not know what is allowed.
 """
 
 import ast
@@ -17,11 +16,11 @@ Entry: TypeAlias = tuple[str, ast.expr]
 _Parents: TypeAlias = Mapping[int, ast.AST]
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-_MOST: Final = 256  # expressions that one `**` leads to
+_MOST: Final = 256  # expressions reached from one `**`
 
 
 class Options:
-    """Follows the options of one file; `outside` are the names that others may reach it by."""
+    """A tracker for the options of one file; `outside` are names by which others may reach it."""
 
     def __init__(self, names: Names, parents: _Parents, outside: Collection[str]) -> None:
         self._names = names
@@ -29,7 +28,7 @@ class Options:
         self._outside = outside
 
     def entries(self, value: ast.expr) -> list[Entry] | None:
-        """Return all keys and values that `**value` may hand on; None if there may be others."""
+        """Return all keys and values that `**value` may pass; None if there may be others."""
         entries: list[Entry] = []
         waiting, seen = [value], set[int]()
         for _ in range(_MOST):
@@ -43,7 +42,7 @@ class Options:
         return None
 
     def _step(self, node: ast.expr, seen: set[int]) -> tuple[list[Entry], list[ast.expr]] | None:
-        """Return the entries of an expression and what else it stands for."""
+        """Return the entries of an expression and the expressions that it may stand for."""
         if (written := self._written(node)) is not None:
             return written, []
         if isinstance(node, ast.IfExp):
@@ -59,7 +58,7 @@ class Options:
         return self._handed(binding) if binding.is_unknown else self._changed(binding)
 
     def _written(self, node: ast.expr) -> list[Entry] | None:
-        """Return what a literal or `dict(…)` holds."""
+        """Return the entries of a literal or `dict(…)`."""
         match node:
             case ast.Dict(keys=keys, values=values):
                 entries = [
@@ -74,7 +73,7 @@ class Options:
         return None
 
     def _changed(self, binding: Binding) -> tuple[list[Entry], list[ast.expr]] | None:
-        """Return what a name's dicts hold, with what is set in them."""
+        """Return the entries set in a name's dicts, and the dicts themselves."""
         entries: list[Entry] = []
         for name in self._names.mentions(binding):
             if isinstance(name.ctx, ast.Store) or self._is_spread(name):
@@ -86,7 +85,7 @@ class Options:
         return entries, list(binding.values)
 
     def _change(self, name: ast.Name) -> list[Entry] | None:
-        """Return what `name["key"] = value` or `name.update(key=value)` sets."""
+        """Return the entries that `name["key"] = value` or `name.update(key=value)` sets."""
         parent = self._parents[id(name)]
         above = self._parents.get(id(parent))
         match parent, above:
@@ -103,7 +102,7 @@ class Options:
         return None
 
     def _handed(self, binding: Binding) -> tuple[list[Entry], list[ast.expr]] | None:
-        """Return what a function's `**options` may hold: whatever it is called with."""
+        """Return the entries of a function's `**options`, from all its calls."""
         mentions = self._names.mentions(binding)
         if binding.values or not all(map(self._is_spread, mentions)):
             return None
@@ -121,7 +120,7 @@ class Options:
         )
 
     def _function_of(self, name: ast.Name, binding: Binding) -> _Function | None:
-        """Return the function whose `**` parameter a name is."""
+        """Return the function with this name as its `**` parameter."""
         node: ast.AST | None = name
         while (node := self._parents.get(id(node))) is not None:
             if isinstance(node, _Function):
@@ -131,7 +130,7 @@ class Options:
         return None
 
     def _calls(self, function: _Function) -> list[ast.Call] | None:
-        """Return every call of a function; None if it is handed on, or called by others."""
+        """Return every call of a function; None if it is used as a value, or called by others."""
         if isinstance(function, ast.Lambda):
             holder: ast.AST = function
             while isinstance(parent := self._parents[id(holder)], ast.IfExp):

@@ -1,9 +1,9 @@
-"""What a program needs that answers instances: its allow-list beside that of training code.
+"""The allow-list for programs that answer instances, in addition to that of training code.
 
-The standard library as far as it computes, parses and speaks on standard input and output. Left out
-is what starts processes, opens files, sockets or libraries, or makes code or names of strings. Of
-`sqlite3` a database in memory is let through; its SQL is text, which nobody here reads.
-`tests/agent/test_programs.py` finds attributes within reach that are in no table.
+It covers the standard library as far as it computes, parses, and uses standard input and output.
+Everything that starts processes, opens files, sockets or libraries, or makes code or names from
+strings is left out. Of `sqlite3`, only a database in memory is allowed; its SQL is text that no
+lint reads. `tests/agent/test_programs.py` finds reachable attributes that are in no table.
 """
 
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ MODULES: Final[Mapping[str, frozenset[str]]] = {
     path: allowed.MODULES.get(path, frozenset()) | listed(_STANDARD.get(path, ""))
     for path in {*allowed.MODULES, *_STANDARD} - {*allowed.HARNESS}
 }
-# What a person or a model is told to import.
+# The modules that people and models are told to import.
 IMPORTS: Final = allowed.IMPORTS - {*allowed.HARNESS} | (
     frozenset(path for path in _STANDARD if "." not in path) - listed("concurrent os urllib")
 )
@@ -99,7 +99,7 @@ USES: Final[Mapping[str, Use]] = {
     ),
 }
 BUILTINS: Final = allowed.BUILTINS | listed("input memoryview")
-# What a program is told in its environment, which it may read.
+# Environment variables that arnode sets for a program, and that it may read.
 READ: Final = listed("ARNODE_SEED OPENAI_API_BASE OPENAI_API_KEY OPENAI_BASE_URL")
 
 KNOWN: Final = listed(
@@ -145,7 +145,7 @@ TAKEN: Final = listed(
     load_extension obj opener raw scanner serialize
     """
 )
-# A stream that is taken apart leads to files, as a tensor's `detach` does not: which one it is
-# nobody can tell where a source speaks of streams.
+# `detach` of a stream leads to files, `detach` of a tensor does not. In a source that mentions
+# streams the two cannot be distinguished.
 STREAMS: Final = listed("stderr stdin stdout")
 TAKEN_BESIDE_STREAMS: Final = listed("detach")

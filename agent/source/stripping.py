@@ -1,9 +1,9 @@
-"""Strips a stranger's prose: comments, docstrings and unused strings of lines that were added.
+"""Removal of untrusted prose: comments, docstrings and unused strings in added lines.
 
-What an agent reads as its own file must hold no text that a stranger wrote to be read. Lines
-that the base had stay as they are, and the canonical AST stays equal, else it is refused. Names
-and strings that the program uses stay too: they are code. Parses a stranger's code, so it runs
-in the inspector's process.
+A file that an agent reads as its own must contain no text that a peer wrote for it. Lines from the
+base stay as they are. The canonical AST must stay equal, or the source is refused. Names and
+strings that the program uses stay too, because they are code. This module parses untrusted code, so
+it runs in the inspector's process.
 """
 
 import ast
@@ -18,14 +18,14 @@ from agent.source.canonical import blocks, is_unused_text, parse, same_meaning
 from protocol.errors import Rejected
 from protocol.source import Source, ancestry, split_lines
 
-_UNUSUAL = re.compile(rb"[\r\f\v\0]")  # Python and a diff would count such lines differently
+_UNUSUAL = re.compile(rb"[\r\f\v\0]")  # Python and a diff count such lines differently
 _TEXT_BLOCK = re.compile(rb"[A-Za-z]{0,2}(\"\"\"|''')")
 _Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Edit:
-    """Put `text` for what lies between two (line from 0, byte) places of a file."""
+    """A replacement by `text` between two places of a file, each (line from 0, byte)."""
 
     start: _Place
     end: _Place
@@ -33,10 +33,10 @@ class _Edit:
 
 
 def strip_prose(source: Source, base: Source) -> Source | Rejected:
-    """Return `source` without the prose of the lines that `base` does not have.
+    """Return `source` without the prose in lines that `base` does not have.
 
-    Doing it again changes nothing. Of files that are not Python nobody can tell prose from content:
-    they stay as they are, and are marked (`agent.source.capabilities`).
+    The operation is idempotent. In files that are not Python, prose and content cannot be
+    distinguished. They stay as they are and are flagged (`agent.source.capabilities`).
     """
     known = dict(base.files)
     stripped: dict[str, bytes] = {}
@@ -63,7 +63,7 @@ def _strip_file(data: bytes, base: bytes) -> bytes | Rejected:
         return Rejected(f"it declares the encoding {encoding}")
     stripped = data
     while True:
-        # A shorter text may meet the base's lines elsewhere, so it is looked at until it rests.
+        # The shorter text may align with the base differently, so repeat until nothing changes.
         result = _strip_once(stripped, base)
         if isinstance(result, Rejected):
             return result
@@ -112,7 +112,7 @@ def _comment_edits(
 
 
 def _text_edits(module: ast.Module, lines: list[bytes], added: set[int]) -> Iterator[_Edit]:
-    """Yield what takes out docstrings and unused strings that have an added line."""
+    """Yield the edits that remove docstrings and unused strings with an added line."""
     for node in ast.walk(module):
         for block in blocks(node):
             needless = [one for one in block if is_unused_text(one) and _rows(one) & added]
@@ -137,7 +137,7 @@ def _end(statement: ast.stmt) -> _Place:
 
 
 def _removal(statement: ast.stmt, lines: list[bytes], *, is_needed: bool) -> _Edit:
-    """Return the edit that drops a statement: its lines, or where others need it, for `pass`."""
+    """Return the edit that drops a statement's lines, or puts `pass` in its place if needed."""
     start, end = _start(statement), _end(statement)
     before, after = lines[start[0]][: start[1]], lines[end[0]][end[1] :].strip()
     follows_backslash = start[0] > 0 and lines[start[0] - 1].endswith(b"\\\n")
@@ -148,9 +148,9 @@ def _removal(statement: ast.stmt, lines: list[bytes], *, is_needed: bool) -> _Ed
 
 
 def _partial_edits(statement: ast.stmt, lines: list[bytes], kept: set[int]) -> Iterator[_Edit]:
-    """Yield what takes the added lines out of a text that the base has lines of.
+    """Yield the edits that remove the added lines from a text with lines of the base.
 
-    A text in triple quotes keeps its quotes and the base's lines; any other goes as a whole.
+    A text in triple quotes keeps its quotes and the base's lines. Any other is removed whole.
     """
     start, end = _start(statement), _end(statement)
     quotes = _TEXT_BLOCK.match(lines[start[0]][start[1] :])

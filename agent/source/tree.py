@@ -1,4 +1,4 @@
-"""Where a node of an AST stands: what is above it, and what that makes of it."""
+"""The position of a node in an AST: its ancestors, and what they imply."""
 
 import ast
 
@@ -6,7 +6,7 @@ from agent.source import allowed, calls
 
 
 class Tree:
-    """The parents of all nodes of a file. `read` may be read of the environment."""
+    """The parents of all nodes of a file. `read` are readable environment variables."""
 
     def __init__(self, module: ast.Module, read: frozenset[str]) -> None:
         self._read = read
@@ -15,7 +15,7 @@ class Tree:
         }
 
     def is_setting(self, node: ast.expr) -> bool:
-        """Say whether `os.environ` only sets a harmless setting to a word, or reads what may be."""
+        """Return whether `os.environ` only sets a harmless setting or reads an allowed one."""
         parent = self.parents[id(node)]
         above = self.parents.get(id(parent))
         match parent, above:
@@ -30,12 +30,12 @@ class Tree:
         return False
 
     def is_fine_method(self, node: ast.AST) -> bool:
-        """Say whether it is a method whose name in underscores every class may have."""
+        """Return whether it is a method with a dunder name that every class may have."""
         is_method = isinstance(self.parents.get(id(node)), ast.ClassDef)
         return is_method and getattr(node, "name", "") in allowed.DUNDER_METHODS
 
     def is_tested(self, node: ast.AST) -> bool:
-        """Say whether only the truth of a node is asked for, or whether it is something."""
+        """Return whether a node is only tested for truth or identity."""
         parent = self.parents.get(id(node))
         match parent:
             case ast.Compare(ops=ops):
@@ -43,7 +43,7 @@ class Tree:
             case ast.UnaryOp(op=ast.Not()):
                 return True
             case ast.BoolOp(op=ast.And(), values=values) if node is not values[-1]:
-                return True  # it is handed on where it is false, which no module is
+                return True  # its value is used only if it is false, which no module is
             case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
                 return test is node
             case ast.BoolOp():
@@ -52,7 +52,7 @@ class Tree:
         return False
 
     def is_of_self(self, node: ast.expr) -> bool:
-        """Say whether a name is the first parameter of a method around it."""
+        """Return whether a name is `self`, the first parameter of an enclosing method."""
         above: ast.AST | None = node
         while isinstance(node, ast.Name) and (above := self.parents.get(id(above))) is not None:
             if isinstance(above, ast.FunctionDef) and isinstance(
@@ -62,7 +62,7 @@ class Tree:
         return False
 
     def shown(self, node: ast.AST) -> ast.AST:
-        """Return the code that says what is done: the whole chain, with its call or assignment."""
+        """Return the code that shows the action: the whole chain with its call or assignment."""
         shown = node
         while id(shown) in self.parents:
             parent = self.parents[id(shown)]

@@ -1,1 +1,1 @@
-"""The process of its own that asks a model."""
+"""A separate process that asks a model."""

@@ -1,8 +1,8 @@
-"""One question as it went over the wire, and what kind of fault that makes. Pure.
+"""One question as it went over the wire, and the kind of fault that follows from it. Pure.
 
-litellm wraps a refused connection, a web page and a missing key in one and the same exception, so
-what is believed is what its requests met: whether a connection was made, which status came back,
-and what the body says. The words of a fault are made printable, short, and free of the key.
+litellm wraps a refused connection, a web page and a missing key in the same exception. So the kind
+of fault is derived from the requests: whether a connection was made, which status came back, and
+what the body says. The text of a fault is made printable, short, and free of the key.
 """
 
 import json
@@ -17,18 +17,18 @@ from agent.completion import FaultKind
 from agent.worker.messages import MAX_DETAIL
 from protocol.codecs import fit_line
 
-BODY_BYTES: Final = 8 << 20  # of an answer: text in escapes, thoughts, what a provider adds
-MAX_PARTS: Final = 20_000  # lists and maps in it; litellm makes objects of kilobytes of some
+BODY_BYTES: Final = 8 << 20  # per answer: escaped text, reasoning, extra fields of providers
+MAX_PARTS: Final = 20_000  # lists and maps in it; litellm turns some into objects of kilobytes
 Trouble: TypeAlias = Literal[
     "no_connection",
-    "broken",  # it ended before the answer was whole
-    "too_much",  # more than an answer can be
-    "encoded",  # compressed in a way that was not asked for and cannot be read
+    "broken",  # the connection ended before the answer was complete
+    "too_much",  # larger than an answer can be
+    "encoded",  # compressed in a way that was not requested and cannot be read
 ]
 
 _MAX_RETRY_S: Final = 24 * 3600.0
-_KEY_PIECE: Final = 8  # so many characters of a key in a row are never shown
-# Gateways say these when the model took too long: it may have worked to the end.
+_KEY_PIECE: Final = 8  # this many consecutive characters of a key are never shown
+# Gateways return these when the model took too long: it may have worked to the end.
 _TIMEOUTS: Final = (408, 504, 524)
 _OVERFLOW: Final = re.compile(
     r"context.{0,12}(length|window|size|limit)|too many (input )?tokens|prompt is too long"
@@ -55,7 +55,7 @@ _PAGE: Final = re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 
 @dataclass(slots=True, kw_only=True)
 class ModelExchange:
-    """What one question met so far; filled in by the transport."""
+    """The state of one question so far, filled in by the transport."""
 
     place: str = ""  # scheme and host
     is_sent: bool = False
@@ -64,12 +64,12 @@ class ModelExchange:
     status: int | None = None
     headers: Mapping[str, str] | None = None
     body: bytes = b""
-    document: Any = None  # what the body says as JSON, None if it says nothing
+    document: Any = None  # the body parsed as JSON, None if it is not JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultVerdict:
-    """A fault: its kind, its words, when to come back, and whether the model may have worked."""
+    """A fault: its kind, its text, when to retry, and whether the model may have worked."""
 
     kind: FaultKind
     detail: str
@@ -78,7 +78,7 @@ class FaultVerdict:
 
 
 def judge(exchange: ModelExchange, *, said: str, now_s: float) -> FaultVerdict:
-    """Return what went wrong with a question. `said` is what litellm makes of it.
+    """Return what went wrong with a question. `said` is litellm's message.
 
     `now_s` is the time of day, for a Retry-After that is a date.
     """
@@ -99,7 +99,7 @@ def given_up(exchange: ModelExchange, *, limit_s: float) -> FaultVerdict:
 
 
 def document_of(body: bytes) -> Any:
-    """Return what a body says as JSON, None if it says nothing."""
+    """Return a body parsed as JSON, or None if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -107,7 +107,7 @@ def document_of(body: bytes) -> Any:
 
 
 def is_bounded(document: Any) -> bool:
-    """Tell whether a document has no more parts than an answer can have."""
+    """Return whether a document has at most `MAX_PARTS` lists and maps."""
     waiting, count = [document], 0
     while waiting:
         part = waiting.pop()
@@ -120,9 +120,9 @@ def is_bounded(document: Any) -> bool:
 
 
 def with_texts(document: Any) -> Any:
-    """Return an answer with plain texts where a content is a list of parts; any other as it is.
+    """Return an answer with plain text instead of content parts; any other document unchanged.
 
-    Parts are OpenAI's for prompts, and some servers answer in them. What is thought is left out.
+    OpenAI defines parts for prompts, and some servers use them in answers. Reasoning is left out.
     """
     match document:
         case {"choices": [*choices]} if any(map(_has_parts, choices)):
@@ -155,12 +155,12 @@ def _text_of(part: Any) -> str:
 
 
 def states_fault(exchange: ModelExchange) -> bool:
-    """Tell whether a body is a fault although its status is not: some gateways answer so."""
+    """Return whether the body is a fault although its status is not: some gateways do this."""
     return _stated_status(exchange.document) is not None
 
 
 def without_key(text: str, *, key: str | None, limit: int = MAX_DETAIL) -> str:
-    """Return foreign words on one line, printable, cut, and without any piece of the key."""
+    """Return untrusted text on one line, printable, cut, and without any piece of the key."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     line = fit_line(shown, len(shown))
     for piece in _pieces(key or ""):
@@ -181,7 +181,7 @@ def _troubled(exchange: ModelExchange) -> FaultVerdict:
             detail = f"{where} cannot be reached: {exchange.words}"
             return FaultVerdict(kind="unreachable", detail=detail, may_have_cost=False)
         case "too_much":
-            # So much no model can have said, whoever it was.
+            # No model can have produced so much text.
             detail = f"{where} answered with more than an answer can be"
             return FaultVerdict(kind="garbage", detail=detail, may_have_cost=False)
         case "encoded":
@@ -197,7 +197,7 @@ def _unsent(said: str) -> FaultVerdict:
         kind = "unknown_model"
     elif _NO_KEY.search(said):
         kind = "unauthorized"
-    # litellm asks some providers through programs of theirs, which nothing here sees.
+    # litellm runs external programs for some providers; their requests are not visible here.
     return FaultVerdict(kind=kind, detail=said, may_have_cost=kind == "garbage")
 
 
@@ -205,14 +205,14 @@ def _unreadable(exchange: ModelExchange, said: str) -> FaultVerdict:
     if _PAGE.match(exchange.body) or "text/html" in (exchange.headers or {}).get(
         "content-type", ""
     ):
-        # A captive portal's, or a wrong address: no model was there.
+        # A captive portal or a wrong address: the request reached no model.
         said = f"{exchange.place} answered with a web page, not as a model's API does"
         return FaultVerdict(kind="garbage", detail=said, may_have_cost=False)
     if exchange.document is None:
         said = f"{exchange.place} answered with what is no JSON"
         may_be_cut = exchange.body.lstrip().startswith((b"{", b"["))
         return FaultVerdict(kind="garbage", detail=said, may_have_cost=may_be_cut)
-    # What litellm says of it ends in its own traceback.
+    # litellm's message ends in its own traceback.
     words = said.partition("Traceback (most recent")[0].strip() or "it cannot be read"
     said = f"{exchange.place} answered with JSON that is no answer: {words}"
     return FaultVerdict(kind="garbage", detail=said)
@@ -227,7 +227,7 @@ def _refused(exchange: ModelExchange, status: int, now_s: float) -> FaultVerdict
     return FaultVerdict(
         kind=kind,
         detail=detail,
-        # Elsewhere the model cannot have worked; here the answer did not get back, or not whole.
+        # In all other cases the model cannot have worked. In these the answer got lost or cut.
         may_have_cost=status in _TIMEOUTS or exchange.status != status,
         retry_s=_retry_s(exchange.headers or {}, now_s),
     )
@@ -277,7 +277,7 @@ def _words(document: Any, body: bytes) -> str:
 
 
 def _retry_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Return in how many seconds the other end wants to be asked again (RFC 9110, 10.2.3)."""
+    """Return the seconds after which the server wants to be asked again (RFC 9110, 10.2.3)."""
     stated = headers.get("retry-after", "").strip()
     try:
         seconds = float(stated)

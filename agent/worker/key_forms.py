@@ -1,8 +1,8 @@
-"""The writings of a secret that are looked for, and the readings of a text that are searched.
+"""The encodings of a secret to look for, and the forms of a text to search.
 
-A secret is written in a few encodings once, and a text is never decoded piece by piece: a piece of
-a secret in base64 is a piece of one of three base64 writings of it. Both sides keep letters and
-digits only, in lower case, so that blanks, quotes, plus signs, line ends, marks that show nothing
+A secret is written in a few encodings once. A text is never decoded piece by piece: a piece of a
+secret in base64 is a piece of one of three base64 encodings of the secret. Both sides keep only
+letters and digits, in lower case. So blanks, quotes, plus signs, line ends, invisible characters
 and other punctuation between pieces make no difference.
 """
 
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-OWN_CHARS: Final = 16  # fewer are a word or a placeholder, which honest answers hold
-# What such a run of characters is worth, in bits, so that it stands in a text by chance alone …
-RUN_BITS: Final = 40  # … hardly in all that a node is ever answered
-SUM_BITS: Final = 30  # … as few times in all of that as not to add up to half of a secret
-PIECE_BITS: Final = 20  # … as few times in one answer as not to add up to most of a secret
-LOOSE_CHARS: Final = 2  # so much longer is a run of letters that do not stand side by side
+OWN_CHARS: Final = 16  # shorter ones are words or placeholders, which honest answers contain
+# Information of a run of characters, in bits, at which chance alone puts it into a text …
+RUN_BITS: Final = 40  # … hardly ever, in all answers that a node receives
+SUM_BITS: Final = 30  # … so rarely in all answers that the runs do not add up to half of a secret
+PIECE_BITS: Final = 20  # … so rarely in one answer that they do not add up to most of a secret
+LOOSE_CHARS: Final = 2  # extra length of a run whose letters are not adjacent in the text
 _LONGEST_STRIDE: Final = 4
-_LISTED_CHARS: Final = 8_000  # of a text whose pieces are listed: of a longer one that takes longer
+_LISTED_CHARS: Final = 8_000  # in longer texts, listing pieces is slower than searching
 _MAX_PREFIX: Final = 20
-# What the keys of a provider have in common, like `sk-proj-`, `gsk_`, `AIza`.
+# Common prefixes of a provider's keys, such as `sk-proj-`, `gsk_`, `AIza`.
 _PREFIX: Final = re.compile(r"(bearer\s+)?(AIza(Sy)?|([A-Za-z]{1,8}\d{0,2}[-_])+)?", re.IGNORECASE)
 _NOT_KEPT: Final = re.compile(r"[^a-z0-9]+")
 _ESCAPE: Final = re.compile(
@@ -37,8 +37,11 @@ _DECIMAL: Final = re.compile(r"(?<![\d.])(\d{2,3})(?![\d.])")
 
 @dataclass(frozen=True, slots=True)
 class SecretForm:
-    """One writing of a secret. `run`, `part` and `piece` are how many characters in a row are
-    worth `RUN_BITS`, `SUM_BITS` and `PIECE_BITS`. A plain one has the secret's own characters."""
+    """One encoding of a secret. A plain one has the secret's own characters.
+
+    `run`, `part` and `piece` are the numbers of consecutive characters that carry `RUN_BITS`,
+    `SUM_BITS` and `PIECE_BITS`.
+    """
 
     text: str
     run: int
@@ -49,14 +52,14 @@ class SecretForm:
 
 @dataclass(frozen=True, slots=True)
 class SearchedText:
-    """One reading of a text. A loose one is of letters that do not stand side by side."""
+    """One form of a text to search. A loose one joins letters that are apart in the text."""
 
     text: str
     is_loose: bool = False
     _pieces: dict[int, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def holds(self, piece: str) -> bool:
-        """Return whether a piece stands in it, at once for the many pieces of one length."""
+        """Return whether the text contains a piece. Fast for many pieces of one length."""
         if len(self.text) > _LISTED_CHARS:
             return piece in self.text
         length = len(piece)
@@ -67,13 +70,13 @@ class SearchedText:
 
 
 def fold(text: str) -> str:
-    """Return the letters and digits of a text, in lower case, without marks and other scripts."""
+    """Return the ASCII letters and digits of a text, in lower case."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return _NOT_KEPT.sub("", plain.lower())
 
 
 def own_part(secret: str) -> str:
-    """Return a secret without what the keys of its provider have in common."""
+    """Return a secret without the prefix that all keys of its provider share."""
     found = _PREFIX.match(secret)
     end = found.end() if found is not None else 0
     own = secret[end:] if end <= _MAX_PREFIX else secret
@@ -81,19 +84,21 @@ def own_part(secret: str) -> str:
 
 
 def is_guarded(secret: str) -> bool:
-    """Tell whether pieces of a secret are looked for: not of words and placeholders like `EMPTY`,
-    and of nothing that is too short to have pieces."""
+    """Return whether pieces of a secret are looked for.
+
+    They are not for words and placeholders such as `EMPTY`, nor for secrets that are too short.
+    """
     own = fold(own_part(secret))
     return len(own) >= OWN_CHARS and any(map(str.isdigit, own))
 
 
 def is_plain_word(secret: str) -> bool:
-    """Tell whether a secret is a word, as servers that need no key are given (`none`, `ollama`)."""
+    """Return whether a secret is a word, as used for servers without keys (`none`, `ollama`)."""
     return len(secret) < OWN_CHARS and not any(map(str.isdigit, secret))
 
 
 def forms_of(secret: str) -> list[SecretForm]:
-    """Return the writings of a secret that is guarded."""
+    """Return the encodings of a guarded secret."""
     own = own_part(secret)
     data, plain = own.encode("utf-8"), fold(own)
     bits = _bits(plain)
@@ -105,7 +110,7 @@ def forms_of(secret: str) -> list[SecretForm]:
 
 
 def readings_of(text: str) -> Iterator[SearchedText]:
-    """Yield the readings of a text, at most a dozen, which are no longer than it is."""
+    """Yield the forms of a text to search: at most a dozen, none longer than the text."""
     whole = fold(text)
     yield SearchedText(whole)
     if (unescaped := _unescaped(text)) != text:
@@ -121,7 +126,7 @@ def readings_of(text: str) -> Iterator[SearchedText]:
 
 
 def _bits(text: str) -> float:
-    """Return what one character of a secret is worth at most, by the kinds of them that it has."""
+    """Return the most bits that one character of a secret carries, given its alphabet."""
     if text.isdigit():
         return math.log2(10)
     return math.log2(16 if set(text) <= set("0123456789abcdef") else 36)
@@ -137,7 +142,7 @@ def _form(text: str, bits: float, ratio: float) -> SecretForm:
 
 
 def _base64(data: bytes, shift: int) -> str:
-    """Return data in base64 as it is written `shift` bytes into something, its ends left out."""
+    """Return data in base64 as it appears at offset `shift` in other data, its ends left out."""
     text = base64.b64encode(bytes(shift) + data).decode("ascii").rstrip("=")
     return fold(text[math.ceil(shift * 4 / 3) : -1])
 

@@ -1,12 +1,12 @@
-"""Notices when what a server of models says gives a secret away, and makes a failure of it.
+"""A detector for answers of a model server that reveal a secret; it turns them into failures.
 
-The server knows its key; what must not happen is that this node publishes, logs or shows it. There
-are three looks, each far beyond what chance brings (`agent.worker.key_forms`): a run of a secret's
-characters in one text; small pieces in one text that add up to most of it; pieces in all texts
-since the node began that add up to half of it. A server that encrypts a secret, or spells it in
-single letters over many answers, is not noticed. Both the worker and the core look, as the core
-believes the worker no more than the server: at all that is kept of an answer, its text or the words
-of its fault, and its figures. Pure.
+The server knows its key; this node must not publish, log or show it. There are three checks, each
+far above what chance produces (`agent.worker.key_forms`): a run of a secret's characters in one
+text; small pieces in one text that add up to most of it; pieces in all texts since the node started
+that add up to half of it. A server that encrypts a secret, or spells it in single letters over many
+answers, is not detected. Both the worker and the core check, because the core trusts the worker no
+more than the server. They check everything that is kept of an answer: its text or the text of its
+fault, and its figures. Pure.
 """
 
 from collections.abc import Iterable
@@ -30,13 +30,13 @@ WHY: Final = "what its server said holds pieces of an API key, and was thrown aw
 STOPPED: Final = "its server has given an API key away, so it is asked no more"
 _MOST: Final = 0.6  # of a secret, in small pieces of one text
 _HALF: Final = 0.5  # of a secret, in pieces of all texts
-_BEYOND_CHANCE: Final = 3.0  # times what small pieces of a text that is so long have by chance
-_LETTERS: Final = 26  # of which texts are mostly made
+_BEYOND_CHANCE: Final = 3.0  # multiple of the share that small pieces cover by chance
+_LETTERS: Final = 26  # the alphabet that texts mostly consist of
 
 
 @dataclass(slots=True, eq=False)
 class _Guarded:
-    """A secret: its writings, and which places of each have been seen so far."""
+    """A secret: its encodings, and the positions in each that have been seen so far."""
 
     forms: list[SecretForm]
     seen: list[set[int]] = field(default_factory=list)
@@ -46,10 +46,10 @@ class _Guarded:
         self.seen = [set() for _ in self.forms]
 
     def look(self, reading: SearchedText) -> bool:
-        """Return whether a text gives the secret away, alone or with those before it."""
+        """Return whether a text reveals the secret, alone or together with earlier texts."""
         if reading.is_loose:
             looks = [_has_run(form, reading) for form in self.forms if form.is_plain]
-        else:  # all of them, as each keeps what it has seen
+        else:  # check all forms, because each records what it has seen
             pairs = zip(self.forms, self.seen, strict=True)
             looks = [_adds_up(form, reading, seen) for form, seen in pairs]
         found = any(looks)
@@ -58,40 +58,40 @@ class _Guarded:
 
 
 class KeyWatch:
-    """Watches over some secrets for as long as a process lives. Shows nothing of them."""
+    """A detector for some secrets for the lifetime of a process. Its `repr` shows none of them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._whole = [one for one in secrets if one and not is_plain_word(one)]
         self._guarded = {one: _Guarded(forms_of(one)) for one in self._whole if is_guarded(one)}
-        self._lock = Lock()  # a long text is looked at in a thread
+        self._lock = Lock()  # long texts are checked in a thread
 
     def __repr__(self) -> str:
         return f"<a watch over {len(self._whole)} secrets>"
 
     def masked(self, text: str) -> str:
-        """Return a text with stars in place of each secret that stands in it as it is."""
+        """Return a text with stars in place of each secret that occurs literally."""
         for secret in self._whole:
             text = text.replace(secret, "*" * len(secret))
         return text
 
     def reveals(self, *texts: str) -> bool:
-        """Return whether texts that belong together give a secret away, and remember them."""
+        """Return whether texts that belong together reveal a secret, and record them."""
         if not self._guarded:
             return False
         readings = [*dict.fromkeys(readings_of("\n".join(texts)))]
         with self._lock:
-            # Each secret looks at each reading, as a sum grows with all of them.
+            # Every secret must see every text, because seen pieces add up over all of them.
             looks = [one.look(text) for one in self._guarded.values() for text in readings]
         return any(looks)
 
     def is_revealed(self, secret: str | None) -> bool:
-        """Return whether a secret has been given away since the watch began."""
+        """Return whether a secret has been revealed since this detector was made."""
         guarded = None if secret is None else self._guarded.get(secret)
         return guarded is not None and guarded.is_revealed
 
 
 def without_secrets(answer: Reply | Failure, watch: KeyWatch) -> Reply | Failure:
-    """Return an answer with each whole secret masked, or a failure if it gives one away."""
+    """Return an answer with each whole secret masked, or a failure if it reveals one."""
     if isinstance(answer, Reply):
         answer = replace(answer, text=watch.masked(answer.text))
         kept = [answer.text]
@@ -109,7 +109,7 @@ def without_secrets(answer: Reply | Failure, watch: KeyWatch) -> Reply | Failure
 def leaked(
     number: int, detail: str, *, usage: Usage | None = None, may_have_cost: bool = False
 ) -> Failure:
-    """Return the failure of a question whose model is not to be trusted with its key."""
+    """Return the failure of a question whose server cannot be trusted with its key."""
     return Failure(
         id=number,
         fault="leaked_key",
@@ -121,9 +121,9 @@ def leaked(
 
 
 def _has_run(form: SecretForm, reading: SearchedText) -> bool:
-    """Return whether a run stands in a loose reading, where it must be a little longer."""
+    """Return whether a loose text contains a run, which must be slightly longer there."""
     length = form.run + LOOSE_CHARS
-    # Each run holds a whole block of half its length, and most texts hold none of those.
+    # Each run contains a whole block of half its length, and most texts contain no such block.
     half = length // 2
     blocks = (form.text[at : at + half] for at in range(0, len(form.text) - half + 1, half))
     return any(block in reading.text for block in blocks) and bool(_found(form, reading, length))
@@ -143,7 +143,7 @@ def _adds_up(form: SecretForm, reading: SearchedText, seen: set[int]) -> bool:
 
 
 def _found(form: SecretForm, reading: SearchedText, length: int) -> list[int]:
-    """Return the places of a secret from which on so many characters stand in a text."""
+    """Return the positions in a secret at which `length` characters also occur in the text."""
     last = len(form.text) - length
     return [at for at in range(last + 1) if reading.holds(form.text[at : at + length])]
 

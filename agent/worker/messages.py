@@ -1,4 +1,4 @@
-"""What the core and the worker that asks a model say to each other: typed frames, both ways.
+"""The messages between the core and the worker that asks a model: typed frames, both ways.
 
     core    settings {model, api_base|nil, api_key|nil}, once and first
             ask {id, messages [{role, content}] ≤ 64, max_tokens, timeout_ms}; cancel {id}
@@ -7,8 +7,8 @@
             reply {id, text, is_cut, usage|nil}
             failure {id, kind, detail, retry_ms|nil, usage|nil, may_have_cost}
 
-A frame is [kind, map] in canonical msgpack. Prompts and answers are UTF-8 bytes, as they need not
-be NFC; nothing else is free text. Either side believes the other no further than these limits.
+A frame is [kind, map] in canonical msgpack. Prompts and answers are UTF-8 bytes, because they need
+not be NFC; nothing else is free text. Both sides enforce these limits on what they receive.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ DownReason: TypeAlias = Literal["not_installed", "fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings(Mapped):
-    """Which model is asked, where and with what key."""
+    """The model to ask, its address and its key."""
 
     kind: ClassVar = "settings"
     model: Annotated[str, line(1, _MAX_NAME)]
@@ -58,7 +58,7 @@ class WorkerRequest(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(Mapped):
-    """Nobody waits for the answer any more."""
+    """A request to drop a question, because its answer is no longer needed."""
 
     kind: ClassVar = "cancel"
     id: Positive
@@ -66,7 +66,7 @@ class Cancel(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts(Mapped):
-    """What is known of the model; None is not known."""
+    """The known facts about the model; None means unknown."""
 
     kind: ClassVar = "facts"
     provider: Annotated[str | None, line(1, _MAX_NAME)]
@@ -77,7 +77,7 @@ class ModelFacts(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Down(Mapped):
-    """Why this process can ask nobody."""
+    """The reason this worker process cannot ask any model."""
 
     kind: ClassVar = "down"
     reason: DownReason
@@ -86,7 +86,7 @@ class Down(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Mapped):
-    """What the model said. `usage` is None where nobody told."""
+    """The model's answer. `usage` is None if the server did not report it."""
 
     kind: ClassVar = "reply"
     id: Positive
@@ -97,7 +97,7 @@ class Reply(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure(Mapped):
-    """Why there is no answer. Without `may_have_cost` the model cannot have worked."""
+    """The reason there is no answer. Without `may_have_cost` the model cannot have worked."""
 
     kind: ClassVar = "failure"
     id: Positive

@@ -1,7 +1,7 @@
-"""A model behind litellm, the one module that imports it: what is known of it, and its answers.
+"""A model behind litellm: the known facts about it, and its answers. Only this module imports it.
 
-litellm is told to fetch nothing, repeat nothing and tell nobody; what its requests met is judged
-by `agent.worker.exchange`. Nothing is raised for an answer that does not come: that is a `Failure`.
+litellm is configured to fetch nothing, retry nothing and report to nobody. `agent.worker.exchange`
+derives faults from its requests. A missing answer raises nothing: it is a `Failure`.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ from agent.worker.messages import (
 )
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 
-# Before the import: prices and headers are fetched otherwise, and `.env` files are read.
+# Set before the import. Otherwise litellm fetches prices and headers, and reads `.env` files.
 _QUIET: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_MODE": "PRODUCTION",
 }
-_NO_KEY: Final = "none"  # what a server that needs no key is given
+_NO_KEY: Final = "none"  # the key for a server that needs none
 _DEARER: Final = re.compile(r"(input|output)_cost_per_token_above_(\d+)k_tokens")
 
 
 class LiteLlm:
-    """Asks one model. Making one takes seconds: litellm is imported.
+    """A client for one model. Creating it takes seconds, because litellm is imported.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: litellm is not installed.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -55,7 +55,7 @@ class LiteLlm:
         self._litellm = _import_quietly()
 
     def facts(self) -> ModelFacts:
-        """Return what litellm's own list says; of a server that the user names it says nothing."""
+        """Return the facts in litellm's own list; it has none on a server that the user names."""
         if self._settings.api_base is not None:
             return ModelFacts(
                 provider="openai", price=None, context_tokens=None, answer_tokens=None
@@ -69,9 +69,9 @@ class LiteLlm:
         )
 
     async def ask(self, ask: WorkerRequest) -> Reply | Failure:
-        """Return what the model says to a question, or why it says nothing, within its time.
+        """Return the model's answer, or the reason there is none, within the time limit.
 
-        A server that gave its key away is asked nothing more.
+        A server that revealed its key is never asked again.
         """
         if self._watch.is_revealed(self._settings.api_key):
             return leaked(ask.id, STOPPED)
@@ -143,7 +143,7 @@ class LiteLlm:
             return None
 
     def _entry(self) -> Mapping[str, Any]:
-        """Return the model's line of litellm's list, which is empty if it has none."""
+        """Return the model's entry in litellm's list, empty if it has none."""
         try:
             info = self._litellm.get_model_info(self._settings.model)
         except Exception:  # noqa: BLE001 (what it raises for an unknown model is an Exception)
@@ -153,9 +153,9 @@ class LiteLlm:
 
 
 def price_of(entry: Mapping[str, Any]) -> Price | None:
-    """Return the price in a line of litellm's list, None if it has none.
+    """Return the price in an entry of litellm's list, or None if it has none.
 
-    Where long prompts cost more, the dearest of all steps counts from the first on.
+    If long prompts cost more, one dear price applies above the first threshold: the highest one.
     """
     steps = [(0, entry), *_tiers(entry)]
     above: dict[str, int] = {}
@@ -180,15 +180,15 @@ def price_of(entry: Mapping[str, Any]) -> Price | None:
 
 
 def usage_of(usage: Any) -> Usage | None:
-    """Return what a server says that it used; None if it says nothing, or what cannot be."""
+    """Return the usage that a server reports, or None if it is missing or impossible."""
     tokens_in = getattr(usage, "prompt_tokens", None)
     tokens_out = getattr(usage, "completion_tokens", None)
     total = getattr(usage, "total_tokens", None)
     if type(tokens_in) is not int or type(tokens_out) is not int:
         return None
-    if type(total) is int:  # some leave thoughts out of the answer, and charge them
+    if type(total) is int:  # some servers charge for reasoning but leave it out of the answer
         tokens_out = max(tokens_out, total - tokens_in)
-    # litellm says zero where a server says nothing; no prompt has no tokens.
+    # litellm returns zero if a server reports nothing; no prompt has zero tokens.
     if not 0 < tokens_in <= MAX_TOKENS or not 0 <= tokens_out <= MAX_TOKENS:
         return None
     return Usage(tokens_in=tokens_in, tokens_out=tokens_out)
@@ -217,7 +217,7 @@ def _count(value: Any) -> int | None:
 
 def _import_quietly() -> ModuleType:
     os.environ.update(_QUIET)
-    gc.disable()  # nothing that is imported goes away: to look for it is a third of the work
+    gc.disable()  # nothing imported becomes garbage; looking for it takes a third of the time
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
@@ -228,7 +228,7 @@ def _import_quietly() -> ModuleType:
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.turn_off_message_logging = True
-    # Both ways in which it sends something; the second has no setting for it.
+    # The two ways in which litellm sends requests; the second has no setting.
     litellm.aclient_session = noting_client()
     AsyncHTTPHandler.create_client = noting_client
     return litellm  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""What a model's tokens cost: whole 1e-9 USD for each, and more for each of a very long prompt.
+"""The price of a model's tokens: whole 1e-9 USD for each, and more for each of a very long prompt.
 
-Prices are rounded up to a whole 1e-9 USD a token, so that what is reckoned is never less than what
-is charged. Knows nothing of who sells them.
+Prices are rounded up to a whole 1e-9 USD per token, so the computed cost is never less than what is
+charged. This module does not know who sells them.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from typing import Annotated, Final
 from protocol.codecs import integer
 from protocol.fields import Mapped, Named
 
-MAX_TOKENS: Final = 1_000_000_000  # of one question; what says more than that says nothing
-MAX_USD_NANO: Final = 10**6  # for a token: a thousand USD for a million of them
+MAX_TOKENS: Final = 1_000_000_000  # per question; larger figures are ignored
+MAX_USD_NANO: Final = 10**6  # per token: a thousand USD for a million tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage(Mapped):
-    """How many tokens a question took: of the prompt, and of the answer with all thoughts."""
+    """The tokens that a question used: of the prompt, and of the answer including reasoning."""
 
     tokens_in: Annotated[int, integer(0, MAX_TOKENS)]
     tokens_out: Annotated[int, integer(0, MAX_TOKENS)]
@@ -27,7 +27,8 @@ class Usage(Mapped):
 class Price(Mapped):
     """1e-9 USD for a token of a prompt and of an answer.
 
-    A prompt of more than `dear_above` tokens costs, with its answer, the dear price for each.
+    If a prompt has more than `dear_above` tokens, each of its tokens and of its answer's costs the
+    dear price.
     """
 
     usd_nano_in: Annotated[int, integer(0, MAX_USD_NANO), Named("in")]
@@ -37,7 +38,7 @@ class Price(Mapped):
     dear_nano_out: Annotated[int, integer(0, MAX_USD_NANO), Named("dear_out")] = 0
 
     def cost_nano(self, usage: Usage) -> int:
-        """Return 1e-9 USD for a question that took so many tokens."""
+        """Return the cost of a question with this usage, in 1e-9 USD."""
         nano_in, nano_out = self.usd_nano_in, self.usd_nano_out
         if self.dear_above is not None and usage.tokens_in > self.dear_above:
             nano_in, nano_out = self.dear_nano_in, self.dear_nano_out
@@ -48,13 +49,13 @@ FREE: Final = Price(usd_nano_in=0, usd_nano_out=0)
 
 
 def nano_of(usd: float) -> int:
-    """Return an amount of USD in whole 1e-9 USD, rounded up from the decimal that is written."""
-    # repr: 2.5e-07 is what a price list says, its product with 1e9 is a little more than 250.
+    """Return an amount of USD in whole 1e-9 USD, rounded up from its shortest decimal form."""
+    # repr: a price list says 2.5e-07, but that float times 1e9 is slightly more than 250.
     scaled = Decimal(repr(usd)) * 10**9
     return int(scaled.to_integral_value(rounding=ROUND_CEILING))
 
 
 def nano_per_token(usd_per_million: float) -> int:
-    """Return 1e-9 USD a token, rounded up, of a price in USD for a million tokens."""
+    """Return a price in USD per million tokens as 1e-9 USD per token, rounded up."""
     scaled = Decimal(repr(usd_per_million)) * 1000
     return int(scaled.to_integral_value(rounding=ROUND_CEILING))

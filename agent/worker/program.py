@@ -1,8 +1,8 @@
-"""The worker: a process of its own that asks a model, with the core as standard input.
+"""The worker: a separate process that asks a model. Its standard input is a socket to the core.
 
-It gets all that it knows as the first frame on that socket, the key included, so that nothing of
-it stands in arguments or environment, and ends when the socket does. It runs behind a fence without
-the node's home, nobody can look into its memory, and it writes no file.
+The first frame on that socket holds everything it knows, the key included. So nothing of it appears
+in arguments or environment. The process ends when the socket closes. The node's home is hidden from
+it, no other process of the user can read its memory, and it writes no file.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from agent.worker.messages import FRAMING, Cancel, Down, FromWorker, ModelSettin
 from agent.worker.model import LiteLlm
 from protocol.framing import ChannelError
 
-# litellm takes 200 MB; the rest is for bodies of 8 MiB as Python's objects.
+# litellm takes 200 MB; the rest is for bodies of 8 MiB as Python objects.
 MEMORY_BYTES: Final = 3 << 30
-MAX_OPEN: Final = 32  # questions at a time
+MAX_OPEN: Final = 32  # concurrent questions
 _SET_DUMPABLE: Final = 4  # prctl(2)
 
 
 def main() -> None:
-    """Serve the core on standard input until it closes it."""
-    logging.disable()  # litellm and its parts would log what was asked and said
+    """Serve the core on standard input until the core closes it."""
+    logging.disable()  # litellm and its dependencies would log prompts and answers
     keep_to_oneself()
     asyncio.run(serve(socket.socket(fileno=sys.stdin.fileno())))
-    # Threads of litellm's may hang in whatever they do; nobody needs what comes of it.
+    # Threads of litellm may hang; their results are not needed.
     os._exit(0)
 
 
 def keep_to_oneself() -> None:
-    """Let nobody of the same user look in, write no file, no core dump either, bound the memory."""
+    """Forbid memory access by the same user, files and core dumps, and limit the memory."""
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
     for limit, most in (
@@ -56,13 +56,13 @@ async def serve(core: socket.socket) -> None:
             case ModelSettings() as settings if model := await _opened(settings, writer):
                 await Answering(model, reader, writer).run()
     except (ChannelError, OSError):
-        return  # the core wants no more of it
+        return  # the core has closed the channel
     finally:
         writer.transport.abort()
 
 
 async def _opened(settings: ModelSettings, writer: asyncio.StreamWriter) -> LiteLlm | None:
-    """Return the model, and say what is known of it; or say why there is none."""
+    """Return the model after sending its facts, or None after sending the reason."""
     try:
         model = LiteLlm(settings)
         facts = model.facts()
@@ -71,7 +71,7 @@ async def _opened(settings: ModelSettings, writer: asyncio.StreamWriter) -> Lite
         detail = without_key(str(fault), key=settings.api_key)
         await _send(writer, Down(reason="not_installed" if is_missing else "fault", detail=detail))
         return None
-    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core restarts the worker)
         detail = without_key(f"{type(fault).__name__}: {fault}", key=settings.api_key)
         await _send(writer, Down(reason="fault", detail=detail))
         return None
@@ -86,7 +86,7 @@ async def _send(writer: asyncio.StreamWriter, message: FromWorker) -> None:
 
 @dataclass(slots=True)
 class Answering:
-    """The questions that are open, each a task."""
+    """The open questions, one asyncio task each."""
 
     model: LiteLlm
     reader: asyncio.StreamReader
@@ -94,7 +94,11 @@ class Answering:
     _open: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
-        """Take questions until the channel ends, which raises a `ChannelError`."""
+        """Accept questions until the channel ends.
+
+        Raises:
+            ChannelError: the channel ended, or an unexpected frame arrived.
+        """
         while True:
             match await FRAMING.receive(self.reader.readexactly):
                 case WorkerRequest() as ask if (

@@ -1,8 +1,8 @@
-"""How litellm's requests leave the worker: one for each question, noted, its answer bounded.
+"""The HTTP transport for litellm: one recorded request per question, with a bounded answer.
 
-litellm repeats a request by itself when a connection broke, which may have cost twice, and its
-clients follow redirects and look for proxies; here none of that can happen. Imported by the worker
-alone, as httpx comes with litellm.
+litellm repeats a request by itself after a broken connection, which may cost twice. Its clients
+follow redirects and look for proxies. None of that can happen here. Only the worker imports this
+module, because httpx comes with litellm.
 """
 
 import json
@@ -22,14 +22,14 @@ from agent.worker.exchange import (
 )
 
 CONNECT_S: Final = 20.0
-# Some servers and what stands before them compress whatever was asked for (RFC 9110, 8.4.1).
+# Some servers and proxies compress answers regardless of the request (RFC 9110, 8.4.1).
 _WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
-# The question that a task asks; its requests are noted there.
+# The question of the current asyncio task; its request is recorded there.
 current: Final[ContextVar[ModelExchange]] = ContextVar("current")
 
 
 class NotingTransport(httpx.AsyncBaseTransport):
-    """Sends the first request of a question, and no other."""
+    """A transport that sends the first request of a question, and no other."""
 
     def __init__(self) -> None:
         self._inner = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
@@ -38,14 +38,14 @@ class NotingTransport(httpx.AsyncBaseTransport):
         """Send a request and return its answer, read to the end.
 
         Raises:
-            httpx.TransportError: there is none; what happened is noted.
+            httpx.TransportError: there is no answer; the exchange records what happened.
         """
         exchange = current.get()
         if exchange.is_sent:
             raise httpx.TransportError("one question, one request")
         exchange.is_sent = True
         exchange.place = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
-        # The whole question has a time limit; within it only connecting has one of its own.
+        # The whole question has a time limit; only connecting has a limit of its own.
         request.extensions["timeout"] = {"connect": CONNECT_S}
         request.headers["accept-encoding"] = "identity"
         try:
@@ -95,7 +95,7 @@ class NotingTransport(httpx.AsyncBaseTransport):
 
 
 def _inflated(inflate: Any, chunk: bytes, exchange: ModelExchange) -> bytes:
-    """Return what a compressed piece says, and no more than an answer can be."""
+    """Return a decompressed chunk of at most the size of an answer."""
     try:
         said: bytes = inflate.decompress(chunk, BODY_BYTES + 1)
     except zlib.error as fault:
@@ -108,7 +108,7 @@ def _inflated(inflate: Any, chunk: bytes, exchange: ModelExchange) -> bytes:
 
 
 def noting_client(*_: Any, **__: Any) -> httpx.AsyncClient:
-    """Return a client over that transport; whatever else litellm would have it do."""
+    """Return a client over `NotingTransport`, whatever arguments litellm passes."""
     return httpx.AsyncClient(transport=NotingTransport(), trust_env=False, follow_redirects=False)
 
 

@@ -1,1 +1,1 @@
-"""What models answer, by format: each module reads one family of them."""
+"""Readers for models' answers, one module per family of formats."""

@@ -1,10 +1,10 @@
-"""Reads a model's answer: a title, a reason, and changes in one of four formats.
+"""The reader for a model's answer: a title, a reason, and changes in one of four formats.
 
-These are SEARCH/REPLACE blocks, which the prompt asks for, whole files, unified diffs and patches
-as Codex writes them; each is a module next to this one. Chatter, fences around anything, decoration
-and CRLF are ignored. What is meant is never guessed: a fault, a change in another format included,
-is a `Slip`, in words for the model. Nothing here knows whether a change fits, which is for
-`agent.model.matching`, or is any good.
+The formats are SEARCH/REPLACE blocks (which the prompt asks for), whole files, unified diffs, and
+patches in Codex's format. Each has a module next to this one. Chatter, fences around anything,
+decoration and CRLF are ignored. The intended meaning is never guessed: a fault, or a change in
+another format, becomes a `Slip` with a message for the model. This module does not know whether a
+change fits (see `agent.model.matching`) or whether it is any good.
 """
 
 import re
@@ -25,10 +25,10 @@ from agent.model.answers.names import editable_path, path_in_comment
 from agent.model.answers.reading import AnswerReader, CodeFence
 from agent.model.quoting import MAX_WHY, one_line
 
-_MARKED: Final = (marked, patches)  # formats that begin and end with marks of their own
+_MARKED: Final = (marked, patches)  # formats with begin and end marks of their own
 _FIRSTS: Final = ("<", "-", "*")
-_EDGES: Final = " \t\r\n*_`\"'"  # around a reason
-# Models that think aloud do so before they answer; some servers leave the first mark out.
+_EDGES: Final = " \t\r\n*_`\"'"  # stripped around a reason
+# Tags around the reasoning before an answer; some servers omit the opening one.
 _THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
 _STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ")
 _STRAY = re.compile(
@@ -36,7 +36,7 @@ _STRAY = re.compile(
     r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b)",
     re.IGNORECASE,
 )
-# Formats that are not read. Next to one that is, a change in them would be lost without a word.
+# Formats that are not read. Otherwise a change in them next to a readable one would be lost.
 _UNREAD_FIRSTS: Final = ("{", "[", "<")
 _UNREAD = re.compile(
     r"</?(?:old|new|original|updated|search|find|before)(?:_(?:str|string|code|text))?>"
@@ -54,7 +54,7 @@ _DECORATION: Final = " \t*_#>:`"
 
 
 def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
-    """Return the draft that an answer is, or what is wrong with it."""
+    """Return the parsed answer, or what is wrong with it."""
     if len(text) > MAX_ANSWER:
         return Slip(message=f"Your answer is longer than {MAX_ANSWER} characters.")
     said = without_thoughts(text)
@@ -85,7 +85,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
 
 
 def without_thoughts(text: str) -> str:
-    """Return what an answer says after the thoughts that it begins with; nothing if it is them."""
+    """Return an answer without the reasoning at its start, or "" if it is nothing else."""
     begun = text.lstrip()[:20].lower()
     for name in _THOUGHTS:
         _, end, said = text.rpartition(f"</{name}>")
@@ -97,9 +97,9 @@ def without_thoughts(text: str) -> str:
 
 
 def labelled(text: str, word: str) -> str | None:
-    """Return what stands behind the last label of an answer, made harmless; None without one.
+    """Return the sanitized text after the last label of an answer, or None if there is no label.
 
-    A label is a word like `WHY:` at the beginning of a line.
+    A label is a word at the beginning of a line, such as `WHY:`.
     """
     said = without_thoughts(text)
     label = rf"^[\s*_#>`-]{{0,8}}{word}[*_`]{{0,3}}\s?:"
@@ -108,7 +108,7 @@ def labelled(text: str, word: str) -> str | None:
 
 
 def tidied(text: str) -> str:
-    """Return a reason that a model wrote, made harmless and cut, without decoration around it."""
+    """Return a model's reason, sanitized and cut, without decoration around it."""
     return one_line(text, MAX_WHY).strip(_EDGES)
 
 
@@ -118,7 +118,7 @@ def _opens(lines: Sequence[str], row: int) -> bool:
 
 
 def _read_marked(reading: AnswerReader, opened: Sequence[int]) -> Slip | bool:
-    """Read what begins with a mark, a fence among them; say whether there was any."""
+    """Read a part that begins with a mark or a fence, and return whether there was one."""
     if reading.ends_wrap(reading.at):
         reading.wrap = None
         reading.at += 1
@@ -159,14 +159,14 @@ def _read_fence(reading: AnswerReader, fence: CodeFence, opened: Sequence[int]) 
 
 
 def _has_words(reading: AnswerReader, fence: CodeFence) -> bool:
-    """Say whether a fence is around a whole answer."""
+    """Return whether a fence encloses a whole answer."""
     rows = range(fence.start, min(fence.end, fence.start + 4))
     first = next((reading.lines[row] for row in rows if reading.lines[row].strip()), "")
     return reading.is_heading(first)
 
 
 def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
-    """Keep code in a fence: whether it is a whole file is seen beside the source."""
+    """Store fenced code. A later comparison with the source decides if it is a whole file."""
     path = ""
     if reading.named:
         meant = editable_path(reading.named, reading.editable)
@@ -176,7 +176,7 @@ def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
     elif commented := path_in_comment(body[0], reading.editable):
         meant = editable_path(commented, reading.editable)
         if isinstance(meant, Slip):
-            return None  # an example from elsewhere
+            return None  # an example from another file
         path = meant
     elif len(reading.editable) == 1:
         path = reading.editable[0]

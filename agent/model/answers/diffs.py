@@ -1,7 +1,7 @@
-"""Unified diffs, in a fence or bare, with headers or without.
+"""Unified diffs, in a fence or bare, with or without headers.
 
-Everything that tells the files apart is read; no line number is. A diff that stands in the prose
-must say where it ends: nothing after it may look like a line of it.
+Everything that names files is read, but no line numbers. For a diff in prose, the end must be
+clear: no later line may look like a part of it.
 """
 
 import re
@@ -27,13 +27,13 @@ _NO_FILE = "/dev/null"
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Say whether a line, of prose or the first one in a fence, opens a diff."""
+    """Return whether a line, in prose or at the start of a fence, begins a diff."""
     line = lines[at]
     return line.startswith(("diff --git ", "@@")) or _is_pair(lines, at)
 
 
 def is_diff(reading: AnswerReader, fence: CodeFence) -> bool:
-    """Say whether a fence has a diff in it."""
+    """Return whether a fence contains a diff."""
     rows = range(fence.start, fence.end)
     first = next((row for row in rows if reading.lines[row].strip()), None)
     if first is None:
@@ -45,7 +45,7 @@ def is_diff(reading: AnswerReader, fence: CodeFence) -> bool:
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Take a diff in that stands in the prose, or say what is wrong with it."""
+    """Read a diff in prose, and return what is wrong with it, if anything."""
     lines, start = reading.lines, reading.at
     end = start
     while end < len(lines) and (
@@ -65,7 +65,7 @@ def read(reading: AnswerReader) -> Slip | None:
 
 
 def read_lines(reading: AnswerReader, lines: Sequence[str]) -> Slip | None:
-    """Take in the hunks of a diff that is nothing but these lines."""
+    """Read the hunks of a diff that consists of exactly these lines."""
     path, at, is_named = "", 0, False
     while at < len(lines):
         if _OTHER_CHANGE.match(lines[at]):
@@ -97,9 +97,10 @@ def _is_pair(lines: Sequence[str], at: int) -> bool:
 
 
 def _is_next_file(lines: Sequence[str], at: int) -> bool:
-    """Say whether two lines behind a hunk name a file: in one they remove a line and add another.
+    """Return whether two lines after a hunk name the next file.
 
-    Then a hunk begins below them, and what they say are names.
+    Inside a hunk they would remove one line and add another. They name a file if a hunk begins
+    below them and their contents are names.
     """
     if not _is_pair(lines, at) or not (at + 2 < len(lines) and lines[at + 2].startswith("@@")):
         return False
@@ -111,11 +112,11 @@ def _is_git(line: str) -> bool:
 
 
 def _path(lines: Sequence[str], editable: Sequence[str]) -> str | Slip:
-    """Return the file that a pair of `---` and `+++` lines names; nothing if it names none."""
+    """Return the file that a pair of `---` and `+++` lines names, or "" if it names none."""
     old, new = _names(lines)
     if _NO_FILE in (old, new):
         return _no_other_change()
-    if old.startswith("a/") and new.startswith("b/"):  # git's own
+    if old.startswith("a/") and new.startswith("b/"):  # git's prefixes
         old, new = old[2:], new[2:]
     meant = [editable_path(path_in(name), editable) for name in (old, new) if path_in(name)]
     paths = {path for path in meant if isinstance(path, str)}
@@ -135,7 +136,8 @@ def _no_other_change() -> Slip:
 def _anchors(header: str) -> tuple[str, ...]:
     """Return the line that a header without numbers names.
 
-    With numbers it is git's own heading, the line of a function that may have ended before.
+    A header with numbers has git's own heading. That names a function which may end before the
+    hunk, so it is ignored.
     """
     if _NUMBERED.fullmatch(header):
         return ()

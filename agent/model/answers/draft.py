@@ -1,7 +1,7 @@
-"""What an answer wants, whatever it was written in, or why it is of no use.
+"""The parsed form of an answer in any format, and the reason an answer cannot be used.
 
-Every format ends here: as a block, lines to find and lines in their place, or as a whole file.
-Nothing here knows of a format's marks or of the source that is to be changed.
+Every format is converted to blocks (lines to find and their replacement) or to whole files.
+This module knows neither the formats' marks nor the source that will be changed.
 """
 
 import re
@@ -15,7 +15,7 @@ MAX_ANSWER: Final = 2 * MAX_FILE_BYTES
 MAX_ANSWER_LINES: Final = 4 * MAX_LINES
 MAX_BLOCKS: Final = 64
 Style: TypeAlias = Literal["SEARCH/REPLACE blocks", "a diff", "a patch"]
-# `# ... existing code`: what stands there would be lost.
+# Placeholders such as `# ... existing code`: the code that they stand for would be lost.
 _LEFT_OUT = re.compile(
     r"\s*(?:#|//)?\s*(?:\.{3}|…).{0,30}\b(?:existing|rest|same|unchanged|remaining|other code)\b.*"
     r"|\s*(?:#|//).{0,30}\b(?:existing code|rest of (?:the |this )?(?:code|file|function|class|"
@@ -29,9 +29,9 @@ _LEFT_OUT = re.compile(
 class EditBlock:
     """Lines of a file and the lines that replace them.
 
-    `number` counts from 1 within its style. `anchors` are lines that stand before the place, the
-    outermost first. `is_at_end`: the last line of `search` is the file's, the empty one after a
-    last line's end included.
+    `number` counts from 1 within its style. `anchors` are lines before the place, the outermost
+    first. `is_at_end`: the last line of `search` is the last of the file, where a final newline
+    counts as an empty last line.
     """
 
     style: Style
@@ -45,7 +45,7 @@ class EditBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeFile:
-    """Code in a fence that is perhaps a whole file, or as well a snippet of `path`."""
+    """Fenced code that may be a whole file or only a snippet of `path`."""
 
     path: str
     text: str
@@ -53,7 +53,7 @@ class WholeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedAnswer:
-    """What a model wants: its words, and all changes that its answer has, in whatever formats."""
+    """The contents of an answer: its title, its reason, and all its changes, in any formats."""
 
     title: str
     why: str
@@ -63,10 +63,10 @@ class ParsedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slip:
-    """Why an answer is of no use, in words for the model.
+    """The reason an answer cannot be used, in a message for the model.
 
-    `source_lines` are shown with it as they are, `quoted` are words to be fenced. `is_repeated`:
-    the answer was sound, but the idea is not new.
+    `source_lines` are shown with it unchanged; `quoted` are texts to be put in a fence.
+    `is_repeated`: the answer was valid, but the idea is not new.
     """
 
     message: str
@@ -76,7 +76,7 @@ class Slip:
 
 
 def left_out(lines: Iterable[str], *, known: Sequence[str] = ()) -> Slip | None:
-    """Return a slip where a line stands for lines that are not given; `known` ones are code."""
+    """Return a slip if a line is a placeholder for missing code; `known` lines are real code."""
     there = set(known)
     for line in lines:
         if len(line) < 200 and _LEFT_OUT.fullmatch(line) and line not in there:

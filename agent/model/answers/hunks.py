@@ -1,7 +1,7 @@
-"""The lines of one hunk, as a block: what diffs and patches have in common.
+"""One hunk as a block: the code that diffs and patches share.
 
-Where a hunk belongs, its context says; the numbers in its header are never believed, as models
-cannot count lines. What is no line of the file after all has no place there.
+Only a hunk's context says where it belongs. The numbers in its header are ignored, because models
+cannot count lines. Lines that are not part of the file are dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ _MARKS = (" ", "+", "-", "\\")
 
 
 def is_hunk_line(line: str) -> bool:
-    """Say whether a line can belong to a hunk; of an empty one the space was dropped."""
+    """Return whether a line can belong to a hunk; an empty one has lost its space."""
     return not line or line.startswith(_MARKS)
 
 
 def split_hunks(lines: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield each hunk's header, empty of one that has none, and its lines."""
+    """Yield each hunk's header ("" if it has none) and its lines."""
     starts = [at for at, line in enumerate(lines) if line.startswith("@@")]
     first = starts[0] if starts else len(lines)
     if any(line.strip() for line in lines[:first]):
@@ -31,17 +31,17 @@ def split_hunks(lines: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 def add_hunk(
     reading: AnswerReader, style: Style, path: str, anchors: Sequence[str], lines: Sequence[str]
 ) -> Slip | None:
-    """Take a hunk in, or say what is wrong with it."""
+    """Add a hunk as a block, and return what is wrong with it, if anything."""
     number = reading.count(style) + 1
     rows = list(lines)
-    while rows and not rows[-1]:  # before what comes next, not of the file
+    while rows and not rows[-1]:  # blank lines before the next part, not lines of the file
         rows.pop()
     old: list[str] = []
     new: list[str] = []
-    is_unended: set[str] = set()  # the sides whose last line has no end
+    is_unended: set[str] = set()  # the sides whose last line has no newline
     last = ""
     for row in rows:
-        # A line without a mark is one that stays: its space was left out.
+        # A line without a mark is context: its space was left out.
         mark, line = (row[0], row[1:]) if row.startswith(_MARKS) else (" ", row)
         if mark == "\\":
             is_unended |= {"-", "+"} if last == " " else {last}
@@ -52,7 +52,7 @@ def add_hunk(
         if mark != "-":
             new.append(line)
     is_at_end = len(is_unended & {"-", "+"}) == 1
-    if is_at_end:  # the last line's end comes or goes: the empty line after it
+    if is_at_end:  # the final newline is added or removed: the empty line after it
         (new if "-" in is_unended else old).append("")
     if old == new:
         return None

@@ -1,8 +1,8 @@
-"""Joins an answer that was cut off with what the model went on with.
+"""Code that joins a truncated answer with its continuation.
 
-The line that was not finished is left out, and the model is asked to say the last whole one again:
-from there on nothing is lost, also where blanks at the beginning of an answer are. Models also
-begin anew, or put what follows into a fence of its own; all of these can be told apart.
+The unfinished line is dropped, and the model is asked to repeat the last whole one. So nothing is
+lost from there on, even if blanks at the beginning of the continuation are. Models also start from
+the beginning again, or put the continuation into a fence of its own. All of these are recognised.
 """
 
 import re
@@ -17,13 +17,13 @@ _CLOSED = re.compile(r"\s{0,3}(?:`{3,9}|~{3,9})\s*")
 
 
 def whole_lines(text: str) -> str:
-    """Return what was said of an answer that was cut: its whole lines, without thoughts."""
+    """Return the whole lines of a truncated answer, without reasoning."""
     said, line_end, _ = without_thoughts(text).rpartition("\n")
     return said + line_end if said.strip() else ""
 
 
 def joined(begun: str, more: str) -> str:
-    """Return an answer in one piece, of its whole lines and of what the model went on with."""
+    """Return one answer from the whole lines of the first part and the continuation."""
     said, more = whole_lines(begun), without_thoughts(more)
     if _begins_like(more, said):
         return more
@@ -35,7 +35,7 @@ def joined(begun: str, more: str) -> str:
 
 
 def _said_again(said: str, more: str) -> str | None:
-    """Return both in one piece if the second begins with the last line of the first."""
+    """Return the joined text if `more` begins with the last line of `said`."""
     last = said.rstrip().rpartition("\n")[2]
     first, line_end, rest = more.lstrip("\n").partition("\n")
     is_again = first.rstrip() in (last, last.lstrip())
@@ -43,7 +43,7 @@ def _said_again(said: str, more: str) -> str | None:
 
 
 def _begins_like(more: str, said: str) -> bool:
-    """Say whether an answer begins anew: by one line alone the next block may begin alike."""
+    """Return whether `more` starts the answer again. One equal line could be the next block."""
     ours, theirs = _first_two(said), _first_two(more)
     return len(ours) > 1 and ours == theirs
 
@@ -65,12 +65,12 @@ def _ends_in_fence(text: str) -> bool:
 
 
 def _unwrapped(more: str, said: str) -> str:
-    """Return what follows without the marks of a fence that has no place there."""
+    """Return the continuation without the marks of a superfluous fence."""
     lines: Sequence[str] = more.strip("\n").split("\n")
     if not _OPENED.fullmatch(lines[0]):
         return more
     if marked.is_open(said.split("\n")) and _CLOSED.fullmatch(lines[-1]):
         return "\n".join(lines[1:-1])
-    # A bare mark ends a fence, one with a language opens it again.
+    # A bare mark closes a fence; one with a language opens it again.
     is_again = _ends_in_fence(said) and not _CLOSED.fullmatch(lines[0])
     return "\n".join(lines[1:]) if is_again else more

@@ -1,10 +1,10 @@
-"""SEARCH/REPLACE blocks between marks, as aider, Cline and Roo Code write them.
+"""SEARCH/REPLACE blocks between marks, in the formats of aider, Cline and Roo Code.
 
     <<<<<<< SEARCH        also ORIGINAL, HEAD, or `------- SEARCH`
     =======
     >>>>>>> REPLACE       also UPDATED, or `+++++++ REPLACE`
 
-What stands between the marks is taken as it is, whatever it looks like.
+The text between the marks is taken as it is, no matter what it looks like.
 """
 
 import re
@@ -24,18 +24,18 @@ _CLOSES = re.compile(
     r"\s{0,8}(?:>{5,9} ?(?:REPLACE|UPDATED)|\+{5,9} ?REPLACE)\b.{0,80}|\s{0,8}>{5,9}\s{0,8}",
     re.IGNORECASE,
 )
-_CLOSES_HEAD = re.compile(r"\s{0,8}>{5,9}( .{0,80})?")  # a branch's name may follow
-_LINE_NUMBERS = re.compile(r":(?:start|end)_line:\s?\d{1,7}\s*")  # Roo Code's, which may be wrong
+_CLOSES_HEAD = re.compile(r"\s{0,8}>{5,9}( .{0,80})?")  # a branch name may follow
+_LINE_NUMBERS = re.compile(r":(?:start|end)_line:\s?\d{1,7}\s*")  # Roo Code's; may be wrong
 _FENCE = re.compile(r"[ \t]{0,12}(?:`{3,9}|~{3,9})[\w+.-]{0,20}\s*")
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Say whether a line opens a block."""
+    """Return whether a line opens a block."""
     return _OPENS.fullmatch(lines[at]) is not None
 
 
 def is_open(lines: Sequence[str]) -> bool:
-    """Say whether lines end within a block."""
+    """Return whether the lines end inside a block."""
     is_within = False
     for line in lines:
         is_within = _OPENS.fullmatch(line) is not None or (
@@ -45,7 +45,7 @@ def is_open(lines: Sequence[str]) -> bool:
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Take the block in that begins at hand, or say what is wrong with it."""
+    """Read the block that begins here, and return what is wrong with it, if anything."""
     lines, start, number = reading.lines, reading.at, reading.count(STYLE) + 1
     closes = _CLOSES_HEAD if _IS_HEAD.match(reading.line) else _CLOSES
     end = next((at for at in range(start + 1, len(lines)) if closes.fullmatch(lines[at])), None)
@@ -68,7 +68,7 @@ def read(reading: AnswerReader) -> Slip | None:
 
 
 def _unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return both sides without a fence of their own, if both of them have one."""
+    """Return both sides without a fence of their own, if both have one."""
     if all(
         len(side) > 1 and _FENCE.fullmatch(side[0]) and _FENCE.fullmatch(side[-1])
         for side in (search, replace)

@@ -1,7 +1,7 @@
-"""Which file is meant: the path that a line, a fence, a tag or a comment names.
+"""Finders for the file that is meant: the path that a line, a fence, a tag or a comment names.
 
-A name is never guessed: a line names a path if it says hardly anything else, or if it introduces
-what follows with a colon and speaks of one editable file.
+A name is never guessed. A line names a path if it says hardly anything else, or if it ends with a
+colon and mentions exactly one editable file.
 """
 
 import re
@@ -32,7 +32,7 @@ _DECORATION: Final = "*`#:\"'[]()<> \t"
 
 
 def path_in(line: str, editable: Sequence[str] = ()) -> str:
-    """Return the path that a line names; nothing if it is about something else."""
+    """Return the path that a line names, or "" if it is about something else."""
     if len(line) > _MAX_LINE or not any(path in line for path in (".", *editable)):
         return ""
     tagged = _TAGGED.fullmatch(line) or _ATTRIBUTE.fullmatch(line)
@@ -47,19 +47,19 @@ def path_in(line: str, editable: Sequence[str] = ()) -> str:
 
 
 def path_in_info(info: str, editable: Sequence[str] = ()) -> str:
-    """Return the path in what stands behind the mark of a fence, like `python title="train.py"`."""
+    """Return the path in the info string of a fence, such as `python title="train.py"`."""
     words = re.split(r"[\s:={}]+", info.strip())
     return next((path for word in reversed(words) if (path := _bare(word, editable))), "")
 
 
 def path_in_comment(line: str, editable: Sequence[str] = ()) -> str:
-    """Return the path that a line of code names, if it is a comment that says nothing else."""
+    """Return the path that a line of code names, if it is a comment with nothing else."""
     comment = _COMMENT.fullmatch(line) if len(line) <= _MAX_LINE else None
     return "" if comment is None else _bare(comment[1], editable)
 
 
 def editable_path(named: str, editable: Sequence[str]) -> str | Slip:
-    """Return the file that is meant by a name, which may have folders before it."""
+    """Return the editable file that a name means; the name may have folders before it."""
     if not named and len(editable) == 1:
         return editable[0]
     listed = ", ".join(editable)

@@ -1,4 +1,4 @@
-"""Patches between `*** Begin Patch` and `*** End Patch`, as Codex writes them.
+"""Patches between `*** Begin Patch` and `*** End Patch`, in Codex's format.
 
 *** Update File: train.py
 @@ class Model
@@ -23,12 +23,12 @@ _END_OF_FILE = re.compile(r"\*\*\* ?End of File\s*", re.IGNORECASE)
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Say whether a line opens a patch, of which the very first may be missing."""
+    """Return whether a line opens a patch. Its `*** Begin Patch` may be missing."""
     return any(mark.fullmatch(lines[at]) for mark in (_BEGIN, _UPDATE))
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Take in the patch that begins at hand, or say what is wrong with it."""
+    """Read the patch that begins here, and return what is wrong with it, if anything."""
     lines = reading.lines
     start = reading.at + (_BEGIN.fullmatch(reading.line) is not None)
     rows = range(start, len(lines))
@@ -40,7 +40,7 @@ def read(reading: AnswerReader) -> Slip | None:
 
 
 def read_lines(reading: AnswerReader, lines: Sequence[str]) -> Slip | None:
-    """Take in what stands between the first and the last line of a patch."""
+    """Read the lines between the first and the last line of a patch."""
     path, at = "", 0
     while at < len(lines):
         line = lines[at]
@@ -71,12 +71,12 @@ def _is_mark(line: str) -> bool:
 
 def _add_hunks(reading: AnswerReader, path: str, lines: Sequence[str]) -> Slip | None:
     anchors: list[str] = []
-    # The context has to be there once anyway, so that the file's end tells nothing new.
+    # The context must be unique anyway, so the end-of-file mark adds nothing.
     for header, rows in split_hunks([line for line in lines if not _END_OF_FILE.fullmatch(line)]):
         anchor = header.removeprefix("@@").strip().removesuffix("@@").strip()
         anchors += [anchor] if anchor else []
         if not any(row.strip() for row in rows):
-            continue  # the next header says more closely where
+            continue  # the next header narrows the place down
         slip = add_hunk(reading, STYLE, path, anchors, rows)
         if slip is not None:
             return slip

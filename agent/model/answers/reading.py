@@ -1,7 +1,7 @@
-"""An answer while it is read: its lines, where the reading is, what was found, what was named.
+"""The state of reading an answer: its lines, the current position, and what was found and named.
 
-Formats move it on and put into it what they find. It knows of fences and of words, and of no
-format. A fence's end is found without a search from line to line, so that no answer takes long.
+Formats advance it and store what they find in it. It knows fences and prose, but no format. The end
+of a fence is found without a search from line to line, so no answer takes long.
 """
 
 import re
@@ -17,12 +17,12 @@ _FENCE = re.compile(r"([ \t]{0,12})(`{3,9}|~{3,9})([^`]{0,200})")
 _BARE_FENCE = re.compile(r"([ \t]{0,15})(`{3,}|~{3,})[ \t]*")
 _HEADING = re.compile(r"[\s>*#_`-]{0,12}(TITLE|WHY)[\s*_`]{0,4}:(.{0,2000})", re.IGNORECASE)
 _MOST_WHY_LINES: Final = 20
-_MOST_CLOSERS: Final = 64  # that are looked at for the end of one fence
+_MOST_CLOSERS: Final = 64  # candidates for the end of one fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeFence:
-    """A fenced block: lines `start` … `end`, its marks left out. Without its end it is open."""
+    """A fenced block: lines `start` to `end` without the marks. Without an end it is open."""
 
     mark: str
     info: str
@@ -33,16 +33,16 @@ class CodeFence:
 
     @property
     def after(self) -> int:
-        """The line after it."""
+        """The line after the fence."""
         return self.end + (not self.is_open)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AnswerReader:
-    """What was read of `lines` up to line `at`.
+    """The state of reading `lines` up to line `at`.
 
-    `named` is the path that the lines just before name, `heading` the last one that any did.
-    `label` is the last line of prose; `wrap` the fence around what is read now.
+    `named` is the path that the lines just before name; `heading` is the last path named anywhere.
+    `label` is the last line of prose, and `wrap` the fence around the current position.
     """
 
     lines: Sequence[str]
@@ -70,18 +70,18 @@ class AnswerReader:
 
     @property
     def line(self) -> str:
-        """The line that is read."""
+        """The current line."""
         return self.lines[self.at]
 
     def fence_at(self, row: int) -> CodeFence | None:
-        """Return the fence that begins with a line."""
+        """Return the fence that begins at a line, if any."""
         is_mark = row < len(self.lines) and self.lines[row].lstrip()[:1] in ("`", "~")
         opened = _FENCE.fullmatch(self.lines[row]) if is_mark else None
         if opened is None:
             return None
         rows = self._closers.get((opened[2][0], len(opened[2])), [])
         first = bisect_left(rows, (row + 1, 0))
-        # What stands further to the right is in a text of the file, or a line of a diff.
+        # A mark further to the right is in a text of the file, or in a line of a diff.
         nearby = rows[first : first + _MOST_CLOSERS]
         found = next((at for at, indent in nearby if indent <= len(opened[1])), None)
         return CodeFence(
@@ -94,30 +94,30 @@ class AnswerReader:
         )
 
     def ends_wrap(self, row: int) -> bool:
-        """Say whether a line is the end of the fence around what is read now."""
+        """Return whether a line ends the fence around the current position."""
         bare = _BARE_FENCE.fullmatch(self.lines[row]) if self.wrap is not None else None
         if self.wrap is None or bare is None or len(bare[1]) > len(self.wrap.indent):
             return False
         return bare[2].startswith(self.wrap.mark)
 
     def body(self, fence: CodeFence) -> list[str]:
-        """Return a fence's lines, less the indent that it has itself."""
+        """Return a fence's lines without the fence's own indent."""
         rows = list(self.lines[fence.start : fence.end])
         if fence.indent and all(row.startswith(fence.indent) for row in rows if row.strip()):
             return [row.removeprefix(fence.indent) for row in rows]
         return rows
 
     def name(self, path: str) -> None:
-        """Note that a path was named; an empty one takes none away from what is under way."""
+        """Record a named path; an empty one changes nothing."""
         if path:
             self.named = self.heading = path
 
     def name_by_fence(self, fence: CodeFence) -> None:
-        """Note the path in a fence's own line."""
+        """Record the path in a fence's info string."""
         self.name(path_in_info(fence.info, self.editable))
 
     def take_words(self) -> None:
-        """Read a line of prose: a title, a reason of several lines, or what names a file."""
+        """Read prose: a title, a reason of several lines, or a line that names a file."""
         heading = _HEADING.fullmatch(self.line) if ":" in self.line else None
         if heading is None:
             if self.line.strip():
@@ -151,7 +151,7 @@ class AnswerReader:
         anchors: Sequence[str] = (),
         is_at_end: bool = False,
     ) -> Slip | None:
-        """Take a block in, or say what is wrong with it. Without a path it is the one at hand."""
+        """Add a block, or return what is wrong with it. `path` defaults to the last named one."""
         meant = editable_path(path or self.named or self.heading, self.editable)
         if isinstance(meant, Slip):
             return meant
@@ -172,11 +172,11 @@ class AnswerReader:
         return left_out(replace, known=search)
 
     def count(self, style: Style) -> int:
-        """Return how many blocks of a style there are."""
+        """Return the number of blocks of a style."""
         return sum(block.style == style for block in self.blocks)
 
     def is_heading(self, line: str) -> bool:
-        """Say whether a line is a title or a reason."""
+        """Return whether a line is a title or a reason."""
         return _HEADING.fullmatch(line) is not None
 
     def _ends_words(self, line: str) -> bool:

@@ -1,8 +1,8 @@
-"""Which of the texts in an answer is a whole new version of a file, and not a part of one.
+"""Detection of texts in an answer that are a whole new version of a file, not a part of it.
 
-A version has most of what stands at the left margin of the file: its imports, names and
-statements, some of the first and of the last among them. A part that is taken for the whole would
-throw the rest away, so that in doubt there is none.
+A version has most of what stands at the file's left margin: its imports, names and statements,
+including some of the first and some of the last. If a part were taken for the whole, the rest would
+be lost. So in doubt a text is a part.
 """
 
 import re
@@ -15,17 +15,17 @@ from agent.model.answers.names import path_in_comment
 _HEAD = re.compile(
     r"(?:(?:async|export|pub|static|def|class|fn|func|import|from|struct) )*([\w.]+)"
 )
-_LEAST_HEADS: Final = 0.6  # of the file's
+_LEAST_HEADS: Final = 0.6  # share of the file's heads
 _LONG_QUOTES: Final = ('"""', "'''")
-_ENDS: Final = 3  # heads at either end of which one is kept
-_LEAST_SHARE: Final = 4  # what is shorter than one part in so many is a part
+_ENDS: Final = 3  # heads at either end, at least one of which must be kept
+_LEAST_SHARE: Final = 4  # a text shorter than 1/4 of the file is a part
 
 
 def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip | None:
-    """Return the one new version of a file among what was given, None if all are parts.
+    """Return the one new version of a file among the given texts, None if all are parts.
 
-    What is quoted of the file as it stands changes nothing. How the file ends stays,
-    as a fence does not tell.
+    Quotes of the present file change nothing. The file's trailing newlines stay as they are,
+    because a fence does not show them.
     """
     end = before[len(before.rstrip("\n")) :]
     texts = [_unlabelled(one.text, path, before).rstrip("\n") + end for one in given]
@@ -39,12 +39,12 @@ def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip
     if fresh:
         return left_out(fresh[0].split("\n"), known=before.split("\n")) or fresh[0]
     if wholes or all(text.strip() in before for text in texts):
-        return before  # it is quoted
+        return before  # the answer quotes the file
     return None
 
 
 def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
-    """Say that what was given may be parts of a file."""
+    """Return the slip for texts that may be parts of a file."""
     known = before.split("\n")
     for text in texts:
         slip = left_out(text.split("\n"), known=known)
@@ -58,11 +58,11 @@ def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
 
 
 def is_whole(text: str, before: str) -> bool:
-    """Say whether a text is a version of the whole file."""
+    """Return whether a text is a version of the whole file."""
     if _LEAST_SHARE * len(text.split("\n")) < len(before.split("\n")):
         return False
     if any(text.count(mark) % 2 != before.count(mark) % 2 for mark in _LONG_QUOTES):
-        return False  # a fence within a text of the file ended it
+        return False  # a fence inside a text of the file ended it
     old = _heads(before) or [line for line in before.split("\n") if line.strip()]
     new = {*_heads(text), *text.split("\n")}
     kept = new.intersection(old)
@@ -71,12 +71,12 @@ def is_whole(text: str, before: str) -> bool:
 
 
 def _heads(text: str) -> list[str]:
-    """Return what the lines at the left margin begin with, in order."""
+    """Return the first names of the lines at the left margin, in order."""
     return [head[1] for line in text.split("\n") if (head := _HEAD.match(line)) is not None]
 
 
 def _unlabelled(text: str, path: str, before: str) -> str:
-    """Return a text without a first comment that only says which file it is."""
+    """Return a text without a first comment that only names the file."""
     first, _, rest = text.partition("\n")
     named = path_in_comment(first)
     is_label = named == path or path.endswith(f"/{named}") or named.endswith(f"/{path}")
