@@ -23,7 +23,7 @@ _SERVE = 2.0  # limits how long a script could keep training in serve role
 # third of that time is start-up without the model, so a model of twice the cost stays well below.
 _START = 1.5
 _TRAIN_SLACK_S = 0.25  # rounding by the scheduler must not fail an honest run
-_SERVE_SLACK_S = 0.05  # smaller: a script could use this time to keep training
+_SERVE_SLACK_S = 0.05  # smaller: training on in serve role would improve the metric
 # Larger: the start of a short task is a tenth of a second, and a timeout after a row is final. On a
 # busy machine (shared caches, two threads on one core) an honest script's seconds stretch: by 1.6
 # in a test, while the baseline was timed once and without that. With this slack, 1.3 times its cost
