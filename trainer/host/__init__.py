@@ -1,1 +1,1 @@
-"""The machine that runs are measured on: its hardware class, and what its processes use."""
+"""The machine that runs are measured on: its hardware class and its processes."""

@@ -1,4 +1,4 @@
-"""What of this machine is ours: cores and memory, also where a container is given a part of them.
+"""The cores and the memory that this process may use, also inside a container with limits.
 
 Source: sched_setaffinity(2), proc(5), the kernel's `cgroup-v2.rst` and, for older machines,
 `cgroup-v1/memory.rst` and `scheduler/sched-bwc.rst`.
@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path("/")
-_NO_LIMIT: Final = 1 << 60  # bytes: what version 1 says where there is none is about that
+_NO_LIMIT: Final = 1 << 60  # bytes; cgroup version 1 reports about this much for "no limit"
 
 
 def usable_cores(root: Path = _ROOT) -> int:
-    """Return how many cores may be busy at once: those that are ours, or a quota's whole part.
+    """Return how many cores can be busy at once: the allowed ones, or the whole part of a quota.
 
-    `root` has `proc` and `sys`.
+    `root` is a folder that contains `proc` and `sys`.
     """
     cores = len(os.sched_getaffinity(0))
     return max(1, min([cores, *map(int, _quotas(root))]))
 
 
 def usable_core_numbers(root: Path = _ROOT) -> list[int]:
-    """Return which cores may be busy at once, the last first: the first ones serve interrupts."""
+    """Return the numbers of the cores to use, highest first: the lowest ones serve interrupts."""
     return sorted(os.sched_getaffinity(0), reverse=True)[: usable_cores(root)]
 
 
 def available_bytes(root: Path = _ROOT) -> int:
-    """Return how much memory may be taken without anything else having to leave it."""
+    """Return how much memory can be allocated without displacing anything else."""
     return max(0, min([_free_bytes(root), *_left_of_limits(root)]))
 
 
@@ -40,21 +40,21 @@ def _free_bytes(root: Path) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield how many cores each group that we are in may keep busy, where that is bounded."""
+    """Yield the number of cores that each limited cgroup of this process may keep busy."""
     for group in _groups(root, ""):
         quota, _, period = _text(group / "cpu.max").partition(" ")
         if quota.isdigit():
             yield int(quota) / int(period)
     for group in _groups(root, "cpu"):
         quota = _text(group / "cpu.cfs_quota_us")
-        if quota.isdigit():  # -1: there is none
+        if quota.isdigit():  # -1 means no quota
             yield int(quota) / int(_text(group / "cpu.cfs_period_us"))
 
 
 def _left_of_limits(root: Path) -> Iterator[int]:
-    """Yield how much each group that we are in may still take, where that is bounded.
+    """Yield the bytes that each limited cgroup of this process may still allocate.
 
-    What it holds of files and has not used lately the kernel takes back by itself.
+    File pages that were not used lately count as free: the kernel reclaims them by itself.
     """
     for controller, most, used in (
         ("", "memory.max", "memory.current"),
@@ -70,10 +70,10 @@ def _left_of_limits(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of the group that we are in and of those above it.
+    """Yield the folder of this process's cgroup and those of its parents.
 
-    `controller`: of version 1; empty for version 2. In a container the path may be the host's, and
-    not there: then what is mounted is the group.
+    `controller` names one of cgroup version 1; it is empty for version 2. Inside a container the
+    path may be the host's and not exist here. The group is then the mounted folder itself.
     """
     mounted = root / "sys/fs/cgroup" / controller
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -86,5 +86,5 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 def _text(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError:  # no such group, or nothing is bounded there
+    except OSError:  # no such group, or it has no limit
         return ""

@@ -1,9 +1,9 @@
 """Instructions that a process executes, counted by the processor.
 
-The counter is opened from outside, on a process that waits for its first frame: it is a descriptor
-of ours, which nobody inside holds or could name, and no call that touches counters is let through
-(`trainer.sandbox.seccomp`). It counts what the process and all that it starts execute themselves;
-what the kernel does for them is not counted. Once they have ended it still says how much that was.
+The counter is opened from outside, on a process that waits for its first frame. Its descriptor
+stays in this process: nothing in the sandbox holds it, and the filter there refuses every call that
+touches counters (`trainer.sandbox.seccomp`). It counts what the process and its descendants execute
+in user mode. The kernel's work for them is not counted. It can still be read after they ended.
 
 Many virtual machines have no such counter. Source: perf_event_open(2).
 """
@@ -23,8 +23,8 @@ from protocol.errors import ConfigurationError
 _CALL: Final = {"x86_64": 298, "aarch64": 241}
 _HARDWARE, _INSTRUCTIONS = 0, 1  # PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS
 _EVENT = (_HARDWARE, _INSTRUCTIONS)
-# struct perf_event_attr, first version: type, size, config, period, samples, what is read, flags,
-# wake-ups, a breakpoint's kind and two addresses.
+# struct perf_event_attr, first version: type, size, config, sample period, sample type, read
+# format, flags, wake-up events, breakpoint type and two breakpoint addresses.
 _ATTRIBUTES: Final = struct.Struct("=IIQQQQQIIQ")
 _INHERIT, _PINNED, _NO_KERNEL, _NO_HYPERVISOR = 1 << 1, 1 << 2, 1 << 5, 1 << 6
 _CLOSE_ON_EXEC: Final = 8
@@ -37,15 +37,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Counter:
-    """Counts what one process executes, with all that it starts, from when it is opened."""
+    """A counter of the instructions that one process and its descendants execute.
+
+    Counting begins when it is opened.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def instructions(self) -> int:
-        """Return how many there were so far. Raises ConfigurationError where they were missed."""
+        """Return the number of instructions so far.
+
+        Raises ConfigurationError if some were missed.
+        """
         value = os.read(self._descriptor, _VALUE.size)
-        if len(value) < _VALUE.size:  # the counter was given to somebody else meanwhile
+        if len(value) < _VALUE.size:  # another program took over the counter
             raise ConfigurationError(
                 "instructions could not be counted: another program uses the processor's counters",
                 f"end it (`perf`, a profiler, the watchdog of NMIs); or {_MEND}",
@@ -55,7 +61,7 @@ class Counter:
 
 @contextlib.contextmanager
 def counted(pid: int) -> Iterator[Counter]:
-    """Count what a process executes in a block and after. Raises ConfigurationError."""
+    """Count what a process executes, during the block and after it. Raises ConfigurationError."""
     try:
         descriptor = _opened(pid)
     except OSError as error:
@@ -67,13 +73,13 @@ def counted(pid: int) -> Iterator[Counter]:
 
 
 def require_counter() -> None:
-    """Raise ConfigurationError where there is no counter, or it is not to be had."""
+    """Raise ConfigurationError if this machine has no counter or does not permit its use."""
     with counted(os.getpid()):
         pass
 
 
 def _opened(pid: int) -> int:
-    """Return the descriptor of a counter of a process. Raises OSError."""
+    """Return the descriptor of a counter for a process. Raises OSError."""
     kind, config = _EVENT
     flags = _INHERIT | _PINNED | _NO_KERNEL | _NO_HYPERVISOR
     attributes = _ATTRIBUTES.pack(kind, _ATTRIBUTES.size, config, 0, 0, 0, flags, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Which device this is: its hardware class, and the environment that records carry beside it.
+"""The device that runs are measured on: its hardware class, and the environment shown in records.
 
 Versions come from package metadata: the process that holds the signing key never imports torch.
 """
@@ -13,17 +13,17 @@ from typing import Any, Final
 
 from protocol.hardware import HardwareClass, cpu_class
 
-CARD: Final = "cuda"  # where a task says what its programs run on
+CARD: Final = "cuda"  # the name in a task of what its programs run on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What runs are measured on: the processor, or the NVIDIA card whose UUID is `cuda`.
+    """The device that runs are measured on: the processor, or the NVIDIA card whose UUID is `cuda`.
 
-    `minor` numbers the card's device file, `instance` a slice's GPU and compute instances, None if
-    the driver does not tell. `environment` is what may shift timings or last digits here: columns
-    and filters, never keys. `told` is what scripts are told of a card that has proven itself, by
-    the kind of task that it did so with.
+    `minor` is the number of the card's device file. `instance` holds the ids of a MIG slice's GPU
+    instance and compute instance; it is None if the driver does not report them. `environment`
+    lists what may shift timings or last digits: for columns and filters, never for keys. `told` is
+    what scripts are given about a card that passed its self-test, by kind of task.
     """
 
     hardware_class: HardwareClass
@@ -51,7 +51,7 @@ def processor() -> Device:
 
 
 def software() -> dict[str, str | int]:
-    """Return the versions that last digits depend on."""
+    """Return the versions that the last digits of a score depend on."""
     return {
         "torch": metadata.version("torch"),
         "numpy": metadata.version("numpy"),

@@ -1,11 +1,11 @@
-"""Files of a folder that somebody else may have made: none from outside it, plain files only.
+"""Plain files of a folder that may come from somebody else, and nothing outside that folder.
 
-The folder is the one that the user named, which may be a link. Inside it a link may lead to another
+The folder is the one that the user named; it may be a link. Inside it a link may point to another
 file of the same folder. A name or link that leads elsewhere, a FIFO, a socket and a device are
-refused by name. A file is checked through the descriptor that it is then read from, so what was
-checked is what is read, and no open waits for a writer.
+refused by name. Each file is opened once: it is checked and read through the same descriptor, so it
+cannot be exchanged in between, and no open waits for a writer.
 
-A hard link looks like any other file, so it is not noticed.
+A hard link looks like any other file, so it is not detected.
 """
 
 import fnmatch
@@ -30,7 +30,7 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FolderFile:
-    """A file of a folder: `root` is the folder as it was named, `inside` its path in there."""
+    """A file of a folder: `root` is the folder as it was named, `inside` the path within it."""
 
     root: Path
     inside: str
@@ -40,7 +40,7 @@ class FolderFile:
 
     @property
     def path(self) -> Path:
-        """Its full name, for messages and for files next to it; reading goes through `read`."""
+        """The full name, for messages and for finding files next to it. To read, use `read`."""
         return self.root / self.inside
 
     @property
@@ -56,22 +56,25 @@ class FolderFile:
         return PurePosixPath(self.inside).suffix
 
     def size_bytes(self) -> int:
-        """Return its size. Raises ConfigurationError if it is refused, OSError."""
+        """Return the size. Raises ConfigurationError if the file is refused, OSError."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return os.fstat(descriptor).st_size
 
     def read(self, *, limit_bytes: int) -> bytes:
-        """Return its bytes. Raises ConfigurationError if it is refused or larger, OSError."""
+        """Return the content. Raises ConfigurationError if it is refused or larger, OSError."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return _whole(descriptor, str(self), limit_bytes)
 
     def beginning(self, *, limit_bytes: int) -> bytes:
-        """Return its first bytes. Raises ConfigurationError if it is refused, OSError."""
+        """Return the first bytes. Raises ConfigurationError if the file is refused, OSError."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return _bytes_of(descriptor, limit_bytes)
 
     def copy_to(self, target: Path) -> None:
-        """Copy it, as large as it is now. Raises ConfigurationError if it is refused, OSError."""
+        """Copy the file, up to its present size.
+
+        Raises ConfigurationError if it is refused, OSError.
+        """
         with _opened(self.path, self.root, self.inside) as descriptor, target.open("xb") as copy:
             left = os.fstat(descriptor).st_size
             while left and (piece := os.read(descriptor, min(left, _PIECE_BYTES))):
@@ -80,16 +83,16 @@ class FolderFile:
 
 
 def read_plain(path: Path, *, limit_bytes: int) -> bytes:
-    """Return the bytes of a file that the user named, wherever it leads.
+    """Return the content of a file that the user named, wherever its links lead.
 
-    Raises ConfigurationError if it is no plain file or larger, OSError.
+    Raises ConfigurationError if it is not a plain file or is larger, OSError.
     """
     with _opened(path, None, str(path)) as descriptor:
         return _whole(descriptor, str(path), limit_bytes)
 
 
 def find_file(root: Path, name: str | Path) -> FolderFile | None:
-    """Return the file of this name in a folder; None if there is none, or a folder.
+    """Return the file with this name in a folder; None if it is missing or is a folder.
 
     Raises ConfigurationError if the name leads outside, or to something other than a file.
     """
@@ -105,7 +108,10 @@ def find_file(root: Path, name: str | Path) -> FolderFile | None:
 
 
 def check_inside(root: Path, name: str | Path) -> Path:
-    """Return where a name in a folder leads to. Raises ConfigurationError if that is outside."""
+    """Return the path that a name in a folder leads to.
+
+    Raises ConfigurationError if that is outside.
+    """
     target = Path(os.path.realpath(root / name))
     if not target.is_relative_to(os.path.realpath(root)):
         raise outside(root, name, target)
@@ -124,11 +130,11 @@ def named_files(root: Path, pattern: str) -> list[FolderFile]:
 def files_below(
     root: Path, *, is_wanted: Callable[[str, bool], bool] = lambda _inside, _is_folder: True
 ) -> Iterator[FolderFile]:
-    """Yield all files below a folder, sorted in each folder.
+    """Yield all files below a folder, sorted within each folder.
 
-    A link to a file of the folder is yielded, a link to a folder inside it is passed over: its
-    files come under their own names. `is_wanted(inside, is_folder)` is asked first; what it
-    declines is passed over. Raises ConfigurationError if anything else is refused.
+    A link to a file of the folder is yielded. A link to a folder inside it is skipped, because its
+    files appear under their own names. `is_wanted(inside, is_folder)` is called first; what it
+    rejects is skipped. Raises ConfigurationError if anything else is refused.
     """
     waiting = [""]
     while waiting:
@@ -156,8 +162,8 @@ def outside(root: Path, name: str | Path, target: Path) -> ConfigurationError:
 
 @contextmanager
 def _opened(path: Path, root: Path | None, name: str) -> Iterator[int]:
-    """Open a plain file to be read; `name` is what messages call it inside `root`."""
-    # O_PATH opens nothing but the name: no device notices it, no FIFO waits.
+    """Open a plain file for reading; `name` is its name inside `root` for messages."""
+    # O_PATH only resolves the name: a device is not touched, and a FIFO does not block.
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         there = f"/proc/self/fd/{handle}"

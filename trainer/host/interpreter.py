@@ -1,10 +1,10 @@
-"""How arnode starts a Python of its own: isolated, whatever the current folder holds.
+"""The commands with which arnode starts a Python: isolated from the current folder.
 
-Python looks for modules in the current folder first when it is given `-m` or `-c`, and in the
-folders of `PYTHONPATH`, whose relative entries mean the current folder too. A `torch.py` there
-would run with the user's rights, outside of every sandbox. Everything that starts a Python of
-arnode's takes its command from here (`tests/test_child_pythons.py`). What runs inside a sandbox has
-commands of its own.
+With `-m` or `-c` Python looks for modules in the current folder first. It also looks in the folders
+of `PYTHONPATH`, where a relative entry means the current folder too. A `torch.py` there would run
+with the user's rights, outside every sandbox. So every part of arnode that starts a Python takes
+its command from here (`tests/test_child_pythons.py`). Programs inside a sandbox have commands of
+their own.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-# Nothing that is imported goes away: to look for garbage meanwhile is a sixth of the work.
+# Imported modules stay alive; garbage collection during imports would take a sixth of the time.
 _START: Final = (
     "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); "
     "from {} import main; gc.freeze(); gc.enable(); main()"
@@ -29,8 +29,8 @@ def python_command(*flags: str) -> list[str]:
 
 
 def program_command(module: str, *, flags: tuple[str, ...] = ("-B",)) -> list[str]:
-    """Return the command that runs a module's `main`, wherever it is started; arguments follow.
+    """Return the command that runs a module's `main` from any folder; arguments follow.
 
-    The module comes from the same installation as this one, also if that is not on Python's path.
+    The module comes from the same installation as this one, even if that is not on Python's path.
     """
     return [*python_command(*flags), "-c", _START.format(module), str(_ROOT)]

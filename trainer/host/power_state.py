@@ -1,7 +1,7 @@
-"""Whether this machine runs on its battery, and whether it was suspended meanwhile.
+"""The machine's power state: whether it runs on battery, and how long it was suspended.
 
 Sources: the kernel's ABI, sysfs-class-power; clock_gettime(2): CLOCK_BOOTTIME is CLOCK_MONOTONIC
-and the time for which the machine was suspended.
+plus the time that the machine was suspended.
 """
 
 import time
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Final
 
 SUPPLIES: Final = Path("/sys/class/power_supply")
-_LEAST_S: Final = 0.5  # between two readings of clocks, as on a machine that is overloaded
+_LEAST_S: Final = 0.5  # less than this may pass between two clock readings on a busy machine
 
 
 def is_on_battery(supplies: Path = SUPPLIES) -> bool:
-    """Return True if a battery of the machine itself is being emptied and nothing charges it.
+    """Return True if a battery of the machine itself is discharging and no charger is connected.
 
-    A supply without a field counts as having none, and so does a machine without a battery.
+    A missing field counts as empty. A machine without a battery is never on battery.
     """
     found = [_fields(supply) for supply in sorted(supplies.glob("*"))]
     if any(one["type"] in ("Mains", "USB") and one["online"] == "1" for one in found):
         return False
     own = [one for one in found if one["type"] == "Battery" and one["scope"] != "Device"]
-    return any(one["status"] == "Discharging" for one in own)  # a mouse's is a device's
+    return any(one["status"] == "Discharging" for one in own)  # a mouse has scope "Device"
 
 
 def _fields(supply: Path) -> dict[str, str]:
@@ -36,7 +36,7 @@ def _fields(supply: Path) -> dict[str, str]:
 
 
 class Steady:
-    """Measures for how long the machine was suspended since this was made."""
+    """A measurement of how long the machine was suspended since this object was made."""
 
     def __init__(
         self,
@@ -49,6 +49,6 @@ class Steady:
 
     @property
     def slept_s(self) -> float:
-        """For how many seconds the machine was suspended since then."""
+        """The seconds that the machine was suspended since then."""
         slept_s = self._since_boot_s() - self._awake_s() - self._slept_s
         return slept_s if slept_s >= _LEAST_S else 0.0

@@ -1,1 +1,1 @@
-"""What every kind of task shares of a run: clocks, costs, ceilings, outcomes."""
+"""The parts of a run that every kind of task shares: clocks, costs, ceilings, outcomes."""

@@ -1,8 +1,8 @@
 """The line of a program's output that says why it failed.
 
 Compilers, interpreters and test runners rarely end with it: a summary, a version or a warning
-follows. All of this is the program's own word. It is shown to people and proposers, and nothing
-is decided by it.
+follows. The program writes all of this itself. It is shown to people and proposers, and nothing is
+decided by it.
 """
 
 import re
@@ -14,7 +14,7 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _TRACEBACK: Final = re.compile(r"[ |+-]*(Exception Group )?Traceback \(most recent call last\):")
 _RAISED: Final = re.compile(r"[ |+-]*(?!File )[A-Za-z_][\w.]*(: .+)?")
 _FRAME: Final = re.compile(r"[ |+-]*(  |\|  |File )")
-# Errors as they begin in one line. `error: 0.3` may be a figure that a program prints of itself.
+# Errors that fit in one line. `error: 0.3` may be a figure that a program prints on purpose.
 _ERRORS: Final = tuple(
     re.compile(pattern)
     for pattern in (
@@ -27,7 +27,7 @@ _ERRORS: Final = tuple(
         r"(Uncaught )?([A-Za-z]+\.)*[A-Za-z]*(Error|Exception)( \[\w+\])?: .+",  # Node.js, Java
         r"thread '.*'.* panicked at .+",
         r"panic: .+",
-        r"not ok \d+ - .+|✖ .+",  # of `node --test`: TAP, and what people are shown
+        r"not ok \d+ - .+|✖ .+",  # `node --test`: TAP, and its readable form
         r".*: (line )?\d+: .*(command not found|not found|unbound variable)",
         r".*: (line )?\d+: .*([Nn]o such file or directory|[Pp]ermission denied|[Ss]yntax error.*)",
     )
@@ -42,7 +42,7 @@ _AFTER: Final = tuple(
         r"compilation terminated\.",
         r"collect2: .*",
         r"[\^~| ]+",
-        r"\s+at .*",  # a frame of JavaScript's
+        r"\s+at .*",  # a frame of a JavaScript traceback
         r"For more information about this error, .*",
         r"[}\])]+",
     )
@@ -50,10 +50,10 @@ _AFTER: Final = tuple(
 
 
 def cause_in(output: str) -> str | None:
-    """Return the line of an output that says why its program failed; None if it says nothing.
+    """Return the line of an output that says why its program failed; None if it is empty.
 
-    The end of the last traceback, else the first error, else the last line that is not known to
-    follow one.
+    That is the end of the last traceback, else the first error, else the last line that is not
+    known to follow an error.
     """
     lines = [_COLOURS.sub("", line).rstrip() for line in output.splitlines()]
     lines = [line for line in lines if line.strip()]
@@ -62,7 +62,7 @@ def cause_in(output: str) -> str | None:
 
 
 def _raised(lines: Sequence[str]) -> str | None:
-    """Return what the last traceback ends with."""
+    """Return the line in which the last traceback names its exception."""
     begins = [at for at, line in enumerate(lines) if _TRACEBACK.fullmatch(line)]
     after = lines[begins[-1] + 1 :] if begins else []
     return next(
@@ -79,7 +79,7 @@ def _first_error(lines: Sequence[str]) -> str | None:
     for at, line in enumerate(lines):
         if not any(pattern.fullmatch(line.strip()) for pattern in _ERRORS):
             continue
-        is_where = "panicked at" in line and at + 1 < len(lines)  # what is said follows
+        is_where = "panicked at" in line and at + 1 < len(lines)  # the message is in the next line
         return f"{line} {lines[at + 1].strip()}" if is_where else line
     return None
 

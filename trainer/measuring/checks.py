@@ -1,6 +1,6 @@
 """Remarks of `arnode task check`, which tries a task before a night is spent on it.
 
-Each kind of task tries its own things. This module is light, as commands import it for its words.
+Each kind of task makes checks of its own. This module imports little, because commands use it.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ Level: TypeAlias = Literal["ok", "note", "fault"]
 class Remark:
     """One finding. `about` is one of its kind's words, `what` one sentence, `mend` what to do.
 
-    A note is for a person to judge; with a fault the task's numbers are not to be believed.
-    `figures` are for scripts, `printed` is the end of what a failed program printed.
+    A note is for a person to judge. With a fault, the task's numbers cannot be trusted. `figures`
+    are for scripts; `printed` is the end of a failed program's output.
     """
 
     about: str
@@ -27,15 +27,15 @@ class Remark:
 
 
 def fine(about: str, what: str, **figures: float) -> Remark:
-    """Return what is as it should be."""
+    """Return a remark about something that is as it should be."""
     return Remark(about=about, level="ok", what=what, figures=figures)
 
 
 def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
-    """Return what a person should look at."""
+    """Return a remark about something that a person should look at."""
     return Remark(about=about, level="note", what=what, mend=mend, figures=figures)
 
 
 def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
-    """Return what must be fixed first."""
+    """Return a remark about something that must be fixed first."""
     return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)

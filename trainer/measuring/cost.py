@@ -1,11 +1,11 @@
-"""What a run's stages cost, and what they may cost at most.
+"""The costs of a run's stages, and the ceilings on them.
 
-On a processor CPU seconds count, with a card those that passed (`Sandbox.metered_s`).
+On a processor CPU seconds count, with a card elapsed seconds (`Sandbox.metered_s`).
 
-Ceilings are multiples of what the task's baseline tree costs on this machine in this session,
-never of what a candidate's parent costs: that would ratchet. CPU seconds stretch where neighbours
-share caches and cores, so the baseline is timed on the machine as loaded as it is; how loaded that
-is nobody in a sandbox decides.
+Ceilings are multiples of what the task's baseline costs on this machine in this session. They are
+never multiples of what a candidate's parent costs, because those would ratchet up. CPU seconds
+stretch where other programs share caches and cores, so the baseline is timed under the same load as
+the candidate. Nothing inside a sandbox decides how high that load is.
 """
 
 import math
@@ -16,38 +16,39 @@ from functools import reduce
 
 from trainer.measuring.host_load import NOTICEABLE
 
-OVERTIME = 2.0  # times a ceiling, which others cannot stretch a training to that is within it
+OVERTIME = 2.0  # ceilings; other programs cannot stretch an honest training to this
 _TRAIN = 1.5
-_SERVE = 2.0  # else a script trains on in serve role
-# Up to the first answer: what is learned later contradicts that in the audit. A third of it is
-# start and no model, so that a model of twice the cost stays well below.
+_SERVE = 2.0  # limits how long a script could keep training in serve role
+# For the time up to the first answer: what a script learns later contradicts that in the audit. A
+# third of that time is start-up without the model, so a model of twice the cost stays well below.
 _START = 1.5
-_TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
-_SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
-# More: the start of a short task is a tenth of a second, what is over after a row is final, and in
-# a crowd (caches, two threads on one core) an honest script's seconds stretch, by 1.6 where it was
-# tried, when the baseline's, timed once, did not. So 1.3 times its cost fit in twice. No gift:
-# with a budget of tokens the start of a claim counts as training, too, and an audit has to repeat
-# in its own start what a claim did there.
+_TRAIN_SLACK_S = 0.25  # rounding by the scheduler must not fail an honest run
+_SERVE_SLACK_S = 0.05  # smaller: training on in serve role would improve the metric
+# Larger: the start of a short task is a tenth of a second, and a timeout after a row is final. On a
+# busy machine (shared caches, two threads on one core) an honest script's seconds stretch: by 1.6
+# in a test, while the baseline was timed once and without that. With this slack, 1.3 times its cost
+# fits in even when stretched by 2. A script gains nothing: with a budget of tokens the start of a
+# claim counts as training too, and an audit must repeat in its own start what the claim did there.
 _START_SLACK_S = 0.1
-# Six programs on two cores stretched an honest audit's start by 2.5 and more, which ends a run for
-# good. There is nothing to win: who trains on there alone is contradicted by its own claims.
+# Six programs on two cores stretched an honest audit's start by 2.5 and more, and a timeout there
+# ends a run for good. A script gains nothing: if it trains only there, its own claims contradict
+# it.
 _AUDIT_START_SLACK_S = 0.2
-_CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
+_CLOCK_SLACK_S = 0.5  # the time to start processes and load kernels varies
 
-# Shares of a machine that are told apart, beside one that others leave alone. Each stands in the
-# middle of its band: one busy program of two or four processors is the same share all the time.
+# Bands of load, besides band 0 for a machine that others leave alone. Common loads lie in the
+# middle of a band: one busy program on two or on four processors always falls into the same one.
 _BANDS = 4
 _TRIES = 3
-# Others use a machine now more and now less, within a band, too: one timing in a lull would fail
-# whatever comes near its ceiling for the rest of a session.
-_TIMINGS = 3  # of training, the latest in a band: the longest counts
-_TOO_LONG = 3  # trainings that a timing may fail before there is another
+# Load varies within a band too: a single timing in a lull would fail every run near the ceiling for
+# the rest of a session.
+_TIMINGS = 3  # latest timings of training kept per band; the longest counts
+_TOO_LONG = 3  # trainings beyond the ceiling, before training is timed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCosts:
-    """Seconds of one run's stages; `first_…` up to a serving script's first answer."""
+    """Seconds of one run's stages; `first_…` is the part up to a serving script's first answer."""
 
     train_s: float = 0.0
     first_claim_s: float = 0.0
@@ -56,17 +57,17 @@ class StageCosts:
     audit_s: float = 0.0
 
     def at_least(self, other: "StageCosts") -> "StageCosts":
-        """The larger of the two, stage by stage."""
+        """Return the larger of the two, stage by stage."""
         mine = asdict(self)
         return StageCosts(
             **{stage: max(mine[stage], other_s) for stage, other_s in asdict(other).items()}
         )
 
     def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "StageCosts":
-        """What a candidate may cost where the baseline costs this.
+        """Return the most that a candidate may cost if the baseline costs this.
 
-        With a budget of seconds the clock limits training; `by_clock` if no CPU seconds are counted
-        but those that passed.
+        With a budget of seconds the clock limits training. `by_clock` is True if elapsed seconds
+        count instead of CPU seconds.
         """
         serve_slack_s = _CLOCK_SLACK_S if by_clock else _SERVE_SLACK_S
         start_slack_s = _CLOCK_SLACK_S if by_clock else _START_SLACK_S
@@ -85,9 +86,10 @@ UNLIMITED = StageCosts(**{stage.name: math.inf for stage in fields(StageCosts)})
 
 
 class Pace:
-    """Costs by load, of which the share of all processors' time that others use is the measure.
+    """The baseline's costs by load: the share of all processors' time that others use.
 
-    `cost` is a whole calibration, taken at `share`; what is learned later is by stage.
+    `cost` is a complete calibration, measured at the load `share`. Later measurements are stored by
+    stage.
     """
 
     def __init__(
@@ -101,33 +103,33 @@ class Pace:
         self._tries: Counter[int] = Counter()  # to time scoring, by the band it was wanted for
 
     def knows_training(self, share: float) -> bool:
-        """Whether training was timed on a machine as loaded, and not too often failed by that."""
+        """Return True if training was timed at such a load, and has not failed too often since."""
         return _band(share) in self._train_s and self._too_long[_band(share)] < _TOO_LONG
 
     def knows_serving(self, share: float) -> bool:
-        """Whether scoring was timed on a machine as loaded, or tried to often enough.
+        """Return True if scoring was timed at such a load, or was attempted often enough.
 
-        Others may be gone whenever it is timed: then what they cost is not to be had.
+        The load may be gone whenever scoring is timed. Its cost can then not be measured.
         """
         return _band(share) in self._serving or self._tries[_band(share)] >= _TRIES
 
     def learn_training(self, share: float, train_s: float, *, wanted: float | None = None) -> None:
-        """Take in what training cost at a share, timed for the sake of the one that was `wanted`.
+        """Store what training cost at a load; `wanted` is the load that it was timed for.
 
-        Others may be gone by then: that was a try, too.
+        That load may be gone by then. This still counts as an attempt for it.
         """
         self._train_s[_band(share)].append(train_s)
         self._too_long[_band(share if wanted is None else wanted)] = 0
 
     def took_too_long(self, share: float) -> None:
-        """Take note of a training beyond the ceiling of a machine as loaded."""
+        """Count a training beyond the ceiling for such a load."""
         self._too_long[_band(share)] += 1
 
     def learn_serving(self, share: float, cost: StageCosts, *, wanted: float | None = None) -> None:
-        """Take in what scoring cost at a share.
+        """Store what scoring cost at a load; `wanted` is the load that it was timed for.
 
-        It is as much as known of the share that it was `wanted` for, if that is no larger: how busy
-        other lanes are is another share at every look.
+        If that one is not higher, the cost is stored for it too: the load of other lanes differs
+        each time it is measured.
         """
         self._serving[_band(share)] = cost
         if wanted is None:
@@ -137,16 +139,16 @@ class Pace:
             self._serving.setdefault(_band(wanted), cost)
 
     def at(self, share: float) -> StageCosts:
-        """Return the most that was measured on machines no more loaded than this.
+        """Return the highest costs measured at this load or below.
 
-        A machine that is less loaded than any so far is taken for the least loaded of them.
+        If every measurement was at a higher load, the one at the lowest of them is used.
         """
         trained = [max(self._train_s[band]) for band in _up_to(self._train_s, share)]
         served = [self._serving[band] for band in _up_to(self._serving, share)]
         return replace(reduce(StageCosts.at_least, served), train_s=max(trained))
 
     def ceiling(self, share: float) -> StageCosts:
-        """Return what a candidate may cost on a machine that loaded."""
+        """Return the most that a candidate may cost at such a load."""
         return self.at(share).ceiling(**self._ways)
 
 

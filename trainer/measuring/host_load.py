@@ -1,7 +1,7 @@
-"""How busy others keep this machine, and whether they leave it to its node.
+"""The load that other programs put on this machine, and whether the machine is idle.
 
-CPU seconds stretch when neighbours share caches and cores, so a ceiling of CPU seconds blames a
-candidate for them. Source: proc(5), /proc/stat.
+CPU seconds stretch when other programs share caches and cores, so a ceiling of CPU seconds would
+blame a candidate for them. Source: proc(5), /proc/stat.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from weakref import WeakSet
 
 from trainer.sandbox.sandbox import Sandbox
 
-NOTICEABLE: Final = 0.1  # of all processors: an editor and a browser at rest stay below it
+NOTICEABLE: Final = 0.1  # of all processors; an idle editor and browser stay below it
 IDLE_S: Final = 60.0
 LOOKED_S: Final = 5.0
 _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
 class LaneWork:
-    """CPU seconds that one lane's scripts used: to the runs of other lanes it is one of the others.
+    """The CPU seconds that the scripts of one lane used; for other lanes' runs they are load.
 
-    What starts ahead, before there is a script, is no lane's.
+    Sandboxes started ahead belong to no lane until they get a script.
     """
 
     _all: ClassVar[WeakSet["LaneWork"]] = WeakSet()
@@ -35,25 +35,31 @@ class LaneWork:
         self._all.add(self)
 
     def begin(self, sandbox: Sandbox) -> None:
-        """Count a sandbox from now on."""
+        """Start to count a sandbox."""
         self._began_s[sandbox] = sandbox.cpu_s()
 
     def end(self, sandbox: Sandbox) -> None:
-        """Count it no longer, before it is closed: its number may then be another's."""
+        """Stop counting a sandbox.
+
+        Call it before the sandbox is closed: its process id may be reused afterwards.
+        """
         self._ended_s += sandbox.cpu_s() - self._began_s.pop(sandbox)
 
     def used_s(self) -> float:
-        """What it used so far."""
+        """Return the CPU seconds that it used so far."""
         open_s = sum(sandbox.cpu_s() - began_s for sandbox, began_s in self._began_s.items())
         return self._ended_s + open_s
 
     def others_s(self) -> float:
-        """What all other lanes of this process used so far."""
+        """Return the CPU seconds that all other lanes of this process used so far."""
         return sum(lane.used_s() for lane in self._all if lane is not self)
 
 
 class HostLoad:
-    """Watches from its making on. `lane`: whose run it is that others may disturb."""
+    """A measurement of the load that others cause, from when it is made.
+
+    `lane` is the lane of the run that others may disturb.
+    """
 
     def __init__(self, lane: LaneWork | None = None) -> None:
         self._lane = lane
@@ -61,16 +67,16 @@ class HostLoad:
         self._busy_s, self._own_s, self._wall_s = _busy_s(), _own_s(), time.monotonic()
 
     def share(self) -> float:
-        """What strangers to this node used since then, as a share of all processors' time."""
+        """Return what programs outside this node used, as a share of all processors' time."""
         return self._of_capacity(_busy_s() - self._busy_s - (_own_s() - self._own_s))
 
     def share_with_lanes(self) -> float:
-        """The same with what other lanes used: caches and cores are shared with them as well."""
+        """Return the same plus the share of other lanes, which use the same caches and cores."""
         lanes_s = 0.0 if self._lane is None else self._lane.others_s() - self._lanes_s
         return self.share() + self._of_capacity(lanes_s)
 
     def is_noticeable(self) -> bool:
-        """Whether strangers used so much that our CPU seconds may have stretched."""
+        """Return True if other programs used so much that our CPU seconds may have stretched."""
         return self.share() > NOTICEABLE
 
     def _of_capacity(self, used_s: float) -> float:
@@ -79,11 +85,11 @@ class HostLoad:
 
 
 class Idle:
-    """Whether nobody else uses the machine: for `arnode start --when-idle`, and for a run that they
-    disturbed. Looks when asked, not too often.
+    """A check that nobody else uses the machine; it looks when asked, but not too often.
 
-    `others`: what others used since it was last called, as a share of all processors' time;
-    `is_card_used`: whether they used the card since then, if there is one; `clock` is in seconds.
+    It serves `arnode start --when-idle`, and a run that others disturbed. `others` returns what
+    others used since its last call, as a share of all processors' time. `is_card_used` returns True
+    if others used the card since its last call, if there is a card. `clock` is in seconds.
     """
 
     def __init__(
@@ -100,11 +106,11 @@ class Idle:
         self._looked_s = self._busy_s = clock()
 
     def is_idle(self) -> bool:
-        """Say whether nobody else used much for a minute. A node that starts has seen none."""
+        """Return True if others used little for a minute. A node must run for a minute first."""
         now_s = self._clock()
         if now_s >= self._looked_s + LOOKED_S:
             self._looked_s = now_s
-            # Both are asked: each answers for the time since it was.
+            # Both are called: each answers for the time since its last call.
             if any([self._others() > NOTICEABLE, self._is_card_used()]):
                 self._busy_s = now_s
         return now_s >= self._busy_s + IDLE_S
@@ -115,9 +121,9 @@ class Idle:
 
 
 async def idle_minute(idle: Idle, ends_s: float, is_hurried: asyncio.Event) -> bool:
-    """Wait until it is idle; return whether it was, by `ends_s` of `time.monotonic`.
+    """Wait for an idle minute; return False if none ended by `ends_s` of `time.monotonic`.
 
-    No longer than until somebody is in a hurry.
+    Stop waiting once `is_hurried` is set.
     """
     while not idle.is_idle():
         left_s = ends_s - time.monotonic()
@@ -130,12 +136,12 @@ async def idle_minute(idle: Idle, ends_s: float, is_hurried: asyncio.Event) -> b
 
 
 def _busy_s() -> float:
-    """Seconds that all processors worked since the machine started; stolen time is work."""
+    """Return the seconds that all processors worked since boot; stolen time counts as work."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
     idle = sum(ticks[field] for field in _IDLE_FIELDS)
     return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
 
 
 def _own_s() -> float:
-    """CPU seconds of this process and its sandboxes."""
+    """Return the CPU seconds of this process and its sandboxes."""
     return time.process_time() + Sandbox.cpu_s_of_all()

@@ -1,11 +1,11 @@
-"""What a kind of task is to everybody else: it prepares tasks, runs sources, scores their products.
+"""The interface of a kind of task: it prepares tasks, runs sources, scores their products.
 
     prepare   once, before any run: the task's data on this machine
-    run       a source works in a sandbox, under the node's clock; what it made comes out as bytes
-    score     these bytes are judged, in sandboxes that no process of that run ever was in
+    run       a source works in a sandbox, under the node's clock; its product comes out as bytes
+    score     these bytes are scored, in sandboxes that no process of that run was ever in
 
 The runner (`trainer.runner`) decides what each may cost, waits for idle minutes and repeats a run
-that others disturbed. It knows no kind by name, and looks into nothing that a run made or answered.
+that others disturbed. It knows no kind by name, and never looks into a product or into answers.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -31,28 +31,29 @@ from trainer.task_folder.task import KindReader, NotPreparedError, Task
 if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
-Progress: TypeAlias = Callable[[str, float], None]  # what is done, and how much of it: 0 to 1
+Progress: TypeAlias = Callable[[str, float], None]  # a description, and the part done: 0 to 1
 NeedsAudit: TypeAlias = Callable[[int, int], Awaitable[bool]]
 
 
 async def always(_public: int, _secret: int) -> bool:
-    """Say that a run is audited."""
+    """Return True: audit every run."""
     return True
 
 
-class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated when it is
-    """A run got as far as data that are still on their way."""
+class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated later
+    """A run reached data that are still being loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run as it was asked for. `ceiling` is what it may cost.
+    """One run to make. `ceiling` is what it may cost.
 
-    `split` is the key of the secret split that it shares with others, None for one of its own.
-    `needs_audit` is asked with (public, secret) in 1e-9 units; `incumbent` is what an audit holds
-    answers against, None for the baseline's; `is_fresh` asks for sandboxes that are not forked.
-    `on_training` is given the curve of each training of the source as that begins, `is_hopeless`
-    again and again while it trains: what it returns ends the run, as the reason.
+    `split` is the key of a secret split that it shares with other runs; with None it gets its own.
+    `needs_audit` is called with (public, secret) in 1e-9 units. `incumbent` holds the answers that
+    an audit compares with; None means the baseline's. `is_fresh` asks for sandboxes that are not
+    forked. `on_training` receives the curve of each training of the source when that begins.
+    `is_hopeless` is called repeatedly during training; if it returns a reason, the run ends with
+    it.
     """
 
     source: Source
@@ -68,10 +69,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scores:
-    """What a run's product is worth: metrics in 1e-9 units, as coarse as their kind lets them out.
+    """The scores of a run's product: metrics in 1e-9 units, rounded as far as its kind requires.
 
-    `answers` are those that the public metric was computed from; `evidence` is for anybody's judge
-    to check without running anything, of kinds and tasks that have such a thing.
+    `answers` are those that the public metric was computed from. `evidence` exists in some kinds
+    and tasks: any judge can check it without running anything.
     """
 
     answers: Answers
@@ -85,7 +86,7 @@ class Scores:
 class TaskWords:
     """A task in the words of its kind, for people and proposers.
 
-    `limits` is a sentence; `measured` are lines, each a point, of how a change is measured.
+    `limits` is a sentence. `measured` has one line for each point on how a change is measured.
     """
 
     budget: str
@@ -96,9 +97,9 @@ class TaskWords:
 class Prepared(Protocol):
     """A task's data on this machine. Only `load_rest` changes it.
 
-    `floor_nano`: what no candidate can beat, in 1e-9 units of the metric, if that is known.
-    `pool_bytes`: how much text secret splits are drawn from, None if each is made anew;
-    `is_pool_public` says whether anybody can get it.
+    `floor_nano` is a bound that no candidate can beat, in 1e-9 units of the metric, if one is
+    known. `pool_bytes` is the amount of text that secret splits are drawn from; None if each split
+    is generated. `is_pool_public` is True if anyone can get that text.
     """
 
     floor_nano: int | None
@@ -107,30 +108,30 @@ class Prepared(Protocol):
 
     @property
     def scored_bytes(self) -> int | None:
-        """How many bytes of text the public split stands for, None if it is no text."""
+        """The number of bytes of text in the public split; None if it is not text."""
 
     @property
     def training_size(self) -> int:
-        """How many pieces to train on are here; what a piece is, its kind says."""
+        """The number of pieces to train on; the kind defines what a piece is."""
 
     @property
     def size(self) -> str:
-        """How much there is, in words."""
+        """The amount of data, in words."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of it is here. What is scored always is."""
+        """True if all data are loaded. The data to score always are."""
 
     def load_rest(self, progress: Progress) -> None:
-        """Load what is to come. Raises what `prepare` raises; another call then goes on."""
+        """Load the remaining data. Raises what `prepare` raises; another call then resumes."""
 
 
 class Measuring(Protocol):
-    """Runs sources of one task on one device, and scores what they made.
+    """A runner of one task's sources on one device that also scores their products.
 
-    `watch` is the card's, while there is one. `baseline_cost` is None until the first scored run,
-    the baseline's; `budget_tokens` is 0 where the budget is one of seconds. `work` is what its
-    scripts used, for others that measure beside it.
+    `watch` is the watch of the card, if there is one. `baseline_cost` is None until the first
+    scored run, which is the baseline's. `work` counts what its scripts used, for others that
+    measure at the same time.
     """
 
     watch: "CardWatch | None"
@@ -143,42 +144,42 @@ class Measuring(Protocol):
 
     @property
     def metric_tolerance(self) -> float:
-        """How far its audits may be off, in the metric's unit; 0 before there is a baseline."""
+        """The tolerance of its audits, in the metric's unit; 0 before the baseline's run."""
 
     async def run(self, request: Request, meter: Meter) -> bytes:
-        """Return what a source makes.
+        """Return the product of a source.
 
-        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come.
+        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if the run needed
+        data that are still being loaded.
         """
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
-        """Return what a product is worth. Raises RunFailed.
+        """Return the scores of a product. Raises RunFailed.
 
-        From `meter.has_rows` on nothing may be repeated: somebody has seen what is scored.
+        Once `meter.has_rows` is True, nothing may be repeated: a script has seen what is scored.
         """
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Return what somebody's `Scores.evidence` is worth, without running anything of theirs.
+        """Return the scores of somebody's `Scores.evidence`, without running their code.
 
-        Raises RunFailed for what is no evidence here, or worth nothing.
+        Raises RunFailed if it is no valid evidence here, or earns no score.
         """
 
     async def grown(self) -> None:
-        """Wait until what a run asked for in vain is there."""
+        """Wait until the data that a run lacked are loaded."""
 
     async def completed(self) -> None:
-        """Wait until all data are there."""
+        """Wait until all data are loaded."""
 
     def expect_no_more(self) -> None:
         """Start nothing ahead for another run."""
 
     async def close(self) -> None:
-        """End what waits for a run."""
+        """End the sandboxes that wait for a run."""
 
 
 class TaskKind(KindReader, Protocol):
-    """A kind of task, which a manifest's `kind` names. `harness` is as `Profile` has it."""
+    """A kind of task, which a manifest's `kind` names. `harness` is the one of `Profile`."""
 
     @property
     def harness(self) -> str:
@@ -192,10 +193,10 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """See to what a task lacks, after which it can be read. Raises ArnodeError."""
+        """Provide what a task lacks, so that it can be read. Raises ArnodeError."""
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
-        """Say whether `prepare` has nothing to fetch."""
+        """Return True if `prepare` has nothing to fetch."""
 
     def prepare(
         self,
@@ -206,14 +207,15 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None = None,
         visible: Sequence[Path] | None = None,
     ) -> Prepared:
-        """Return what a first run needs of a task's data, made on first use and kept in `data_dir`.
+        """Return the data that a first run needs, made on first use and kept in `data_dir`.
 
-        `data_url` takes the place of where the task has its data from; `visible` are the files in
-        which nothing that is scored may lie (default: all that sandboxes show). Raises ArnodeError.
+        `data_url` replaces the place that the task gets its data from. `visible` are the files that
+        must not contain anything that is scored (default: all that sandboxes show). Raises
+        ArnodeError.
         """
 
     def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
-        """Return why this kind's runs cannot use a card; None if they can."""
+        """Return the reason why this kind's runs cannot use a card; None if they can."""
 
     def check(self, manifest: TaskManifest) -> None:
         """Raise ConfigurationError for a task that cannot be measured here."""
@@ -226,26 +228,26 @@ class TaskKind(KindReader, Protocol):
         device: Device,
         models: KeptModels | None = None,
     ) -> AsyncGenerator[Remark, None] | None:
-        """Try a task by itself, and yield what that finds; the others as in `measuring`.
+        """Try a task by itself and yield the findings; the other parameters are as in `measuring`.
 
-        None for a kind of which no more can be tried than a run of the baseline.
+        Return None if this kind can try nothing beyond a run of the baseline.
         """
 
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
-        """Return a stranger's task, of which there is no folder: `read` takes a file by its hash.
+        """Return a peer's task, which has no folder: `read` returns a file by its hash.
 
-        Raises ConfigurationError for a kind whose tasks need more than what manifests name.
+        Raises ConfigurationError for a kind whose tasks need more than manifests name.
         """
 
     def words(self, manifest: TaskManifest) -> TaskWords:
-        """Say of a task what is told to whoever wants to improve it."""
+        """Return the description of a task for anyone who wants to improve it."""
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:
-        """Say whether runs of a task may stand beside each other on one processor.
+        """Return True if several runs of a task may share one processor.
 
-        They may if nothing that counts depends on how fast they are let run.
+        They may if nothing that counts depends on their speed.
         """
 
     def measuring(
@@ -258,7 +260,7 @@ class TaskKind(KindReader, Protocol):
         audit_key: bytes,
         models: KeptModels | None = None,
     ) -> Measuring:
-        """Return what runs and scores sources of a task on a device.
+        """Return an object that runs and scores sources of a task on a device.
 
-        `models` are those that its sources may ask, if they are of a kind that asks.
+        `models` are the language models that its sources may ask, if the kind allows that.
         """

@@ -1,4 +1,4 @@
-"""What a loop needs of whatever measures sources on one lane, wherever that is."""
+"""The interface of a lane: the object that measures sources for a loop, here or elsewhere."""
 
 import math
 from collections.abc import Callable
@@ -13,62 +13,62 @@ from trainer.task_folder.task import Task
 
 
 class LaneRunner(Protocol):
-    """Measures sources of one task on one device, one at a time; as `trainer.runner.Runner` does.
+    """A runner of one task's sources on one device, one at a time, like `trainer.runner.Runner`.
 
-    A lane of another machine may be away: then `run` raises PutOff.
+    A lane on another machine may be away. `run` then raises PutOff.
     """
 
     task: Task
 
     @property
     def device(self) -> Device:
-        """What it measures on."""
+        """The device that it measures on."""
 
     @property
     def machine(self) -> str:
-        """The name of the machine that it is on, empty for this one."""
+        """The name of its machine; empty for this one."""
 
     @property
     def is_there(self) -> bool:
-        """Whether runs can be measured there now."""
+        """True if runs can be measured there now."""
 
     @property
     def is_timed(self) -> bool:
-        """Whether it is known what the baseline costs there in this session."""
+        """True if the baseline's cost there is known in this session."""
 
     @property
     def metric_tolerance(self) -> float:
         """The audits' tolerance in the metric's unit; 0 before `calibrate`."""
 
     async def open(self) -> None:
-        """Watch the device from now on. Raises CardLost if it is not there any more."""
+        """Start to watch the device. Raises CardLost if it is gone."""
 
     async def close(self) -> None:
-        """End what waits for a run."""
+        """End the sandboxes that wait for a run."""
 
     def expect_no_more(self) -> None:
         """Start nothing ahead for a run after the next, which may be the last."""
 
     def hurry(self) -> None:
-        """Let no run wait for an idle minute any more: `run` raises PutOff instead."""
+        """End all waits for an idle minute: `run` raises PutOff instead."""
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
-        """Have somebody told whenever a run begins to wait for an idle minute."""
+        """Call `on_wait` whenever a run begins to wait for an idle minute."""
 
     def tell_presence(self, on_change: Callable[[], None]) -> None:
-        """Have somebody told whenever `is_there` changes."""
+        """Call `on_change` whenever `is_there` changes."""
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+        """The longest remaining wait, in seconds, of each run that waits for an idle minute."""
 
     def is_used_by_others(self) -> bool:
-        """Whether others used the device noticeably since this was last asked."""
+        """Return True if others used the device noticeably since the last call."""
 
     async def calibrate(self, seed: int) -> RunOutcome:
         """Measure what the baseline costs there in this session.
 
-        Raises ArnodeError when it does not come through, PutOff if the lane went away.
+        Raises ArnodeError if its run fails, PutOff if the lane went away.
         """
 
     async def run(
@@ -89,4 +89,4 @@ class LaneRunner(Protocol):
         """Train a source with a seed and score it (`trainer.runner.Runner.run`)."""
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Return what somebody's evidence is worth, without running anything of theirs."""
+        """Return the outcome of somebody's evidence, without running their code."""

@@ -1,6 +1,6 @@
-"""The loss that a script prints while it trains: a curve to look at, which measures nothing.
+"""The loss that a script prints while it trains: a curve to look at, not a measurement.
 
-Lines of these forms are read, whatever comes behind them; a newline or a carriage return ends one:
+Lines of these forms are read, with any text after them; a newline or a carriage return ends one:
 
     step 120 loss 3.21
     step 120: loss 3.2104, 9,000 tokens/s
@@ -8,11 +8,11 @@ Lines of these forms are read, whatever comes behind them; a newline or a carria
     step 00120/21400 (0.56%) | loss: 3.210400 | dt: 310ms
     iter 120: loss 3.2104, time 55.20ms
 
-How far a run has come is told by those that say the last step or a percentage.
+Forms with the last step or a percentage also show how far the training is.
 
-What is kept are means, so that a point scatters less than single batches do: of one line each at
-first, then, whenever there are as many points as there may be, of twice as many. What is read is
-the script's own word: whatever it writes there harms its curve alone.
+The points are means, so they scatter less than single batches. At first each stands for one line.
+Whenever the curve is full, neighbours are merged and each point stands for twice as many lines. The
+script chooses what it prints: false numbers harm its own curve alone.
 """
 
 import math
@@ -25,9 +25,9 @@ from typing import Final
 from protocol.units import NANO
 
 MAX_POINTS: Final = 64
-_LOOKED_AT_BYTES: Final = 4 << 20  # of what a training prints
+_LOOKED_AT_BYTES: Final = 4 << 20  # the first part of what a training prints
 _LINE_BYTES: Final = 400
-_MOST: Final = 1e6  # that a loss can be
+_MOST: Final = 1e6  # the largest loss that is accepted
 _LINE: Final = re.compile(
     rb"(?:step|iter)[ :] {0,4}(\d{1,9})(?:/(\d{1,9}))?(?: \((\d{1,3}(?:\.\d{1,6})?)%\))?"
     rb"[ :|,]{1,4}(?:train_)?loss[ :=]{1,3}"
@@ -38,7 +38,7 @@ _LINE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
-    """What a script says that its loss was on average up to a step, since the point before.
+    """The mean loss that a script printed for the steps since the point before, up to `step`.
 
     In 1e-9 units.
     """
@@ -53,32 +53,32 @@ class LossPoint:
 
 
 class LossCurve:
-    """The curve of one training, filled as its script prints."""
+    """The curve of one training, filled while its script prints."""
 
     def __init__(self) -> None:
-        self._points: list[tuple[int, float]] = []  # each of `_stride` lines
-        self._latest: list[float] = []  # since the last of them
+        self._points: list[tuple[int, float]] = []  # each is a mean of `_stride` lines
+        self._latest: list[float] = []  # lines since the last point
         self._step = -1
         self._stride = 1
         self._rest = b""
         self._left_bytes = _LOOKED_AT_BYTES
-        self._share: float | None = None  # of the training that is done, as it says
+        self._share: float | None = None  # the part of the training that is done, as printed
 
     @property
     def steps(self) -> int | None:
-        """How many steps the whole training has, as the script says; None where it does not."""
+        """The number of steps of the whole training, if the script printed it, else None."""
         return max(1, round(self._step / self._share)) if self._share else None
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
-        """The curve so far, at most `MAX_POINTS` of it, its steps rising."""
+        """The curve so far: at most `MAX_POINTS` points, with rising steps."""
         points = [*self._points]
         if self._latest:
             points.append((self._step, fmean(self._latest)))
         return tuple(LossPoint(step=step, loss_nano=round(loss * NANO)) for step, loss in points)
 
     def feed(self, printed: bytes) -> None:
-        """Read on: what lines hold that are whole by now. It raises nothing, whatever comes."""
+        """Read more output and use the lines that are complete. Never raises."""
         looked_at = printed[: self._left_bytes]
         self._left_bytes -= len(looked_at)
         if not looked_at:
@@ -87,10 +87,10 @@ class LossCurve:
         for line in lines:
             if len(line) <= _LINE_BYTES and (found := _LINE.match(line.strip())):
                 self._take(int(found[1]), float(found["loss"]), _share_of(found))
-        self._rest = rest[: _LINE_BYTES + 1]  # of one that is too long, that it is
+        self._rest = rest[: _LINE_BYTES + 1]  # enough to see that an unfinished line is too long
 
     def _take(self, step: int, loss: float, share: float | None) -> None:
-        """Take in a line, unless its loss is none or its step was there before."""
+        """Add a line, unless its loss is invalid or its step was there before."""
         if step <= self._step or not math.isfinite(loss) or abs(loss) > _MOST:
             return
         if len(self._points) == MAX_POINTS:
@@ -112,5 +112,5 @@ def _share_of(found: "re.Match[bytes]") -> float | None:
 
 
 def as_pairs(points: Sequence[LossPoint]) -> list[tuple[int, float]]:
-    """Return a curve as scripts and viewers read it: [step, loss], the steps rising."""
+    """Return a curve in the form for scripts and viewers: pairs [step, loss], with rising steps."""
     return [(point.step, point.loss) for point in points]

@@ -1,7 +1,8 @@
 """Clocks and ceilings around a sandbox, and what its end means for the run.
 
-`RunFailed` carries one of the statuses that a run can end with (`protocol.runs`); everything that a
-sandbox can do wrong is turned into it here, so that the runner reads as the plain course of a run.
+`RunFailed` carries one of the statuses that a run can end with (`protocol.runs`). Everything that a
+sandbox can do wrong is turned into it here, so that the runner shows only the normal course of a
+run.
 """
 
 import asyncio
@@ -22,10 +23,10 @@ from trainer.sandbox.sandbox import Sandbox
 T = TypeVar("T")
 
 _METER_INTERVAL_S = 0.05
-_LOOKED_S = 0.25  # between two looks at the loss
+_LOOKED_S = 0.25  # between two checks of the loss
 _FIRST_STEP_S, _STEPS_PER_DOUBLING = 0.25, 4
 _MORE = {"output": "output", "threads": "threads or processes", "files": "files"}
-# What is said of a program that ended in silence, as `exit()` does.
+# The message about a program that printed nothing before it ended, as after `exit()`.
 _UNFINISHED: dict[Role, str] = {
     "train": "ended without exporting weights",
     "serve": "ended before its model had answered any tokens",
@@ -34,28 +35,28 @@ _UNFINISHED: dict[Role, str] = {
     "judge": "the judge ended",
     "evaluate": "the evaluator ended",
 }
-_STARTS = 3  # a start takes so little that one hiccup of the machine can double it
+_STARTS = 3  # a start is so short that one hiccup of the machine can double it
 
 
 class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
-    """A run that ended without a metric: `status` is one of RECORDS' words.
+    """A run that ended without a metric; `status` is one of the words used in records.
 
-    `reason` may quote the candidate; `unquoted` is the same in our own words alone.
+    `reason` may quote the candidate. `unquoted` says the same in arnode's own words alone.
     """
 
     def __init__(self, status: Status, reason: str, *, unquoted: str | None = None) -> None:
         super().__init__(reason)
         self.status: Status = status
-        # What a candidate printed may hold marks that turn or hide the text around them.
+        # A candidate may print characters that reverse or hide the text around them.
         shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in reason)
         self.reason = fit_line(shown, MAX_REASON)
         self.unquoted = self.reason if unquoted is None else unquoted
 
 
 class ProgramFailed(RunFailed):
-    """A failure with the end of what the program printed, for people and proposers.
+    """A failure with the end of the program's output, for people and proposers.
 
-    For an instance of the secret split, `log` is empty.
+    `log` is empty for an instance of the secret split.
     """
 
     def __init__(self, failed: RunFailed, log: str) -> None:
@@ -64,7 +65,7 @@ class ProgramFailed(RunFailed):
 
 
 class SlowStart(RunFailed):
-    """A ceiling met by a serving script that has not seen a row yet."""
+    """A serving script used more than its ceiling before it saw a row."""
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +75,7 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
         yield
     except ForgedFrame as error:
         unquoted = f"in {name}: not what the protocol of runs allows"
-        # A tag and a size are of its choosing.
+        # The script chooses the tag and the size.
         told = f"in {name}: {error}" if sandbox.is_heard else unquoted
         raise RunFailed("rejected", told, unquoted=unquoted) from error
     except SandboxEnded as error:
@@ -98,7 +99,10 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
 
 
 def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:
-    """Say that it ended, of one that has seen secret text: how it ended is of its choosing."""
+    """Return the failure of a sandbox that has seen secret text.
+
+    The script can choose how it ends, so the message gives no details.
+    """
     if sandbox.end == "memory" or sandbox.ran_out_of_memory:
         return RunFailed("oom", f"in {name}: more memory than there is for it")
     return RunFailed("crash", f"in {name}: it ended before it had answered everything")
@@ -106,7 +110,7 @@ def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:
 
 @contextlib.asynccontextmanager
 async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]:
-    """End the block with status `stopped` once somebody says that it is hopeless, and why."""
+    """End the block with status `stopped` once `is_hopeless` returns a reason."""
     why: str | None = None
 
     def is_over() -> bool:
@@ -125,7 +129,7 @@ async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]
 
 @contextlib.asynccontextmanager
 async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
-    """End the block with status `timeout` after so many seconds by our clock."""
+    """End the block with status `timeout` after so many seconds by this node's clock."""
     try:
         async with asyncio.timeout(limit_s):
             yield
@@ -141,9 +145,9 @@ async def metered_limit(
     *,
     overtime_s: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[None]:
-    """End the block with status `timeout` once the sandbox used so many more seconds that count.
+    """End the block with status `timeout` once the sandbox has used so many metered seconds.
 
-    `overtime_s` is asked when they are used up, how many more there are nevertheless.
+    `overtime_s` is called when they are used up. It returns how many more are allowed.
     """
     before_s, more_s = sandbox.metered_s(), functools.cache(overtime_s)
 
@@ -154,7 +158,7 @@ async def metered_limit(
     try:
         async with _cut_off(is_over, _METER_INTERVAL_S) as limit:
             yield
-        if not is_over():  # the watcher polls: what the last interval hid counts as well
+        if not is_over():  # the watcher polls: the last interval counts as well
             return
     except TimeoutError:
         if not limit.expired():  # somebody else's
@@ -164,7 +168,7 @@ async def metered_limit(
 
 @contextlib.asynccontextmanager
 async def _cut_off(is_over: Callable[[], bool], every_s: float) -> AsyncIterator[asyncio.Timeout]:
-    """End the block, as its timeout's expiry, once something is over."""
+    """End the block, by its timeout, once `is_over` returns True."""
 
     async def watch(limit: asyncio.Timeout) -> None:
         while not is_over():  # noqa: ASYNC110
@@ -177,7 +181,7 @@ async def _cut_off(is_over: Callable[[], bool], every_s: float) -> AsyncIterator
             yield limit
         finally:
             if watcher.done():
-                watcher.result()  # raises what looking raised
+                watcher.result()  # raises what `is_over` raised
             watcher.cancel()
 
 
@@ -191,24 +195,24 @@ def check_start(
 
 
 def too_much(ceiling_s: float, name: str, *, by_clock: bool) -> str:
-    """Return what is said of a stage that used more than it may."""
+    """Return the message about a stage that used more than its ceiling."""
     unit = "seconds" if by_clock else "CPU seconds"
     return f"{name} used more than {ceiling_s:.2f} {unit}, the task's ceiling here"
 
 
 @contextlib.asynccontextmanager
 async def held() -> AsyncIterator[None]:
-    """Let a block last until the next of few steps, however it ends.
+    """Extend a block to the next of a few time steps, however it ends.
 
-    When a script that sees secret text ends is of its choosing, and everything that follows would
-    show it to the millisecond: the run's figures, its record's time, when the next one begins.
-    Steps of 2 ** ¼ from a quarter of a second on are 37 up to a serving script's wall-clock limit,
-    5.2 bits, and make a stage 9 % longer in the mean.
+    A script that sees secret text can choose when it ends. Everything that follows would show that
+    time to the millisecond: the run's figures, its record's time, the start of the next run. The
+    steps grow by 2 ** ¼ from a quarter of a second on. There are 37 up to a serving script's
+    wall-clock limit, which is 5.2 bits, and they make a stage 9 % longer on average.
     """
     began_s = time.monotonic()
     try:
         yield
-    except asyncio.CancelledError:  # the node ends: nobody is told
+    except asyncio.CancelledError:  # the node ends: nothing is published
         raise
     except BaseException:
         await _until_next_step(began_s)
@@ -222,15 +226,15 @@ async def _until_next_step(began_s: float) -> None:
 
 
 def next_step_s(lasted_s: float) -> float:
-    """Return the first step that is no earlier, in seconds."""
+    """Return the first step that is not earlier, in seconds."""
     steps = math.ceil(_STEPS_PER_DOUBLING * math.log2(max(lasted_s, _FIRST_STEP_S) / _FIRST_STEP_S))
     return float(max(lasted_s, _FIRST_STEP_S * 2 ** (steps / _STEPS_PER_DOUBLING)))
 
 
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
-    """Run a serving stage, again with a fresh sandbox if it was slow to get ready.
+    """Run a serving stage; start it again in a fresh sandbox if it was slow to get ready.
 
-    It had the same weights then as now and no row yet, so that starting again picks nothing.
+    It has the same weights each time and has seen no row, so a restart selects nothing.
     """
     for _ in range(_STARTS - 1):
         with contextlib.suppress(SlowStart):

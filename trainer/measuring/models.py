@@ -1,9 +1,9 @@
-"""Language models that a candidate may ask: what is asked, what comes back, and what is kept of it.
+"""Language models that a candidate may ask: the questions, the answers and a cache of answers.
 
-Who answers is passed in from outside; nothing here knows a server, a key or a day's budget. What
-was answered is kept while the runs of a few seeds are repeated, so that base and candidate that ask
-the same get the same. Who is given a kept answer waits for it about as long as whoever asked first,
-and pays the same: from what is kept nobody learns anything.
+The service that answers is passed in; this module knows no server, no key and no daily budget.
+Answers are kept while the runs of a few seeds are repeated, so that base and candidate get the same
+answer to the same question. A kept answer takes about as long as the first one took, and costs the
+same, so nobody can find out that it was kept.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 
 import msgpack
 
-_KEPT_SEEDS: Final = 8  # a pair's and its re-run's, on some lanes
+_KEPT_SEEDS: Final = 8  # of a pair and of its re-run, on several lanes
 _STEPS_PER_DOUBLING: Final = 4
 
 
@@ -31,10 +31,10 @@ class ModelMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelQuestion:
-    """A chat to go on with, in at most `most_tokens` tokens.
+    """A chat to continue, in at most `most_tokens` tokens.
 
-    `parameters` is what else was asked for, in JSON; `seed` is the chance of the place in a run
-    where it is asked, for models that take any.
+    `parameters` holds the other settings of the question, in JSON. `seed` belongs to the place in a
+    run where the question is asked, for models that accept a seed.
     """
 
     model: str
@@ -45,7 +45,7 @@ class ModelQuestion:
 
     @property
     def digest(self) -> bytes:
-        """What tells it from others."""
+        """The hash that identifies the question."""
         said = [[one.role, one.content] for one in self.messages]
         told = [self.model, said, self.parameters, self.most_tokens, self.seed.to_bytes(32, "big")]
         return hashlib.sha256(msgpack.packb(told)).digest()
@@ -53,7 +53,7 @@ class ModelQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """What a model said. `is_cut`: it ran into `most_tokens`."""
+    """The answer of a model. `is_cut` is True if it reached `most_tokens`."""
 
     text: str
     tokens_in: int
@@ -62,13 +62,16 @@ class ModelAnswer:
 
     @property
     def tokens(self) -> int:
-        """What it took in all."""
+        """The total number of tokens."""
         return self.tokens_in + self.tokens_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFault:
-    """Why there is no answer. `is_askers`: the question is to blame, and not whoever answers."""
+    """The reason why there is no answer.
+
+    `is_askers` is True if the question is to blame, and not the service that answers.
+    """
 
     detail: str
     is_askers: bool
@@ -78,15 +81,15 @@ ModelOutcome: TypeAlias = ModelAnswer | ModelFault
 
 
 class Models(Protocol):
-    """Whoever answers."""
+    """A service that answers questions."""
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return what a model says, or why it says nothing. Raises ArnodeError if it never can."""
+        """Return a model's answer, or why there is none. Raises ArnodeError if it never can."""
 
 
 @dataclass(slots=True)
 class _Kept:
-    """One place for an answer; whoever holds the lock asks for it."""
+    """One place for an answer; the holder of the lock asks for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: ModelAnswer | None = None
@@ -94,7 +97,7 @@ class _Kept:
 
 
 class KeptModels:
-    """Models of which the answers are kept. The runners of a session share them."""
+    """Language models whose answers are kept. The runners of a session share them."""
 
     def __init__(
         self,
@@ -109,9 +112,10 @@ class KeptModels:
         self._of_seeds: OrderedDict[int, dict[tuple[bytes, int], _Kept]] = OrderedDict()
 
     async def ask(self, question: ModelQuestion, *, run_seed: int, turn: int) -> ModelOutcome:
-        """Return what was answered to a question in a run of this seed, or ask it.
+        """Return the kept answer to a question in runs of this seed, or ask for one.
 
-        `turn`: how often the same was asked before in the same place; its answers may differ.
+        `turn` is how often the same question was asked before in the same place; its answers may
+        differ.
         """
         began_s = self._clock_s()
         kept = self._of(run_seed).setdefault((question.digest, turn), _Kept())
@@ -136,7 +140,7 @@ class KeptModels:
 
 
 def stepped(took_s: float) -> float:
-    """Return seconds up to the next of a few steps, so that two that are alike are the same."""
+    """Return seconds rounded up to one of a few steps, so that similar times become equal."""
     if took_s <= 0:
         return 0.0
     return float(2.0 ** (math.ceil(_STEPS_PER_DOUBLING * math.log2(took_s)) / _STEPS_PER_DOUBLING))

@@ -1,4 +1,4 @@
-"""What a run gave, what it cost, and what the baseline costs: the runner's values."""
+"""The runner's values: a run's outcome, its costs, and the baseline's cost."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 _LOG_CHARACTERS = 4000
 
-# What a product answered of the public split: log-probabilities, say. Only its kind looks inside.
+# A product's answers on the public split, such as log-probabilities. Only its kind reads them.
 Answers: TypeAlias = object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunOutcome:
-    """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
+    """This node's measurement of one run. Metrics are in 1e-9 units, None unless status is `ok`.
 
-    Metrics and audit are as coarse as its kind of task lets them out. `answers` are those of the
-    public split, to aim later audits with. `reason` may quote the candidate, `unquoted` never does;
-    neither does, nor `log_tail`, from where it saw what is secret on. `stages` say where the
-    seconds went, `curve` what it printed of its loss while it trained, which it says has so many
-    `steps`: none of that leaves this node.
-    `evidence` are bytes that anybody's judge can look at without running anything.
-    `fault`: what ended it was no doing of the candidate's, and ends more than this run once it is
-    written down.
+    Metrics and audit are rounded as far as its kind of task requires. `answers` are those on the
+    public split; later audits are aimed with them. `reason` may quote the candidate, `unquoted`
+    never does. From where the candidate saw secret data on, `reason` and `log_tail` do not quote it
+    either. `stages` shows where the time went. `curve` holds the losses that the script printed
+    while it trained, and `steps` the number of steps that it announced. These stay on this node,
+    except for the last step of a stopped run.
+
+    `evidence` can be checked by any judge without running anything. `fault` is an error that the
+    candidate did not cause; it ends more than this run, after the run is recorded.
     """
 
     seed: int
@@ -55,7 +56,7 @@ class RunOutcome:
     fault: ArnodeError | None = None
 
     def to_run(self, role: Role, *, quoting: bool = True) -> Run:
-        """Return what a record says of it; without `quoting` no word is the candidate's."""
+        """Return the run as records have it; without `quoting` it has no words of the candidate."""
         return Run(
             seed=self.seed,
             role=role,
@@ -76,10 +77,10 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BaselineCost:
-    """What the task's baseline tree costs on this machine in this session.
+    """The cost of the task's baseline on this machine in this session.
 
-    `product` is what it made, which can be scored again; `audited` is what its kind of task holds
-    later audits against; `trained_s` is what its training took, by the same seconds as a metric.
+    `product` is its product, which can be scored again. `audited` is what its kind of task compares
+    later audits with. `trained_s` is the length of its training, counted like a metric of seconds.
     """
 
     cost: StageCosts
@@ -90,11 +91,11 @@ class BaselineCost:
 
 @dataclass(slots=True)
 class Meter:
-    """Fills up while a run goes on; whatever ends the run, these figures stand.
+    """The figures of a run, filled while it goes on; they stay valid however it ends.
 
-    `cost` are the seconds that count; `others_share` is what others used while it trained, other
-    lanes among them, of all processors' time, `strangers_share` what strangers to this node did;
-    `has_rows` says whether it was shown a row to score.
+    `cost` has the seconds that count. `others_share` is the part of all processors' time that
+    others used during training, other lanes included. `strangers_share` is the part of programs
+    outside this node. `has_rows` is True once the run was shown a row to score.
     """
 
     cost: StageCosts = field(default_factory=StageCosts)
@@ -112,19 +113,19 @@ class Meter:
 
     @property
     def is_contended(self) -> bool:
-        """Whether others kept a card from the training."""
+        """True if other programs used the card during the training."""
         return self.card is not None and self.card.is_contended
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it held: on its card, where that is told."""
+        """The most memory that it held: on its card, if that is known."""
         on_card = self.card.peak_own_bytes if self.card else None
         return self.peak_mem_bytes if on_card is None else on_card
 
     def note(self, sandbox: Sandbox, part: Part) -> None:
-        """Take in how a sandbox came to be, what it used and said.
+        """Record how a sandbox started, what it used and what it printed.
 
-        How much memory a script holds when it sees secret text is of its choosing: that of
+        A script that sees secret text can choose how much memory it holds, so only the memory of
         training counts.
         """
         self.timeline.started(part, sandbox.start)

@@ -1,11 +1,11 @@
-"""When each stage of a run began and ended, by this side's clock: where the seconds go.
+"""The start and the end of each stage of a run, by this node's clock: where the time goes.
 
 train   spawn, import (ahead of the run, in a spare), build (compiling and warming up on dummy
         tokens), train (what counts: from handing over the data), export (of the weights)
 claim   spawn, import, load (of the weights), score
 audit   the same
-train   attempt (at training, that others on the machine disturbed: another stands), baseline (timed
-        on a machine as loaded as it is, for what the run may cost there)
+train   attempt (a training that others on the machine disturbed, and that another one replaces),
+        baseline (timed under the same load, for what the run may cost there)
 """
 
 import time
@@ -19,7 +19,7 @@ Part: TypeAlias = Literal["train", "claim", "audit"]
 StageName: TypeAlias = Literal[
     "spawn", "import", "build", "train", "export", "load", "score", "attempt", "baseline"
 ]
-AHEAD: frozenset[StageName] = frozenset({"spawn", "import"})  # in a spare, while another trains
+AHEAD: frozenset[StageName] = frozenset({"spawn", "import"})  # in a spare, during another's run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,45 +33,48 @@ class Stage:
 
     @property
     def counts(self) -> bool:
-        """Whether the device trained meanwhile, with the clock of the budget running."""
+        """True if the device trained in it, with the clock of the budget running."""
         return self.name == "train"
 
 
 class Timeline:
-    """The stages of one run. `clock` is in seconds from anywhere, `epoch_s` its zero since 1970."""
+    """The stages of one run.
+
+    `clock` is in seconds from any zero; `epoch_s` is that zero in seconds since 1970.
+    """
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, epoch_s: float | None = None
     ) -> None:
         self._clock = clock
-        # Taken once: a clock that somebody sets must not tear a run's stages apart.
+        # Read once: a change of the system clock must not tear a run's stages apart.
         self._epoch_s = time.time() - clock() if epoch_s is None else epoch_s
         self._stages: list[Stage] = []
         self._open: dict[Part, tuple[StageName, float]] = {}
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What has ended so far, in the order it began."""
+        """The stages that have ended, in the order they began."""
         return in_order(self._stages)
 
     def started(self, part: Part, start: Start) -> None:
-        """Note how a sandbox came to be, which may be long before it was needed."""
+        """Record the start of a sandbox, which may be long before it was needed."""
         self.add(part, "spawn", start.asked_s, start.spawned_s)
         self.add(part, "import", start.spawned_s, start.warm_s)
 
     def enter(self, part: Part, name: StageName) -> None:
-        """Begin a stage, and end the one before it of the same sandbox."""
+        """Begin a stage, and end the one before it in the same sandbox."""
         self.leave(part)
         self._open[part] = (name, self._clock())
 
     def leave(self, part: Part) -> None:
-        """End the stage that a sandbox is in, if it is in one."""
+        """End the current stage of a sandbox, if there is one."""
         if part in self._open:
             name, start_s = self._open.pop(part)
             self.add(part, name, start_s, self._clock())
 
     def add(self, part: Part, name: StageName, start_s: float, end_s: float) -> None:
-        """Note a stage that is over, from when to when by the clock."""
+        """Record a finished stage, with its start and end by the clock."""
         start_ms, end_ms = (round(1000 * (self._epoch_s + at_s)) for at_s in (start_s, end_s))
         self._stages.append(Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms))
 

@@ -1,8 +1,8 @@
-"""A run's training: once more in an idle minute, where others on the machine disturbed it.
+"""The training of a run, repeated in an idle minute if others on the machine disturbed it.
 
-Nothing is scored by then. But a script knows what it has trained, and could end late on purpose
-whenever that is bad. So what took too long and is trained again has to come to the same weights,
-bit by bit: that shows what a source costs where nobody disturbs it, and draws nothing anew.
+Nothing is scored by then. But a script knows what it has trained, and could run late on purpose
+whenever the result is bad. So a repeated training must give the same weights, bit by bit. It then
+only shows what the source costs when nobody disturbs it, and no new result is drawn.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from trainer.measuring.outcome import Meter
 from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
-PATIENCE_S = 180.0  # on a machine that is never idle a run ends as it stands
+PATIENCE_S = 180.0  # on a machine that is never idle, the disturbed run is final
 WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for people
 
 
@@ -32,7 +32,7 @@ class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Patience:
-    """Until when a run waits, by `time.monotonic`: at most, and for its session's sake."""
+    """The times until which a run waits, by `time.monotonic`: its own limit and its session's."""
 
     ends_s: float
     session_ends_s: float = math.inf
@@ -44,10 +44,10 @@ class _Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """What a training came to: its product, or why there is none.
+    """The result of a training: its product, or why there is none.
 
-    `request` has the ceilings that it was held against; `span_s` is from when to when it took, by
-    `time.monotonic`. `is_contended`: others disturbed it, or the one before it.
+    `request` has the ceilings that it was compared with. `span_s` is its start and its end, by
+    `time.monotonic`. `is_contended` is True if others disturbed it or the attempt before it.
     """
 
     request: Request
@@ -59,20 +59,21 @@ class Trained:
 
     @property
     def digest(self) -> bytes:
-        """What tells its product from others."""
+        """The hash of its product."""
         return hashlib.sha256(self.product).digest()
 
     @property
     def took_too_long(self) -> bool:
-        """Whether it took more than its ceiling."""
+        """True if it used more than its ceiling."""
         return self.meter.cost.train_s > self.request.ceiling.train_s
 
     @property
     def is_over(self) -> bool:
-        """Whether it took more than its ceiling, or is better tried again before it is scored.
+        """True if it used more than its ceiling, or should be repeated before it is scored.
 
-        Where strangers disturbed it, that is so if it left the start of scoring, which counts as
-        training, less room there than that may take: after a row it is too late to try again.
+        The start of scoring counts as training. If programs outside this node disturbed the
+        training, it must leave room for that start: after the first row it is too late to repeat
+        anything.
         """
         ceiling, start_s = self.request.ceiling, 0.0
         if self.meter.strangers_share > NOTICEABLE:
@@ -81,9 +82,9 @@ class Trained:
 
 
 class Training:
-    """Trains the runs of one device.
+    """The trainings of one device's runs.
 
-    `is_card_used` says whether others used the card since it was last asked, if there is one;
+    `is_card_used` returns True if others used the card since its last call, if there is a card.
     `patience_s` is how long a run waits in all.
     """
 
@@ -95,25 +96,25 @@ class Training:
         is_card_used: Callable[[], bool],
         patience_s: float,
     ) -> None:
-        self.on_wait: Callable[[], None] = lambda: None  # told when a run begins to wait
+        self.on_wait: Callable[[], None] = lambda: None  # called when a run begins to wait
         self._stages = stages
         self._baseline = baseline
         self._is_card_used = is_card_used
         self._patience_s = patience_s
         self._is_hurried = asyncio.Event()
-        self._was_in_vain = False  # the last wait for a card
-        self._is_never_quiet = False  # the last wait was in vain, and every run since was disturbed
+        self._was_in_vain = False  # the last wait for a card ran out
+        self._is_never_quiet = False  # the last wait ran out, and every run since was disturbed
         self._waits_until_s: list[float] = []
-        self._repeating = asyncio.Lock()  # those that waited train one after the other
+        self._repeating = asyncio.Lock()  # runs that waited train one after the other
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+        """The longest remaining wait, in seconds, of each run that waits for an idle minute."""
         now_s = time.monotonic()
         return tuple(max(0.0, until_s - now_s) for until_s in self._waits_until_s)
 
     def hurry(self) -> None:
-        """Let no run wait for an idle minute any more: it raises PutOff."""
+        """End all waits for an idle minute: the runs raise PutOff."""
         self._is_hurried.set()
 
     async def run(
@@ -125,13 +126,13 @@ class Training:
         *,
         session_ends_s: float = math.inf,
     ) -> Trained:
-        """Train a source; `aside` is told of what does not stand.
+        """Train a source; `aside` records the attempts that do not count.
 
         `on_trained` is called whenever another run may train. Raises PutOff, also for a run that
         would wait at `session_ends_s` of `time.monotonic`.
         """
         if request.source.tree != self._baseline.tree:
-            # A script could ask for more than is there, and so choose to be repeated.
+            # A script could ask for data that are not loaded yet, and so choose to be repeated.
             await self._stages.completed()
         patience = _Patience(
             ends_s=time.monotonic() + self._patience_s, session_ends_s=session_ends_s
@@ -160,7 +161,7 @@ class Training:
         on_trained: Callable[[], None],
         aside: Timeline,
     ) -> Trained:
-        """Hold what took too long on a loaded machine against what is fair."""
+        """Compare a training that took too long on a loaded machine with a fair ceiling."""
         first = replace(first, request=await self._as_loaded(first, pace, aside), is_contended=True)
         if not first.is_over:
             return first
@@ -182,14 +183,14 @@ class Training:
         return _failed(last) if last.took_too_long else replace(last, is_contended=True)
 
     async def _as_loaded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
-        """Return the request with the ceiling of a baseline timed on a machine as loaded."""
+        """Return the request with the ceiling of a baseline timed under the same load."""
         share = trained.meter.others_share
         if not pace.knows_training(share):
             request = replace(
                 trained.request,
                 source=self._baseline,
                 ceiling=UNLIMITED,
-                on_training=lambda _curve: None,  # which is of another source
+                on_training=lambda _curve: None,  # the curve is of another source
                 is_hopeless=lambda _curve: None,
             )
             timed = await self._once(request, lambda: None)
@@ -200,7 +201,7 @@ class Training:
         return replace(trained.request, ceiling=pace.ceiling(share))
 
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
-        """Train once; again if data were on their way, which only the baseline's runs meet."""
+        """Train once; repeat it if data were still being loaded, which only baseline runs meet."""
         while True:
             meter, began_s, product = Meter(), time.monotonic(), b""
             request.on_training(meter.curve)
@@ -224,7 +225,8 @@ class Training:
     async def _wait_for_card(self, patience: _Patience, on_trained: Callable[[], None]) -> bool:
         """Wait until others leave the card alone.
 
-        After a wait in vain none is begun: they may use it for days, and runs go on beside them.
+        After a wait that ran out, no other begins while they use it. They may use it for days, and
+        runs continue next to them.
         """
         if self._was_in_vain and self._is_card_used():
             return False
@@ -234,9 +236,10 @@ class Training:
         return is_idle
 
     async def _wait(self, idle: Idle, patience: _Patience, on_trained: Callable[[], None]) -> bool:
-        """Let other runs train until an idle minute has passed, or the patience has.
+        """Let other runs train until an idle minute has passed, or the patience has run out.
 
-        Raises PutOff once the session is over, idle or not: what is trained again begins then.
+        Raises PutOff once the session is over, idle or not: the training would be repeated only
+        then.
         """
         if patience.is_session_over:
             raise PutOff

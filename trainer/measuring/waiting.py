@@ -1,4 +1,4 @@
-"""Work that takes a while, with a word now and then, and done by one process at a time."""
+"""Long work that shows its progress, and that one process does at a time."""
 
 import asyncio
 import fcntl
@@ -17,7 +17,7 @@ _LOOKED_S: Final = 0.2
 
 
 def waited(work: Coroutine[object, object, T], say: Callable[[], None]) -> T:
-    """Run a coroutine to its end, with a word now and then; if that raises, it is cancelled."""
+    """Run a coroutine to its end and call `say` every second; if `say` raises, cancel it."""
 
     async def wait() -> T:
         working = asyncio.create_task(work)
@@ -35,7 +35,7 @@ def waited(work: Coroutine[object, object, T], say: Callable[[], None]) -> T:
 
 @contextmanager
 def one_at_a_time(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock at `path`: of several processes and threads one does the work."""
+    """Hold the lock at `path`, so that one of several processes and threads does the work."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -1,1 +1,1 @@
-"""Walls around processes that run others' code."""
+"""Sandboxes: isolated processes that run untrusted code."""

@@ -1,6 +1,6 @@
 """Tier full: bubblewrap's namespaces and a seccomp filter.
 
-Nothing of the host is writable inside, and what is there to be read `trainer.sandbox.visible` says.
+Nothing of the host is writable inside. `trainer.sandbox.visible` decides what can be read.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from trainer.sandbox.visible import FLAGS, INTERPRETER, visible_tree
 from trainer.sandbox.zygote import Started
 
 _COMPILED = "/compiled"
-# Of /proc what counts for the whole machine, which outlives a process and which it can move.
+# Files of /proc with counters of the whole machine: a process can change them, and they outlive it.
 _COUNTING_FILES = (
     "buddyinfo", "diskstats", "interrupts", "key-users", "keys", "kpagecgroup", "kpagecount",
     "kpageflags", "loadavg", "locks", "pagetypeinfo", "sched_debug", "schedstat", "slabinfo",
@@ -40,7 +40,7 @@ _COUNTING_FILES = (
 )  # fmt: skip
 _COUNTING_FOLDERS = ("pressure", "sys/fs")
 _FIRST = "/proc/1"
-CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
+CPUINFO = "/cpuinfo"  # where a zygote's children find the file for their `/proc`
 SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
@@ -81,13 +81,16 @@ class Bubblewrap(Enclosure):
         return self._process
 
     def attach(self, pid: int) -> None:
-        """Remember process 1, whose end is the end of everything inside."""
+        """Remember process 1: everything inside ends with it."""
         first = pid if _is_first(self.profile) else status_number(pid, "PPid")
         self._init = os.pidfd_open(first)
         self._root = f"/proc/{first}/root"
 
     def kill(self) -> None:
-        """Kill process 1; bwrap outside then reaps it. Killed first it would leave a zombie."""
+        """Kill process 1; the outer bwrap then reaps it.
+
+        Killing bwrap first would leave a zombie.
+        """
         if self._init is None and self._process is not None:
             self._find_first(self._process)
         with contextlib.suppress(ProcessLookupError):
@@ -95,10 +98,10 @@ class Bubblewrap(Enclosure):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
 
     def _find_first(self, process: SpawnedProcess) -> None:
-        """Look for process 1 of what has not spoken yet, and kill bwrap outside.
+        """Find the sandbox's init before its first message, then kill the outer bwrap.
 
-        That is stopped before: process 1 does not die with it from its first moment on, so one that
-        begins after this has looked would stay.
+        The outer bwrap is stopped first. Process 1 is not tied to bwrap's life from its first
+        moment on, so one that began after the search would stay.
         """
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
             os.kill(process.pid, signal.SIGSTOP)
@@ -108,10 +111,10 @@ class Bubblewrap(Enclosure):
         process.kill()
 
     async def emptied(self) -> None:
-        """Wait for the end of process 1: the kernel lets it go after everything else in there.
+        """Wait for the end of process 1, which the kernel ends after everything else inside.
 
-        Neither the end of bwrap outside tells (something may have killed only that) nor that of
-        the output (a candidate may close its own and live on).
+        The end of the outer bwrap proves nothing: something may have killed only that. The end of
+        the output proves nothing either: a candidate may close its own and live on.
         """
         if self._process is not None:
             await self._process.wait()
@@ -123,30 +126,30 @@ class Bubblewrap(Enclosure):
             self.compiled = None
 
     def is_overfull(self) -> bool:
-        """Whether a scratch folder holds too many files."""
+        """Return True if a scratch folder holds too many files."""
         if is_scratch_overfull(self._root, self.profile):
             return True
         return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
 
     def files_bytes(self) -> int:
-        """Return what the files in its scratch folders hold, which are in memory."""
+        """Return the size of the files in its scratch folders, which are in memory."""
         return scratch_files_bytes(self._root)
 
 
 def start_zygote(profile: Profile, control: int, program: list[str]) -> Started:
     """Start a program that forks, in namespaces in which others can be made.
 
-    It has no capability: its children make themselves users of their own. Its `/proc` says what
-    the host's folders are called, and is shown to none of these.
+    It has no capability: its children become users of their own. Its `/proc` contains the names of
+    the host's folders; the children do not see it.
     """
     with _command(_arguments(profile, compiled=None, forks=True), program) as (command, arguments):
         return Started(process=spawn(command, has_lifeline=False, pass_fds=(control, arguments)))
 
 
 def is_scratch_overfull(root: str, profile: Profile) -> bool:
-    """Whether a scratch folder holds too many files: tmpfs bounds only their bytes.
+    """Return True if a scratch folder holds too many files: tmpfs limits only their bytes.
 
-    `root` is where the sandbox's files can be seen from here.
+    `root` is the path from here to the sandbox's files.
     """
     for folder in SCRATCH:
         with contextlib.suppress(OSError):  # it has just ended
@@ -157,7 +160,7 @@ def is_scratch_overfull(root: str, profile: Profile) -> bool:
 
 
 def scratch_files_bytes(root: str) -> int:
-    """Return what the files in a sandbox's scratch folders hold; `root` as above."""
+    """Return the size of the files in a sandbox's scratch folders; `root` as above."""
     held_bytes = 0
     for folder in SCRATCH:
         with contextlib.suppress(OSError):  # it has just ended
@@ -168,14 +171,14 @@ def scratch_files_bytes(root: str) -> int:
 
 @contextlib.contextmanager
 def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], int]]:
-    """Yield what starts a Python program behind walls, and the descriptor that it reads them from.
+    """Yield the command of a sandboxed Python program, and the descriptor of bwrap's arguments.
 
-    They are not on the command line: a candidate could read there what the host's folders are
-    called. Raises SafetyError where bubblewrap is not installed.
+    The arguments are not on the command line, where a candidate could read the names of the host's
+    folders. Raises SafetyError if bubblewrap is not installed.
     """
     arguments = in_memory("\0".join(words).encode() + b"\0")
     try:
-        bwrap = shutil.which("bwrap")  # by our PATH: what is started gets one of its own
+        bwrap = shutil.which("bwrap")  # found by our PATH: the new process gets another
         if bwrap is None:
             raise SafetyError(
                 "bubblewrap (bwrap) is not installed, so nothing can be run safely",
@@ -188,15 +191,15 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
 
 
 def _is_first(profile: Profile) -> bool:
-    """Return whether our harness is process 1 of the sandbox; otherwise bubblewrap's helper is."""
+    """Return True if our harness is process 1 of the sandbox; otherwise bubblewrap's helper is."""
     return profile.card is not None and profile.waits
 
 
 def _machines_files() -> list[str]:
-    """Return what makes read-only all of `/proc` that is not the sandbox's own processes'.
+    """Return arguments that make `/proc` read-only, except for the sandbox's own processes.
 
     Their own files stay writable: since 570 NVIDIA's driver names its threads there, and CUDA does
-    not start (error 304) where it cannot.
+    not start (error 304) if it cannot.
     """
     entries = sorted(Path("/proc").iterdir())
     shared = [str(one) for one in entries if not one.name.isdigit() and not one.is_symlink()]
@@ -233,9 +236,9 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
         # It needs no /proc, whose mount table names the host's folders.
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
-        # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
-        # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable,
-        # or with a card nothing but the files of its own processes.
+        # If the node runs as root, a candidate is root to the kernel, the owner of /proc/sys
+        # (core_pattern!). Any candidate owns the sandbox's process 1 (/proc/1/mem). So nothing is
+        # writable here; with a card, only the files of its own processes are.
         arguments += ["--proc", "/proc", *(_machines_files() if profile.card else ())]
         for name in _COUNTING_FILES:
             if Path("/proc", name).exists():
@@ -248,7 +251,7 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
             arguments += ["--remount-ro", "/proc"]
         else:
             arguments += ["--size", "4096", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
-    # /dev/zero is covered: mapped shared it is memory that no process' size shows.
+    # Cover /dev/zero: a shared mapping of it is memory that no process's size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
     # Terminals would be shared by all forks of a zygote, and keep the time of their last use.
     arguments += ["--size", "4096", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
@@ -257,11 +260,11 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
             arguments += ["--dev-bind", str(file), str(file)]
         for folder in nvidia.SYSTEM_FOLDERS:
             arguments += ["--ro-bind", folder, folder]
-        if not profile.tools:  # which may have put something there
+        if not profile.tools:  # tools may have put something there
             arguments += ["--symlink", "usr/bin", "/bin"]
     for path in SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     if compiled is not None:
         arguments += ["--bind", str(compiled), _COMPILED]
-    # `/` and `/dev` are writable and unbounded unless they are sealed last.
+    # `/` and `/dev` are writable and unlimited unless they are remounted last.
     return [*arguments, "--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]

@@ -1,9 +1,9 @@
 """The first process of tiers container and partial: `python confine.py SPEC`.
 
-Started by `trainer.sandbox.confined`. It forks: the child gives up its rights one after the other
-and becomes the harness; the parent stays outside, adopts whatever the child leaves behind, ends all
-of it when the child ends or when standard input, whose other end the node holds, closes, and
-removes the sandbox's folder.
+`trainer.sandbox.confined` starts it. It forks. The child gives up its rights one after the other
+and becomes the harness. The parent stays outside and adopts the processes that the child leaves
+behind. It ends all of them when the child ends, or when standard input closes, whose other end the
+node holds. Then it removes the sandbox's folder.
 """
 
 import ctypes
@@ -19,17 +19,18 @@ from pathlib import Path
 
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1  # prctl(2)
 _POLL_MS = 50
-_DESCRIPTORS = 1 << 20  # more than anybody has open
+_DESCRIPTORS = 1 << 20  # more than any process has open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfinementSpec:
-    """What `trainer.sandbox.confined` asks for; paths are the host's.
+    """The settings from `trainer.sandbox.confined`; paths are the host's.
 
-    `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
-    `uid` is None to stay who we are (tier partial). `rules` are Landlock's, of what may be done
-    beneath which path; `channel` is the one descriptor that is handed on. What `forks` sandboxes
-    keeps some capabilities for that and has no filter of its own: each of these gets one.
+    `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end. `uid`
+    is None to keep the current user (tier partial). `rules` are Landlock's: what may be done
+    beneath which path. `channel` is the only descriptor that is passed on. With `forks` it is a
+    zygote: it keeps some capabilities to fork sandboxes, and has no filter of its own because each
+    of them gets one.
     """
 
     command: list[str]
@@ -64,7 +65,7 @@ def main() -> None:
     os.close(spec.channel)
     status = outlive(child)
     end_all(spec.uid)
-    # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+    # A candidate can make it as deep as it likes: `rm` does not recurse on the stack.
     os.spawnvp(os.P_WAIT, "rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
     os._exit(status)
 
@@ -107,9 +108,9 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
 
 
 def outlive(child: int) -> int:
-    """Wait until the child ends or the node lets go of us; bury what is left to us meanwhile.
+    """Wait until the child ends or the node closes its end; reap orphans meanwhile.
 
-    Return the child's exit status, 1 of one that was killed.
+    Return the child's exit status, 1 if it was killed.
     """
     watched = select.poll()
     watched.register(0, select.POLLIN | select.POLLHUP)
@@ -139,7 +140,10 @@ def end_all(uid: int | None) -> None:
 
 
 def _kill_everything_of(uid: int) -> None:
-    """One call that no fork can slip through: only that uid's own processes can be reached."""
+    """Kill all processes of a uid with one call, so that no fork escapes.
+
+    A helper with that uid makes the call, so it reaches no other user's processes.
+    """
     helper = os.fork()
     if not helper:
         os.setresuid(uid, uid, uid)

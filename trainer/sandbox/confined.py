@@ -1,9 +1,9 @@
 """Tiers container and partial: Landlock and seccomp, without namespaces.
 
-Container (root, but no user namespaces: most rented machines): every run under a throw-away uid.
-Partial (an ordinary user without user namespaces): under our own uid, for own experiments only.
-A run sees the real paths of the installation, can ask whether a file exists and which processes
-there are, and its disk is watched instead of bounded; see docs/threat-model.md.
+Container (root, but no user namespaces: most rented machines): every run has a throw-away uid.
+Partial (an ordinary user without user namespaces): runs have our own uid; for own experiments only.
+A run sees the real paths of the installation. It can find out whether a file exists and which
+processes there are. Its use of the disk is watched instead of limited. See docs/threat-model.md.
 """
 
 import asyncio
@@ -42,21 +42,21 @@ from trainer.sandbox.toolchains import shown_by
 from trainer.sandbox.visible import FLAGS, VisiblePath, VisibleTree, visible_tree
 from trainer.sandbox.zygote import Started
 
-# systemd's range for users that exist only as long as a service runs: nobody else's.
+# systemd's range for users that exist only while a service runs; nobody else uses it.
 THROWAWAY_UIDS = range(61184, 65520)
-# CAP_KILL, CAP_SETGID and CAP_SETUID: what a zygote keeps of root.
+# CAP_KILL, CAP_SETGID and CAP_SETUID: the rights of root that a zygote keeps.
 _KEPT = 1 << 5 | 1 << 6 | 1 << 7
-BOXES = "boxes"  # in a zygote's folder: those of the sandboxes that it forks
+BOXES = "boxes"  # in a zygote's folder: the folders of the sandboxes that it forks
 _COMPILED = "compiled"
 SCRATCH = ("job", "tmp", _COMPILED)
 _DEVICES = ("/dev/null",)
 _DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo")
 
-_taken: set[int] = set()  # by sandboxes of this process
+_taken: set[int] = set()  # uids that sandboxes of this process use
 
 
 class Confined(Enclosure):
-    """A sandbox in a folder of its own, under an own uid where `as_throwaway` says so."""
+    """A sandbox in a folder of its own; with `as_throwaway`, under a uid of its own."""
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
         super().__init__(profile)
@@ -66,7 +66,7 @@ class Confined(Enclosure):
         self._process: SpawnedProcess | None = None
 
     async def start(self, channel: int) -> SpawnedProcess:
-        """Make the folder, start `trainer.sandbox.confine` in it."""
+        """Make the folder and start `trainer.sandbox.confine` in it."""
         self._uid = throwaway_uid() if self._as_throwaway else None
         self._folder = make_box(self._uid)
         if self.profile.compiles:
@@ -88,15 +88,15 @@ class Confined(Enclosure):
         return self._process
 
     def attach(self, pid: int) -> None:
-        """Nothing to note: the first process outside answers for everything inside."""
+        """Do nothing: the first process outside ends everything inside."""
 
     def kill(self) -> None:
-        """Let go of the line that the first process lives on."""
+        """Close the lifeline of the first process."""
         if self._process is not None:
             self._process.let_go()
 
     async def emptied(self) -> None:
-        """Wait for the first process, which ends last and takes the folder with it."""
+        """Wait for the first process, which ends last and removes the folder."""
         if self._process is not None:
             await in_time(self._process.wait())
         elif self._folder is not None:
@@ -107,19 +107,19 @@ class Confined(Enclosure):
             self._uid = None
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Put it there, as the sandbox's own."""
+        """Copy the code to its folder, owned by the sandbox's user."""
         super().fill_compiled(code, tree)
         if self.compiled is not None and self._uid is not None:
             give_to(self._uid, self.compiled)
 
     def is_overfull(self) -> bool:
-        """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
+        """Return True if the scratch folders hold too much: checked, not enforced."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in SCRATCH])
 
     def files_bytes(self) -> int:
-        """Return what the files in its scratch folders hold, here on a disk."""
+        """Return the size of the files in its scratch folders, which are on a disk here."""
         if self._folder is None:
             return 0
         return files_bytes(self.profile, [self._folder / name for name in SCRATCH])
@@ -128,9 +128,9 @@ class Confined(Enclosure):
 def start_zygote(
     profile: Profile, control: int, program: list[str], *, as_throwaway: bool
 ) -> Started:
-    """Start a program that forks, whose name in its folder comes first, as the user we are.
+    """Start a zygote's program, whose path in its folder comes first, as the current user.
 
-    Of root's rights it keeps those to take on other users and to signal them.
+    Of root's rights it keeps those to become other users and to signal them.
     """
     folder = make_box(None)
     (folder / BOXES).mkdir(mode=0o711)
@@ -165,7 +165,7 @@ def specification(
     channel: int,
     program: list[str],
 ) -> ConfinementSpec:
-    """Return what `trainer.sandbox.confine` needs to know to run a Python program in a folder."""
+    """Return the settings for `trainer.sandbox.confine` to run a Python program in a folder."""
     interpreter = str(Path(sys.executable).resolve())
     scratch, card = [str(folder / name) for name in SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
@@ -197,7 +197,7 @@ def specification(
         has_pairs=profile.may_have_pairs,
         weighs_memory=profile.weighs_memory,
         restricts_later=profile.restricts_later,
-        processes=profile.threads + 8,  # the watchdog says which limit it was
+        processes=profile.threads + 8,  # more, so that the watchdog acts first and names the limit
         file_bytes=profile.scratch_bytes,
     )
 
@@ -208,7 +208,7 @@ def confining(spec: ConfinementSpec) -> list[str]:
 
 
 def make_box(uid: int | None, *, within: Path | None = None) -> Path:
-    """Make a sandbox's folder, with folders to write in."""
+    """Make a sandbox's folder with its scratch folders."""
     folder = Path(tempfile.mkdtemp(prefix="arnode-", dir=within))
     try:
         folder.chmod(0o711)
@@ -227,18 +227,18 @@ def _shown(tree: VisibleTree, profile: Profile) -> tuple[VisiblePath, ...]:
 
 
 def _link_visible(folder: Path, shown: Iterable[VisiblePath]) -> None:
-    """Lay links where the harness looks for packages and data, as full's bindings do."""
+    """Make links where the harness looks for packages and data, as tier full has bindings."""
     for binding in shown:
         if binding.inside.startswith(("/packages/", "/arnode/", "/data/")):
             link = folder / binding.inside[1:]
             link.parent.mkdir(parents=True, exist_ok=True)
             for made in takewhile(lambda above: above != folder, link.parents):
-                made.chmod(0o755)  # whatever the umask: another user passes through
+                made.chmod(0o755)  # despite the umask: another user passes through
             link.symlink_to(binding.host)
 
 
 def throwaway_uid() -> int:
-    """Return a uid that owns no process. Raises SafetyError when all are in use."""
+    """Return a uid that owns no process. Raises SafetyError if all are in use."""
     free = sorted(set(THROWAWAY_UIDS) - uids_in_use() - _taken)
     if not free:
         raise SafetyError("no uid is free for a run", "end other runs on this machine")
@@ -248,12 +248,12 @@ def throwaway_uid() -> int:
 
 
 def give_to(uid: int, folder: Path) -> None:
-    """Make a uid the owner of a folder and of all that is in it."""
+    """Make a uid the owner of a folder and of everything in it."""
     for within, _, names in os.walk(folder):
         for path in (within, *(f"{within}/{name}" for name in names)):
             os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def release_uid(uid: int) -> None:
-    """Give back a uid that owns no process any more."""
+    """Release a uid that owns no process any more."""
     _taken.discard(uid)

@@ -1,7 +1,7 @@
-"""The walls around one sandboxed process, whichever tier they are made of.
+"""The isolation around one sandboxed process, whatever its tier.
 
-An enclosure starts the process, knows how to end everything inside, and says what the process has
-used beyond memory. `trainer.sandbox.sandbox` talks to the process and meters it.
+An enclosure starts the process, can end everything inside, and reports what the process has used
+beyond memory. `trainer.sandbox.sandbox` talks to the process and meters it.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import gate_program
 from trainer.sandbox.toolchains import toolchain
 
-NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
-_END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
+NICE: Final = 5  # the node, its network and a desktop go first; background loading does not
+_END_TIMEOUT_S = 60.0  # takes milliseconds, unless a full folder is cleared on a busy disk
 
 
 class SandboxProcess(Protocol):
-    """A sandbox's first process as seen from outside."""
+    """The first process of a sandbox, as seen from outside."""
 
     @property
     def pid(self) -> int: ...
@@ -40,74 +40,77 @@ class SandboxProcess(Protocol):
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it held at once, when it has ended; 0 where that is not known."""
+        """The most memory that it held at once, set when it has ended; 0 if unknown."""
 
     @property
     def written_bytes(self) -> int:
-        """All that it wrote to files and pipes, when it has ended; 0 where that is not known."""
+        """All that it wrote to files and pipes, set when it has ended; 0 if unknown."""
 
     @property
     def pages_read(self) -> int:
-        """Pages that were read from a disk for it, once it has ended; 0 where that is not known."""
+        """The pages that were read from a disk for it, set when it has ended; 0 if unknown."""
 
     async def wait(self) -> int: ...
 
 
 class Enclosure(ABC):
-    """Walls for one process. Call `start` from the main thread: the kernel ties the process's
-    life to the thread that spawned it."""
+    """The isolation of one process.
+
+    Call `start` from the main thread: the kernel ties the process's life to the thread that spawned
+    it.
+    """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.compiled: Path | None = None  # the host's name of its folder for a compiler
+        self.compiled: Path | None = None  # the host's path of its folder for a compiler
 
     @abstractmethod
     async def start(self, channel: int) -> SandboxProcess:
         """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
 
     def giving_way(self, command: list[str]) -> list[str]:
-        """Return a command whose processes let go first whatever else wants the processor.
+        """Return a command whose processes have a low priority.
 
-        Where the clock counts and not the CPU's, they do not.
+        If elapsed time counts instead of CPU time, the priority stays normal.
         """
         nice = shutil.which("nice", path=os.defpath)
-        is_there = shutil.which(command[0], path=os.defpath)  # else that is what is told
+        is_there = shutil.which(command[0], path=os.defpath)  # if not, that error is reported
         if not (self.profile.single_process and nice and is_there):
             return command
-        # From its first process on: what that has started by now would keep its own.
+        # Set from the first process on: processes that exist already would keep their priority.
         return [nice, "-n", str(NICE), *command]
 
     @abstractmethod
     def attach(self, pid: int) -> None:
-        """Take note of the sandboxed process. Raises OSError when it has died since."""
+        """Remember the sandboxed process. Raises OSError if it has died since."""
 
-    def note_failed_start(self) -> None:  # noqa: B027 -- most walls have nothing to note
-        """Take note that the harness never got ready."""
+    def note_failed_start(self) -> None:  # noqa: B027 -- most have nothing to record
+        """Record that the harness never got ready."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End everything inside; returns at once."""
+        """End everything inside; return at once."""
 
     @abstractmethod
     async def emptied(self) -> None:
-        """Wait until no process inside is left, then clear away what it wrote."""
+        """Wait until no process inside is left, then remove what it wrote."""
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Put what is kept of a tree's compiled code in its folder."""
+        """Copy the compiled code that is kept for a tree into its folder."""
         if self.compiled is not None:
             code.fill(self.compiled, tree)
 
     @abstractmethod
     def is_overfull(self) -> bool:
-        """Whether more was written, or more files made, than the profile allows."""
+        """Return True if more was written, or more files made, than the profile allows."""
 
     @abstractmethod
     def files_bytes(self) -> int:
-        """Return what the files in its scratch folders hold now."""
+        """Return the present size of the files in its scratch folders."""
 
 
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
-    """Wait until a descriptor can be read, or written to; a process's, until it has ended."""
+    """Wait until a descriptor can be read, or written to; a pidfd, until its process has ended."""
     loop = asyncio.get_running_loop()
     begin, end = loop.add_reader, loop.remove_reader
     if to_write:
@@ -121,7 +124,7 @@ async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
 
 
 async def to_its_end(doing: Coroutine[object, object, None]) -> None:
-    """Wait until something is done; a cancellation meanwhile comes after that."""
+    """Run a coroutine to its end; a cancellation meanwhile is raised after that."""
     task = asyncio.create_task(doing)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -134,7 +137,7 @@ async def to_its_end(doing: Coroutine[object, object, None]) -> None:
 
 
 async def in_time(end: Awaitable[object]) -> None:
-    """Wait for an end that is due. Raises SafetyError when it does not come."""
+    """Wait for an end that is due. Raises SafetyError if it does not come."""
     try:
         async with asyncio.timeout(_END_TIMEOUT_S):
             await end
@@ -145,7 +148,7 @@ async def in_time(end: Awaitable[object]) -> None:
 
 
 async def until_gone(pidfd: int) -> None:
-    """Wait for the end of a process, which is due, and let go of its descriptor."""
+    """Wait for the end of a process, which is due, and close its descriptor."""
     try:
         await in_time(until_ready(pidfd))
     finally:
@@ -153,9 +156,9 @@ async def until_gone(pidfd: int) -> None:
 
 
 def boot_arguments(profile: Profile, channel: int, *, forks: bool = False) -> list[str]:
-    """The harness's arguments: its channel, its role and, if it is gated, the gate's filter.
+    """Return the harness's arguments: its channel, its role and, if it is gated, the gate's filter.
 
-    What forks gets the descriptor that it is asked on for a channel, and no gate.
+    A zygote gets the descriptor for its requests as the channel, and no gate.
     """
     if forks:
         return [str(channel), profile.role, FORKS]
@@ -164,20 +167,20 @@ def boot_arguments(profile: Profile, channel: int, *, forks: bool = False) -> li
 
 
 def gate_filter(profile: Profile) -> str:
-    """Return the gate's filter in hex, empty for a sandbox that has no gate."""
+    """Return the gate's filter in hex; empty for a sandbox without a gate."""
     if not profile.is_gated:
         return ""
     return gate_program(has_card=profile.card is not None).hex()
 
 
 def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
-    """Whether folders of the host hold more than a sandbox may write."""
+    """Return True if folders of the host hold more than a sandbox may write."""
     size, files = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
     return size > profile.scratch_bytes or files > profile.scratch_files
 
 
 def files_bytes(profile: Profile, folders: list[Path]) -> int:
-    """Return what files in folders of the host hold, as far as a sandbox may fill them."""
+    """Return the size of the files in folders of the host, at most what a sandbox may write."""
     size, _ = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
     return int(min(size, profile.scratch_bytes))
 
@@ -185,9 +188,9 @@ def files_bytes(profile: Profile, folders: list[Path]) -> int:
 def held(
     folders: list[Path], *, most_bytes: float = math.inf, most_files: float = math.inf
 ) -> tuple[float, float]:
-    """Return the bytes and the number of files in folders of the host; beyond the most it stops.
+    """Return the bytes and the number of files in folders of the host; stop beyond the limits.
 
-    Both are infinite where it goes deeper than a path can name.
+    Both are infinite if a folder is deeper than a path can name.
     """
     try:
         return _held(list(folders), most_bytes, most_files)
@@ -220,7 +223,7 @@ def environment(
     compiled: str,
     has_shared_memory: bool,
 ) -> dict[str, str]:
-    """Everything that a sandboxed process finds in its environment."""
+    """Return the whole environment of a sandboxed process."""
     tools = [toolchain(name) for name in profile.tools]
     folders = dict.fromkeys(path for one in tools for path in one.path)
     settings = {
@@ -239,7 +242,7 @@ def environment(
         "LD_LIBRARY_PATH": libraries,
         "OMP_NUM_THREADS": "1",
         "PATH": ":".join(("/python/bin", *folders)),
-        # What follows from the order of a set is the same on every machine.
+        # Results that depend on the order of a set are the same on every machine.
         "PYTHONHASHSEED": str(profile.hash_seed),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,

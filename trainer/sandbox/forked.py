@@ -1,8 +1,8 @@
-"""Walls of a sandbox that is forked from a zygote, in namespaces and without.
+"""The isolation of a sandbox that is forked from a zygote, with or without namespaces.
 
-For programs of one process without a card: these need no `/proc`, and leave nobody to look for.
-An imported evaluator may start others. It is the first process of its namespace, whose end is
-theirs.
+It is for programs of one process without a card: these need no `/proc`, and leave no other process
+to look for. An imported evaluator may start others. It is then the first process of its namespace,
+so the others end with it.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
 
 class Forked(Enclosure):
-    """A sandbox that a zygote forks. `pidfd` is its only process's, once that is known."""
+    """A sandbox that a zygote forks. `_pidfd` refers to its only process, once that is known."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -45,7 +45,7 @@ class Forked(Enclosure):
         self._pidfd: int | None = None
 
     async def start(self, channel: int) -> ForkedProcess:
-        """Ask this process's zygote, which is started if there is none."""
+        """Ask this process's zygote for a fork; start the zygote if there is none."""
         shown = self.profile.tools, self.profile.packages, self.profile.data
         key = type(self), self.profile.role, self.profile.harness, shown
         self.zygote = Zygote.of(key, self._start_zygote)
@@ -54,32 +54,34 @@ class Forked(Enclosure):
 
     @abstractmethod
     def _start_zygote(self, control: int) -> Started:
-        """Start what forks, with the descriptor that it is asked on."""
+        """Start the zygote, with the descriptor for requests."""
 
     @abstractmethod
     def _request(self, zygote: Zygote) -> ForkRequest:
-        """What is asked of it."""
+        """Return the request for this sandbox."""
 
     def attach(self, pid: int) -> None:
-        """Remember the process, which is all that there is inside."""
+        """Remember the process, the only one inside."""
         assert self._process is not None  # noqa: S101 -- it has just spoken
         self._process.pid = pid
         self._pidfd = os.pidfd_open(pid)
 
     def note_failed_start(self) -> None:
-        """Fork nothing more from a zygote of which something came to nothing."""
+        """Stop forking from a zygote after a failed start."""
         if self.zygote is not None:
             self.zygote.is_broken = True
 
     def kill(self) -> None:
-        """Kill the process. One that is not known yet has no stranger's code, and ends by itself
-        when its channel does."""
+        """Kill the process.
+
+        A process that is not known yet has no untrusted code, and ends when its channel closes.
+        """
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def emptied(self) -> None:
-        """Wait for its end, and for the zygote to bury it."""
+        """Wait for its end, and for the zygote to reap it."""
         if self._process is not None:
             await in_time(self._process.wait())
         if self._pidfd is not None:
@@ -88,7 +90,7 @@ class Forked(Enclosure):
 
 
 class ForkedInNamespaces(Forked):
-    """Tier full: in namespaces of its own, with Landlock where the kernel has it."""
+    """A forked sandbox of tier full: namespaces of its own, and Landlock if the kernel has it."""
 
     def _start_zygote(self, control: int) -> Started:
         boot = f"/arnode/{self.profile.harness}/boot.py"
@@ -99,18 +101,21 @@ class ForkedInNamespaces(Forked):
         return namespace_request(self.profile, gate=gate_filter(self.profile))
 
     def is_overfull(self) -> bool:
-        """Whether a scratch folder holds too many files."""
+        """Return True if a scratch folder holds too many files."""
         assert self._process is not None  # noqa: S101 -- it is watched once it runs
         return is_scratch_overfull(f"/proc/{self._process.pid}/root", self.profile)
 
     def files_bytes(self) -> int:
-        """Return what the files in its scratch folders hold, which are in memory."""
+        """Return the size of the files in its scratch folders, which are in memory."""
         assert self._process is not None  # noqa: S101 -- it is watched once it runs
         return scratch_files_bytes(f"/proc/{self._process.pid}/root")
 
 
 class ForkedConfined(Forked):
-    """Tiers container and partial: in a folder of its own, as a throw-away user or as ourselves."""
+    """A forked sandbox of tier container or partial: it has a folder of its own.
+
+    It runs as a throw-away user or as the current one.
+    """
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
         super().__init__(profile)
@@ -134,11 +139,11 @@ class ForkedConfined(Forked):
         )
 
     async def emptied(self) -> None:
-        """Wait for its end, then clear its folder away."""
+        """Wait for its end, then remove its folder."""
         await super().emptied()
         if self._folder is not None:
             folder, self._folder = self._folder, None
-            # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+            # A candidate can make it as deep as it likes: `rm` does not recurse on the stack.
             remover = await asyncio.create_subprocess_exec("rm", "-rf", "--", folder)
             await remover.wait()
         if self._uid is not None:
@@ -146,22 +151,22 @@ class ForkedConfined(Forked):
             self._uid = None
 
     def is_overfull(self) -> bool:
-        """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
+        """Return True if the scratch folders hold too much: checked, not enforced."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])
 
     def files_bytes(self) -> int:
-        """Return what the files in its scratch folders hold, here on a disk."""
+        """Return the size of the files in its scratch folders, which are on a disk here."""
         if self._folder is None:
             return 0
         return files_bytes(self.profile, [self._folder / name for name in confined.SCRATCH])
 
 
 def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
-    """Ask for a sandbox in namespaces; its rules of files are a second wall."""
+    """Return the request for a sandbox in namespaces; its file rules are a second barrier."""
     rules: dict[Path, Access] = {Path("/"): READ, Path(os.devnull): DEVICE}
-    # Processes of one sandbox find each other by named pipes; nobody else has its namespace.
+    # Named pipes connect processes of one sandbox; nobody else has its namespace.
     scratch = WRITE if profile.single_process else WRITE | Access.MAKE_FIFO
     rules |= dict.fromkeys(map(Path, SCRATCH), scratch)
     return ForkRequest(
@@ -183,7 +188,7 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
 def confined_request(
     profile: Profile, folder: Path, zygotes: Path, *, uid: int | None, gate: str = ""
 ) -> ForkRequest:
-    """Ask for a sandbox in a folder, whose code is read from a zygote's."""
+    """Return the request for a sandbox in a folder, whose code is read from a zygote's folder."""
     spec = specification(folder, visible_tree(), uid=uid, profile=profile, channel=-1, program=[])
     rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
     rules |= {zygotes / name: READ for name in ("arnode", "packages", "data")}

@@ -1,6 +1,7 @@
-"""Frames to and from a harness, as seen from outside: every one is taken as a stranger's word.
+"""Frames to and from a harness, as seen from outside: every received frame is untrusted.
 
-The other end is `trainer.sandbox.inside.channel`. Knows no sandbox: one may have several sockets.
+The other end is `trainer.sandbox.inside.channel`. This module knows no sandbox, because one may
+have several sockets.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from trainer.sandbox.inside.channel import HEADER
 
 
 class SandboxEnded(Exception):  # noqa: N818 -- an event the runner turns into a run's status
-    """The other end closed, or a limit ended the sandbox, before the expected frame was whole."""
+    """The other end closed, or a limit ended the sandbox, before the frame was complete."""
 
 
 class ForgedFrame(Exception):  # noqa: N818 -- likewise
@@ -20,16 +21,16 @@ class ForgedFrame(Exception):  # noqa: N818 -- likewise
 
 
 class Frames:
-    """Our end of a socket pair, which does not block."""
+    """This side's end of a socket pair, which does not block."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._sending = asyncio.Lock()
 
     async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
-        """Send a frame, whole, whoever else sends; a descriptor travels beside its first bytes.
+        """Send a complete frame, even if others send at the same time.
 
-        Raises SandboxEnded.
+        A descriptor travels with the first bytes. Raises SandboxEnded.
         """
         loop = asyncio.get_running_loop()
         data = HEADER.pack(tag, len(payload))
@@ -38,19 +39,19 @@ class Frames:
                 if descriptor is not None:
                     await until_ready(self._channel.fileno(), to_write=True)
                     data = data[socket.send_fds(self._channel, [data], [descriptor]) :]
-                if data := data + payload:  # nothing more may be for nobody any more
+                if data := data + payload:  # if nothing is left, the other end may be closed
                     await loop.sock_sendall(self._channel, data)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
         except OSError as error:
             if self._channel.fileno() >= 0:
                 raise
-            raise SandboxEnded from error  # it was closed here while this one waited for its turn
+            raise SandboxEnded from error  # it was closed here while this call waited
 
     async def receive(self, tag: bytes, size: int = 0) -> bytes:
-        """Return the next frame's payload, of so many bytes.
+        """Return the payload of the next frame, which must have this tag and size.
 
-        Raises ForgedFrame for another tag or size, SandboxEnded when the other end closes first.
+        Raises ForgedFrame for another tag or size, SandboxEnded if the other end closes first.
         """
         payload = (await self.receive_one({tag: size}))[1]
         if len(payload) != size:
@@ -65,7 +66,7 @@ class Frames:
     ) -> tuple[bytes, bytes]:
         """Return tag and payload of the next frame, one of the `expected` (tag → most bytes).
 
-        `on_begun` is called with the tag when the header is there. Raises as `receive` does.
+        `on_begun` is called with the tag when the header has arrived. Raises as `receive` does.
         """
         tag, size = HEADER.unpack(await self._read(HEADER.size))
         if tag not in expected:

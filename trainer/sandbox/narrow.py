@@ -1,9 +1,9 @@
-"""A sandbox for one program that reads what somebody else made: it sees that, and starts nothing.
+"""A sandbox for one program that reads what somebody else made, and that starts nothing.
 
-Shown are the program, its libraries and the paths that it is given; in tier full nothing else is
-there, in the weaker tiers Landlock refuses everything else. There is no network and no other
-program, so that whatever a file talks the program into running is not there to be run.
-`python narrow.py SPEC` takes on the limits and becomes the program.
+It shows the program, its libraries and the given paths. In tier full nothing else exists inside; in
+the weaker tiers Landlock refuses everything else. There is no network and no other program, so a
+malicious file finds nothing that it could make the program run. `python narrow.py SPEC` applies the
+limits and becomes the program.
 """
 
 import json
@@ -30,11 +30,11 @@ _LIBRARY: Final = re.compile(r"(?:=> |^\s*)(/\S+) \(0x", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrow:
-    """What a program is given; all of it strings, as it travels on a command line.
+    """The settings of one program; all of them strings, as they travel on a command line.
 
-    `shown` is what it reads, `writable` what it may also write. `is_alone` lets it start no
-    process, not even another of itself. A file it writes has `file_bytes` at most. `narrowed` fills
-    in `tier` and `libraries`.
+    `shown` are the paths that it may read, `writable` those that it may also write. `is_alone`
+    forbids it to start any process, even another of itself. Each file that it writes has at most
+    `file_bytes`. `narrowed` fills in `tier` and `libraries`.
     """
 
     command: Sequence[str]
@@ -48,9 +48,9 @@ class Narrow:
 
 
 def narrowed(narrow: Narrow) -> list[str]:
-    """Return the command that runs a program and shows it nothing but what it is given.
+    """Return the command that runs a program and shows it only what it is given.
 
-    Raises SafetyError where there is no sandbox.
+    Raises SafetyError if there is no sandbox.
     """
     from protocol.errors import SafetyError
     from trainer.host.interpreter import python_command
@@ -76,7 +76,7 @@ def _libraries(program: str) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Take on the limits and become the program."""
+    """Apply the limits and become the program."""
     from trainer.sandbox.sealed import in_memory
     from trainer.sandbox.seccomp import seccomp_program
 

@@ -1,7 +1,7 @@
-"""Sandboxes started ahead: one that is not forked imports torch while the run before still trains.
+"""Sandboxes started ahead: one that is not forked imports torch while the run before trains.
 
-One spare of each role is kept; taking it starts the next, while there will be one to take it. A
-spare has seen no source, so it carries nothing from one run to another.
+One spare of each role is kept. Taking it starts the next, as long as that will be needed. A spare
+has seen no source, so it carries nothing from one run to another.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _PAUSE_S = 0.3
 
 
 class WarmPool:
-    """Hands out warm sandboxes; `close` ends the spares."""
+    """A supply of warm sandboxes; `close` ends the spares."""
 
     def __init__(self, profiles: dict[Role, Profile]) -> None:
         self._profiles = profiles
@@ -25,19 +25,19 @@ class WarmPool:
         self._spares: dict[tuple[Role, bool], asyncio.Task[Sandbox]] = {}
 
     def warm(self, role: Role, *, is_fresh: bool = False) -> None:
-        """Make sure that a spare of this role is starting; `is_fresh` one that is not forked."""
+        """Make sure that a spare of this role is starting; with `is_fresh` an unforked one."""
         if (role, is_fresh) not in self._spares:
             profile = replace(self._profiles[role], is_fresh=is_fresh)
             self._spares[role, is_fresh] = asyncio.create_task(Sandbox.launch(profile))
 
     def start_no_next(self) -> None:
-        """Start no spare any more because another was taken."""
+        """Stop starting a spare whenever another is taken."""
         self._starts_next = False
 
     async def take(self, role: Role, *, is_fresh: bool = False) -> Sandbox:
         """Return a warm sandbox of this role; the caller closes it.
 
-        Raises SafetyError when it does not start, several times in a row.
+        Raises SafetyError if it fails to start several times in a row.
         """
         failures = 0
         while True:
@@ -45,21 +45,21 @@ class WarmPool:
             spare = self._spares.pop((role, is_fresh))
             try:
                 await asyncio.wait({spare})
-            except asyncio.CancelledError:  # a run that is ended leaves it to the next one
+            except asyncio.CancelledError:  # a cancelled run leaves it to the next one
                 if self._spares.setdefault((role, is_fresh), spare) is not spare:
                     await _end(spare)
                 raise
             try:
                 sandbox = spare.result()
             except SafetyError:
-                # A run beside it may have used up what the kernel counts by user; on a crowded
-                # machine anything may be late for once. A night must not end for that.
+                # Another run may have used up a kernel limit per user, or a busy machine was slow
+                # for once. A night of runs must not end for that.
                 failures += 1
                 if failures >= _STARTS:
                     raise
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if self._starts_next:  # whose run that is will be known then
+            if self._starts_next:  # not a fresh one: its run is not known yet
                 self.warm(role)
             if not sandbox.has_ended:
                 return sandbox

@@ -1,4 +1,4 @@
-"""What one sandbox may use, whichever tier encloses it, and when it came to be."""
+"""The limits of one sandbox, the same for every tier, and the times of its start."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,18 +12,19 @@ Role = Literal["train", "serve", "build", "solve", "judge", "evaluate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Limits of one sandbox. Sizes in bytes; `single_process` forbids new processes.
+    """The limits of one sandbox. Sizes are in bytes; `single_process` forbids new processes.
 
     `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
-    `trainer.sandbox.visible` names it.
-    `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`), `packages` those
-    distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`), `data`
-    the folders of the host that it shows below `/data`.
-    `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
-    `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
-    the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
-    of its memory with others; `hash_seed` decides the order of its sets. `weighs_memory` refuses
-    what would hold memory that is neither a process's nor written to a file.
+    `trainer.sandbox.visible` names it. `tools` are the toolchains that it shows
+    (`trainer.sandbox.toolchains`). `packages` are the Python distributions that it shows in
+    addition to those that every sandbox shows (`trainer.sandbox.packages`). `data` are the host's
+    folders that it shows below `/data`.
+
+    `has_loopback` lets it speak TCP with itself, in a network of its own; this needs tier full.
+    `scratch_files` limits the files and folders in its scratch folders. `card` is the NVIDIA card
+    that it may use. `is_fresh` asks for a process that shares nothing with others, not even its
+    memory layout. `hash_seed` decides the order of its sets. `weighs_memory` refuses memory that
+    belongs neither to a process nor to a written file.
     """
 
     role: Role
@@ -45,18 +46,18 @@ class Profile:
 
     @property
     def compiles(self) -> bool:
-        """Whether it has a folder of its own for a compiler (`trainer.sandbox.compiled`)."""
+        """True if it has a folder of its own for a compiler (`trainer.sandbox.compiled`)."""
         return self.card is not None and self.role == "train"
 
     @property
     def may_be_forked(self) -> bool:
-        """Whether it may be a fork of a process that is there (`trainer.sandbox.zygote`)."""
+        """True if it may be a fork of an existing process (`trainer.sandbox.zygote`)."""
         is_shared = self.card is None and not self.is_fresh and not self.has_loopback
         return (self.single_process or self.role == "evaluate") and is_shared
 
     @property
     def has_only_ours(self) -> bool:
-        """Whether all that it starts is a server of ours that it speaks with."""
+        """True if everything that it starts is a server of arnode's that it talks to."""
         return self.has_loopback and not self.tools
 
     @property
@@ -71,23 +72,23 @@ class Profile:
 
     @property
     def restricts_later(self) -> bool:
-        """True if its harness gives up more rights before a candidate's or an answer's turn."""
+        """True if its harness gives up more rights before a candidate or an answer comes in."""
         return self.is_gated or self.role == "judge" or self.waits
 
     @property
     def waits(self) -> bool:
-        """True if a process of ours starts the candidate's and stays next to it."""
+        """True if a process of arnode's starts the candidate's and stays next to it."""
         return self.role == "solve" and not self.single_process
 
     @property
     def is_gated(self) -> bool:
-        """Whether `syscall_gate` lets it open no more files once it sees text to score."""
+        """True if `syscall_gate` lets it open no more files once it sees text to score."""
         return self.role == "serve"
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When a sandbox was asked for, when its process was there, and when torch was imported.
+    """The times when a sandbox was requested, its process existed, and torch was imported.
 
     In seconds of `time.monotonic`.
     """

@@ -1,8 +1,8 @@
-"""One sandbox: a Python process behind the walls of the best tier that this machine can give.
+"""One sandbox: a Python process, isolated by the best tier that this machine supports.
 
-Frames to and from the harness inside, what it uses, and its end: when `close` returns no process
-of the sandbox is left. Knows nothing of tasks or metrics. Who may import this, and so start one, a
-contract in pyproject.toml lists.
+It exchanges frames with the harness inside, measures what it uses, and ends it. When `close`
+returns, no process of the sandbox is left. This module knows nothing of tasks or metrics. A
+contract in pyproject.toml lists the modules that may import it, and so start a sandbox.
 
 Call `launch` from the main thread: the kernel ties a sandbox's life to the thread that spawned it.
 """
@@ -43,12 +43,13 @@ End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
-# Read from a disk for one process: each is worth 17 bits at most, as libraries have 100,000 pages.
+# Pages read from disk for one process. Each can carry 17 bits at most: libraries have 100,000
+# pages.
 _UNNOTICED_PAGES = 2
 
 
 class Sandbox:
-    """A launched sandbox: frames, metering and its end. Make one with `Sandbox.launch`."""
+    """A launched sandbox: its frames, its metering and its end. Make one with `Sandbox.launch`."""
 
     _open: ClassVar[set["Sandbox"]] = set()
     _closed_cpu_s: ClassVar[float] = 0.0
@@ -63,8 +64,8 @@ class Sandbox:
     ) -> None:
         self.profile = enclosure.profile
         self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
-        self.is_heard = True  # whether what it prints is kept, and may be quoted
-        self.peak_memory_bytes = 0  # with what its files held then
+        self.is_heard = True  # True while its output is kept and may be quoted
+        self.peak_memory_bytes = 0  # including what its files held then
         self.peak_resident_bytes = 0
         self.written_bytes = 0
         self.end: End | None = None
@@ -83,22 +84,22 @@ class Sandbox:
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
-        """CPU seconds of all sandboxes of this process so far, and of what they are forked from.
+        """Return the CPU seconds of all sandboxes of this process so far, and of their zygotes.
 
-        The kernel does not add to ours what a killed namespace has used.
+        The kernel does not add what a killed namespace has used to this process's figure.
         """
         sandboxes_s = cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
         return sandboxes_s + Zygote.cpu_s_of_all()
 
     def _cpu_s_so_far(self) -> float:
-        """Also of one that is still importing torch and has not said who it is."""
+        """Return its CPU seconds, even before it has sent its first message."""
         return self.cpu_s() if self._pid else used_cpu_s(family_of(self._process.pid))
 
     @classmethod
     async def launch(cls, profile: Profile) -> "Sandbox":
-        """Start a sandbox and wait until it is warm; whoever is cancelled meanwhile has none left.
+        """Start a sandbox and wait until it is warm. If cancelled meanwhile, leave nothing behind.
 
-        Raises SafetyError when it does not start.
+        Raises SafetyError if it does not start.
         """
         asked_s = time.monotonic()
         enclosure = enclose(profile)
@@ -131,11 +132,11 @@ class Sandbox:
         return sandbox
 
     async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
-        """Send a frame, as `Frames` does."""
+        """Send a frame, as `Frames.send` does."""
         await self._frames.send(tag, payload, descriptor)
 
     async def receive(self, tag: bytes, size: int = 0) -> bytes:
-        """Return the next frame's payload, as `Frames` does."""
+        """Return the next frame's payload, as `Frames.receive` does."""
         return await self._frames.receive(tag, size)
 
     async def receive_one(
@@ -144,53 +145,53 @@ class Sandbox:
         *,
         on_begun: Callable[[bytes], None] = lambda _tag: None,
     ) -> tuple[bytes, bytes]:
-        """Return tag and payload of the next frame, as `Frames` does."""
+        """Return tag and payload of the next frame, as `Frames.receive_one` does."""
         return await self._frames.receive_one(expected, on_begun=on_begun)
 
     @property
     def root(self) -> int:
-        """The first of its processes, all others descend from it."""
+        """The id of its first process, from which all others descend."""
         return self._process.pid
 
     @property
     def pid(self) -> int:
-        """The process that spoke first, by its number out here."""
+        """The id, outside the sandbox, of the process that sent the first message."""
         return self._pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is known to be over, by a limit or because something outside killed it."""
+        """True if it is known to have ended, by a limit or because something outside killed it."""
         return self.end is not None or self._process.returncode is not None
 
     @property
     def ran_out_of_memory(self) -> bool:
-        """Whether its program ended because its device had no more."""
+        """True if its program ended because its device had no more memory."""
         return self._process.returncode == OUT_OF_MEMORY
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Give it what was compiled of a tree before, if it is one that compiles."""
+        """Copy the code that was compiled for a tree before, if its profile compiles."""
         self._enclosure.fill_compiled(code, tree)
 
     def keep_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Keep what it compiled of a tree so far, if nothing is kept yet."""
+        """Keep the code that it has compiled for a tree, unless some is kept already."""
         if self._enclosure.compiled is not None and not code.has(tree):
             code.keep(self._enclosure.compiled, tree)
 
     async def shut_gate(self) -> None:
-        """End the sandbox's access to files, for good; one in which a call goes on is ended."""
+        """End the sandbox's access to files for good; kill it if a call is still under way."""
         if self._gate is not None and not await self._gate.shut():
             self._stop("killed")
 
     def hear(self, on_heard: Callable[[bytes], None]) -> None:
-        """Have somebody told what it prints from now on, as long as that is kept."""
+        """Call `on_heard` with its output from now on, as long as that is kept."""
         self._on_heard = on_heard
 
     def stop_listening(self) -> None:
-        """Keep nothing of what it prints from now on, for nobody. What it said before stays."""
+        """Discard its output from now on. Earlier output stays."""
         self.is_heard = False
 
     def cpu_s(self) -> float:
-        """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
+        """Return the CPU seconds of its process so far; once it has ended, the last reading."""
         with contextlib.suppress(OSError):
             if self._pid:
                 self._cpu_s = exact_cpu_s(self._pid)
@@ -199,7 +200,7 @@ class Sandbox:
     async def ended(self) -> int:
         """Wait until its program has ended by itself; return its exit status.
 
-        What it used is exact then where it was forked; else it is the watchdog's last reading.
+        `cpu_s` is then exact if the sandbox was forked, else the watchdog's last reading.
         """
         status = await self._process.wait()
         if isinstance(self._process, ForkedProcess):
@@ -208,21 +209,23 @@ class Sandbox:
 
     @property
     def printed_bytes(self) -> int:
-        """What it printed and was read here, whether or not it is kept."""
+        """The number of bytes of its output so far, whether or not they are kept."""
         return self._output_bytes
 
     def note_written(self) -> None:
-        """Look at what it has written so far, while it is there."""
+        """Record how much it has written so far, while it exists."""
         written = written_bytes(family_of(self._process.pid or self._pid))
         self.written_bytes = max(self.written_bytes, written)
 
     def metered_s(self) -> float:
-        """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
-        those that pass."""
+        """Return a clock in seconds, of which only differences count.
+
+        It counts CPU seconds or, with a card, elapsed seconds.
+        """
         return self.cpu_s() if self.profile.card is None else time.monotonic()
 
     def output_tail(self) -> str:
-        """The end of what the candidate printed, for logs: never a source of numbers."""
+        """Return the end of the candidate's output, for logs: never a source of numbers."""
         return self._output.decode("utf-8", "replace")
 
     async def settled(self) -> None:
@@ -233,7 +236,7 @@ class Sandbox:
                 await self._tasks[0]
 
     async def close(self) -> None:
-        """Kill whatever is left and wait until nothing is, even if cancelled meanwhile."""
+        """Kill what is left and wait until nothing is, even if cancelled meanwhile."""
         await to_its_end(self._end_all())
 
     async def _end_all(self) -> None:
@@ -250,7 +253,7 @@ class Sandbox:
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
         self.written_bytes = max(self.written_bytes, self._process.written_bytes)
         if self._process.pages_read > _UNNOTICED_PAGES:
-            # Which pages are in memory now would be a mark for the next sandbox.
+            # The next sandbox could read a message from which pages are in memory now.
             await asyncio.to_thread(visible_tree().keep_in_memory)
         for task in self._tasks[1:]:
             task.cancel()
@@ -287,7 +290,7 @@ class Sandbox:
             except ProcessLookupError as error:
                 raise SandboxEnded from error
         if self._gate is not None and status_number(self._pid, "Threads") > 1:
-            raise SandboxEnded  # a filter does not bind threads that ran before it
+            raise SandboxEnded  # a filter does not bind threads that started before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
 
@@ -306,7 +309,7 @@ class Sandbox:
             self._on_heard(chunk)
 
     async def _watch(self) -> None:
-        """Kill on too much memory, files or threads, and if it cannot be watched any more."""
+        """Kill it on too much memory, files or threads, and if watching fails."""
         try:
             await self._watch_limits()
         except Exception:
@@ -315,10 +318,10 @@ class Sandbox:
 
     async def _watch_limits(self) -> None:
         while self._process.returncode is None:
-            # From the first one outside down: a daemon's parent is not the program it came from.
+            # Start at the first process outside: a daemon's parent is not the program that made it.
             pids = family_of(self._process.pid)
-            # Before memory: where nobody may read how pages are shared, many processes look like
-            # much memory.
+            # Threads before memory: if the sharing of pages cannot be read, many processes look
+            # like much memory.
             if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
                 self._stop("threads")
             in_pipes = pipes_kib(pids) * 1024 if self.profile.may_have_pipes else 0
@@ -327,11 +330,11 @@ class Sandbox:
             self.peak_resident_bytes = max(self.peak_resident_bytes, resident)
             self.peak_memory_bytes = max(self.peak_memory_bytes, resident + in_files)
             if resident > self.profile.memory_bytes and (
-                # Resident pages count shared ones in full; the proportional share is exact, slower.
+                # Resident size counts shared pages in full; proportional size is exact but slower.
                 sum(map(proportional_kib, pids)) * 1024 + in_pipes > self.profile.memory_bytes
             ):
                 self._stop("memory")
-            self.cpu_s()  # read while it can be: it may end by itself
+            self.cpu_s()  # read it now: the process may end by itself
             if self._enclosure.is_overfull():
                 self._stop("files")
             await asyncio.sleep(_WATCH_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""A process that this one starts: the first of a sandbox, or of what sandboxes are forked from."""
+"""A process that this one starts: the first process of a sandbox or of a zygote."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,10 @@ def spawn(
     pass_fds: tuple[int, ...],
     stdout: int = subprocess.PIPE,
 ) -> "subprocess.Popen[bytes]":
-    """Start one with an empty environment; it lives on its lifeline, where it has one."""
+    """Start a process with an empty environment.
+
+    With `has_lifeline` it is to end when its standard input is closed.
+    """
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE if has_lifeline else subprocess.DEVNULL,
@@ -30,15 +33,15 @@ def spawn(
 
 
 class SpawnedProcess:
-    """One with its output and its end, and what is used here of `asyncio.subprocess.Process`.
+    """A started process with its output, and the needed part of `asyncio.subprocess.Process`.
 
-    That starts one while others run, and whoever is cancelled meanwhile is not told of it. This is
-    had before anybody else's turn comes.
+    asyncio lets other tasks run while it starts a process, and a caller that is cancelled meanwhile
+    never learns of it. Here the process is known before any other task runs.
     """
 
-    peak_bytes: Final = 0  # the kernel's figure holds what we held when it was started
-    written_bytes: Final = 0  # likewise: it is asked while it is there
-    pages_read: Final = 0  # likewise unknown
+    peak_bytes: Final = 0  # the kernel's figure includes the memory of this process at the start
+    written_bytes: Final = 0  # unknown as well: it is read while the process exists
+    pages_read: Final = 0  # unknown as well
 
     def __init__(self, process: "subprocess.Popen[bytes]", stdout: asyncio.StreamReader) -> None:
         self.pid = process.pid
@@ -50,7 +53,7 @@ class SpawnedProcess:
     async def start(
         cls, command: list[str], *, has_lifeline: bool, pass_fds: tuple[int, ...]
     ) -> "SpawnedProcess":
-        """Start one. Raises FileNotFoundError where there is no such program."""
+        """Start a process. Raises FileNotFoundError if there is no such program."""
         output, printed = os.pipe()
         stdout = asyncio.StreamReader()
         with contextlib.ExitStack() as stack:
@@ -66,15 +69,15 @@ class SpawnedProcess:
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, as `subprocess` has it; None while it is there."""
+        """The exit status, as in `subprocess`; None while it runs."""
         return self._process.returncode
 
     def kill(self) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
 
     def let_go(self) -> None:
-        """Close the lifeline, for one that lives on it."""
+        """Close the lifeline, if there is one."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -1,4 +1,4 @@
-"""Which sandbox this machine can give, found by trying it, and how to get a better one."""
+"""The sandbox tier of this machine, found by trying, and how to get a better one."""
 
 import functools
 import os
@@ -34,7 +34,7 @@ _SELFTEST = SHOWN_CODE[INSIDE] / "selftest.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A tier, what was seen, and the mend where there could be a better one."""
+    """A tier, what was found, and in `mend` how to get a better one, if that is possible."""
 
     name: TierName
     detail: str
@@ -42,13 +42,13 @@ class Tier:
 
 
 def enclose(profile: Profile) -> Enclosure:
-    """Return walls of this machine's tier. Raises SafetyError where there are none."""
+    """Return the isolation of this machine's tier. Raises SafetyError if it has none."""
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
     if profile.has_loopback and tier.name != "full":
-        # Landlock's rules of networks name ports, and nobody's address: a port of ours would be
-        # everybody's of that number.
+        # Landlock's network rules name ports, not addresses: to allow a port of ours would allow
+        # that port of every program.
         raise SafetyError(
             "programs that ask language models need a network of their own, which only the"
             f" sandbox of tier full has; here it is {tier.name}",
@@ -63,7 +63,7 @@ def enclose(profile: Profile) -> Enclosure:
 
 @functools.cache
 def why_nothing_is_forked() -> str:
-    """Say why this machine's sandboxes are processes of their own; empty if they are forked.
+    """Return why this machine's sandboxes are not forked; empty if they are.
 
     Found by trying it. Call it from the main thread.
     """
@@ -96,7 +96,7 @@ def _probe_full() -> Tier:
         "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
         "--size", "4096", "--tmpfs", "/tmp", "--remount-ro", "/", "true",  # noqa: S108
     ]  # fmt: skip
-    # The mounts of a real run as well: in containers those fail first.
+    # Use the mounts of a real run as well: in containers those fail first.
     try:
         probe = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False)
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def _probe_full() -> Tier:
 def _probe_weaker() -> Tier:
     if not landlock_abi():
         return _none("the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)")
-    # Root of a namespace may have no other users.
+    # Root of a user namespace may have no other users to become.
     if os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS):
         if folder := _closed_folder():
             return _none(
@@ -136,7 +136,7 @@ def _none(detail: str, mend: str = "") -> Tier:
 
 
 def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
-    """Run our own attack inside the walls: the tier is what refuses it."""
+    """Run arnode's own attack in the sandbox: the tier holds if everything is refused."""
     uid = throwaway_uid() if name == "container" else None
     folder = make_box(uid)
     try:
@@ -169,7 +169,7 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
 
 
 def _is_mapped(uids: range) -> bool:
-    """Whether a namespace's map, if we live in one, has these users."""
+    """Return True if the map of our user namespace has these users."""
     for line in Path("/proc/self/uid_map").read_text().splitlines():
         first, _, count = map(int, line.split())
         if first <= uids.start and uids.stop <= first + count:
@@ -178,7 +178,7 @@ def _is_mapped(uids: range) -> bool:
 
 
 def _closed_folder() -> Path | None:
-    """The first folder on the way to what a sandbox shows that other users cannot enter."""
+    """Return the first folder above what a sandbox shows that other users cannot enter."""
     for path in (binding.host for binding in visible_tree().bindings):
         for folder in reversed(path.parents):
             if not folder.stat().st_mode & 0o001:

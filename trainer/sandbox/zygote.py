@@ -1,8 +1,8 @@
-"""The zygotes of this process: what outside knows of them, asks of them, and when one is replaced.
+"""The zygotes of this process: how they are started, asked for forks, and replaced.
 
-A zygote (`trainer.sandbox.inside.zygote`) has imported what the sandboxes of one role need, once;
-each sandbox is a fork of it. All lanes and tasks of a process share them. Nothing is lost with one:
-whoever finds none that is fit starts another.
+A zygote (`trainer.sandbox.inside.zygote`) has imported, once, what the sandboxes of one role need.
+Each sandbox is a fork of it. All lanes and tasks of a process share the zygotes. Losing one does no
+harm: a caller that finds no fit zygote starts another.
 """
 
 import asyncio
@@ -31,31 +31,31 @@ _MOST_GROWTH_KIB = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A zygote's first process outside, and where there are no namespaces the folder of its own."""
+    """The first process of a zygote outside, and its folder if there are no namespaces."""
 
     process: subprocess.Popen[bytes]
     folder: Path | None = None
 
 
 class ForkedProcess:
-    """A process that a zygote forked, with what is used here of `asyncio.subprocess.Process`.
+    """A process that a zygote forked, with the needed part of `asyncio.subprocess.Process`.
 
-    Its `pid` is 0 until somebody notes it.
+    Its `pid` is 0 until `Forked.attach` sets it.
     """
 
     def __init__(self, stdout: asyncio.StreamReader, end: int) -> None:
         self.pid = 0
         self.stdout = stdout
         self.returncode: int | None = None
-        # In all and at once, when it has ended; a zygote that is gone tells nothing.
+        # Totals, set once it has ended; if its zygote is gone, they stay unknown.
         self.used_cpu_s: float | None = None
         self.peak_bytes = 0
         self.written_bytes = 0
-        self.pages_read = 0  # from a disk
+        self.pages_read = 0  # read from a disk
         self._ended = asyncio.create_task(self._until_buried(end))
 
     async def wait(self) -> int:
-        """Wait until it has ended and its zygote has buried it; return its exit status."""
+        """Wait until it has ended and its zygote has reaped it; return its exit status."""
         return await asyncio.shield(self._ended)
 
     async def _until_buried(self, end: int) -> int:
@@ -64,7 +64,7 @@ class ForkedProcess:
             told = os.read(end, ENDED.size)
         finally:
             os.close(end)
-        if not told:  # the zygote is gone, and took along what it forked
+        if not told:  # the zygote is gone, and with it all that it forked
             self.returncode = 1
             return 1
         status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(told)
@@ -74,10 +74,10 @@ class ForkedProcess:
 
 
 class Zygote:
-    """One of them. Make one with `Zygote.of`."""
+    """One zygote. Get one with `Zygote.of`."""
 
     _fit: ClassVar[dict[Hashable, "Zygote"]] = {}
-    _retired: ClassVar[list["Zygote"]] = []  # until what they forked has ended
+    _retired: ClassVar[list["Zygote"]] = []  # kept until their forks have ended
     _ended_cpu_s: ClassVar[float] = 0.0
 
     def __init__(self, start: Callable[[int], Started]) -> None:
@@ -93,7 +93,7 @@ class Zygote:
         self.is_broken = False
         self._process = started.process
         self._pid = 0
-        self._asking = 0  # sandboxes that wait to be forked now
+        self._asking = 0  # number of sandboxes that wait to be forked
         self._forks = 0
         self._first_kib = 0
         self._cpu_s = 0.0
@@ -101,7 +101,7 @@ class Zygote:
 
     @classmethod
     def of(cls, key: Hashable, start: Callable[[int], Started]) -> "Zygote":
-        """Return the fit zygote of a key; `start` starts one, with the descriptor it is asked on.
+        """Return the fit zygote of a key; `start` starts one, given the descriptor for requests.
 
         Call it from the main thread: the kernel ties its life to the thread that started it.
         """
@@ -116,7 +116,7 @@ class Zygote:
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
-        """CPU seconds of all zygotes of this process so far, without what they forked."""
+        """Return the CPU seconds of all zygotes of this process so far, without their forks."""
         cls._bury_retired()
         return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
@@ -129,31 +129,31 @@ class Zygote:
 
     @classmethod
     def retire_all(cls) -> None:
-        """Let every zygote end with what it has forked."""
+        """Retire all zygotes; each ends with its last fork."""
         for zygote in list(cls._fit.values()):
             zygote.retire()
 
     @classmethod
     def living(cls) -> list["Zygote"]:
-        """Those that sandboxes are forked from now, warm or not."""
+        """Return the zygotes that sandboxes are forked from now, warm or not."""
         return list(cls._fit.values())
 
     @property
     def pid(self) -> int:
-        """Its process, 0 until it is warm."""
+        """The id of its process, 0 until it is warm."""
         return self._pid
 
     def grown_kib(self) -> int:
-        """How much more memory it holds than when it was warm."""
+        """Return how much more memory it holds than when it got warm."""
         return status_number(self._pid, "VmRSS") - self._first_kib
 
     @property
     def has_ended(self) -> bool:
-        """Whether its first process outside is gone."""
+        """True if its first process outside is gone."""
         return self._process.poll() is not None
 
     def is_fit(self) -> bool:
-        """Whether another sandbox may be forked from it."""
+        """Return True if another sandbox may be forked from it."""
         if self.is_broken or self.has_ended or self._packages != _packages():
             return False
         if not self._pid:  # still importing
@@ -161,20 +161,20 @@ class Zygote:
         return self._forks < _MOST_FORKS and self.grown_kib() <= _MOST_GROWTH_KIB
 
     def retire(self) -> None:
-        """Ask it for nothing more. It ends when its last fork has, those asked for included."""
+        """Stop using it. It ends with its last fork, including those requested already."""
         for key in [key for key, one in self._fit.items() if one is self]:
             del self._fit[key]
             self._retired.append(self)
         self._close_unless_needed()
 
     def close_pipes(self) -> None:
-        """Let go of what its first process outside read and printed."""
+        """Close the pipes to its first process outside."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
 
     async def fork(self, request: ForkRequest, channel: int) -> ForkedProcess:
-        """Have a sandbox forked that speaks on a channel. Raises SafetyError if it is not there."""
+        """Fork a sandbox that uses a channel. Raises SafetyError if the zygote is not there."""
         self._asking += 1
         try:
             return await self._forked(request, channel)
@@ -213,7 +213,7 @@ class Zygote:
         return ForkedProcess(stdout, end)
 
     async def _until_warm(self) -> None:
-        """Wait until it has imported everything, beside others who may wait for the same."""
+        """Wait until it has imported everything; several callers may wait at once."""
         if self._pid:
             return
         waiting = os.dup(self._control.fileno())
@@ -228,7 +228,7 @@ class Zygote:
             os.close(waiting)
 
     async def _look(self, waiting: int) -> None:
-        """Wait a moment for its one word, which another may have read just before."""
+        """Wait a moment for its only message, which another caller may have read just before."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await until_ready(waiting)
@@ -244,7 +244,7 @@ class Zygote:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 self._pid = struct.unpack("3i", data[:12])[0]
         self._first_kib = status_number(self._pid, "VmRSS")
-        if status_number(self._pid, "Threads") != 1:  # a fork has only the thread that asked for it
+        if status_number(self._pid, "Threads") != 1:  # a fork has only the thread that called it
             self.is_broken = True
             raise _not_there("it has more than one thread")
 
@@ -253,7 +253,7 @@ class Zygote:
         return self._process.stdout.read().decode(errors="replace").strip().rpartition("\n")[2]
 
     def cpu_s(self) -> float:
-        """CPU seconds that it has used so far (its last reading once it has ended)."""
+        """Return the CPU seconds that it has used so far; once it has ended, the last reading."""
         if not self._pid:
             self._cpu_s = max(self._cpu_s, used_cpu_s(family_of(self._process.pid)))
         with contextlib.suppress(OSError):
@@ -270,10 +270,10 @@ def _not_there(why: str) -> SafetyError:
 
 
 def _packages() -> list[tuple[int, int]]:
-    """What tells whether something shown was exchanged since: an upgrade makes new files."""
+    """Return values that change if a visible file is replaced: an upgrade makes new files."""
     found = []
     for binding in visible_tree().bindings:
-        with contextlib.suppress(FileNotFoundError):  # in the middle of one
+        with contextlib.suppress(FileNotFoundError):  # in the middle of an upgrade
             seen = binding.host.stat()
             found.append((seen.st_ino, seen.st_mtime_ns))
     return found
