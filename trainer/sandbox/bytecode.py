@@ -1,4 +1,4 @@
-"""Keep the host's folder names out of the compiled Python files that sandboxes can read.
+"""The removal of host folder names from the compiled Python files that sandboxes can read.
 
 A `.pyc` contains the path that its source had when it was compiled, usually in a user's home. In a
 sandbox it is read under a neutral path (`/packages`, `/python`). Python uses neither: it sets the
