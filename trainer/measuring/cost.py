@@ -16,7 +16,7 @@ from functools import reduce
 
 from trainer.measuring.host_load import NOTICEABLE
 
-OVERTIME = 2.0  # ceilings; other programs cannot stretch an honest training to this
+OVERTIME = 2.0  # times a ceiling; others cannot stretch an honest training to this
 _TRAIN = 1.5
 _SERVE = 2.0  # limits how long a script could keep training in serve role
 # For the time up to the first answer: what a script learns later contradicts that in the audit. A

@@ -122,7 +122,7 @@ async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]
         async with _cut_off(is_over, _LOOKED_S) as limit:
             yield
     except TimeoutError:
-        if not limit.expired():  # somebody else's
+        if not limit.expired():  # another timeout's
             raise
         raise RunFailed("stopped", why or "") from None
 
@@ -161,7 +161,7 @@ async def metered_limit(
         if not is_over():  # the watcher polls: the last interval counts as well
             return
     except TimeoutError:
-        if not limit.expired():  # somebody else's
+        if not limit.expired():  # another timeout's
             raise
     raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 

@@ -1,6 +1,6 @@
-"""Classic BPF as seccomp reads it: a program is a list of instructions, put together here.
+"""Classic BPF programs for seccomp, built as lists of instructions.
 
-Between two rules of a program the accumulator holds the system call's number; a rule that loads
+Between two rules of a program the accumulator holds the system call's number. A rule that loads
 something else loads the number again. Source: seccomp(2), linux/filter.h, linux/seccomp.h.
 """
 
@@ -15,19 +15,19 @@ AND: Final = 0x54
 JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT = 0x15, 0x35, 0x45
 RETURN: Final = 0x06
 
-# Where struct seccomp_data has the number, the architecture and the arguments' lower words.
+# Offsets in struct seccomp_data: the number, the architecture, the arguments' lower words.
 NUMBER, ARCHITECTURE = 0, 4
 ARGUMENTS = (16, 24, 32, 40, 48, 56)
 EVERY_BIT: Final = 0xFFFFFFFF
-_UPPER_WORD = 4  # from the lower one: both architectures are little-endian
+_UPPER_WORD = 4  # offset from the lower one: both architectures are little-endian
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 EPERM: Final = 0x00050001
 ENOENT: Final = 0x00050000 | 2
 ENOSYS: Final = 0x00050000 | 38
-DONE: Final = 0x00050000  # nothing happens and the caller is told that it did
-ASK: Final = 0x7FC00000  # the process that holds the listener
+DONE: Final = 0x00050000  # nothing happens, but the call reports success
+ASK: Final = 0x7FC00000  # ask the process that holds the listener
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
@@ -39,12 +39,12 @@ def statement(code: int, value: int) -> bytes:
 
 
 def jump(code: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Return an instruction that skips as many as it is told, whether its test holds or not."""
+    """Return an instruction that skips `if_true` or `if_false` instructions, as its test holds."""
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
 def opening(machine: str) -> list[bytes]:
-    """Return the first instructions: kill who calls by another convention, load the number.
+    """Return the first instructions: kill callers of another convention, load the number.
 
     Raises SafetyError on an architecture without a table.
     """
@@ -64,7 +64,7 @@ def opening(machine: str) -> list[bytes]:
 
 
 def answer(number: int, value: int) -> list[bytes]:
-    """Answer every call of a number."""
+    """Return instructions that answer every call of a number."""
     return [jump(JUMP_EQUAL, number, 0, 1), statement(RETURN, value)]
 
 
@@ -77,7 +77,10 @@ def check_argument(
     refuse_if: bool = True,
     refusal: int = EPERM,
 ) -> list[bytes]:
-    """Refuse a call whose argument, counted from 0, passes (or fails) a test."""
+    """Return instructions that refuse a call whose argument passes (or fails) a test.
+
+    Arguments count from 0.
+    """
     on_true, on_false = (0, 1) if refuse_if else (1, 0)
     return [
         jump(JUMP_EQUAL, number, 0, 4),
@@ -95,10 +98,10 @@ def allow_only(
     *,
     refusal: int = EPERM,
 ) -> list[bytes]:
-    """Refuse a call unless its argument is one of some values.
+    """Return instructions that refuse a call unless its argument has one of some values.
 
-    A pair (mask, value) stands for every argument of which the mask leaves that value. The kernel
-    reads 32 bits of the arguments that this is used for.
+    A pair (mask, value) allows every argument that has this value under the mask. The kernel reads
+    32 bits of the arguments that this is used for.
     """
     pairs = [way if isinstance(way, tuple) else (EVERY_BIT, way) for way in ways]
     body = []
@@ -117,7 +120,7 @@ def allow_only(
 
 
 def allow_null(number: int, argument: int) -> list[bytes]:
-    """Refuse a call whose argument, a pointer, is not null."""
+    """Return instructions that refuse a call unless its argument, a pointer, is null."""
     lower = ARGUMENTS[argument]
     return [
         jump(JUMP_EQUAL, number, 0, 6),

@@ -1,4 +1,4 @@
-"""System-call numbers by name, and the sets of calls that the filters speak of.
+"""System-call numbers by name, and the sets of calls that the filters use.
 
 A name that an architecture does not have is missing from its table; `numbers` skips it. Sources:
 the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
@@ -6,7 +6,7 @@ the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic
 
 from collections.abc import Iterable
 
-# Everything added since 2019 has one number on both architectures.
+# Calls added since 2019 have the same number on both architectures.
 _COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
@@ -91,10 +91,10 @@ _AARCH64 = {
 }  # fmt: skip
 NUMBERS = {"x86_64": _X86_64 | _COMMON, "aarch64": _AARCH64 | _COMMON}
 
-# What reaches other processes, the kernel's configuration, a network or a new namespace. Owners and
-# attributes: under root a candidate owns the host's device nodes, which are bound from /dev.
-# inotify, asynchronous I/O and message queues come out of pools that all programs of the user, or
-# of the machine, share: once empty, the next call of a database outside would fail.
+# Calls that reach other processes, the kernel's configuration, a network or a new namespace. Owners
+# and attributes: under root a candidate owns the host's device nodes, which are bound from /dev.
+# inotify, asynchronous I/O and message queues use pools that all programs of the user, or of the
+# machine, share: once a pool is empty, the next call of a database outside would fail.
 REFUSED = frozenset({
     "io_uring_setup", "io_uring_enter", "io_uring_register", "open_tree", "move_mount", "fsopen",
     "fsconfig", "fsmount", "fspick", "pidfd_open", "pidfd_getfd", "process_madvise",
@@ -112,16 +112,16 @@ REFUSED = frozenset({
     "process_vm_writev", "kcmp", "finit_module", "kexec_file_load", "bpf", "userfaultfd",
     "io_setup", "mq_open", "inotify_init", "inotify_init1",
 })  # fmt: skip
-# Which pages of a shared file are cached outlives a process: none may change that or ask for it.
+# The cached pages of a shared file outlive a process, so no candidate may change or query them.
 # A memory file that is not mapped is memory that no process's size shows.
 REFUSED_TO_CANDIDATES = frozenset(
     {"mincore", "readahead", "fadvise64", "preadv2", "cachestat", "memfd_create"}
 )
-# Calls that name a clock: also one of the processor time that any other process has used.
+# Calls that name a clock. Some clocks show the processor time that another process has used.
 OF_CLOCKS = frozenset({"clock_gettime", "clock_getres", "clock_nanosleep", "timer_create"})
-# File times live as long as the file, and anybody who may write to /dev/null may set its times.
+# File times live as long as the file, and anyone who may write to /dev/null may set its times.
 FILE_TIMES = frozenset({"utime", "utimes", "futimesat", "utimensat"})
-# A socket that is there may not get a name, look one up, or hold memory that nobody counts.
+# An existing socket may not get a name, look one up, or hold memory that is not counted.
 NAMES_OF_SOCKETS = frozenset({"connect", "bind", "listen", "accept", "accept4", "setsockopt"})
 # With a pair of sockets, a descriptor could be sent to oneself and closed. The memory behind it is
 # then in no table of descriptors, where the watchdog counts it.
@@ -129,19 +129,19 @@ SENDING_DESCRIPTORS = frozenset({"sendmsg", "sendmmsg"})
 RESTRICTIONS = frozenset(
     {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
 )
-# CPU time is metered per process, so a token-budget run stays one process on its processor. Memory
-# is watched as what is mapped: nothing may be kept in memory that is not, as in a pipe that nobody
-# else would read. Locks and shared futexes reach other processes through a file that
-# both see; the load average outlives a process.
+# CPU time is metered per process, so a token-budget run stays one process on its processor. The
+# watchdog sees only mapped memory, so nothing may be kept elsewhere, as in a pipe that nobody else
+# would read. Locks and shared futexes reach other processes through a file that both see. The load
+# average outlives a process.
 REFUSED_TO_SINGLE = frozenset(
     {"fork", "vfork", "sched_setaffinity", "flock", "sysinfo"}
     | {"pipe", "pipe2", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue"}
 )
 OF_A_CARD = frozenset({"memfd_create", "pipe", "pipe2"})
 # CUDA listens on an abstract socket (`cuda-uvmfd-…`) for processes that share its memory, and does
-# not start (error 304) where it cannot. Nobody connects to it: `connect` and `accept` are refused.
+# not start (error 304) if it cannot. Nobody connects to it: `connect` and `accept` are refused.
 OF_A_CARDS_SOCKET = frozenset({"bind", "listen", "connect"})
-# Old Landlock does not know truncate; priorities and limits of others need no file.
+# Old Landlock does not cover truncate; priorities and limits of others need no file.
 REFUSED_TO_CONFINED = frozenset(
     {"truncate", "setpriority", "sched_setparam", "sched_setscheduler", "ioprio_set"}
     | {"sched_setattr"}
@@ -157,8 +157,8 @@ ATTRIBUTES = frozenset(
     | {"removexattr", "lremovexattr", "fremovexattr", "removexattrat"}
 )
 
-# All that a process which scores text may do: compute, wait, use its socket. Reading a file notes
-# when it was read; a new thread moves a counter of process ids that others see.
+# The calls of a process that scores text: compute, wait, use its socket. Reading a file would
+# record the time; a new thread would advance a counter of process ids that others see.
 SCORING = frozenset({
     "write", "writev", "close", "close_range", "dup", "dup2", "dup3", "fstat", "lseek", "poll",
     "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "ioctl", "fcntl",
@@ -178,6 +178,6 @@ SCORING_ON_A_CARD = frozenset({
 
 
 def numbers(names: Iterable[str], machine: str) -> list[int]:
-    """Return the numbers that some calls have on an architecture, in order."""
+    """Return the numbers of some calls on an architecture, in order."""
     table = NUMBERS[machine]
     return sorted(table[name] for name in names if name in table)

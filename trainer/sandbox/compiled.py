@@ -1,8 +1,8 @@
-"""What a compiler made of a source, kept for its next runs: never shared between sources.
+"""Compiled code of a source, kept for its next runs: never shared between sources.
 
-Such files are code and pickles, so a source gets only what its own tree left, or, the first time,
-what the task's baseline tree did. They are taken before the run saw any data: afterwards they could
-carry what was learned into the next run.
+Such files are code and pickles. So a source gets only what its own tree left or, the first time,
+what the task's baseline left. The files are copied before the run saw any data: afterwards they
+could carry what was learned into the next run.
 """
 
 import os
@@ -17,7 +17,7 @@ from protocol.errors import ArnodeError
 MOST_BYTES: Final = 1 << 30
 MOST_FILES: Final = 20_000
 _PREFIX = "arnode.compiled-"
-_MOST_KEPT = 64  # of a night's patches most are never run again
+_MOST_KEPT = 64  # most of a night's patches are never run again
 
 
 def make_folder() -> Path:
@@ -25,33 +25,36 @@ def make_folder() -> Path:
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = old.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path("/proc", owner).exists():
-            shutil.rmtree(old, ignore_errors=True)  # another user's, maybe
+            shutil.rmtree(old, ignore_errors=True)  # it may be another user's
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 class CompiledCode:
-    """A folder with one folder for each tree. `setting` is all else that its files depend on."""
+    """A folder with one folder for each tree.
+
+    `setting` stands for everything else that its files depend on.
+    """
 
     def __init__(self, folder: Path, *, baseline: bytes, setting: str) -> None:
         self._folder = folder / setting
         self._baseline = self._of(baseline)
 
     def has(self, tree: bytes) -> bool:
-        """Whether something is kept for a tree."""
+        """Return True if code is kept for a tree."""
         return self._of(tree).is_dir()
 
     def fill(self, target: Path, tree: bytes) -> None:
-        """Copy what is kept for a tree, or for the baseline, into an empty folder."""
+        """Copy the code kept for a tree, or else for the baseline, into an empty folder."""
         for kept in (self._of(tree), self._baseline):
             if kept.is_dir():
-                os.utime(kept)  # what was used last goes last
+                os.utime(kept)  # what was used last is removed last
                 shutil.copytree(kept, target, dirs_exist_ok=True)
                 return
 
     def keep(self, source: Path, tree: bytes) -> None:
-        """Keep what lies in a folder that a running stranger may write to.
+        """Keep the files of a folder that running, untrusted code may still write to.
 
-        Nothing is kept of what is too much. Raises ArnodeError if the disk does not take it.
+        Nothing is kept if it is too much. Raises ArnodeError if the disk cannot store it.
         """
         target = self._of(tree)
         coming = target.with_name(f"{target.name}.coming")
@@ -80,9 +83,10 @@ class CompiledCode:
 
 
 def _copy_regular(source: Path, target: Path) -> bool:
-    """Copy folders and plain files, following nothing; say whether that was all of it.
+    """Copy folders and plain files without following links; return False if it is too much.
 
-    By descriptors of folders: whoever writes there may put a link in the place of any of them.
+    Files are opened relative to folder descriptors: the untrusted code may put a link in the place
+    of any folder.
     """
     size = files = 0
     for folder, _, names, descriptor in os.fwalk(source, follow_symlinks=False):

@@ -1,10 +1,10 @@
-"""A profile for the node's other parts: they read what is installed, and write nothing.
+"""A sandbox for the node's other processes: they read what is installed, and write nothing.
 
 The network process, the model's worker, the inspector and others need files, and some need a
-network. None needs the signing key, a file to write or a socket of this machine. `fenced` gives
-them an empty folder in place of the node's home and of `/tmp`, `/var/tmp` and `/run`. Tier full
-does that by mounts. In every tier the process then restricts itself, where the kernel can:
-capabilities, Landlock, a filter of system calls. `python fence.py FENCE COMMAND…` does it.
+network. None of them needs the signing key, a file to write or a Unix socket of this machine.
+`fenced` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and `/run`. Tier
+full does that by mounts. In every tier the process then restricts itself as far as the kernel can:
+capabilities, Landlock, a filter of system calls. `python fence.py FENCE COMMAND…` does that.
 """
 
 import json
@@ -22,9 +22,9 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool) -> list[str]:
-    """Return the command that runs `command` without sight of the `hidden` folders.
+    """Return the command that runs `command` without access to the `hidden` folders.
 
-    It can write no file. Raises SafetyError where there is no sandbox.
+    It can write no file. Raises SafetyError if there is no sandbox.
     """
     from protocol.errors import SafetyError
     from trainer.host.interpreter import python_command
@@ -35,7 +35,7 @@ def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
     if tier.name == "none":
         raise SafetyError(f"no sandbox: {tier.detail}", tier.mend)
     is_full = tier.name == "full"
-    workshop_program(is_confined=not is_full, is_networked=is_networked)  # or there is no table
+    workshop_program(is_confined=not is_full, is_networked=is_networked)  # raises without a table
     closed = [path.resolve() for path in hidden if path.exists()]
     emptied = sorted({path.resolve() for path in _SHARED if path.is_dir()})
     shown = sorted(set(_needed(emptied, closed)))
@@ -53,7 +53,7 @@ def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
 
 
 def _needed(emptied: Sequence[Path], closed: Sequence[Path]) -> Iterator[Path]:
-    """Yield what a program needs of the emptied folders: what is installed, the name servers."""
+    """Yield the paths in emptied folders that a program needs: installed files, name servers."""
     servers = _NAME_SERVERS.resolve()
     named = [*map(Path, (sys.prefix, sys.base_prefix, *sys.path)), _ROOT, *_links(sys.executable)]
     named += [servers if servers.parent in emptied else servers.parent]
@@ -77,7 +77,7 @@ def _bubblewrap(
 ) -> list[str]:
     arguments = ["bwrap", "--unshare-all", *(["--share-net"] if is_networked else [])]
     arguments += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    # To the kernel a fenced process of root's is root, the owner of /proc/sys.
+    # If the node runs as root, a fenced process is root to the kernel, the owner of /proc/sys.
     arguments += ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc"]
     arguments += ["--dev", "/dev", "--remount-ro", "/dev"]
     for path in emptied:
@@ -113,7 +113,7 @@ def _restrict_self(
     keep_capabilities()
     forbid_new_privileges()
     abi = landlock_abi()
-    if is_full and abi:  # mounts hide the folders; this closes pipes, which they leave writable
+    if is_full and abi:  # mounts hide the folders, but leave named pipes writable
         restrict_self({Path("/"): READ, _NULL: DEVICE}, is_networked=is_networked)
     elif not is_full:
         hidden = [*map(Path, closed)]

@@ -1,7 +1,7 @@
-"""Whether sandboxes can be forked here as safely as they are started: one is, and attacks us.
+"""A trial of forked sandboxes on this machine: one is forked, and attacks arnode.
 
-A kernel may allow namespaces to bubblewrap alone, or know no clone3: then every sandbox is a
-process of its own.
+A kernel may allow namespaces to bubblewrap alone, or lack clone3. Then every sandbox is a process
+of its own.
 """
 
 import json
@@ -24,9 +24,9 @@ _PROFILE = Profile(role="serve", harness=INSIDE, memory_bytes=1 << 30, scratch_b
 
 
 def fork_once(*, in_namespaces: bool, as_throwaway: bool) -> str:
-    """Return what a forked sandbox says of its walls: `contained`, or what got through.
+    """Return the report of a forked sandbox: `contained`, or what got through.
 
-    Nothing if it does not come to that. Raises OSError, and SafetyError where no user is free.
+    It is empty if there is no report. Raises OSError, and SafetyError if no user is free.
     """
     uid = throwaway_uid() if as_throwaway else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -37,7 +37,7 @@ def fork_once(*, in_namespaces: bool, as_throwaway: bool) -> str:
                 theirs.fileno(), in_namespaces=in_namespaces, as_throwaway=as_throwaway
             )
             theirs.close()
-            with started.process:  # which ends when it is let go of
+            with started.process:  # it ends when its socket is closed
                 if ours.recv(len(READY)) != READY:
                     return ""
                 said = _said(ours, _request(started, uid))

@@ -151,7 +151,7 @@ class ForkedConfined(Forked):
             self._uid = None
 
     def is_overfull(self) -> bool:
-        """Return True if the scratch folders hold too much: checked, not enforced."""
+        """Return True if the scratch folders hold too much: they are watched, not limited."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])

@@ -1,9 +1,9 @@
 """Landlock: a process gives up, for good, every file right that it does not name.
 
-For sandboxes where no mount namespace can be had (`trainer.sandbox.confine`). Rights hold for what
-lies beneath a path, whatever name leads there; what is not named cannot be opened, listed, written
-or executed, though its existence and size can still be asked for.
-Source: landlock(7), linux/landlock.h, the kernel's Documentation/userspace-api/landlock.rst.
+It serves sandboxes without a mount namespace (`trainer.sandbox.confine`). Rights hold for
+everything beneath a path, by whatever name it is reached. Everything else cannot be opened, listed,
+written or executed, but its existence and size can still be queried. Source: landlock(7),
+linux/landlock.h, the kernel's Documentation/userspace-api/landlock.rst.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from pathlib import Path
 from protocol.errors import SafetyError
 from trainer.sandbox.inside.landlock import Ruleset, give_up, landlock_abi
 
-_SCOPED_ABI = 6  # since then signals and abstract sockets can be kept inside
+_SCOPED_ABI = 6  # the first version that keeps signals and abstract sockets inside
 _SCOPED = 0b11
 _NET_ABI = 4
 _NET = 0b11  # TCP bind and connect
 
 
 class Access(IntFlag):
-    """What may be done beneath a path (LANDLOCK_ACCESS_FS_*)."""
+    """A set of rights beneath a path (LANDLOCK_ACCESS_FS_*)."""
 
     EXECUTE = 1 << 0
     WRITE_FILE = 1 << 1
@@ -41,7 +41,7 @@ class Access(IntFlag):
 
     @classmethod
     def known_to(cls, abi: int) -> "Access":
-        """Every right that a kernel of this ABI can refuse."""
+        """Return every right that a kernel of this ABI can refuse."""
         bits = 13 + (abi >= 2) + (abi >= 3) + (abi >= 5)
         return cls((1 << bits) - 1)
 
@@ -53,7 +53,7 @@ WRITE = (
     | Access.MAKE_DIR | Access.MAKE_REG | Access.MAKE_SYM | Access.REFER
 )  # fmt: skip
 DEVICE = Access.READ_FILE | Access.WRITE_FILE
-CARD = DEVICE | Access.IOCTL_DEV  # that is how its driver is spoken to
+CARD = DEVICE | Access.IOCTL_DEV  # its driver is used through ioctl
 OWN = READ | Access.WRITE_FILE | Access.TRUNCATE
 EVERYTHING = Access((1 << 16) - 1)
 _OF_FILES = (
@@ -62,14 +62,14 @@ _OF_FILES = (
 
 
 def can_scope_signals() -> bool:
-    """Whether this kernel can keep a process of our own uid from signalling us."""
+    """Return True if this kernel can keep a process of our own uid from signalling us."""
     return landlock_abi() >= _SCOPED_ABI
 
 
 def ruleset(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> Ruleset:
-    """Return what gives up everything not in `allowed`, as far as this kernel can refuse it.
+    """Return rules that give up everything not in `allowed`, as far as this kernel can refuse it.
 
-    Whoever gives it up also signals nobody but what it starts, and reaches no abstract socket of
+    A process under these rules can signal only what it starts, and reaches no abstract socket of
     others. `is_networked` leaves TCP alone. Raises SafetyError without Landlock.
     """
     abi = landlock_abi()
@@ -85,9 +85,9 @@ def ruleset(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> Ru
 
 
 def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> None:
-    """Give up everything not in `allowed`; paths that do not exist are left out.
+    """Give up everything not in `allowed`; paths that do not exist are skipped.
 
-    Holds for this thread and what it starts. Raises SafetyError where the kernel refuses.
+    Applies to this thread and what it starts. Raises SafetyError if the kernel refuses.
     """
     wanted = ruleset(allowed, is_networked=is_networked)
     try:
@@ -103,7 +103,7 @@ def everything_but(
 ) -> dict[Path, Access]:
     """Return rules that allow all files of a folder except those beneath the hidden folders.
 
-    Rights only add up downwards, so the folders that lead there are opened child by child.
+    Rights only add up downwards, so a folder above a hidden one is opened child by child.
     """
     hidden = [path.resolve() for path in hidden]
     rules: dict[Path, Access] = {}

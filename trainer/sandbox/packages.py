@@ -1,8 +1,9 @@
-"""Distributions of Python that a task names, as its candidates' sandboxes show them.
+"""Python distributions that a task names, as its candidates' sandboxes show them.
 
-They are this environment's own or lie in one of the task's own beside it
-(`trainer.program.environments`), read-only beside what every sandbox shows. What is shown depends
-on versions, so a task's manifest names them by the hash of a list: sorted lines of `NAME==VERSION`.
+They belong to arnode's environment, or to one that was made for the task
+(`trainer.program.environments`). They are shown read-only, in addition to what every sandbox shows.
+Their files depend on versions, so a task's manifest names them by the hash of a list: sorted lines
+of `NAME==VERSION`.
 """
 
 import functools
@@ -19,16 +20,16 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.visible import PACKAGES, VisiblePath, visible_tree
 
-# Beside arnode's own: made for its Python, and to be read by whoever may read arnode.
+# Inside arnode's own: made for its Python, and readable by anyone who can read arnode.
 ENVIRONMENTS: Final = Path(sys.prefix, "arnode-environments")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERSION: Final = r"==[A-Za-z0-9.!+_-]+"
-# They are a stranger's words, and stand in a command that is called.
+# They may come from a peer, and become a part of a command.
 _LOCKED: Final = re.compile(_NAME + _VERSION)
 _REQUIREMENT: Final = re.compile(f"({_NAME})(?:{_VERSION})?")
 _OF_EXTRAS: Final = re.compile(r"\bextra\s*==")
-_METADATA: Final = ("METADATA", "entry_points.txt")  # the rest says where it came from
+_METADATA: Final = ("METADATA", "entry_points.txt")  # the other files show where it came from
 _MODULES: Final = (".py", ".so")
 _OURS: Final = "arnode"
 _MOST: Final = 300
@@ -36,8 +37,10 @@ _MOST: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """Distributions with all that they need: `lock` is their list. `folder` is the environment of
-    a task's own that those lie in which are not in arnode's; None if all are.
+    """Distributions with everything that they need: `lock` is their list.
+
+    `folder` is the task's own environment, with those that arnode's does not have; None if arnode's
+    has all.
     """
 
     lock: bytes = b""
@@ -45,7 +48,7 @@ class Packages:
 
     @property
     def digest(self) -> bytes | None:
-        """What a manifest has of them; None if there are none."""
+        """The hash that a manifest has of them; None if there are none."""
         return hashlib.sha256(self.lock).digest() if self.lock else None
 
 
@@ -65,7 +68,7 @@ class PackagesMissing(ConfigurationError):  # noqa: N818 -- what is wrong, as it
 
 @functools.cache
 def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
-    """Return what some distributions show beside `visible_tree`."""
+    """Return the paths that some distributions show in addition to `visible_tree`."""
     known = {binding.inside for binding in visible_tree().bindings} if packages.lock else set()
     shown: dict[str, VisiblePath] = {}
     for line in packages.lock.decode().splitlines():
@@ -81,9 +84,9 @@ def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
 
 
 def installed(requirements: Iterable[str], folder: Path | None = None) -> Packages:
-    """Return what `NAME` or `NAME==VERSION` ask for, in arnode's environment and `folder`.
+    """Return the distributions for `NAME` or `NAME==VERSION` in arnode's environment and `folder`.
 
-    Raises PackagesMissing if one is not there, ConfigurationError if one asks for nothing.
+    Raises PackagesMissing if one is not there, ConfigurationError if a requirement is malformed.
     """
     asked = {}
     for requirement in requirements:
@@ -106,10 +109,10 @@ def installed(requirements: Iterable[str], folder: Path | None = None) -> Packag
 
 
 def locked(lock: bytes) -> Packages:
-    """Return the distributions of a list, wherever they are here.
+    """Return the distributions of a list, from where they are installed here.
 
-    Raises PackagesMissing with those that an environment of the task's own would have to bring,
-    ConfigurationError for what is no list, or where no such environment can help.
+    Raises PackagesMissing with those that an environment of the task's own would have to provide.
+    Raises ConfigurationError if the list is malformed, or no such environment can help.
     """
     lines = lock.decode("utf-8", "replace").splitlines()
     if not 0 < len(lines) <= _MOST or not all(map(_LOCKED.fullmatch, lines)):
@@ -129,18 +132,18 @@ def locked(lock: bytes) -> Packages:
 
 
 def lacking(lines: Iterable[str], folder: Path | None) -> list[str]:
-    """Return the lines of a list that are met neither in `folder` nor in arnode's environment."""
+    """Return the lines of a list that neither `folder` nor arnode's environment satisfies."""
     return [line for line in lines if not _meets(_found(line.partition("==")[0], folder), line)]
 
 
 def environment_of(lock: bytes) -> Path:
-    """Return where the environment of a list lies, if it was made."""
+    """Return the folder for the environment of a list, even if it does not exist."""
     return ENVIRONMENTS / hashlib.sha256(lock).hexdigest()[:32]
 
 
 @functools.cache
 def everybodys() -> dict[str, str]:
-    """Return the versions of those distributions that every sandbox shows, by name."""
+    """Return the versions of the distributions that every sandbox shows, by name."""
     owners = packages_distributions()
     names = {_normal(name) for module in PACKAGES for name in owners.get(module, ())}
     found = {name: _found(name, None) for name in sorted(names)}
@@ -148,7 +151,7 @@ def everybodys() -> dict[str, str]:
 
 
 def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distribution]:
-    """Return distributions with all that they need, by name; what is not here they do without."""
+    """Return distributions with everything that they need, by name; skip what is not here."""
     found: dict[str, Distribution] = {}
     waiting = [*names]
     while waiting:
@@ -166,7 +169,7 @@ def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distributio
 
 
 def _found(name: str, folder: Path | None) -> Distribution | None:
-    """Return a distribution, rather that of `folder` than arnode's own."""
+    """Return a distribution; one in `folder` comes before arnode's own."""
     for path in ([str(folder)], sys.path) if folder else (sys.path,):
         one = next(iter(Distribution.discover(name=name, path=path)), None)
         if one is not None:
@@ -191,8 +194,7 @@ def _needed(one: Distribution) -> Iterator[str]:
 
 
 def _top_paths(one: Distribution) -> list[str]:
-    """Return the modules and folders of a distribution that are imported by name, and what it says
-    of itself."""
+    """Return the modules and folders that a distribution is imported by, and its metadata files."""
     found: dict[str, None] = {}
     for file in one.files or ():
         path = PurePosixPath(str(file))

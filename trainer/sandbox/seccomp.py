@@ -1,8 +1,8 @@
-"""The system calls a candidate may not make, as a classic BPF program.
+"""The system calls that a candidate may not make, as classic BPF programs.
 
 bubblewrap loads the program just before it starts the command, so it binds every thread of the
-sandbox for good. Anything that reaches other processes, the kernel's configuration, a network or
-a new namespace is refused, and so is whatever leaves a mark that a later process could find: of
+sandbox for good. It refuses everything that reaches other processes, the kernel's configuration, a
+network or a new namespace. It also refuses everything that leaves a trace for a later process: of
 `fcntl`, `ioctl` and `madvise` only what is listed here is allowed. clone3 answers ENOSYS so that
 libc falls back to clone, whose flags a filter can read. Source: seccomp(2), linux/filter.h.
 """
@@ -14,51 +14,52 @@ from trainer.sandbox.calls import NUMBERS, numbers
 
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
-_PR_SET_PDEATHSIG = 1  # by which a program ends with the node
-_CLONE_PIDFD = 0x00001000  # whose inode number counts all processes of the machine
-_SCHED_CORE = 62  # keeps others off the other half of a processor's core
+_PR_SET_PDEATHSIG = 1  # makes a program end with the node
+_CLONE_PIDFD = 0x00001000  # its inode number counts all processes of the machine
+_SCHED_CORE = 62  # keeps other programs off the other thread of a core
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 _O_TRUNC = 0o1000
-_TRUNCATION_ABI = 3  # Landlock knows truncation since then
+_TRUNCATION_ABI = 3  # the first version of Landlock with a right for truncation
 _SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to any process
-_SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up other programs that write that file of the host
+_SETLEASE, _NOTIFY = 1024, 1026  # a lease delays other programs that write that host file
 
-# Of prctl(2): what names, describes or restricts the process itself. GET_DUMPABLE, SET_NAME,
+# prctl(2) operations that name, describe or restrict the process itself: GET_DUMPABLE, SET_NAME,
 # GET_NAME, GET_SECCOMP, CAPBSET_READ, SET_ and GET_TSC, TIMERSLACK, NO_NEW_PRIVS, GET_TID_ADDRESS,
-# SET_ and GET_THP_DISABLE, CAP_AMBIENT, SVE, SME and PAC of aarch64, SET_VMA, GET_AUXV. Not what
-# hides memory from the watchdog, outlives the node, counts events or takes memory of the kernel.
+# SET_ and GET_THP_DISABLE, CAP_AMBIENT, SVE, SME and PAC of aarch64, SET_VMA, GET_AUXV. Left out
+# are those that hide memory from the watchdog, outlive the node, count events or take kernel
+# memory.
 _PRCTL_ALLOWED = (
     *(3, 15, 16, 21, 23, 25, 26, 29, 30, 38, 39, 40, 41, 42, 47),
     *(50, 51, 54, 55, 56, 63, 64, 0x53564D41, 0x41555856),
 )
-_CLOCKS = ((0xFFFFFFF0, 0),)  # the system's and one's own
+_CLOCKS = ((0xFFFFFFF0, 0),)  # the system's and the caller's own
 # SO_DEBUG to SO_ERROR, buffers, KEEPALIVE, PRIORITY, LINGER, timeouts, ACCEPTCONN, PROTOCOL and
-# DOMAIN; TCP_NODELAY and TCP_INFO, IPV6_V6ONLY. Not SO_COOKIE and SO_PEERPIDFD, which count.
+# DOMAIN; TCP_NODELAY and TCP_INFO, IPV6_V6ONLY. Not SO_COOKIE and SO_PEERPIDFD: counters.
 _SOCKET_OPTIONS = (1, 2, 3, 4, 7, 8, 9, 11, 12, 13, 20, 21, 26, 30, 38, 39)
 
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: nothing of the file itself.
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: none affects the file itself.
 _FCNTL_ALLOWED = (0, 1, 2, 3, 4, 1030)
 _LOCKS = (5, 6, 7, 36, 37, 38)  # F_GETLK, F_SETLK(W), and those of open file descriptions
 _SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS: of memory that may be shared
-# FIONCLEX, FIOCLEX, FIONBIO, FIONREAD; TCGETS, TCGETS2, TIOCGWINSZ, by which a terminal is known.
+# FIONCLEX, FIOCLEX, FIONBIO, FIONREAD; TCGETS, TCGETS2, TIOCGWINSZ, which detect a terminal.
 _IOCTL_ALLOWED = (0x5450, 0x5451, 0x5421, 0x541B, 0x5401, 0x802C542A, 0x5413)
 # NVIDIA's driver: commands of type F, UVM's plain numbers, and UVM_INITIALIZE, UVM_DEINITIALIZE.
 _IOCTL_OF_A_CARD = ((0xFF00, 0x4600), (0xFFFFFF00, 0), 0x30000001, 0x30000002)
 # NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, (NO)HUGEPAGE, what a fork or a dump sees,
 # POPULATE_READ and _WRITE, GUARD_INSTALL and _REMOVE. Not those that evict or collapse pages.
 _MADVISE_ALLOWED = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
-# While text is scored: without those that read a file ahead or have the kernel merge its pages.
+# While text is scored: without those that read a file ahead or let the kernel merge its pages.
 _MADVISE_IN_SCORING = (0, 1, 2, 4, 8, 10, 11, 15, 16, 17, 18, 19, 102, 103)
 _SHARED, _SHARED_ANONYMOUS, _ANONYMOUS = 0x01, 0x21, ((0x20, 0x20),)
-# FUTEX_PRIVATE_FLAG; FUTEX_WAIT and FUTEX_WAIT_BITSET, with which a thread's end is waited for.
+# FUTEX_PRIVATE_FLAG; FUTEX_WAIT and FUTEX_WAIT_BITSET, which wait for a thread's end.
 _FUTEX_ALLOWED = ((128, 128), (0x7F, 0), (0x7F, 9))
 
-_FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last to ask for one's addresses
+_FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last lists one's own addresses
 _TYPE_MASK, _DATAGRAM = 0xF, 2
-# What a program needs in a network where nobody else is (`seccomp_program`).
+# What a program needs in a network of its own (`seccomp_program`).
 _UNIX, _INTERNET, _STREAM, _PACKETS = (1,), (2, 10), ((_TYPE_MASK, 1),), ((_TYPE_MASK, 5),)
-_TCP = (0, 6)  # by default, and by its name
-_TCP_ULP = 31  # parts of the kernel that are only loaded on demand
+_TCP = (0, 6)  # 0 is the default protocol of a stream, 6 is TCP by number
+_TCP_ULP = 31  # loads optional parts of the kernel
 
 
 def seccomp_program(
@@ -74,15 +75,14 @@ def seccomp_program(
 ) -> bytes:
     """Return the filter for this machine.
 
-    `single_process` also refuses new processes (threads stay allowed) and processor affinity,
-    `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
-    leaves NVIDIA's driver the memory that it shares with the card, and a socket to listen on.
-    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own.
-    `has_pairs` lets it make pairs of connected sockets (`_pairs`). `weighs_memory` refuses a
-    program of one process to map files so that they change. `restricts_later` leaves the
-    harness the calls by which a process gives up more: another filter, loaded before a candidate's
-    code runs, refuses them.
-    Raises SafetyError on an architecture without a table.
+    `single_process` refuses new processes (threads stay allowed) and changes of processor affinity.
+    `is_confined` refuses what namespaces would make harmless (tiers container and partial).
+    `has_card` leaves NVIDIA's driver the memory that it shares with the card, and a socket to
+    listen on. `has_loopback` lets a program speak TCP, which is only for a network namespace of its
+    own. `has_pairs` lets it make pairs of connected sockets (`_pairs`). `weighs_memory` refuses a
+    program of one process all shared mappings of files. `restricts_later` leaves the harness the
+    calls by which a process gives up more rights; another filter, loaded before a candidate's code
+    runs, refuses them. Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = _to_all(machine)
@@ -94,7 +94,7 @@ def seccomp_program(
     if has_loopback:
         program += bpf.check_argument(NUMBERS[machine]["setsockopt"], 2, _TCP_ULP)
     else:
-        program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # to where it is connected
+        program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # only to the connected peer
         refused |= calls.NAMES_OF_SOCKETS
     if has_loopback or has_pairs:
         program += _pairs(machine)
@@ -121,9 +121,9 @@ def seccomp_program(
 
 
 def last_program(*, keeps_core: bool = False, machine: str | None = None) -> bytes:
-    """Return a filter that lets nobody restrict themselves any further, on top of another one.
+    """Return a filter, to load on top of another, that refuses any further restriction.
 
-    With `keeps_core` nobody may choose the cores that a process runs on either.
+    With `keeps_core` it also refuses to change the cores that a process runs on.
     """
     machine = machine or platform.machine()
     program = bpf.opening(machine)
@@ -136,9 +136,10 @@ def last_program(*, keeps_core: bool = False, machine: str | None = None) -> byt
 def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes:
     """Return the filter of a process that scores text (`trainer.sandbox.syscall_gate`).
 
-    It asks its listener about every call but those that compute, wait, or use its socket: about
-    every look-up, every read of a file, and whatever a kernel of tomorrow adds. A listener of the
-    script's own, which could let them through, is refused. Loaded on top of `seccomp_program`.
+    It asks its listener about every call except those that compute, wait, or use its socket. That
+    includes every look-up, every read of a file, and every call that a future kernel adds. It
+    refuses a listener of the script's own, which could let such calls through. Loaded on top of
+    `seccomp_program`.
     """
     machine = machine or platform.machine()
     program = bpf.opening(machine)
@@ -148,7 +149,7 @@ def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes
     allowed = calls.SCORING | {"madvise", "mmap"}
     if has_card:
         allowed |= calls.SCORING_ON_A_CARD
-    else:  # memory, and no file
+    else:  # only memory, no file
         program += bpf.allow_only(NUMBERS[machine]["mmap"], 3, _ANONYMOUS, refusal=bpf.ASK)
     for number in numbers(allowed, machine):
         program += bpf.answer(number, bpf.ALLOW)
@@ -160,12 +161,12 @@ def workshop_program(
 ) -> bytes:
     """Return the filter of a program that may use the network.
 
-    That is a workshop's (`trainer.workshop.workshop`) or a fenced one (`trainer.sandbox.fence`).
-    Sockets of the machine's own (AF_UNIX) are refused: behind them are a session's D-Bus and
-    systemd, Docker and agents with keys, which start programs or answer outside of any sandbox.
-    Without `is_networked` every new socket is. `is_confined` refuses what namespaces would make
-    harmless; changes of modes and owners, which Landlock does not know, then seem to succeed,
-    because programs give up over them. Raises SafetyError on an architecture without a table.
+    It is for a workshop (`trainer.workshop.workshop`) or a fenced program
+    (`trainer.sandbox.fence`). Unix sockets (AF_UNIX) are refused: behind them are a session's D-Bus
+    and systemd, Docker and agents with keys, which start programs or answer outside any sandbox.
+    Without `is_networked` every new socket is refused. `is_confined` refuses what namespaces would
+    make harmless. Changes of modes and owners, which Landlock does not cover, then seem to succeed,
+    because programs give up if they fail. Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = [*_to_all(machine), *_sockets(machine)]
@@ -189,10 +190,10 @@ def workshop_program(
 
 
 def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes:
-    """Return a filter that keeps files unaltered where Landlock of this version does not.
+    """Return a filter that protects files from changes that this version of Landlock permits.
 
-    No version refuses to set a file's times; the first two let one be emptied that is opened to be
-    read. `openat2`, whose flags no filter can read, then seems not to be there.
+    No version refuses to set a file's times. The first two let a process empty a file that it opens
+    for reading. `openat2`, whose flags a filter cannot read, then seems not to exist.
     """
     machine = machine or platform.machine()
     program, number = bpf.opening(machine), NUMBERS[machine]
@@ -207,7 +208,7 @@ def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes
 
 
 def _to_all(machine: str) -> list[bytes]:
-    """Refuse what is for nobody, whatever else a program may do."""
+    """Return rules for all programs: refuse what none of them may do."""
     opening = bpf.opening(machine)
     number = NUMBERS[machine]
     return [
@@ -219,7 +220,7 @@ def _to_all(machine: str) -> list[bytes]:
 
 
 def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> list[bytes]:
-    """Allow a candidate of calls with many meanings those that leave nothing behind."""
+    """Return rules that allow, of calls with many meanings, only those that leave no trace."""
     number = NUMBERS[machine]
     commands = _FCNTL_ALLOWED + (() if single_process else _LOCKS)
     commands += _SEALS if has_card or not single_process else ()
@@ -241,9 +242,9 @@ def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> lis
 
 
 def _one_process(machine: str, *, has_card: bool, weighs_memory: bool) -> list[bytes]:
-    """Refuse new processes, memory that no size shows, and waking another process's threads.
+    """Return rules against new processes, hidden memory, and waking other processes' threads.
 
-    A shared mapping changes a file without a write, which is how files are counted.
+    A shared mapping changes a file without a write, and files are counted by their writes.
     """
     shared = _SHARED if weighs_memory else _SHARED_ANONYMOUS
     number = NUMBERS[machine]
@@ -265,8 +266,10 @@ def _one_process(machine: str, *, has_card: bool, weighs_memory: bool) -> list[b
 
 
 def _file_times(machine: str) -> list[bytes]:
-    """Set no file's times. Of an open file they seem to be set, as programs give up over it; of a
-    name they do not, as Python's `Path.touch` then takes it that there is such a file.
+    """Return rules against setting a file's times.
+
+    For an open file the call seems to succeed, because programs give up if it fails. For a name it
+    fails: otherwise Python's `Path.touch` would assume that the file exists.
     """
     of_open_files = NUMBERS[machine]["utimensat"]
     program = [*bpf.allow_null(of_open_files, 1), *bpf.answer(of_open_files, bpf.DONE)]
@@ -276,14 +279,14 @@ def _file_times(machine: str) -> list[bytes]:
 
 
 def _own_limits(machine: str) -> list[bytes]:
-    """Let a program change its own limits only: pid 0."""
+    """Return a rule that lets a program change only its own limits: pid 0."""
     return bpf.check_argument(
         NUMBERS[machine]["prlimit64"], 0, bpf.EVERY_BIT, test=bpf.JUMP_ANY_BIT
     )
 
 
 def _sockets(machine: str) -> list[bytes]:
-    """Refuse sockets but those of the internet, and pairs that could send to other sockets."""
+    """Return rules that allow internet sockets only, and no pairs that could send elsewhere."""
     return [
         *bpf.allow_only(NUMBERS[machine]["socket"], 0, _FAMILIES),
         bpf.jump(bpf.JUMP_EQUAL, NUMBERS[machine]["socketpair"], 0, 5),
@@ -296,7 +299,7 @@ def _sockets(machine: str) -> list[bytes]:
 
 
 def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list[bytes]:
-    """Refuse sockets but those of TCP, and with a card those of packets within the machine."""
+    """Return rules that allow TCP sockets only, and with a card Unix sockets of packets."""
     number = NUMBERS[machine]
     families = (_INTERNET if has_loopback else ()) + (_UNIX if has_card else ())
     kinds = (_STREAM if has_loopback else ()) + (_PACKETS if has_card else ())
@@ -308,11 +311,11 @@ def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list
 
 
 def _pairs(machine: str) -> list[bytes]:
-    """Allow pairs of connected Unix sockets: streams, and packets in order.
+    """Return rules that allow pairs of connected Unix sockets: streams and ordered packets.
 
     Event loops wake themselves up with one (asyncio), Node.js gives one to each process that it
     starts, and Rust learns by one whether a process started. Both ends belong to the sandbox, and
-    neither kind can be sent anywhere else: a pair of datagrams could, so it stays refused.
+    neither kind can send anywhere else. A pair of datagram sockets could, so it stays refused.
     """
     number = NUMBERS[machine]
     return [

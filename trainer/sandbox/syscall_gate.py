@@ -1,14 +1,15 @@
-"""The gate of a sandbox that scores: open while the script sets up, shut for good before it sees
-the first row.
+"""The gate of a sandbox that scores: open during set-up, closed for good before the first row.
 
-What a process looks up and reads leaves marks in the kernel that outlive it. A script that knows
-the targets while it is scored could leave them for the process that is audited. So before any
-untrusted code runs, a harness's `boot` loads a filter that asks its listener about each call but
-those that only compute or use the process's socket (`seccomp.gate_program`, seccomp_unotify(2)).
-The listener is handed to us. We let every call go on, count them, and at the right moment close the
-listener: from then on each one answers ENOSYS, which nothing inside can undo. A call that was let
-go on may still be under way, held up in the kernel, with a path that is read later. So every thread
-is stopped for a moment: its call ends, or starts again in front of the filter.
+The files that a process looks up and reads leave traces in the kernel that outlive it. A script
+that knows the targets while it is scored could leave such traces for the process that is audited.
+So before any untrusted code runs, a harness's `boot` loads a filter. The filter asks its listener
+about each call except those that only compute or use the process's socket (`seccomp.gate_program`,
+seccomp_unotify(2)). The listener is handed to this process. It lets every call go on and counts
+them, and closes the listener at the right moment. From then on each such call answers ENOSYS, which
+nothing inside can undo.
+
+A call that was let go on may still be under way, held up in the kernel, with a path that is read
+later. So every thread is stopped for a moment: its call ends, or starts again and meets the filter.
 """
 
 import asyncio
@@ -25,14 +26,17 @@ _RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
 _GO_ON = 1
 _STOP_TIMEOUT_S, _STOP_INTERVAL_S = 20.0, 0.001
 _STOPPED = ("T", "t", "Z", "X")  # states of a thread that runs no call (proc(5))
-_MOST_LOOKUPS = 200_000  # a set-up that imports all of torch makes a tenth of it
+_MOST_LOOKUPS = 200_000  # a set-up that imports all of torch makes a tenth of these
 
 
 class Gate:
-    """Outside: holds the listener of a process, on the running event loop, until it is closed."""
+    """The outer side of a gate: it holds a process's listener on the running event loop."""
 
     def __init__(self, listener: int, pid: int) -> None:
-        """Hold what a process has just sent. Raises ProcessLookupError if that is gone."""
+        """Hold the listener that a process has just sent.
+
+        Raises ProcessLookupError if that process is gone.
+        """
         try:
             self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -44,7 +48,7 @@ class Gate:
         asyncio.get_running_loop().add_reader(listener, self._let_one_go_on)
 
     async def shut(self) -> bool:
-        """Let no further call through; return whether none is under way any more."""
+        """Let no further call through; return True once none is under way, False if that fails."""
         self._close_listener()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
@@ -67,7 +71,7 @@ class Gate:
         return all(state in _STOPPED for state in states)
 
     def close(self) -> None:
-        """Let go of the process; every call that asks the listener is refused."""
+        """Release the process; every call that asks the listener is refused."""
         self._close_listener()
         os.close(self._pidfd)
 
@@ -80,7 +84,7 @@ class Gate:
     def _let_one_go_on(self) -> None:
         assert self._listener is not None  # noqa: S101 -- its reader is removed with it
         self._lookups += 1
-        if self._lookups > _MOST_LOOKUPS:  # somebody keeps us busy
+        if self._lookups > _MOST_LOOKUPS:  # the script tries to keep this node busy
             self._close_listener()
             return
         with contextlib.suppress(FileNotFoundError):  # the caller was killed meanwhile

@@ -1,6 +1,6 @@
-"""Compilers and interpreters of this machine, as sandboxes show them, read-only and only if asked.
+"""Compilers and interpreters of this machine, which sandboxes show read-only and on request.
 
-What a build finds here no run does, unless it needs it to run (`at_run`).
+A build sees them. A run does not, unless it needs them to run (`at_run`).
 """
 
 import functools
@@ -21,7 +21,7 @@ _OF_C: Final = (
     "/usr/bin", "/bin", "/etc/alternatives", "/usr/include", "/usr/lib/gcc", "/usr/libexec/gcc",
     f"/usr/lib/{_TRIPLET}", f"/lib/{_TRIPLET}",
 )  # fmt: skip
-# What a shell's scripts call as a matter of course: of coreutils, findutils and their like.
+# Common commands of shell scripts, from coreutils, findutils and the like.
 _OF_SH: Final = (
     "awk", "basename", "bash", "bc", "cat", "chmod", "cmp", "comm", "cp", "cut", "date", "dd",
     "diff", "dirname", "du", "echo", "env", "expr", "false", "find", "fold", "grep", "gunzip",
@@ -35,9 +35,10 @@ _ASKED_S: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
-    """What a toolchain shows: `path` are the folders of its commands, in a sandbox as outside.
+    """The paths that a toolchain shows.
 
-    In `environment`, `{temporary}` stands for the sandbox's temporary folder.
+    `path` lists the folders of its commands, the same in a sandbox as outside. In `environment`,
+    `{temporary}` stands for the sandbox's temporary folder.
     """
 
     shown: tuple[VisiblePath, ...]
@@ -51,7 +52,7 @@ _COMMANDS: Final = {
     "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc", "gfortran": "fortran",
     "go": "go", "rustc": "rust", "cargo": "rust", "node": "node", "sh": "sh", "bash": "sh",
 }  # fmt: skip
-# Go writes to caches, and would fetch modules and other versions of itself.
+# Without these, Go would write elsewhere, and fetch modules and other versions of itself.
 _OF_GO: Final = {
     "CGO_ENABLED": "0", "GOCACHE": "{temporary}/go-cache", "GOFLAGS": "-buildvcs=false",
     "GOPATH": "{temporary}/go", "GOPROXY": "off", "GOTOOLCHAIN": "local",
@@ -59,13 +60,16 @@ _OF_GO: Final = {
 
 
 def toolchain_of(command: str) -> str | None:
-    """Return the toolchain that a command belongs to, None if to none."""
+    """Return the toolchain that a command belongs to; None if it belongs to none."""
     return _COMMANDS.get(command)
 
 
 @functools.cache
 def toolchain(name: str) -> Toolchain:
-    """Return a toolchain by its name in a task's file. Raises ConfigurationError if it lacks."""
+    """Return a toolchain by its name in a task's file.
+
+    Raises ConfigurationError if it is not installed.
+    """
     match name:
         case "cc":
             _command("cc", "install your distribution's packages `gcc` and `libc6-dev`")
@@ -85,7 +89,7 @@ def toolchain(name: str) -> Toolchain:
             asked = [go, "env", "GOROOT"]
             said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
             root = said.stdout.decode().strip()
-            # A distribution's root has links to parts that lie elsewhere.
+            # The root in a Linux distribution has links to parts that lie elsewhere.
             parts = {str(one.resolve()) for one in (Path(root), *Path(root).glob("*"))}
             outside = sorted(one for one in parts if not one.startswith(f"{root}/"))
             shown = tuple(_at(dict.fromkeys((root, *outside))))
@@ -100,7 +104,7 @@ def toolchain(name: str) -> Toolchain:
         case "sh":
             _command("bash", "install your distribution's package `bash`")
             found = [one for one in map(_in_usr_bin, _OF_SH) if one is not None]
-            # As scripts call them in their first lines.
+            # Under the names in the first lines of scripts.
             shells = [VisiblePath(one.host, one.inside.removeprefix("/usr")) for one in found]
             shells = [one for one in shells if one.inside in ("/bin/sh", "/bin/bash")]
             shown = (*found, *shells, *_libraries(tuple(one.host for one in found)))
@@ -111,10 +115,10 @@ def toolchain(name: str) -> Toolchain:
 
 
 def shown_by(names: Iterable[str]) -> list[VisiblePath]:
-    """Return what several toolchains show, each path once.
+    """Return the paths that several toolchains show, each path once.
 
-    What lies in a folder that another one shows is there already. Below a folder that is read-only
-    nothing can be made visible either.
+    A path inside another shown folder is left out: it is visible already, and nothing can be
+    mounted below a folder that is read-only.
     """
     shown = dict.fromkeys(one for name in names for one in toolchain(name).shown)
     folders = {one.inside for one in shown}
@@ -134,7 +138,7 @@ def _in_usr_bin(name: str) -> VisiblePath | None:
 
 
 def _libraries(programs: tuple[Path, ...]) -> list[VisiblePath]:
-    """Return the shared libraries that programs are linked with; a script has none."""
+    """Return the shared libraries that programs are linked with; scripts have none."""
     ldd = _command("ldd", "install your distribution's package that has it, such as `libc-bin`")
     asked = [ldd, *map(str, programs)]
     said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)

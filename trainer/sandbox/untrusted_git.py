@@ -1,11 +1,11 @@
-"""Reading a git repository that somebody else may have made, or that another user owns.
+"""Access to a git repository that somebody else may have made, or that another user owns.
 
-The one place that uses git on a folder other than a journal. Git runs in `trainer.sandbox.narrow`:
-without network, without any other program, and sees only the repository's git folder. It never
-reads that repository's configuration, hooks or work tree: it is given a git folder of ours, whose
-own short configuration stands in for it, and which leads to the objects and refs alone. So nothing
-that a `config` names is run, fetched or included, and nothing that leads out of the repository
-(alternates, `gitdir:`, links) is read.
+This is the only module that uses git on a folder other than a journal. Git runs in
+`trainer.sandbox.narrow`, without network and without any other program. It sees only the
+repository's git folder. It never reads that repository's configuration, hooks or work tree: it gets
+a git folder of ours, with a short configuration, that links to the objects and refs alone. So
+nothing that a `config` names is run, fetched or included, and nothing that leads out of the
+repository (alternates, `gitdir:`, links) is read.
 """
 
 import os
@@ -30,7 +30,7 @@ _LINE_BYTES: Final = 4096
 _PROGRAMS: Final = "/usr/bin:/usr/local/bin:/bin"
 _ELF: Final = b"\x7fELF"
 _READ: Final = ("objects", "refs", "packed-refs", "shallow")
-_WRITTEN: Final = ("logs", "worktrees")  # a new branch has a log, and is checked out nowhere
+_WRITTEN: Final = ("logs", "worktrees")  # for a fetch: a new branch has a log, and no work tree
 _SIZED: Final = re.compile(rb"([0-9a-f]+) (\w+) (\d+)")
 _CONFIGURATION: Final = """\
 [core]
@@ -66,9 +66,9 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrustedRepository:
-    """A repository on this disk. `git_dir` is its shared git folder, `head_dir` where HEAD is.
+    """A repository on this disk. `git_dir` is its shared git folder, `head_dir` the one with HEAD.
 
-    `prefix` is the path of the folder that was asked about, inside the work tree.
+    `prefix` is the path of the requested folder inside the work tree.
     """
 
     git_dir: Path
@@ -78,7 +78,7 @@ class UntrustedRepository:
 
     @classmethod
     def around(cls, folder: Path) -> "UntrustedRepository | None":
-        """Return the repository that a folder is in, None if it is in none.
+        """Return the repository that contains a folder; None if there is none.
 
         Raises ConfigurationError if its git folder leads elsewhere, OSError.
         """
@@ -121,14 +121,14 @@ class UntrustedRepository:
         return None if said is None else said.decode().split()
 
     def blobs(self, names: Sequence[str], *, limit_bytes: int) -> dict[str, bytes]:
-        """Return the files that names such as `HEAD:train.py` stand for, by name.
+        """Return the files that names such as `HEAD:train.py` refer to, by name.
 
-        Leaves out what is not there, and what is larger than `limit_bytes`. Raises as `commits`.
+        Files that are missing or larger than `limit_bytes` are left out. Raises as `commits`.
         """
         return self._objects(names, kind=b"blob", limit_bytes=limit_bytes)
 
     def subject(self, name: str, *, limit_bytes: int) -> str:
-        """Return the first paragraph of a commit's message in one line, empty if it is not there.
+        """Return the first paragraph of a commit's message in one line; empty if it is missing.
 
         Raises as `commits`.
         """
@@ -138,7 +138,7 @@ class UntrustedRepository:
         return " ".join(message.strip().split(b"\n\n")[0].decode("utf-8", "replace").split())
 
     def fetch(self, bundle: Path, refspec: str) -> str | None:
-        """Fetch from a bundle of ours into this repository; return git's last words if it fails.
+        """Fetch from a bundle of ours into this repository; return git's last line if that fails.
 
         Raises as `commits`.
         """
@@ -173,7 +173,7 @@ class UntrustedRepository:
     def _git(
         self, *words: str, given: Sequence[str] = (), shown: Sequence[Path] = ()
     ) -> tuple[int, bytes, bytes]:
-        """Run git in its sandbox; return its exit code, what it printed and its errors."""
+        """Run git in its sandbox; return its exit code, its output and its errors."""
         writes = bool(shown)
         git = _program()
         with self._view(writes=writes) as view, tempfile.TemporaryFile() as said:
@@ -211,7 +211,7 @@ class UntrustedRepository:
 
     @contextmanager
     def _view(self, *, writes: bool) -> Iterator[Path]:
-        """Make a git folder of ours that leads to this repository's objects and refs."""
+        """Make a git folder of ours that links to this repository's objects and refs."""
         with tempfile.TemporaryDirectory(prefix="arnode-git-") as name:
             view = Path(name).resolve()
             config = _CONFIGURATION.format(is_bare="true" if self.is_bare else "false")
@@ -232,8 +232,8 @@ class UntrustedRepository:
 def _worktree(entry: Path) -> tuple[Path, Path]:
     """Return the shared git folder of a linked work tree, and its own.
 
-    A file `.git` may name any folder. It is believed only where that folder names the file too, as
-    `git worktree add` leaves them: a hostile folder cannot write into another repository.
+    A file `.git` may name any folder. It is trusted only if that folder names the file too, as `git
+    worktree add` leaves them: a hostile folder cannot write into another repository.
     """
     own = Path(_line(entry).removeprefix("gitdir:").strip())
     own = Path(os.path.realpath(entry.parent / own))
@@ -265,7 +265,10 @@ def _without_none(narrow: Narrow, place: Path) -> list[str]:
 
 
 def _program() -> str:
-    """Return git itself, no script in its place. Raises ConfigurationError if it is not there."""
+    """Return the git program itself, not a script of that name.
+
+    Raises ConfigurationError if it is not installed.
+    """
     for path in (_PROGRAMS, None):
         found = shutil.which("git", path=path)
         if found is not None:

@@ -1,8 +1,8 @@
-"""What a sandbox shows: one interpreter, an allow-list of packages and the libraries they need.
+"""The files that a sandbox shows: one interpreter, listed packages and their libraries.
 
-Everything is bound one by one, read-only, under neutral paths (`/python`, `/packages`), so that
-neither the user's home nor any other installed text can be read. What is visible here is also
-what own text must not share: `trainer.language_model.text.windows` scans exactly these paths.
+Each path is bound by itself, read-only, under a neutral name (`/python`, `/packages`). So neither
+the user's home nor any other installed text can be read. Text that is scored must not occur in what
+is visible: `trainer.language_model.text.windows` scans exactly these paths.
 """
 
 import compileall
@@ -42,13 +42,13 @@ _LIBRARIES = (
 _LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
-_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
+_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers for compilers, which are not there
 
-_READ_AHEAD_BYTES = 128 << 10  # the kernel's own limit where nothing else is set
-INSIDE = "trainer/sandbox/inside"  # what the harnesses of all kinds of task share
+_READ_AHEAD_BYTES = 128 << 10  # the kernel's default limit
+INSIDE = "trainer/sandbox/inside"  # code that the harnesses of all kinds of task share
 HARNESSES = ("trainer/language_model/harness", "trainer/program/harness")  # one for each kind
 SHOWN_CODE = {folder: Path(__file__).parents[2] / folder for folder in (INSIDE, *HARNESSES)}
-# Isolated (`-I`), but for what the environment says of hashes, which is ours.
+# Isolated like `-I`, except that Python reads the hash seed in the environment, which is ours.
 FLAGS = ("-P", "-s", "-S", "-B")
 INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -63,14 +63,15 @@ class VisiblePath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisibleTree:
-    """Read-only bindings, and the places that are covered by something empty."""
+    """Read-only bindings, and the places inside that are covered by something empty."""
 
     bindings: tuple[VisiblePath, ...]
     covered: tuple[str, ...]
 
     def host_files(self) -> list[Path]:
-        """Every regular file a sandbox can open through the bindings, but for those that another
-        process is about to put in the place of compiled ones.
+        """Return every regular file that a sandbox can open through the bindings.
+
+        Temporary files that another process is about to rename to compiled ones are left out.
         """
         files: list[Path] = []
         for binding in self.bindings:
@@ -87,12 +88,11 @@ class VisibleTree:
         return files
 
     def warm_up(self) -> None:
-        """Prepare what is shown: no compiled file names a folder of the host, and the kernel keeps
-        every visible file in memory.
+        """Hide the host's folder names in compiled files, and load all visible files into memory.
 
-        Then which of them were read, and where, is nothing that one sandbox could find out about
-        another. Of packages this is done once in a process. No installer compiles arnode's own
-        files, and any process may while it imports them, so these are looked at each time.
+        A sandbox can then not find out which files another one read, or where in them. For packages
+        this is done once in a process. arnode's own files are checked each time: no installer
+        compiles them, and any process may do so while it imports them.
         """
         for binding in self.bindings:
             if _is_own(binding):
@@ -108,7 +108,7 @@ class VisibleTree:
         self.keep_in_memory()
 
     def keep_in_memory(self) -> None:
-        """Ask the kernel for all that is not in memory, in pieces that it reads as a whole."""
+        """Ask the kernel to load what is not in memory, in pieces that it reads as a whole."""
         for path in self.host_files():
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -119,8 +119,9 @@ class VisibleTree:
                 os.close(descriptor)
 
     def rules(self) -> dict[Path, Access]:
-        """The bindings as rules, which only add rights: those with covered places, whose folder may
-        be listed, child by child.
+        """Return the bindings as Landlock rules, which can only add rights.
+
+        A folder with covered places may be listed, and its other children are allowed one by one.
         """
         rules: dict[Path, Access] = {}
         for binding in self.bindings:
@@ -144,7 +145,7 @@ def _is_own(binding: VisiblePath) -> bool:
 
 @functools.cache
 def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
-    """Return what this installation's sandboxes show, those with a card if `with_cuda`.
+    """Return what this installation's sandboxes show; with `with_cuda`, those that use a card.
 
     Raises ConfigurationError without torch.
     """
@@ -188,7 +189,7 @@ def _cuda() -> Iterator[VisiblePath]:
         if path.is_dir():
             yield VisiblePath(path, str(path))
             continue
-        # Its libraries look for one another by version as well.
+        # The driver's libraries also look for one another by a name with a version.
         for name in dict.fromkeys((path.name, path.resolve().name)):
             yield VisiblePath(path.resolve(), f"{_LIBRARY_FOLDER}/{name}")
     for host, inside in nvidia.compiler_files():
@@ -207,7 +208,7 @@ def _packages(names: Iterable[str]) -> list[VisiblePath]:
         if spec and spec.origin:
             origin = Path(spec.origin)
             path = origin.parent if origin.name == "__init__.py" else origin
-        else:  # `numpy.libs` is no module; `tiktoken_ext` has no __init__
+        else:  # `numpy.libs` is not a module; `tiktoken_ext` has no __init__
             path = _beside_torch() / name
         if path.exists():
             found.append(VisiblePath(path, f"/packages/{path.name}"))
@@ -215,9 +216,9 @@ def _packages(names: Iterable[str]) -> list[VisiblePath]:
 
 
 def _is_built_for_cuda() -> bool:
-    """Return whether torch is the CUDA build, which pip installs on Linux.
+    """Return True if torch is the CUDA build, which pip installs on Linux.
 
-    It does not load without CUDA's libraries, with or without a card.
+    That build does not load without CUDA's libraries, with or without a card.
     """
     found = installed()
     return found is not None and found.cuda is not None

@@ -1,1 +1,1 @@
-"""What every sandbox shows of arnode, whatever its task: frames, filters, a test of the walls."""
+"""The code of arnode that every sandbox shows, whatever its task: frames, filters, a self-test."""

@@ -1,7 +1,7 @@
 """Frames between the harness and the runner: one tag byte, eight bytes of length, the payload.
 
-The harness speaks them inside the sandbox, where the candidate could too; the runner therefore
-takes every frame as a stranger's word. Descriptors travel beside a frame's first byte.
+The harness speaks them inside the sandbox, where the candidate could too, so the runner does not
+trust any frame. A descriptor travels with a frame's first byte.
 """
 
 import array
@@ -15,12 +15,12 @@ READY, JOB = b"R", b"J"  # sandbox is warm; role, seed and source follow
 NEED_DATA, DATA = b"N", b"D"  # the clock starts when the data descriptor is handed over
 WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
 SERVING = b"S"  # weights are loaded
-ANSWER = b"A"  # to a question, whose tag is of its kind of task
+ANSWER = b"A"  # to a question; each kind of task has its own tags for those
 
 FORKS = "forks"  # the argument of a harness that only imports, and forks sandboxes
 
-# How the harness's process ends when a device had no more memory: a script that ends so by itself
-# is as much of a failure.
+# The harness's exit status if a device had no more memory. A script that exits with it by itself
+# fails all the same.
 OUT_OF_MEMORY = 77
 
 
@@ -38,7 +38,7 @@ class Channel:
         if descriptor is not None:
             try:
                 header = header[socket.send_fds(self._socket, [header], [descriptor]) :]
-            finally:  # also if nobody is there: as a gate's listener it would wait for itself
+            finally:  # also if the other end is gone: a gate's listener would wait for itself
                 os.close(descriptor)
         self._socket.sendall(header)
         if len(payload):
@@ -49,7 +49,7 @@ class Channel:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of this end."""
+        """Close this end."""
         self._socket.close()
 
     def receive(self) -> tuple[bytes, bytes, int | None]:

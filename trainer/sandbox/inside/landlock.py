@@ -1,7 +1,7 @@
 """Landlock's three system calls: a process gives up every file right that it does not name.
 
-Which rights there are, and which a kernel knows, is `trainer.sandbox.landlock`'s. Source:
-landlock(7), linux/landlock.h.
+`trainer.sandbox.landlock` has the rights, and which of them a kernel knows. Source: landlock(7),
+linux/landlock.h.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ _RULE_PATH_BENEATH = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
-    """What is given up, and what of it stays allowed beneath which path; bits are the kernel's.
+    """The rights to give up, and those that stay allowed beneath each path; bits are the kernel's.
 
-    `of_files` are the rights that a path which is no folder can have.
+    `of_files` are the rights that a path can have if it is not a folder.
     """
 
     handled: int
@@ -33,17 +33,17 @@ class Ruleset:
 
 
 def landlock_abi() -> int:
-    """Return the kernel's Landlock version, 0 where there is none."""
+    """Return the kernel's Landlock version; 0 if it has none."""
     return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
 
 
 def give_up(wanted: Ruleset) -> None:
-    """Bind this thread, and all that it starts, for good; paths that do not exist are left out.
+    """Restrict this thread and all that it starts, for good; skip paths that do not exist.
 
-    Raises OSError where the kernel refuses.
+    Raises OSError if the kernel refuses.
     """
     attributes = struct.pack("=QQQ", wanted.handled, wanted.network, wanted.scoped)
-    # Older kernels know a shorter structure and refuse what follows it unless it is zero.
+    # Older kernels know a shorter structure, and refuse a longer one unless the rest is zero.
     ruleset = _checked(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path, access in wanted.rules.items():

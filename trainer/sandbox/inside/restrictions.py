@@ -1,8 +1,8 @@
-"""What a process gives up for good before untrusted code runs in it, without any library.
+"""The rights that a process gives up for good before it runs untrusted code.
 
-Rights (capset(2), prctl(2)), limits (setrlimit(2)) and system calls (seccomp(2)). Inside a sandbox
-only the standard library is there, and a zygote's child has just forked: nothing here may import
-more.
+These are capabilities (capset(2), prctl(2)), limits (setrlimit(2)) and system calls (seccomp(2)).
+Inside a sandbox only the standard library exists, and a zygote's child has just forked, so nothing
+here may import more.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ _INSTRUCTION_BYTES = 8
 
 
 def keep_capabilities(kept: int = 0) -> None:
-    """Give up all but these bits, also as a root that stays root; no_new_privs keeps them away.
+    """Give up all capabilities but these bits, even if root stays root.
 
-    Raises OSError.
+    no_new_privs keeps them from coming back. Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
@@ -32,7 +32,7 @@ def keep_capabilities(kept: int = 0) -> None:
 
 
 def become_user(uid: int, *, processes: int) -> None:
-    """Take on a throw-away user, who may have so many processes and threads. Raises OSError."""
+    """Become a throw-away user, who may have so many processes and threads. Raises OSError."""
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -40,24 +40,24 @@ def become_user(uid: int, *, processes: int) -> None:
 
 
 def forbid_new_privileges() -> None:
-    """Let no program that this thread executes have more rights than it. Raises OSError."""
+    """Keep the programs that this thread executes from gaining rights. Raises OSError."""
     if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs is refused")
 
 
 def limit_self() -> None:
-    """Bound what this process may take; what the walls have set lower stays.
+    """Limit what this process may use; lower limits that exist already stay.
 
-    Call it after what is sent with a descriptor: descriptors on their way count by user against
-    the sender's own limit, and a candidate in another sandbox may have as many on their way as its
-    limit lets it.
+    Call it after anything is sent with a descriptor. Descriptors in transit count by user against
+    the sender's own limit, and a candidate in another sandbox may have as many in transit as its
+    limit allows.
     """
     for limit, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 512),
         (resource.RLIMIT_FSIZE, 1 << 30),
-        # Queued signals (each timer holds one) are counted per user: none may use up another's. A
-        # user who may run real-time programs must not lend that to a candidate.
+        # Queued signals (each timer holds one) are counted per user: no sandbox may use up
+        # another's. A user's right to run real-time programs must not pass to a candidate.
         (resource.RLIMIT_SIGPENDING, 1024),
         (resource.RLIMIT_NICE, 0),
         (resource.RLIMIT_RTPRIO, 0),
@@ -75,8 +75,8 @@ class _Program(ctypes.Structure):  # struct sock_fprog
 def load_filter(program: bytes, *, with_listener: bool = False) -> int:
     """Bind all threads, and what they start, to a classic BPF program, for good.
 
-    With a listener it is this thread alone. Return the listener's descriptor, 0 without one.
-    Raises OSError where the kernel refuses.
+    With a listener only this thread is bound. Return the listener's descriptor, 0 without one.
+    Raises OSError if the kernel refuses.
     """
     wanted = _Program(len(program) // _INSTRUCTION_BYTES, program)
     libc = ctypes.CDLL(None, use_errno=True)

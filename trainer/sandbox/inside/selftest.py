@@ -1,4 +1,4 @@
-"""What must be refused, tried by ourselves: `arnode doctor` runs this inside the walls.
+"""An attack of arnode's own, which must be refused: `arnode doctor` runs it inside a sandbox.
 
 Run as `selftest.py HOME`, or as `selftest.py DESCRIPTOR forks HOME` to be tried in a fork. Prints
 `contained`, or what got through.
@@ -15,7 +15,7 @@ _USER_NAMESPACE = 0x10000000  # CLONE_NEWUSER
 
 
 def main() -> None:
-    """Try, and say how it went."""
+    """Try every attack and print the result."""
     home, *forked = reversed(sys.argv[1:])
     if forked:
         sys.path.insert(0, str(Path(__file__).parents[3]))

@@ -1,9 +1,9 @@
 """A zygote: a process that has imported what runs need, and forks a sandbox for each of them.
 
-It lives behind walls of its own, has one thread, and has seen no source, no data and no secret. It
-reads requests of the node, never a byte of what it forked: of a child it learns only how that
-ended. Each child makes itself namespaces, or takes on a user of its own where there are none, gives
-up every right, and only then is handed to the caller of `serve`, which receives a source.
+It lives in a sandbox of its own, has one thread, and has seen no source, no data and no secret. It
+reads requests of the node, and never a byte from its forks: it learns only how each of them ended.
+Each child makes namespaces for itself, or becomes a user of its own if there are none. It gives up
+every right, and only then returns to the caller of `serve`, which receives a source.
 
 The name is Android's. Source: clone(2), user_namespaces(7), pid_namespaces(7), the CPython C API's
 "Initialization, Finalization, and Threads" on forking.
@@ -28,13 +28,13 @@ from trainer.sandbox.inside.restrictions import (
     load_filter,
 )
 
-READY = b"ready"  # all is imported
+READY = b"ready"  # everything is imported
 MOST_REQUEST_BYTES = 1 << 17
-FORKED = 3  # descriptors beside a request: the sandbox's channel, its output, its end
-# What is said of its end: exit status, CPU seconds, the most kibibytes that it held at once, how
-# many pages were read from a disk for it, and how many bytes it wrote.
+FORKED = 3  # descriptors with a request: the sandbox's channel, its output, its end
+# The report on its end: exit status, CPU seconds, the most kibibytes that it held at once, the
+# pages read from a disk for it, and the bytes that it wrote.
 ENDED = struct.Struct("=BdQQQ")
-_KILLED = 1  # what a sandbox that a signal ended counts as, to who asks for its status
+_KILLED = 1  # the exit status that is reported for a sandbox that a signal ended
 
 _NAMESPACES = (  # of mounts, cgroups, uts, ipc, users, pids, network
     0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
@@ -51,13 +51,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkRequest:
-    """What the node asks of a zygote for one sandbox, in JSON.
+    """The node's request to a zygote for one sandbox, in JSON.
 
-    `scratch` are folders to mount in memory and their bytes; without any it stays in our
-    namespaces. `shown` are files that appear in an otherwise empty `/proc`, by where they are
-    bound. `folder` is where it works; `program` is its system-call filter, `gate` what the caller
-    of `serve` gets, both in hex. Without namespaces `uid` is a throw-away user's, None to stay who
-    we are, and `processes` and `file_bytes` are that user's limits.
+    `scratch` maps folders to mount in memory to their sizes in bytes; if it is empty, the child
+    stays in the zygote's namespaces. `shown` maps bound files to where they appear in an otherwise
+    empty `/proc`. `folder` is the working folder. `program` is its system-call filter, `gate` the
+    filter that the caller of `serve` gets, both in hex. Without namespaces `uid` is a throw-away
+    user's, or None to keep the current user, and `processes` and `file_bytes` are that user's
+    limits.
     """
 
     folder: str
@@ -77,7 +78,7 @@ class ForkRequest:
 class ForkedChild:
     """A zygote's child once it is confined: its channel, and filters to load later.
 
-    These are in hex, as on a command line: a gate's, or none.
+    The filters are in hex, as on a command line: a gate's, or an empty list.
     """
 
     channel: int
@@ -85,17 +86,17 @@ class ForkedChild:
 
 
 def serve(descriptor: int) -> ForkedChild:
-    """Fork for whoever holds the other end of a socket; returns in the children alone.
+    """Fork on request from the other end of a socket; return in the children alone.
 
-    The zygote ends when nobody holds that end any more and its children have ended.
+    The zygote ends when that end is closed everywhere and its children have ended.
     """
-    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # its memory is nobody's to look at
-    uid, gid = os.getuid(), os.getgid()  # in new namespaces nobody knows them
+    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # no process may read its memory
+    uid, gid = os.getuid(), os.getgid()  # new namespaces do not show them
     control = socket.socket(fileno=descriptor)
     control.send(READY)
     waiting = select.poll()
     waiting.register(control, select.POLLIN)
-    ends: dict[int, tuple[int, int]] = {}  # pidfd of a child → its pid, where its end is told
+    ends: dict[int, tuple[int, int]] = {}  # pidfd of a child → its pid, the pipe for its report
     is_asked = True
     while is_asked or ends:
         for ready, _ in waiting.poll():
@@ -125,7 +126,7 @@ def serve(descriptor: int) -> ForkedChild:
 
 
 def _split(request: ForkRequest, output: int) -> int | None:
-    """Fork; return 0 in the child, None where the kernel refuses, which is told on its output."""
+    """Fork; return 0 in the child. If the kernel refuses, print why and return None."""
     try:
         return _clone() if request.scratch else os.fork()
     except OSError as error:
@@ -136,7 +137,7 @@ def _split(request: ForkRequest, output: int) -> int | None:
 def _behind_walls(
     request: ForkRequest, channel: int, output: int, uid: int, gid: int
 ) -> ForkedChild:
-    """Give up everything in a child of a zygote that is such a user; a child that cannot ends."""
+    """Give up every right in a child; if that fails, end it. `uid` and `gid` are the zygote's."""
     try:
         _keep_only(request, channel, output)
         if request.scratch:
@@ -151,9 +152,9 @@ def _behind_walls(
 
 
 def _bury(pidfd: int, pid: int, end: int) -> None:
-    """Tell how a child ended and what it used, unless nobody wants to know."""
+    """Reap a child, and report how it ended and what it used if anyone still reads that."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    written = _written_bytes(pid)  # which is known until it is waited for
+    written = _written_bytes(pid)  # known only until it is waited for
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
     told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
@@ -167,7 +168,7 @@ def _bury(pidfd: int, pid: int, end: int) -> None:
 
 
 def _written_bytes(pid: int) -> int:
-    """Return all that a child wrote, 0 where that may not be asked."""
+    """Return all bytes that a child wrote; 0 if that may not be read."""
     try:
         fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
         return int(fields["wchar"])
@@ -176,10 +177,10 @@ def _written_bytes(pid: int) -> int:
 
 
 def _clone() -> int:
-    """Fork into new namespaces, as their first process; fork(2) knows no flags.
+    """Fork into new namespaces, as their first process; fork(2) takes no flags.
 
-    The child's thread id is noted where libc looks for it, as libc's own fork has it done.
-    Raises OSError.
+    The child's thread id is stored where libc looks for it, as libc's own fork does. Raises
+    OSError.
     """
     thread_id = ctypes.c_uint64()
     _checked(_libc.prctl(_GET_TID_ADDRESS, ctypes.byref(thread_id), 0, 0, 0), "the thread's id")
@@ -187,7 +188,7 @@ def _clone() -> int:
         _NAMESPACES | _SET_TID | _CLEAR_TID, 0, thread_id.value, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0
     )  # fmt: skip
     python = ctypes.pythonapi
-    syscall = ctypes.PyDLL(None, use_errno=True).syscall  # one that keeps the interpreter's lock
+    syscall = ctypes.PyDLL(None, use_errno=True).syscall  # a call that keeps the GIL
     python.PyOS_BeforeFork()
     pid = int(syscall(_CLONE3, arguments, len(arguments)))
     if pid == 0:
@@ -200,10 +201,10 @@ def _clone() -> int:
 
 
 def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
-    """Become a session of its own with its own output, and close whatever else is open."""
+    """Begin a session with its own output, and close all other descriptors."""
     os.setsid()
     os.nice(request.nice)
-    # One of its own: the position and flags of the zygote's would be those of all its forks.
+    # Opened here: all forks would share the position and flags of the zygote's.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
@@ -213,7 +214,7 @@ def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
 
 
 def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
-    """Furnish the namespaces that this process is the first one of, then leave no right in them."""
+    """Set up the namespaces of which this process is the first, then give up all rights in them."""
     _show_to_node()
     own = Path("/proc/self")
     (own / "setgroups").write_text("deny")
@@ -224,7 +225,7 @@ def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
         _mount("tmpfs", folder, _NOSUID | _NODEV, f"mode=0755,size={size}")
     _mount(
         "tmpfs", "/proc", _NOSUID | _NODEV, "mode=0755,size=4096"
-    )  # whose table names the host's
+    )  # the mount table of the real one names the host's folders
     for bound, shown in request.shown.items():
         Path(shown).touch()
         _mount(bound, shown, _BIND)
@@ -232,29 +233,32 @@ def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
     for capability in range(last_capability + 1):
         _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "a capability")
     keep_capabilities()
-    os.chdir(request.folder)  # the zygote's folder of that name lies beneath
+    os.chdir(request.folder)  # the new mount covers the zygote's folder of that name
 
 
 def _change_user(request: ForkRequest) -> None:
-    """Take on a user of its own, and that user's limits."""
+    """Become a user of its own, with that user's limits."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_FSIZE, (request.file_bytes, request.file_bytes))
     if request.uid is not None:
         become_user(request.uid, processes=request.processes)
     keep_capabilities()
-    _show_to_node()  # a change of user has hidden it again
-    os.environ.clear()  # imports left where the zygote has its scratch
+    _show_to_node()  # the change of user has hidden it again
+    os.environ.clear()  # it still names the zygote's scratch folders
     os.environ.update(request.environment)
     os.chdir(request.folder)
 
 
 def _show_to_node() -> None:
-    """Let the node watch what this process holds; to sandboxes the calls that read are refused."""
+    """Let the node watch this process's memory.
+
+    Sandboxes cannot read it: the calls for that are refused to them.
+    """
     _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "to be watched")
 
 
 def _give_up_rights(request: ForkRequest) -> None:
-    """Load what holds for good: rules of files first, since the filter may refuse to load them."""
+    """Apply the permanent rules: those of files first, since the filter may refuse to load them."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request.ruleset is not None:
         give_up(Ruleset(**request.ruleset))  # type: ignore[arg-type]
