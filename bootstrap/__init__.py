@@ -1,5 +1,5 @@
-"""The well-known node's package: definitions of networks, and files to deploy a node with.
+"""Bootstrap nodes: their command, definitions of networks, and files to deploy a node with.
 
-A bootstrap node relays and archives records; it confers no trust. `networks/` is read by every
-node as data that comes with arnode.
+A bootstrap node relays and archives records. It confers no trust. `networks/` ships with arnode
+as data, and every node reads it.
 """

@@ -1,4 +1,4 @@
-"""`arnode bootstrap run`: the command line of a well-known node."""
+"""The command line of a bootstrap node: `arnode bootstrap run`."""
 
 import click
 

@@ -1,7 +1,7 @@
-"""A bootstrap node as a program: the network's part of a node, all topics, and a page to read.
+"""The program of a bootstrap node: networking, a subscription to every topic, and a public page.
 
-Commands reach it over its home's socket, and everybody may read its page. It has an author key like
-every node, signs nothing but its profile, and runs nobody's code.
+Commands reach it over the socket in its home. Anyone may read its page. Like every node it has an
+author key, but it signs only its profile. It runs no code from anyone.
 """
 
 import asyncio
@@ -44,11 +44,11 @@ _log = logging.getLogger("node")
 def run_bootstrap(
     home: Home, config: Config, *, http: tuple[str, int] | None, relays: bool
 ) -> None:
-    """Serve a network in this process until it is stopped; `relays`: as a relay too.
+    """Serve a network in this process until stopped. With `relays`, also act as a relay.
 
     Raises:
-        ArnodeError: the network is not defined here, its definition or the home has a fault, or
-            another node works in this home.
+        ArnodeError: the network is not defined here, its definition or the home is faulty, or
+            another node already runs in this home.
     """
     network = with_settings(find_network(home, config.net).network, config)
     keys = load_keys(home)
@@ -95,10 +95,10 @@ def run_bootstrap(
 
 
 def task_ids(home: Home, network: Network) -> list[bytes]:
-    """Return the tasks of a network: those that it names, else those that come with arnode.
+    """Return the ids of the tasks that a network names, or of the built-in tasks if it names none.
 
     Raises:
-        ConfigurationError: it names a task that is unknown here.
+        ConfigurationError: the network names a task that is unknown here.
     """
     known = builtin_ids(home.data)
     ids: list[bytes] = []
@@ -135,7 +135,7 @@ def answers_of(
     author: bytes,
     stop: Callable[[], None],
 ) -> Mapping[str, Answer]:
-    """Return what answers each command; `author` is this node's key, `stop` ends it."""
+    """Return the handler of each command; `author` is this node's key, `stop` shuts it down."""
 
     async def status(_: Nothing) -> dict[str, Message]:
         return status_document(
@@ -157,7 +157,7 @@ def answers_of(
 
 
 async def refuse(_: Mapping[str, Message]) -> Message:
-    """Answer every other command: it is about research.
+    """Reject any other command, because all others are about research.
 
     Raises:
         UsageError: always.
@@ -169,7 +169,7 @@ async def refuse(_: Mapping[str, Message]) -> Message:
 
 
 def public_site(home: Home, membership: Membership, answers: Mapping[str, Answer]) -> Site:
-    """Return what is served: to everybody, to be read only, and without who is connected."""
+    """Return the public, read-only site; it does not show which peers are connected."""
     return Site(
         home=home,
         kind="bootstrap",
@@ -181,7 +181,7 @@ def public_site(home: Home, membership: Membership, answers: Mapping[str, Answer
 
 
 def figures(membership: Membership) -> Iterator[str]:
-    """Yield Prometheus' lines about the network (text format 0.0.4)."""
+    """Yield metrics of the network as Prometheus text (format 0.0.4)."""
     process = membership.process
     values = {
         "peers": ("Peers that said hello.", len(membership.peers)),

@@ -1,17 +1,19 @@
-"""Attestations: what somebody says who re-ran a claim, on seeds that its author could not know.
+"""Re-runs as records (kind `attest`): a claim measured by another node, on unpredictable seeds.
 
     attest {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
             verdict, alpha?, pairs?, again?}
     proof    = Ed25519(attester, "arnode/seed/1\\0" + (target, or base + tree without one))
     seed(i)  = sha256("arnode/seed/1\\0" + proof + i as 4 bytes, big-endian)[:4] >> 1
 
-The pairs take the seeds in turn and none is left out, so that nobody can run many pairs and
-publish the ones they like. `alpha` (in millionths) and `pairs` are what the attester decided at:
-how often it lets a claim without gain pass, and how many pairs it would have run at most. They are
-its word; whether the runs bear the verdict out is for readers to see.
+The author of the claim could not know the seeds in advance. The pairs use the seeds in order and
+skip none, so nobody can run many pairs and publish only the favourable ones. `alpha` (in
+millionths) is how often the re-runner lets a claim without gain pass. `pairs` is the most pairs it
+would have run. Both are unverified statements. Readers check for themselves whether the runs
+support the verdict.
 
-`again` is the tree once more with a seed that the author of the target published. Where no machine
-changes a figure, it gives the figure that was published, or that never was one (`Repeated`).
+`again` is one more run of the tree, with a seed that the target's author published. On tasks whose
+figures do not depend on the machine it must give the published figure. If it does not, that figure
+was never measured (`Repeated`).
 """
 
 import hashlib
@@ -28,25 +30,25 @@ AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "smaller", "unconfirm
 
 MAX_PAIRS: Final = MAX_RUNS // 2
 _MILLION = 10**6
-_GRAINS = 8  # of a noise floor: figures are multiples of one
+_GRAINS = 8  # per noise floor; figures are multiples of one grain
 
 
 def prove_seeds(key: SigningKey, *, target: bytes | None, base: bytes, tree: bytes) -> bytes:
-    """Return the proof that an attestation by `key` draws its seeds from."""
+    """Return the proof from which the seeds of a re-run by `key` are derived."""
     return key.sign(SEED_CONTEXT + _subject(target, base, tree))
 
 
 def attestation_seed(proof: bytes, index: int) -> int:
-    """Return the seed, 31 bits, of pair number `index`, from 0."""
+    """Return the 31-bit seed of pair number `index`, counted from 0."""
     drawn = hashlib.sha256(SEED_CONTEXT + proof + index.to_bytes(4, "big")).digest()
     return int.from_bytes(drawn[:4], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """The public figure of a published seed, in the metric's 1e-9 units, where it was run again.
+    """The public figure of a published seed when it was run again, in 1e-9 units of the metric.
 
-    Two machines may round the last digit of a figure to neighbouring grains, and no further apart.
+    Two machines may round a figure to neighbouring grains, but not further apart.
     """
 
     seed: int
@@ -55,24 +57,24 @@ class Repeated:
 
     @classmethod
     def of(cls, run: Run | None, noise_floor_nano: int) -> "Repeated | None":
-        """Return what a run again shows; None if there was none that ended well."""
+        """Return the figure of a repeated run; None if there was no successful one."""
         if run is None or run.metric_nano is None:
             return None
         grain_nano = max(1, noise_floor_nano // _GRAINS)
         return cls(seed=run.seed, nano=run.metric_nano, grain_nano=grain_nano)
 
     def contradicts(self, published_nano: int) -> bool:
-        """Say whether that is another figure than the one that was published."""
+        """Return True if the published figure differs by more than one grain."""
         return abs(self.nano - published_nano) > self.grain_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestBody(RecordBody, Mapped):
-    """A re-run of a tree against a base; `target` is the result that it answers.
+    """A re-run of a tree against a base; `target` is the result that it checks.
 
-    `verdict` is an `AttestVerdict`, or a word of a later version. `smaller` says that a gain is
-    there and that it is smaller than what was claimed.
-    Whether the proof is the author's is checked with the record's signature: `proof_by`.
+    `verdict` is an `AttestVerdict`, or a word that a later version added. `smaller` means that
+    there is a gain, but a smaller one than claimed. The proof is verified together with the
+    record's signature (`proof_by`).
     """
 
     kind: ClassVar = "attest"
@@ -94,7 +96,7 @@ class AttestBody(RecordBody, Mapped):
         return self.target
 
     def proof_by(self, author: bytes) -> Signature:
-        """Return what this author must have signed."""
+        """Return the signature over the seeds' subject that this author must have made."""
         subject = _subject(self.target, self.base, self.tree)
         return Signature(author, SEED_CONTEXT + subject, self.proof)
 

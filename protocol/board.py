@@ -1,19 +1,21 @@
-"""Boards: what follows, for one task and hardware class, from a set of records alone.
+"""Leaderboards: the ranking of one task and hardware class, computed from a set of records.
 
 A pure function of the set: no clock, no order of arrival, no trust, no floats. It reads
 
-- results of the stage confirm: with 3 pairs a row, with 4 pairs beside the anchor (the task's
-  baseline tree) a ranked one, where nothing scatters with one; all of them, retracted ones too,
-  are their author's tries N
-- attestations, adoptions, retractions, and equivocations by whoever wrote one of these
+- results of the stage `confirm` (claims). Three pairs make a row. Four pairs against the anchor
+  (the task's baseline tree) make a ranked row. On exact tasks one pair is enough. All claims of an
+  author, retracted ones too, count as its tries N.
+- re-runs, adoptions and retractions, and equivocations (two records with one sequence number) by
+  the authors of any of these.
 
-and answers with rows, one a tree: that of the result with the highest lower bound of the gain
-over the anchor, on the split on which that is lower, after an allowance for the luckiest of N
-(protocol/gains.py). A row ranks by that bound until somebody else has found a gain over the anchor
-and bears it out (protocol/opinions.py); from then on by the best bound of these, who selected
-nothing. Rows whose interval reaches the leader's lower bound share its rank; in a group the smaller
-compressed source goes first, then the smaller tree id. Authors that equivocated or revoked their
-key count for nothing. A task whose candidates score themselves has no rows.
+It returns one row per tree. The row shows the claim with the highest lower bound of the gain over
+the anchor. That bound is taken on the split where it is lower, after an allowance for the luckiest
+of N tries (protocol/gains.py). A row ranks by this bound until another key's re-run finds a gain
+over the anchor and its pairs support it (protocol/opinions.py). From then on it ranks by the best
+bound of such re-runs, because they did not select among results. Rows whose interval reaches the
+leader's lower bound share its rank. Within such a group the smaller compressed source goes first,
+then the smaller tree id. All records of an author that equivocated or revoked its key are ignored.
+A task whose candidates score themselves has no rows.
 """
 
 import hashlib
@@ -45,10 +47,11 @@ _SET_CONTEXT = b"arnode/set/%d\0" % VERSION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row(Mapped):
-    """One tree: what is claimed of it, and what others say. Without a rank it has no anchor.
+    """One tree: what its author claims and what others measured.
 
-    `gain_attested_nano` is what another key measured beside the anchor; `unsupported` are keys
-    whose own runs do not bear out what they say.
+    `rank` is None if there are too few pairs against the anchor. `gain_attested_nano` is what
+    another key measured against the anchor. `unsupported` counts keys whose own runs do not
+    support their verdict.
     """
 
     rank: Positive | None
@@ -77,19 +80,19 @@ class Row(Mapped):
 
     @property
     def found_gain(self) -> int:
-        """How many keys found a gain, as claimed or smaller."""
+        """The number of keys that found a gain, as claimed or smaller."""
         return self.confirmed + self.smaller
 
     @property
     def figure_nano(self) -> int | None:
-        """The gain over the anchor that `bound_nano` is the bound of."""
+        """The gain over the anchor that belongs to `bound_nano`."""
         if self.gain_attested_nano is not None:
             return self.gain_attested_nano
         return self.gain_anchor_nano
 
     @property
     def bound_nano(self) -> int | None:
-        """The gain over the anchor that it ranks by: what attesters found, else the claim's."""
+        """The lower bound that the row ranks by: that of re-runs, else that of the claim."""
         if self.gain_attested_lower_nano is not None:
             return self.gain_attested_lower_nano
         return self.gain_anchor_lower_nano
@@ -97,9 +100,9 @@ class Row(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """The rows of one task and class, and what they follow from.
+    """The rows of one task and hardware class, with digests of the rows and of the records read.
 
-    Two nodes whose set digests agree show the same rows, and the board digest proves it.
+    Two nodes with equal set digests show the same rows; equal board digests prove it.
     """
 
     rows: tuple[Row, ...]
@@ -108,7 +111,7 @@ class Board:
 
 
 def board_of(records: Iterable[Record], manifest: TaskManifest, hardware_class: str) -> Board:
-    """Return the board that follows from any set of records."""
+    """Return the leaderboard of a task and class, computed from any set of records."""
     facts: dict[bytes, Fact] = {}
     withdrawals: dict[bytes, Withdrawal] = {}
     numbered: dict[tuple[bytes, int], set[bytes]] = defaultdict(set)
@@ -135,7 +138,10 @@ def assemble(
     withdrawals: Iterable[Withdrawal],
     equivocations: Iterable[Equivocation],
 ) -> Board:
-    """Return the board of these facts; of the other two it takes what concerns their authors."""
+    """Return the leaderboard of these facts.
+
+    Withdrawals and equivocations by authors of no fact are ignored.
+    """
     authors = {fact.id: fact.author for fact in facts}
     known = set(authors.values())
     void: set[bytes] = set()
@@ -194,9 +200,9 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A claim that may become its tree's row, and what others say once they were heard.
+    """A claim that may become its tree's row, with the opinions of others once added.
 
-    `lower_nano` and `upper_nano` are of the gain over the anchor that it stands by.
+    `lower_nano` and `upper_nano` bound the gain over the anchor by which it ranks.
     """
 
     claim: BoardClaim
@@ -223,7 +229,7 @@ class _Candidate:
         )
 
     def heard(self, opinions: Opinions) -> "_Candidate":
-        """Return it with what others say: what they found stands before what is claimed."""
+        """Return a copy with others' opinions, ranked by a gain that they measured, if any."""
         attested = opinions.attested(but=self.claim.author)
         if attested is None:
             return replace(self, opinions=opinions)
@@ -236,15 +242,15 @@ class _Candidate:
         )
 
     def precedence(self) -> tuple[bool, int, bytes]:
-        """Sort by bound, highest first, those without an anchor last; then by id."""
+        """Return the sort key: highest bound first, claims without an anchor last, then by id."""
         bound = self.gain.lower_nano() if self.lower_nano is None else self.lower_nano
         return (self.lower_nano is None, -bound, self.claim.id)
 
 
 def _ranked(candidates: Iterable[_Candidate]) -> Iterator[tuple[int | None, bool, _Candidate]]:
-    """Yield rank, whether it is shared, and the candidate, in the board's order."""
+    """Yield (rank, whether the rank is shared, candidate) in the leaderboard's order."""
     ordered = sorted(candidates, key=_Candidate.precedence)
-    # Once by each end of the interval: a board of many small groups must not cost their square.
+    # Sort once by each end of the interval, so that many small groups do not cost quadratic time.
     anchored = [one for one in ordered if one.lower_nano is not None]
     by_upper = deque(sorted(anchored, key=lambda one: -one.upper_nano))
     placed: set[bytes] = set()

@@ -1,7 +1,8 @@
-"""What boards read of records: claims, votes, moves, withdrawals and equivocations.
+"""The facts that leaderboards read from records.
 
-Each follows from one record (an equivocation from two) and the task's manifest, so that a store
-can keep them beside the records. What follows from many of them is in protocol/board.py.
+They are claims, votes, moves of verified heads, withdrawals and equivocations.
+Each fact depends on one record (an equivocation on two) and the task's manifest, so a store can
+keep it alongside the record. protocol/board.py combines many facts.
 """
 
 from collections.abc import Iterator
@@ -27,16 +28,16 @@ from protocol.remarks import RetractBody
 from protocol.runs import CONTENDED, Env, Role
 from protocol.styles import Style
 
-IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_step
+IMPLAUSIBLE: Final = "implausible"  # flags a gain above the task's max_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardClaim:
-    """What a board reads of one confirm result; without a gain it is only a try.
+    """The facts of one result of the stage `confirm`. Without a gain it counts only as a try.
 
-    `anchor_gain` is over the anchor, on the split on which less of it is sure; `noise_nano` how
-    much one of its runs scatters. `published` are seeds and public figures of the tree's own runs,
-    where no machine changes them.
+    `anchor_gain` is over the anchor, on the split with the lower bound. `noise_nano` is the
+    standard deviation of one of its runs. `published` holds (seed, public figure) of the
+    candidate's runs, only in the class `any`, whose figures do not depend on the machine.
     """
 
     id: bytes
@@ -55,10 +56,10 @@ class BoardClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What a board reads of an attestation; it counts only if its runs bear it out.
+    """The facts of a re-run's record; its verdict counts only if its runs support it.
 
-    `target` is the result that it answers; `anchor_gain` is over the anchor; `again` what became of
-    a seed that the target's author published, where no machine changes a figure.
+    `target` is the result that it checks. `anchor_gain` is over the anchor. `again` is the figure
+    of a seed that the target's author published, only in the class `any`.
     """
 
     id: bytes
@@ -76,7 +77,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadMove:
-    """What a board reads of an adoption."""
+    """The facts of an adoption: its author's verified head moved to this tree."""
 
     id: bytes
     author: bytes
@@ -88,7 +89,7 @@ Fact: TypeAlias = BoardClaim | Vote | HeadMove
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawal:
-    """A retraction of one own record, or (without a target) of the author's key."""
+    """A retraction of one of the author's own records or, without a target, of the author's key."""
 
     id: bytes
     author: bytes
@@ -97,7 +98,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equivocation:
-    """An author's lowest number that two records bear, and the two smallest ids of those."""
+    """The lowest sequence number that an author used twice, and the two smallest ids with it."""
 
     author: bytes
     seq: int
@@ -105,7 +106,7 @@ class Equivocation:
 
 
 def read_by(record: Record) -> tuple[bytes, str] | None:
-    """Return the task and hardware class whose board reads a record; None if none does."""
+    """Return the (task, hardware class) whose leaderboard reads a record; None if none does."""
     match record.body:
         case ResultBody(stage="confirm") | AttestBody() | AdoptBody(unverified=False):
             return record.body.task, record.body.hardware_class
@@ -114,7 +115,7 @@ def read_by(record: Record) -> tuple[bytes, str] | None:
 
 
 def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fact | None:
-    """Return what this board reads of a record; None if it does not read it."""
+    """Return the fact that this leaderboard reads from a record; None if it does not read it."""
     if read_by(record) != (manifest.id, hardware_class):
         return None
     match record.body:
@@ -129,7 +130,7 @@ def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fa
 
 
 def read_withdrawal(record: Record) -> Withdrawal | None:
-    """Return what boards read of a retraction; None of anything else."""
+    """Return the withdrawal that a retraction states; None for any other record."""
     if not isinstance(record.body, RetractBody):
         return None
     return Withdrawal(id=record.id, author=record.author, target=record.body.target)
@@ -160,14 +161,18 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
 
 
 def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
-    """Of what is exact the best of many tries is no luck."""
+    """Return the noise of one run; 0 on exact tasks, where the best of many tries is not luck."""
     if evidence.style == "exact":
         return 0
     return max(evidence.noise_nano, manifest.noise_floor_nano)
 
 
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
-    """Screens select on the public split, and an author may draw the secret one again."""
+    """Return the gain with the lower bound; None unless both splits have one.
+
+    Neither split is safe alone. Screens select on the public one, and an author may redraw its
+    secret one.
+    """
     if secret is None or public is None:
         return None
     return min(secret, public, key=lambda one: one.mean - one.reach)
@@ -176,7 +181,7 @@ def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
 def _anchor_gain(
     body: ResultBody | AttestBody, manifest: TaskManifest, scale: FigureScale, *, secret: bool
 ) -> Gain | None:
-    # Against the baseline itself the pairs are the anchor's, and end where they say enough.
+    # If the base is the baseline, its pairs are the anchor's, and their number was not fixed.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
     pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
     style = Style.of(manifest)
@@ -184,7 +189,8 @@ def _anchor_gain(
         return None
     if anchor == "base" or style.name == "exact":
         gain = Evidence.of(pairs, noise_nano, style).gain
-        return gain and replace(gain, estimate=gain.mean)  # as others are told, in one column
+        # Other rows show the mean in this column, so show it here as well.
+        return gain and replace(gain, estimate=gain.mean)
     differences = [against - candidate for against, candidate in pairs]
     return gain_of(differences, noise_floor_nano(differences, noise_nano, style))
 

@@ -1,39 +1,41 @@
-"""What each kind of record says of itself, so that whoever handles records need not know all kinds.
+"""The interface that every kind of record implements, so that callers need not know all kinds.
 
-A new kind is a class with these, and its entry in `protocol.record_kinds.KnownBody`.
+To add a kind, write a class with these properties and list it in
+`protocol.record_kinds.KnownBody`.
 """
 
 from typing import Literal, TypeAlias
 
-# Whose topics hear it (protocol/topics.py): every node's of the task, of the network's tasks, or of
-# the task's results in one family of hardware; "everybody": no one task's. What belongs where other
-# records name it has no place of its own.
+# The topics that carry the record (protocol/topics.py).
+# "tasks": the network's task records. "news": every node that works on the task.
+# "family": the task's results in one hardware family. "everybody": about no single task.
+# A record that goes wherever other records name it has no place of its own.
 Place: TypeAlias = Literal["tasks", "news", "family", "everybody"]
-# What it counts as among its author's records: news is what boards and everybody's nodes read.
+# The category of the record in its author's quota. Leaderboards and all nodes read "news".
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 
 class RecordBody:
-    """A kind of record, whose `kind` is its word. What differs of these is overridden."""
+    """A base for kinds of records; `kind` is the name on the wire. Kinds override the defaults."""
 
     __slots__ = ()
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where it belongs."""
+        """The groups of topics that carry this record."""
         return ("news",)
 
     @property
     def sort(self) -> Sort:
-        """What it counts as."""
+        """The quota category of this record."""
         return "news"
 
     @property
     def about(self) -> bytes | None:
-        """The record that it is about, which is shown with it."""
+        """The id of the record that this one is about, shown with it."""
         return None
 
     @property
     def lives_s(self) -> int | None:
-        """For how long from its time it says anything; None: for ever."""
+        """How many seconds from its timestamp the record is valid; None: for ever."""
         return None

@@ -1,7 +1,7 @@
-"""How one value of a record is read, with its limits, and written; and what text may hold.
+"""Codecs that read, check and write single values of records, and rules for text.
 
-Reading answers with what is wrong as a `Rejected`. Limits of text count code points. Whatever is
-accepted once must be accepted for ever.
+Reading invalid input returns a `Rejected` with the reason. Limits of text count code points.
+Anything accepted once must be accepted for ever.
 """
 
 import itertools
@@ -17,21 +17,22 @@ from protocol.errors import Rejected
 S = TypeVar("S")
 T = TypeVar("T")
 
-CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
-NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
+CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` occurs in cpu-x86_64
+NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks and networks; used as folder names too
 FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
-WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that later versions extend
-# Relative, forward slashes, no component that is hidden, "." or "..".
+WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages; later versions may add words
+# Relative, with forward slashes; no component is hidden, "." or "..".
 _COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
 _IN_PATH = re.compile(r"[A-Za-z0-9._+/-]")
 _MAX_PATH = 128
-# Unicode's category Cc, which is closed for ever, without and with tab and newline.
+# Unicode's category Cc, which never changes: without, then with tab and newline.
 _CONTROL_BUT_BREAKS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _CONTROL = "\t\n" + _CONTROL_BUT_BREAKS
-# What shows nothing, turns text around, ends a line or means what each reader likes; written out,
-# so that no version of Unicode changes it. Not among them: the joiners U+200C and U+200D and the
-# variation selectors U+180B-180F and U+FE00-FE0F, without which languages and emoji are misspelt.
+# Characters that are invisible, reverse text, end a line or are for private use. They are listed
+# explicitly so that no version of Unicode changes the set. The joiners U+200C and U+200D and the
+# variation selectors U+180B-180F and U+FE00-FE0F are allowed, because some languages and emoji need
+# them.
 _HIDDEN = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
@@ -40,14 +41,14 @@ _HIDDEN = (
 _NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
 _NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
 _IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
+_PRINTED_LINES = 40  # shown at most of a failed program's output
 # Controls, formatting (bidi overrides), surrogates, private use, and line separators.
-_PRINTED_LINES = 40  # of what a failed program printed, wherever that is shown
 _UNSAFE_TO_PRINT = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """How one field's value is read, with its limits, and written."""
+    """A pair of functions that read (and check) and write one field's value."""
 
     read: Callable[[Value], T | Rejected]
     write: Callable[[T], Value]
@@ -58,7 +59,7 @@ def _same(value: Any) -> Value:
 
 
 def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
-    """An int in low … high; never a bool."""
+    """Return a codec for an int in low … high; it rejects bools."""
 
     def read(value: Value) -> int | Rejected:
         if type(value) is not int:
@@ -69,12 +70,12 @@ def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
 
 
 def boolean() -> Codec[bool]:
-    """True or false; never 0 or 1."""
+    """Return a codec for a bool; it rejects 0 and 1."""
     return Codec(lambda value: value if type(value) is bool else Rejected("not a bool"), _same)
 
 
 def binary(low: int, high: int) -> Codec[bytes]:
-    """Bytes, low … high of them."""
+    """Return a codec for low … high bytes."""
 
     def read(value: Value) -> bytes | Rejected:
         if type(value) is not bytes:
@@ -87,17 +88,20 @@ def binary(low: int, high: int) -> Codec[bytes]:
 
 
 def digest() -> Codec[bytes]:
-    """A sha256, a key or an id: 32 bytes."""
+    """Return a codec for 32 bytes: a sha256, a key or an id."""
     return binary(32, 32)
 
 
 def line(low: int, high: int) -> Codec[str]:
-    """Text on one line: no control or hidden characters, low … high code points."""
+    """Return a codec for one line: low … high code points, no control or hidden characters."""
     return _text(low, high, forbidden=_NOT_IN_LINES)
 
 
 def text(high: int) -> Codec[str]:
-    """Text of at most `high` code points; of control and hidden ones only newline and tab."""
+    """Return a codec for text of at most `high` code points.
+
+    Newline and tab are allowed, other control and hidden characters are not.
+    """
     return _text(0, high, forbidden=_NOT_IN_TEXT)
 
 
@@ -118,7 +122,7 @@ def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
 
 
 def utf8(high: int) -> Codec[str]:
-    """Text as UTF-8, at most `high` bytes; what is no Unicode is written as `?`."""
+    """Return a codec for text as at most `high` bytes of UTF-8; it writes surrogates as `?`."""
 
     def read(value: Value) -> str | Rejected:
         if type(value) is not bytes:
@@ -134,7 +138,7 @@ def utf8(high: int) -> Codec[str]:
 
 
 def word(pattern: str) -> Codec[str]:
-    """Text that matches the whole pattern."""
+    """Return a codec for text that matches the whole pattern."""
     expression = re.compile(pattern)
 
     def read(value: Value) -> str | Rejected:
@@ -146,7 +150,7 @@ def word(pattern: str) -> Codec[str]:
 
 
 def choice(*words: str) -> Codec[str]:
-    """One of these words."""
+    """Return a codec for one of these words."""
 
     def read(value: Value) -> str | Rejected:
         if type(value) is not str or value not in words:
@@ -157,7 +161,7 @@ def choice(*words: str) -> Codec[str]:
 
 
 def relative_path() -> Codec[str]:
-    """A relative path that stays below its folder and hides nothing, on any system."""
+    """Return a codec for a relative path below its folder, without hidden parts, on any system."""
 
     def read(value: Value) -> str | Rejected:
         if type(value) is str and path_fault(value) is None:
@@ -168,9 +172,10 @@ def relative_path() -> Codec[str]:
 
 
 def path_fault(path: str) -> str | None:
-    """Return why a path is no plain relative one, None if it is: one character is named.
+    """Return the reason why a path is not a plain relative one; None if it is.
 
-    Others would not be the same on every system, or would end a name within a patch.
+    The reason names the first bad character. Other characters would differ between systems or end a
+    file name inside a patch.
     """
     if len(path) <= _MAX_PATH and _PATH.fullmatch(path):
         return None
@@ -181,7 +186,7 @@ def path_fault(path: str) -> str | None:
 
 
 def odd_character(path: str) -> str | None:
-    """Return which character a path may not have and why, None if all are fine."""
+    """Return the first character that a path may not have, and why; None if all are allowed."""
     odd = next((one for one in path if not _IN_PATH.fullmatch(one)), None)
     if odd is None:
         return None
@@ -190,12 +195,12 @@ def odd_character(path: str) -> str | None:
 
 
 def any_map() -> Codec[Value]:
-    """A map, whatever it holds."""
+    """Return a codec for any map; its content is not checked."""
     return Codec(lambda value: value if type(value) is dict else Rejected("not a map"), _same)
 
 
 def nullable(codec: Codec[T]) -> Codec[T | None]:
-    """The same, or nil."""
+    """Return a codec that also accepts nil."""
 
     def read(value: Value) -> T | Rejected | None:
         return None if value is None else codec.read(value)
@@ -204,7 +209,7 @@ def nullable(codec: Codec[T]) -> Codec[T | None]:
 
 
 def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]:
-    """A list of low … high items, as a tuple."""
+    """Return a codec for a list of low … high items, read as a tuple."""
 
     def read(value: Value) -> tuple[T, ...] | Rejected:
         if type(value) is not list:
@@ -223,7 +228,7 @@ def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]
 
 
 def pair(first: Codec[S], second: Codec[T]) -> Codec[tuple[S, T]]:
-    """A list of two, such as a name and a digest."""
+    """Return a codec for a list of two, such as a name and a digest."""
 
     def read(value: Value) -> tuple[S, T] | Rejected:
         if type(value) is not list or len(value) != 2:
@@ -237,19 +242,19 @@ def pair(first: Codec[S], second: Codec[T]) -> Codec[tuple[S, T]]:
 
 
 def strictly_rising(names: list[str]) -> bool:
-    """Tell whether the names are sorted and none occurs twice."""
+    """Return True if the names are sorted and none occurs twice."""
     return all(left < right for left, right in itertools.pairwise(names))
 
 
 def fit_line(raw: str, limit: int) -> str:
-    """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
+    """Return `raw` changed so that `line` accepts it: NFC, on one line, cut to `limit`."""
     return fit_text(" ".join(raw.split()), limit)
 
 
 def fit_text(raw: str, limit: int) -> str:
-    """Return `raw` made acceptable to `text`: NFC, no control or hidden characters, cut to `limit`.
+    """Return `raw` changed so that `text` accepts it: NFC, bad characters replaced, cut to `limit`.
 
-    A prefix of NFC text is NFC, so cutting comes last.
+    Cutting comes last, because any prefix of NFC text is NFC.
     """
     encodable = raw.encode("utf-8", "replace").decode("utf-8")
     shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
@@ -257,19 +262,19 @@ def fit_text(raw: str, limit: int) -> str:
 
 
 def printed_lines(text: str) -> list[str]:
-    """Return the end of what a program printed, as it is shown to people.
+    """Return the last lines that a program printed, in the form shown to users.
 
-    Each line is marked, so that none can pass for one of ours.
+    Each line starts with a mark, so that it cannot pass for arnode's own output.
     """
     lines = [line for line in plain(text, lines=True).split("\n") if line.strip()]
     return [f"| {line}" for line in lines[-_PRINTED_LINES:]]
 
 
 def plain(text: str, *, lines: bool = False) -> str:
-    """Return text with all characters that are not visible spelt out, safe to print.
+    """Return text that is safe to print, with invisible characters escaped.
 
-    `lines` keeps newlines and tabs, for text that has lines of its own. For display alone: which
-    characters are visible depends on Python's version of Unicode.
+    `lines` keeps newlines and tabs. Use this for display only: which characters are visible
+    depends on Python's version of Unicode.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -283,5 +288,5 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 def spelt(character: str) -> str:
-    """Return a character as Python would write it: \\x1b, \\u202e."""
+    """Return the Python escape of a character, such as \\x1b or \\u202e."""
     return character.encode("unicode_escape").decode("ascii")

@@ -1,7 +1,7 @@
-"""Constants of a source, read as text: `NAME = value` on a line of its own, once in all its files.
+"""Constants in a source, read as text: lines `NAME = value` with a name unique within its file.
 
-By them rungs of a ladder differ in depth and width. Nothing is parsed, so that a stranger's source
-may be read like this.
+Rungs differ in such constants, for example in depth and width. Nothing is parsed as Python, so this
+is safe on untrusted sources.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 from protocol.source import Source
 
-Constant: TypeAlias = tuple[str, str]  # a file's path, and a name
+Constant: TypeAlias = tuple[str, str]  # (path of the file, name)
 _ASSIGNS = b" = "
 
 
 def constants_of(source: Source) -> dict[Constant, bytes]:
-    """Return the value of each constant, as it is written."""
+    """Return the value of each constant, as written in the source."""
     found: dict[Constant, list[bytes]] = {}
     for path, data in source.files:
         for line in data.split(b"\n"):
@@ -24,7 +24,7 @@ def constants_of(source: Source) -> dict[Constant, bytes]:
 
 
 def with_constants(source: Source, values: Mapping[Constant, bytes]) -> Source:
-    """Return a source whose constants have these values; what it has not is left out."""
+    """Return the source with these constants set; skip constants that it does not have."""
     known = constants_of(source)
     for path, data in source.files:
         wanted = {
@@ -39,7 +39,10 @@ def with_constants(source: Source, values: Mapping[Constant, bytes]) -> Source:
 
 
 def sizes_between(below: Source, above: Source) -> dict[Constant, bytes]:
-    """Return the constants in which two rungs' baselines differ, with the values of the upper."""
+    """Return the constants that differ between two rungs' baselines, with the upper rung's values.
+
+    Constants that only one of them has are left out.
+    """
     lower, upper = constants_of(below), constants_of(above)
     return {
         constant: value
@@ -57,7 +60,7 @@ def _with(line: bytes, wanted: Mapping[bytes, bytes]) -> bytes:
 
 
 def _read(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return the name and the value that a line assigns, without its comment."""
+    """Return the name and value that a line assigns, without a trailing comment."""
     name, assigns, rest = line.partition(_ASSIGNS)
     if not assigns or not name.isascii() or not name.isupper():
         return None

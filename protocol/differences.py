@@ -1,17 +1,17 @@
-"""Evidence of pairs whose runs meet the same instances: of their differences, or of their sign.
+"""Evidence from pairs whose two runs use the same instances.
 
-What `PairedEvidence` is to runs that scatter by themselves, these are to programs
-(`protocol.styles`). No history of a program against itself goes in: on drawn instances it differs
-from itself by exactly 0, and another one does not. Gains are base - candidate, in the metric's
-unit.
+`DifferenceEvidence` reads the differences, `ExactEvidence` their sign. They are to programs what
+`PairedEvidence` is to runs with noise of their own (`protocol.styles`). A program's earlier runs
+against itself are not used: on the same instances they differ by exactly 0, which says nothing
+about another program. Gains are base - candidate, in the metric's unit.
 
-`DifferenceEvidence` is the one-sided right-Haar t e-process of one sample (sources in
-`protocol.statistics`), given one more pair than was measured: an **unseen pair**, which went the
-other way by `UNSEEN` times as much as pairs go, the root of their mean square. A t test alone
-passes what gains a little nearly always and loses much once in a while: it believes the small
-spread of pairs that have missed the loss. With that pair no spread is zero, ties are evidence
-against a gain, and nine pairs show nothing at 1 in 20 however equal they are. What it holds under
-is simulated (`make bench PART=programs`): change it only with that.
+`DifferenceEvidence` is the one-sample, one-sided right-Haar t e-process (sources in
+`protocol.statistics`) with one **unseen pair** added to the measured ones. The unseen pair is a
+loss of `UNSEEN` times the root mean square of the measured differences. A t test alone passes a
+candidate that nearly always gains a little and rarely loses much: it trusts the small spread of
+pairs that happened to miss the loss. With the unseen pair no spread is zero, ties are evidence
+against a gain, and nine pairs never reach 1 in 20, however equal they are. Its error rates are
+simulated (`make bench PART=programs`); change it only with that simulation.
 """
 
 import math
@@ -30,34 +30,35 @@ from protocol.statistics import (
 )
 from protocol.units import NANO, to_nano
 
-# It makes up for skew: with 1, of simulated lines on which nearly all is ties and losses are four
-# times the gains, 4.3 % (3.0 to 6.3) adopt something, with this 2.4 % (1.6 to 3.6). Gains of two
-# deviations of a difference cost some six pairs more than without an unseen pair.
+# Compensates for skew. On simulated lines where nearly all pairs tie and losses are four times the
+# gains, 4.3 % (3.0 to 6.3) of lines promote something with 1, and 2.4 % (1.6 to 3.6) with this
+# value. A gain of two standard deviations of a difference costs about six pairs more than without
+# an unseen pair.
 UNSEEN: Final = 1.25
-# No run is believed to scatter by less than this share of the gain: where instances are drawn,
-# pairs that all differ by the same are few pairs and no exact measurement.
+# The noise of a run is taken to be at least the gain divided by this. Where instances are drawn,
+# equal differences mean that there are few pairs, not that the measurement is exact.
 GAIN_OVER_SPREAD: Final = 12
-# ln E of what is left to no chance: more than any alpha asks for.
+# ln E where chance plays no part: more than any alpha requires.
 CERTAIN: Final = 1000.0
 
 
 def log_e_of_differences(mean: float, ss: float, pairs: int) -> float:
-    """Return ln E of a mean of `pairs` differences with this sum of squares about it.
+    """Return ln E of `pairs` differences with this mean and sum of squares about the mean.
 
-    With r = mean √n / √(ss + n mean²) and u = `UNSEEN`, what n + 1 differences show depends on
-    (n r - u) / √((n + 1)(n + u²)) alone: their mean as a share of the root of their mean square.
+    With r = mean √n / √(ss + n mean²) and u = `UNSEEN`, the evidence of the n + 1 differences
+    depends only on (n r - u) / √((n + 1)(n + u²)): their mean divided by their root mean square.
     """
     squares = ss + pairs * mean * mean
     if pairs == 0:
         return 0.0
     r = mean * math.sqrt(pairs / squares) if squares > 0 else 0.0
     share = (pairs * r - UNSEEN) / _most(pairs)
-    worth_runs = (pairs + 1) / 2  # as a difference has the variance of two runs
+    worth_runs = (pairs + 1) / 2  # a difference has the variance of two runs
     return log_e_value(share, worth_runs, worth_runs * (1 - share * share), pairs)
 
 
 def critical_ratio(pairs: int, log_e: float) -> float:
-    """Return the n mean² / ss at which `log_e_of_differences` reaches `log_e`; maybe infinite."""
+    """Return the n mean² / ss at which `log_e_of_differences` reaches `log_e`; inf if never."""
     t = critical_t((pairs + 1) / 2, pairs, log_e)
     share = t / math.hypot(t, math.sqrt(pairs)) if math.isfinite(t) else 1.0
     r = (share * _most(pairs) + UNSEEN) / pairs
@@ -70,10 +71,10 @@ def _most(pairs: int) -> float:
 
 @dataclass(frozen=True)
 class DifferenceEvidence:
-    """Fresh pairs of a base and a candidate on the same instances, as what each pair gains.
+    """Evidence from fresh pairs of a base and a candidate on the same instances.
 
-    `floor` is how much one run scatters at least, in the metric's unit. Fewer than `least_pairs`
-    are no evidence.
+    `differences` are the gains of the pairs. `floor` is the least noise of one run, in the
+    metric's unit. Fewer than `least_pairs` pairs are no evidence of a gain.
     """
 
     differences: tuple[float, ...]
@@ -84,37 +85,37 @@ class DifferenceEvidence:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return len(self.differences)
 
     @cached_property
     def gain(self) -> float:
-        """Z, the mean of what pairs gain; 0 before the first pair."""
+        """Z, the mean gain of the pairs; 0 before the first pair."""
         return fmean(self.differences) if self.differences else 0.0
 
     @property
     def sd(self) -> float:
-        """What one run would have to scatter, if two that are not paired differed like this."""
+        """The noise of one run that would make unpaired runs differ by this much."""
         return math.sqrt(self._ss / (2 * (self.pairs - 1))) if self.pairs > 1 else self.floor
 
     @property
     def log_e(self) -> float:
-        """ln E(Z): evidence that there is a gain."""
+        """ln E(Z), the evidence that there is a gain."""
         return self._log_e_of(self.gain)
 
     @property
     def log_e_worse(self) -> float:
-        """ln E(-Z): evidence that the candidate is worse."""
+        """ln E(-Z), the evidence that the candidate is worse."""
         return self._log_e_of(-self.gain)
 
     def log_e_absent(self, claim: float) -> float:
-        """Return ln E(claim - Z): evidence that a gain of `claim` is not there."""
+        """Return ln E(claim - Z), the evidence that the gain is less than `claim`."""
         return self._log_e_of(claim - self.gain)
 
     def posterior_above(self, threshold: float) -> float:
         """Return P(gain > threshold) under the prior of `PairedEvidence`, without an unseen pair.
 
-        A tie halves what is left of the hope for a gain.
+        If all pairs tie and `floor` is 0, each tie halves it.
         """
         if self.pairs < 2:
             return 0.5
@@ -124,13 +125,13 @@ class DifferenceEvidence:
 
     @property
     def estimate(self) -> float:
-        """The gain less what selection adds to it on average (`less_luck`)."""
+        """The gain minus the average bias of selection (`less_luck`)."""
         return less_luck(self.gain, self.sd, self.pairs)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return (lower, upper) of the gain, true however it was decided when to stop.
+        """Return (lower, upper) of the gain, valid under any stopping rule.
 
-        As in `PairedEvidence`: what lies beyond an end the e-process itself refutes.
+        As in `PairedEvidence`, the e-process refutes exactly the gains outside the interval.
         """
         if self.pairs < max(2, self.least_pairs):
             return -math.inf, math.inf
@@ -146,17 +147,17 @@ class DifferenceEvidence:
 
     @cached_property
     def _ss(self) -> float:
-        """The sum of squares about the mean, no smaller than what is believed."""
+        """The sum of squares about the mean, raised to that of the least plausible noise."""
         floor = max(self.floor, abs(self.gain) / GAIN_OVER_SPREAD)
         return max(sum_of_squares(self.differences), 2 * (self.pairs - 1) * floor * floor, 0.0)
 
 
 @dataclass(frozen=True)
 class ExactEvidence:
-    """Pairs on fixed instances, where nothing scatters: the first one says how large the gain is.
+    """Evidence from pairs on fixed instances without noise: the first pair measures the gain.
 
-    In 1e-9 units, in which figures are whole numbers: two floats that should be equal may not be.
-    Pairs that differ are not exact, and show a gain only beyond the most by which they do.
+    Gains are whole 1e-9 units, because two floats that should be equal may not be. If pairs
+    differ after all, a gain is shown only if it exceeds their range.
     """
 
     gains_nano: tuple[int, ...]
@@ -166,39 +167,39 @@ class ExactEvidence:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return len(self.gains_nano)
 
     @property
     def gain(self) -> float:
-        """What each pair gains; 0 before the first."""
+        """The mean gain of the pairs; 0 before the first pair."""
         return float(self._mean_nano / NANO)
 
     @property
     def estimate(self) -> float:
-        """The same: nothing of it is luck."""
+        """The gain itself: it contains no luck."""
         return self.gain
 
     @property
     def log_e(self) -> float:
-        """Whether there is a gain: `CERTAIN`, or the opposite. A tie is none."""
+        """`CERTAIN` if there is a gain (a tie is none), else -`CERTAIN`; 0 without a pair."""
         return self._whether(self._mean_nano)
 
     @property
     def log_e_worse(self) -> float:
-        """Whether the candidate is worse, said likewise."""
+        """`CERTAIN` if the candidate is worse, else -`CERTAIN`; 0 without a pair."""
         return self._whether(-self._mean_nano)
 
     def log_e_absent(self, claim: float) -> float:
-        """Return whether a gain of `claim` is not there, likewise."""
+        """Return `CERTAIN` if the gain is less than `claim`, else -`CERTAIN`; 0 without a pair."""
         return self._whether(to_nano(claim) - self._mean_nano)
 
     def posterior_above(self, threshold: float) -> float:
-        """Return 1 if the gain is above this, else 0; a half before the first pair."""
+        """Return 1 if the gain is above `threshold`, else 0; 0.5 before the first pair."""
         return float(self.gain > threshold) if self.pairs else 0.5
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return (lower, upper) of the gain, which are one at any level where it is exact."""
+        """Return (lower, upper) of the gain, the same at any level; equal if all pairs agree."""
         if not self.pairs:
             return -math.inf, math.inf
         ends = (self._mean_nano - self._reach_nano, self._mean_nano + self._reach_nano)

@@ -1,9 +1,9 @@
-"""Canonical msgpack: one value has exactly one encoding, on every machine and for ever.
+"""Canonical msgpack: each value has exactly one encoding, on every machine and for ever.
 
-Only nil, bool, int, str, bin, array and map; no floats (they average differently in different
-orders) and no extension types. `encode` is for values of our own and raises when they have no
-canonical form; `decode` is for anybody's bytes and answers with a `Rejected` instead.
-It knows nothing of records; it holds the limits that bound the work one of them can cause.
+The types are nil, bool, int, str, bin, array and map. There are no floats (their mean depends on
+the order) and no extension types. `encode` is for this node's own values and raises if they have
+no canonical form. `decode` is for untrusted bytes and returns a `Rejected` instead. This module
+does not know records, but it sets the limits that bound the work of reading one.
 """
 
 import re
@@ -18,23 +18,27 @@ from protocol.errors import ArnodeError, Rejected
 Value: TypeAlias = bool | int | str | bytes | list["Value"] | dict[str, "Value"] | None
 
 LIMIT_BYTES: Final = 16_384  # a record on the wire, signature included
-MAX_DEPTH: Final = 6  # containers inside one another; [] has depth 1
-MAX_ITEMS: Final = 512  # of one array or map
-MAX_INT: Final = 2**53 - 1  # what a JavaScript reader still holds exactly
+MAX_DEPTH: Final = 6  # nested containers; [] has depth 1
+MAX_ITEMS: Final = 512  # in one array or map
+MAX_INT: Final = 2**53 - 1  # the largest that JavaScript represents exactly
 
 _NOT_CANONICAL = "not in canonical form"
 _KEY = re.compile(r"[a-z0-9_]{1,24}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What msgpack raises on foreign bytes; UnpackException is not a ValueError.
+# Raised by msgpack on invalid bytes; UnpackException is not a ValueError.
 _UNPACK_ERRORS = (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException)
 
 
 class EncodingError(ArnodeError):
-    """A value of our own that has no canonical encoding or breaks a field's limit."""
+    """A value of this node's own that has no canonical encoding or breaks a field's limit."""
 
 
 def encode(value: Value) -> bytes:
-    """Return the canonical encoding of `value`; maps may come in any order."""
+    """Return the canonical encoding of `value`; map keys may be in any order.
+
+    Raises:
+        EncodingError: the value has no canonical encoding.
+    """
     ordered = _sorted(value)
     fault = _fault(ordered)
     if fault is not None:
@@ -43,11 +47,11 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes, *, limit_bytes: int = LIMIT_BYTES) -> Value | Rejected:
-    """Return the value that `data` canonically encodes, or why it does not encode one."""
+    """Return the value that `data` encodes canonically, or the reason it is invalid."""
     if len(data) > limit_bytes:
         return Rejected(f"{len(data)} bytes, more than {limit_bytes}")
     try:
-        # The lengths in headers are bounded before anything is allocated for them.
+        # These limits are checked before any memory is allocated for a length in a header.
         value: Value = msgpack.unpackb(
             data,
             raw=False,
@@ -64,7 +68,7 @@ def decode(data: bytes, *, limit_bytes: int = LIMIT_BYTES) -> Value | Rejected:
     fault = _fault(value)
     if fault is not None:
         return Rejected(fault)
-    # Duplicate keys and numbers or lengths in too many bytes all end here.
+    # Catches duplicate keys, and numbers or lengths written in too many bytes.
     return value if _pack(value) == data else Rejected(_NOT_CANONICAL)
 
 
@@ -73,7 +77,7 @@ def _pack(value: Value) -> bytes:
 
 
 def _sorted(value: Value) -> Value:
-    # Keys are ASCII, so that sorting the strings sorts their bytes; others end in `_fault`.
+    # Keys are ASCII, so sorting the strings sorts their bytes; `_fault` rejects other keys.
     if type(value) is dict:
         return {key: _sorted(value[key]) for key in sorted(value, key=str)}
     if type(value) is list:
@@ -82,7 +86,7 @@ def _sorted(value: Value) -> Value:
 
 
 def _fault(value: object) -> str | None:
-    """Return why `value` is not of the canonical kind with its keys in order, or None."""
+    """Return why `value` has no canonical form or its keys are out of order, or None."""
     kind = type(value)
     if kind is list or kind is dict:
         return _container_fault(value, depth=1)  # type: ignore[arg-type]
@@ -90,10 +94,10 @@ def _fault(value: object) -> str | None:
 
 
 def _scalar_fault(value: object) -> str | None:
-    """Return why `value` is neither nil, bool, int, text nor bytes.
+    """Return why `value` is no valid nil, bool, int, text or bytes, or None.
 
-    The types are compared exactly: bool is a subclass of int, and a msgpack timestamp or a
-    subclass of str would pass for something that it does not encode as.
+    Types are compared exactly. bool is a subclass of int, and a msgpack timestamp or a subclass of
+    str would pass for a type that it is not encoded as.
     """
     kind = type(value)
     if kind is int:
@@ -117,7 +121,7 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         items = value.values()  # type: ignore[assignment]
     for item in items:
         kind = type(item)
-        # Most items by far are one of these two, and nothing is wrong with them.
+        # A fast path for the most frequent items, which are valid.
         if kind is bytes or (kind is int and -MAX_INT <= item <= MAX_INT):  # type: ignore[operator]
             continue
         if kind is list or kind is dict:
@@ -129,7 +133,7 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
     return None
 
 
-@lru_cache(maxsize=128)  # a few dozen maps are most of what comes; of a large one it is 40 KB
+@lru_cache(maxsize=128)  # a few dozen sets of keys are most; a large one takes 40 KB
 def _keys_fault(keys: tuple[object, ...]) -> str | None:
     last = ""
     for key in keys:
@@ -150,11 +154,11 @@ def _text_fault(text: str) -> str | None:
 
 
 def is_normal(text: str) -> bool:
-    """Tell whether `text` is NFC, with the same answer on every version of Python.
+    """Return True if `text` is NFC, with the same answer on every version of Python.
 
-    Validity must not change with an upgrade, but each Unicode version assigns new combining
-    marks. Normalisation of assigned characters is stable (UAX #15, section 3), so characters
-    that Unicode 3.2 did not know, Python's frozen second database, count as plain letters here.
+    Validity must not change with an upgrade, but each version of Unicode assigns new combining
+    marks. Normalisation of assigned characters is stable (UAX #15, section 3). So characters
+    unknown to Unicode 3.2, whose frozen database comes with Python, count as plain letters here.
     """
     if text.isascii():
         return True

@@ -1,13 +1,13 @@
-"""The one exception root, and the value that stands for somebody else's bad input.
+"""The base exception of arnode, and `Rejected`, the value for untrusted input that is invalid.
 
     ArnodeError                  exit 1   something failed here
-    ├── UsageError               exit 2   a flag or argument that cannot be meant
+    ├── UsageError               exit 2   an invalid flag or argument
     ├── NotRunningError          exit 3   the command needs a running node
-    ├── ConfigurationError       exit 6   config, home or machine must be mended first
-    └── SafetyError              exit 7   refused beforehand: no sandbox, foreign path
+    ├── ConfigurationError       exit 6   fix config, home or machine first
+    └── SafetyError              exit 7   refused before anything ran: no sandbox, untrusted path
 
-Each carries one line that says what is wrong and one that says how to mend it. A peer's or a
-candidate's bad input is never an exception: it is a `Rejected`, a value with a reason.
+Each carries one line that says what is wrong and one that says how to fix it. Invalid input from a
+peer or a candidate never raises an exception. It returns a `Rejected`, a value with a reason.
 """
 
 import re
@@ -18,9 +18,10 @@ _MAX_DESCRIPTION: Final = 160  # characters
 
 
 class ArnodeError(Exception):
-    """Base of every error a user may see: `message` says what is wrong, `hint` how to mend it.
+    """Base of every error that a user may see.
 
-    `printed` is the end of what a failed program printed, which anybody may have written.
+    `message` says what is wrong, `hint` how to fix it. `printed` is the end of a failed program's
+    output; it is untrusted.
     """
 
     exit_code: ClassVar[int] = 1
@@ -33,38 +34,38 @@ class ArnodeError(Exception):
 
 
 class UsageError(ArnodeError):
-    """A flag or argument that cannot be meant."""
+    """An invalid flag or argument."""
 
     exit_code = 2
 
 
 class NotRunningError(ArnodeError):
-    """The command needs a running node and none answers."""
+    """A missing node: the command needs a running one, but none answers."""
 
     exit_code = 3
 
 
 class ConfigurationError(ArnodeError):
-    """The configuration, the home folder or the machine must be mended first."""
+    """A fault in the configuration, the home folder or the machine that must be fixed first."""
 
     exit_code = 6
 
 
 class SafetyError(ArnodeError):
-    """Refused beforehand for safety; nothing ran."""
+    """A refusal for safety, before anything ran."""
 
     exit_code = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Somebody else's input that is not accepted, and why."""
+    """Untrusted input that was not accepted, and the reason."""
 
     reason: str
 
 
 def describe_fault(fault: BaseException | str) -> str:
-    """Return one line of at most 160 printable ASCII characters; a peer may have written them."""
+    """Return a fault as one line of at most 160 printable ASCII characters; it may be untrusted."""
     if isinstance(fault, BaseException):
         fault = first_fault(fault)
     text = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
@@ -72,7 +73,7 @@ def describe_fault(fault: BaseException | str) -> str:
 
 
 def first_fault(fault: BaseException) -> BaseException:
-    """Return the first exception of a group, however deep; any other is its own first."""
+    """Return the first exception in a (nested) group; return any other exception as it is."""
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
     return fault

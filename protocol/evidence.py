@@ -1,9 +1,9 @@
-"""What the pairs of an attestation bear out by themselves, in whole numbers.
+"""The evidence in the pairs of a record, computed in whole numbers.
 
-Whoever attests decides by the rule of `protocol.rule`, at an alpha of their choice and with what
-they know of their machine's noise. A reader knows neither, so a board computes the same e-process
-from the record's own pairs: at alpha = 0.05, with no noise known before, and without floats. It may
-be looked at after any pair, so no way of stopping makes it confirm more than 5 % of nulls.
+The node that re-runs a claim decides by `protocol.rule`, at an alpha of its choice and with its own
+estimate of its machine's noise. Readers know neither. So a leaderboard computes the same e-process
+from the record's pairs alone: at alpha = 0.05, with no prior estimate of the noise, and without
+floats. The e-process is valid after any pair, so no stopping rule confirms more than 5 % of nulls.
 
     D        = Σ base - Σ candidate (the other way round where more is better) - n · gain
     scatter  = max(n·Σc² - (Σc)² + n·Σb² - (Σb)², n·Σd² - (Σd)², 2·s²·n·(n-1))
@@ -12,22 +12,23 @@ be looked at after any pair, so no way of stopping makes it confirm more than 5 
     estimate = floor(10^6 · (Σd ∓ min(|Σd|, floor(noise / 2))) / n), towards zero
     noise    = isqrt(floor(scatter / (2·n·(n-1))))
 
-C[n] is the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with
-h = n/2 and 2·(n-1) degrees of freedom. The scatter of the differences stands in for that of the
-runs where it is larger (a seed that is lucky for one and unlucky for the other); s is the task's
-noise floor, below which no spread is believed. What is not shown to be above or below the gain lies
-within its reach, which so is true wherever the pairs stop; the estimate is the mean less what
-selection adds to it on average (`protocol.statistics.less_luck`).
+b and c are the figures of the base and the candidate, d = b - c. C[n] is the value of h·Z²/SS, in
+millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2 and 2·(n-1) degrees of
+freedom. The scatter of the differences replaces that of the runs where it is larger (a seed that is
+lucky for one and unlucky for the other). s is the task's noise floor, the least spread that is
+assumed. All gains within `reach` of the mean are neither refuted as too low nor as too high, so the
+interval is valid under any stopping rule. The estimate is the mean minus the average bias of
+selection (`protocol.statistics.less_luck`).
 
-Of programs (`protocol.styles`) the runs of a pair meet the same instances. Where those are drawn,
-the scatter is of differences alone, s at least a twelfth of the mean, and for 2·C[n] stands the
-value of (n·Z)²/scatter at which ln E(Z) reaches ln 20 by `protocol.differences`:
+The two runs of a pair of programs (`protocol.styles`) use the same instances. Where those are
+drawn, only the scatter of the differences counts and s is at least a twelfth of the mean. 2·C[n] is
+replaced by the value of (n·Z)²/scatter at which ln E(Z) reaches ln 20 by `protocol.differences`:
 
     s        = max(noise floor, ceil(|Σd| / 12n))
     scatter  = max(n·Σd² - (Σd)², 2·s²·n·(n-1))
 
-Where they are fixed, one pair says all: shown = D > scatter, n·(max d - min d), in which the reach
-is scatter / n and the estimate the mean.
+Where they are fixed, one pair is enough. Then scatter = n·(max d - min d), shown = D > scatter, the
+reach is scatter / n and the estimate is the mean.
 """
 
 import math
@@ -44,16 +45,16 @@ BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
 SPOKEN: Final[tuple[BorneOut, ...]] = ("confirmed", "smaller", "refuted")
 GAINS: Final = ("confirmed", "smaller")
 
-FEWEST_PAIRS: Final = 3  # two cannot reach 1 in 20 without knowing the noise
-# By the number of pairs, from 3: of 64 runs there are at most 32.
+FEWEST_PAIRS: Final = 3  # without a prior estimate of the noise, two cannot reach 1 in 20
+# C[n], indexed by the number of pairs from 3 to 32, the most that 64 runs make.
 CRITICAL: Final = (
     5795347, 2333198, 1471323, 1080152, 856500, 711513, 609750, 534296, 476055, 429698,
     391894, 360456, 333884, 311119, 291389, 274117, 258865, 245296, 233140, 222186,
     212261, 203225, 194962, 187376, 180385, 173921, 167926, 162350, 157149, 152287,
 )  # fmt: skip
-# Nine that differ by the same cannot reach 1 in 20, as one more is thought to be lost.
+# Nine equal differences cannot reach 1 in 20, because an unseen pair counts as a loss.
 FEWEST_DIFFERENCES: Final = 10
-# By the number of pairs, from 10.
+# Indexed by the number of pairs, from 10 to 32.
 CRITICAL_DIFFERENCES: Final = (
     8328501, 4380132, 2981140, 2264462, 1828504, 1535170, 1324201, 1165106,
     1040797, 940954, 858976, 790442, 732282, 682294, 638860, 600764,
@@ -63,10 +64,11 @@ CRITICAL_DIFFERENCES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The sums over n pairs: of the differences, and n times the scatter (nano, nano squared).
+    """The sums over n pairs that decide what they show.
 
-    Of exact pairs the scatter is n times how far they lie apart (nano). Fewer than `least_pairs`
-    show nothing, whatever they are.
+    `total` is the sum of the differences (nano), `scatter` n times their sum of squares (nano
+    squared), as in the module's docstring. For exact pairs it is n times their range (nano). Fewer
+    than `least_pairs` pairs show nothing.
     """
 
     pairs: int
@@ -77,7 +79,7 @@ class Evidence:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], noise_nano: int, style: Style = RUNS) -> "Evidence":
-        """Return what these pairs show on a task of this style with this noise floor."""
+        """Return the evidence of these pairs on a task of this style with this noise floor."""
         n = len(pairs)
         differences = [against - candidate for against, candidate in pairs]
         scatter = n * (max(differences, default=0) - min(differences, default=0))
@@ -97,7 +99,10 @@ class Evidence:
 
     @property
     def noise_nano(self) -> int:
-        """How much one run scatters here: a standard deviation, rounded down; 0 of one pair."""
+        """The standard deviation of one run in these pairs, rounded down.
+
+        It is 0 with fewer than two pairs and on exact tasks.
+        """
         n = self.pairs
         if n < 2 or self.style == "exact":
             return 0
@@ -105,7 +110,7 @@ class Evidence:
 
     @property
     def gain(self) -> Gain | None:
-        """The gain that they show, with bounds that hold wherever they stop; None of too few."""
+        """The gain, with bounds valid under any stopping rule; None for too few or many pairs."""
         critical = self._critical
         if critical is None:
             return None
@@ -121,15 +126,15 @@ class Evidence:
         )
 
     def is_above(self, gain_nano: int) -> bool:
-        """Whether they show that the gain is larger than this."""
+        """Return True if the pairs show that the gain is larger than `gain_nano`."""
         return self._is_shown(self.total - self.pairs * gain_nano)
 
     def is_below(self, gain_nano: int) -> bool:
-        """Whether they show that the gain is smaller than this."""
+        """Return True if the pairs show that the gain is smaller than `gain_nano`."""
         return self._is_shown(self.pairs * gain_nano - self.total)
 
     def bears_out(self, least_nano: int) -> BorneOut | None:
-        """Return the verdict that they bear out on a claim of at least so much, from 0 on."""
+        """Return the verdict that the pairs support on a claim of at least `least_nano` (≥ 0)."""
         is_gain, is_less = self.is_above(0), self.is_below(least_nano)
         if is_gain:
             return "smaller" if is_less else "confirmed"
@@ -145,7 +150,7 @@ class Evidence:
 
     @property
     def _critical(self) -> int | None:
-        """The n²·Z²/scatter at which they show a gain, in millionths; None of too few, or many."""
+        """The least n²·Z²/scatter that shows a gain, in millionths; None as for `gain`."""
         n = self.pairs
         if n < self.least_pairs:
             return None
@@ -159,7 +164,7 @@ class Evidence:
 
 
 def noise_floor_nano(differences: Sequence[int], noise_nano: int, style: Style) -> int:
-    """Return how much one run scatters at least, as is believed where a task says `noise_nano`."""
+    """Return the least noise assumed for one run, given a task's noise floor `noise_nano`."""
     if style.name != "differences" or not differences:
         return noise_nano
     share = -(-abs(sum(differences)) // (GAIN_OVER_SPREAD * len(differences)))
@@ -167,9 +172,9 @@ def noise_floor_nano(differences: Sequence[int], noise_nano: int, style: Style) 
 
 
 def least_nano(gain_nano: int, lower_nano: int) -> int:
-    """Return the gain below which a claim does not hold: half of it, or its bound if larger.
+    """Return the least gain with which a claim holds: half of it, or its lower bound if larger.
 
-    As in `protocol.rule`, and 0 if it claims none.
+    It is the same rule as in `protocol.rule`. The result is at least 0.
     """
     return max(0, gain_nano // 2, lower_nano)
 

@@ -1,18 +1,18 @@
-"""How a map of a record becomes a typed value, and back: frozen dataclasses of annotated fields.
+"""Conversion between the maps in records and frozen dataclasses with annotated fields.
 
-A dataclass that is a `Mapped` says once what its map holds. Each field's type and what is noted of
-it (`Annotated`) are how it is read, with its limits, and written:
+A dataclass that inherits `Mapped` declares its map once. Each field's type and its notes
+(`Annotated`) say how the field is read, checked and written:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class FileChange(Mapped):
         path: RelativePath
-        old: Digest | None                             # nil stands for None
+        old: Digest | None                             # None is written as nil
         size_bytes: Annotated[Natural, Named("size")]  # has another name in the map
-        note: Annotated[str | None, line(1, 80), OPTIONAL] = None  # left out for None, never nil
+        note: Annotated[str | None, line(1, 80), OPTIONAL] = None  # left out if None, never nil
 
-Fields are read in the order in which they stand. Reading checks every one of them, ignores what
-else is in a map (the record's payload keeps it) and answers with the first fault as a `Rejected`.
-Limits of text count code points. Whatever is accepted once must be accepted for ever.
+Reading checks the fields in the order of their declaration and returns the first fault as a
+`Rejected`. It ignores unknown entries of the map (the record's payload keeps them). Limits of text
+count code points. Anything accepted once must be accepted for ever.
 """
 
 import inspect
@@ -54,9 +54,9 @@ from protocol.errors import Rejected
 
 
 class _Field(NamedTuple):
-    """One field: its name in the map, how it is read and written, its attribute of the value.
+    """One field: its name in the map, its reader and writer, and the attribute of the dataclass.
 
-    An optional one is left out when the attribute is None and is never nil.
+    An optional field is left out of the map if the attribute is None; it is never nil.
     """
 
     name: str
@@ -68,25 +68,25 @@ class _Field(NamedTuple):
 
 @runtime_checkable
 class Valued(Protocol):
-    """What stands in records as a value of its own."""
+    """A type that can be written into a record and read back."""
 
     def to_value(self) -> Value:
-        """Return the value that stands for it."""
+        """Return the value to write into a record."""
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return what `value` stands for, or the first reason why it stands for none."""
+        """Return the object read from `value`, or the first reason why `value` is invalid."""
 
 
 class Mapped:
-    """A value that stands in records as a map: a dataclass, whose fields are those of the map."""
+    """A base for dataclasses that are written as maps with the same fields."""
 
     __slots__ = ()
     _FIELDS: ClassVar[tuple[_Field, ...]]
-    NAMES: ClassVar[frozenset[str]]  # of the fields, in the map
+    NAMES: ClassVar[frozenset[str]]  # names of the fields in the map
 
     def __init_subclass__(cls) -> None:
-        """Take the annotations apart, once: a class with slots is made anew, with what it had."""
+        """Parse the annotations, once: `slots=True` creates the class again with `NAMES` set."""
         super().__init_subclass__()
         if "NAMES" not in vars(cls):
             annotations: dict[str, object] = {}
@@ -97,7 +97,7 @@ class Mapped:
             cls.NAMES = frozenset(entry.name for entry in cls._FIELDS)
 
     def to_value(self) -> Value:
-        """Return the map that stands for it."""
+        """Return the map to write into a record."""
         attributes = [(entry, getattr(self, entry.attribute)) for entry in self._FIELDS]
         return {
             entry.name: entry.write(item)
@@ -106,13 +106,13 @@ class Mapped:
         }
 
     def parts(self) -> Iterator[tuple[str, str, object]]:
-        """Yield of each field its name in the map, its attribute's, and what the attribute is."""
+        """Yield (name in the map, name of the attribute, value of the attribute) of each field."""
         for entry in self._FIELDS:
             yield entry.name, entry.attribute, getattr(self, entry.attribute)
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return what `value` stands for, or the first reason why it stands for none."""
+        """Return the object read from `value`, or the first reason why `value` is invalid."""
         if type(value) is not dict:
             return Rejected("not a map")
         attributes: dict[str, object] = {}
@@ -131,18 +131,18 @@ class Mapped:
         return built if reason is None else Rejected(reason)
 
     def _fault(self) -> str | None:
-        """Return what no single field shows to be wrong."""
+        """Return a fault that concerns several fields together, or None."""
         return None
 
 
 class Named(NamedTuple):
-    """Notes a field's name in the map, where it is not the attribute's."""
+    """A note with a field's name in the map, if it differs from the attribute's."""
 
     name: str
 
 
 class Items(NamedTuple):
-    """Notes how many items a `tuple[…, ...]` may have."""
+    """A note with the least and most items of a `tuple[…, ...]`."""
 
     low: int
     high: int
@@ -160,17 +160,17 @@ Digest: TypeAlias = Annotated[bytes, digest()]
 Natural: TypeAlias = Annotated[int, integer(0)]  # 0, 1, 2 …
 Positive: TypeAlias = Annotated[int, integer(1)]
 Word: TypeAlias = Annotated[str, word(WORD_PATTERN)]
-ModelName: TypeAlias = Annotated[str, line(1, 80)]  # a language model's
+ModelName: TypeAlias = Annotated[str, line(1, 80)]  # of a language model
 RelativePath: TypeAlias = Annotated[str, relative_path()]
 NamedDigest: TypeAlias = tuple[RelativePath, Digest]  # of a file
 ClassName: TypeAlias = Annotated[str, word(CLASS_PATTERN), Named("class")]
 
 
 def codec_of(annotation: object) -> Codec[Any]:
-    """Return how what is annotated so is read and written.
+    """Return the codec of a field with this annotation.
 
     Raises:
-        TypeError: neither its type nor what is noted of it says so.
+        TypeError: neither the type nor the notes determine a codec.
     """
     kind, notes, has_none = _taken_apart(annotation)
     noted = (note for note in notes if isinstance(note, Codec))
@@ -179,7 +179,7 @@ def codec_of(annotation: object) -> Codec[Any]:
 
 
 def _field(attribute: str, annotation: object) -> _Field | None:
-    """Return an attribute's field; None of what is no field of the map."""
+    """Return the field of an attribute; None if the attribute is not in the map."""
     _, notes, _ = _taken_apart(annotation)
     if UNWRITTEN in notes or ClassVar in (annotation, get_origin(annotation)):
         return None
@@ -189,7 +189,7 @@ def _field(attribute: str, annotation: object) -> _Field | None:
 
 
 def _taken_apart(annotation: object) -> tuple[object, list[object], bool]:
-    """Return the bare type, what is noted of it, and whether None may stand in its place."""
+    """Return the bare type, the notes on it, and whether None is allowed."""
     notes: list[object] = []
     has_none = False
     while True:

@@ -1,7 +1,8 @@
-"""Frames on a stream of bytes: a 4-byte big-endian length, then as many bytes, one message.
+"""Frames on a byte stream: a 4-byte big-endian length, then one message of that many bytes.
 
-Pure: whoever has the stream passes in how to read it. Neither end of a channel is believed: a
-length over the limit is refused before any of it is read, and what is no message ends the channel.
+Pure: the owner of the stream passes in a function that reads it. Neither end trusts the other. A
+length over the limit is refused before any of the message is read, and an invalid message ends the
+channel.
 """
 
 import struct
@@ -13,23 +14,23 @@ import msgpack
 
 from protocol.errors import ArnodeError, Rejected
 
-LENGTH: Final = struct.Struct(">I")  # stands before each message
+LENGTH: Final = struct.Struct(">I")  # the header of each message
 M = TypeVar("M")
-Message: TypeAlias = (  # plain values of msgpack
+Message: TypeAlias = (  # plain msgpack values
     bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
 )
 
 
 class ChannelError(ArnodeError):
-    """The other end has gone or said what is no message, or a message is too long to be sent."""
+    """A closed channel, an invalid message from the other end, or a message over the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing(Generic[M]):
-    """How the messages of a channel become bytes, and bytes messages again.
+    """The conversion between a channel's messages and frames of bytes.
 
-    `limit_bytes`: the most of one message, without its length. `encode` returns a message's
-    bytes; `decode` the message that some bytes are, or why they are none.
+    `limit_bytes` is the largest message, without its length. `encode` returns a message's bytes.
+    `decode` returns the message in some bytes, or the reason they are invalid.
     """
 
     limit_bytes: int
@@ -40,7 +41,7 @@ class Framing(Generic[M]):
         """Return the frame of a message.
 
         Raises:
-            ChannelError: it is over the limit.
+            ChannelError: the message is over the limit.
         """
         data = self.encode(message)
         if len(data) > self.limit_bytes:
@@ -48,12 +49,13 @@ class Framing(Generic[M]):
         return LENGTH.pack(len(data)) + data
 
     async def receive(self, read: Callable[[int], Awaitable[bytes]]) -> M:
-        """Return the next message. One that is cancelled may leave the stream within a frame.
+        """Return the next message; if cancelled, it may leave the stream in the middle of a frame.
 
-        `read` returns so many bytes, no fewer, as `asyncio.StreamReader.readexactly` does.
+        `read` returns exactly the requested number of bytes, as
+        `asyncio.StreamReader.readexactly` does.
 
         Raises:
-            ChannelError: the stream has ended, or what came is no message.
+            ChannelError: the stream has ended, or the message is invalid or over the limit.
         """
         try:
             (size,) = LENGTH.unpack(await read(LENGTH.size))
@@ -64,10 +66,10 @@ class Framing(Generic[M]):
             raise ChannelError("the other end has gone") from fault
 
     def read(self, data: bytes) -> M:
-        """Return the message that some bytes are.
+        """Return the message in `data`.
 
         Raises:
-            ChannelError: they are none.
+            ChannelError: `data` is no valid message.
         """
         message = self.decode(data)
         if isinstance(message, Rejected):
@@ -76,7 +78,7 @@ class Framing(Generic[M]):
 
 
 def plain_framing(limit_bytes: int, *, use_list: bool = True) -> Framing[Any]:
-    """Return how any values of msgpack are framed; with `use_list` off, lists come as tuples."""
+    """Return a framing for any msgpack values; with `use_list` off, arrays become tuples."""
 
     def decode(data: bytes) -> Any:
         try:

@@ -1,20 +1,21 @@
-"""Gains in whole numbers, so that every reader of a result computes the same bounds.
+"""Gains and their bounds in whole numbers, so that every reader of a result computes the same.
 
-A gain is the mean of paired differences, or what selection leaves of it; its bounds are what pairs
-leave of it. All figures are in 1e-9 units of the metric, tables and intermediate reaches in
-millionths of those; floats are not used, because their sums depend on the order. Other languages
-need big integers. Over the anchor, whose pairs are of a number that was fixed before:
+A gain is the mean of paired differences, in some cases minus the bias of selection. All figures are
+in 1e-9 units of the metric, tables and intermediate reaches in millionths of those. Floats are not
+used, because their sums depend on the order. Other languages need big integers. For the gain over
+the anchor (the task's baseline), whose number of pairs is fixed in advance:
 
     mean  = floor(10^6 · Σd / n)
     reach = 1 + isqrt(floor(T95[n-1]² · max(n·Σd² - (Σd)², 2s²·n·(n-1)) / (n²·(n-1))))
     luck  = s · L[N]
     lower = floor((mean - reach - luck) / 10^6)        upper = floor((mean + reach) / 10^6)
 
-T95 is Student's one-sided 95 % quantile and L[N] = √(2 ln N), both in millionths and rounded
-up: of N results with no gain the luckiest is expected at most L[N] standard deviations up. s is
-the task's noise floor, below which no spread is believed; for luck what the result's own pairs
-scatter, where that is more. What exceeds 2^53 - 1 is held there.
-Over the base, whose pairs end where they say enough, the bounds are those of `protocol.evidence`.
+T95 is Student's one-sided 95 % quantile and L[N] = √(2 ln N), both in millionths and rounded up.
+The luckiest of N results without gain is expected at most L[N] standard deviations up. s is the
+task's noise floor, the least spread that is assumed. For luck it is the noise in the result's own
+pairs, if larger. Results are clamped to ±(2^53 - 1).
+Pairs over the base stop when the evidence suffices, so there the bounds are those of
+`protocol.evidence`.
 """
 
 import bisect
@@ -30,20 +31,20 @@ from protocol.runs import MAX_RUNS, Role, Run
 MILLION: Final = 10**6
 MIN_ANCHOR_PAIRS: Final = 4
 
-Pair: TypeAlias = tuple[int, int]  # the other role's figure and the candidate's, of one seed
+Pair: TypeAlias = tuple[int, int]  # figures of the other role and of the candidate on one seed
 
 
 def _table(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split())
 
 
-# By degrees of freedom, from 1: of 64 runs there are at most 32 pairs.
+# Indexed by degrees of freedom, from 1 to 31: 64 runs make at most 32 pairs.
 T95: Final = _table("""
     6313752 2919986 2353364 2131847 2015049 1943181 1894579 1859549 1833113 1812462 1795885
     1782288 1770934 1761311 1753051 1745884 1739607 1734064 1729133 1724719 1720743 1717145
     1713872 1710883 1708141 1705618 1703289 1701131 1699128 1697261 1695519
 """)
-# For N = 2, 3, 4, 6, 8, 12 … 2^20: any other is rounded up to one of these, or down to the last.
+# N = 2, 3, 4, 6, 8, 12 … 2^20. Other values are rounded up to one of these, or down to the last.
 TRIES: Final = tuple(sorted({2 << k for k in range(20)} | {3 << k for k in range(19)}))
 LUCK: Final = _table("""
     1177411 1482304 1665110 1893019 2039334 2229308 2354821 2521133 2632769 2782518 2884054
@@ -54,15 +55,15 @@ LUCK: Final = _table("""
 
 
 def luck(tries: int) -> int:
-    """Return L[N], in millionths of a standard deviation, of the best of so many results."""
+    """Return L[N] for the best of `tries` results, in millionths of a standard deviation."""
     return LUCK[min(bisect.bisect_left(TRIES, tries), len(LUCK) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """A mean of paired differences, its reach and what is told of it, the `estimate`.
+    """A mean of paired differences, the half-width of its interval, and the published `estimate`.
 
-    All in millionths of 1e-9 units of the metric.
+    All three are in millionths of 1e-9 units of the metric.
     """
 
     pairs: int
@@ -72,23 +73,23 @@ class Gain:
 
     @property
     def value_nano(self) -> int:
-        """The gain, rounded down."""
+        """The estimate of the gain, rounded down."""
         return _held(self.estimate // MILLION)
 
     @property
     def upper_nano(self) -> int:
-        """The upper end of its interval."""
+        """The upper end of the interval."""
         return _held((self.mean + self.reach) // MILLION)
 
     def lower_nano(self, allowance: int = 0) -> int:
-        """Return the lower bound, less an allowance for luck (s · L[N])."""
+        """Return the lower bound minus an allowance for luck (s · L[N])."""
         return _held((self.mean - self.reach - allowance) // MILLION)
 
 
 def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
-    """Return the gain that 4 … 32 paired differences show, or None of fewer.
+    """Return the gain shown by 4 … 32 paired differences; None for fewer.
 
-    For pairs of which there are so many whatever they say.
+    Use it only where the number of pairs was fixed in advance.
     """
     n = len(differences)
     if n < MIN_ANCHOR_PAIRS:
@@ -102,16 +103,17 @@ def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
 
 
 def _held(nano: int) -> int:
-    """Keep what follows from absurd claims within what a record could say."""
+    """Return the value clamped to what a record can hold, for the sake of absurd claims."""
     return max(-MAX_INT, min(MAX_INT, nano))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureScale:
-    """How a task's figures are read. Failure is a status, never a number, but for `zero_fails`.
+    """The direction of a task's metric, and whether a figure of 0 means failure (`zero_fails`).
 
-    Scripts of language models wrote crashes down as 0. Where lower is better that would be the best
-    figure there is, and no model comes to it. Of a program 0 is a figure like any other.
+    Otherwise failure is a status, never a number. But training scripts of language models recorded
+    crashes as 0. Where lower is better, 0 would be the best figure, and no model reaches it. For a
+    program 0 is an ordinary figure.
     """
 
     maximised: bool
@@ -119,7 +121,7 @@ class FigureScale:
 
     @classmethod
     def of(cls, manifest: TaskManifest) -> "FigureScale":
-        """Return that of a task."""
+        """Return the scale of a task."""
         maximised = manifest.metric.direction == "max"
         zero_fails = manifest.kind == "language-model" and not maximised
         return cls(maximised=maximised, zero_fails=zero_fails)
@@ -128,7 +130,7 @@ class FigureScale:
 def figures_of(
     runs: Sequence[Run], role: Role, scale: FigureScale, *, secret: bool
 ) -> dict[int, int]:
-    """Return by seed what a role measured: of a seed the first run that is ok counts."""
+    """Return a role's figures by seed; the first successful run of a seed counts."""
     assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
     figures: dict[int, int] = {}
     for run in runs:
@@ -141,7 +143,7 @@ def figures_of(
 def pairs_of(
     runs: Sequence[Run], against: Role, scale: FigureScale, *, secret: bool
 ) -> tuple[Pair, ...]:
-    """Return another role's figure and the candidate's of each seed, smaller being better."""
+    """Return (the other role's figure, the candidate's) per seed, negated if larger is better."""
     sign = -1 if scale.maximised else 1
     others = figures_of(runs, against, scale, secret=secret)
     own = figures_of(runs, "candidate", scale, secret=secret)

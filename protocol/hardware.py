@@ -1,8 +1,8 @@
-"""Hardware classes: what makes timings comparable, as a pure function of probed fields.
+"""Hardware classes, whose timings are comparable, as a pure function of probed fields.
 
-The slug is the card model (`h200-141g`, `rtx4090-laptop-16g`, `a100-40g-mig-3g20g`), the family
-its architecture, which topics go by. Power limits, drivers and versions are `env`, never a key.
-Readers recompute a slug from the probed fields, so a change here splits every community.
+The slug names the card model (`h200-141g`, `rtx4090-laptop-16g`, `a100-40g-mig-3g20g`). The family
+is its architecture and selects topics. Power limits, drivers and versions belong to `env`, not to
+the class. Readers recompute a slug from the probed fields, so a change here splits every network.
 """
 
 import math
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 
 _CUDA_FAMILIES = tuple(f"cuda-sm{sm}" for sm in (75, 80, 86, 87, 89, 90, 100, 103, 120))
-ANY = "any"  # the class, and the family, of figures that no machine changes
+ANY = "any"  # the class and family of figures that do not depend on the machine
 FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu", ANY)
 
-# Cards by the beginning of their slug: records carry the slug alone, and their topic follows
-# from it. "Ada" and "PRO" cards first: their numbers are those of older ones.
+# The family of a card by the beginning of its slug. Records carry only the slug, and their topic is
+# derived from it. "Ada" and "PRO" cards come first, because older cards have the same numbers.
 _CARDS = tuple(
     (re.compile(rf"(?:{cards})(?:-.*)?"), family)
     for cards, family in (
@@ -33,7 +33,7 @@ _CARDS = tuple(
 )
 
 _CPU_NAMES = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
-# Vendor and product-line words that distinguish no two cards.
+# Vendor and product-line words that never distinguish two cards.
 _FILLER = frozenset(
     {"nvidia", "geforce", "tesla", "grid", "gpu", "generation", "edition", "with", "design"}
     | {"hbm2", "hbm2e", "hbm3", "hbm3e"}
@@ -41,22 +41,22 @@ _FILLER = frozenset(
 _CAPACITY = re.compile(r"\b(\d+) ?gb?\b")
 _MAX_SLUG = 48
 _GIB = 1 << 30
-# "480GB" in GH200 480GB is the memory of its CPU: a name is believed only near the probe.
+# "480GB" in GH200 480GB is CPU memory, so a size in a name counts only if near the probed size.
 _NAME_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareClass:
-    """A slug that boards are kept by, and the architecture family that topics go by."""
+    """A slug, which selects leaderboards, and an architecture family, which selects topics."""
 
     slug: str
     family: str
 
 
 def family_of(slug: str) -> str:
-    """Return the family by which topics know a class of hardware, for any slug.
+    """Return the hardware family of any slug, as used in topics.
 
-    A card that is not listed is `cuda-other`, whatever its driver says of its architecture.
+    A card that is not listed is `cuda-other`, whatever architecture its driver reports.
     """
     for cards, family in _CARDS:
         if cards.fullmatch(slug):
@@ -65,7 +65,7 @@ def family_of(slug: str) -> str:
 
 
 def cpu_class(machine: str) -> HardwareClass:
-    """Return the class of a CPU from what `platform.machine()` calls it."""
+    """Return the class of a CPU, given the result of `platform.machine()`."""
     name = re.sub(r"[^a-z0-9_]+", "-", machine.lower()).strip("-") or "unknown"
     return HardwareClass(f"cpu-{_CPU_NAMES.get(name, name)}"[:_MAX_SLUG], "cpu")
 
@@ -78,9 +78,9 @@ def cuda_class(
     mig_profile: str | None = None,
     count: int = 1,
 ) -> HardwareClass:
-    """Return the class of `count` equal GPUs from NVML's name and memory of one whole card.
+    """Return the class of `count` equal GPUs, given NVML's name and memory size of one whole card.
 
-    A MIG slice is named by its card and profile, whatever the card's form factor.
+    A MIG slice is named after its card and profile, without the card's form factor.
     """
     lowered = re.sub(r"\bmig\b.*", "", name.lower())
     words = _model_words(lowered, is_slice=mig_profile is not None)
@@ -105,12 +105,12 @@ def _model_words(name: str, *, is_slice: bool) -> list[str]:
 
 
 def _memory_gib(name: str, memory_bytes: int, is_slice: bool) -> int:
-    """Return the card's size in GiB, rounded up: drivers keep some of it for themselves."""
+    """Return the card's memory in GiB, rounded up because drivers reserve some of it."""
     probed = memory_bytes / _GIB
     capacity = _CAPACITY.search(name)
     if capacity is not None:
         named = int(capacity[1])
-        # A slice may be probed with its own memory instead of its card's.
+        # For a slice, the probe may report the slice's memory instead of the card's.
         if is_slice or abs(named - probed) <= _NAME_TOLERANCE * named:
             return named
     return math.ceil(probed - 0.05)

@@ -1,8 +1,8 @@
-"""What a source may contain before it is run or shown: plain, small, readable text.
+"""Checks that a source is plain, small, readable text before it is run or shown.
 
-Checked when a patch is to be run, never at ingest, and on one's own sources too. It is hygiene:
-the sandbox is the boundary, and whether a tree does more than arithmetic is for the capability
-lint. Nothing is parsed here; a source with only ASCII in it is not even tokenised.
+They are made before a patch runs, never when a record arrives, and on this node's own sources too.
+They are not the security boundary. The sandbox is, and the capability lint checks whether a source
+does more than arithmetic. Nothing is parsed here; an ASCII source is not even tokenised.
 """
 
 import io
@@ -21,13 +21,14 @@ from protocol.source import Source, check_words
 MAX_FILE_BYTES = 256 * 1024
 MAX_LINES = 4_000
 
-# The sums of docs/threat-model.md: what a run can let out that was scored, and what later runs of
-# the same sources can hear of it, by the kernel's counters and by timing.
+# The totals of docs/threat-model.md. TOLD_BITS: how much a scored run can leak about its text.
+# HEARD_BITS: how much later runs of the same sources can learn from it, through the kernel's
+# counters and timing.
 TOLD_BITS = 20
 HEARD_BITS = 64
 
-# Letters, marks and symbols by category that are drawn as nothing: Hangul fillers, Khmer
-# inherent vowels, the Braille blank, the grapheme joiner and the variation selectors.
+# Characters in categories of letters, marks and symbols that are drawn as nothing: Hangul fillers,
+# Khmer inherent vowels, the Braille blank, the grapheme joiner and the variation selectors.
 _BLANK_ORDINALS = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
     | set(range(0x180B, 0x1810))
@@ -37,7 +38,7 @@ _BLANK_ORDINALS = frozenset(
 # Controls, formats (bidi, zero width, the BOM), surrogates, private use, unassigned, separators.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
-# Where other letters than ASCII may stand; from Python 3.12 on an f-string comes in pieces.
+# Tokens that may contain non-ASCII letters. From Python 3.12 on, an f-string is several tokens.
 _FREE_TEXT = frozenset(
     number
     for number, name in tokenize.tok_name.items()
@@ -46,7 +47,7 @@ _FREE_TEXT = frozenset(
 
 
 def check_for_task(source: Source, manifest: TaskManifest, *, baseline: Source) -> Rejected | None:
-    """Return why this source may not be run for a task, or None; `baseline` is the task's tree."""
+    """Return why this source may not run for a task, or None; `baseline` is the task's own."""
     fault = check_source(
         source,
         editable=[path for path, _ in manifest.files],
@@ -62,10 +63,10 @@ def check_for_task(source: Source, manifest: TaskManifest, *, baseline: Source) 
 def check_source(
     source: Source, *, editable: Collection[str], baseline: Source, max_growth_bytes: int
 ) -> Rejected | None:
-    """Return why this source may not be run, or None.
+    """Return why this source may not run, or None.
 
-    `baseline` is the task's, and growth is that of the compressed source: what memorised text
-    or weights would need, and comments and blank lines hardly.
+    Growth over the task's `baseline` is measured on compressed sources. Memorised text or weights
+    would need it; comments and blank lines hardly do.
     """
     paths = [name for name, _ in source.files]
     foreign = [name for name in paths if name not in editable]
@@ -89,22 +90,22 @@ def check_source(
 
 
 def compress(data: bytes) -> bytes:
-    """Return `data` with zlib at level 9."""
+    """Return `data` compressed with zlib at level 9."""
     return zlib.compress(data, 9)
 
 
 def compressed_size_bytes(source: Source) -> int:
-    """Return how large the whole source is when compressed."""
+    """Return the compressed size of the whole source."""
     return len(compress(b"".join(data for _, data in source.files)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """The text of a secret split, and what could be known of it.
+    """The text of a secret split, and how much of it a candidate could know.
 
-    `bytes` is how much is scored, `pool_bytes` of how much it is drawn, None if every split is new
-    text; `is_public` says whether anybody can get the pool. `told_runs` have been scored on text
-    of the pool before, so that what they let out may be of use.
+    `bytes` is the amount that is scored. `pool_bytes` is the size of the pool that it is drawn
+    from; None if every split is newly generated. `is_public`: anyone can get the pool.
+    `told_runs` is the number of earlier runs scored on text of the pool, whose leaks could help.
     """
 
     bytes: int
@@ -114,15 +115,15 @@ class Scored:
 
 
 def memorised(base: Source, candidate: Source, scored: Scored) -> float:
-    """Return what a candidate could gain over its base by knowing the text, in bits per byte.
+    """Return the most that a candidate could gain over its base by knowing the text, in bits/byte.
 
-    A split is drawn when the source is fixed, so of itself the source can hold nothing but what it
-    holds of the pool: by the minimum-description-length bound no more than it has grown by,
-    compressed, and of a private pool no more than runs before have let out. A bit about the pool is
-    worth a bit over the pool's bytes, whatever part of them is drawn. What the base itself has
-    grown by was charged to the base. Of text that is new each time it holds nothing. What runs of
-    one confirmation can tell each other (`HEARD_BITS`) needs no source to carry it, and is charged
-    to all text, generated text as well.
+    A split is drawn after the source is fixed, so the source can only contain knowledge of the
+    pool. By the minimum-description-length bound that is at most its compressed growth over the
+    base. For a private pool it is also at most what earlier runs have leaked. One bit about the
+    pool is worth one bit divided by the pool's bytes, whichever part of the pool is drawn. The
+    base's own growth was charged to the base. A source knows nothing about newly generated text.
+    The runs of one trial can pass information to each other (`HEARD_BITS`) without the source, so
+    that is charged to all text, generated text too.
     """
     known = 0.0
     if scored.pool_bytes is not None:
@@ -133,7 +134,7 @@ def memorised(base: Source, candidate: Source, scored: Scored) -> float:
 
 
 def is_hidden(character: str) -> bool:
-    """Say whether a character shows nothing, or other text than is there; not space, LF and tab."""
+    """Return True if a character is invisible or disguises text; space, LF and tab are allowed."""
     if character in " \n\t":
         return False
     category = unicodedata.category(character)
@@ -158,7 +159,7 @@ def _file_fault(name: str, data: bytes) -> str | None:
 
 
 def _python_fault(text: str) -> str | None:
-    # With another encoding declared, Python would read other text than this check does.
+    # If another encoding were declared, Python would read different text than this check does.
     for line in text.split("\n", 2)[:2]:
         cookie = _COOKIE.match(line)
         if cookie and cookie[1].lower().replace("_", "-") not in {"utf-8", "utf8"}:
@@ -181,10 +182,10 @@ def _is_free_text(token: tokenize.TokenInfo) -> bool:
 
 
 def _has_foreign_field(literal: str) -> bool:
-    """Tell whether a string that is one token has a replacement field with non-ASCII in it.
+    """Return True if a one-token string has a replacement field that contains non-ASCII.
 
-    Before Python 3.12 an f-string is one token. Quotes inside a field may hide its end, so after
-    one of them everything counts as inside.
+    Before Python 3.12 an f-string is one token. A quote inside a field may hide the field's end,
+    so everything after it counts as inside.
     """
     if "f" not in re.split("['\"]", literal, maxsplit=1)[0].lower():
         return False

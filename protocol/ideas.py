@@ -1,6 +1,6 @@
-"""What is worth trying: knobs that may move, structural moves, and what others published.
+"""Hints for proposers: hyperparameters to vary, moves, and published findings.
 
-They are hints for proposers and no part of the task's manifest, so they may change freely.
+They are not part of the task's manifest, so they may change freely.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ _MAX_EDIT_TEXT: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnobSpec:
-    """How one module-level constant may move.
+    """A hyperparameter: a module-level constant and the values that it may take.
 
-    `low` and `high` bound numbers, `choices` lists the values of anything else.
+    `low` and `high` bound numbers; `choices` lists the values of other types.
     """
 
     name: str
@@ -29,7 +29,7 @@ class KnobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit(Mapped):
-    """Replace `search`, which must occur exactly once in `path`, by `replace`."""
+    """The replacement of `search`, which must occur exactly once in `path`, by `replace`."""
 
     path: Annotated[str, line(1, 256)]
     search: Annotated[str, text(_MAX_EDIT_TEXT)]
@@ -38,7 +38,7 @@ class Edit(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A structural change that the task lists: applicable when every edit matches exactly once."""
+    """A change that the task lists; it applies only if every edit matches exactly once."""
 
     name: str
     title: str
@@ -48,10 +48,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFinding:
-    """A gain that somebody published, as exact edits of a task's baseline.
+    """A published gain, as exact edits of a task's baseline.
 
-    `claimed` is its effect in their words and on their hardware. `claimed_gain` says it in the
-    metric's unit, positive if better, only where it can be held against what is measured here.
+    `claimed` is the effect in the authors' words and on their hardware. `claimed_gain` is the
+    effect in the metric's unit, positive if better; None if it is not comparable with
+    measurements here.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Ed25519 keys: made from a seed that is passed in, and checked without trusting their owner.
+"""Ed25519 keys, made from a given seed, and checks of untrusted keys and signatures.
 
-A node has two. The author key signs records; the transport key is its libp2p identity and
-signs, once, the author key that it belongs to. What is signed begins with a context, so that a
-signature made for one purpose means nothing for another.
+A node has two keys. The author key signs records. The transport key is the node's libp2p identity
+and signs, once, the author key that it belongs to. Every signed message begins with a context, so
+that a signature made for one purpose is not valid for another.
 """
 
 from functools import cache, lru_cache
@@ -20,10 +20,10 @@ BINDING_CONTEXT: Final = b"arnode/bind/1\0"
 SEED_CONTEXT: Final = b"arnode/seed/1\0"
 SUCCESSOR_CONTEXT: Final = b"arnode/next/1\0"
 
-# Verdicts on keys that are remembered: authors sign many records.
+# The number of keys whose check is cached, because authors sign many records.
 _KEYS_REMEMBERED: Final = 1 << 14
-# Key, message and signature of which R has a part of order 8 (tests/vectors/signatures.json): the
-# equation does not hold, eight times the equation does.
+# A key, message and signature whose R has a component of order 8 (tests/vectors/signatures.json).
+# The equation does not hold, but multiplied by the cofactor 8 it does.
 _COFACTORED: Final = (
     bytes.fromhex("054259afbd74647bbcea17e1117434df164a536cb510cd5e952bbca4726849ef"),
     b"R",
@@ -35,7 +35,7 @@ _COFACTORED: Final = (
 
 
 class SigningKey:
-    """A private key. Only its public half shows in a repr."""
+    """A private key. Its repr shows only the public half."""
 
     __slots__ = ("_private", "public")
 
@@ -45,7 +45,11 @@ class SigningKey:
 
     @classmethod
     def from_seed(cls, seed: bytes) -> "SigningKey":
-        """Return the key that these 32 secret bytes determine."""
+        """Return the key made from these 32 secret bytes.
+
+        Raises:
+            ArnodeError: the seed has another length.
+        """
         if len(seed) != 32:
             raise ArnodeError(
                 f"a key is made from 32 bytes, not {len(seed)}",
@@ -54,7 +58,7 @@ class SigningKey:
         return cls(Ed25519PrivateKey.from_private_bytes(seed))
 
     def sign(self, message: bytes) -> bytes:
-        """Return the 64-byte signature; `message` begins with a context."""
+        """Return the 64-byte signature of `message`, which must begin with a context."""
         return self._private.sign(message)
 
     def __repr__(self) -> str:
@@ -62,29 +66,31 @@ class SigningKey:
 
 
 class Signature(NamedTuple):
-    """What somebody is said to have signed, for whoever has the time to verify it."""
+    """A key, a message and a signature, not yet verified."""
 
     public: bytes
     message: bytes
     signature: bytes
 
     def holds(self) -> bool:
-        """Tell whether it was signed by that key."""
+        """Return True if that key signed the message."""
         return verify(*self)
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether `public` signed `message`, by the one rule of docs/protocol.md.
+    """Return True if `public` signed `message`, by the rule in docs/protocol.md.
 
-    Libraries differ on points that honest signers never make: of small order, with a torsion
-    part, in a second spelling. All of these are refused; about what is left they agree.
+    Libraries disagree about points that honest signers never produce: of small order, with a
+    torsion component, or in a second spelling. All of these are refused here. Libraries agree
+    about the rest.
     """
     if len(signature) != 64 or not is_key(public):
         return False
     if not _accepted_by_libsodium(public, message, signature):
         return False
-    # Where the key is of the prime order and the equation holds as it stands, so is R. libsodium
-    # refuses the neutral element, S from the order on, and without the cofactor other spellings.
+    # If the key has prime order and the equation holds without the cofactor, R has prime order too.
+    # libsodium refuses the neutral element, any S ≥ the order and, if it does not multiply by the
+    # cofactor, other spellings of R.
     return not _multiplies_by_cofactor() or _is_point(signature[:32])
 
 
@@ -98,35 +104,35 @@ def _accepted_by_libsodium(public: bytes, message: bytes, signature: bytes) -> b
 
 @cache
 def _multiplies_by_cofactor() -> bool:
-    """Tell whether this libsodium compares eight times the equation's sides; not all do."""
+    """Return True if this libsodium multiplies the equation by the cofactor 8; versions differ."""
     return _accepted_by_libsodium(*_COFACTORED)
 
 
 @lru_cache(_KEYS_REMEMBERED)
 def is_key(public: bytes) -> bool:
-    """Tell whether 32 bytes are a key that can sign: the one spelling of a point of prime order.
+    """Return True if the bytes are a valid key: the canonical spelling of a point of prime order.
 
-    Under a key of small order anybody can sign anything; with a torsion part, which others sign
-    for as well, it depends on the library whether a signature verifies.
+    Anyone can sign anything under a key of small order. Under a key with a torsion component,
+    libraries disagree whether a signature is valid.
     """
     return len(public) == 32 and _is_point(public)
 
 
 def _is_point(encoded: bytes) -> bool:
-    """Tell whether these are the canonical bytes of a point of the prime order."""
+    """Return True if these are the canonical bytes of a point of prime order."""
     return bool(crypto_core_ed25519_is_valid_point(encoded))
 
 
 def bind(transport: SigningKey, author: bytes) -> bytes:
-    """Return the signature by which a transport key vouches for an author key."""
+    """Return the signature with which a transport key vouches for an author key."""
     return transport.sign(BINDING_CONTEXT + author)
 
 
 def bond(author: bytes, *, transport: bytes, binding: bytes) -> Signature:
-    """Return what `transport` must have signed to vouch for `author`."""
+    """Return the unverified signature with which `transport` vouches for `author`."""
     return Signature(transport, BINDING_CONTEXT + author, binding)
 
 
 def name_successor(old: SigningKey, author: bytes) -> bytes:
-    """Return the signature by which an author key says which key its owner goes on with."""
+    """Return the signature with which an old author key names `author` as its successor."""
     return old.sign(SUCCESSOR_CONTEXT + author)

@@ -1,20 +1,20 @@
-"""A task's manifest: everything that a measured number depends on besides the machine.
+"""A task's manifest: everything except the machine that a measured figure depends on.
 
-The task id is the sha256 of the manifest's canonical encoding, so anyone may announce a task
-and nobody can change one. Program text, knobs and descriptions are not in it.
+The task id is the sha256 of the manifest's canonical encoding, so anyone may announce a task and
+nobody can change one. Instructions, hyperparameters and descriptions are not in it.
 
     {name, version, kind, files [[path, blob]], metric {name, unit, direction, max_step},
      budget {unit, amount}, limits {limit_s, warmup_limit_s, memory_mb, weights_mb,
      max_source_growth}, noise_floor, audit {k, tolerance, tau}, data [[name, hash]],
      tokenizer|nil, vocabulary, context, claim_rows, evaluator, program?, ladder?, target?}
 
-max_step, noise_floor, tolerance and tau are in the units of a record's figures: 1e-9 of the metric,
-of a program task 10^-scale of it. max_source_growth is in bytes of compressed source. A program
-task has a `program` (protocol/program.py), no tokenizer, and 0 for vocabulary, context and
-claim_rows. `ladder` is the task one rung below. Where a language model has a `target`, in 1e-9 of
-what its evaluator measures, the metric is the time that training takes to come there. `files` is
-the baseline; its paths are what patches may edit. A kind, a unit of a budget or an evaluator that a
-reader does not know makes a task that it keeps and passes on and does not run.
+`files` is the baseline; its paths are the files that patches may edit. max_step, noise_floor,
+tolerance and tau are in the units of a record's figures: 1e-9 of the metric, or 10^-scale of it for
+a program task. max_source_growth is in bytes of compressed source. `ladder` is the task one rung
+below. A program task has a `program` (protocol/program.py), no tokenizer, and 0 for vocabulary,
+context and claim_rows. If a language-model task has a `target`, in 1e-9 of what its evaluator
+measures, the metric is the time that training takes to reach it. A reader that does not know the
+kind, the budget's unit or the evaluator of a task stores and forwards it but does not run it.
 """
 
 import dataclasses
@@ -43,17 +43,17 @@ from protocol.source import tree_id
 
 Direction: TypeAlias = Literal["min", "max"]
 
-MAX_FILES: Final = 8  # editable files, here and in a patch
+MAX_FILES: Final = 8  # editable files in a task, and files in a patch
 _MAX_DATA = 128
 _EVALUATOR = r"[a-z0-9._-]{1,48}/[a-z0-9]{1,64}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec(Mapped):
-    """What is measured; a gain above `max_step_nano` in one step is implausible.
+    """The metric of a task; a gain above `max_step_nano` in one step is implausible.
 
-    `scale` is the power of ten that makes a program's figures whole numbers in records; those of
-    a language model are in 1e-9 units.
+    `scale` is the power of ten that turns a program's figures into the whole numbers in records.
+    Figures of a language model are in 1e-9 units.
     """
 
     name: Annotated[str, word(METRIC_NAME)]
@@ -64,13 +64,13 @@ class MetricSpec(Mapped):
 
     @property
     def sign(self) -> int:
-        """What a figure is multiplied by for smaller to be better: +1 or -1."""
+        """The factor, +1 or -1, by which to multiply figures so that smaller is better."""
         return 1 if self.direction == "min" else -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget(Mapped):
-    """What a run may spend, in tokens, seconds, instances or a later version's `unit`."""
+    """The budget of a run, in tokens, seconds, instances or a `unit` that a later version added."""
 
     unit: Word
     amount: Positive
@@ -78,7 +78,7 @@ class Budget(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Mapped):
-    """The ceilings of a run, equal for everybody."""
+    """The resource limits of a run, the same for every node."""
 
     limit_s: Positive
     warmup_limit_s: Natural
@@ -89,19 +89,20 @@ class Limits(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCaps(Mapped):
-    """How many positions an audit draws, and caps for what calibration may allow."""
+    """The number of positions that an audit draws, and upper limits for calibrated tolerances."""
 
     k: Natural
     tolerance_nano: Annotated[Natural, Named("tolerance")]
     tau_nano: Annotated[Natural, Named("tau")]
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, so that what is hashed is hashed once
+@dataclass(frozen=True, kw_only=True)  # no slots, so that `cached_property` can cache hashes
 class TaskManifest(Mapped):
-    """What is optimised, by hash.
+    """A task's manifest; files and data are named by hash.
 
-    `kind` is language-model, program, or a later version's. `received` is the encoding as it came
-    when it holds fields that this version does not know: the id covers those too.
+    `kind` is language-model, program, or a word that a later version added. `received` is the
+    original encoding if it has fields that this version does not know, because the id covers them
+    too.
     """
 
     name: Annotated[str, word(NAME_PATTERN)]
@@ -126,7 +127,7 @@ class TaskManifest(Mapped):
 
     @property
     def encoded(self) -> bytes:
-        """The canonical encoding, of which the id is the hash."""
+        """The canonical encoding, whose hash is the id."""
         return encode(super().to_value()) if self.received is None else self.received
 
     @cached_property
@@ -136,14 +137,16 @@ class TaskManifest(Mapped):
 
     @cached_property
     def baseline_tree(self) -> bytes:
-        """The 32-byte tree id of the baseline, the anchor of the task's boards."""
+        """The 32-byte tree id of the baseline, the anchor of the task's leaderboards."""
         return tree_id(list(self.files))
 
     @property
     def scoring(self) -> str:
-        """Whose word its figures are: "judged", the candidate's own ("self"), a "model"'s.
+        """The source of the task's figures: "judged", "public", "self" or "model".
 
-        "public": judged, by an imported evaluator that asks the same of every candidate.
+        "judged": a judge measures them. "public": likewise, by an imported evaluator that poses
+        the same instances to every candidate. "self": the candidate reports them. "model": a
+        language model gives an opinion.
         """
         if self.program is None:
             return "judged"
@@ -152,11 +155,11 @@ class TaskManifest(Mapped):
 
     @property
     def is_ranked(self) -> bool:
-        """Whether its figures have a board: somebody else's judge would find the same."""
+        """True if the task has a leaderboard, because another node's judge would agree."""
         return self.program is None or self.program.scoring == "judged"
 
     def to_value(self) -> Value:
-        """Return the map that stands for it, unknown fields included."""
+        """Return the map to write into a record, unknown fields included."""
         if self.received is None:
             return super().to_value()
         value = decode(self.received, limit_bytes=len(self.received))
@@ -165,7 +168,7 @@ class TaskManifest(Mapped):
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return the manifest that `value` stands for."""
+        """Return the manifest read from `value`, or the first reason why it is invalid."""
         manifest = super().from_value(value)
         if isinstance(manifest, Rejected):
             return manifest
@@ -175,9 +178,10 @@ class TaskManifest(Mapped):
         return dataclasses.replace(manifest, received=received)
 
     def parts_from(self, other: Self) -> tuple[str, object, object] | None:
-        """Return in what this is no other rung of a task's ladder: what, there and here; else None.
+        """Return why this and `other` are not rungs of one ladder, or None if they can be.
 
-        Rungs have one kind, one metric and the same editable files.
+        The reason is (property, the other's value, this one's value). Rungs share the kind, the
+        metric and the editable files.
         """
         for what, theirs, own in (
             ("kind", other.kind, self.kind),

@@ -1,10 +1,11 @@
-"""What others say of the trees on a board: who counts, as what, and what they measured.
+"""Opinions on the trees of a leaderboard: the re-runs and adoptions by other authors.
 
-Of each author of attestations about a tree the last one counts, as the verdict that it gives if
-its own pairs bear that out (protocol/evidence.py), else as `unsupported`. Where no machine changes
-a figure and a seed of the claim's came to another one, that bears out `refuted` and nothing else.
-These are keys, not people: one attester may own all of them. So nothing that ranks follows from how
-many there are.
+The last re-run of each author on a tree counts. It counts as its verdict if its own pairs support
+that (protocol/evidence.py), else as `unsupported`. On tasks whose figures do not depend on the
+machine, a published seed may give a different figure when run again. Such a re-run supports only
+the verdict `refuted`.
+
+Authors are keys, not people: one person may own all of them. So their number never affects a rank.
 """
 
 from collections import defaultdict
@@ -18,23 +19,23 @@ from protocol.gains import Gain
 
 @dataclass(frozen=True, slots=True)
 class Opinions:
-    """The keys that spoke about one tree, each with what it said last, and those that took it."""
+    """The last vote of each key on one tree, with whether its runs support it, and its adopters."""
 
     said: dict[bytes, tuple[Vote, bool]] = field(default_factory=dict)
     adopted: set[bytes] = field(default_factory=set)
 
     def count(self, verdict: str, *, but: bytes) -> int:
-        """Return how many keys other than `but` said this and bear it out."""
+        """Return the number of keys other than `but` with this verdict and runs that support it."""
         return sum(vote.verdict == verdict and borne for vote, borne in self._others(but))
 
     def unsupported(self, *, but: bytes) -> int:
-        """Return how many keys other than `but` said what their own runs do not bear out."""
+        """Return the number of keys other than `but` whose runs do not support their verdict."""
         return sum(not borne for _, borne in self._others(but))
 
     def attested(self, *, but: bytes) -> Gain | None:
-        """Return the gain over the anchor that another than `but` measured, the surest there is.
+        """Return the gain over the anchor with the highest lower bound that another key measured.
 
-        Only of those who found a gain and bear that out.
+        Only keys other than `but` count, and only if they found a gain that their runs support.
         """
         gains = [
             (vote.anchor_gain, vote.id)
@@ -52,10 +53,10 @@ class Opinions:
 def opinions_of(
     facts: Collection[Fact], bases: Mapping[bytes, Collection[bytes]]
 ) -> Mapping[bytes, Opinions]:
-    """Return what is said about each tree that is claimed, as it was claimed or of the anchor.
+    """Return the opinions on each tree.
 
-    `bases` are those that answer a tree's question: against another base an attestation answers
-    another one.
+    `bases` maps a tree to the bases that it was claimed against, and the anchor. A re-run against
+    another base answers a different question and is ignored.
     """
     claims = claims_of(facts)
     opinions: dict[bytes, Opinions] = defaultdict(Opinions)
@@ -70,17 +71,17 @@ def opinions_of(
 
 
 def borne_out(facts: Iterable[Fact], claims: Mapping[bytes, BoardClaim]) -> list[Vote]:
-    """Return the attestations that find something which their own pairs bear out."""
+    """Return the re-runs whose own pairs support their verdict."""
     return [fact for fact in facts if isinstance(fact, Vote) and is_borne_out(fact, claims)]
 
 
 def claims_of(facts: Iterable[Fact]) -> dict[bytes, BoardClaim]:
-    """Return the claims among these, by their id."""
+    """Return the claims among these facts, by id."""
     return {fact.id: fact for fact in facts if isinstance(fact, BoardClaim)}
 
 
 def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
-    """Say whether an attestation's own runs bear its verdict out, given the claims by their id."""
+    """Return True if a re-run's own pairs support its verdict, given the claims by id."""
     claim = claims.get(vote.target) if vote.target else None
     if claim is None or claim.gain is None or (claim.base, claim.tree) != (vote.base, vote.tree):
         return vote.evidence.bears_out(0) == vote.verdict
@@ -91,7 +92,7 @@ def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
 
 
 def _is_contradicted(claim: BoardClaim, vote: Vote) -> bool:
-    """Whether a seed of a claim's comes to another figure than its author published."""
+    """Return True if a seed of the claim gives another figure than its author published."""
     again = vote.again
     return again is not None and any(
         seed == again.seed and again.contradicts(nano) for seed, nano in claim.published

@@ -1,9 +1,9 @@
-"""Patches as text and bytes: unified diffs, the strict applier, bounded compression.
+"""Patches as text and bytes: unified diffs, a strict function to apply them, bounded compression.
 
-A tree hash with the full blobs is the authority; a diff is for people, agents and transport. The
-applier works in memory and only where every line is exactly as the diff says: no fuzz, no
-offset, no renames, no modes (`git apply` and `patch` apply at the wrong place and create links).
-What a stranger's source may contain is in `protocol.hygiene`; nothing here runs or parses it.
+The tree hash and the full blobs are authoritative. A diff is for people, agents and transport.
+Diffs are applied in memory, and only if every line matches exactly: no fuzz, no offset, no renames,
+no modes (`git apply` and `patch` may apply at the wrong place and create links). Nothing here runs
+or parses sources; `protocol.hygiene` says what an untrusted one may contain.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from protocol.record_kinds import FileChange
 from protocol.source import Source, split_lines
 
 _CONTEXT_LINES = 3
-_MAX_DIFF_BYTES = 4 << 20  # uncompressed: eight files of the largest size, out and in again
+_MAX_DIFF_BYTES = 4 << 20  # uncompressed: eight files of the largest size, removed and added
 _NO_FILE = b"/dev/null"
 _NO_NEWLINE = b"\\ No newline at end of file\n"
 _HUNK = re.compile(rb"@@ -(\d{1,7})(?:,(\d{1,7}))? \+(\d{1,7})(?:,(\d{1,7}))? @@\n")
@@ -27,7 +27,7 @@ _HUNK = re.compile(rb"@@ -(\d{1,7})(?:,(\d{1,7}))? \+(\d{1,7})(?:,(\d{1,7}))? @@
 
 @dataclass(frozen=True, slots=True)
 class _Hunk:
-    """Lines as they were and as they become, each with its end; starts count from 1."""
+    """The old and the new lines of a hunk, with their line ends; starts count from 1."""
 
     old_start: int
     old: list[bytes]
@@ -44,7 +44,7 @@ class _FilePatch:
 
 
 def unified_diff(old: Source, new: Source) -> str:
-    """Return the diff that `apply_diff` turns `old` into `new` with."""
+    """Return the diff with which `apply_diff` turns `old` into `new`."""
     before, after = dict(old.files), dict(new.files)
     pieces = [
         piece
@@ -52,12 +52,12 @@ def unified_diff(old: Source, new: Source) -> str:
         if before.get(name) != after.get(name)
         for piece in _file_diff(name, before.get(name), after.get(name))
     ]
-    # A file that is not UTF-8 may not travel, but its diff must still be exact.
+    # A file that is not UTF-8 cannot be published, but its diff must still be exact.
     return b"".join(pieces).decode("utf-8", "surrogateescape")
 
 
 def apply_diff(base: Source, diff: str) -> Source | Rejected:
-    """Return `base` with the diff applied, or why some line of it does not fit exactly."""
+    """Return `base` with the diff applied, or the reason it does not apply exactly."""
     try:
         data = diff.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -83,7 +83,11 @@ def apply_diff(base: Source, diff: str) -> Source | Rejected:
 
 
 def file_changes(old: Source, new: Source) -> tuple[FileChange, ...]:
-    """Return what a patch record lists: the changed and new files with their blob hashes."""
+    """Return the changed and new files with their blob hashes, as a patch record lists them.
+
+    Raises:
+        ArnodeError: `new` lacks a file of `old`.
+    """
     before, after = dict(old.files), dict(new.files)
     missing = sorted(before.keys() - after.keys())
     if missing:
@@ -104,19 +108,19 @@ def file_changes(old: Source, new: Source) -> tuple[FileChange, ...]:
 
 
 def unpack_diff(packed: bytes) -> str | Rejected:
-    """Return the diff that a patch carries compressed, as `apply_diff` takes it."""
+    """Return the decompressed diff of a patch, as `apply_diff` takes it."""
     data = decompress_bounded(packed, _MAX_DIFF_BYTES)
     return data if isinstance(data, Rejected) else data.decode("utf-8", "surrogateescape")
 
 
 def apply_packed(base: Source, packed: bytes) -> Source | Rejected:
-    """Return `base` with a patch's compressed diff applied, or why it does not fit."""
+    """Return `base` with a patch's compressed diff applied, or the reason it does not apply."""
     diff = unpack_diff(packed)
     return diff if isinstance(diff, Rejected) else apply_diff(base, diff)
 
 
 def decompress_bounded(data: bytes, limit_bytes: int) -> bytes | Rejected:
-    """Return what `data` holds, or a rejection; never allocates more than the limit."""
+    """Return `data` decompressed, or a rejection; never allocate more than the limit."""
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(data, limit_bytes + 1)
@@ -149,7 +153,7 @@ def _file_diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[byte
 
 
 def _range(low: int, high: int) -> bytes:
-    """Return `start,count`; an empty range starts at the line before it."""
+    """Return `start,count`; the start of an empty range is the line before it."""
     return b"%d,%d" % (low + 1 if high > low else low, high - low)
 
 
@@ -203,7 +207,7 @@ def _parse_header(lines: list[bytes]) -> _FilePatch | Rejected:
 
 
 def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
-    """Return the hunk that begins at line `at` and where the next thing begins."""
+    """Return the hunk that begins at line index `at`, and the index behind it."""
     header = _HUNK.fullmatch(lines[at])
     if header is None:
         return Rejected("a hunk header that cannot be read")
