@@ -1,4 +1,4 @@
-"""What a manifest says of a task of the kind `program`: how it is built, run and judged.
+"""The part of a manifest for tasks of the kind `program`: how to build, run and judge it.
 
     program  {run [line] or entry or module, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
@@ -11,9 +11,9 @@
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
-Figures of the metric are ints in 10^-scale units of it, the `scale` of the manifest's metric; those
-of a guard go by the guard's own. Blobs are named by hash, and what a node does not know of the
-words here (an encoding, a way to isolate, to aggregate, to score) it does not run.
+Figures of the metric are ints in units of 10^-scale, with the `scale` of the manifest's metric; a
+guard has its own scale. Blobs are named by hash. A node does not run a task with a word here that
+it does not know (an encoding, isolation, aggregate or scoring).
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _MODULE = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}"
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
-# A power of ten: a figure is round(value * 10^scale), in whole numbers below 2^53.
+# A figure is round(value * 10^scale), a whole number below 2^53.
 PowerOfTen: TypeAlias = Annotated[int, integer(MIN_SCALE, MAX_SCALE)]
 _Argument: TypeAlias = Annotated[str, line(1, 200)]
 _Arguments: TypeAlias = Annotated[tuple[_Argument, ...], Items(1, 32)]
@@ -58,7 +58,7 @@ _Toolchains: TypeAlias = Annotated[tuple[Word, ...], Items(1, _MAX_TOOLCHAINS)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instances(Mapped):
-    """How many instances a run draws of either split, or the names of those that never change."""
+    """The number of instances that a run draws of each split, or the names of fixed instances."""
 
     public: Natural
     secret: Natural
@@ -74,7 +74,7 @@ class Instances(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard(Mapped):
-    """What must hold beside the metric: at most `times_millionths` of the base's, or `most`."""
+    """A limit on another figure: at most `times_millionths` of the base's, or `most`, or both."""
 
     name: Annotated[str, word(METRIC_NAME)]
     scale: PowerOfTen
@@ -88,10 +88,10 @@ class Guard(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramLimits(Mapped):
-    """The ceilings of one instance beside the task's own; `warmup` counts throw-away calls.
+    """The limits for one instance, in addition to the task's; `warmup` counts discarded calls.
 
-    `scratch_mb` is how much the judge may write to answer one question; None: nothing. Where
-    `judge_limit_s` or `judge_memory_mb` is None, it has what every judge has.
+    `scratch_mb` is how much the judge may write to answer one question; None: nothing. If
+    `judge_limit_s` or `judge_memory_mb` is None, the default for judges applies.
     """
 
     threads: Positive
@@ -105,9 +105,9 @@ class ProgramLimits(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBudget(Mapped):
-    """Which language models may be asked in a run, how often, and for how many tokens.
+    """The language models that a run may ask, with the most calls and tokens.
 
-    `llm` is what a run's candidates may ask, `judge_llm` what its judge may.
+    `llm` is the budget of candidates, `judge_llm` that of the judge.
     """
 
     models: Annotated[tuple[ModelName, ...], Items(1, _MAX_MODELS)]
@@ -117,14 +117,15 @@ class ModelBudget(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec(Mapped):
-    """How a program is built, run and judged; everything that a number depends on.
+    """How to build, run and judge a program; everything that a figure depends on.
 
-    `toolchains` are those that a candidate is shown beside what its commands' first words need.
-    What `public_data` names, and one of `judge_data`, may be a folder: then its hash is that of a
-    listing of its files, which lie with whoever made the task. `holdout` is a salted hash of files
-    that replace fixed ones of the same names on secret instances; they never leave that machine.
-    `module` is a Python module that the judge's evaluator calls by value, next to `judge_files`;
-    `vary` names what of the evaluator follows from an instance's seed, None: nothing does.
+    `toolchains` are available to a candidate in addition to those that the first words of its
+    commands need. `public_data` and one entry of `judge_data` may be a folder. Then the hash is
+    that of a listing of its files, which stay with the task's author. `holdout` is a salted hash of
+    files that replace fixed ones of the same names on secret instances. They never leave the
+    author's machine. `module` is a Python module that the judge's evaluator calls by value;
+    `judge_files` are the evaluator's files. `vary` names the part of the evaluator that depends on
+    an instance's seed; None: no part does.
     """
 
     run: Annotated[_Arguments | None, OPTIONAL]
@@ -161,17 +162,17 @@ class ProgramSpec(Mapped):
 
     @property
     def has_public_instances(self) -> bool:
-        """True if an imported evaluator asks the same of every candidate, for all to read."""
+        """True if an imported evaluator poses the same, public instances to every candidate."""
         return self.module is not None and self.vary is None
 
     @property
     def model_budgets(self) -> tuple[ModelBudget, ...]:
-        """What language models may be asked, by candidates and by the judge; without any, none."""
+        """The language-model budgets of candidates and of the judge; empty if there are none."""
         return tuple(one for one in (self.llm, self.judge_llm) if one is not None)
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
-        """The hashes of the files beside the baseline's that somebody needs who runs it."""
+        """The hashes of the files that a node needs to run the task, without the baseline's."""
         shown = () if self.public_data is None else (self.public_data,)
         named = (*self.fixed_files, *(self.judge_files or ()), *self.judge_data, *shown)
         locks = (lock for lock in (self.packages, self.judge_packages) if lock is not None)
@@ -206,7 +207,7 @@ class ProgramSpec(Mapped):
         return None
 
     def _module_fault(self) -> str | None:
-        """Return what does not go with a module that an evaluator calls."""
+        """Return a setting that cannot be combined with `module`, or None."""
         if self.instances.fixed:
             return "its instances are seeds, which are drawn"
         if self.interactive:

@@ -1,17 +1,17 @@
-"""Range-based set reconciliation: two nodes find what the other lacks, in a few short messages.
+"""Range-based set reconciliation: two nodes find what the other lacks with a few short messages.
 
-The format is negentropy's version 1 (hoytech/negentropy, used by NIP-77), with milliseconds for
-its times, so that its other implementations can talk to this one:
+The format is version 1 of negentropy (hoytech/negentropy, used by NIP-77), with times in
+milliseconds. Other implementations of negentropy can talk to this one:
 
     message = 0x61 range…
     range   = bound mode payload       up to the bound, from the end of the range before
     bound   = time + 1 less the last bound's time (0: no end) as varint, length, id prefix
     mode    = 0 skip | 1 fingerprint: 16 bytes | 2 ids: count, count × 32 bytes
 
-No I/O: `Initiator` opens and asks, `respond` answers and keeps nothing. A peer is not trusted to
-end: bounds must rise, a message has a size, and the initiator counts rounds and ids. Nor to be
-brief: behind so many ranges everything is answered by one fingerprint, as when a message is full.
-What a set is (which records count, which are refused) is for the caller to say.
+No I/O: `Initiator` opens and asks; `respond` answers and keeps no state. A peer is not trusted to
+end: bounds must rise, messages have a maximum size, and the initiator limits rounds and ids. A peer
+is not trusted to be brief: after `MAX_RANGES` ranges, one fingerprint answers the rest, as when a
+message is full. The caller decides which records are in the set.
 """
 
 from collections.abc import Iterator
@@ -30,33 +30,33 @@ from protocol.record_index import (
 VERSION: Final = 0x61
 _VERSIONS = range(0x60, 0x70)
 FRAME_LIMIT_BYTES: Final = 128 * 1024
-# Of a message no more are looked at; of so many it takes tens of milliseconds.
+# The most ranges read of one message; this many take tens of milliseconds.
 MAX_RANGES: Final = 4_096
 MAX_ROUNDS: Final = 1_000
 MAX_IDS: Final = 100_000
 
 _BUCKETS = 16
-_LEAF = 2 * _BUCKETS  # of fewer ids all are named
+_LEAF = 2 * _BUCKETS  # a range with fewer ids is listed
 _ID_BYTES = 32
 _TIME_BYTES = 8
 _LAST_TIME = (1 << 64) - 1
 _END = b"\xff" * KEY_BYTES  # no bound
 _SKIP, _FINGERPRINT, _IDS = 0, 1, 2
 _FINGERPRINT_MODE = bytes([_FINGERPRINT])
-# What closes a message that is full: a skip, a bound without end and a fingerprint.
+# Space for what closes a full message: a skip, an infinite bound and a fingerprint.
 _RESERVED_BYTES = 128
 
 
 @dataclass(kw_only=True)
 class Difference:
-    """What an initiator has learned: ids that only we have, and that only they have."""
+    """The ids that only this node has (`have`) and that only the peer has (`need`)."""
 
     have: list[bytes] = field(default_factory=list)
     need: list[bytes] = field(default_factory=list)
 
 
 class Initiator:
-    """One reconciliation from the side that began it. The index must not change meanwhile."""
+    """One reconciliation, on the side that starts it. The index must not change meanwhile."""
 
     def __init__(
         self,
@@ -78,16 +78,16 @@ class Initiator:
         return writer.message()
 
     def open_whole(self) -> bytes:
-        """Return the shortest first message, for sets that are likely the same.
+        """Return the shortest first message, for sets that are probably equal.
 
-        Where they are not, it costs a round more.
+        If they are not, it costs one more round.
         """
         writer = _Writer(self._index, self._frame_limit_bytes)
         writer.whole()
         return writer.message()
 
     def receive(self, message: bytes) -> tuple[Difference, bytes | None] | Rejected:
-        """Return what an answer says, and the next message or None when all is known."""
+        """Return the differences in an answer, and the next message or None if there is none."""
         self._rounds_left -= 1
         if self._rounds_left < 0:
             return Rejected("the peer does not come to an end")
@@ -126,7 +126,7 @@ def respond(
 ) -> bytes | Rejected:
     """Return the answer to an initiator's message."""
     if message and message[0] != VERSION and message[0] in _VERSIONS:
-        return bytes([VERSION])  # negentropy's way to say which version is spoken here
+        return bytes([VERSION])  # negentropy's way to announce the supported version
     writer = _Writer(index, frame_limit_bytes)
     for number, part in enumerate(_ranges(index, message)):
         if isinstance(part, Rejected):
@@ -143,7 +143,7 @@ def respond(
 
 
 class _Range(NamedTuple):
-    """What a message says of our keys start … stop - 1: a fingerprint, ids or (neither) nothing."""
+    """One range of a message, over our keys start … stop - 1: a fingerprint, ids or a skip."""
 
     bound: bytes
     start: int
@@ -153,7 +153,7 @@ class _Range(NamedTuple):
 
 
 def _ranges(index: RecordIndex, message: bytes) -> Iterator[_Range | Rejected]:
-    """Yield the ranges of a message until its end or its first fault."""
+    """Yield the ranges of a message until its end, or until its first fault as a `Rejected`."""
     if len(message) > FRAME_LIMIT_BYTES:
         yield Rejected(f"{len(message)} bytes, more than {FRAME_LIMIT_BYTES}")
         return
@@ -222,9 +222,9 @@ def _read_payload(
 
 
 class _Writer:
-    """Builds one message that stays within the frame.
+    """A builder of one message that stays within the size limit.
 
-    When it is full, one fingerprint of all that it does not cover closes it.
+    A full message is closed with one fingerprint of everything that it does not cover.
     """
 
     def __init__(self, index: RecordIndex, frame_limit_bytes: int) -> None:
@@ -237,22 +237,22 @@ class _Writer:
         self._skipped: tuple[bytes, int] | None = None  # bound and position, not yet written
 
     def message(self) -> bytes:
-        """Return what was written; a skip at the end says nothing and is left out."""
+        """Return the message; a skip at the end is redundant and left out."""
         return bytes(self._out)
 
     def skip(self, part: _Range) -> None:
-        """Say nothing about a range."""
+        """Skip a range; consecutive skips become one."""
         self._skipped = (part.bound, part.stop)
 
     def answer(self, part: _Range) -> None:
-        """Skip what is equal or was skipped, and look closer at the rest."""
+        """Skip a range that is equal or was skipped, and split any other."""
         if part.fingerprint in (None, self._index.fingerprint(part.start, part.stop)):
             self.skip(part)
         else:
             self.split(part.start, part.stop, part.bound)
 
     def split(self, start: int, stop: int, bound: bytes) -> None:
-        """Name the ids of a short range, and cut a long one into fingerprints."""
+        """List the ids of a short range; cut a long one into parts with a fingerprint each."""
         count = stop - start
         if count < _LEAF:
             self.ids(start, stop, bound)
@@ -265,12 +265,12 @@ class _Writer:
             start = end
 
     def whole(self) -> None:
-        """Put all into one fingerprint."""
+        """Write one fingerprint of the whole set."""
         count = len(self._index)
         self._put(_END, count, _FINGERPRINT_MODE + self._index.fingerprint(0, count))
 
     def ids(self, start: int, stop: int, bound: bytes) -> None:
-        """Name the ids of a range, or as many of them as there is room for."""
+        """List the ids of a range, or as many as there is room for."""
         room = (self._limit_bytes - len(self._out) - _RESERVED_BYTES) // _ID_BYTES
         end = min(stop, start + max(room, 0))
         named = encode_varint(end - start) + b"".join(self._index.ids(start, end))
@@ -282,7 +282,7 @@ class _Writer:
         self.close()
 
     def close(self) -> None:
-        """Put all that is not covered yet into one fingerprint, and write no more."""
+        """Write one fingerprint of everything not covered yet, and nothing after it."""
         if not self.is_full:
             self.is_full = True
             self._put_skip()
@@ -308,7 +308,7 @@ class _Writer:
             self._skipped = None
 
     def _encoded(self, bound: bytes) -> tuple[bytes, int]:
-        """Return a bound as it is written after the last one, and its time."""
+        """Return a bound, encoded relative to the last one, and its time."""
         if bound == _END:
             return bytes(2), _LAST_TIME
         time, prefix = int.from_bytes(bound[:_TIME_BYTES], "big"), bound[_TIME_BYTES:]

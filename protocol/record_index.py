@@ -1,10 +1,10 @@
-"""The ids of a set of records in the order of (time, id), with a sum over any stretch of it.
+"""An index of record ids, sorted by (time, id), with the sum of the ids in any range.
 
-40 bytes a key and a sum for every few dozen of them: a million records take 50 MB, where as many
-Python objects would take 200. Adding a key costs as much wherever it goes.
+It stores 40 bytes per key and one sum per few dozen keys. A million records take 50 MB; as Python
+objects they would take 200 MB. Adding a key costs the same at any position.
 
-Numbers are written as negentropy does: base 128, the most significant digit first, the high bit set
-in all bytes but the last.
+Varints are those of negentropy: base 128, the most significant digit first, the high bit set in all
+bytes except the last.
 """
 
 import bisect
@@ -20,34 +20,34 @@ from protocol.errors import Rejected
 KEY_BYTES: Final = 40  # the time, 8 bytes big-endian, then the id
 FINGERPRINT_BYTES: Final = 16
 _ID_BYTES = 32
-_CHUNK_KEYS = 64  # at most; a full chunk is cut in two
-_FILLED_KEYS = 48  # of a chunk made from many keys at once
+_CHUNK_KEYS = 64  # at most; a full chunk is split in two
+_FILLED_KEYS = 48  # in each chunk when many keys are loaded at once
 _MODULUS = 1 << 256
 _NOWHERE = (-1, -1, 0, 0)
-_MAX_VARINT_BYTES = 10  # of 64 bits
+_MAX_VARINT_BYTES = 10  # for 64 bits
 _DIGITS: Final = tuple(bytes([number]) for number in range(0x80))
-# Mapped in C: several times as fast as a comprehension.
+# For `map`, which is several times as fast as a comprehension.
 _number_of: Callable[[bytes, Literal["little"]], int] = int.from_bytes
 _LITTLE: Iterable[Literal["little"]] = repeat("little")
 
 
 def key_of(ts_ms: int, record_id: bytes) -> bytes:
-    """Return the key by which a record is sorted."""
+    """Return the sort key of a record."""
     return ts_ms.to_bytes(8, "big") + record_id
 
 
 class RecordIndex:
-    """A sorted set of keys. Positions are those of a list of all of them."""
+    """A sorted set of keys; a position is the index in the sorted list of all keys."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        """Make an index of keys that come in order; of others use `add`."""
+        """Build an index from sorted keys; add unsorted keys with `add`."""
         self._chunks: list[bytearray] = []
         self._firsts: list[bytes] = []
         self._sums: list[int] = []
         self._stale = True
         self._starts: list[int] = [0]
         self._sums_before: list[int] = [0]
-        # Where `_sum_before` was last: position, chunk, offset there, sum.
+        # The last result of `_sum_before`: position, chunk, offset in the chunk, sum.
         self._last_place: tuple[int, int, int, int] = _NOWHERE
         rest = iter(keys)
         while filled := b"".join(islice(rest, _FILLED_KEYS)):
@@ -62,7 +62,7 @@ class RecordIndex:
         return number >= 0 and self._chunks[number][offset : offset + KEY_BYTES] == key
 
     def copy(self) -> "RecordIndex":
-        """Return an index of the same keys that later changes do not reach."""
+        """Return an independent copy."""
         other = RecordIndex()
         other._chunks = [chunk.copy() for chunk in self._chunks]
         other._firsts = self._firsts.copy()
@@ -70,7 +70,7 @@ class RecordIndex:
         return other
 
     def digest(self) -> tuple[int, bytes]:
-        """Return how many ids there are, and their sum mod 2^256 as 32 bytes, little-endian."""
+        """Return the number of ids, and their sum mod 2^256 as 32 bytes, little-endian."""
         self._refresh()
         summed = self._sums_before[-1] % _MODULUS
         return self._starts[-1], summed.to_bytes(_ID_BYTES, "little")
@@ -114,7 +114,7 @@ class RecordIndex:
         return bytes(self._chunks[number][offset : offset + KEY_BYTES])
 
     def position(self, bound: bytes) -> int:
-        """Return how many keys are smaller than `bound`, a key or the beginning of one."""
+        """Return the number of keys smaller than `bound`, a key or a prefix of one."""
         number, offset = self._place(bound)
         if number < 0:
             return 0
@@ -143,7 +143,7 @@ class RecordIndex:
         if position == self._starts[-1]:
             return self._sums_before[-1]
         number, offset = self._chunk_at(position)
-        # Ranges follow one another: go on from where the last one ended.
+        # Consecutive ranges are frequent, so continue from where the last one ended.
         if number != last_number or offset < last_offset:
             last_offset, total = 0, self._sums_before[number]
         if offset > last_offset:
@@ -163,14 +163,14 @@ class RecordIndex:
             number, offset = number + 1, 0
 
     def _chunk_at(self, position: int) -> tuple[int, int]:
-        """Return a position's chunk and the offset there in bytes."""
+        """Return the chunk of a position and its byte offset in the chunk."""
         if self._stale:
             self._refresh()
         number = bisect.bisect_right(self._starts, position) - 1
         return number, (position - self._starts[number]) * KEY_BYTES
 
     def _place(self, key: bytes) -> tuple[int, int]:
-        """Return the chunk that a key is or belongs in (-1: before all) and its offset there."""
+        """Return the chunk that has or would take a key (-1: before all), and the byte offset."""
         number = bisect.bisect_right(self._firsts, key) - 1
         if number < 0:
             return -1, 0
@@ -222,12 +222,12 @@ def _id_number(key: bytes) -> int:
 
 
 def encode_varint(number: int) -> bytes:
-    """Return the shortest encoding of a number from 0 to 2^64 - 1."""
+    """Return the shortest varint of a number from 0 to 2^64 - 1."""
     if number < 0x80:  # most are lengths and modes
         return _DIGITS[number]
     if number < 1 << 14:
         return bytes((0x80 | number >> 7, number & 0x7F))
-    if number < 1 << 21:  # times of records that follow one another
+    if number < 1 << 21:  # time differences of neighbouring records
         return bytes((0x80 | number >> 14, 0x80 | number >> 7 & 0x7F, number & 0x7F))
     digits = bytearray([number & 0x7F])
     while number := number >> 7:
@@ -236,7 +236,7 @@ def encode_varint(number: int) -> bytes:
 
 
 def decode_varint(data: bytes, at: int) -> tuple[int, int] | Rejected:
-    """Return the number that begins at an offset, and the offset behind it."""
+    """Return the varint at an offset, and the offset behind it."""
     number = 0
     for end in range(at, min(at + _MAX_VARINT_BYTES, len(data))):
         number = number << 7 | data[end] & 0x7F

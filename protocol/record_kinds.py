@@ -1,4 +1,4 @@
-"""The bodies of records, by kind. Validity is static: it depends on a body's fields alone.
+"""The bodies of records, by kind. Whether a body is valid depends only on its own fields.
 
     profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16,
              formerly {author, signature}?}
@@ -11,11 +11,11 @@
              note ≤ 500, size?, level?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
 
-    attest in protocol/attestation.py; all others in protocol/remarks.py
+    attest is in protocol/attestation.py, all others in protocol/remarks.py
 
-Other kinds, and records whose `crit` names something unknown, are an `UnknownBody`: kept and
-passed on as they came, never interpreted. So are stages, statuses, verdicts and roles that a reader
-does not know: a record with one is kept, passed on, and counts for nothing.
+Other kinds, and records whose `crit` lists an unknown name, become an `UnknownBody`: it is stored
+and forwarded unchanged, but never interpreted. A record with an unknown stage, status, verdict or
+role is also stored and forwarded, and the unknown word has no effect.
 """
 
 from dataclasses import dataclass
@@ -64,22 +64,22 @@ _MAX_PARENTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formerly(Mapped):
-    """An older key of the same owner, and its signature over the author key."""
+    """An older author key of the same owner, and its signature over the current author key."""
 
     author: Digest
     signature: Annotated[bytes, binary(64, 64)]
 
     def by(self, author: bytes) -> Signature:
-        """Return what the older key must have signed to name this author."""
+        """Return the unverified signature with which the older key names this author."""
         return Signature(self.author, SUCCESSOR_CONTEXT + author, self.signature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileBody(RecordBody, Mapped):
-    """Who an author is: the latest seq wins.
+    """An author's profile; the one with the highest seq counts.
 
-    `transport` is the node's libp2p key; `binding` its signature over the author key. Nothing of
-    an older key counts for this one; it is told.
+    `transport` is the node's libp2p key, `binding` its signature over the author key. `formerly` is
+    only shown: nothing that the older key did counts for this one.
     """
 
     kind: ClassVar = "profile"
@@ -95,13 +95,13 @@ class ProfileBody(RecordBody, Mapped):
         return ("everybody",)
 
     def bond_with(self, author: bytes) -> Signature:
-        """Return what the transport key must have signed to vouch for this author."""
+        """Return the unverified signature with which the transport key vouches for this author."""
         return bond(author, transport=self.transport, binding=self.binding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskBody(RecordBody):
-    """The announcement of a task: nothing but its manifest."""
+    """The announcement of a task: its manifest."""
 
     kind: ClassVar = "task"
     manifest: TaskManifest
@@ -113,19 +113,19 @@ class TaskBody(RecordBody):
         return ("tasks",)
 
     def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
+        """Return the map to write into a record."""
         return self.manifest.to_value()
 
     @classmethod
     def from_value(cls, value: Value) -> "TaskBody | Rejected":
-        """Return the task that `value` stands for."""
+        """Return the task read from `value`, or the first reason why it is invalid."""
         manifest = TaskManifest.from_value(value)
         return manifest if isinstance(manifest, Rejected) else cls(manifest=manifest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange(Mapped):
-    """One file of a patch: blob hashes before and after, and the new size."""
+    """One file of a patch: its blob hashes before and after, and its new size."""
 
     path: RelativePath
     old: Digest | None
@@ -135,7 +135,7 @@ class FileChange(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff(Mapped):
-    """A unified diff to read: zlib-compressed in the record, or a blob (of the same bytes)."""
+    """A unified diff to read: zlib-compressed in the record, or the hash of a blob of the same."""
 
     zlib: Annotated[bytes | None, binary(1, _MAX_INLINE_DIFF_BYTES), OPTIONAL] = None
     blob: Annotated[Digest | None, OPTIONAL] = None
@@ -147,7 +147,7 @@ class Diff(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin(Mapped):
-    """Who thought of a patch: a proposer, its model and the hash of the program it was given."""
+    """The proposer of a patch, its language model and the hash of the instructions it was given."""
 
     proposer: Word
     model: ModelName | None = None
@@ -156,7 +156,7 @@ class Origin(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundOn(Mapped):
-    """Where an idea was found before it was carried here: a task, a class, and the patch there."""
+    """The origin of a transfer: the task, hardware class and patch with which it was found."""
 
     task: Digest
     hardware_class: ClassName
@@ -165,7 +165,7 @@ class FoundOn(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchBody(RecordBody, Mapped):
-    """The step from a base tree to a tree; the tree is the authority, the diff is to read."""
+    """A patch from a base tree to a tree; the tree is authoritative, the diff is only to read."""
 
     kind: ClassVar = "patch"
     task: Digest
@@ -189,7 +189,7 @@ class PatchBody(RecordBody, Mapped):
 
     @property
     def about(self) -> bytes | None:
-        """The patch that it was found as on another task; of several, the first."""
+        """The id of the patch on the task where it was found; of several, the first."""
         found = self.found_on
         return None if found is None else found.patch or next(iter(self.parents), None)
 
@@ -201,12 +201,12 @@ class PatchBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultBody(RecordBody, Mapped):
-    """What an author says about an own experiment; failures are results too.
+    """The result of an author's own experiment; failures are results too.
 
-    `stage` and `status` are a `Stage` and a `Status`, or words of a later version. `size_bytes` is
-    the tree's compressed source, the smaller of which goes first among equals. `level_nano` is what
-    an experiment was compared with when it was decided: what its base measures on average, as its
-    author knew by then, in 1e-9 units of the metric.
+    `stage` and `status` are a `Stage` and a `Status`, or words that a later version added.
+    `size_bytes` is the size of the compressed source; leaderboards order equal rows by it.
+    `level_nano` is the figure with which the experiment was compared: the mean of its base, as far
+    as the author knew it at the time, in 1e-9 units of the metric.
     """
 
     kind: ClassVar = "result"
@@ -234,7 +234,7 @@ class ResultBody(RecordBody, Mapped):
 
     @property
     def answers(self) -> tuple[bytes, ...]:
-        """The blobs of what its runs answered to fixed instances, none twice."""
+        """The distinct hashes of the blobs with its runs' answers to fixed instances."""
         return tuple(dict.fromkeys(run.answer for run in self.runs if run.answer is not None))
 
     def _fault(self) -> str | None:
@@ -252,7 +252,7 @@ class ResultBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptBody(RecordBody, Mapped):
-    """The verified head of (task, class) moved; without evidence only as `unverified`."""
+    """A move of the author's verified head of (task, class); `unverified` if without evidence."""
 
     kind: ClassVar = "adopt"
     task: Digest
@@ -274,14 +274,14 @@ class AdoptBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownBody(RecordBody):
-    """A body that is not interpreted: its kind and its canonical encoding."""
+    """A body that is not interpreted: its kind and canonical encoding."""
 
     kind: str
     encoded: bytes
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Everybody's, else it would reach nobody."""
+        """All nodes' topics, because otherwise it would reach nobody."""
         return ("everybody",)
 
     @property
@@ -289,7 +289,7 @@ class UnknownBody(RecordBody):
         return "unknown"
 
     def to_value(self) -> Value:
-        """Return the map as it came."""
+        """Return the original map."""
         value = decode(self.encoded)
         return None if isinstance(value, Rejected) else value
 
@@ -314,12 +314,12 @@ _KINDS: Final[dict[str, type[KnownBody]]] = {kind.kind: kind for kind in get_arg
 
 
 def body_fields(kind: str) -> frozenset[str]:
-    """Return the names of the fields that are understood in bodies of this kind."""
+    """Return the names of the known fields in bodies of this kind."""
     return _KINDS[kind].NAMES if kind in _KINDS else frozenset()
 
 
 def body_from_value(kind: str, value: Value) -> Body | Rejected:
-    """Return the body of this kind that `value` stands for."""
+    """Return the body of this kind read from `value`, or the first reason why it is invalid."""
     if kind in _KINDS:
         return _KINDS[kind].from_value(value)
     return UnknownBody(kind=kind, encoded=encode(value))

@@ -1,4 +1,4 @@
-"""Records: signed, content-addressed messages. Validity depends on their bytes alone.
+"""Records: signed, content-addressed messages. Whether one is valid depends only on its bytes.
 
     wire    = msgpack [payload bin, sig bin64], at most 16,384 bytes
     id      = sha256("arnode/id/1\\0" + payload)
@@ -6,10 +6,10 @@
     payload = {v 2, net, kind, author key, seq, prev id|nil, ts ms, body map,
                refs [id] ≤ 16?, crit [name] ≤ 16?, x map?}
 
-The payload's bytes are what was signed; they are kept and never made again. `crit` lists
-names that a reader must understand: if one is neither a field of the envelope nor of the body's
-table, the body's fields are not looked at and it is an `UnknownBody`; the record stays valid.
-Whether a record is known, wanted, or too early is for others to say.
+The signature covers the payload's bytes, so they are stored and never encoded again. `crit` lists
+names that a reader must understand. If one is a field neither of the envelope nor of this kind of
+body, the body is not interpreted and becomes an `UnknownBody`; the record stays valid. Other
+modules decide whether a record is already known, wanted, or dated too far ahead.
 """
 
 import hashlib
@@ -33,14 +33,15 @@ from protocol.record_kinds import Body, ProfileBody, UnknownBody, body_fields, b
 
 RecordId = NewType("RecordId", bytes)
 
-# Of the network: of records, hellos and boards alike, raised with every change of what they say or
-# of what follows from them. Nodes of two versions part, and neither takes the other's records.
+# The network version, shared by records, hellos and leaderboards. Raise it with every change of
+# their content or of the rules computed from it. Nodes of different versions disconnect and reject
+# each other's records.
 VERSION: Final = 2
 MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16
 _SIGNATURE_BYTES = 64
-_Name: TypeAlias = Annotated[str, word(r"[a-z0-9_]{1,24}")]  # of a kind, or a field
+_Name: TypeAlias = Annotated[str, word(r"[a-z0-9_]{1,24}")]  # of a kind or a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class _Envelope(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A valid record. `payload_bytes` are the authority, the rest is what they say."""
+    """A valid record. `payload_bytes` are authoritative; the other fields are read from them."""
 
     id: RecordId
     payload_bytes: bytes
@@ -77,7 +78,7 @@ class Record:
 
     @property
     def wire(self) -> bytes:
-        """The bytes that travel."""
+        """The bytes to send."""
         return _wire(self.payload_bytes, self.signature)
 
 
@@ -87,13 +88,13 @@ def record_id(payload: bytes) -> RecordId:
 
 
 def payload_id(wire: bytes) -> tuple[RecordId, bytes, bytes] | Rejected:
-    """Return id, payload and signature, of which nothing is checked yet.
+    """Return the id, payload and signature of a record, not yet checked.
 
-    The first, cheap step: a store that knows the id stops here.
+    This is a cheap first step: a store that already has the id can stop here.
     """
     if len(wire) > LIMIT_BYTES:
         return Rejected(f"{len(wire)} bytes, more than {LIMIT_BYTES}")
-    # Read by position instead of by msgpack: there is one way to write two byte strings.
+    # Read by position instead of with msgpack: two byte strings have exactly one encoding.
     start = 3 if len(wire) <= 3 + 0xFF + 2 + _SIGNATURE_BYTES else 4
     payload, signature = wire[start : -_SIGNATURE_BYTES - 2], wire[-_SIGNATURE_BYTES:]
     if len(signature) != _SIGNATURE_BYTES or _wire(payload, signature) != wire:
@@ -102,9 +103,9 @@ def payload_id(wire: bytes) -> tuple[RecordId, bytes, bytes] | Rejected:
 
 
 def parse_record(wire: bytes) -> Record | Rejected:
-    """Return the record that `wire` is, or the first reason why it is none.
+    """Return the record in `wire`, or the first reason why it is invalid.
 
-    The order goes from cheap to dear: size, shape, canonical payload, fields, signatures.
+    Cheap checks come first: size, shape, canonical payload, fields, signatures.
     """
     record = parse_again(wire)
     if isinstance(record, Rejected):
@@ -113,16 +114,16 @@ def parse_record(wire: bytes) -> Record | Rejected:
 
 
 def parse_again(wire: bytes) -> Record | Rejected:
-    """Return what `parse_record` does of a wire of which it has returned a record before.
+    """Parse bytes again that `parse_record` has accepted before.
 
-    Signatures are not verified: that is what takes longest.
+    Signatures are not verified again, because that takes the most time.
     """
     head = payload_id(wire)
     return head if isinstance(head, Rejected) else _read(*head)
 
 
 def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Rejected:
-    """Return what a payload says; its signatures are still to be verified."""
+    """Return the record in a payload, with its signatures not yet verified."""
     value = decode(payload)
     if isinstance(value, Rejected):
         return value
@@ -153,7 +154,7 @@ def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Reje
 
 
 def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
-    """Yield what must hold, and what is wrong if it does not."""
+    """Yield (signature that must hold, the fault if it does not)."""
     author, body = record.author, record.body
     own = Signature(author, SIGNATURE_CONTEXT + record.payload_bytes, record.signature)
     yield own, "the signature does not verify"
@@ -167,7 +168,7 @@ def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
 
 
 def other_version(said: object) -> int | None:
-    """Return the network version of a payload or a hello; None if it is this one, or none."""
+    """Return the network version of a payload or hello; None if it is this one or missing."""
     version = said.get("v") if isinstance(said, dict) else None
     return version if type(version) is int and version != VERSION else None
 
@@ -182,7 +183,11 @@ def sign_record(
     body: Body,
     refs: tuple[bytes, ...] = (),
 ) -> Record:
-    """Return a new record, or raise `EncodingError` if others would not accept it."""
+    """Return a new signed record.
+
+    Raises:
+        EncodingError: other nodes would reject the record.
+    """
     envelope = _Envelope(
         v=VERSION,
         net=net,

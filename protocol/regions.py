@@ -1,11 +1,11 @@
-"""The parts of files that a candidate may change, where a task does not give it whole files.
+"""Regions: the parts of files that a candidate may change, if a task does not open whole files.
 
     region  {path, name}
 
-A region of the name `EVOLVE-BLOCK` is the lines between one that holds `EVOLVE-BLOCK-START` and the
-next that holds `EVOLVE-BLOCK-END`, as OpenEvolve and ShinkaEvolve write them; a file may have
-several. All other lines, those with the markers too, stay as they are in the task's baseline. Lines
-end with LF alone. What a region says is nobody's affair here.
+A region named `EVOLVE-BLOCK` is the lines between one that contains `EVOLVE-BLOCK-START` and the
+next that contains `EVOLVE-BLOCK-END`, as in OpenEvolve and ShinkaEvolve. A file may have several.
+All other lines, including those with markers, must equal the task's baseline. Lines end with LF
+only. The content of regions is not checked here.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from protocol.fields import Mapped, RelativePath
 from protocol.source import Source
 
 REGION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
-_Line = tuple[int, bytes]  # its number from 1, and what it says
+_Line = tuple[int, bytes]  # (number from 1, content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region(Mapped):
-    """The lines of one file between markers of one name: only those may change."""
+    """The editable lines of one file: those between markers of one name."""
 
     path: RelativePath
     name: Annotated[str, word(REGION_NAME)]
 
     @property
     def markers(self) -> tuple[str, str]:
-        """What the lines before and behind hold."""
+        """The texts that mark the lines before and behind it."""
         return f"{self.name}-START", f"{self.name}-END"
 
 
 def check_regions(
     source: Source, regions: Sequence[Region], *, baseline: Source
 ) -> Rejected | None:
-    """Return what a source changes outside of its regions, None if nothing."""
+    """Return the first change of a source outside of its regions, or None."""
     for region in regions:
         found = outside(source[region.path], region)
         known = outside(baseline[region.path], region)
@@ -58,7 +58,7 @@ def check_regions(
 
 
 def outside(data: bytes, region: Region) -> list[_Line] | Rejected:
-    """Return the numbered lines of a file that lie outside of a region, with its markers."""
+    """Return the numbered lines of a file outside of a region, including the marker lines."""
     start, end = (marker.encode() for marker in region.markers)
     kept: list[_Line] = []
     began: int | None = None
@@ -82,6 +82,6 @@ def outside(data: bytes, region: Region) -> list[_Line] | Rejected:
 
 
 def lies_inside(data: bytes, region: Region, line: int) -> bool:
-    """Say whether a line, counted from 1, may be changed as far as a region of its file goes."""
+    """Return True if a line, counted from 1, is inside a region of its file."""
     kept = outside(data, region)
     return not isinstance(kept, Rejected) and line not in {number for number, _ in kept}

@@ -1,4 +1,4 @@
-"""The small kinds: a noise floor, an intent, an insight, a retraction, a report, and proposals.
+"""The small kinds of records: noise, intent, insight, retraction, report and proposals.
 
     noise   {task, class, env, tree, runs [base run] 1…64}
     intent  {task, class, base, title 1…120, ttl_s 1…3600}
@@ -9,11 +9,11 @@
     proposals {task, class, since ms, until ms, counts [count] 1…32}
     count     {proposer, model|nil, program hash|nil, proposed, void, failed, rejected, tried, kept}
 
-An intent is advisory and forgotten after a day. A retraction takes back one own record, or with
-`revoke` the author's key and all that it ever signed; of what others signed it means nothing. A
-report's text is a blob, to be read by people; its figures and title are what programs read. Of the
-proposals of an author, task and class the record with the highest seq stands. Neither moves a
-board: both are their author's word.
+An intent is advisory and deleted after a day. A retraction withdraws one of the author's own
+records or, with `revoke`, the author's key and everything that it ever signed. It has no effect on
+other authors' records. A report's text is a blob for people; programs read its figures and title.
+Of the proposals records of one author, task and class, the one with the highest seq counts. Reports
+and proposals are unverified, so they have no effect on a leaderboard.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ MAX_INTENT_S: Final = 3600
 MAX_TITLE: Final = 120
 MAX_INSIGHT: Final = 600
 MAX_EVIDENCE: Final = 16
-MAX_REPORT_BYTES: Final = 1 << 20  # as any blob
+MAX_REPORT_BYTES: Final = 1 << 20  # the limit of any blob
 MAX_COUNTS: Final = 32
 _MAX_REASON = 200
 
@@ -56,7 +56,7 @@ class NoiseBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentBody(RecordBody, Mapped):
-    """Somebody is about to try this, for `ttl_s` seconds from the record's time."""
+    """A notice that the author is about to try this, valid for `ttl_s` s from the record's time."""
 
     kind: ClassVar = "intent"
     task: Digest
@@ -80,7 +80,7 @@ class IntentBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightBody(RecordBody, Mapped):
-    """What a series of results taught; of one hardware class, or of all."""
+    """A lesson from a series of results, for one hardware class or for all (None)."""
 
     kind: ClassVar = "insight"
     task: Digest
@@ -94,7 +94,7 @@ class InsightBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetractBody(RecordBody, Mapped):
-    """An author takes back an own record, or the own key (`revoke`, without a target)."""
+    """A withdrawal of one of the author's records, or of its key (`revoke`, without a target)."""
 
     kind: ClassVar = "retract"
     target: Digest | None
@@ -117,7 +117,7 @@ class RetractBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportBody(RecordBody, Mapped):
-    """A session's report: from when to when, from which head to which, in figures and a text."""
+    """A session's report: its period, the verified heads before and after, figures and a text."""
 
     kind: ClassVar = "report"
     task: Digest
@@ -138,11 +138,11 @@ class ReportBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalCount(Mapped):
-    """How the proposals of one proposer, model and program fared.
+    """The outcomes of the proposals of one proposer, language model and instructions.
 
-    Of `proposed` ones `void` were none (unreadable, without effect, tried before), `failed` ended
-    without a figure, `rejected` were caught by the evaluator, `tried` were measured, and of these
-    `kept` were kept.
+    Of the `proposed` ones, `void` were unusable (unreadable, without effect, tried before),
+    `failed` ended without a figure, `rejected` were caught by the evaluator and `tried` were
+    measured. Of the tried ones, `kept` were kept.
     """
 
     proposer: Word
@@ -163,7 +163,7 @@ class ProposalCount(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalsBody(RecordBody, Mapped):
-    """How often what each proposer, model and program wrote was kept, failed, or cheated."""
+    """Counts of proposals kept, failed and so on, by proposer, model and instructions."""
 
     kind: ClassVar = "proposals"
     task: Digest
