@@ -1,7 +1,7 @@
-"""The rule that decides what is true: screen, recheck, confirm.
+"""The decision rule for gains: screen, rechecks, and trials in pairs.
 
-Everything is said for a minimised metric and in its own unit; evidence is only ever paired and
-fresh. The defaults came from a grid over horizons of 96 to 2,000 runs: change them only with the
+All figures are in the metric's own unit, and smaller is better. Only fresh pairs are evidence. The
+defaults came from a grid search over horizons of 96 to 2,000 runs. Change them only with a
 simulation that justifies it. This module measures nothing and knows no trees, seeds or clocks.
 """
 
@@ -19,52 +19,53 @@ from protocol.units import NANO, to_nano
 Verdict = Literal["confirmed", "smaller", "refuted", "unconfirmed"]
 ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
 
-# One pair has no spread of its own: neither a gain nor a lie is ever settled by it.
+# One pair has no spread of its own, so it settles neither a gain nor a false claim.
 MIN_PAIRS = 2
-# How often the rule may err, each rate in its place. The trials of a line together, from one
-# adoption to the next and however many they are: each is given a part of it (`trial_alpha`).
+# The alpha budget: the error rate of all trials of a line together, from one promotion to the next.
+# Each trial gets a part of it (`trial_alpha`).
 LINE_ALPHA = 0.05
-# Of that what trials of peers' trees have: false claims, however many, cost own stacks nothing.
+# The share of LINE_ALPHA for trials of peers' trees. However many false claims there are, they take
+# nothing from the trials of this node's own working line.
 _PEERS_SHARE = 0.2
-_SPENDING = 1.5  # the exponent of the series by which it is spent
+_SPENDING = 1.5  # exponent of the series that divides the budget
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
-# One question that somebody asks: `compare`, `verify`, an audit, a head that is measured again.
+# The error rate of a single question: `compare`, `verify`, a re-run, a recheck of the head.
 QUESTION_ALPHA = 0.05
-# What a part of the head is worth, which adopts nothing.
+# The error rate when one patch of the verified head is measured alone, which promotes nothing.
 PART_ALPHA = 0.02
-# A claim is refuted at the usual 1 in 20, whatever alpha adoption asks for.
+# A claim is refuted at the usual 1 in 20, whatever alpha a promotion requires.
 REFUTED_LOG_E = math.log(20)
-# A claim this large is either there or soon refuted, so giving up on it early gains nothing. Below
-# three, as the spread is only an estimate: a made-up claim of three is to be refuted all the same.
+# A trial of a claim this large is never given up as futile: it is soon confirmed or refuted. The
+# limit is below 3 sd because the spread is only an estimate, and a made-up claim of 3 sd must be
+# refuted too.
 LARGE_CLAIM_SD = 2.5
-# Where what was claimed is not there, a smaller gain is looked for until it has become unlikely.
+# Once the claimed gain is excluded, the trial goes on until a smaller gain is unlikely too.
 _SMALLER_SD = 0.75
 _SMALLER_PROBABILITY = 0.3
-# Means of one tree that lie further apart than this many of their standard errors are no chance.
+# Two means of one tree that differ by more than this many standard errors are not due to chance.
 _DRIFT_ERRORS = 2.5
-# What differences of a spread that nobody knows take on top, and an unseen loss among them.
+# Extra pairs for differences, whose spread is unknown beforehand and which include an unseen loss.
 _MORE_FOR_DIFFERENCES = 9
-# Of edits that change nothing 0.3 % are kept, of gains of two deviations 59 %, of three 91 %; one
-# recheck keeps 13, 73 and 92 %. Those few that pass cost a pair for each.
+# Keeps 0.3 % of edits that change nothing, 59 % of gains of 2 sd and 91 % of 3 sd. A single recheck
+# keeps 13, 73 and 92 %. The few patches that get this far cost one pair for each recheck.
 _RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
-# Two that each gain as much as this are no luck, not even of seconds on a busy machine, and the
-# three that would follow cost minutes where there is most to find.
+# Two rechecks that each gain this much are not luck, even for timings on a busy machine. The three
+# further rechecks would cost minutes just where the gains are largest.
 _PLAIN_DIFFERENCES_SD = 12.0
 _PLAIN_RECHECKS = 2
-# Their first pairs know little of the spread: given up at 0.3, three gains of one deviation of a
-# difference in ten are missed instead of two, and a null costs 3.7 pairs instead of 4.5.
+# The first differences say little about the spread. Giving up at 0.3 instead misses 30 % of gains
+# of one sd of a difference instead of 20 %; a null then costs 3.7 pairs instead of 4.5.
 _FUTILE_DIFFERENCES = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rule's numbers; those ending in `_sd` are in standard deviations of one run.
+    """The parameters of the rule; those ending in `_sd` are in standard deviations of one run.
 
-    A change is kept if its screen passes and then each of its rechecks: on average those so far
-    are to gain as much as `rechecks_sd` has for so many. Two suffice that each gain `plain_sd`.
-    `alpha` is another one in each trial of a line.
-    `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
-    to be worse than the base.
+    A patch is kept if its screen and then each recheck passes. The n-th recheck passes if the mean
+    gain of the rechecks so far is at least `rechecks_sd[n - 1]`. Two rechecks suffice if each gains
+    `plain_sd`. `alpha` is replaced in each trial of a line. `can_refute`: a trial without a claim
+    may also end as `refuted`, once the candidate is shown to be worse than the base.
     """
 
     screen_sd: float = 0.75
@@ -83,49 +84,52 @@ class Policy:
 
     @property
     def screens(self) -> int:
-        """How many runs it takes to keep a change."""
+        """The number of runs that it takes to keep a patch."""
         return 1 + len(self.rechecks_sd)
 
     def evidence_share(self, log_e: float) -> float:
-        """How much of the evidence that a confirmation needs is there, from 0 to 1."""
+        """Return the share of the evidence needed for a confirmation, from 0 to 1."""
         return min(1.0, max(0.0, log_e / -math.log(self.alpha)))
 
 
 DEFAULT = Policy()
-# What `compare` uses: one question, asked until it is answered.
+# For `compare`: one question, measured until it is answered.
 POWER = Policy(alpha=QUESTION_ALPHA, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
-# `verify` and audits: that a made-up claim of three deviations is not there takes longer to show
-# than that a gain of two is.
+# For `verify` and re-runs: refuting a made-up claim of 3 sd takes more pairs than confirming a gain
+# of 2 sd.
 VERIFY = replace(POWER, max_pairs=20)
 VERIFY_MOST_PAIRS = MOST_PAIRS
-# A head that is measured again goes only if it is shown to be worse than the one before it, and a
-# trial that is given up as soon as a gain is unlikely hardly ever shows that.
+# For a recheck of the verified head. The head is dropped only if it is shown to be worse than the
+# one before it. A trial that stops as soon as a gain is unlikely hardly ever shows that.
 AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
-# `verify --quick`: enough to see that something large is not there, or not all of it.
+# For `verify --quick`: enough pairs to refute a large claim, or to show that it is smaller.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A gain that somebody says is there, and its published lower bound if there is one."""
+    """A claimed gain, and its published lower bound if there is one."""
 
     gain: float
     lower: float | None = None
 
     @property
     def least(self) -> float:
-        """The gain below which the claim does not hold: half of it, or its own bound if larger."""
+        """The least gain with which the claim holds: half of it, or its lower bound if larger."""
         return self.gain / 2 if self.lower is None else max(self.gain / 2, self.lower)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the pairs say so far. A verdict of None means: run another pair.
+    """The conclusion from the pairs so far. A verdict of None means: run another pair.
 
-    `confirmed`: a gain is there; `smaller`: a gain is there, but not what was claimed; `refuted`:
-    what was claimed is not there, nor was any gain shown, or, without a claim and if the policy can
-    refute, the candidate is worse; `unconfirmed`: neither was shown.
-    `evidence_share` is how much of the evidence that a confirmation needs is there, from 0 to 1.
+    - `confirmed`: there is a gain.
+    - `smaller`: there is a gain, but not the claimed one.
+    - `refuted`: the claimed gain is excluded and no gain was shown, or the candidate was shown to
+      be worse than the base (without a claim only if the policy can refute).
+    - `unconfirmed`: the pairs showed neither.
+
+    `evidence_share` is the share of the evidence needed for a confirmation, from 0 to 1.
     """
 
     verdict: Verdict | None
@@ -135,30 +139,31 @@ class Judgement:
 
     @property
     def log_e(self) -> float:
-        """ln E: the evidence that there is a gain."""
+        """ln E, the evidence that there is a gain."""
         return self.evidence.log_e
 
     @property
     def gain(self) -> float:
-        """What is told of the gain, less what selection adds to it."""
+        """The published gain: the mean minus the average bias of selection."""
         return self.evidence.estimate
 
     @property
     def lower(self) -> float | None:
-        """The lower end of its 95 % interval, true wherever the trial stops; None of too few pairs.
+        """The lower end of its 95 % interval, valid under any stopping rule.
 
-        Above zero exactly if the evidence for a gain reaches 1 in 20.
+        It is None if there are too few pairs. It is above zero exactly if the evidence for a gain
+        reaches 1 in 20.
         """
         return _finite(self.evidence.interval()[0])
 
     @property
     def upper(self) -> float | None:
-        """The upper end."""
+        """The upper end of the same interval."""
         return _finite(self.evidence.interval()[1])
 
     @property
     def is_gain(self) -> bool:
-        """Whether a gain is there, of whatever size."""
+        """True if there is a gain of any size."""
         return self.verdict in ("confirmed", "smaller")
 
 
@@ -167,21 +172,24 @@ def _finite(end: float) -> float | None:
 
 
 def trial_alpha(number: int, *, introducer: int | None = None) -> float:
-    """Return the alpha of a line's `number`-th trial since it last adopted something, from 1.
+    """Return the alpha of a line's `number`-th trial (from 1) since its last promotion.
 
-    Of own stacks (`introducer` is None) it is ``α_k = w k^-1.5 / ζ(1.5)``. Peers' trees have a
-    wealth v of their own, shared by who introduced them: the network neighbour from whom this node
-    first got the claim. The k-th trial of the j-th of them (both from 1) has ``α_jk = v j^-1.5
-    k^-1.5 / ζ(1.5)²``. All sums, over however many trials and introducers, are `LINE_ALPHA`. A
-    single trial passes a null with at most its alpha, so a line on which nothing is ever a gain
-    adopts anything at all with at most `LINE_ALPHA`, whatever its length, and any line has at most
-    `LINE_ALPHA` × (adoptions + 1) false ones on average. Source: LORD 1 of Javanmard & Montanari,
-    *Online rules for control of FDR and FDX* (2018); alpha investing of Foster & Stine (2008).
+    Trials of this node's own working line (`introducer` is None) have ``α_k = w k^-1.5 / ζ(1.5)``.
+    Trials of peers' trees have a separate budget v, divided by introducer: the network neighbour
+    from which this node first received the claim. The k-th trial of the j-th introducer (both from
+    1) has ``α_jk = v j^-1.5 k^-1.5 / ζ(1.5)²``. The sum over any number of trials and introducers
+    is at most w + v = `LINE_ALPHA`.
 
-    So a flood of claims through one neighbour, of however many authors, costs what others introduce
-    nothing. It does not help against many identities, which are cheap, where each is a neighbour:
-    the shares of those that come later shrink as the trials of one purse would. Nor does it help an
-    honest claim that came through the neighbour who also passed on the lies.
+    A single trial passes a null with at most its alpha. So a line without any real gain promotes
+    something with a probability of at most `LINE_ALPHA`, however long it runs. Any line has on
+    average at most `LINE_ALPHA` × (promotions + 1) false promotions. Source: LORD 1 of Javanmard &
+    Montanari, *Online rules for control of FDR and FDX* (2018); alpha investing of Foster & Stine
+    (2008).
+
+    A flood of claims through one neighbour, by any number of authors, therefore takes nothing from
+    the budget of other introducers. This does not protect against many cheap identities that are
+    all neighbours: the shares of later introducers shrink as those of later trials do. Nor does it
+    protect an honest claim that came through the same neighbour as the false ones.
     """
     if introducer is None:
         return LINE_ALPHA * (1 - _PEERS_SHARE) * _part(number)
@@ -189,14 +197,15 @@ def trial_alpha(number: int, *, introducer: int | None = None) -> float:
 
 
 def _part(number: int) -> float:
-    """Return the `number`-th part, from 1, of a series whose sum is 1."""
+    """Return the `number`-th term, from 1, of a series whose sum is 1."""
     return float(number**-_SPENDING) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
-    """Say whether one run is low enough to be worth a second; it is discarded afterwards.
+    """Return True if the screen's figure `x` is low enough for a recheck.
 
-    `level` is what the base measures on average, as far as that is known.
+    The screen is selected, so its figure is not used afterwards. `level` is the estimated mean of
+    the base.
     """
     return x <= level - policy.screen_sd * sd
 
@@ -204,25 +213,28 @@ def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
 def passes_rechecks(
     fresh: Sequence[float], levels: Sequence[float], sd: float, policy: Policy
 ) -> bool:
-    """Say whether the fresh runs so far, one or more, bear the screen out.
+    """Return True if the rechecks so far (one or more) support the screen.
 
-    `levels` are what the base measures beside each.
+    `levels` are the figures of the base next to each recheck.
     """
     needed_sd = policy.rechecks_sd[len(fresh) - 1]
     return fmean(fresh) <= fmean(levels) - needed_sd * sd
 
 
 def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Say whether a change's rechecks so far show a gain so plainly that none has to follow."""
+    """Return True if a patch's rechecks show so large a gain that no more are needed.
+
+    The first entries of `own` and `levels` belong to the screen.
+    """
     fresh = zip(own[1:], levels[1 : len(own)], strict=True)
     gains = [level - x for x, level in fresh]
     return len(gains) >= _PLAIN_RECHECKS and min(gains) >= policy.plain_sd * sd
 
 
 def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Say whether a change's last run passes: its screen, or a recheck with those before it.
+    """Return True if a patch passes its last run: the screen, or the rechecks so far.
 
-    `levels` are what the base measures beside each, or beside more.
+    `levels` are the figures of the base next to each run; it may have more entries than `own`.
     """
     if len(own) == 1:
         return passes_screen(own[0], levels[0], sd, policy)
@@ -230,9 +242,9 @@ def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, poli
 
 
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
-    """Say whether one tree measures otherwise than before, on the same rows, by more than luck.
+    """Return True if one tree's figures changed by more than chance, on the same evaluation rows.
 
-    Then the machine has changed, or the tree never was what its selected runs said.
+    Then the machine has changed, or the tree was never as good as its selected runs said.
     """
     error = sd * math.sqrt(1 / len(earlier) + 1 / len(later))
     return abs(fmean(later) - fmean(earlier)) > _DRIFT_ERRORS * error
@@ -241,7 +253,7 @@ def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> 
 def evidence_of(
     style: Style, noise: NoiseEstimate, base: Sequence[float], candidate: Sequence[float]
 ) -> GainEvidence:
-    """Return what pairs say on a task of this style; `noise` is of runs, for those that scatter."""
+    """Return the evidence of pairs on a task of this style; `noise` is used by the style `runs`."""
     if style.name == "runs":
         return PairedEvidence(noise, tuple(base), tuple(candidate))
     gains = [one - other for one, other in zip(base, candidate, strict=True)]
@@ -253,11 +265,11 @@ def evidence_of(
 
 
 def screening_policy(style: Style, policy: Policy) -> Policy:
-    """Return the numbers for single runs on a task of this style, given those for runs.
+    """Return the parameters for screens and rechecks on a task of this style.
 
-    Where a run is compared with one of the base on the same seed, both scatter, so it takes more
-    rechecks. Where nothing scatters one run says all, and is better by the last digit that is told
-    or not.
+    `policy` has those of the style `runs`. With `differences` each run is compared with a run of
+    the base on the same seed. Both are noisy, so more rechecks are needed. With `exact` one run
+    without a recheck decides: the candidate is better by at least one last digit, or it is not.
     """
     match style.name:
         case "exact":
@@ -271,7 +283,7 @@ def screening_policy(style: Style, policy: Policy) -> Policy:
 
 
 def policy_of(style: Style, policy: Policy) -> Policy:
-    """Return the numbers for a task of this style, given those for runs."""
+    """Return the parameters for trials on a task of this style, given those of the style `runs`."""
     match style.name:
         case "exact":
             return replace(policy, max_pairs=1)
@@ -292,7 +304,7 @@ def judge(
     claim: Claim | None = None,
     minimum_gain: float = 0.0,
 ) -> Judgement:
-    """Look at the pairs so far and decide, or ask for another pair.
+    """Judge the pairs so far, or ask for another pair.
 
     A gain below `minimum_gain` (twice the audit's tolerance) is never confirmed.
     """
@@ -316,12 +328,12 @@ def _verdict(
         is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.least))
         if is_there and is_less:
             return "smaller"
-        # At one look confirmed goes before refuted.
+        # If both thresholds are reached at the same pair, confirmed wins over refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
         if (claim is not None or policy.can_refute) and _is_shown(evidence.log_e_worse):
             return "refuted"
-        # A few pairs that miss a smaller gain which is likely do not say that there is none.
+        # Do not refute while a smaller gain is still likely.
         if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):
             return "refuted"
     if is_last or _is_futile(evidence, policy, claim):
@@ -332,7 +344,10 @@ def _verdict(
 def _exact_verdict(
     evidence: GainEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
 ) -> Verdict | None:
-    """One pair decides: a tie never passes, and of a claim all is there or it is not."""
+    """Return the verdict of exact pairs; None without a pair.
+
+    One pair decides. A tie never passes, and a claim holds only in full.
+    """
     if not evidence.pairs:
         return None
     is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.gain))
@@ -365,5 +380,5 @@ def _claim_word(claim: Claim, verdict: Verdict | None, evidence: GainEvidence) -
             return "smaller"
         case None:
             return "open"
-    # A gain may be there and its size be open.
+    # There may be a gain while its size is still open.
     return "holds" if claim.gain <= evidence.interval()[1] else "open"
