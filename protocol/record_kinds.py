@@ -1,4 +1,4 @@
-"""The bodies of records, by kind. Whether a body is valid depends only on its own fields.
+"""The bodies of records, by kind. The validity of a body depends only on its own fields.
 
     profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16,
              formerly {author, signature}?}

@@ -1,4 +1,4 @@
-"""Records: signed, content-addressed messages. Whether one is valid depends only on its bytes.
+"""Records: signed, content-addressed messages. The validity of one depends only on its bytes.
 
     wire    = msgpack [payload bin, sig bin64], at most 16,384 bytes
     id      = sha256("arnode/id/1\\0" + payload)

@@ -1,4 +1,4 @@
-"""What one execution measured, as it stands in records: `Run` and what goes with it.
+"""Runs as they appear in records: `Run` with its audit, environment and cost.
 
 Metrics and audit figures are ints in 1e-9 units ("nano"), times milliseconds, sizes bytes.
 
@@ -8,8 +8,8 @@ Metrics and audit figures are ints in 1e-9 units ("nano"), times milliseconds, s
     env   flat map of at most 32 short texts and ints
     cost  {device_ms, tokens?, micro_usd?}
 
-Roles and statuses are words of which a reader knows some. A run with another one is a run all the
-same: with another role it is in no pair, with another status it has no metric.
+Later versions may add roles and statuses. A run with an unknown word is still a valid run. With an
+unknown role it is in no pair; with an unknown status it has no metric.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +26,16 @@ T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]
 Role: TypeAlias = Literal["base", "candidate", "anchor", "again"]
 
-MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
+MAX_SEED: Final = 2**31 - 1  # 31 bits, like the seeds of re-runs
 MAX_REASON: Final = 200
-MAX_RUNS: Final = 64  # of one record
+MAX_RUNS: Final = 64  # in one record
 _MAX_FLAGS = 16
-# How a failure on the secret split is told, without its number.
+# The phrase for a failure on the secret split; it hides the number of the instance.
 ON_SECRET: Final = "an instance of the secret split"  # noqa: S105 -- words
-CONTENDED = "contended"  # the flag of a run that others kept from its device
-SHOWN = "shown"  # of one whose figure is that of an answer that a claim shows: nothing was run
-THROTTLED = "throttled"  # that of one whose device was slowed down by heat or lack of power
+# Flags of runs.
+CONTENDED = "contended"  # other processes used the device as well
+SHOWN = "shown"  # nothing was run; the figure is that of the answer published with the claim
+THROTTLED = "throttled"  # heat or lack of power slowed the device down
 _MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
 _MAP_KEY = word(r"[a-z0-9_]{1,24}")
@@ -44,7 +45,7 @@ _NUMBER = integer()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Mapped):
-    """Claim less audit over `k` positions: mean, its standard error and the largest difference."""
+    """Claim minus audit over `k` positions: the mean, its standard error and the maximum."""
 
     k: Positive
     mean_nano: Annotated[int, Named("mean")]
@@ -60,20 +61,20 @@ class _Entries(Generic[T]):
 
     @classmethod
     def of(cls, entries: Mapping[str, T]) -> Self:
-        """Return what has these entries."""
+        """Return a map with these entries."""
         return cls(tuple(sorted(entries.items())))
 
     def get(self, name: str) -> T | None:
-        """Return the entry of that name."""
+        """Return the entry with this name, or None."""
         return dict(self.items).get(name)
 
     def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
+        """Return the map to write into a record."""
         return dict[str, Any](self.items)
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return what `value` stands for."""
+        """Return the map read from `value`, or the first reason why it is invalid."""
         if type(value) is not dict or len(value) > _MAX_ENTRIES:
             return Rejected(f"not a map of at most {_MAX_ENTRIES}")
         for name, entry in value.items():
@@ -89,12 +90,12 @@ class _Entries(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Figures(_Entries[int]):
-    """Whole numbers by name; what they count is said where they stand."""
+    """Whole numbers by name; the field that holds them defines their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Env(_Entries[str | int]):
-    """What else the figures depend on (torch, driver, power limit …): short texts and ints."""
+    """The environment of a run (torch, driver, power limit …) as short texts and ints."""
 
     @staticmethod
     def _read_entry(value: Value) -> object | Rejected:
@@ -103,13 +104,13 @@ class Env(_Entries[str | int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Mapped):
-    """One execution of a tree with a seed on one device: two metrics, or a failure.
+    """One execution of a tree with a seed on one device: two scores, or a failure.
 
-    `metric_nano` is on the public split, `secret_nano` on the evaluating node's own; both are
-    there exactly when the status is ok. `role` and `status` are a `Role` and a `Status`, or words
-    of a later version. `step` is the training step at which a run was stopped, `answer` the blob
-    of what a program answered to fixed instances (an array of bytes, in the order of the task),
-    `also` what else was measured of it (guards), in the units of the task.
+    `metric_nano` is the score on the public split, `secret_nano` on the evaluating node's secret
+    split. Both are present exactly if the status is ok. `role` and `status` are a `Role` and a
+    `Status`, or words that a later version added. `step` is the training step at which a run was
+    stopped. `answer` is the hash of a blob with a program's answers to fixed instances (an array of
+    bytes, in the task's order). `also` holds the guards' figures, in the task's units.
     """
 
     seed: Annotated[int, integer(0, MAX_SEED)]
@@ -131,7 +132,7 @@ class Run(Mapped):
 
     @property
     def was_cut_off_by_others(self) -> bool:
-        """Whether it took too long where others kept it from its device: its tree may be sound."""
+        """True if it timed out while other processes used the device, so its tree may be sound."""
         return self.status == "timeout" and CONTENDED in self.flags
 
     def _fault(self) -> str | None:
@@ -142,9 +143,9 @@ class Run(Mapped):
 
 
 def speaking_nano(runs: Sequence[Run]) -> int | None:
-    """Return the metric that a change's own runs among these come to; None if the last has none.
+    """Return a patch's score over its own runs; None if the last one has no score.
 
-    Its screen is selected, so where fresh runs followed, their mean speaks.
+    The screen is a selected figure, so if rechecks followed, their mean is returned instead.
     """
     own = [run.metric_nano for run in runs if run.role == "candidate"]
     fresh = own[1:] or own
@@ -156,7 +157,7 @@ def speaking_nano(runs: Sequence[Run]) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost(Mapped):
-    """What an experiment cost. LLM tokens and money only if the user publishes them."""
+    """The cost of an experiment; model tokens and money only if the user publishes them."""
 
     device_ms: Natural
     tokens: Annotated[Natural | None, OPTIONAL] = None

@@ -1,11 +1,12 @@
-"""A source: the content of a task's editable files, its hash, the tree id, and its lines.
+"""Sources: the content of a task's editable files, with its hash (the tree id) and its lines.
 
-`tree = sha256(canonical [[path, blob], …] sorted by path)`, where blob is the sha256 of a
-file's bytes. The tree id is the authority about what ran; diffs are for people. A line ends at LF
-only, as in a diff: `splitlines` would also split at CR and form feeds.
+`tree = sha256(canonical [[path, blob], …] sorted by path)`, where blob is the sha256 of a file's
+bytes. The tree id is authoritative about what ran; diffs are for people. A line ends at LF only, as
+in a diff; `splitlines` would also split at CR and form feeds.
 
-A task may forbid words in its sources. That is advisory, as what they mean can be said otherwise.
-They are words and not patterns, as a peer's pattern could search a peer's file for ever.
+A task may forbid words in its sources. That is advisory, because the same meaning can be written
+differently. They are plain words, not patterns, because an untrusted pattern could take for ever to
+search an untrusted file.
 """
 
 import difflib
@@ -21,7 +22,7 @@ from protocol.errors import Rejected
 
 @dataclass(frozen=True)
 class Source:
-    """The editable files of a task, sorted by path. Compare by `tree`."""
+    """The editable files of a task, sorted by path. Compare sources by `tree`."""
 
     files: tuple[tuple[str, bytes], ...]
 
@@ -49,15 +50,15 @@ def tree_id(blobs: list[tuple[str, bytes]]) -> bytes:
 
 
 def split_lines(data: bytes) -> list[bytes]:
-    """Return the lines with their ends; the last one may lack its own."""
+    """Return the lines with their line ends; the last line may have none."""
     *whole, rest = data.split(b"\n")
     return [line + b"\n" for line in whole] + ([rest] if rest else [])
 
 
 def ancestry(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
-    """Return for each line of `new` the index of the line of `old` that it is, None if added.
+    """Return for each line of `new` the index of the same line in `old`; None if it was added.
 
-    The same alignment as that of a patch's unified diff.
+    The alignment is that of a patch's unified diff.
     """
     origins: list[int | None] = [None] * len(new)
     for block in difflib.SequenceMatcher(None, old, new).get_matching_blocks():
@@ -67,9 +68,9 @@ def ancestry(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
 
 
 def check_words(source: Source, words: Sequence[str]) -> Rejected | None:
-    """Return the file and line that hold one of the words; None if no file does.
+    """Return a rejection with the first file and line that contain a forbidden word, or None.
 
-    Only whole words count: `eval` is not in `evaluate`. Files are UTF-8.
+    Only whole words count: `eval` is not in `evaluate`. Files must be UTF-8.
     """
     if not words:
         return None

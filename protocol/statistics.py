@@ -1,9 +1,9 @@
-"""The e-process behind every verdict: how strongly paired runs speak for a gain.
+"""The e-process behind every verdict: the strength of the evidence for a gain in paired runs.
 
-Everything is in the metric's own unit and pure; a gain is base - candidate, so whoever measures
-something to be maximised flips the signs first. The formula is the one-sided right-Haar t
-e-process (Grünwald, de Heide & Koolen, *Safe Testing*; Wang & Ramdas, *Anytime-valid t-tests*):
-it may be looked at after every pair. What follows from a value is decided in `protocol.rule`.
+All functions are pure, and figures are in the metric's own unit. A gain is base - candidate, so if
+larger is better, the caller flips the signs first. The formula is the one-sided right-Haar t
+e-process (Grünwald, de Heide & Koolen, *Safe Testing*; Wang & Ramdas, *Anytime-valid t-tests*),
+which is valid after every pair. `protocol.rule` turns values into verdicts.
 """
 
 import math
@@ -15,14 +15,14 @@ from typing import ClassVar, Protocol
 
 from protocol.errors import ArnodeError
 
-# Gains are expected within N(0, g s²): two standard deviations of one run.
+# g: the prior of a gain is N(0, g s²), with twice the standard deviation of one run.
 PRIOR_VARIANCE = 4.0
-# What is adopted gains so many standard deviations on average, in the simulations of streams.
+# The mean gain of promoted sources, in standard deviations of one run, in simulated lines.
 USUAL_GAIN = 4
 CLASS_DEGREES_OF_FREEDOM = 4.0
-# Beyond 30 degrees a t is nearly a normal, and an old history would drown a change of noise.
+# Beyond 30 degrees t is nearly normal, and a long history would hide a change of the noise.
 MAX_DEGREES_OF_FREEDOM = 30.0
-# How firmly pairs are taken for independent runs until they show otherwise.
+# The weight, in pairs, of the prior that the two runs of a pair are independent.
 _HELD_PAIRS = 3
 _MOST_T = 1e6
 
@@ -63,9 +63,9 @@ def student_t_quantile(p: float, nu: float) -> float:
 
 
 def log_e_value(z: float, h: float, ss: float, nu: float) -> float:
-    """Return ln E(Z) of a difference `z` that is worth `h` runs, given `ss` on `nu` degrees.
+    """Return ln E(Z) of a difference `z` worth `h` runs, with sum of squares `ss` on `nu` degrees.
 
-    Above -ln alpha it speaks for a gain at error rate alpha, however often one has looked.
+    A value above -ln alpha shows a gain at error rate alpha, under any stopping rule.
     """
     c = 1 + h * PRIOR_VARIANCE
     b = h * PRIOR_VARIANCE / c
@@ -88,7 +88,7 @@ def sum_of_squares(values: Sequence[float]) -> float:
 
 
 def posterior_above(threshold: float, z: float, h: float, ss: float, nu: float) -> float:
-    """Return P(gain > threshold) under the prior N(0, g s²), where `z` is worth `h` runs."""
+    """Return P(gain > threshold) under the prior N(0, g s²), for a mean `z` worth `h` runs."""
     c = 1 + h * PRIOR_VARIANCE
     mean = h * PRIOR_VARIANCE / c * z
     variance = PRIOR_VARIANCE / c * (ss + h * z * z / c) / (nu + 1)
@@ -96,12 +96,12 @@ def posterior_above(threshold: float, z: float, h: float, ss: float, nu: float) 
 
 
 def less_luck(gain: float, sd: float, pairs: int) -> float:
-    """Return a gain less what selection adds to it on average: s / 2n, towards zero.
+    """Return a gain minus the average bias of selection, s / 2n, towards zero.
 
-    What is adopted gained some `USUAL_GAIN` deviations, falling off exponentially; then the
-    posterior mean of a mean of n differences is σ² / (`USUAL_GAIN` s) less, σ² being 2 s² / n
-    (Efron, *Tweedie's formula and selection bias*, 2011). Of a single small gain nothing can
-    undo the luck that let it pass.
+    Promoted sources gain `USUAL_GAIN` standard deviations on average, with an exponential
+    distribution. Then the posterior mean of a mean of n differences is lower by
+    σ² / (`USUAL_GAIN` s), with σ² = 2 s² / n (Efron, *Tweedie's formula and selection bias*, 2011).
+    For a single small gain, nothing can correct the luck that let it pass.
     """
     luck = 2 * sd / (USUAL_GAIN * max(1, pairs))
     return math.copysign(max(0.0, abs(gain) - luck), gain)
@@ -109,7 +109,7 @@ def less_luck(gain: float, sd: float, pairs: int) -> float:
 
 @lru_cache(maxsize=1024)
 def critical_t(h: float, nu: float, log_e: float) -> float:
-    """Return the t = z √(h nu / ss) at which ln E(z) reaches `log_e`; infinite if it never does."""
+    """Return the t = z √(h nu / ss) at which ln E(z) reaches `log_e`; inf if it never does."""
     low, high = 0.0, 1.0
     while log_e_value(high / math.sqrt(h), h, nu, nu) < log_e:
         low, high = high, 2 * high
@@ -124,7 +124,11 @@ def critical_t(h: float, nu: float, log_e: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class NoiseEstimate:
-    """What is known about the spread of one run: a sum of squares on `nu` degrees of freedom."""
+    """An estimate of the noise of one run: a sum of squares on `nu` degrees of freedom.
+
+    Raises:
+        ArnodeError: the sum or the degrees are not positive.
+    """
 
     ss: float
     nu: float
@@ -138,7 +142,7 @@ class NoiseEstimate:
 
     @classmethod
     def from_class(cls, sd: float) -> "NoiseEstimate":
-        """Return the estimate that a hardware class's median standard deviation starts with."""
+        """Return the initial estimate, given the median standard deviation of a hardware class."""
         return cls(CLASS_DEGREES_OF_FREEDOM * sd * sd, CLASS_DEGREES_OF_FREEDOM)
 
     @property
@@ -147,9 +151,9 @@ class NoiseEstimate:
         return math.sqrt(self.ss / self.nu)
 
     def with_groups(self, groups: Sequence[Sequence[float]]) -> "NoiseEstimate":
-        """Return the estimate with runs added, each group being runs of one tree on one split.
+        """Return the estimate with more runs; each group has runs of one tree on one split.
 
-        Over the cap the sum is scaled, so that the variance stays and only its weight is bounded.
+        Beyond `MAX_DEGREES_OF_FREEDOM` the sum is scaled: the variance stays, its weight is capped.
         """
         ss = self.ss + sum(sum_of_squares(group) for group in groups)
         nu = self.nu + sum(len(group) - 1 for group in groups if group)
@@ -159,9 +163,9 @@ class NoiseEstimate:
 
 
 class GainEvidence(Protocol):
-    """What pairs say of a gain, whichever way a task's are read (`protocol.styles`).
+    """The evidence of pairs for a gain, for every style of task (`protocol.styles`).
 
-    Each is what `PairedEvidence` has by that name; where `is_exact`, one pair says all.
+    The members are those of `PairedEvidence`. If `is_exact`, one pair is enough.
     """
 
     @property
@@ -185,7 +189,11 @@ class GainEvidence(Protocol):
 
 @dataclass(frozen=True)
 class PairedEvidence:
-    """Fresh pairs of runs of a base and a candidate, and the noise known before them."""
+    """Evidence from fresh pairs of runs of a base and a candidate, and a prior noise estimate.
+
+    Raises:
+        ValueError: there are not as many base runs as candidate runs.
+    """
 
     noise: NoiseEstimate
     base: tuple[float, ...]
@@ -199,7 +207,7 @@ class PairedEvidence:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return len(self.base)
 
     @property
@@ -209,21 +217,21 @@ class PairedEvidence:
 
     @property
     def sd(self) -> float:
-        """s: the standard deviation of one run, these pairs included."""
+        """s, the standard deviation of one run, with these pairs included."""
         return math.sqrt(self._ss / self._nu)
 
     @property
     def log_e(self) -> float:
-        """ln E(Z): evidence that there is a gain."""
+        """ln E(Z), the evidence that there is a gain."""
         return self._log_e_of(self.gain)
 
     @property
     def log_e_worse(self) -> float:
-        """ln E(-Z): evidence that the candidate is worse."""
+        """ln E(-Z), the evidence that the candidate is worse."""
         return self._log_e_of(-self.gain)
 
     def log_e_absent(self, claim: float) -> float:
-        """Return ln E(claim - Z): evidence that a gain of `claim` is not there."""
+        """Return ln E(claim - Z), the evidence that the gain is less than `claim`."""
         return self._log_e_of(claim - self.gain)
 
     def posterior_above(self, threshold: float) -> float:
@@ -232,17 +240,17 @@ class PairedEvidence:
 
     @property
     def estimate(self) -> float:
-        """The gain less what selection adds to it on average (`less_luck`)."""
+        """The gain minus the average bias of selection (`less_luck`)."""
         return less_luck(self.gain, self.sd, self.pairs)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return (lower, upper) of the gain, true however it was decided when to stop.
+        """Return (lower, upper) of the gain, valid under any stopping rule.
 
-        Each end holds at this level, whatever number of pairs one stops after and why: what lies
-        beyond it the e-process itself refutes. So the lower end is above zero exactly if `log_e`
-        speaks for a gain at the same error rate. Unbounded while pairs are few. Source: Ramdas,
-        Grünwald, Vovk & Shafer, *Game-theoretic statistics and safe anytime-valid inference*
-        (2023), confidence sequences by inverting e-processes.
+        Each end holds at this level, because the e-process refutes exactly the gains beyond it. So
+        the lower end is above zero exactly if `log_e` shows a gain at the same error rate. With few
+        pairs the ends are infinite. Source: Ramdas, Grünwald, Vovk & Shafer, *Game-theoretic
+        statistics and safe anytime-valid inference* (2023), confidence sequences by inverting
+        e-processes.
         """
         if not self.base:
             return -math.inf, math.inf
@@ -263,10 +271,10 @@ class PairedEvidence:
 
     @cached_property
     def _worth_runs(self) -> float:
-        """h: the pairs' weight in runs.
+        """h, the weight of the pairs in runs.
 
-        Less where the candidate is noisier than the base, or where the differences scatter more
-        than two runs would: a seed that is lucky for one and unlucky for the other.
+        It is lower if the candidate is noisier than the base, or if the differences scatter more
+        than independent runs would (a seed that is lucky for one and unlucky for the other).
         """
         n = self.pairs
         if n < 2:
@@ -276,7 +284,7 @@ class PairedEvidence:
         gains = [
             base - candidate for base, candidate in zip(self.base, self.candidate, strict=True)
         ]
-        held = 2 * _HELD_PAIRS * variance  # so many pairs that scatter as they should
+        held = 2 * _HELD_PAIRS * variance  # the prior: pairs that scatter like independent runs
         scatter = (sum_of_squares(gains) + held) / ((n - 1 + _HELD_PAIRS) * variance)
         return n / max(1 + max(1.0, ratio), scatter)
 
@@ -287,21 +295,21 @@ def _student_t_density(x: float, nu: float) -> float:
 
 
 def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
-    """Return the regularised I_x(a, b); `rest` is 1 - x, which subtracting would round."""
+    """Return the regularised I_x(a, b); `rest` is 1 - x, passed in to avoid rounding."""
     if x <= 0 or rest <= 0:
         return 0.0 if x <= 0 else 1.0
     log_front = (
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
     )
     front = math.exp(log_front)
-    # Beyond its mean the fraction converges slowly there and fast from the other end.
+    # Beyond the mean the fraction converges slowly, so use I_x(a, b) = 1 - I_(1-x)(b, a).
     if x < (a + 1) / (a + b + 2):
         return front * _beta_fraction(x, a, b) / a
     return 1.0 - front * _beta_fraction(rest, b, a) / b
 
 
 def _beta_fraction(x: float, a: float, b: float) -> float:
-    """Return the continued fraction of the incomplete beta function (DLMF 8.17.22), by Lentz."""
+    """Return the continued fraction of the incomplete beta function (DLMF 8.17.22, Lentz)."""
     c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, _FRACTION_LIMIT):

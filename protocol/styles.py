@@ -1,12 +1,12 @@
-"""How the pairs of a task are read, which follows from its manifest alone.
+"""Styles: the ways to evaluate a task's pairs. A task's style depends only on its manifest.
 
 - `runs`: a seed draws noise, so base and candidate are two samples of runs (language models).
-- `differences`: a seed draws instances that both meet, so a pair is one difference and its runs by
-  themselves say nothing (programs on drawn instances).
-- `exact`: instances are fixed and nothing scatters, so one pair decides by its sign.
+- `differences`: a seed draws instances that both runs use. So a pair is one difference, and its
+  runs alone say nothing (programs on drawn instances).
+- `exact`: instances are fixed and there is no noise, so the sign of one pair decides.
 
-What is decided from pairs of each is in protocol/rule.py, what readers of records see in
-protocol/evidence.py.
+protocol/rule.py decides from pairs of each style. protocol/evidence.py computes what readers of
+records conclude.
 """
 
 import math
@@ -17,20 +17,20 @@ from protocol.manifest import TaskManifest
 
 StyleName: TypeAlias = Literal["runs", "differences", "exact"]
 
-# Pairs that one record has room for, with a base that is run once more and runs of the anchor.
+# The pairs that fit into one record, next to one more run of the base and runs of the anchor.
 MOST_PAIRS: Final = 29
-# A loss that only one instance in twenty shows is missed by so many with a chance of 4 %.
+# With this many instances, a loss on one instance in twenty is missed with a probability of 4 %.
 LEAST_INSTANCES: Final = 64
-# What a node measures of a program otherwise each time, also on the same instance.
+# Metrics that differ from run to run even on the same instance.
 _NEVER_EXACT: Final = frozenset({"wall_s", "cpu_s", "instructions", "peak_mb"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How pairs are read; below `least_pairs` differences show nothing, whatever they are.
+    """The style of a task's pairs; fewer than `least_pairs` differences show nothing.
 
-    `floor_nano` is the task's noise floor, of one run. On the public split, which has another
-    number of instances, a run scatters `public_scatter` times as much as on the secret one.
+    `floor_nano` is the task's noise floor, for one run. The public split has another number of
+    instances; a run's noise on it is `public_scatter` times that on the secret split.
     """
 
     name: StyleName = "runs"
@@ -40,7 +40,7 @@ class Style:
 
     @classmethod
     def of(cls, manifest: TaskManifest) -> Self:
-        """Return that of a task."""
+        """Return the style of a task."""
         program, floor_nano = manifest.program, manifest.noise_floor_nano
         if manifest.kind != "program" or program is None:
             return cls(floor_nano=floor_nano)
@@ -52,7 +52,10 @@ class Style:
 
     @classmethod
     def drawing(cls, secret: int, *, public: int | None = None, floor_nano: int = 0) -> Self:
-        """Return that of a task of which a run draws so many; as many `public` ones if None."""
+        """Return the style of a task whose runs draw `secret` and `public` instances each.
+
+        If `public` is None, it is the same number as `secret`.
+        """
         pairs = -(-LEAST_INSTANCES // max(1, secret))
         return cls(
             name="differences",
@@ -62,7 +65,7 @@ class Style:
         )
 
     def anchor_pairs(self, wanted: int) -> int:
-        """How many pairs of those that are wanted beside the task's baseline it takes."""
+        """Return how many of the `wanted` pairs against the baseline are needed: 1 if exact."""
         return min(1, wanted) if self.name == "exact" else wanted
 
 

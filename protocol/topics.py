@@ -1,14 +1,14 @@
-"""Topics: which of a network's records a node hears, and reconciles, with whom.
+"""Topics: the groups of records that nodes subscribe to, gossip and reconcile.
 
     /arnode/<network>/<task>/<family>  results of its classes, their patches, intents, noise
-    /arnode/<network>/<task>/news      what every node that works on the task reads
+    /arnode/<network>/<task>/news      records for every node that works on the task
     /arnode/<network>/tasks            task records
 
-<task> is the first 16 hex digits of its id, <family> one of `hardware.FAMILIES`. Which topics a
-record belongs to follows from the record, with two exceptions that follow from the set: a patch
-belongs where the results belong that name it, and records with one (author, seq) are news once
-there are two of them. What is about no one task is news of every task: `common_news` is no topic
-but that part of each of them.
+<task> is the first 16 hex digits of the task's id, <family> one of `hardware.FAMILIES`. The topics
+of a record depend on the record alone, with two exceptions. A patch belongs to the topics of the
+results that name it. Records with the same (author, seq) are news once there are two of them.
+Records about no single task are news of every task. `common_news` names this shared part; it is not
+a topic itself.
 """
 
 from collections.abc import Iterable
@@ -19,17 +19,17 @@ from protocol.hardware import ANY, FAMILIES, family_of
 from protocol.record_kinds import PatchBody
 from protocol.records import Record
 
-MAX_TOPIC: Final = 128  # characters: the longest network and family leave room
+MAX_TOPIC: Final = 128  # characters; enough for the longest network and family
 _TASK_DIGITS = 16
 
 
 def family_topic(net: str, task: bytes, family: str) -> str:
-    """Return the topic of what one architecture family makes of a task."""
+    """Return the topic of one hardware family's results on a task."""
     return f"/arnode/{net}/{task.hex()[:_TASK_DIGITS]}/{family}"
 
 
 def news_topic(net: str, task: bytes) -> str:
-    """Return the topic of what every node that works on a task reads."""
+    """Return the topic that every node working on a task reads."""
     return f"/arnode/{net}/{task.hex()[:_TASK_DIGITS]}/news"
 
 
@@ -39,27 +39,27 @@ def tasks_topic(net: str) -> str:
 
 
 def common_news(net: str) -> str:
-    """Return the name of the part that the news of all of a network's tasks share."""
+    """Return the name of the part that is shared by the news of all tasks of a network."""
     return f"/arnode/{net}/news"
 
 
 def parts_of(topic: str) -> tuple[str, ...]:
-    """Return the names whose records, together, are a topic's."""
+    """Return the names of the parts whose records together make up a topic."""
     root, _, last = topic.rpartition("/")
     net, _, _task = root.rpartition("/")
     return (topic, f"{net}/news") if last == "news" else (topic,)
 
 
 def is_of_tasks(topic: str) -> bool:
-    """Tell whether a topic is a network's of task records."""
+    """Return True if a topic holds task records."""
     return topic.endswith("/tasks")
 
 
 def rank_of(topic: str) -> tuple[int, str]:
-    """Return what sorts topics as they are best fetched: tasks, then news, then families' results.
+    """Return a sort key for the best order to fetch topics: tasks, news, then families' results.
 
-    Boards read nothing of a task that is not known. What is news of a family's results is a part
-    of either, and the smaller of them comes first.
+    Leaderboards need the task first. Some results are in both the news and a family's topic, and
+    the news is smaller.
     """
     if is_of_tasks(topic):
         return 0, topic
@@ -67,15 +67,15 @@ def rank_of(topic: str) -> tuple[int, str]:
 
 
 def net_of(topic: str) -> str:
-    """Return the name of the network that a topic is of."""
+    """Return the name of a topic's network."""
     return topic.split("/", 3)[2]
 
 
 def belongs(record: Record, topic: str) -> bool:
-    """Tell whether a record may be in a topic by itself.
+    """Return True if a record, looked at alone, may be in a topic.
 
-    A patch may be in all of its task's: which results name it, it does not say. That halves of an
-    equivocation are news as well does not follow from either of them.
+    A patch may be in any topic of its task, because it does not say which results name it. The two
+    halves of an equivocation are news as well, but neither half shows that alone.
     """
     if isinstance(record.body, PatchBody):
         root = news_topic(record.net, record.body.task).rpartition("/")[0]
@@ -84,14 +84,14 @@ def belongs(record: Record, topic: str) -> bool:
 
 
 def topics_of(record: Record) -> tuple[str, ...]:
-    """Return where a record belongs by itself: nowhere for a patch.
+    """Return the topics of a record, looked at alone; a patch has none.
 
-    Kinds that are not known belong to the common news, else they would reach nobody.
+    Unknown kinds belong to the common news, because otherwise they would reach nobody.
     """
     return tuple(_topic(place, record.net, record.body) for place in record.body.places)
 
 
-def _topic(place: Place, net: str, body: Any) -> str:  # each place has what it needs of the body
+def _topic(place: Place, net: str, body: Any) -> str:  # bodies with a place have its fields
     match place:
         case "tasks":
             return tasks_topic(net)
@@ -104,14 +104,14 @@ def _topic(place: Place, net: str, body: Any) -> str:  # each place has what it 
 
 
 def subscriptions(net: str, tasks: Iterable[bytes], hardware_class: str) -> tuple[str, ...]:
-    """Return the topics of a node: all tasks; of its own their news, its family, and `any`."""
+    """Return a node's topics: all task records, and news, its family and `any` of its own tasks."""
     return _with_tasks(net, tasks, (family_of(hardware_class), ANY))
 
 
 def all_subscriptions(net: str, tasks: Iterable[bytes]) -> tuple[str, ...]:
-    """Return the topics of a bootstrap node: every family.
+    """Return the topics of a bootstrap node: those of every family.
 
-    Nodes do not forward what they do not subscribe to, so somebody has to.
+    Nodes forward only topics that they subscribe to, so bootstrap nodes subscribe to all.
     """
     return _with_tasks(net, tasks, FAMILIES)
 

@@ -1,9 +1,10 @@
-"""How much of a gain carries over from one rung or class to another, learnt from what was carried.
+"""The share of a gain that transfers from one rung or hardware class to another.
 
-A slope is what a gain there is multiplied by to expect the gain here: 1, it carries over whole; 0,
-not at all. Slopes of one pair of places are drawn towards those of all pairs, the more the fewer
-carried changes there are (empirical Bayes, DerSimonian and Laird 1986 for the scatter between
-changes). They order what is tried next: they are no evidence, and decide nothing.
+It is learnt from earlier transfers. A slope is the factor from the gain there to the expected gain
+here: 1 means that it transfers fully, 0 not at all. The slope of one pair of places is shrunk
+towards that of all pairs, the more the fewer transfers there are (empirical Bayes; DerSimonian and
+Laird 1986 for the scatter between patches). Slopes only order what is tried next. They are not
+evidence.
 """
 
 import math
@@ -14,20 +15,22 @@ from typing import Final, TypeVar
 from protocol.gains import Gain
 from protocol.units import NANO
 
-Z95: Final = 1.96  # standard errors to each end of a 95 % interval
-_PRIOR: Final = (0.5, 0.5)  # mean and standard deviation of a slope nobody knows anything of
-_SCATTER_SD: Final = 0.3  # between changes, until more than a few are known
-_FEW: Final = 4.0  # as so many changes that scatter counts
-_LEAST: Final = 1e-9  # a gain: records tell no smaller one
-_LEAST_SIGMAS: Final = 1.0  # a gain below that is smaller against its error says nothing of a ratio
+Z95: Final = 1.96  # standard errors from the mean to each end of a 95 % interval
+_PRIOR: Final = (0.5, 0.5)  # mean and standard deviation of an unknown slope
+_SCATTER_SD: Final = 0.3  # prior scatter between patches
+_FEW: Final = 4.0  # the weight of the prior scatter, in patches
+_LEAST: Final = 1e-9  # the smallest gain that records can hold
+_LEAST_SIGMAS: Final = 1.0  # ignore a ratio whose denominator is smaller than this many errors
 
 Pair = TypeVar("Pair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """One change: its gain where it was found and here, each with its standard error (the same
-    unit; positive is better)."""
+    """One transfer: the patch's gain where it was found (`below`) and here (`above`).
+
+    Each has its standard error. Both are in the same unit, and positive is better.
+    """
 
     below: float
     below_error: float
@@ -42,9 +45,9 @@ def measured(gain: Gain) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slope:
-    """A slope with its uncertainty (one standard deviation), of so many changes.
+    """A slope with its standard deviation, estimated from `count` patches.
 
-    `scatter` is how far the slope of one change lies off it, one standard deviation.
+    `scatter` is the standard deviation of the slopes of single patches about it.
     """
 
     mean: float
@@ -54,11 +57,11 @@ class Slope:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 in 100 of what is believed of it lie between these."""
+        """The 95 % credible interval of the slope."""
         return self.mean - Z95 * self.sd, self.mean + Z95 * self.sd
 
     def expected(self, gain: float, error: float = 0.0) -> tuple[float, float]:
-        """Return the gain to expect here of one change, and its standard deviation."""
+        """Return the expected gain of one patch here, and its standard deviation."""
         spread = gain * gain * (self.sd**2 + self.scatter**2) + (self.mean * error) ** 2
         return self.mean * gain, math.sqrt(spread)
 
@@ -67,7 +70,7 @@ UNKNOWN: Final = Slope(mean=_PRIOR[0], sd=_PRIOR[1], scatter=_SCATTER_SD, count=
 
 
 def slopes(carried: Mapping[Pair, Sequence[Carried]]) -> dict[Pair, Slope]:
-    """Return the slope of each pair of places, each drawn towards that of all."""
+    """Return the slope of each pair of places, shrunk towards that of all pairs."""
     every = overall(one for changes in carried.values() for one in changes)
     prior = Slope(
         mean=every.mean,
@@ -79,7 +82,7 @@ def slopes(carried: Mapping[Pair, Sequence[Carried]]) -> dict[Pair, Slope]:
 
 
 def overall(carried: Iterable[Carried]) -> Slope:
-    """Return the slope of all changes together."""
+    """Return the slope of all transfers together."""
     return _posterior(tuple(carried), UNKNOWN)
 
 
@@ -104,12 +107,12 @@ def _posterior(carried: Sequence[Carried], prior: Slope) -> Slope:
 
 
 def _variance(one: Carried, slope: float) -> float:
-    """The variance of a ratio that is due to how both gains were measured."""
+    """Return the variance of a ratio that is due to the errors of both gains."""
     return (one.above_error**2 + (slope * one.below_error) ** 2) / one.below**2
 
 
 def _scatter(ratios: Sequence[tuple[float, float]], known: float) -> float:
-    """The standard deviation between changes that is not due to measuring, drawn to a known one."""
+    """Return the scatter between patches beyond measurement errors, shrunk towards a known one."""
     weights = [1 / max(variance, 1e-9) for _, variance in ratios]
     total = sum(weights)
     mean = sum(weight * ratio for weight, (ratio, _) in zip(weights, ratios, strict=True)) / total

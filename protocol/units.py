@@ -1,4 +1,4 @@
-"""Metrics are whole numbers of 1e-9 of their unit ("nano") wherever they are kept or signed."""
+"""Conversion between floats and the whole 1e-9 units ("nano") of stored and signed figures."""
 
 from collections.abc import Sequence
 from typing import Final, overload
@@ -11,7 +11,7 @@ def from_nano(nano: int) -> float: ...
 @overload
 def from_nano(nano: None) -> None: ...
 def from_nano(nano: int | None) -> float | None:
-    """Return the figure to show or to compute with."""
+    """Return a stored figure as a float, to show or to compute with."""
     return None if nano is None else nano / NANO
 
 
@@ -20,10 +20,10 @@ def to_nano(figure: float) -> int: ...
 @overload
 def to_nano(figure: None) -> None: ...
 def to_nano(figure: float | None) -> int | None:
-    """Return the figure to keep."""
+    """Return a figure in whole 1e-9 units, to store or sign."""
     return None if figure is None else round(figure * NANO)
 
 
 def mean_nano(nanos: Sequence[int]) -> int:
-    """Return the mean of one or more figures, to the nearest whole number, halves up."""
+    """Return the mean of one or more figures, rounded to the nearest integer, halves up."""
     return (2 * sum(nanos) + len(nanos)) // (2 * len(nanos))
