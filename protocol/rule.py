@@ -328,12 +328,12 @@ def _verdict(
         is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.least))
         if is_there and is_less:
             return "smaller"
-        # If both thresholds are reached at the same pair, confirmed wins over refuted.
+        # At one look confirmed goes before refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
         if (claim is not None or policy.can_refute) and _is_shown(evidence.log_e_worse):
             return "refuted"
-        # Do not refute while a smaller gain is still likely.
+        # A few pairs that miss a smaller gain which is likely do not say that there is none.
         if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):
             return "refuted"
     if is_last or _is_futile(evidence, policy, claim):
