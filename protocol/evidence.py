@@ -16,7 +16,7 @@ b and c are the figures of the base and the candidate, d = b - c. C[n] is the va
 millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2 and 2·(n-1) degrees of
 freedom. The scatter of the differences replaces that of the runs where it is larger (a seed that is
 lucky for one and unlucky for the other). s is the task's noise floor, the least spread that is
-assumed. All gains within `reach` of the mean are neither refuted as too low nor as too high, so the
+assumed. The pairs exclude exactly the gains that are further than `reach` from the mean, so the
 interval is valid under any stopping rule. The estimate is the mean minus the average bias of
 selection (`protocol.statistics.less_luck`).
 

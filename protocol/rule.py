@@ -29,7 +29,7 @@ LINE_ALPHA = 0.05
 _PEERS_SHARE = 0.2
 _SPENDING = 1.5  # exponent of the series that divides the budget
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
-# The error rate of a single question: `compare`, `verify`, a re-run, a recheck of the head.
+# The error rate of a single question: `compare`, `verify`, a re-run, measuring the head again.
 QUESTION_ALPHA = 0.05
 # The error rate when one patch of the verified head is measured alone, which promotes nothing.
 PART_ALPHA = 0.02
@@ -99,8 +99,8 @@ POWER = Policy(alpha=QUESTION_ALPHA, max_pairs=16, futility_probability=0.1, fut
 # of 2 sd.
 VERIFY = replace(POWER, max_pairs=20)
 VERIFY_MOST_PAIRS = MOST_PAIRS
-# For a recheck of the verified head. The head is dropped only if it is shown to be worse than the
-# one before it. A trial that stops as soon as a gain is unlikely hardly ever shows that.
+# For measuring the verified head again. The head is dropped only if it is shown to be worse than
+# the one before it. A trial that stops as soon as a gain is unlikely hardly ever shows that.
 AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
 # For `verify --quick`: enough pairs to refute a large claim, or to show that it is smaller.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
