@@ -1,1 +1,1 @@
-"""Runs code that nobody trusts and measures it from outside: tasks, sandbox, runner, evaluator."""
+"""Tasks, sandbox, runner and evaluators: run untrusted code and measure it from outside."""

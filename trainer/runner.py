@@ -1,6 +1,6 @@
-"""One run: train a source in a sandbox, score what it predicts in others, judge whether it lied.
+"""One run of a source: train it in a sandbox, score it in other sandboxes, audit its answers.
 
-What the stages cost the task's baseline tree here decides what they may cost a candidate.
+The measured cost of the baseline's stages on this machine sets the limits for a candidate's stages.
 """
 
 import asyncio
@@ -35,10 +35,12 @@ _CALIBRATIONS = 2
 class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
-    `audit_key` is a secret: with the run it decides where the audit of its claims looks.
-    `patience_s` is how long a run that others disturbed may wait for an idle minute; `models` are
-    the language models that sources may ask, where a task lets them. Raises ConfigurationError for
-    a task that its kind refuses, as one whose metric is not its evaluator's.
+    `audit_key` is a secret. Together with the run it determines the positions that an audit checks.
+    `patience_s` limits how long a run disturbed by other programs may wait for an idle minute.
+    `models` are the language models that sources may ask, if the task allows it.
+
+    Raises ConfigurationError if the task's kind rejects the task, for example because its metric is
+    not its evaluator's.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Runner:
 
     @property
     def baseline_cost(self) -> BaselineCost | None:
-        """What the baseline tree costs here in this session; None before `calibrate`."""
+        """The cost of the baseline on this machine in this session; None before `calibrate`."""
         return self._stages.baseline_cost
 
     @baseline_cost.setter
@@ -78,21 +80,21 @@ class Runner:
 
     @property
     def is_timed(self) -> bool:
-        """Whether `calibrate` has measured what the baseline costs."""
+        """True if `calibrate` has measured the cost of the baseline."""
         return self.baseline_cost is not None
 
     @property
     def machine(self) -> str:
-        """The name of another machine that measures: none does."""
+        """The name of the remote machine that measures; empty, since this runner is local."""
         return ""
 
     @property
     def is_there(self) -> bool:
-        """Whether runs can be measured now: a device of this machine is always there."""
+        """True if runs can be measured now; always, since the device is local."""
         return True
 
     def tell_presence(self, on_change: Callable[[], None]) -> None:
-        """Have somebody told whenever `is_there` changes, which it does not."""
+        """Do nothing, since `is_there` never changes."""
 
     @property
     def metric_tolerance(self) -> float:
@@ -100,12 +102,12 @@ class Runner:
         return self._stages.metric_tolerance
 
     async def close(self) -> None:
-        """End the sandboxes that wait for a source."""
+        """End the sandboxes that are waiting for a source."""
         await self._stages.close()
         await self._watching.aclose()
 
     async def open(self) -> None:
-        """Watch the card, if it is one, before anything of ours is on it. Raises CardLost."""
+        """Start watching the device if it is a card, before we use it. Raises CardLost."""
         if self.device.cuda is not None and self._stages.watch is None:
             from trainer.cards.watch import watching
 
@@ -114,31 +116,31 @@ class Runner:
             self._stages.watch = watch
 
     def expect_no_more(self) -> None:
-        """Start nothing ahead for a run after the next, which may be the last."""
+        """Pre-start no sandboxes for a run after the next one, which may be the last."""
         self._stages.expect_no_more()
 
     def hurry(self) -> None:
-        """Let no run wait for an idle minute any more: `run` raises PutOff instead."""
+        """Stop runs from waiting for an idle minute: `run` raises PutOff instead."""
         self._training.hurry()
         self.expect_no_more()
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
-        """Have somebody told whenever a run begins to wait for an idle minute."""
+        """Set the function to call whenever a run begins to wait for an idle minute."""
         self._training.on_wait = on_wait
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+        """The longest remaining wait, in seconds, of each run that waits for an idle minute."""
         return self._training.waits_s
 
     def is_used_by_others(self) -> bool:
-        """Whether others used the card noticeably since this was last asked."""
+        """Return True if other programs used the card noticeably since the last call."""
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
     async def calibrate(self, seed: int, *, split: bytes | None = None) -> RunOutcome:
-        """Run the task's baseline tree to know what it costs in this session; `split` as in `run`.
+        """Run the baseline to measure its cost in this session; `split` is as in `run`.
 
-        Raises ArnodeError when the baseline itself does not come through.
+        Raises ArnodeError if the baseline itself fails.
         """
         self.baseline_cost = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
@@ -147,7 +149,7 @@ class Runner:
         try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed, split=split)
-                if outcome.status != "crash":  # as when something outside killed it
+                if outcome.status != "crash":  # a crash may have an outside cause: try again
                     break
         finally:
             await warming_up
@@ -177,16 +179,25 @@ class Runner:
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
-        `split` is the secret key of a secret split, 32 bytes; without one it is a split that no
-        other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
-        are known; `incumbent` are answers of the public split to aim the audit with (default: the
-        baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
-        row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
-        more. `is_fresh`: none of its sandboxes is forked. `on_training` is given the curve of its
-        loss, which fills while it trains; another one if it is trained again. `is_hopeless` is
-        asked about it, and a run for which it has a reason is stopped. `on_product` is given what
-        it made, as weights, if it all went well. Raises ValueError before `calibrate`, PutOff if it
-        would wait then, or if `hurry` was called while it waited.
+        - `split`: the 32-byte secret key of a secret split. Without it the run gets a secret split
+          that no other run sees.
+        - `needs_audit`: called with the public and the secret metric in 1e-9 units, once both are
+          known.
+        - `incumbent`: answers on the public split to aim the audit with (default: the baseline's).
+        - `on_trained`: called when the next run may train.
+        - `session_ends_s`: the time (`time.monotonic`) after which the run no longer waits for an
+          idle minute.
+        - `is_fresh`: fork none of the run's sandboxes.
+        - `on_training`: receives the loss curve, which fills during training. It receives a new
+          curve if the source is trained again.
+        - `is_hopeless`: asked about the curve during training. If it returns a reason, the run is
+          stopped.
+        - `on_product`: receives what the run made, such as weights, if the run succeeded.
+
+        Nothing is repeated once the source has seen a scored row.
+
+        Raises ValueError before `calibrate`. Raises PutOff if the run would have to wait after
+        `session_ends_s`, or if `hurry` is called while it waits.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -212,13 +223,13 @@ class Runner:
         if outcome.status == "ok":
             on_product(trained.product)
         if self._pace is None and self.baseline_cost is not None:
-            # The first run of a new line: what comes after it is held against it, too.
+            # The first run of a new line also sets the limits for the runs after it.
             share = trained.meter.others_share
             self._pace = self._pace_from(self.baseline_cost.cost, share=share)
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Return what somebody's evidence is worth, as the outcome of a run that is flagged so."""
+        """Judge a peer's evidence without running anything; return an outcome flagged SHOWN."""
         meter, scores, failed = Meter(), None, None
         try:
             scores = await self._stages.judged(evidence, meter)
@@ -239,7 +250,7 @@ class Runner:
             except ArnodeError as error:
                 if not meter.has_rows:
                     raise
-                # Whoever can bring this about must not have its run begun anew for it.
+                # A source that can cause this error must not gain a second run by it.
                 fault, failed = error, RunFailed("crash", f"cut off while scored: {error.message}")
         flags = meter.card.flags if meter.card else ()
         if trained.is_contended and CONTENDED not in flags:
@@ -248,9 +259,10 @@ class Runner:
         return replace(outcome, tokens=self._stages.budget_tokens, fault=fault)
 
     async def _as_loaded(self, trained: Trained, aside: Timeline) -> Request:
-        """Return the request with ceilings for scoring on a machine that is as loaded as it is.
+        """Return the request with scoring ceilings that fit the machine's present load.
 
-        That must be known before the first row: the baseline's own weights are scored for it.
+        They must be known before the source sees its first row. If none are known for this load,
+        the baseline's own weights are scored to measure them.
         """
         request, pace, share = trained.request, self._pace, trained.meter.others_share
         if pace is None or self.baseline_cost is None or self.device.cuda is not None:

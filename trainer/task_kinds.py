@@ -1,6 +1,7 @@
-"""The kinds of task that there are here, by the word in a manifest, and tasks of any kind.
+"""The available kinds of task, by their name in a manifest, and functions for tasks of any kind.
 
-Whoever uses a task comes through here: no other module outside a kind's own folder names one.
+Other packages use tasks only through this module. No other module outside a kind's own folder names
+a kind.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
@@ -21,11 +22,11 @@ from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
 KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel(), PROGRAM: ProgramKind()}
-TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # what `doctor` starts sandboxes with
+TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # the harness in the sandboxes of `doctor`
 
 
 def kind_of(manifest: TaskManifest) -> TaskKind:
-    """Return a task's kind. Raises ConfigurationError if it is none that can be measured here."""
+    """Return a task's kind. Raises ConfigurationError if the task cannot be measured here."""
     if manifest.kind not in KINDS:
         raise ConfigurationError(
             f"task {manifest.name}: there are no tasks of kind {manifest.kind!r} here",
@@ -37,22 +38,22 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
 
 
 def strangers_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
-    """Return the task of a manifest that came without a folder; `read` takes a file by its hash.
+    """Build a peer's task from its manifest, without a folder; `read` returns a file by its hash.
 
-    Raises ConfigurationError if it cannot be run from that, and what `read` raises.
+    Raises ConfigurationError if these are not enough to run it, and whatever `read` raises.
     """
     return kind_of(manifest).assembled(manifest, source, read)
 
 
 def words_of(manifest: TaskManifest) -> TaskWords:
-    """Return a task in the words of its kind, which is one of those here."""
+    """Return the description of a task in words. Its kind must be one of `KINDS`."""
     return KINDS[manifest.kind].words(manifest)
 
 
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
-    """Return the task of that name, built in or made here before, or of that folder.
+    """Return a task by name, built in or made here earlier, or by folder.
 
-    Raises UsageError if there is none, NotPreparedError if something of it is to be fetched
+    Raises UsageError if there is no such task, NotPreparedError if it needs a download first
     (`settled_task`), ConfigurationError if one of its files has a fault.
     """
     folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
@@ -62,9 +63,10 @@ def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
 def settled_task(
     load: Callable[[], Task], *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> Task:
-    """Return what `load` does; if it lacks something that is to be fetched, see to that first.
+    """Load a task with `load`, and prepare what it lacks first if need be.
 
-    `data_url` is the setting. Raises ArnodeError if that is not to be had or cannot serve.
+    `data_url` is the setting of that name. Raises ArnodeError if a download is unavailable or
+    unusable.
     """
     try:
         return load()
@@ -77,9 +79,9 @@ def settled_task(
 def trial_answers(
     task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Yield what a program's baseline answers to instances, which no judge looks at.
+    """Yield the answers of a program's baseline to instances, without judging them.
 
-    `on_holdout`: with the holdout's files. Raises RunFailed.
+    `on_holdout`: use the holdout's files. Raises RunFailed.
     """
     from trainer.program.unjudged import unjudged_answers
 
@@ -87,10 +89,10 @@ def trial_answers(
 
 
 def text_task(path: Path, *, data_dir: Path) -> Task:
-    """Make the task of a text file, or of a folder of them, and return it.
+    """Make a task from a text file or a folder of text files, and return it.
 
-    Raises UsageError if there is nothing at `path`, ConfigurationError or SafetyError if the text
-    cannot serve.
+    Raises UsageError if nothing exists at `path`, ConfigurationError or SafetyError if the text is
+    unusable.
     """
     from trainer.language_model.text_task import make_text_task
 
@@ -98,7 +100,7 @@ def text_task(path: Path, *, data_dir: Path) -> Task:
 
 
 def builtin_ids(data_dir: Path) -> dict[str, bytes]:
-    """Return the ids of the tasks that come with arnode, by name; those not prepared have none."""
+    """Return the ids of the built-in tasks by name, without those not prepared yet."""
     ids: dict[str, bytes] = {}
     for name in builtin_tasks():
         with suppress(NotPreparedError):
@@ -107,14 +109,15 @@ def builtin_ids(data_dir: Path) -> dict[str, bytes]:
 
 
 def card_fault(card: GraphicsCard) -> ArnodeError | None:
-    """Return why runs cannot use a card, with what to mend; None if they can."""
+    """Return the reason runs cannot use a card, with a fix; None if they can."""
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
 
 
 def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
-    """Return why no card is to be had of those that `gpus` names, or of all; None if one is.
+    """Return the reason none of the wanted cards can be used; None if one can.
 
-    Tries each one that stands in a sandbox, which takes seconds.
+    `gpus` names the wanted cards; empty means the preferred class. Tries each card in a sandbox,
+    which takes seconds.
     """
     found = probe_wanted(gpus)
     if not found.cards:

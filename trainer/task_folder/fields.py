@@ -1,6 +1,6 @@
-"""Reading a task's TOML files: typed fields, and errors that name file, field and mend.
+"""A reader of a task's TOML files: typed fields, and errors that name the file, field and fix.
 
-It knows the grammar of fields, not what they mean (`trainer.task_folder.task`).
+It knows the types of fields, not their meaning (`trainer.task_folder.task`).
 """
 
 import difflib
@@ -14,11 +14,11 @@ from trainer.host.folder_files import read_plain
 
 TomlTable = Mapping[str, object]
 
-_MAX_BYTES = 4 << 20  # a catalogue of hundreds of whole scripts is a quarter of it
+_MAX_BYTES = 4 << 20  # four times a catalogue of hundreds of whole scripts
 
 
 def nearest(word: str, possible: Iterable[str]) -> str:
-    """Return a hint about the most similar possible word, or about all of them."""
+    """Return a hint that names the most similar possible word, or else all of them."""
     known = sorted(possible)
     similar = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {similar[0]!r}?" if similar else f"possible: {', '.join(known)}"
@@ -40,9 +40,11 @@ def read_toml(path: Path) -> TomlTable:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One table of a TOML file. A getter takes a field and refuses what it should not be: `text` is
-    not empty, as `content` may be, `scalars` are two single values at least. `finish` refuses the
-    rest.
+    """One table of a TOML file.
+
+    Each getter returns a field and raises ConfigurationError if its value is invalid. `text` must
+    not be empty; `content` may be. `scalars` has at least two single values. `finish` rejects the
+    fields that no getter asked for.
     """
 
     path: Path
@@ -51,16 +53,16 @@ class Fields:
     _seen: set[str] = field(default_factory=set)
 
     def error(self, name: str, problem: str, hint: str) -> ConfigurationError:
-        """Return the error that says what is wrong with a field."""
+        """Return an error about a field, ready to raise."""
         return ConfigurationError(f"{self.path}: {self.prefix}{name} {problem}", hint)
 
     def has(self, name: str) -> bool:
-        """Whether the field is there."""
+        """Return True if the table has the field, and mark the field as known."""
         self._seen.add(name)
         return name in self.table
 
     def names(self) -> list[str]:
-        """The fields that are there, in the file's order."""
+        """Return the names of the table's fields, in the file's order."""
         return list(self.table)
 
     def _value(self, name: str, expected: str) -> object:
@@ -152,7 +154,10 @@ class Fields:
         ]
 
     def finish(self) -> None:
-        """Refuse fields that nobody asked for: a misspelt one would be ignored silently."""
+        """Reject unknown fields, since a misspelt one would otherwise be ignored silently.
+
+        Raises ConfigurationError.
+        """
         for name in self.table:
             if name not in self._seen:
                 raise self.error(name, "is no field here", nearest(name, self._seen))

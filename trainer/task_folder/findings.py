@@ -1,8 +1,8 @@
-"""Catalogues of published findings: who claims what, and the edits that make it of a baseline.
+"""Catalogues of published findings: claimed gains, and the edits of the baseline behind them.
 
-A catalogue is a TOML file. One that somebody handed over is untrusted text: it is read into typed
-values of bounded length, and whether its code may run is decided elsewhere. Nothing is measured
-here (`node.on_demand.replicating`).
+A catalogue is a TOML file. A file from others is untrusted text, so it is read into typed values of
+bounded length. Other modules decide if its code may run, and measure it
+(`node.on_demand.replicating`).
 """
 
 import re
@@ -18,19 +18,19 @@ from trainer.task_folder.moves import read_edits, refuse_twins
 from trainer.task_folder.task import Task
 
 MAX_FINDINGS: Final = 200
-MAX_FILE_BYTES: Final = 1 << 20  # hundreds of whole scripts; a slip, or not a catalogue
+MAX_FILE_BYTES: Final = 1 << 20  # room for hundreds of whole scripts
 _MAX_TITLE = 120
 _MAX_TEXT = 600
 _MAX_GAIN = 1e6
 
 
 def is_builtin(path: Path) -> bool:
-    """Say whether a catalogue came with arnode."""
+    """Return True if a catalogue came with arnode."""
     return path.resolve().is_relative_to(BUILTIN_FOLDER.resolve())
 
 
 def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
-    """Return the findings of a file, each of which fits the task's baseline.
+    """Return the findings of a file. The edits of each fit the task's baseline.
 
     Raises UsageError if there is no such file, ConfigurationError if it has a fault.
     """
@@ -52,7 +52,7 @@ def _finding(section: Fields, task: Task) -> PublishedFinding:
     name = section.text("name")
     if not re.fullmatch(NAME_PATTERN, name):
         raise section.error("name", f"is {name!r}", "small letters, digits and hyphens, 48 at most")
-    if section.has("move"):  # told there already: its title, why it should help, its edits
+    if section.has("move"):  # the move already has a title, a reason and edits
         wanted = section.text("move")
         moves = {move.name: move for move in task.moves}
         if wanted not in moves:

@@ -1,8 +1,8 @@
-"""Where a task's files lie: its own folder, and those of the tasks that it extends.
+"""The folders of a task's files: its own folder, and those of the tasks that it extends.
 
-A folder may say `extends = "tiny"`: it then inherits every field, section and file of that task
-that it does not give itself, but for `ladder`, which says where this one stands. What the fields
-mean is not known here.
+A folder may say `extends = "tiny"`. It then inherits each field, section and file that it does not
+give itself. Only `ladder`, the task's own place among rungs, is never inherited. This module does
+not know the meaning of fields.
 """
 
 from dataclasses import dataclass
@@ -19,33 +19,36 @@ OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-tex
 BUILTIN_FOLDER: Final = Path(__file__).parents[1] / "tasks"
 _MAX_EXTENDS = 3
 _MAX_FILE_BYTES = 64 << 20
-_OWN = ("ladder",)  # fields that nobody inherits
-_HARBORS: Final = frozenset({"agent", "environment", "verifier"})  # sections of its task.toml
+_OWN = ("ladder",)  # fields that are never inherited
+_HARBORS: Final = frozenset({"agent", "environment", "verifier"})  # sections of Harbor's task.toml
 
 
 def builtin_tasks() -> tuple[str, ...]:
-    """Return the names of the tasks that come with arnode."""
+    """Return the names of the built-in tasks."""
     return tuple(sorted(path.parent.name for path in BUILTIN_FOLDER.glob(f"*/{TASK_FILE}")))
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFolder:
-    """The folders to look for a task's files in, nearest first."""
+    """The folders in which to look for a task's files, nearest first."""
 
     folders: tuple[Path, ...]
 
     @property
     def called(self) -> str:
-        """What commands call the task: its name if it comes with arnode, else its folder."""
+        """The task as a command argument: its name if it is built in, else its folder."""
         own = self.folders[0]
         return own.name if own.parent == BUILTIN_FOLDER else str(own)
 
     def with_nearer(self, folder: Path) -> "TaskFolder":
-        """Return this with a folder that goes before all others."""
+        """Return a copy that looks in `folder` first."""
         return TaskFolder((folder, *self.folders))
 
     def locate(self, fields: Fields, name: str) -> Path:
-        """Return where a file is that `fields` name. Raises ConfigurationError if outside."""
+        """Return the path of a file that a field names.
+
+        Raises ConfigurationError if it lies outside the task's folders.
+        """
         return self._file(fields, name).path
 
     def _file(self, fields: Fields, name: str) -> FolderFile:
@@ -54,15 +57,18 @@ class TaskFolder:
         return self.find(name) or FolderFile(self.folders[0], name)
 
     def find(self, name: str) -> FolderFile | None:
-        """Return the nearest file of this name, None if there is none.
+        """Return the nearest file of this name, or None.
 
-        Raises ConfigurationError if it leads out of its folder, or is no plain file.
+        Raises ConfigurationError if it leads out of its folder, or is not a plain file.
         """
         found = (find_file(at, name) for at in self.folders)
         return next((one for one in found if one is not None), None)
 
     def read(self, fields: Fields, name: str) -> bytes:
-        """Return a file that `fields` name. Raises ConfigurationError if it cannot be read."""
+        """Return the content of a file that a field names.
+
+        Raises ConfigurationError if it cannot be read.
+        """
         file = self._file(fields, name)
         try:
             return file.read(limit_bytes=_MAX_FILE_BYTES)
@@ -74,9 +80,9 @@ class TaskFolder:
 
 
 def find_folder(wanted: str, own: Path) -> Path:
-    """Return the folder of a task: built in, made below `own`, or `wanted` itself.
+    """Return the folder of a task: a built-in one, one below `own`, or the path `wanted` itself.
 
-    Raises UsageError if there is none.
+    Raises UsageError if there is no such task.
     """
     names = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
     names |= {path.parent.name: path.parent for path in sorted(own.glob(f"*/{TASK_FILE}"))}
@@ -96,7 +102,7 @@ def find_folder(wanted: str, own: Path) -> Path:
 
 
 def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
-    """Return the folders of a task, and all its fields."""
+    """Return the folders of a task and all its fields, inherited ones included."""
     folders = [folder]
     find_file(folder, TASK_FILE)
     table = read_toml(folder / TASK_FILE)
@@ -112,12 +118,12 @@ def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
         base = read_toml(folders[-1] / TASK_FILE)
         extends = base.get("extends")
         inherited = {name: value for name, value in base.items() if name not in _OWN}
-        table = {**inherited, **table}  # a section that is given replaces the inherited one
+        table = {**inherited, **table}  # a section replaces the inherited one as a whole
     return TaskFolder(tuple(folders)), Fields(folder / TASK_FILE, table)
 
 
 def refuse_harbor(folder: Path, table: TomlTable) -> None:
-    """Raise ConfigurationError if the table of a folder's `task.toml` is one of Harbor's."""
+    """Raise ConfigurationError if a folder's `task.toml` is in the format of Harbor."""
     if "kind" not in table and "extends" not in table and _HARBORS & table.keys():
         raise ConfigurationError(
             f"{folder}: is a task of Harbor, for agents in a container; its task.toml is of"

@@ -1,8 +1,8 @@
-"""Reading what a task says of its baseline: constants that it sets, moves and knobs for a proposer.
+"""A reader of a task's constants, moves and hyperparameters, all of which refer to its baseline.
 
-A move consists of edits, a knob is a constant that may be set. An edit's search text occurs exactly
-once in the baseline, or its file does not load. Whether a change helps is not known here
-(`trainer.task_folder.findings` holds what others say of theirs).
+A move consists of edits. A hyperparameter (`KnobSpec`) is a constant that a proposer may set. An
+edit's search text must occur exactly once in the baseline, or the file does not load. This module
+does not know if a change helps (`trainer.task_folder.findings` holds the claims of others).
 """
 
 import ast
@@ -16,9 +16,10 @@ from trainer.task_folder.fields import Fields, nearest, read_toml
 
 
 def sized(fields: Fields, source: Source) -> Source:
-    """Return the baseline with the constants that `[constants]` sets: a rung's own sizes.
+    """Return the baseline with the constants of `[constants]`, which give a rung its own sizes.
 
-    Raises ConfigurationError for one that the baseline does not assign in exactly one line.
+    Raises ConfigurationError for a constant that is not assigned in exactly one line of the
+    baseline.
     """
     if not fields.has("constants"):
         return source
@@ -42,12 +43,12 @@ def read_moves(path: Path, source: Source) -> tuple[Move, ...]:
 
 
 def read_edits(section: Fields, source: Source) -> tuple[Edit, ...]:
-    """Return the edits that a section lists, each of which fits `source`."""
+    """Return the edits that a section lists. Raises ConfigurationError if one does not fit."""
     return tuple(_edit(edit, source) for edit in section.sections("edit"))
 
 
 def refuse_twins(root: Fields, kind: str, names: list[str]) -> None:
-    """Raise ConfigurationError if a name is there twice."""
+    """Raise ConfigurationError if a name occurs twice."""
     for name in names:
         if names.count(name) > 1:
             raise root.error(kind, f"{name!r} is there twice", "rename one of them")
@@ -84,11 +85,14 @@ def _edit(section: Fields, source: Source) -> Edit:
 
 
 def read_knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple[KnobSpec, ...]:
-    """Return the knobs of a file. Raises ConfigurationError if one names no constant."""
+    """Return the hyperparameters of a file.
+
+    Raises ConfigurationError if one does not name a constant.
+    """
     if not fields.has("knobs"):
         return ()
     section = fields.section("knobs")
-    # Our own files: parsing them is safe.
+    # Parsing these is safe: they are the task's own files.
     texts = [content.decode() for _, content in source.files]
     texts += [edit.replace for move in moves for edit in move.edits]
     known = {name for text in texts for name in _constants_in(text)}
@@ -121,7 +125,7 @@ def _knob(name: str, spec: Fields) -> KnobSpec:
 
 
 def _constants_in(code: str) -> set[str]:
-    """Return names in upper case that a line of the code assigns; fragments need not parse."""
+    """Return the upper-case names that a line assigns a literal. The code need not parse."""
     names = set()
     for line in code.splitlines():
         name, equals, value = line.partition(" = ")

@@ -1,7 +1,8 @@
-"""A task: what is optimised, read from a folder with a `task.toml`.
+"""A task, read from a folder with a `task.toml`.
 
-The manifest holds what a measured number depends on, and its hash is the task's id; program text,
-knobs and moves are hints beside it. What only one kind of task has, that kind reads.
+The manifest holds everything that a score depends on, and its hash is the task's id. Instructions,
+hyperparameters and moves are hints outside the manifest. Each kind of task reads the fields that
+only it has.
 """
 
 import re
@@ -22,16 +23,16 @@ from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import OWN_TASKS, TaskFolder, find_folder, with_inherited
 from trainer.task_folder.moves import read_knobs, read_moves, sized
 
-_REGION: Final = "#"  # between a file and the region of it that may change
-_MOST_RUNGS: Final = 8  # of a ladder
+_REGION: Final = "#"  # separates a file from the name of its editable region
+_MOST_RUNGS: Final = 8  # in one ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """What a task fetches, as its file tells it before anything is fetched.
+    """The size of a task's download, known from its file before anything is downloaded.
 
-    `files` in all, `first_files` of them before a first run, each of about `file_mb` million bytes
-    (None: not told). `needs_card`: whether all of that is for an NVIDIA card.
+    `files` is the total, `first_files` are needed before the first run. Each has about `file_mb`
+    million bytes (None: unknown). `needs_card` is true if the task needs an NVIDIA card.
     """
 
     files: int
@@ -41,28 +42,29 @@ class Download:
 
 
 class Recipe(Protocol):
-    """How a kind of task makes a task's data. Others know its name and what it fetches alone."""
+    """The way in which a kind of task makes a task's data; only that kind knows the details."""
 
     @property
     def name(self) -> str:
-        """Which of the kind's recipes it is."""
+        """The name of this recipe among those of its kind."""
 
     @property
     def download(self) -> Download | None:
-        """What it fetches, None where data are made or read here."""
+        """The download it needs; None if the data are made or read locally."""
 
     @property
     def beside(self) -> tuple[bytes, ...]:
-        """Files that its manifest names by hash, for others who run the task to have."""
+        """Files that the manifest names by hash, and that peers need to run the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task as this node works on it. `manifest` is what others know of it.
+    """A task on this node. Peers know only its `manifest`.
 
-    `program_path` is None, and `program` a few words, where only the manifest came here.
-    `catalogue` is the file that lists what others published (`trainer.task_folder.findings`), if it
-    has one, `rung_below` what commands call the task one rung below.
+    `program` holds the instructions. If only the manifest came here, it is a few words and
+    `program_path` is None. `catalogue` is the file of published findings
+    (`trainer.task_folder.findings`), if the task has one. `rung_below` is the task one rung below,
+    as a command argument.
     """
 
     manifest: TaskManifest
@@ -93,10 +95,10 @@ class Task:
 
 
 class NotPreparedError(ConfigurationError):
-    """A task that lacks something which its id hangs on, or which no run can do without.
+    """A task lacks something that its id depends on, or that its runs need.
 
-    `task` is what commands call it, `lacks` says what is not here; `unknown` is what its kind has
-    to see to first, `download` what it fetches for that.
+    `task` is the task as a command argument, and `lacks` describes what is missing. `unknown` is
+    for the task's kind, which resolves it first; `download` is the download needed for that.
     """
 
     def __init__(
@@ -113,24 +115,25 @@ class NotPreparedError(ConfigurationError):
 
 
 class KindReader(Protocol):
-    """Reads what only its kind of task has, in a file whose other fields are read elsewhere."""
+    """A reader of the fields that only one kind of task has."""
 
     def read(
         self, fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
     ) -> tuple[TaskManifest, Recipe]:
         """Return a task's manifest and recipe.
 
-        Raises NotPreparedError if something is to be fetched for that, ConfigurationError if one of
-        its files has a fault.
+        Raises NotPreparedError if that needs a download first, ConfigurationError if one of the
+        task's files has a fault.
         """
 
 
 def read_task(
     path: Path, readers: Mapping[str, KindReader], *, data_dir: Path, above: tuple[Path, ...] = ()
 ) -> Task:
-    """Return the task of a folder; `readers` are those of the kinds of task.
+    """Return the task of a folder; `readers` has a reader for each kind of task.
 
-    `above`: the folders of the rungs that it stands below. Raises what a reader raises.
+    `above` holds the folders of the rungs above this one. Raises ConfigurationError if a file has a
+    fault, and whatever a reader raises.
     """
     folder, fields = with_inherited(path)
     fields.has("extends")
@@ -172,7 +175,7 @@ def read_task(
 
 
 def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, ...]) -> Path | None:
-    """Return the folder of the task one rung below: another task's name, or a folder beside it."""
+    """Return the folder of the task one rung below, given by name or by a relative path."""
     if not fields.has("ladder"):
         return None
     section = fields.section("ladder")
@@ -189,7 +192,10 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
 
 
 def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -> TaskManifest:
-    """Return the manifest of the rung below, if what is found there can be carried to this one."""
+    """Return the manifest of the rung below if its patches can be transferred to this rung.
+
+    Raises ConfigurationError otherwise.
+    """
     if parted := manifest.parts_from(below):
         what, theirs, own = parted
         raise fields.error(
@@ -201,7 +207,7 @@ def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -
 
 
 def _check_characters(fields: Fields, editable: Sequence[str]) -> None:
-    """Raise ConfigurationError for the name of a file that no patch could hold."""
+    """Raise ConfigurationError for a file name with characters that a patch cannot hold."""
     fixed = fields.texts("files") if fields.has("files") else ()
     for field, names in (("editable", editable), ("files", fixed)):
         for name in names:
@@ -210,7 +216,7 @@ def _check_characters(fields: Fields, editable: Sequence[str]) -> None:
 
 
 def _check_moves(fields: Fields, moves: Sequence[Move], source: Source, spec: ProgramSpec) -> None:
-    """Raise ConfigurationError for a move that changes what nobody may."""
+    """Raise ConfigurationError for a move that uses a forbidden word or leaves the regions."""
     for move in moves:
         moved = source
         for edit in move.edits:
@@ -238,7 +244,7 @@ def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:
 
 
 def _catalogue(folder: TaskFolder, fields: Fields, source: Source) -> Path | None:
-    """Return where findings are listed, unless a nearer folder brings another baseline."""
+    """Return the catalogue of findings, or None if a nearer folder has another baseline."""
     if not fields.has("findings"):
         return None
     path = folder.locate(fields, fields.text("findings"))
