@@ -1,4 +1,4 @@
-"""Writes two tables from the code: settings in configuration.md, agents in llm.md.
+"""Write two tables from the code: settings in configuration.md, agents in llm.md.
 
 python docs/configuration.py
 """
@@ -19,16 +19,16 @@ _TABLE = re.compile(r"^\| setting \|.*?(?=^\n)", re.MULTILINE | re.DOTALL)
 
 
 def with_agents(page: str) -> str:
-    """Return the page on language models with the table of what `agent` takes as it is now."""
+    """Return the page on language models with the current table of values of `agent`."""
     lines = ["| `agent` | who proposes |", "|---|---|"]
     lines += [f"| {', '.join(f'`{w}`' for w in form.words)} | {form.meaning} |" for form in FORMS]
     return _AGENTS.sub(lambda _: "".join(f"{line}\n" for line in lines), page, count=1)
 
 
 def with_settings(page: str) -> str:
-    """Return the page on configuration with the table of settings as it is now."""
+    """Return the page on configuration with the current table of settings."""
     meanings = _meanings()
-    lines = ["| setting | default | meaning | for |", "|---|---|---|---|"]
+    lines = ["| setting | default | meaning | useful for |", "|---|---|---|---|"]
     for field in dataclasses.fields(Config):
         default = "none" if field.default is None else f"`{json.dumps(field.default)}`"
         meaning, who = meanings[field.name]
@@ -38,10 +38,10 @@ def with_settings(page: str) -> str:
 
 
 def _meanings() -> dict[str, tuple[str, str]]:
-    """Return what each field of the dataclass means, and for whom it is there.
+    """Return for each setting its meaning and what it is useful for.
 
-    Both stand below it, as Python keeps no docstring of fields. A setting that names nobody who
-    needs it is an error: then it is not needed.
+    Both are in the string below the field, separated by `For:`. Python keeps no docstrings of
+    fields, so they are read from the source. A setting without `For:` is an error.
     """
     (found,) = ast.parse(inspect.getsource(Config)).body
     assert isinstance(found, ast.ClassDef)  # noqa: S101 (for the type)
@@ -53,12 +53,12 @@ def _meanings() -> dict[str, tuple[str, str]]:
                 ast.Expr(value=ast.Constant(value=str() as text)),
             ):
                 meaning, says_whom, who = " ".join(text.split()).rpartition(" For: ")
-                assert says_whom, f"the setting {name} does not say for whom it is"  # noqa: S101
+                assert says_whom, f"the setting {name} has no `For:`"  # noqa: S101
                 meanings[name] = (meaning, who.removesuffix("."))
     return meanings
 
 
 if __name__ == "__main__":
-    for name, anew in (("configuration.md", with_settings), ("llm.md", with_agents)):
+    for name, rewritten in (("configuration.md", with_settings), ("llm.md", with_agents)):
         page = _FOLDER / name
-        page.write_text(anew(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(rewritten(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -34,22 +34,19 @@ class AgentForm:
 
 
 FORMS: Final = (
-    AgentForm(words=("knobs",), meaning="the task's moves and constants, without a language model"),
     AgentForm(
-        words=("auto",), meaning="a model or a coding agent if one is found here, else knobs"
+        words=("knobs",), meaning="the built-in search: the task's moves and hyperparameters"
     ),
+    AgentForm(words=("auto",), meaning="a model or coding agent found here, else knobs"),
     AgentForm(words=("claude", "codex", "aider"), meaning="that coding agent, if it is installed"),
-    AgentForm(words=("ollama:NAME",), meaning="a model that Ollama has"),
+    AgentForm(words=("ollama:NAME",), meaning="a model in Ollama"),
     AgentForm(
         words=("MODEL",),
-        meaning="a language model by its name, like anthropic/claude-sonnet-4-5, hosted or of the"
-        " server `llm_url`",
+        meaning="a hosted model such as anthropic/claude-sonnet-4-5, or one at `llm_url`",
     ),
-    AgentForm(words=("PLUGIN",), meaning="a proposer that a plugin brings, by its name"),
-    AgentForm(words=("command",), meaning="your own coding agent, which `agent_command` starts"),
-    AgentForm(
-        words=("none",), meaning="nobody: only what others claim and what is handed in is tried"
-    ),
+    AgentForm(words=("PLUGIN",), meaning="a plugin's proposer, by its name"),
+    AgentForm(words=("command",), meaning="your own coding agent, set in `agent_command`"),
+    AgentForm(words=("none",), meaning="nobody: only peers' claims and submitted sources are run"),
 )
 _ALL: Final = tuple(chain.from_iterable(form.words for form in FORMS))
 AGENTS: Final = tuple(word for word in _ALL if word.islower())
@@ -58,7 +55,7 @@ AGENTS: Final = tuple(word for word in _ALL if word.islower())
 METAVAR: Final = "|".join(_ALL)
 _TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
 HELP: Final = (
-    f"Who proposes, more than once for several: {_TOLD}. WORD#TEXT: told the text TEXT of yours."
+    f"Who proposes; repeat it for several: {_TOLD}. WORD#TEXT: with your instructions TEXT."
     " Default: knobs."
 )
 
