@@ -26,7 +26,7 @@ from tests.node.night import Night
 from tests.node.test_commands import arnode
 from tests.plugins.distribution import in_document, installed
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "first-change.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "contributing.md"
 BROKEN = """
 [project]
 name = "arnode-broken"
