@@ -1,5 +1,5 @@
-"""The kind of task that trains a language model: scored by what it predicts of text it never saw.
+"""The kind of task that trains a language model and scores its predictions of unseen text.
 
-Nothing outside this folder knows of log-probabilities, rows or tokens; others reach it through
-`trainer.task_kinds`.
+Nothing outside this folder knows of log-probabilities, rows or tokens. Other packages reach it
+through `trainer.task_kinds`.
 """

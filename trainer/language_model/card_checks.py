@@ -1,6 +1,7 @@
-"""Whether a card that the driver tells of can be used by torch in a sandbox, and what to mend.
+"""Checks that torch can use a card in a sandbox, each with a fix if it fails.
 
-What can be read is looked at first, as it names its own mend; then CUDA is tried where runs use it.
+Checks that only read files come first, since they can name a precise fix. The last one tries CUDA
+in a sandbox, as runs use it.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier
 
-_TURING: Final = (7, 5)  # of which builds for every CUDA since 11 know
+_TURING: Final = (7, 5)  # every CUDA build since 11 supports it
 _TRY_S = 120.0
 _TRY = "import torch; torch.ones(8, device='cuda').sum().item(); print('works', flush=True)"
 
-# Says what keeps a file from being opened, then that it came to its end.
+# Prints a line for each file that cannot be opened, then a line that it has finished.
 _OPEN = """
 import os
 for path, mode in {files!r}:
@@ -45,7 +46,7 @@ _REFUSALS: Final = {
 
 
 class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card is one
-    """Why a card cannot be used, with what to mend; `name` tells it from others for good."""
+    """The reason a card cannot be used, with a fix; `name` is a stable identifier of the reason."""
 
     def __init__(self, name: str, message: str, hint: str) -> None:
         super().__init__(message, hint)
@@ -53,12 +54,12 @@ class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card 
 
 
 def card_fault(card: GraphicsCard) -> CardFault | None:
-    """Return why runs cannot use a card, with what to mend; None if they can."""
+    """Return the reason runs cannot use a card, with a fix; None if they can."""
     return software_fault(card) or file_fault(card) or trial_fault(card)
 
 
 def software_fault(card: GraphicsCard) -> CardFault | None:
-    """Return why torch as it is installed cannot use a card."""
+    """Return the reason the installed torch cannot use a card; None if it can."""
     reached = _cuda_reached(card)
     mended = mend(reached, card.compute_capability)
     if fitting_build(None, [card.compute_capability]) is None:
@@ -95,19 +96,19 @@ def software_fault(card: GraphicsCard) -> CardFault | None:
 
 
 def torch_cuda() -> tuple[int, int] | None:
-    """Return the CUDA version that the installed torch was built for, None for none."""
+    """Return the CUDA version of the installed torch; None without CUDA or without torch."""
     found = installed()
     return found.cuda if found else None
 
 
 def torch_codes() -> tuple[str, ...]:
-    """Return what the installed torch has machine code for; empty where that cannot be read."""
+    """Return the architectures of the installed torch, such as `sm_90`; empty if unreadable."""
     found = installed()
     return found.codes if found else ()
 
 
 def _cuda_reached(card: GraphicsCard) -> int | None:
-    """Return the newest CUDA major version that a card's driver runs, None if it does not tell."""
+    """Return the newest CUDA major version that a card's driver runs; None if unknown."""
     if cuda := card.env.get("cuda_driver"):
         return int(str(cuda).partition(".")[0])
     return cuda_reached(str(driver)) if (driver := card.env.get("driver")) else None
@@ -119,7 +120,7 @@ def _named(card: GraphicsCard) -> str:
 
 
 def file_fault(card: GraphicsCard, dev: Path = Path("/dev")) -> CardFault | None:
-    """Return which file is missing, or may not be opened, of those that CUDA needs."""
+    """Return the first file that CUDA needs and that is missing or cannot be opened, if any."""
     if not (dev / "dxg").exists():
         wanted = ["nvidiactl", "nvidia-uvm"]
         wanted += [] if card.minor is None else [f"nvidia{card.minor}"]
@@ -150,7 +151,7 @@ def file_fault(card: GraphicsCard, dev: Path = Path("/dev")) -> CardFault | None
 
 
 def _refused(path: Path) -> str:
-    """Return why a device file does not open; a container may refuse it to root as well."""
+    """Return the reason a device file does not open, or "". A container may refuse even root."""
     try:
         os.close(os.open(path, _way(path) | os.O_CLOEXEC))
     except OSError as error:
@@ -159,12 +160,12 @@ def _refused(path: Path) -> str:
 
 
 def _way(path: Path) -> int:
-    """Return how a device file is opened: rights on slices are files that nobody writes."""
+    """Return the mode for opening a device file: the capability files of slices are read-only."""
     return os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
 
 
 async def sandbox_fault(card: GraphicsCard) -> CardFault | None:
-    """Return why there is no sandbox with a card's device files: they are opened in one."""
+    """Start a sandbox with a card's device files and open them; return the fault, if any."""
     tier = probe_tier()
     if tier.name == "none":
         return CardFault("no-sandbox", tier.detail, tier.mend)
@@ -177,7 +178,7 @@ async def sandbox_fault(card: GraphicsCard) -> CardFault | None:
 
 
 def opening_fault(said: str) -> CardFault | None:
-    """Return what it means what a program said that opened the device files in a sandbox."""
+    """Return the fault in the output of the program that opens the device files, if any."""
     lines = said.splitlines()
     refused = next((line for line in lines if line.startswith("refused ")), None)
     if refused is not None:
@@ -193,7 +194,7 @@ def opening_fault(said: str) -> CardFault | None:
 
 
 def trial_fault(card: GraphicsCard) -> CardFault | None:
-    """Return what CUDA says where runs use it."""
+    """Try CUDA in a sandbox, as runs use it; return the fault, if any."""
     said = asyncio.run(_said(card, _TRY))
     if said.splitlines()[-1:] == ["works"]:
         return None
@@ -206,7 +207,7 @@ def trial_fault(card: GraphicsCard) -> CardFault | None:
 
 
 def profile_of(device: Device, *, memory_bytes: int = 16 << 30) -> Profile:
-    """Return what a program of our own may use that tries a device as training does."""
+    """Return the sandbox profile of our own test programs, which use a device as training does."""
     return Profile(
         role="train",
         harness=HARNESS,
@@ -219,7 +220,10 @@ def profile_of(device: Device, *, memory_bytes: int = 16 << 30) -> Profile:
 
 
 async def _said(card: GraphicsCard, program: str) -> str:
-    """Return what a program said in a sandbox with the card. Raises SafetyError without one."""
+    """Return a program's output in a sandbox with the card.
+
+    Raises SafetyError if no sandbox starts.
+    """
     sandbox = await Sandbox.launch(profile_of(card.device))
     try:
         await sandbox.send(JOB, program_message(program, "train"))

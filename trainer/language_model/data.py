@@ -1,7 +1,8 @@
 """A task's data on this node: training tokens by seed, public rows, secret rows.
 
-Documents begin with BOS. Validation rows are windows of context + 1 tokens that share no token,
-so that none tells what another one asks. Numpy only: nothing here trains or runs anything.
+Each document begins with BOS. Validation rows are windows of context + 1 tokens that do not
+overlap, so that no row reveals the targets of another. Numpy only: nothing here trains or runs
+anything.
 """
 
 import hmac
@@ -28,22 +29,23 @@ from trainer.tasks.tiny import world
 from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
 
 TINY_TRAINING_BYTES: Final = 4_000_000
-# So many are looked through for text that sandboxes can read
+# The most secret rows and tokens that are searched for text that sandboxes can read.
 _MOST_SECRET_ROWS = 16_384
 _MOST_SECRET_TOKENS = 8 << 20
-_BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch is enough
+_BYTES_PER_TOKEN = 4  # more than the generated text ever has, so that one batch is enough
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaskData:
-    """The data of a language model, as `trainer.measuring.kind.Prepared` has them.
+    """The data of a language model; implements `trainer.measuring.kind.Prepared`.
 
-    `floor_nano` is the entropy of whatever generated the public documents, None where the metric is
-    in another unit or nobody knows it; `byte_counts[token]` is the length of a token's bytes, 0 for
-    BOS. `secret_rows(key)` draws the rows that only the holder of that secret key can know;
-    `spare_rows` are such of a private pool as are kept apart for runs in which secret rows decide
-    nothing. `training_parts` are in the manifest's order; `coming` are those that are not here yet,
-    each what loads it.
+    - `floor_nano`: the entropy of the source of the public documents. None if it is unknown or the
+      metric has another unit.
+    - `byte_counts[token]`: the length of a token in bytes, 0 for BOS.
+    - `secret_rows(key)`: draws rows that only the holder of that secret key can know.
+    - `spare_rows`: rows of a private pool, kept apart for runs whose secret score decides nothing.
+    - `training_parts`: in the manifest's order.
+    - `coming`: loaders of the training parts that are not here yet.
     """
 
     vocabulary: Vocabulary
@@ -62,7 +64,7 @@ class TaskData:
 
     @property
     def training_size(self) -> int:
-        """How many training tokens are here."""
+        """The number of training tokens that are here."""
         return sum(map(len, self.training_parts))
 
     @property
@@ -74,7 +76,7 @@ class TaskData:
 
     @property
     def scored_bytes(self) -> int:
-        """How many bytes of text the targets of a split stand for."""
+        """The number of bytes of text that the targets of a split stand for."""
         return int(self.byte_counts[self.public_rows[:, 1:]].sum())
 
     @property
@@ -82,9 +84,10 @@ class TaskData:
         return not self.coming
 
     def load_rest(self, progress: Progress) -> None:
-        """Append the training parts that are to come, one by one, as each is there.
+        """Load the missing training parts one by one, and append each as soon as it is there.
 
-        Raises what `prepare` raises; then those before are here, and another call goes on.
+        Raises what `prepare` raises. The parts loaded before then stay, and another call goes on
+        from there.
         """
         while self.coming:
             part = self.coming[0](progress)
@@ -95,7 +98,7 @@ class TaskData:
     def training_tokens(self, seed: int, count: int) -> Tokens:
         """Return this seed's tokens: the documents in the seed's order, cut at `count`.
 
-        Too few documents are gone through again, in another order.
+        If the documents are too few, they repeat in another order.
         """
         documents = [document for part in self.training_parts for document in self._split(part)]
         random = SplitMix64(seed)
@@ -123,13 +126,14 @@ def prepare(
     data_url: str | None = None,
     visible: Sequence[Path] | None = None,
 ) -> TaskData:
-    """Return what a first run needs of the data: of shards, all that is scored and one to train on.
+    """Return the data that a first run needs; `TaskData.load_rest` loads the rest.
 
-    With a budget of tokens the seed chooses among all documents, so that all are needed.
-    `TaskData.load_rest` is for the others. All else is as `trainer.measuring.kind.TaskKind` has it.
+    A task of shards needs all scored shards and one training shard. With a budget of tokens it
+    needs all training shards, since the seed chooses among all documents. The parameters are those
+    of `trainer.measuring.kind.TaskKind.prepare`.
 
-    Raises ArnodeError if shards are not to be had, ConfigurationError if the data is not what the
-    task's manifest says, SafetyError for text that every sandbox can read.
+    Raises ArnodeError if shards are unavailable, ConfigurationError if the data differs from the
+    task's manifest, SafetyError for text that every sandbox can read.
     """
     folder = data_dir / "tokens"
     match recipe_of(task).name:
@@ -142,7 +146,7 @@ def prepare(
 
 
 def has_first(task: Task, *, data_dir: Path) -> bool:
-    """Say whether `prepare` has nothing to fetch for this task."""
+    """Return True if `prepare` needs no download for this task."""
     scored, training, count = _in_order(task)
     vocabulary = recipe_of(task).vocabulary
     wanted = (*scored, *training[:count])
@@ -150,7 +154,7 @@ def has_first(task: Task, *, data_dir: Path) -> bool:
 
 
 def _in_order(task: Task) -> tuple[list[Shard], list[Shard], int]:
-    """Return shards to score, shards to train on, and how many of these a first run needs."""
+    """Return the scored shards, the training shards, and how many of these a first run needs."""
     shards = recipe_of(task).shards
     scored = [shard for shard in shards if shard.split != "training"]
     training = [shard for shard in shards if shard.split == "training"]
@@ -249,7 +253,8 @@ def _prepare_text(
         visible=visible,
         progress=progress,
     )
-    # What screens let out of these rows, of which there are many more, is of no use elsewhere.
+    # Screens are many, and could leak something of their rows. Spare rows are used nowhere else, so
+    # such a leak is worthless.
     spare_count = max(0, min(manifest.claim_rows, len(windows) - manifest.claim_rows))
     spare, pool = windows[:spare_count], windows[spare_count:]
     return TaskData(
@@ -263,7 +268,7 @@ def _prepare_text(
 
 
 def _drawn(windows: TokenRows, count: int, key: bytes) -> TokenRows:
-    """Return the windows that the holder of a secret key draws."""
+    """Return the `count` windows that a secret key selects."""
     drawn = hmac.digest(key, b"arnode/secret-rows/1", "sha256")
     order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
     return windows[sorted(order[:count])]
@@ -299,7 +304,7 @@ def _prepare_shards(
     tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
     for shard in scored:
         tokens[shard.split].append(load(shard, progress))
-    # One without any text serves nobody.
+    # Skip training shards without any text.
     while training and len(tokens["training"]) < count:
         tokens["training"] += filter(len, [load(training.pop(0), progress)])
     if not tokens["training"]:

@@ -1,12 +1,13 @@
-"""What a language model is scored by: a frozen module, which a manifest's `evaluator` names.
+"""The interface of an evaluator: a frozen module, named by a manifest, that scores a model.
 
-It says what a candidate answers for each row of text, and what is made of the answers; nothing
-else knows what they are. `trainer.language_model.lm_bpb_1` is the first, the table in
-`trainer.language_model.manifest` lists all.
+An evaluator defines what a candidate answers for each row of text, and computes figures from the
+answers. No other module knows their meaning. The first is `trainer.language_model.lm_bpb_1`; the
+table in `trainer.language_model.manifest` lists all.
 
-A metric is taken from claims, answers of a process that has seen every target. An audit bounds
-what they can lie: a fresh process, from which the target is withheld, answers for k positions that
-are drawn when the first is dead. The arrays of both are named here, each with its shape.
+A metric is computed from claims: the answers of a process that has seen every target, and so may
+lie. An audit bounds the lies. A fresh process, from which the targets are withheld, answers for k
+positions that are drawn after the first process is dead. The array types of both are defined here,
+each with its shape.
 """
 
 from dataclasses import dataclass
@@ -21,15 +22,15 @@ Claims: TypeAlias = NDArray[np.float32]  # [rows, width of the claim]
 AuditAnswers: TypeAlias = NDArray[np.float32]  # [k, width of the audit]
 Positions: TypeAlias = NDArray[np.int64]  # [k, 2]: row and time
 Targets: TypeAlias = NDArray[np.uint16]  # [k]: the token at each position
-ClaimedAt: TypeAlias = NDArray[np.float32]  # [k]: what was claimed of each position
-AuditedAt: TypeAlias = NDArray[np.float64]  # [k]: what an audit's answers say of each position
+ClaimedAt: TypeAlias = NDArray[np.float32]  # [k]: the claim at each position
+AuditedAt: TypeAlias = NDArray[np.float64]  # [k]: the audit's value at each position
 
 
 class AnswerShape(NamedTuple):
-    """What a candidate answers for each row of tokens: `width` numbers, float32.
+    """The form of a candidate's answer for each row of tokens: `width` numbers, float32.
 
-    `tag` is a key of `ANSWERS` in `harness/serving.py`, which makes them of a model's logits. With
-    a claim's rows go the targets, with an audit's the time of each row's position.
+    `tag` is a key of `ANSWERS` in `harness/serving.py`, which computes the answer from a model's
+    logits. A claim's rows are sent with their targets, an audit's with the time of each position.
     """
 
     tag: bytes
@@ -37,7 +38,7 @@ class AnswerShape(NamedTuple):
 
 
 class AnswerShapes(NamedTuple):
-    """What is asked of a candidate about the rows that are scored, and about audited positions."""
+    """The answers asked for scored rows (`claim`) and for audited positions (`audit`)."""
 
     claim: AnswerShape
     audit: AnswerShape
@@ -45,9 +46,9 @@ class AnswerShapes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a claim may lie above its audit: in the mean, and at one position.
+    """The limits for claim − audit: on the mean, and (`tau`) on the difference at one position.
 
-    In the unit of the claims, as all of an audit's figures.
+    Like all figures of an audit, they are in the unit of the claims.
     """
 
     mean: float
@@ -56,7 +57,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatistics:
-    """`claim − audit` over k positions: mean, standard error and largest."""
+    """Statistics of `claim − audit` over k positions."""
 
     k: int
     mean: float
@@ -66,33 +67,33 @@ class AuditStatistics:
 
 
 class Evaluator(Protocol):
-    """A module's functions. Whoever changes a number that comes out raises `EVALUATOR`.
+    """The functions of an evaluator module. A change of any result needs a new `EVALUATOR` string.
 
-    What a node takes off a gain for text that a source may know by heart (`protocol.hygiene`) is in
-    bits per byte: n bits about a text are worth n bits, and no more. An evaluator of which that is
-    not true must not be listed.
+    A node subtracts from a gain the text that a source may have memorised (`protocol.hygiene`). It
+    counts in bits per byte: n bits about a text are worth at most n bits. An evaluator for which
+    that is not true must not be listed.
     """
 
     EVALUATOR: str
     METRIC: tuple[str, str, str]  # name, unit, which way is better
 
     def asked(self, context: int, vocabulary_size: int) -> AnswerShapes:
-        """Return what candidates answer for rows of `context` tokens."""
+        """Return the form of candidates' answers for rows of `context` tokens."""
 
     def metric_nano(self, claims: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:
         """Return the metric in 1e-9 units."""
 
     def worth_of_one(self, rows: TokenRows, byte_counts: ByteCounts) -> float:
-        """Return what one more at every position of these rows is worth, in the metric's unit."""
+        """Return how much the metric changes if the claim at every position changes by 1."""
 
     def most_nano(self, rows: TokenRows, byte_counts: ByteCounts) -> int:
-        """Return what a metric on rows like these is cut to, in 1e-9 units.
+        """Return the maximum of a reported metric on rows like these, in 1e-9 units.
 
-        A claim may be any number where nobody audits it.
+        It is needed since a claim that is not audited may be any number.
         """
 
     def find_claim_fault(self, claims: Claims) -> str | None:
-        """Return what makes claims unacceptable by themselves, if anything does."""
+        """Return the reason claims are invalid in themselves, or None."""
 
     def draw_positions(
         self, claims: Claims, incumbent: Claims | None, k: int, random: np.random.Generator
@@ -100,15 +101,15 @@ class Evaluator(Protocol):
         """Draw k positions to audit, at most one per row."""
 
     def claimed_at(self, claims: Claims, positions: Positions) -> ClaimedAt:
-        """Return what was claimed of each position."""
+        """Return the claim at each position."""
 
     def audit_inputs(
         self, rows: TokenRows, positions: Positions, random: np.random.Generator
     ) -> Inputs:
-        """Return k inputs, of which nothing after its position is true."""
+        """Return k inputs, with filler text after each one's position."""
 
     def audited_at(self, answers: AuditAnswers, targets: Targets) -> AuditedAt:
-        """Return what an audit's answers say of the targets; not finite where they are none."""
+        """Return the audit's value for each target; not finite if an answer is invalid."""
 
     def summarise_audit(
         self, claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
@@ -116,7 +117,7 @@ class Evaluator(Protocol):
         """Compare k claims with their audits."""
 
     def find_audit_fault(self, statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
-        """Return why the audit refutes the claims, if it does."""
+        """Return the reason the audit rejects the claims, or None."""
 
     def calibrate(self, claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
         """Return tolerances from an audit of the task's baseline tree on this machine."""

@@ -1,6 +1,7 @@
-"""The first message to a sandbox: what its harness is asked for, and the files of a source.
+"""The first message to a sandbox: the job for its harness, and the files of a source.
 
-`trainer.language_model.harness.session` reads it inside, into the same `Job`. It knows no sandbox.
+Inside the sandbox, `trainer.language_model.harness.session` reads it into the same `SandboxJob`.
+This module does not know sandboxes.
 """
 
 import base64
@@ -19,7 +20,7 @@ from trainer.sandbox.profile import Role
 
 
 def job_message(job: SandboxJob, source: Source) -> bytes:
-    """Return the payload of a JOB frame: this job, on these files."""
+    """Return the payload of a JOB frame: a job and the files of a source."""
     files = {path: base64.b64encode(data).decode() for path, data in source.files}
     return json.dumps({**asdict(job), "files": files}).encode()
 
@@ -34,9 +35,10 @@ def run_job(
     parts: int,
     card: Mapping[str, Any],
 ) -> SandboxJob:
-    """Return what a task's run asks for in a role.
+    """Return the job of a run in a role.
 
-    Its data come in so many parts; `card` is what scripts are told of theirs.
+    `parts` is the number of parts of the training data. `card` holds the card's self-test results
+    that scripts may use.
     """
     vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
     return SandboxJob(
@@ -59,6 +61,6 @@ def run_job(
 
 
 def program_message(code: str, role: Role) -> bytes:
-    """Return the payload that runs a program of our own, which knows of no task."""
+    """Return the payload that runs one of our own programs, without a task."""
     job = SandboxJob(role=role)
     return job_message(job, Source.of({job.entry: code.encode()}))

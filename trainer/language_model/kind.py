@@ -1,6 +1,7 @@
-"""A language model as a kind of task: the interface of `trainer.measuring.kind`, filled in.
+"""The language model as a kind of task: implements the interface of `trainer.measuring.kind`.
 
-Light to import, since tasks are named in many places; what measures them is loaded when asked for.
+The module is cheap to import, since many places load tasks. The code that measures is imported on
+first use.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ the evaluator fails. Nobody has to use the whole budget: end once you are there.
 
 
 class LanguageModel:
-    """Prepares text, trains a model on it, scores what the model predicts of other text."""
+    """Prepares text, trains a model on it, and scores the model's predictions of other text."""
 
     harness: Final = HARNESS
 
@@ -49,19 +50,19 @@ class LanguageModel:
         device: Device,
         models: KeptModels | None = None,
     ) -> None:
-        """Try no more than a run of the baseline: what scores these tasks is ours."""
+        """Return None: only a run of the baseline is tried, since the evaluator is arnode's own."""
 
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
-        """Refuse: how its text is come by no manifest says."""
+        """Raise ConfigurationError, since a manifest does not say where the text comes from."""
         raise ConfigurationError(
             f"task {manifest.name} is a language model, which no id alone brings here",
             "ask its author for the task's folder, and name that",
         )
 
     def words(self, manifest: TaskManifest) -> TaskWords:
-        """Say how a script is trained and scored."""
+        """Return a description of how a script is trained and scored."""
         limits, budget, target_nano = manifest.limits, manifest.budget, manifest.target_nano
         to_target = "" if target_nano is None else _TO_TARGET.format(target=target_nano / NANO)
         return TaskWords(
@@ -81,7 +82,7 @@ class LanguageModel:
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Find out the hashes of shards, and the vocabulary to train on them."""
+        """Find the hashes of the shards, and train the vocabulary on them."""
         from trainer.language_model.text.pinning import pin_shards
 
         if not isinstance(unsettled.unknown, Unpinned):
@@ -89,7 +90,7 @@ class LanguageModel:
         pin_shards(unsettled.unknown, data_dir=data_dir, data_url=data_url, progress=progress)
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
-        """Say whether the shards that a first run needs are here."""
+        """Return True if the shards that a first run needs are here."""
         from trainer.language_model.data import has_first
 
         return has_first(task, data_dir=data_dir)
@@ -103,7 +104,7 @@ class LanguageModel:
         data_url: str | None = None,
         visible: Sequence[Path] | None = None,
     ) -> Prepared:
-        """Turn what is scored, and what a first run trains on, into tokens."""
+        """Turn the scored text, and the training text of a first run, into tokens."""
         from trainer.language_model.data import prepare
 
         return prepare(
@@ -111,7 +112,7 @@ class LanguageModel:
         )
 
     def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
-        """Look at torch's build, the driver's files, and try CUDA in a sandbox."""
+        """Check torch's build and the driver's files, and try CUDA in a sandbox."""
         from trainer.language_model.card_checks import card_fault
 
         return card_fault(card)
@@ -126,7 +127,7 @@ class LanguageModel:
         audit_key: bytes,
         models: KeptModels | None = None,
     ) -> Measuring:
-        """Train, claim and audit, each in a sandbox of its own."""
+        """Return the stages train, claim and audit, each of which uses a sandbox of its own."""
         from trainer.language_model.data import TaskData
         from trainer.language_model.stages import Stages
 

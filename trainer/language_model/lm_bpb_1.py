@@ -1,8 +1,8 @@
 """`lm-bpb/1`: bits per byte of a language model, from log-probabilities that may be lies.
 
-The candidate claims a log-probability for every token; an audit asks a fresh process for the full
-logits at positions drawn only then, with the target withheld, and compares. Frozen: whoever
-changes a number that comes out of here raises the string in `EVALUATOR`. numpy only.
+The candidate claims a log-probability for every token. An audit then draws positions, asks a fresh
+process for the full logits there with the target withheld, and compares. The module is frozen: a
+change of any result needs a new string in `EVALUATOR`. Numpy only.
 """
 
 import math
@@ -29,7 +29,7 @@ METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 
 def asked(context: int, vocabulary_size: int) -> AnswerShapes:
-    """Return what candidates answer: each target's log-probability, full logits in an audit."""
+    """Return the answers' form: each target's log-probability, and full logits in an audit."""
     return AnswerShapes(claim=AnswerShape(b"C", context), audit=AnswerShape(b"L", vocabulary_size))
 
 
@@ -44,19 +44,19 @@ def metric_nano(log_probabilities: Claims, rows: TokenRows, byte_counts: ByteCou
 
 
 def worth_of_one(rows: TokenRows, byte_counts: ByteCounts) -> float:
-    """Return the bits per byte that one nat on every target of these rows is worth."""
+    """Return how much the metric, in bits per byte, changes for one nat on every target."""
     target_bytes = byte_counts[rows[:, 1:]]
     return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
 
 
 def most_nano(rows: TokenRows, byte_counts: ByteCounts) -> int:
-    """Return twice what knowing nothing is worth."""
+    """Return twice the metric of a model that predicts all tokens with the same probability."""
     worst = 2 * worth_of_one(rows, byte_counts) * math.log(len(byte_counts))
     return round(worst * NANO)
 
 
 def find_claim_fault(log_probabilities: Claims) -> str | None:
-    """Return what makes claims unacceptable by themselves, if anything does."""
+    """Return the reason claims are invalid in themselves, or None."""
     if not np.isfinite(log_probabilities).all():
         return (
             "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero"
@@ -71,8 +71,8 @@ def draw_positions(
 ) -> Positions:
     """Draw k positions, at most one per row.
 
-    Half uniformly, half in proportion to |claim − incumbent's claim|, which finds few but large
-    lies that a uniform draw would miss.
+    Half are drawn uniformly, half in proportion to |claim − incumbent's claim|. The second half
+    finds rare but large lies that a uniform draw would miss.
     """
     rows, length = claims.shape
     k = min(k, rows)
@@ -82,7 +82,7 @@ def draw_positions(
     reference = incumbent if incumbent is not None else claims.mean()
     weight = np.abs(claims.astype(np.float64) - reference)[rest] + 1e-12
     row_weight = weight.sum(axis=1)
-    # Rows without replacement in proportion to their weight: Efraimidis & Spirakis' keys.
+    # Draw rows without replacement in proportion to their weight: Efraimidis & Spirakis' keys.
     keys = np.log(random.random(len(rest))) / row_weight
     chosen = np.argsort(-keys)[: k // 2]
     cumulative = np.cumsum(weight[chosen], axis=1)
@@ -93,15 +93,14 @@ def draw_positions(
 
 
 def claimed_at(claims: Claims, positions: Positions) -> ClaimedAt:
-    """Return the log-probability that was claimed for the target of each position."""
+    """Return the claimed log-probability of the target at each position."""
     return claims[positions[:, 0], positions[:, 1]]
 
 
 def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
-    """Return k inputs with the true prefix up to each position and real filler after.
+    """Return k inputs: the true prefix up to each position, then another row's text as filler.
 
-    The filler is another row's text, so that nothing tells an audit from a claim but the target,
-    which is not there.
+    With real text as filler, an audit differs from a claim only in the missing target.
     """
     inputs = rows[positions[:, 0], :-1].copy()
     fillers = rows[random.integers(0, len(rows), len(positions)), :-1]
@@ -111,7 +110,7 @@ def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Genera
 
 
 def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
-    """Float64 log-softmax of full logits at the targets."""
+    """Return the log-softmax of full logits at the targets, in float64."""
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)
     picked = wide[np.arange(len(wide)), targets]
@@ -134,9 +133,9 @@ def summarise_audit(
 
 
 def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
-    """Return why the audit refutes the claims, if it does."""
-    # How many and by how much would tell something of secret rows that a script could choose.
-    if statistics.outliers:  # tau is ten times what honest arithmetic scatters here
+    """Return the reason the audit rejects the claims, or None."""
+    # The message gives no numbers: a script could choose them to leak something of secret rows.
+    if statistics.outliers:  # tau is ten times the spread of honest arithmetic on this machine
         return "claims are not what the model predicts at single audited positions"
     if statistics.mean > tolerance.mean + 3 * statistics.standard_error:
         return "claims are better than what the model predicts when the target is withheld"
@@ -146,7 +145,8 @@ def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str |
 def calibrate(claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
     """Return tolerances from an audit of the task's baseline tree on this machine.
 
-    Ten times what the baseline's arithmetic scatters here, never above the manifest's caps.
+    They are ten times the spread of the baseline's arithmetic here, and at most the manifest's
+    caps.
     """
     difference = np.abs(claimed.astype(np.float64) - audited)
     return Tolerance(

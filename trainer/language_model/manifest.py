@@ -1,7 +1,7 @@
-"""What a task's file says of a language model: its text, its vocabulary, its metric.
+"""A reader of a language model's fields in a task file: its text, its vocabulary, its metric.
 
-A task whose shards are not known by hash has no manifest, and loads once they are
-(`trainer.language_model.text.pin`). This knows no data.
+A task has no manifest until the hashes of its shards are known
+(`trainer.language_model.text.pin`). This module does not load data.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError, Task
 
 KIND: Final = "language-model"
-# What a manifest's `evaluator` may name.
+# The evaluators that a manifest may name.
 EVALUATORS: Final[Mapping[str, Evaluator]] = {one.EVALUATOR: one for one in (lm_bpb_1,)}
-# Of a task with a target: seconds of the processor, or on a card of the clock.
+# The metric of a task with a target: CPU seconds, or wall-clock seconds on a card.
 TIME_TO_TARGET: Final = ("train_s", "of the baseline", "min")  # name, unit, which way is better
 
 RecipeName = Literal["tiny-world", "text", "shards"]
@@ -40,10 +40,10 @@ RecipeName = Literal["tiny-world", "text", "shards"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRecipe:
-    """Where the data comes from: the generated world, the text at `path`, or shards at `url`.
+    """The origin of the data: the generated world, the text at `path`, or shards at `url`.
 
-    `shards` are in the manifest's order, `download` says what fetching them takes; `vocabulary`
-    turns all of it into tokens.
+    `shards` are in the manifest's order, and `download` is the size of their download. `vocabulary`
+    turns all text into tokens.
     """
 
     name: RecipeName
@@ -65,7 +65,7 @@ def recipe_of(task: Task) -> TextRecipe:
 def read_manifest(
     fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
 ) -> tuple[TaskManifest, TextRecipe]:
-    """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
+    """Return a task's manifest and recipe; implements `trainer.task_folder.task.KindReader`."""
     data = fields.section("data")
     if data.has("shards"):
         unpinned = read_unpinned(data, task=folder.called)
@@ -91,9 +91,9 @@ def read_manifest(
 
 
 def check_metric(manifest: TaskManifest) -> None:
-    """Raise ConfigurationError unless a task's metric is its evaluator's, which is known here.
+    """Raise ConfigurationError unless the evaluator is known and the metric is the evaluator's.
 
-    Said the other way round, its losses would be published as gains.
+    With the wrong direction, for example, losses would be published as gains.
     """
     if manifest.evaluator not in EVALUATORS:
         raise ConfigurationError(
@@ -110,16 +110,15 @@ def check_metric(manifest: TaskManifest) -> None:
 
 
 def may_stand_beside(manifest: TaskManifest) -> bool:
-    """Say whether runs may stand beside each other on one processor.
+    """Return True if runs of a task may run concurrently on one processor.
 
-    With a budget of tokens a metric is the same bits whatever else the machine does, unless it is a
-    time.
+    With a budget of tokens the metric does not depend on the machine's load, unless it is a time.
     """
     return manifest.budget.unit == "tokens" and manifest.target_nano is None
 
 
 def _metric_fault(manifest: TaskManifest) -> tuple[str, str] | None:
-    """Return which field of a metric is not what is measured, and what that is."""
+    """Return the first field of the metric that is wrong, with the right value, or None."""
     evaluated = EVALUATORS[manifest.evaluator].METRIC
     measured = evaluated if manifest.target_nano is None else TIME_TO_TARGET
     for field, owned in zip(("name", "unit", "direction"), measured, strict=True):

@@ -1,8 +1,8 @@
-"""A trained model as a folder that needs no arnode: weights, its script, and how to sample from it.
+"""A trained model as a folder that needs no arnode: weights, script, and a program to sample.
 
-`model.pt` holds the weights as `torch.load(weights_only=True)` reads them; they come from a sandbox
-as checked safetensors, so nothing in it runs. The script does: whoever samples runs it, outside any
-sandbox, as far as its model.
+`model.pt` holds the weights for `torch.load(weights_only=True)`. They come from a sandbox as
+checked safetensors, so loading them runs no code. Sampling does run the training script, outside
+any sandbox, up to the point where it has built its model.
 """
 
 import json
@@ -21,7 +21,7 @@ from trainer.language_model.job import run_job
 WEIGHTS_FILE: Final = "model.pt"
 DESCRIPTION_FILE: Final = "model.json"
 _TAKEN_HOME: Final = Path(__file__).with_name("take_home")
-_LEFT_OUT: Final = {"role", "parts", "batch_rows"}  # of a job; the rest is told of the task
+_LEFT_OUT: Final = {"role", "parts", "batch_rows"}  # fields of a job that model.json omits
 
 
 def write_model(
@@ -34,9 +34,9 @@ def write_model(
     seed: int,
     told: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Write a model into a folder, made if need be; return the files' names.
+    """Write a model into a folder, created if needed; return the files' names.
 
-    `weights` are checked safetensors, `told` is what else its description says.
+    `weights` are checked safetensors. `told` holds further entries for `model.json`.
     Raises OSError and CalledProcessError.
     """
     job = run_job("serve", seed, source, manifest, data, parts=1, card={})

@@ -1,6 +1,6 @@
-"""Checked safetensors from stdin, as torch saves them in the file that is named.
+"""A program that reads checked safetensors from stdin and saves them with torch to a given file.
 
-A process of its own, as torch is nothing that a node loads.
+It is a process of its own, since the node never imports torch.
 """
 
 import sys
@@ -12,5 +12,5 @@ from trainer.language_model.harness.tensors import load
 
 
 def main() -> None:
-    """Save what is read from stdin."""
+    """Save the tensors from stdin to the file in the first argument."""
     torch.save(load(bytearray(sys.stdin.buffer.read())), Path(sys.argv[1]))

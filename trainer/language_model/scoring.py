@@ -1,10 +1,10 @@
-"""Asks a served model for claims and audits over a task's rows.
+"""Questions to a served model over a task's rows: claims for all rows, then an audit of some.
 
-What it is asked, and all arithmetic, is the evaluator's.
+The evaluator decides what is asked, and does all the arithmetic.
 
-The claim stage sees every target (a model cannot be scored otherwise fast enough); the audit runs
-in a fresh process that shares nothing writable with it, at positions that the evaluator draws after
-it is dead.
+The process that answers the claim stage sees every target, since scoring would be too slow
+otherwise. The audit asks a fresh process that shares nothing writable with the first one. The
+evaluator draws the audited positions after the first process is dead.
 """
 
 import hmac
@@ -21,16 +21,16 @@ from trainer.sandbox.inside.channel import ANSWER
 from trainer.sandbox.sandbox import Sandbox
 
 _BATCH_ROWS = 32
-_BATCH_TOKENS = 16_384  # of whose logits a small card has room
+_BATCH_TOKENS = 16_384  # their logits fit on a small card
 _ORDER = b"arnode/scoring-order/1"
 _SHAPE = struct.Struct(">II")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoredRows:
-    """The rows of both splits in the order in which they are scored, and how to take them apart.
+    """The rows of both splits in scoring order, with the row numbers of each split.
 
-    `key` is what the secret rows and the order were drawn with.
+    `key` is the secret key that the secret rows and the order were drawn with.
     """
 
     key: bytes
@@ -40,10 +40,10 @@ class ScoredRows:
 
     @classmethod
     def mixed(cls, public_rows: TokenRows, secret_rows: TokenRows, *, key: bytes) -> "ScoredRows":
-        """Mix both splits in one stream, in an order that only the holder of the key can know.
+        """Mix both splits into one stream, in an order that only the holder of the key can know.
 
-        One order for all runs on a split keeps a metric the same bits each time; the mixture keeps
-        a script from telling the secret split by its place.
+        All runs on a split use the same order, so a metric has the same bits each time. Mixing
+        keeps a script from recognising the secret rows by their position.
         """
         seed = np.frombuffer(hmac.digest(key, _ORDER, "sha256"), dtype="<u4")
         order = np.random.default_rng(seed).permutation(len(public_rows) + len(secret_rows))
@@ -57,14 +57,14 @@ class ScoredRows:
 
 
 def batch_rows(context: int) -> int:
-    """Return how many rows of so many tokens are scored at once."""
+    """Return the number of rows of `context` tokens that are scored at once."""
     return max(1, min(_BATCH_ROWS, _BATCH_TOKENS // context))
 
 
 async def ask_claims(
     sandbox: Sandbox, question: AnswerShape, rows: TokenRows, *, on_first: Callable[[], None]
 ) -> Claims:
-    """Return what the served model answers for the rows.
+    """Return the served model's answers for the rows.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
@@ -74,9 +74,9 @@ async def ask_claims(
 
 
 def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
-    """Return what an audit draws with: the same for a run each time, and known to no script.
+    """Return the random generator of a run's audit: the same each time, and secret from scripts.
 
-    So however often an audit begins anew, it looks at the same places of the same claims.
+    A repeated audit therefore checks the same positions of the same claims.
     """
     digest = hmac.digest(key, b"arnode/audit/1\0" + tree + seed.to_bytes(8), "sha256")
     return np.random.default_rng(int.from_bytes(digest))
@@ -92,7 +92,7 @@ async def ask_audit(
     *,
     on_first: Callable[[], None],
 ) -> AuditedAt:
-    """Return what the served model says of the withheld target at each position.
+    """Return the served model's value for the withheld target at each position.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
@@ -115,9 +115,9 @@ async def _answers(
     extra: NDArray[np.generic],
     on_first: Callable[[], None],
 ) -> AsyncIterator[NDArray[np.float32]]:
-    """Yield the answers [rows, width] to some rows of tokens [rows, context] at a time.
+    """Yield the answers [rows, width] to `tokens` [rows, context], one batch of rows at a time.
 
-    With them goes what is asked: targets of that shape, or a time for each row [rows].
+    `extra` is sent with the rows: the targets [rows, context], or a time for each row [rows].
     """
     at_once = batch_rows(tokens.shape[1])
     for start in range(0, len(tokens), at_once):

@@ -1,12 +1,13 @@
-"""The secret splits of a task: each drawn by a secret key of 32 bytes, in an order that it decides.
+"""The secret splits of a task, each drawn and ordered by a secret key of 32 bytes.
 
-A key is made once the sources are fixed that are measured with it, and serves one confirmation;
-whoever makes it keeps it (`node.line.splits`). What a script could leak of one split therefore
-tells nothing about the next one that counts.
+A key is made after the sources to be measured with it are fixed, and serves one confirmation. Its
+maker keeps it (`node.line.splits`). So a script that leaks something of one split reveals nothing
+about the next one that counts.
 
-A process that has seen secret text can shade what it answers, so that digits nobody needs would
-carry what it read: to whoever proposes next, and to everybody once they are signed. So figures
-leave here coarse; what each may still carry is in docs/threat-model.md, in bits a run.
+A process that has seen secret text can vary its answers slightly, and so hide what it read in the
+last digits of a score. Those digits would reach the next proposer, and every peer once they are
+signed. So figures are rounded before they leave. docs/threat-model.md lists how many bits a run can
+still leak.
 """
 
 import math
@@ -23,13 +24,15 @@ from trainer.language_model.scoring import ScoredRows
 from trainer.language_model.text.vocabulary import RowNumbers
 
 KEY_BYTES = 32
-METRIC_PARTS: Final = 8  # of the noise floor: an error that adds 0.1 % to the variance of a run
+# Metrics are rounded to 1/8 of the noise floor, which adds 0.1 % to the variance of a run.
+METRIC_PARTS: Final = 8
 
 
 class Claimed:
-    """What trees claimed of the secret rows of the last split that runs shared, and passed with.
+    """The claims of source trees on the secret rows of the latest shared split.
 
-    An audit looks where a claim differs from another tree's.
+    Only claims that passed their audit are kept. An audit checks positions where a claim differs
+    from another tree's.
     """
 
     def __init__(self) -> None:
@@ -37,20 +40,20 @@ class Claimed:
         self._by_tree: dict[bytes, Claims] = {}
 
     def note(self, key: bytes, tree: bytes, claims: Claims) -> None:
-        """Keep what a tree claimed on the split of a key; those of another split are forgotten."""
+        """Keep a tree's claims on the split of a key. Claims on other splits are dropped."""
         if key != self._key:
             self._key, self._by_tree = key, {}
         self._by_tree[tree] = claims
 
     def by_another(self, key: bytes, tree: bytes) -> Claims | None:
-        """Return what a tree but this one claimed on the split of a key, if any has."""
+        """Return the latest claims of another tree on the split of a key, or None."""
         known = self._by_tree if key == self._key else {}
         others = [claims for other, claims in known.items() if other != tree]
         return others[-1] if others else None
 
 
 class SecretSplits:
-    """Draws what runs are scored on, and says how their metrics leave."""
+    """Draws the rows that runs are scored on, and rounds their metrics."""
 
     def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
         self.evaluator = EVALUATORS[manifest.evaluator]
@@ -61,9 +64,9 @@ class SecretSplits:
         self._most_nano = self.evaluator.most_nano(data.public_rows, data.byte_counts)
 
     def draw(self, key: bytes | None) -> ScoredRows:
-        """Return what runs with this key are scored on; without one, rows that decide nothing.
+        """Return the scored rows for a key; without a key, rows whose secret score decides nothing.
 
-        To be called when there are weights: nothing in a run can follow from its rows.
+        Call it only after training has ended, so that the run cannot depend on the rows.
         """
         if self._shared is not None and self._shared.key == key:
             return self._shared
@@ -79,31 +82,32 @@ class SecretSplits:
         return drawn
 
     def metric(self, claims: Claims, scored: ScoredRows, split: RowNumbers) -> int:
-        """Return what is told of the metric on a split, given the claims of all rows."""
+        """Return the rounded metric on a split, given the claims of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
         return self.coarse(self.evaluator.metric_nano(claims[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
-        """Return what is told of an exact metric."""
+        """Return an exact metric, rounded."""
         floor_nano = self._manifest.noise_floor_nano
         return coarse_metric(nano, noise_floor_nano=floor_nano, most_nano=self._most_nano)
 
 
 def grain_nano(noise_floor_nano: int) -> int:
-    """Return what metrics are multiples of, in 1e-9 units: an eighth of the task's noise floor."""
+    """Return the rounding step of metrics in 1e-9 units: an eighth of the task's noise floor."""
     return max(1, noise_floor_nano // METRIC_PARTS)
 
 
 def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
-    """Return the nearest multiple of the grain; whatever is above `most_nano` is that."""
+    """Round a metric to a multiple of the grain, after cutting it to at most `most_nano`."""
     grain = grain_nano(noise_floor_nano)
     return (2 * min(nano, most_nano) + grain) // (2 * grain) * grain
 
 
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
-    """Return an audit's figures in whole taus, the largest difference and the error rounded up.
+    """Round an audit's figures to whole taus; the largest difference and the error are rounded up.
 
-    What passes lies within a tau everywhere: so they say that it passed, and hardly more.
+    In an audit that passes, all differences are within one tau. So the figures reveal little more
+    than that it passed.
     """
     tau_nano = max(1, round(tolerance.tau * NANO))
     return Audit(

@@ -1,9 +1,9 @@
 """The three stages of a run on one device, each in a sandbox of its own.
 
 train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
-now). Every figure is taken on this side: the clock, seconds, rows, byte counts and arithmetic. What
-the candidate prints is kept as a log and is no figure of ours; the loss that it prints while it
-trains is a curve to look at.
+now). This side takes every figure: the clock, seconds, rows, byte counts and arithmetic. The
+candidate's output is kept as a log, and no figure is taken from it. The loss that it prints during
+training is only shown as a curve.
 """
 
 import asyncio
@@ -55,18 +55,18 @@ from trainer.task_folder.task import Task
 if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
-_SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
-_CALIBRATED = b""  # no tree's: the weights of the baseline that calibrated this session
+_SERVE_WALL_S = 120.0  # needed since a serving script that sleeps uses no CPU seconds
+_CALIBRATED = b""  # a key that is no tree's, for the baseline that calibrated this session
 _SCRATCH_BYTES = 64 << 20
-_CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
-_CARD_THREADS = 1024  # its workers, on a machine with many processors
+_CARD_SCRATCH_BYTES = 4 << 30  # room for a compiler's files
+_CARD_THREADS = 1024  # room for a compiler's workers on a machine with many processors
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What this session's audits hold claims against: the baseline's audit, and its own claims.
+    """The reference for this session's audits: tolerances and claims of the baseline.
 
-    `claims` are those of the public rows.
+    `claims` are the baseline's on the public rows.
     """
 
     tolerance: Tolerance
@@ -74,12 +74,12 @@ class Audited:
 
 
 class Stages:
-    """Runs them, one training and one scoring at a time.
+    """Runs the stages: one training and one scoring at a time.
 
-    With a budget of tokens the scoring of one run may stand beside the training of the next: a
-    metric is the same bits whatever else the machine does. With one of seconds, or where the metric
-    is a time, nothing of ours uses the device while the clock runs; only what comes before the
-    clock may overlap the scoring.
+    With a budget of tokens, scoring may overlap the training of the next run, since the metric does
+    not depend on the machine's load. With a budget of seconds, or if the metric is a time, nothing
+    else of ours uses the device while the clock runs. Then only the part before the clock starts
+    may overlap scoring.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Stages:
 
     @property
     def _audited(self) -> Audited:
-        """What the baseline's audit found, once there was one."""
+        """The findings of the baseline's audit; only available after it."""
         assert self.baseline_cost is not None  # noqa: S101 -- asked by the caller
         return cast("Audited", self.baseline_cost.audited)
 
@@ -129,7 +129,7 @@ class Stages:
         self.supply.close()
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Refuse it: what a training made can only be seen by running it."""
+        """Raise RunFailed, since training leaves no evidence to judge without running it."""
         raise RunFailed("rejected", "a training shows nothing that a judge could look at")
 
     def expect_no_more(self) -> None:
@@ -152,9 +152,10 @@ class Stages:
                     meter.card = window.report
 
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
-        """Return what weights are worth on both splits.
+        """Return the scores of weights on both splits.
 
-        Whoever has seen a row knows its own metric or a part of it: nothing is repeated from there.
+        After a script has seen a row, nothing is repeated: it knows part of its own metric by then,
+        and could ask for a repetition when that suits it.
         """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
@@ -171,9 +172,9 @@ class Stages:
         return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
 
     def _time_nano(self, metrics_nano: tuple[int, int], target_nano: int, meter: Meter) -> int:
-        """Return how long training took, as a share of the baseline's, in 1e-9.
+        """Return the training time as a share of the baseline's, in 1e-9 units.
 
-        Raises RunFailed for a model that does not come to the target on both splits.
+        Raises RunFailed for a model that misses the target on either split.
         """
         *_, better = self._evaluator.METRIC
         worse_nano = max(metrics_nano) if better == "min" else min(metrics_nano)
@@ -189,7 +190,7 @@ class Stages:
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
-        """A stage of ours on the card: what its memory allows is told of a run that wanted more."""
+        """Run a block as a stage on the card; add the card's memory limit to an `oom` failure."""
         with contextlib.nullcontext() if self.watch is None else self.watch.ours(sandbox.root):
             try:
                 async with stage(sandbox, name):
@@ -202,7 +203,7 @@ class Stages:
                 raise RunFailed("oom", said, unquoted=own) from failed
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Hold the device, where what else runs on it would cost a run its time."""
+        """Reserve the device, if other work on it would cost a run its time."""
         may_beside = may_stand_beside(self._task.manifest)
         return contextlib.nullcontext() if may_beside else self._clock
 
@@ -216,11 +217,11 @@ class Stages:
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
 
         def overtime_s() -> float:
-            """On a loaded machine its end is awaited: a fair ceiling is known after it only."""
+            """Allow overtime on a loaded machine: the fair ceiling is known only at the end."""
             return (OVERTIME - 1) * ceiling_s if host_load.is_noticeable() else 0.0
 
-        # From the source's arrival on, not from the data's: what a script knows of the text, or
-        # the interpreter's own files, is enough to train on before there is any data.
+        # Count from the arrival of the source, not of the data. A script could train before it has
+        # data, on text that it contains or on the interpreter's own files.
         before_s, before_cpu_s = sandbox.metered_s(), sandbox.cpu_s()
         started_s: float | None = None
         try:
@@ -261,7 +262,7 @@ class Stages:
     async def _feed(
         self, sandbox: Sandbox, request: Request, part: Sealed, timeline: Timeline
     ) -> bytes:
-        """Hand over data, part by part as they are asked for, until the weights come back."""
+        """Hand over data, part by part on request, until the weights come back."""
         weights_bytes = self._task.manifest.limits.weights_mb * 1_000_000
         expected = {NEED_DATA: 0, WEIGHTS: weights_bytes + MAX_HEADER_BYTES}
 
@@ -272,7 +273,7 @@ class Stages:
         for number in count(1):
             with part.opened() as descriptor:
                 await sandbox.send(DATA, descriptor=descriptor)
-            # Sealed ahead: to wait for it would cost the script's time.
+            # Seal the next part ahead, since waiting for it would cost the script's time.
             ahead = asyncio.create_task(self.supply.part(request.seed, number))
             try:
                 tag, payload = await sandbox.receive_one(expected, on_begun=note)
@@ -288,9 +289,10 @@ class Stages:
     async def _serving(
         self, request: Request, weights: bytes, meter: Meter, part: Literal["claim", "audit"]
     ) -> AsyncIterator[tuple[Sandbox, Callable[[], None]]]:
-        """A fresh sandbox that serves weights and has no row yet; what to tell its first answer.
+        """Yield a fresh sandbox that serves weights, and a function to call at its first answer.
 
-        Raises SlowStart from here, what its end and its ceilings mean from the block.
+        The sandbox has seen no row yet. Raises SlowStart if it starts too slowly, RunFailed if it
+        ends or exceeds a ceiling inside the block.
         """
         name = "scoring" if part == "claim" else "the audit"
         ceiling = request.ceiling
@@ -298,7 +300,7 @@ class Stages:
         if part == "claim":
             self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
-            sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
+            sandbox.stop_listening()  # its output could carry what the claiming process read
         self.work.begin(sandbox)
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
@@ -306,7 +308,7 @@ class Stages:
             used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
             meter.cost = replace(meter.cost, **{f"first_{part}_s": used_s})
             check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
-            if part == "claim":  # a script that trains on there has that much less of it before
+            if part == "claim":  # training hidden in the start of scoring counts as training
                 both, both_s = "training with the start of scoring", meter.cost.train_s + used_s
                 check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
@@ -350,7 +352,7 @@ class Stages:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
         reference = await self._reference(request, scored, claims)
-        # The process that claimed is dead; only now is it decided what will be looked at.
+        # The process that claimed is dead. Only now are the audited positions drawn.
         positions = self._evaluator.draw_positions(claims, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
             audited = await ask_audit(
@@ -373,7 +375,7 @@ class Stages:
         statistics = self._evaluator.summarise_audit(claimed, audited, tolerance)
         if fault := self._evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
-        if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
+        if self.baseline_cost is None:  # set it only now, after the baseline passed its own audit
             audited_here = Audited(tolerance=tolerance, claims=claims[scored.public])
             self.baseline_cost = BaselineCost(
                 cost=meter.cost,
@@ -388,9 +390,10 @@ class Stages:
     async def _reference(
         self, request: Request, scored: ScoredRows, claims: Claims
     ) -> Claims | None:
-        """Return what the audit's weighted draw holds claims against: others of the same rows.
+        """Return the claims of another source on the same rows, for the audit's weighted draw.
 
-        Secret rows that no other run sees decide nothing, and draw no attention.
+        Secret rows that no other run sees decide nothing. Their own claims stand in, so that the
+        draw gives them no weight.
         """
         if self.baseline_cost is None:
             return None
@@ -408,12 +411,12 @@ class Stages:
         return reference
 
     async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Claims:
-        """Return what this session's baseline claims of secret rows. Raises RunFailed."""
+        """Return the claims of this session's baseline on secret rows. Raises RunFailed."""
         asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
         secret = replace(scored, rows=scored.rows[scored.secret])
         try:
             return await self._claim(asked, weights, Meter(), secret)
-        except RunFailed:  # something outside killed it: no fault of whom it is asked for
+        except RunFailed:  # an outside cause, not the fault of the run that needs it: try again
             return await self._claim(asked, weights, Meter(), secret)
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
@@ -425,15 +428,15 @@ class Stages:
         sandbox.stop_listening()
 
     def profile(self, role: Role) -> Profile:
-        """What a sandbox of this role may use."""
+        """Return the resources that a sandbox of this role may use."""
         manifest = self._task.manifest
         profile = Profile(
             role=role,
             harness=HARNESS,
             memory_bytes=manifest.limits.memory_mb << 20,
             scratch_bytes=_SCRATCH_BYTES,
-            # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
-            # script of a task with a budget of seconds could train on in a child unmetered.
+            # Scoring is eager, and its CPU seconds are metered for one process. If more processes
+            # were allowed, a script with a budget of seconds could train on, unmetered, in a child.
             single_process=role == "serve" or manifest.budget.unit == "tokens",
             card=self._card,
         )

@@ -1,7 +1,7 @@
-"""Hands out a task's training data in sealed parts: one after the other, and over again.
+"""A supply of a task's training data in sealed parts, handed out in order and then repeated.
 
-A part that is still on its way is waited for between runs, not in them: every run of a task has the
-same text before it, whenever it is run.
+A part that is still being loaded is awaited between runs, not during one. So every run of a task
+gets the same text, no matter when it runs.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ _LOOKED_S = 0.5
 
 
 class Supply:
-    """Keeps the parts that were asked for. With a budget of tokens a seed has one of its own."""
+    """Keeps the parts that were asked for. With a budget of tokens each seed has its own part."""
 
     def __init__(self, data: TaskData, budget_tokens: int) -> None:
         self._data = data
         self._budget_tokens = budget_tokens
         self._kept: dict[int, Sealed] = {}  # by number, or by the one seed
         self._making = asyncio.Lock()
-        self._wanted = 0  # parts, by whoever had to give up
+        self._wanted = 0  # number of parts that some run asked for in vain
 
     @property
     def count(self) -> int:
-        """How many parts there are before the first comes again."""
+        """The number of parts before the first one repeats."""
         if self._budget_tokens:
             return 1
         return len(self._data.training_parts) + len(self._data.coming)
 
     async def part(self, seed: int, number: int) -> Sealed:
-        """Return a part, of no more than one run with a budget of tokens at a time.
+        """Return a part. With a budget of tokens, only the latest seed's part is kept.
 
-        Raises NotThereYet for one that is on its way.
+        Raises NotThereYet for a part that is still being loaded.
         """
         async with self._making:
             parts, is_complete = self._data.training_parts, self._data.is_complete
@@ -51,10 +51,10 @@ class Supply:
             return self._kept[key]
 
     async def grown(self) -> None:
-        """Wait until what was asked for in vain is there."""
+        """Wait until the parts that were asked for in vain are there."""
         data = self._data
         while not data.is_complete and len(data.training_parts) < self._wanted:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOKED_S)  # a thread of the node's loads them, without an event
+            await asyncio.sleep(_LOOKED_S)  # poll: a node's thread loads them and sets no event
 
     async def completed(self) -> None:
         """Wait until all parts are there."""
@@ -62,6 +62,6 @@ class Supply:
             await asyncio.sleep(_LOOKED_S)  # as above
 
     def close(self) -> None:
-        """Let go of all of them; a sandbox that has one keeps it."""
+        """Release all parts. A sandbox that has one keeps it."""
         while self._kept:
             self._kept.popitem()[1].close()

@@ -1,8 +1,8 @@
-"""A language-model task of somebody's own text: `arnode start --text PATH`.
+"""A language-model task made from the user's own text: `arnode start --text PATH`.
 
-The task is a folder of its own under `data_dir` that extends `tiny` and gives another name,
-vocabulary and data, so that it is loaded like any other from then on. Private by default: its
-manifest holds hashes only, and nothing of it is announced.
+The task is a folder under `data_dir` that extends `tiny` with another name, vocabulary and data. It
+is then loaded like any other task. It is private by default: its manifest holds only hashes, and
+nothing of it is announced.
 """
 
 import json
@@ -19,7 +19,7 @@ from trainer.language_model.text.vocabulary import Vocabulary, train_vocabulary
 from trainer.language_model.text.windows import MAX_SEEN_SHARE, refuse_installed
 from trainer.task_folder.folder import OWN_TASKS, TASK_FILE
 
-# A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.
+# A run on a CPU reads half a megabyte of text, so it would see further tokens too rarely.
 _VOCABULARY_SIZE: Final = 1024
 _VOCABULARY_TEXT_BYTES: Final = 8_000_000
 _CONTEXT: Final = 128
@@ -47,10 +47,10 @@ text = "{digest}"
 
 
 def make_text_task(path: Path, *, data_dir: Path) -> str:
-    """Make the task of a text file, or of a folder of them, and return its name.
+    """Make a task from a text file or a folder of text files, and return its name.
 
-    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve,
-    SafetyError if it is installed here and so is open to every sandbox.
+    Raises UsageError if nothing exists at `path`, ConfigurationError if the text is unusable,
+    SafetyError if it belongs to installed software, which every sandbox can read.
     """
     path = path.expanduser().resolve()
     if not path.exists():
@@ -83,7 +83,7 @@ def task_name(path: Path, digest: bytes) -> str:
 
 
 def _beginning(blocks: Sequence[str]) -> list[str]:
-    """Return blocks of about `_VOCABULARY_TEXT_BYTES`; never of a validation split."""
+    """Return the first blocks, `_VOCABULARY_TEXT_BYTES` in all. Pass only training blocks."""
     beginning: list[str] = []
     size = 0
     for block in blocks:
@@ -95,12 +95,12 @@ def _beginning(blocks: Sequence[str]) -> list[str]:
 
 
 def _rows(vocabulary: Vocabulary, splits: TextSplits) -> int:
-    """Return how many rows both validation splits can fill, should some have to stay unscored."""
+    """Return how many rows both validation splits can fill even if some must stay unscored."""
     size = _CONTEXT + 1
     smaller = min(len(tokens_of(vocabulary, part)) for part in (splits.public, splits.secret))
     return min(_MAX_ROWS, int(smaller // size * (1 - MAX_SEEN_SHARE)))
 
 
 def _quoted(text: str) -> str:
-    """Return a TOML string: JSON's escapes are TOML's as well."""
+    """Return a TOML string, by way of JSON, which has the same escapes."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,8 +1,8 @@
-"""Weights that leave a sandbox: raw tensors behind a checked header, never unpickled.
+"""A check of weights that leave a sandbox: raw tensors after a header, never unpickled.
 
-The format is safetensors (huggingface/safetensors, "Format"). Only what a reader must be able to
-rely on is looked at here: is it well formed, is it small enough, did it diverge (infinities are
-fine: a causal mask may be stored as such).
+The format is safetensors (huggingface/safetensors, "Format"). The check covers only what a reader
+relies on: the file is well formed, is small enough and holds no NaN. Infinities are fine, since a
+causal mask may be stored with them.
 """
 
 import json
@@ -25,11 +25,14 @@ _MAX_SIDE = 1 << 48
 
 
 class _MalformedError(ValueError):
-    """Bytes that are no safetensors, and why."""
+    """The reason bytes are not valid safetensors."""
 
 
 def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
-    """Return why an export is refused; a reason that starts with `nan` means diverged weights."""
+    """Return the reason exported weights are rejected; one that starts with `nan` means diverged.
+
+    Return None if they are fine.
+    """
     if len(data) > limit_bytes:
         return Rejected(
             f"weights of {len(data) / 1e6:.1f} MB; the task allows {limit_bytes / 1e6:.0f}"
@@ -53,7 +56,7 @@ def _tensors(data: bytes) -> Iterator[tuple[str, str, memoryview]]:
         raise _MalformedError(f"a header of {length} bytes")
     entries = sorted(_entries(data[_LENGTH.size : begin]), key=lambda entry: entry[2:])
     at = 0
-    for _, _, start, end in entries:  # they cover all of it, and none of it twice
+    for _, _, start, end in entries:  # tensors must cover the data without gap or overlap
         if start != at:
             raise _MalformedError("its tensors do not lie one behind the other")
         at = end
@@ -94,9 +97,9 @@ def _whole_numbers(value: object) -> list[int] | None:
 
 
 def _has_nan(dtype: str, data: memoryview) -> bool:
-    if dtype == "BF16":  # numpy has no bfloat16: all exponent bits set and a mantissa
+    if dtype == "BF16":  # numpy has no bfloat16. NaN: all exponent bits set, mantissa not zero
         bits = np.frombuffer(data, dtype="<u2") & 0x7FFF
         return bool((bits > 0x7F80).any())
     if dtype in _FLOATS:
         return bool(np.isnan(np.frombuffer(data, dtype=_FLOATS[dtype])).any())
-    return False  # integers and booleans always are numbers; 8-bit floats show in the claims
+    return False  # integers and booleans are never NaN; NaN in 8-bit floats shows in the claims

@@ -1,3 +1,3 @@
-"""The untrusted side: what stands inside the sandbox. Nothing it says is believed outside."""
+"""The code inside the sandbox, on the untrusted side: the node believes none of its figures."""
 
-HARNESS = "trainer/language_model/harness"  # as `trainer.sandbox.visible` names it
+HARNESS = "trainer/language_model/harness"  # in the form that `trainer.sandbox.visible` uses

@@ -1,10 +1,10 @@
-"""The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
+"""The sandbox's first program: import torch, report that the sandbox is warm, wait for the source.
 
-Run as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`, GATE being a system-call filter in hex whose
-listener we hand out (`trainer.sandbox.syscall_gate`). With `forks` for a gate it is a zygote, which
-imports torch once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`).
-Up to the source's arrival only our own code has run here, so the limits that it sets on its own
-process hold for the candidate as well.
+It runs as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`. GATE is a system-call filter in hex; its
+listener is sent to the runner (`trainer.sandbox.syscall_gate`). If GATE is `forks`, the process is
+a zygote: it imports torch once, then forks, and each forked sandbox continues here
+(`trainer.sandbox.inside.zygote`). Until the source arrives only our own code runs here. So the
+limits that it sets on its own process hold for the candidate as well.
 """
 
 import gc
@@ -18,7 +18,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 
 def main() -> None:
-    """Warm up, announce it, receive the job, become the candidate's script."""
+    """Warm up, report it, receive the job and run the candidate's script."""
     from trainer.sandbox.inside.channel import FORKS, JOB, OUT_OF_MEMORY, READY, Channel
     from trainer.sandbox.inside.restrictions import limit_self, load_filter
     from trainer.sandbox.inside.zygote import serve
@@ -45,7 +45,7 @@ def main() -> None:
         try:
             session.run_script()
         finally:
-            sys.stdout.flush()  # what ended it is the last line then, and the run's reason
+            sys.stdout.flush()  # then the error is the last line, which becomes the run's reason
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
@@ -54,12 +54,12 @@ def main() -> None:
         if isinstance(error, (MemoryError, sys.modules["torch"].OutOfMemoryError)):
             status = OUT_OF_MEMORY
     finally:
-        # Taking torch down costs a CPU second, which would count: a crash would be a timeout.
+        # Tearing down torch costs a CPU second. It would count, and turn a crash into a timeout.
         os._exit(status)
 
 
 def _offer_modules() -> None:
-    """Let scripts import `prepare` and `kernels` by autoresearch's names."""
+    """Let scripts import `prepare` and `kernels`, as autoresearch names them."""
     from trainer.language_model.harness import kernels, prepare
 
     sys.modules["prepare"] = prepare
@@ -67,8 +67,8 @@ def _offer_modules() -> None:
 
 
 def _warm(*, with_optimiser: bool) -> None:
-    # Nothing that is imported goes away: to look for garbage meanwhile is an eighth of the work, a
-    # fifth with the optimiser; to look through all of it again costs a training step 0.1 s.
+    # Imported objects stay, so collecting garbage is wasted: an eighth of the work here, a fifth
+    # with the optimiser. `freeze` also saves 0.1 s in a training step that would scan them all.
     gc.disable()
     import torch
 
@@ -78,7 +78,7 @@ def _warm(*, with_optimiser: bool) -> None:
     if with_optimiser:  # the first optimiser imports torch._dynamo: 0.7 CPU-s
         parameter.grad = torch.ones(2, 2)
         torch.optim.AdamW([parameter]).step()
-    # What every run imports next; `prepare` is made for one job.
+    # The imports that every run needs next, except `prepare`, which depends on the job.
     from trainer.language_model.harness import kernels, serving, session  # noqa: F401
 
     gc.freeze()
@@ -86,7 +86,7 @@ def _warm(*, with_optimiser: bool) -> None:
 
 
 def _draw_seeds_anew() -> None:
-    """Let no two forks draw alike; Python's own generator sees to that itself."""
+    """Reseed numpy and torch, so that forks differ; Python's own generator does so by itself."""
     import numpy as np
     import torch
 

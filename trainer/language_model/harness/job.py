@@ -1,4 +1,4 @@
-"""What the runner asks of a sandbox: read here, and written outside by the same name."""
+"""The job that the runner sends to a sandbox; both sides use this class."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxJob:
-    """What the runner asks of this sandbox.
+    """The job of one sandbox. The defaults are for our own programs, which have no task.
 
-    `context` is the number of tokens of a scored row, `batch_rows` how many are scored at once,
-    `budget_tokens` 0 for budgets in seconds; an epoch is `parts` parts of the training data. A
-    program of our own, which knows of no task, is asked with the defaults. `card` is what the
-    proving run decided for this card (`trainer.proving`): nothing on a processor.
+    `context` is the number of tokens of a scored row, `batch_rows` the number of rows scored at
+    once. `budget_tokens` is 0 for budgets in seconds. An epoch is `parts` parts of the training
+    data. `card` holds the results of the card's self-test (`trainer.proving`); it is empty on a
+    processor.
     """
 
     role: str

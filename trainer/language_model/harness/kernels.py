@@ -1,7 +1,7 @@
-"""Stands in for the `kernels` package: attention from torch, never code fetched from a hub.
+"""A replacement for the `kernels` package: attention from torch, no code downloaded from a hub.
 
-Scripts of autoresearch's family call `get_kernel(...)` at import and then use
-`flash_attn_interface.flash_attn_func`, or `flash_attn_func` at once.
+Scripts of autoresearch's family call `get_kernel(...)` at import. They then use either
+`flash_attn_interface.flash_attn_func` or `flash_attn_func`.
 """
 
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 def get_kernel(name: str, *_: object, **__: object) -> SimpleNamespace:
-    """Return an object shaped like the flash-attention kernel package, whatever its name."""
+    """Return an object shaped like the flash-attention kernel package, for any name."""
     interface = SimpleNamespace(flash_attn_func=flash_attn_func)
     return SimpleNamespace(
         name=name, flash_attn_interface=interface, flash_attn_func=flash_attn_func
@@ -27,7 +27,10 @@ def flash_attn_func(
     window_size: tuple[int, int] = (-1, -1),
     softmax_scale: float | None = None,
 ) -> torch.Tensor:
-    """Attention over [batch, time, heads, head size]; `window_size[0]` tokens back, -1 is all."""
+    """Return attention over [batch, time, heads, head size].
+
+    With `causal`, it reaches `window_size[0]` tokens back; -1 means all.
+    """
     query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
     if key.size(1) != query.size(1):  # grouped queries
         repeats = query.size(1) // key.size(1)

@@ -1,10 +1,10 @@
-"""autoresearch's `prepare`, under the same names, without anything that could be cheated with.
+"""autoresearch's `prepare` with the same names, but with nothing in it that helps to cheat.
 
-In role train no data is here: the first batch asks the runner, whose clock starts as it hands
-over a sealed descriptor; `evaluate_bpb` exports the weights and ends the process. In role serve
-`make_dataloader` takes the caller's model, loads the weights and answers rows with
-log-probabilities; it never returns. Names and options that only forks have are here as well; an
-option that asks for other data or for another evaluation changes nothing.
+In role train the sandbox starts without data. The first batch asks the runner for data; the
+runner's clock starts when it hands over a sealed descriptor. `evaluate_bpb` exports the weights and
+ends the process. In role serve `make_dataloader` takes the caller's model, loads the weights and
+answers rows with log-probabilities; it never returns. Names and options of autoresearch's forks are
+supported as well. An option that asks for other data or another evaluation has no effect.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ TOKEN_BUDGET: int = session.job.budget_tokens
 EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
 SEED: int = session.job.seed
 VOCAB_SIZE: int = session.job.vocabulary_size
-COMPILES: bool = os.environ.get("TORCHDYNAMO_DISABLE") != "1"  # or `torch.compile` does nothing
-# What was found out about this machine's card: `size`, `attention`, `compiled`, `pinned`. What is
-# not in it, a script finds out or decides by itself. Flex attention that is not compiled, as in
-# scoring, holds every score of a row at once: there it is a mask.
+COMPILES: bool = os.environ.get("TORCHDYNAMO_DISABLE") != "1"  # else `torch.compile` does nothing
+# The self-test results of this machine's card: `size`, `attention`, `compiled`, `pinned`. A script
+# decides by itself about missing entries. In scoring nothing is compiled, and flex attention would
+# then hold all attention scores of a row at once. So there `attention` is "masked" instead.
 CARD: Mapping[str, Any] = (
     {**session.job.card, "attention": "masked"}
     if session.job.card.get("attention") == "flex" and not COMPILES
@@ -42,13 +42,13 @@ CARD: Mapping[str, Any] = (
 )
 DATASET_CHOICES: tuple[str, ...] = ("task",)
 
-_begun: list[bool] = []  # holds something once data was asked for
+_begun: list[bool] = []  # not empty once data was asked for
 
 Batch = tuple[torch.Tensor, torch.Tensor, int]
 
 
 class Tokenizer:
-    """The task's tokenizer; encoding and decoding are for looking, training needs neither."""
+    """The task's tokenizer. Encoding and decoding are for inspection; training needs neither."""
 
     dataset = DATASET_CHOICES[0]
 
@@ -57,21 +57,21 @@ class Tokenizer:
 
     @classmethod
     def from_directory(cls, *_: object, **__: object) -> "Tokenizer":
-        """Return the task's tokenizer, whatever directory or data set the script has in mind."""
+        """Return the task's tokenizer; the directory or data set that a script names is ignored."""
         return cls()
 
     def get_vocab_size(self) -> int:
-        """Number of token ids."""
+        """Return the number of token ids."""
         return session.job.vocabulary_size
 
     def get_bos_token_id(self) -> int:
-        """Id of the token that begins a document."""
+        """Return the id of the token that begins a document."""
         return session.job.bos
 
     def encode(
         self, text: str | list[str], prepend: int | None = None, num_threads: int = 0
     ) -> list[Any]:
-        """Return the token ids of a text, or of each of several; each begins with `prepend`."""
+        """Return the token ids of a text, or of each text in a list, with `prepend` before each."""
         del num_threads
         if isinstance(text, list):
             return [self.encode(each, prepend) for each in text]
@@ -97,7 +97,7 @@ class Tokenizer:
 
 
 def get_token_bytes(device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return how many bytes each token stands for [vocabulary], 0 for those that are no text."""
+    """Return the length of each token in bytes [vocabulary], 0 for tokens that are not text."""
     counts = torch.zeros(session.job.vocabulary_size, dtype=torch.int32)
     lengths = [len(bytes.fromhex(token)) for token in session.job.vocabulary["ranks"]]
     counts[: len(lengths)] = torch.tensor(lengths, dtype=torch.int32)
@@ -115,8 +115,8 @@ def make_dataloader(
 ) -> Iterator[Batch]:
     """Yield (inputs [B, T], targets [B, T], epoch): rows of this seed's tokens, each once an epoch.
 
-    They come on `device`, by default where the caller's `model` is. Raises ValueError for any split
-    but "train": validation text never enters a sandbox.
+    The tensors are on `device`, by default the device of the caller's `model`. Raises ValueError
+    for any split but "train", since validation text never enters a training sandbox.
     """
     del tokenizer, buffer_size
     if split != "train":
@@ -128,15 +128,15 @@ def make_dataloader(
 
 
 def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
-    """Return random tokens of a batch's shape, to compile and warm up on before the clock."""
+    """Return random tokens of a batch's shape, to compile and warm up before the clock starts."""
     tokens = torch.randint(0, session.job.vocabulary_size, (B, T + 1))
     return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), 0
 
 
 def evaluate_bpb(model: nn.Module, *_: object, **__: object) -> NoReturn:
-    """Export the weights and end: the metric is computed outside, from what the weights predict.
+    """Export the weights and end the process; the metric is computed outside the sandbox.
 
-    Raises RuntimeError when nothing was trained on yet: there is one evaluation, the last.
+    A run has one evaluation, at its end. Raises RuntimeError if no training data was read before.
     """
     if session.job.role == "serve" or not _begun:
         raise RuntimeError("evaluate_bpb ends the run: nothing of make_dataloader was read before")
@@ -152,7 +152,7 @@ class _Caller(NamedTuple):
 
 
 def _find_caller(frame: FrameType | None) -> _Caller | None:
-    """Return the `model` that a frame sees, or else the frames that called it, and its autocast."""
+    """Return the `model` and autocast that are visible in a frame, or else in its callers'."""
     while frame is not None:
         names = {**frame.f_globals, **frame.f_locals}
         if isinstance(model := names.get("model"), nn.Module):
@@ -166,7 +166,7 @@ def _find_caller(frame: FrameType | None) -> _Caller | None:
 def _batches(
     rows: int, length: int, device: torch.device | str | None, caller: _Caller | None
 ) -> Iterator[Batch]:
-    # A script may build its model after its loader: whoever takes the first batch has one.
+    # A script may build its model after its loader, but has one when it takes the first batch.
     caller = caller or _find_caller(sys._getframe(1))  # noqa: SLF001
     if caller is None:
         raise TypeError("a variable `model` must hold the model before the first batch is taken")
@@ -182,7 +182,7 @@ def _batches(
 
 def _moved(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     if torch.device(device).type == "cuda":
-        tensor = tensor.pin_memory()  # or else the copy waits for the device
+        tensor = tensor.pin_memory()  # else the copy would wait for the device
     return tensor.to(device, non_blocking=True)
 
 
@@ -193,7 +193,7 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
         starts = np.arange(0, len(tokens) - length, length)
         if rows > len(starts):
             raise ValueError(f"a batch of {rows} x {length} tokens is more than a part of the data")
-        # Rows in an order of their own: neighbours in a batch would be one document's.
+        # Shuffle the rows, or neighbours in a batch would come from the same document.
         order = np.random.default_rng([SEED, number]).permutation(starts)
         epoch = 1 + (number - 1) // session.job.parts
         for first in range(0, len(order) - rows + 1, rows):
@@ -203,7 +203,7 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
 
 
 def _next_part() -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return the tokens that the runner hands over next; with the first the clock starts."""
+    """Ask the runner for the next tokens and return them. Its clock starts with the first ones."""
     session.channel.send(NEED_DATA)
     tag, _, descriptor = session.channel.receive()
     if tag != DATA or descriptor is None:

@@ -1,8 +1,8 @@
-"""Small programs that show what a device does of what runs need, each with its own word.
+"""Small named programs that test the abilities of a device that runs need.
 
-Ours alone, and run in a sandbox as a script is: what fails here would fail there. Each is told in a
-line of output as soon as it has ended, so that one that hangs or kills the process is known. With
-the processor in the card's place they are the same programs.
+They are arnode's own code and run in a sandbox like a script, so a probe fails where a script would
+fail. Each prints a line as soon as it has ended, so that one that hangs or kills the process can be
+identified. They also run on a processor.
 """
 
 import importlib.util
@@ -17,20 +17,20 @@ from typing import Any, Final
 import torch
 from torch.nn import functional as F
 
-MARK: Final = "probe "  # begins a line that tells of one
-_LENGTH, _HEADS, _WIDTH, _WINDOW = 256, 2, 128, 32  # heads as wide as scripts have them
-_TOLERANCE: Final = 0.05  # half floats of numbers near one
+MARK: Final = "probe "  # begins the line of a probe's result
+_LENGTH, _HEADS, _WIDTH, _WINDOW = 256, 2, 128, 32  # the width of heads is that of scripts
+_TOLERANCE: Final = 0.05  # for 16-bit floats near one
 _ELEMENTS: Final = 1 << 16
 _BLOCK: Final = 1024
 
 
 def main(names: Sequence[str]) -> None:
-    """Run these probes one after the other and tell of each."""
+    """Run the named probes one after the other, and print the result of each."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for name in names:
         try:
             detail, fault = PROBES[name](device), None
-        except Exception as error:  # noqa: BLE001 -- whatever torch, Triton or the driver raise
+        except Exception as error:  # noqa: BLE001 -- torch, Triton or the driver may raise any
             traceback.print_exc()
             said = str(error).strip().partition("\n")[0].partition(". ")[0]
             detail, fault = "", f"{type(error).__name__}: {said}"[:200]
@@ -40,14 +40,14 @@ def main(names: Sequence[str]) -> None:
 
 
 def half_type(device: torch.device) -> torch.dtype:
-    """Return the half floats that a device computes with: bfloat16 from sm80 on, else float16."""
+    """Return the 16-bit float type for a device: bfloat16 from sm80 on, else float16."""
     if device.type == "cpu" or torch.cuda.get_device_capability(device)[0] >= 8:
         return torch.bfloat16
     return torch.float16
 
 
 def product(device: torch.device) -> str:
-    """Multiply matrices of half floats, and compare with whole ones on the processor."""
+    """Multiply matrices of 16-bit floats, and compare with 32-bit floats on the processor."""
     torch.manual_seed(1)
     left, right = torch.randn(2, 512, 512).unbind()
     kind = half_type(device)
@@ -57,7 +57,7 @@ def product(device: torch.device) -> str:
 
 
 def triton_kernel(device: torch.device) -> str:
-    """Compile a kernel of Triton's and launch it."""
+    """Compile a Triton kernel and launch it."""
     if importlib.util.find_spec("triton") is None:
         raise ModuleNotFoundError("triton is not installed")
     import triton
@@ -72,7 +72,7 @@ def triton_kernel(device: torch.device) -> str:
 
 
 def compiling(device: torch.device) -> str:
-    """Let torch.compile make one kernel of several operations, forward and backward."""
+    """Compile several operations with torch.compile, and compare the gradient with eager mode."""
     if os.environ.get("TORCHDYNAMO_DISABLE") == "1":
         raise RuntimeError("there is no compiler in this sandbox")
 
@@ -90,10 +90,10 @@ def compiling(device: torch.device) -> str:
 
 
 def varlen(device: torch.device) -> str:
-    """FlashAttention as torch brings it along, over a window."""
+    """Run torch's built-in FlashAttention over a window."""
     from torch.nn.attention.varlen import varlen_attn
 
-    attention: Any = varlen_attn  # its signature is another one in other releases
+    attention: Any = varlen_attn  # its signature differs between releases
 
     def attend(*parts: torch.Tensor) -> torch.Tensor:
         starts = torch.tensor([0, _LENGTH], device=device, dtype=torch.int32)
@@ -107,7 +107,7 @@ def varlen(device: torch.device) -> str:
 
 
 def flex(device: torch.device) -> str:
-    """Attention over a window that is compiled for it."""
+    """Compile flex attention for a window and run it."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def near(_row: Any, _head: Any, at: Any, other: Any) -> Any:
@@ -119,12 +119,12 @@ def flex(device: torch.device) -> str:
 
 
 def masked(device: torch.device) -> str:
-    """Plain attention under a mask."""
+    """Run plain attention with a mask."""
     return _attention(device, _plain)
 
 
 def pinned(device: torch.device) -> str:
-    """Copy to the device from memory that does not move, without waiting."""
+    """Copy from pinned memory to the device without waiting."""
     if device.type != "cuda":
         raise RuntimeError("there is no card to copy to")
     sent = torch.arange(_ELEMENTS).pin_memory()
@@ -138,7 +138,7 @@ def pinned(device: torch.device) -> str:
 
 
 def _attention(device: torch.device, attend: Callable[..., torch.Tensor]) -> str:
-    """Compare a kind of attention with the plain one in whole floats; its gradient is finite."""
+    """Compare an attention with plain attention in 32-bit floats, and require a finite gradient."""
     torch.manual_seed(1)
     parts = torch.randn(3, 1, _HEADS, _LENGTH, _WIDTH)
     half = parts.to(device, half_type(device)).requires_grad_()
@@ -161,7 +161,7 @@ def _mask(device: torch.device) -> torch.Tensor:
 
 
 def _require_near(found: torch.Tensor, expected: torch.Tensor) -> None:
-    """Raise RuntimeError for numbers that are not those of whole floats, as near as halves are."""
+    """Raise RuntimeError if numbers differ by more than the precision of 16-bit floats."""
     apart = (found.float() - expected.float()).abs().max().item()
     if not apart <= _TOLERANCE:
         raise RuntimeError(f"numbers are {apart:.3g} off")

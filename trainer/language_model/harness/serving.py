@@ -1,7 +1,7 @@
-"""What `make_dataloader` does in role serve: answer rows of tokens as an evaluator asks.
+"""The work of `make_dataloader` in role serve: answer rows of tokens for an evaluator.
 
-A request's tag says what is answered for each row: `ANSWERS` has all that there are. Which of them
-is asked for, and what is made of it, is said outside (`trainer.language_model.evaluator`).
+The tag of a request selects the answer for each row from `ANSWERS`. The evaluator outside chooses
+the tags and interprets the answers (`trainer.language_model.evaluator`).
 """
 
 import contextlib
@@ -19,17 +19,17 @@ from trainer.language_model.harness.tensors import load
 from trainer.sandbox.inside.channel import ANSWER, SERVING, WEIGHTS
 
 _SHAPE = struct.Struct(">II")
-# On a processor: takes hardly any of the seconds that count, and is no size that scripts are made
-# for, so that what would be broadcast in a single row fails.
+# For a processor: few rows, since their CPU seconds count. More than one, and an unusual number, so
+# that a model fails here if it is wrong for several rows but would broadcast for one.
 _REHEARSED_ROWS = 3
 
 
 @torch.no_grad()
 def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object]) -> NoReturn:
-    """Load the weights into a model, then answer rows of tokens, under its autocast, to the end.
+    """Load the weights into a model, then answer rows of tokens under its autocast until killed.
 
-    Raises ValueError for weights of another model, RuntimeError or TypeError for a model that does
-    not answer made-up tokens as it must.
+    Raises ValueError for weights of another model, RuntimeError or TypeError for a model that
+    answers made-up tokens wrongly.
     """
     weights = _receive_weights()
     try:
@@ -58,11 +58,11 @@ def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object])
 def _rehearse(
     model: nn.Module, autocast: contextlib.AbstractContextManager[object], device: torch.device
 ) -> None:
-    """Let the model answer made-up tokens once, before there is a row.
+    """Let the model answer made-up tokens once, before it sees a row.
 
-    Whatever is imported on first use is imported here: afterwards no file can be opened. And what
-    fails here may be told in full: of one that has seen a row only that it ended is. Raises
-    RuntimeError or TypeError, in words for whoever wrote the model.
+    Modules that are imported on first use are imported here, since no file can be opened later. An
+    error here may be reported in full; after the model has seen a row, only the fact that it ended
+    is reported. Raises RuntimeError or TypeError with a message for the model's author.
     """
     rows = _REHEARSED_ROWS if device.type == "cpu" else session.job.batch_rows  # by kernels
     shape, last = (rows, session.job.context), session.job.vocabulary_size - 1
@@ -79,9 +79,9 @@ def _rehearse(
 
 
 def _checked(answer: object, tokens: torch.Tensor) -> torch.Tensor:
-    """Return what a model answered to tokens [rows, length]. Raises TypeError if it is no logits.
+    """Return a model's answer to tokens [rows, length]. Raises TypeError if it is not logits.
 
-    That they are finite is for the evaluator to say, of every row.
+    The evaluator checks that the values are finite.
     """
     shape = (*tokens.shape, session.job.vocabulary_size)
     if isinstance(answer, torch.Tensor):
@@ -107,8 +107,8 @@ def _logits_at(logits: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     return logits[torch.arange(len(logits), device=logits.device), times].float()
 
 
-# By tag: what is made of logits [rows, length, vocabulary] and of what comes with the rows, which
-# is a target for each token of theirs, row after row, or a time for each row.
+# By tag: a function of the logits [rows, length, vocabulary] and of the numbers sent with the rows.
+# These are a target for each token, row after row, or a time for each row.
 ANSWERS: Final[Mapping[bytes, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
     b"C": _log_probabilities,
     b"L": _logits_at,

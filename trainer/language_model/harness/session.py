@@ -22,7 +22,7 @@ job: SandboxJob
 
 
 def begin(opened: Channel, payload: bytes) -> None:
-    """Take the job over: write the source's files and seed torch."""
+    """Start the job: write the source's files, set up the card and seed torch."""
     global channel, job
     message = json.loads(payload)
     files = message.pop("files")
@@ -32,7 +32,8 @@ def begin(opened: Channel, payload: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(base64.b64decode(data))
     if job.role == "serve" or not job.card.get("compiled", 1) or not _can_compile():
-        # Eager scoring: the same numbers everywhere. `torch.compile` hands back what it is given.
+        # `torch.compile` returns its argument then. Scoring is always eager, so that the numbers
+        # are the same everywhere.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
     if share := job.card.get("memory_share"):
         _limit_memory(share)
@@ -44,7 +45,7 @@ def begin(opened: Channel, payload: bytes) -> None:
 def run_script() -> None:
     """Execute the entry file as `__main__`, as `python train.py` would.
 
-    Raises RuntimeError when a training script comes to its end without an evaluation.
+    Raises RuntimeError if a training script ends without an evaluation.
     """
     path = Path.cwd() / job.entry
     module = types.ModuleType("__main__")
@@ -58,9 +59,9 @@ def run_script() -> None:
 
 
 def require_card() -> None:
-    """Raise RuntimeError where CUDA does not start in a sandbox that has a card in it.
+    """Raise RuntimeError if CUDA does not start in a sandbox with a card.
 
-    Torch alone would go on without it, on the processor, and that for hours.
+    Otherwise torch would continue on the processor for hours.
     """
     import torch
 
@@ -73,12 +74,12 @@ def require_card() -> None:
 def _can_compile() -> bool:
     import torch
 
-    # For a processor it takes a C++ compiler, which no sandbox shows.
+    # Compiling for a processor needs a C++ compiler, which sandboxes do not have.
     return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
 
 
 def _limit_memory(share: float) -> None:
-    """Let torch run out of the card's memory before all of it is taken."""
+    """Limit torch to a share of the card's memory."""
     import torch
 
     if torch.cuda.is_available():
@@ -86,7 +87,7 @@ def _limit_memory(share: float) -> None:
 
 
 def _seed_torch(seed: int) -> None:
-    """Let the run's seed decide initialisation, also in scripts that fix a seed of their own."""
+    """Make the run's seed decide initialisation, even in scripts that set a fixed seed."""
     import torch
 
     def mixing(seed_with: Callable[[int], Any]) -> Callable[[int], Any]:

@@ -1,7 +1,7 @@
 """Weights as safetensors: a JSON header of names, types, shapes and offsets, then raw bytes.
 
-The format is huggingface's (safetensors, "Format"). What a process in another sandbox sent has been
-looked at by `trainer.language_model.weights` before it is read here.
+The format is huggingface's (safetensors, "Format"). Data from another sandbox is checked by
+`trainer.language_model.weights` before it is read here.
 """
 
 import json
@@ -22,11 +22,11 @@ _TYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 def save(state: Mapping[str, torch.Tensor]) -> bytes:
-    """Return the bytes that stand for a state dict.
+    """Return a state dict as safetensors.
 
-    Raises TypeError for a type of number that has no name in the format.
+    Raises TypeError for a dtype that the format has no name for.
     """
-    # Large elements first: then each tensor lies where its type may be read.
+    # Large elements come first, so that each tensor is aligned for its type.
     ordered = sorted(state.items(), key=lambda named: -named[1].element_size())
     header: dict[str, object] = {}
     parts: list[memoryview] = []
@@ -48,7 +48,7 @@ def save(state: Mapping[str, torch.Tensor]) -> bytes:
 
 
 def load(data: Any) -> dict[str, torch.Tensor]:
-    """Return the tensors that a writable buffer holds, as views of it."""
+    """Return the tensors in a writable buffer, as views of it."""
     (length,) = _LENGTH.unpack_from(data)
     begin = _LENGTH.size + length
     header = json.loads(bytes(data[_LENGTH.size : begin]))

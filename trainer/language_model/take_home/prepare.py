@@ -1,7 +1,7 @@
-"""Stands in for arnode's `prepare` where there is nothing but torch and tiktoken.
+"""A replacement for arnode's `prepare` that needs only torch and tiktoken.
 
-A training script gets as far as its model here: where it would read data, `Built` is raised, which
-holds it. What is known of the task is in model.json.
+With it a training script runs until it has built its model. When the script would read data,
+`Built` is raised, which holds the model. The facts of the task are in model.json.
 """
 
 import json
@@ -25,7 +25,7 @@ ENTRY = _TOLD["entry"]
 
 
 class Built(Exception):
-    """The script has come to its data; `model` is what it has built."""
+    """The script is about to read data; `model` is the model that it has built."""
 
     def __init__(self, model):
         super().__init__("the model is built")
@@ -91,7 +91,7 @@ def evaluate_bpb(model, *_, **__):
 
 
 def _no_data():
-    """A script may build its model after its loader: whoever takes the first batch has one."""
+    """Raise Built at the first batch, for a script that builds its model after its loader."""
     raise Built(_model_of(sys._getframe(1)))
     yield
 

@@ -1,1 +1,1 @@
-"""The text that models learn from and are scored on: fetched, split, cut into tokens."""
+"""The text that models are trained and scored on: downloaded, split, cut into tokens."""

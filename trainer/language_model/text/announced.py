@@ -1,7 +1,7 @@
-"""What files are before they are fetched: the sha256 that a folder shows or a server announces.
+"""The sha256 of files before they are downloaded, as a folder or a server announces it.
 
-Hubs that keep large files by their hash tell it with the redirect to where the bytes are, in
-`X-Linked-ETag` (huggingface_hub reads the same header). Other servers tell nothing.
+Hubs that store large files by hash send the hash in `X-Linked-ETag`, with the redirect to the
+content (huggingface_hub reads the same header). Other servers announce nothing.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from trainer.language_model.text.token_cache import file_digest
 
 _HEADER: Final = "X-Linked-ETag"
 _REDIRECTS = 5
-_LATER = (408, 429, 500)  # and what is above 501, which is a server that knows no HEAD
+_LATER = (408, 429, 500)  # retry these and all above 501; 501 means that HEAD is unsupported
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=30)
 
 
@@ -30,9 +30,9 @@ class _Busy(Exception):  # noqa: N818 -- an event: another attempt may get an an
 async def announced(
     source: str, names: Iterable[str], *, pause_s: float = PAUSE_S
 ) -> dict[str, bytes]:
-    """Return the sha256 of those files below a URL or folder whose sha256 it tells.
+    """Return the announced sha256 of each file below a URL or folder, as far as there is one.
 
-    Raises ArnodeError if nobody answers, or there is no such file.
+    Raises ArnodeError if the server does not answer, or a file does not exist.
     """
     if "://" not in source:
         return {name: await asyncio.to_thread(_shown, Path(source) / name) for name in names}
@@ -76,7 +76,7 @@ async def _asked_once(session: aiohttp.ClientSession, url: str) -> bytes | None:
             if response.status in _LATER or response.status > 501:
                 raise _Busy(f"the server answers {response.status}")
             target = urljoin(at, response.headers.get("Location", at))
-        # Elsewhere are the bytes, under a link that may be for fetching them only.
+        # Another host holds only the content, and its link may be valid only for a download.
         if target == at or urlsplit(target).netloc != urlsplit(at).netloc:
             return None
         at = target

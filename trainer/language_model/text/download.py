@@ -1,7 +1,7 @@
-"""Downloads one file: goes on where it stopped, and keeps nothing but what its hash says it is.
+"""A download of one file that can be resumed, and keeps the file only if its hash is right.
 
-What has come lies beside the target until all of it is there and checked; a server that offers
-another file meanwhile (by its ETag) makes it start again. A folder serves as well as a URL.
+Until the file is complete and checked, its parts are in another file next to the target. If the
+server's ETag changes meanwhile, the download starts again. The source may be a URL or a folder.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from protocol.errors import ArnodeError
 from trainer.language_model.text.token_cache import file_digest
 from trainer.measuring.kind import Progress
 
-ATTEMPTS: Final = 6  # without a byte in between
-PAUSE_S: Final = 1.0  # after the first failure, twice as long after each one more
+ATTEMPTS: Final = 6  # in a row without a new byte
+PAUSE_S: Final = 1.0  # after the first failure; doubled after each further one
 _CHUNK_BYTES = 1 << 20
 _SHOWN_EVERY_S = 2.0
-_RATE_OF_S = 10.0  # the remaining time follows from about the last so many seconds
+_RATE_OF_S = 10.0  # the period from which the remaining time is estimated
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
 
 
 class _Interrupted(Exception):  # noqa: N818 -- an event: another attempt may go on
-    """The transfer ended before the file did."""
+    """The transfer ended before the file was complete."""
 
 
 class _Changed(Exception):  # noqa: N818 -- likewise
-    """What has come is not the beginning of what the server offers now."""
+    """The downloaded part is not the beginning of the file that the server has now."""
 
 
 async def download(
@@ -45,20 +45,20 @@ async def download(
     clock: Callable[[], float] = time.monotonic,
     pause_s: float = PAUSE_S,
 ) -> bytes:
-    """Let `target` be the file at a URL or path, and return its sha256.
+    """Download the file at a URL or path to `target`, and return its sha256.
 
-    Without a hash to check whatever comes whole is kept. A file that is there already is checked,
-    and fetched again if it is not what its hash says. Raises ArnodeError if it is not to be had, is
-    another file than the hash says, or the disk is full.
+    With `sha256`, an existing target is checked, and downloaded again if it differs. Without it,
+    any complete file is kept. Raises ArnodeError if the file is unavailable, has another hash, or
+    the disk is full.
     """
     part, pace = _Part(target), _Pace(target.name, progress, clock)
     try:
         kept = await asyncio.to_thread(part.find_target, sha256)
         if kept is not None:
             return kept
-        if sha256 is None and not part.tag:  # nothing would tell that it is of another file
+        if sha256 is None and not part.tag:  # a part of another file would not be noticed
             part.discard()
-        for _ in range(2):  # damage on the way happens once
+        for _ in range(2):  # a transfer may be damaged once
             if "://" in source:
                 await _fetch(source, part, pace, pause_s)
             else:
@@ -78,7 +78,7 @@ async def download(
 
 
 async def _fetch(url: str, part: "_Part", pace: "_Pace", pause_s: float) -> None:
-    """Fetch until all of it is there; what has come counts, so only standstills are counted."""
+    """Retry until the file is complete; give up after `ATTEMPTS` failures without progress."""
     failures = 0
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
         while True:
@@ -107,7 +107,7 @@ async def _fetch_once(
         if part.tag:
             headers["If-Range"] = part.tag
     async with session.get(url, headers=headers) as response:
-        if response.status == 416:  # there is nothing behind what is here
+        if response.status == 416:  # the server has no bytes after those that are here
             if response.headers.get("Content-Range") == f"bytes */{have}":
                 return
             raise _Changed
@@ -135,7 +135,7 @@ async def _fetch_once(
 
 
 class _Part:
-    """What has come of a file, and the ETag under which it did."""
+    """The downloaded part of a file, and the ETag of that file."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -143,7 +143,7 @@ class _Part:
         self._tag_path = target.with_name(target.name + ".etag")
 
     def find_target(self, sha256: bytes | None) -> bytes | None:
-        """Return the sha256 of the target if it is there and is what it should be."""
+        """Return the target's sha256 if it exists and is right; delete it if it is wrong."""
         self._target.parent.mkdir(parents=True, exist_ok=True)
         if not self._target.exists():
             return None
@@ -159,12 +159,12 @@ class _Part:
 
     @property
     def tag(self) -> str:
-        """What the server called the file; empty if it does not say, or only how it looks."""
+        """The file's ETag; empty if the server sent none, or only a weak one."""
         tag = self._tag_path.read_text() if self._tag_path.exists() else ""
         return "" if tag.startswith("W/") else tag
 
     def open(self, size: int, *, tag: str) -> BinaryIO:
-        """Open to write behind the first `size` bytes."""
+        """Open the part for writing after its first `size` bytes."""
         self._tag_path.write_text(tag)
         file = self.path.open("r+b" if size else "wb")
         file.seek(size)
@@ -180,7 +180,7 @@ class _Part:
                 file.write(chunk)
 
     def finish(self) -> None:
-        """Let it be the target, on the disk whatever happens next."""
+        """Sync the part to disk and make it the target."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self._target)
@@ -192,13 +192,13 @@ class _Part:
 
 
 class _Pace:
-    """Tells how far a transfer is, not too often, and how long it will take at this pace."""
+    """Reports the progress and the remaining time of a transfer, every few seconds."""
 
     def __init__(self, name: str, progress: Progress, clock: Callable[[], float]) -> None:
         self._name, self._progress, self._clock = name, progress, clock
 
     def begin(self, total: int | None) -> None:
-        """Begin a transfer after which so many bytes are here, if anybody knows."""
+        """Begin a transfer; `total` is the file's size in bytes, if known."""
         self._total = total
         self._marks: list[tuple[float, int]] = []
 
@@ -220,7 +220,7 @@ class _Pace:
 
 
 def unreadable(path: Path, error: OSError) -> ArnodeError:
-    """Return the error that says that a folder which takes a server's place lacks a file."""
+    """Return the error for a file that cannot be read from the folder used as a source."""
     return ArnodeError(
         f"{path} cannot be read: {error.strerror}",
         "ARNODE_DATA_URL names a folder that lacks this file, or the wrong one",

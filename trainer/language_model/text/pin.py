@@ -1,12 +1,13 @@
-"""What a task's shards are, by hash: written into its file, or found out once on this node.
+"""The shards of a task with their hashes: written in the task's file, or found once on this node.
 
-A task file may name shards that whoever wrote it could not look at: `[data.shards]` lists them by
-split, `vocabulary_size` says how large a vocabulary to train on the first training shard. What
-`trainer.language_model.text.pinning` finds out, a pure function of the shards' bytes, is kept as
+A task file may list shards without hashes, if its author could not download them. Then
+`[data.shards]` lists them by split, and `vocabulary_size` is the size of the vocabulary to train on
+the first training shard. `trainer.language_model.text.pinning` finds the hashes and trains the
+vocabulary. The result, the pin, depends only on the shards' bytes and is stored as
 
     <data_dir>/pins/<key>/pin.toml, vocabulary.tiktoken
 
-and from then on the task loads like any other. Tasks that name the same shards share a pin.
+From then on the task loads like any other. Tasks that name the same shards share a pin.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ PINS: Final = "pins"  # the folder under `data_dir`
 
 _PIN_FILE = "pin.toml"
 _VOCABULARY_FILE = "vocabulary.tiktoken"
-_HOW = "1"  # raised when the same shards would make another vocabulary
+_HOW = "1"  # raise it when a change makes another vocabulary from the same shards
 _KEY_DIGITS = 16
 _MAX_VOCABULARY = 1 << 16  # tokens are kept in 16 bits
 _MAX_MB = 1_000_000
@@ -39,7 +40,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A file of text. `name` is what it is called below the task's URL or folder."""
+    """A file of text. `name` is its path below the task's URL or folder."""
 
     split: Split
     name: str
@@ -47,13 +48,13 @@ class Shard:
 
     @property
     def entry(self) -> str:
-        """What the manifest calls it; shards are taken in the order of these."""
+        """The shard's name in the manifest; shards are ordered by it."""
         return f"{self.split}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpinned:
-    """Shards by name only. `task` is what commands call the task; `shards` are in order."""
+    """Shards without hashes, in order; `task` is the task as a command argument."""
 
     task: str
     url: str
@@ -63,7 +64,7 @@ class Unpinned:
 
     @property
     def key(self) -> str:
-        """Which pin serves: that of all tasks with these shards and this vocabulary's size."""
+        """The pin's key, shared by all tasks with these shards and this vocabulary size."""
         entries = (f"{split}/{name}" for split, name in self.shards)
         said = "\n".join((_HOW, str(self.vocabulary_size), *entries))
         return hashlib.sha256(said.encode()).hexdigest()[:_KEY_DIGITS]
@@ -79,7 +80,10 @@ class Unpinned:
 
 
 def listed_shards(hashes: Fields) -> tuple[Shard, ...]:
-    """Return the shards that `[data.sha256]` lists as "split/name", in order."""
+    """Return the shards that `[data.sha256]` lists as "split/name", sorted.
+
+    Raises ConfigurationError if an entry has a fault or a split has no shard.
+    """
     shards: list[Shard] = []
     for entry in sorted(hashes.names()):
         written, _, name = entry.partition("/")
@@ -97,7 +101,10 @@ def listed_shards(hashes: Fields) -> tuple[Shard, ...]:
 
 
 def read_unpinned(data: Fields, *, task: str) -> Unpinned:
-    """Read a `[data]` section that names its shards without their hashes."""
+    """Read a `[data]` section that lists its shards without hashes.
+
+    Raises ConfigurationError if it has a fault.
+    """
     for name in ("vocabulary", "sha256"):
         if data.has(name):
             raise data.error(name, "stands beside shards", "shards are listed by name or by hash")
@@ -121,7 +128,7 @@ def read_unpinned(data: Fields, *, task: str) -> Unpinned:
 
 
 def read_download(data: Fields, splits: Sequence[Split]) -> Download:
-    """Read what a `[data]` section says of fetching shards; `splits` is each shard's."""
+    """Read the download size of a `[data]` section; `splits` has the split of each shard."""
     scored = sum(split != "training" for split in splits)
     return Download(
         files=len(splits),
@@ -132,13 +139,13 @@ def read_download(data: Fields, splits: Sequence[Split]) -> Download:
 
 
 def find_pin(unpinned: Unpinned, data_dir: Path) -> Path | None:
-    """Return the folder of the pin, if there is one."""
+    """Return the folder of the pin, or None."""
     folder = data_dir / PINS / unpinned.key
     return folder if (folder / _PIN_FILE).is_file() else None
 
 
 def with_pin(data: Fields, folder: Path) -> Fields:
-    """Return a section that names its shards as if it had said what the pin says."""
+    """Return a `[data]` section with the hashes and the vocabulary of the pin filled in."""
     given: TomlTable = {
         name: value
         for name, value in data.table.items()
@@ -150,9 +157,9 @@ def with_pin(data: Fields, folder: Path) -> Fields:
 def write_pin(
     unpinned: Unpinned, digests: Mapping[str, bytes], vocabulary: Vocabulary, *, data_dir: Path
 ) -> None:
-    """Keep what was found out: `digests` by name. A reader finds all of it or nothing.
+    """Write a pin atomically; `digests` maps a shard's name to its sha256.
 
-    One process at a time; what an earlier one left behind goes.
+    Only one process may call it at a time, since it removes the leftovers of earlier ones.
     """
     folder = data_dir / PINS / unpinned.key
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Finds out what an unpinned task's shards are: their hashes, and the vocabulary to train on them.
+"""Makes the pin of an unpinned task: the hashes of its shards, and a vocabulary trained on them.
 
-Hashes are those that the source tells beforehand, so that only the first training shard need be
-fetched; what it does not tell is fetched and hashed. Killed at any moment, the next call goes on:
-what has come is kept, and the pin is written last and at once. Two nodes that are served the same
-bytes make the same pin, so the same task; other bytes make another.
+If the source announces the hashes, only the first training shard is downloaded. Shards without an
+announced hash are downloaded and hashed. The work can be killed at any moment and resumed by the
+next call: downloads are kept, and the pin is written last and atomically. Two nodes that get the
+same bytes make the same pin, and so the same task. Other bytes make another task.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ from trainer.language_model.text.vocabulary import train_vocabulary
 from trainer.measuring.kind import Progress
 from trainer.measuring.waiting import one_at_a_time, waited
 
-# As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
-# some thousand merges, and a first run would wait for it.
+# As autoresearch trains its tokenizer, but on the text of one shard. More text would change few of
+# some thousand merges, and delay the first run.
 DOCUMENT_CHARACTERS: Final = 10_000
 VOCABULARY_CHARACTERS: Final = 200_000_000
 
@@ -31,9 +31,9 @@ VOCABULARY_CHARACTERS: Final = 200_000_000
 def pin_shards(
     unpinned: Unpinned, *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> None:
-    """Find out what shards are, unless that is known here; `data_url` is the setting.
+    """Make the pin of a task's shards, unless it exists; `data_url` is the setting of that name.
 
-    Raises ArnodeError if a shard is not to be had, ConfigurationError if it cannot serve.
+    Raises ArnodeError if a shard is unavailable, ConfigurationError if it is unusable.
     """
     with one_at_a_time(data_dir / PINS / f"{unpinned.key}.lock", progress):
         if find_pin(unpinned, data_dir) is None:

@@ -1,7 +1,7 @@
-"""Text in parquet shards: fetched, checked, turned into tokens once and then mapped into memory.
+"""Text in parquet shards: downloaded, checked, turned into tokens once, then mapped into memory.
 
-    <data_dir>/shards/<first digits of its sha256>-<name>   a shard as it came
-    <data_dir>/shards/from-<digits of its URL>-<name>       one whose sha256 nobody has told yet
+    <data_dir>/shards/<first digits of its sha256>-<name>   a downloaded shard
+    <data_dir>/shards/from-<digits of its URL>-<name>       a shard whose sha256 is unknown yet
     <data_dir>/tokens/<shard>-<vocabulary>.u16              its tokens, BOS before each document
 
 A task names its shards by split, `training/…`, `public/…`, `secret/…`, with the hash of each.
@@ -29,10 +29,10 @@ _DIGITS = 12
 def shard_tokens(
     shard: Shard, *, source: str, data_dir: Path, vocabulary: Vocabulary, progress: Progress
 ) -> Tokens:
-    """Return a shard's tokens, mapped into memory; `source` is the URL or folder that has it.
+    """Return a shard's tokens, mapped into memory; `source` is the URL or folder of the shards.
 
-    Raises ArnodeError if it is not to be had, ConfigurationError if it is no parquet file with a
-    column of text, or nothing here reads any.
+    Raises ArnodeError if the shard is unavailable, ConfigurationError if it is not a parquet file
+    with a column of text, or if no parquet reader is installed.
     """
 
     def write(file: BinaryIO) -> None:
@@ -56,7 +56,7 @@ def shard_tokens(
 
 
 def tokens_path(shard: Shard, data_dir: Path, vocabulary: Vocabulary) -> Path:
-    """Return where a shard's tokens are kept once they are made."""
+    """Return the path for a shard's tokens."""
     stem = _kept(data_dir, shard.name, shard.sha256).name.removesuffix(".parquet")
     return data_dir / "tokens" / f"{stem}-{vocabulary.digest.hex()[:_DIGITS]}.u16"
 
@@ -64,7 +64,7 @@ def tokens_path(shard: Shard, data_dir: Path, vocabulary: Vocabulary) -> Path:
 def fetch_shard(
     name: str, sha256: bytes, *, source: str, data_dir: Path, progress: Progress
 ) -> Path:
-    """Return where the shard of that hash is kept, fetched if need be."""
+    """Return the path of the shard with this hash; download it if need be."""
     path = _kept(data_dir, name, sha256)
     _fetch(f"{source.rstrip('/')}/{name}", path, sha256, progress)
     return path
@@ -73,9 +73,9 @@ def fetch_shard(
 def fetch_unknown(
     name: str, *, source: str, data_dir: Path, progress: Progress
 ) -> tuple[Path, bytes]:
-    """Fetch a shard whose hash nobody has told; return where it is until that is settled, and it.
+    """Download a shard of unknown hash; return its preliminary path and its sha256.
 
-    `keep_shard` settles it.
+    `keep_shard` moves it to its final path.
     """
     where = f"{source.rstrip('/')}/{name}"
     digits = hashlib.sha256(where.encode()).hexdigest()[:_DIGITS]
@@ -84,7 +84,7 @@ def fetch_unknown(
 
 
 def keep_shard(path: Path, name: str, sha256: bytes, *, data_dir: Path) -> None:
-    """Let a file be the shard of that hash."""
+    """Move a downloaded file to the path of the shard with this hash."""
     path.replace(_kept(data_dir, name, sha256))
 
 
@@ -97,7 +97,7 @@ def _last(name: str) -> str:
 
 
 def _fetch(where: str, target: Path, sha256: bytes | None, progress: Progress) -> bytes:
-    # aiohttp: a quarter of a second, 20 MB
+    # Imported late: aiohttp costs a quarter of a second and 20 MB.
     from trainer.language_model.text.download import download
 
     said = (f"downloading {_last(where)}", 0.0)
@@ -112,7 +112,7 @@ def _fetch(where: str, target: Path, sha256: bytes | None, progress: Progress) -
 
 
 def read_documents(path: Path, name: str) -> Iterator[tuple[list[str], float]]:
-    """Yield a shard's documents, some at a time, with the share of it that they are up to."""
+    """Yield a shard's documents in batches, each with the share of the shard read so far."""
     arrow = _arrow()
     try:
         file = arrow.parquet.ParquetFile(path)

@@ -1,7 +1,7 @@
-"""Own text, split into training, public and secret blocks by the blocks' content.
+"""The user's own text, split into training, public and secret blocks by the blocks' content.
 
-A block's hash alone decides where it goes, and a block that occurs twice counts once, so that no
-block of one split occurs in another. It knows no tokens.
+Blocks are assigned to splits in the order of their hashes, and a block that occurs twice counts
+once. So no block of one split occurs in another. This module does not know tokens.
 """
 
 import hashlib
@@ -13,13 +13,14 @@ from typing import Final
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, files_below
 
-MIN_TEXT_BYTES: Final = 400_000  # below, the splits are too small to tell patches apart
-MAX_TEXT_BYTES: Final = 64 << 20  # a run reads less than 1 MB of it; all of it is held in memory
+MIN_TEXT_BYTES: Final = 400_000  # with less, the splits are too small to compare patches
+MAX_TEXT_BYTES: Final = 64 << 20  # all of it is held in memory; a run reads less than 1 MB
 
-# Small: a run reads half a megabyte, and of a few large blocks each seed would learn other words.
+# Blocks are small, since a run reads only half a megabyte. With a few large blocks, each seed would
+# learn different words.
 _MAX_BLOCK_BYTES = 4 << 10
 _MIN_BLOCK_BYTES = 2 << 10
-_BLOCKS = 200  # so many at least, where the text allows, so that the shares come out as meant
+_BLOCKS = 200  # at least so many if the text allows, to keep the shares of the splits accurate
 _PUBLIC_PERCENT, _SECRET_PERCENT = 10, 25
 
 
@@ -34,7 +35,7 @@ class TextSplits:
 
 
 def read_splits(path: Path) -> TextSplits:
-    """Read and split a file or a folder. Raises ConfigurationError if it cannot be used."""
+    """Read and split a file or a folder. Raises ConfigurationError if it is unusable."""
     return split_texts(path, read_texts(path))
 
 
@@ -72,8 +73,11 @@ def split_texts(path: Path, texts: Sequence[tuple[str, bytes]]) -> TextSplits:
 
 
 def read_texts(path: Path) -> list[tuple[str, bytes]]:
-    """Return the texts of a file or folder by relative path, hidden ones left out."""
-    # A link named by the user may lead anywhere; one inside the folder may not lead out of it.
+    """Return the texts of a file or folder with their relative paths, without hidden files.
+
+    Raises ConfigurationError if they cannot be read, are not UTF-8, or are too large in all.
+    """
+    # A link named by the user may lead anywhere. A link inside the folder may not lead out of it.
     is_folder = path.is_dir()
     files = _files_below(path) if is_folder else _named(path.resolve())
     if not files:
@@ -100,7 +104,7 @@ def _named(path: Path) -> list[FolderFile]:
 
 
 def _files_below(folder: Path) -> list[FolderFile]:
-    """Return a folder's files, hidden ones and links left out. Refuses a link that leads out."""
+    """Return a folder's files without hidden ones and links. Reject a link that leads out."""
     try:
         found = [
             file
@@ -116,7 +120,7 @@ def _files_below(folder: Path) -> list[FolderFile]:
 
 
 def _read(file: FolderFile, most: int) -> bytes:
-    """Return a file's first `most` bytes and one more, which is one too many."""
+    """Return a file's first `most` + 1 bytes, so that the caller sees if the file is too long."""
     try:
         return file.beginning(limit_bytes=most + 1)
     except OSError as error:
@@ -136,7 +140,7 @@ def _check_text(file: FolderFile, content: bytes) -> None:
 
 
 def _blocks(text: bytes, size: int) -> Iterator[bytes]:
-    """Cut a text into blocks of about `size` bytes, behind a line's end where there is one."""
+    """Cut a text into blocks of about `size` bytes, after the end of a line if possible."""
     start = 0
     while start < len(text):
         end = start + size

@@ -1,4 +1,4 @@
-"""Token arrays kept on disk: written atomically, verified when read, remade if damaged."""
+"""Token arrays on disk: written atomically, verified when read, made again if damaged."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ def tokens_digest(tokens: Tokens) -> bytes:
 
 
 def cached_tokens(path: Path, make: Callable[[], Tokens]) -> Tokens:
-    """Return the array kept at `path`, or make and keep it if it is absent or damaged."""
+    """Return the array at `path`, or make and store it if it is absent or damaged."""
     kept = _read(path)
     if kept is not None:
         return kept
@@ -34,9 +34,9 @@ def cached_tokens(path: Path, make: Callable[[], Tokens]) -> Tokens:
 
 
 def mapped_tokens(path: Path, write: Callable[[BinaryIO], None]) -> Tokens:
-    """Return the tokens kept at `path`, mapped into memory: for more than should be in it.
+    """Return the tokens at `path`, mapped into memory, since they may be too many to load.
 
-    Where they are absent or damaged `write` writes them, as little-endian 16-bit integers.
+    If they are absent or damaged, `write` writes them as little-endian 16-bit integers.
     """
     if not _is_whole(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _read(path: Path) -> Tokens | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """A reader finds the old file or the new one, whole, whenever the power goes."""
+    """Replace a file atomically: even after a power cut it holds the whole old or new content."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,10 +1,11 @@
-"""A byte-level BPE vocabulary: what each token stands for, in bytes.
+"""A byte-level BPE vocabulary: the bytes of each token.
 
-Kept as ranks in tiktoken's file format plus one BOS token behind them. The same ranks encode here
-(tiktoken, in Rust) and count the bytes that a metric is divided by. It knows no data.
+It is stored as ranks in tiktoken's file format, followed by one BOS token. The same ranks encode
+text (tiktoken, in Rust) and count the bytes that a metric is divided by. This module knows no data.
 
-The arrays of tokens are named here, each with its shape: `rows` is how many pieces of text are
-scored, `context` how many tokens are predicted in each, `vocabulary` how many tokens there are.
+The types of token arrays are defined here, each with its shape. `rows` is the number of scored
+pieces of text, `context` the number of tokens predicted in each, `vocabulary` the number of
+different tokens.
 """
 
 import base64
@@ -28,12 +29,12 @@ Tokens: TypeAlias = NDArray[np.uint16]  # [tokens]
 TokenRows: TypeAlias = NDArray[np.uint16]  # [rows, context + 1]: inputs, and targets one later
 Inputs: TypeAlias = NDArray[np.uint16]  # [rows, context]: all but the last token of a row
 ByteCounts: TypeAlias = NDArray[np.int64]  # [vocabulary]: a token's length, 0 for BOS
-RowNumbers: TypeAlias = NDArray[np.int64]  # [rows]: which rows
-RowMarks: TypeAlias = NDArray[np.bool_]  # [rows]: whether something holds of each
+RowNumbers: TypeAlias = NDArray[np.int64]  # [rows]: indices of rows
+RowMarks: TypeAlias = NDArray[np.bool_]  # [rows]: a boolean mask
 
 BOS_NAME = "<|bos|>"
 
-# nanochat's: GPT-4's splitting with numbers of two digits at most, which suits small vocabularies.
+# From nanochat: GPT-4's pattern with at most two digits per number, for small vocabularies.
 SPLIT_PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}"
     r"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
@@ -42,7 +43,7 @@ SPLIT_PATTERN = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that stand for text, in order; behind them `bos`, which stands for none."""
+    """The tokens of text in order, followed by `bos`, which stands for no text."""
 
     ranks: tuple[bytes, ...]
 
@@ -52,7 +53,7 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many tokens there are, BOS included."""
+        """The number of tokens, BOS included."""
         return len(self.ranks) + 1
 
     @property
@@ -64,12 +65,12 @@ class Vocabulary:
 
     @cached_property
     def digest(self) -> bytes:
-        """Hash of everything that decides how text becomes tokens."""
+        """The sha256 of everything that determines how text becomes tokens."""
         return hashlib.sha256(SPLIT_PATTERN.encode() + b"\0" + self.file_bytes).digest()
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
-        """The same vocabulary as tiktoken's encoder."""
+        """The vocabulary as a tiktoken encoder."""
         import tiktoken
 
         return tiktoken.Encoding(
@@ -80,22 +81,25 @@ class Vocabulary:
         )
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text, without BOS; special names in it are ordinary text."""
+        """Return the tokens of a text, without BOS. Names of special tokens are ordinary text."""
         return self.encoding.encode_ordinary(text)
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
-        """Return the tokens of each text, without BOS, with all processors at once."""
+        """Return the tokens of each text, without BOS, using all processors."""
         threads = len(os.sched_getaffinity(0))
         return self.encoding.encode_ordinary_batch(texts, num_threads=threads)
 
     def decode(self, tokens: Iterable[int]) -> bytes:
-        """Return the bytes that tokens stand for, none for BOS."""
+        """Return the bytes of tokens; BOS has no bytes."""
         bos = self.bos
         return b"".join(self.ranks[token] for token in tokens if token != bos)
 
 
 def parse_ranks(data: bytes, *, name: str) -> Vocabulary:
-    """Read a vocabulary from tiktoken's file format; `name` is for the message if it is broken."""
+    """Read a vocabulary in tiktoken's file format.
+
+    Raises ArnodeError, with `name` in its message, if the data are broken.
+    """
     ranks: list[bytes] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:

@@ -1,14 +1,15 @@
-"""Finds pieces of a text that a sandbox could read elsewhere: 64-byte windows in visible files.
+"""A search for parts of a text that a sandbox could read: 64-byte windows in visible files.
 
-A text that also lies in, say, a package's documentation is no secret split. Prose and code share
-idioms with what an interpreter and its packages hold (an import line, a licence's sentence): a row
-that overlaps a shared window is never scored, so what is scored lies nowhere in a sandbox; text of
-which much is visible is refused.
+A text that also occurs in, say, a package's documentation cannot be a secret split. Prose and code
+share idioms with the files of an interpreter and its packages, such as an import line or a sentence
+of a licence. So a row that overlaps a shared window is never scored, and no scored text is readable
+in a sandbox. A text that is visible to a large part is rejected.
 
-A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the
-file, so every aligned block of the files is looked up by hash among the text's windows of 32 bytes
-at any offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on
-disk. A text that consists of whole files is refused before, by a look at sizes.
+The method: a shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32
+in the file. Every such block of the files is looked up by hash among the text's windows of 32 bytes
+at any offset. Matches are compared byte by byte. It takes one pass over the files, uses numpy and
+needs no index on disk. A text that consists of whole files is rejected earlier, by comparing sizes
+first.
 """
 
 import hashlib
@@ -31,12 +32,12 @@ from trainer.measuring.kind import Progress
 from trainer.sandbox.visible import visible_tree
 
 WINDOW_BYTES: Final = 64
-MAX_HITS: Final = 100  # enough to say where a text lies
-MAX_SEEN_SHARE: Final = 0.2  # more, and the text is one that the installation brings along
+MAX_HITS: Final = 100  # enough to name the files
+MAX_SEEN_SHARE: Final = 0.2  # above it, the text counts as part of the installation
 _MOST_HITS = 1_000_000
 
-# Blanks, dashes, zeros and the like are everywhere and tell nothing about a text: a model predicts
-# them without having seen the file. So blocks with fewer distinct bytes do not count.
+# Blanks, dashes, zeros and the like are everywhere, and a model predicts them without having seen
+# the file. So blocks with fewer distinct bytes do not count.
 MIN_DISTINCT_BYTES: Final = 8
 
 _BLOCK = 32
@@ -44,7 +45,7 @@ _PIECE_BYTES = 16 << 20
 _FILE_FILTER_BITS = 27  # 128 MiB of booleans; 20 MB of text leave 14 % of them true
 _TEXT_FILTER_BITS = 26
 _TEXT_CHUNK = 1 << 20
-# Odd constants without structure, one for each 64-bit word of a block (and one to mix).
+# Odd constants without structure, one for each 64-bit word of a block; the first also mixes.
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
 Bytes = NDArray[np.uint8]  # [length of a text]
@@ -54,14 +55,14 @@ Numbers = NDArray[np.int64]  # [blocks]: which of them
 
 @dataclass(frozen=True, slots=True)
 class SharedWindow:
-    """A file, and where in the text a window begins that lies in it as well."""
+    """A file, and the offset in the text of a window that the file contains as well."""
 
     path: Path
     offset: int
 
 
 class _Blocks(NamedTuple):
-    """Blocks of the files that may occur in the text: the hash, the file and the place of each."""
+    """Blocks of the files that may occur in the text: hash, file number and place of each."""
 
     hashes: Hashes
     files: Numbers
@@ -76,7 +77,7 @@ def shared_windows(
     at_most: int = MAX_HITS,
     progress: Progress = lambda _what, _share: None,
 ) -> list[SharedWindow]:
-    """Return windows of the text that lie in the files below `roots`, each with one such file.
+    """Return windows of the text that occur in files below `roots`, each with one such file.
 
     At most `at_most`, in the order of the text; of a long passage every part that holds an aligned
     block of the file is named. Files that cannot be read are passed over: a sandbox cannot read
@@ -101,11 +102,11 @@ def without_seen(
     visible: Sequence[Path] | None,
     progress: Progress,
 ) -> list[TokenRows]:
-    """Return each group's rows that lie in no visible file.
+    """Return the rows of each group that no visible file contains.
 
-    `visible` is what to search (default: all that sandboxes show). The search takes seconds, so
-    its answer is kept in `cache` for this text and installation. Raises SafetyError when more
-    than `MAX_SEEN_SHARE` of the rows would have to go.
+    `visible` are the files to search (default: all that sandboxes show). The search takes seconds,
+    so its result is kept in `cache` for this text and installation. Raises SafetyError if more than
+    `MAX_SEEN_SHARE` of the rows would be removed.
     """
     rows = np.concatenate(groups)
     installed = repr((visible, visible_tree(), version("torch"), version("numpy")))
@@ -125,9 +126,9 @@ def without_seen(
 
 
 def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
-    """Raise SafetyError if too much of a text, in bytes, is whole files that sandboxes show.
+    """Raise SafetyError if too many bytes of a text are copies of whole files in sandboxes.
 
-    `texts` is as `trainer.language_model.text.splits.read_texts` returns it.
+    `texts` has the form that `trainer.language_model.text.splits.read_texts` returns.
     """
     copies = installed_copies((text for _, text in texts), visible_tree().host_files())
     total = sum(len(text) for _, text in texts)
@@ -142,7 +143,7 @@ def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
 
 
 def installed_copies(texts: Iterable[bytes], files: Iterable[Path]) -> Mapping[bytes, Path]:
-    """Return which of the texts are, byte for byte, one of the files, and which file."""
+    """Return the texts that equal one of the files byte for byte, each with that file."""
     by_size: dict[int, set[bytes]] = defaultdict(set)
     for text in filter(None, texts):
         by_size[len(text)].add(text)
@@ -170,7 +171,7 @@ def _seen(
 
 
 def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
-    """Return the regular files with their sizes, each once whatever its links."""
+    """Return the readable regular files with their sizes, each inode once."""
     files: dict[tuple[int, int], tuple[Path, int]] = {}
     for root in roots:
         for path in [root] if root.is_file() else sorted(root.rglob("*")):
@@ -181,7 +182,7 @@ def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
 
 
 def _scan_files(letters: Bytes, files: list[tuple[Path, int]], progress: Progress) -> _Blocks:
-    """Return every block whose hash is, to 27 bits, that of some window of the text, by hash."""
+    """Return the blocks whose hash agrees in 27 bits with some window's, sorted by hash."""
     may_occur = np.zeros(1 << _FILE_FILTER_BITS, dtype=np.bool_)
     for _, hashes in _text_hashes(letters):
         may_occur[_top_bits(hashes, _FILE_FILTER_BITS)] = True
@@ -204,8 +205,9 @@ def _scan_files(letters: Bytes, files: list[tuple[Path, int]], progress: Progres
 
 
 def _batches(files: list[tuple[Path, int]]) -> Iterator[list[tuple[int, int, bytes]]]:
-    """Yield pieces (file, start, content), about 16 MiB at once: numpy calls cost more than small
-    files do.
+    """Yield batches of pieces (file, start, content), about 16 MiB each.
+
+    A numpy call for each small file would cost more than the file itself.
     """
     batch: list[tuple[int, int, bytes]] = []
     size = 0
@@ -221,7 +223,7 @@ def _batches(files: list[tuple[Path, int]]) -> Iterator[list[tuple[int, int, byt
 
 
 def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield a file's whole blocks; what is left at its end cannot begin an aligned block."""
+    """Yield a file's whole blocks by pieces (start, content), without the rest at its end."""
     start = 0
     with path.open("rb") as file:
         while content := file.read(_PIECE_BYTES):
@@ -235,7 +237,7 @@ def _block_hashes(contents: list[bytes]) -> Hashes:
 
 
 def _text_hashes(letters: Bytes) -> Iterator[tuple[int, Hashes]]:
-    """Yield (offset, hashes of the 32-byte windows from there on), a chunk at a time."""
+    """Yield (offset, hashes of the 32-byte windows from this offset on), one chunk at a time."""
     last = len(letters) - _BLOCK + 1
     for start in range(0, last, _TEXT_CHUNK):
         count = min(_TEXT_CHUNK, last - start)
@@ -248,7 +250,7 @@ def _text_hashes(letters: Bytes) -> Iterator[tuple[int, Hashes]]:
 
 
 def _mixed(words: list[Hashes]) -> Hashes:
-    """Return a 64-bit hash of four words each; overflow is meant."""
+    """Return a 64-bit hash of each four words; overflow is intended."""
     hashes = words[0] * np.uint64(_MULTIPLIERS[0])
     for word, multiplier in zip(words[1:], _MULTIPLIERS[1:], strict=True):
         hashes ^= hashes >> np.uint64(29)
@@ -264,14 +266,14 @@ def _top_bits(hashes: Hashes, bits: int) -> Numbers:
 
 
 def _low_bits(hashes: Hashes, bits: int) -> Numbers:
-    """Other bits than the first filter looked at, or this one would let pass what that one did."""
+    """Return the low bits: the first filter uses the top ones, and would make these redundant."""
     return (hashes & np.uint64((1 << bits) - 1)).astype(np.int64)
 
 
 def _verified(
     text: bytes, letters: Bytes, files: list[tuple[Path, int]], blocks: _Blocks, window: int
 ) -> Iterator[SharedWindow]:
-    """Yield the windows of the text in which some block lies, and all of which is in its file."""
+    """Yield the windows of the text that contain a matching block and lie wholly in its file."""
     for offset, low, high in _agreeing(letters, blocks.hashes):
         for number, place in zip(blocks.files[low:high], blocks.places[low:high], strict=True):
             path = files[number][0]
@@ -282,7 +284,7 @@ def _verified(
 
 
 def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
-    """Yield (offset in the text, range of the sorted hashes equal to the window's there)."""
+    """Yield (offset, low, high): a window of the text, and the range of the hashes equal to its."""
     may_agree = np.zeros(1 << _TEXT_FILTER_BITS, dtype=np.bool_)
     may_agree[_low_bits(hashes, _TEXT_FILTER_BITS)] = True
     for start, text_hashes in _text_hashes(letters):
@@ -296,7 +298,10 @@ def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
 
 
 def _shared_before(text: bytes, offset: int, path: Path, position: int, window: int) -> int | None:
-    """Return how far before the block the shared passage begins, if it is a window long."""
+    """Return how many bytes before the block the shared passage begins.
+
+    Return None if the passage is shorter than a window.
+    """
     reach = window - _BLOCK
     back = min(reach, offset, position)
     with path.open("rb") as file:
@@ -304,7 +309,7 @@ def _shared_before(text: bytes, offset: int, path: Path, position: int, window: 
         theirs = file.read(back + _BLOCK + reach)
     ours = text[offset - back : offset + _BLOCK + reach]
     if ours[back : back + _BLOCK] != theirs[back : back + _BLOCK]:
-        return None  # two blocks of one hash
+        return None  # two different blocks with the same hash
     before = after = 0
     while before < back and ours[back - before - 1] == theirs[back - before - 1]:
         before += 1
