@@ -1,1 +1,1 @@
-"""NVIDIA cards: what they are, what they do, and who else uses them."""
+"""NVIDIA cards: their properties, their state, and their use by other programs."""

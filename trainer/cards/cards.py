@@ -1,8 +1,8 @@
-"""NVIDIA cards as the driver tells of them, and which devices of a machine a task is measured on.
+"""NVIDIA cards as the driver reports them, and the choice of devices for a task's runs.
 
-Every call may be unsupported (slices, laptops, virtual cards, WSL2) and then its answer is missing,
-never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by UUID. Source: NVML's
-reference, by way of `nvidia-ml-py`.
+Any driver call may be unsupported (slices, laptops, virtual cards, WSL2). Its answer is then
+missing, and that is no error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards are
+identified by UUID. Source: NVML's reference, by way of `nvidia-ml-py`.
 """
 
 import functools
@@ -22,18 +22,18 @@ from trainer.host.device import CARD, Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
-# In names of cards whose limits of power move by themselves with load, charger and battery.
+# Words in the names of cards whose power limit changes by itself with load, charger and battery.
 _MOBILE: Final = ("Laptop", "Mobile", "Max-Q")
 _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphicsCard:
-    """A card, or a slice of one, that CUDA takes for a device.
+    """A card, or a slice of one, that is a device for CUDA.
 
-    `memory_bytes` is that of the whole card, `minor` the number of its device file, `instance` the
-    numbers of a slice's GPU and compute instances; `env` is what may shift timings, by the names
-    under which records carry it.
+    `memory_bytes` is the memory of the whole card. `minor` is the number of its device file.
+    `instance` has the numbers of a slice's GPU instance and compute instance. `env` holds facts
+    that may affect timings, under their names in records.
     """
 
     uuid: str
@@ -56,7 +56,7 @@ class GraphicsCard:
 
     @property
     def device(self) -> Device:
-        """The card as what runs are measured on."""
+        """The card as a device for runs."""
         return Device(
             hardware_class=self.hardware_class,
             environment={**software(), **self.env},
@@ -68,32 +68,32 @@ class GraphicsCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cards:
-    """What the driver told: the cards, or in `fault` why there are none to be told of."""
+    """The cards that the driver reported; `fault` is the reason if it reported none."""
 
     cards: tuple[GraphicsCard, ...] = ()
     fault: str | None = None
 
     @property
     def names(self) -> str:
-        """What they are called, on one line; empty if there are none."""
+        """The names of the cards on one line; empty without cards."""
         return ", ".join(card.name for card in self.cards)
 
 
 @functools.cache
 def idle_cards(manifest: TaskManifest) -> str:
-    """Return a line about the cards that a task has no use for; empty if there are none."""
+    """Return a line about the cards that a task leaves idle; empty without such cards."""
     names = "" if is_for_cards(manifest) else probe_cards().names
     return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
 def probe_cards() -> Cards:
-    """Ask the driver for its cards. Without a driver there are none, and that is no fault."""
+    """Ask the driver for its cards. A missing driver gives no cards and no fault."""
     try:
         with initialised():
             try:
                 cards = tuple(_devices())
                 return Cards(cards=cards, fault=None if cards else _why_none())
-            except pynvml.NVMLError as error:  # as when a card has fallen off the bus
+            except pynvml.NVMLError as error:  # for example, a card has fallen off the bus
                 return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
     except pynvml.NVMLError_LibraryNotFound:
         return Cards()
@@ -102,9 +102,9 @@ def probe_cards() -> Cards:
 
 
 def by_class(found: Cards) -> list[tuple[GraphicsCard, ...]]:
-    """Return the cards of each class, in the order in which a node prefers classes.
+    """Return the cards of each hardware class, the class that a node prefers first.
 
-    That with most cards is first; of those with as many, that with most memory.
+    Classes with more cards come first; among those with equally many, the one with more memory.
     """
     classes: dict[str, list[GraphicsCard]] = {}
     for card in found.cards:
@@ -114,10 +114,10 @@ def by_class(found: Cards) -> list[tuple[GraphicsCard, ...]]:
 
 
 def probe_wanted(gpus: Sequence[str]) -> Cards:
-    """Return what `probe_cards` does, of the cards that a node works on alone.
+    """Return the result of `probe_cards`, with only the cards that a node uses.
 
-    Those are the ones that `gpus` names, else the class that comes first (`by_class`). Raises what
-    `chosen_cards` does.
+    These are the cards that `gpus` names, else the cards of the first class (`by_class`). Raises
+    what `chosen_cards` raises.
     """
     found, chosen = probe_cards(), {one.cuda for one in chosen_cards(gpus)}
     if not gpus:
@@ -126,12 +126,12 @@ def probe_wanted(gpus: Sequence[str]) -> Cards:
 
 
 def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
-    """Return the devices that a task's runs are measured on here, all of one class.
+    """Return the devices for a task's runs on this machine, all of one hardware class.
 
-    Tokens and instances are counted on the processor, of the class `any` where no machine changes
-    the metric; seconds on cards where there are some: those that `gpus` names, else those of the
-    class that comes first (`by_class`), and so are programs that need one. Raises what
-    `chosen_cards` does.
+    Tasks with a budget of seconds, and programs that need a card, run on cards if there are any:
+    those that `gpus` names, else those of the first class (`by_class`). All other tasks run on the
+    processor. Its class is `any` if the machine does not affect the metric. Raises what
+    `chosen_cards` raises.
     """
     if manifest.program is not None and manifest.program.device == ANY:
         return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
@@ -143,7 +143,7 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
 
 
 def is_for_cards(manifest: TaskManifest) -> bool:
-    """Say whether a task's runs are measured on cards where there are some."""
+    """Return True if a task's runs use cards where available."""
     if manifest.program is not None:
         return manifest.program.device == CARD
     return manifest.budget.unit == "seconds"
@@ -152,7 +152,7 @@ def is_for_cards(manifest: TaskManifest) -> bool:
 def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
     """Return the cards that the setting `gpus` names by number, UUID or class, all of one class.
 
-    Raises ConfigurationError if there are no such cards, or of several classes.
+    Raises ConfigurationError if one does not exist, or if they are of several classes.
     """
     if not gpus:
         return ()
@@ -196,18 +196,18 @@ def _devices() -> Iterator[GraphicsCard]:
     )
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = told(pynvml.nvmlDeviceGetHandleByIndex, index)
-        if handle is None:  # another container's
+        if handle is None:  # it belongs to another container
             continue
-        if _is_divided(handle):  # the card itself is no device then
+        if _is_divided(handle):  # only its slices are devices then
             yield from _slices(handle, system)
         elif (card := _card(handle, system)) is not None:
             yield card
 
 
 def _why_none() -> str | None:
-    """Return why no card of the driver's is a device, None if it has no card.
+    """Return the reason none of the driver's cards is a device; None if it has no cards.
 
-    Raises pynvml.NVMLError if it does not tell of one that it has.
+    Raises pynvml.NVMLError if the driver does not answer for one of its cards.
     """
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
@@ -244,7 +244,7 @@ def _instance(handle: Any) -> tuple[int, int] | None:
 
 
 def _profile(handle: Any) -> str:
-    """Return a slice's profile from its size, as older drivers leave it out of the name."""
+    """Return a slice's profile from its size, since older drivers omit it in the name."""
     attributes = told(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if attributes is None:
         return "unknown"
@@ -267,7 +267,7 @@ def _card(handle: Any, system: dict[str, str | int]) -> GraphicsCard | None:
     return GraphicsCard(
         uuid=uuid,
         name=name,
-        # A card that tells of no memory of its own, as GB10, uses the machine's.
+        # A card that reports no memory of its own, such as GB10, uses the machine's.
         memory_bytes=_PHYSICAL_BYTES if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
         minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),

@@ -1,7 +1,7 @@
-"""`python -I -m trainer.cards.install_torch [BUILD]`: install the torch that fits the cards.
+"""`python -I -m trainer.cards.install_torch [BUILD]`: install the build of torch for the cards.
 
-Builds are found by name by `uv`, which knows where each is kept; it is fetched if it is not here.
-`make setup` runs this before everything else, so nothing that is installed is needed.
+`uv` finds builds by name, and is installed first if it is missing. `make setup` runs this module
+before everything else, so it needs no installed package.
 """
 
 import argparse
@@ -33,16 +33,16 @@ from trainer.host.interpreter import python_command
 
 _TURING: Final = (7, 5)
 _NAME = "trainer.cards.install_torch"
-_WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")  # not on every PATH there
+_WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")  # in WSL it is not always on PATH
 _DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 _ASK_S: Final = 30.0  # the driver may have to be loaded
 _BOUND: Final = "torch>=2.6"  # as in pyproject.toml
-_PIPS: Final = BUILDS[0]  # what `pip install torch` brings on x86-64
+_PIPS: Final = BUILDS[0]  # the build that `pip install torch` installs on x86-64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """NVIDIA's driver, and the compute capabilities of its cards, as far as it tells them."""
+    """NVIDIA's driver, and the compute capabilities of its cards, as far as known."""
 
     version: str
     capabilities: tuple[Capability, ...] = ()
@@ -58,10 +58,10 @@ def find_driver(
     wsl_smi: Path = _WSL_SMI,
     driver_version: Path = _DRIVER_VERSION,
 ) -> Driver | None:
-    """Return what the driver tells of itself, None without one.
+    """Return the driver with its version and its cards' compute capabilities; None without driver.
 
-    Where `nvidia-smi` tells too little, the driver's library is asked by nvidia-ml-py, which is
-    fetched at the version of `constraints` if it is not here.
+    If `nvidia-smi` does not report the capabilities, nvidia-ml-py asks the driver's library. It is
+    installed at the version in `constraints` if it is missing.
     """
     smi = shutil.which("nvidia-smi") or (str(wsl_smi) if wsl_smi.exists() else None)
     driver = _asked(smi) if smi else None
@@ -74,7 +74,7 @@ def find_driver(
 
 
 def _asked(smi: str) -> Driver | None:
-    for fields in ("driver_version,compute_cap", "driver_version"):  # older ones know one field
+    for fields in ("driver_version,compute_cap", "driver_version"):  # older drivers: only version
         argv = [smi, f"--query-gpu={fields}", "--format=csv,noheader"]
         try:
             said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_ASK_S)
@@ -88,7 +88,7 @@ def _asked(smi: str) -> Driver | None:
 
 
 def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
-    """Return what the driver's library tells of compute capabilities; empty if it does not."""
+    """Return the cards' compute capabilities from the driver's library; empty if unknown."""
     if find_spec("pynvml") is None and not _fetched("nvidia-ml-py", constraints):
         return ()
     importlib.invalidate_caches()
@@ -109,12 +109,12 @@ def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
 
 
 def install_command(build: Build) -> str:
-    """Return the command that installs a build for the Python that runs this."""
+    """Return the command that installs a build for the running Python."""
     return shlex.join([*python_command("-m", _NAME), build.name])
 
 
 def mend(reached: int | None, capability: Capability) -> str:
-    """Return what makes torch fit a driver that reaches a CUDA major version, and a card."""
+    """Return a hint how to get a torch for a card and for the CUDA version that its driver runs."""
     build = fitting_build(reached, [capability])
     if build is not None:
         return f"run `{install_command(build)}`: torch's build for CUDA {build.version} fits"
@@ -131,14 +131,14 @@ def mend(reached: int | None, capability: Capability) -> str:
 
 
 def install(build: Build, pinned: str | None, constraints: Path | None = None) -> None:
-    """Put a build here in the place of what is installed: of the pinned release, if that has one.
+    """Install a build in place of the installed torch, of the pinned release if it has that build.
 
-    Raises ConfigurationError if it does not come.
+    Raises ConfigurationError if that fails.
     """
     argv = [
         *_uv(constraints), "pip", "install", "--python", sys.executable,
         "--torch-backend", build.name,
-        "--reinstall-package", "torch",  # without a pin uv would leave what is there
+        "--reinstall-package", "torch",  # without a pin uv would keep the installed build
         f"torch=={pinned}+{build.name}" if pinned and build.has_release(pinned) else _BOUND,
     ]  # fmt: skip
     code = subprocess.run(argv, check=False).returncode
@@ -151,7 +151,7 @@ def install(build: Build, pinned: str | None, constraints: Path | None = None) -
 
 
 def _uv(constraints: Path | None) -> list[str]:
-    """Return how uv is called here, fetched if need be. Raises ConfigurationError without it."""
+    """Return the command for uv; install it if need be. Raises ConfigurationError if that fails."""
     module = python_command("-m", "uv")
     if find_spec("uv"):
         return module
@@ -166,17 +166,18 @@ def _uv(constraints: Path | None) -> list[str]:
 
 
 def _fetched(package: str, constraints: Path | None) -> bool:
-    """Install a package by pip, and return whether that worked."""
+    """Install a package by pip; return True on success."""
     argv = [*python_command("-m", "pip"), "install", "--quiet", package]
     argv += ["--constraint", str(constraints)] if constraints else []
     return find_spec("pip") is not None and subprocess.run(argv, check=False).returncode == 0
 
 
 def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
-    """Before everything else is installed: put the build here that fits, where pip's does not.
+    """Install the fitting build of torch before everything else, if pip would install a wrong one.
 
-    `kept` becomes the constraints for the rest, in which another release of torch stays if it alone
-    fits. What fails is said and left to pip: `arnode doctor` names it again.
+    Writes the constraints for the other packages to `kept`. They pin another release of torch if
+    only that one has a fitting build. Failures are printed and pip's build is installed instead;
+    `arnode doctor` reports them again.
     """
     text = constraints.read_text()
     kept.write_text(text)
@@ -207,13 +208,13 @@ def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
 def _needs_no_help(
     found: Installed | None, build: Build, pinned: str | None, driver: Driver
 ) -> bool:
-    """Whether torch is right already, or will be by pip alone."""
+    """Return True if torch fits already, or if pip will install a torch that fits."""
     is_pips = build is _PIPS and platform.machine() == "x86_64"
     if found is None:
         return is_pips
     served = [capability for capability in driver.capabilities if build.serves(capability)]
     if not found.fits(cuda_reached(driver.version), served):
-        return False  # pip leaves it, as its release is the pinned one
+        return False  # pip would keep it, since its release is the pinned one
     return is_pips or found.version == pinned or not (pinned and build.has_release(pinned))
 
 
@@ -222,7 +223,7 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Install the named build, or the one that fits; with --constraints a part of `make setup`."""
+    """Install the named build, or the one that fits; with --constraints, a step of `make setup`."""
     parser = argparse.ArgumentParser(prog=f"python -I -m {_NAME}")
     names = [build.name for build in BUILDS]
     parser.add_argument("build", nargs="?", choices=names, help="else the one that fits the cards")
@@ -244,7 +245,7 @@ def main() -> int:
 
 
 def _fitting() -> Build:
-    """Return the build that fits here. Raises ConfigurationError if there is none."""
+    """Return the build that fits this machine. Raises ConfigurationError if none fits."""
     driver = find_driver()
     if driver is None:
         raise ConfigurationError(

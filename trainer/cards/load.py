@@ -1,14 +1,18 @@
-"""Whose load a card's readings tell of, what is usual of it, and what a stretch of them comes to.
+"""The split of a card's load into ours and others', its usual state, and the report of a run.
 
-Pure. A run is contended when others do more on the card than they usually do while it rests:
+Pure functions and state, without I/O. A run is contended if other programs use the card more than
+they usually do while we do not use it:
 
-- over `NOTICEABLE` more of its time, on average over the run, where the driver tells who uses it;
-- over `HELD_BYTES` more of its memory, likewise, of whomever it does not tell the time of (slices,
-  WSL2, other containers): a desktop's windows stay below that, games and miners do not. Memory that
-  is held and not used takes nothing from a run, so elsewhere it counts as room only.
+- by more than `NOTICEABLE` of its time on average over the run, if the driver reports use by
+  process;
+- by more than `HELD_BYTES` of its memory on average, for processes whose time the driver does not
+  report (slices, WSL2, other containers). A desktop's windows stay below that, games and miners do
+  not. Memory that is held but not used does not slow a run, so otherwise it only counts as less
+  room.
 
-It is throttled when it was slowed down for `THROTTLED_SHARE` of its looks by heat, a power brake or
-other hardware. A cap of power by software is how every busy card runs and is none.
+A run is throttled if heat, a power brake or other hardware slowed the card down in
+`THROTTLED_SHARE` of the samples. The software power cap does not count, since every busy card runs
+at it.
 """
 
 from collections import deque
@@ -25,26 +29,28 @@ N = TypeVar("N", int, float)
 
 NOTICEABLE: Final = 0.05
 HELD_BYTES: Final = 1 << 30
-USUAL_AT_MOST: Final = 0.2  # a card that others use more than that does not rest
+USUAL_AT_MOST: Final = 0.2  # use by others above this never counts as usual
 THROTTLED_SHARE: Final = 0.05
-THROTTLED_LOOKS: Final = 3  # hardware slowdown is also told of while clocks change
-SLOWER: Final = 0.8  # than it began, where the driver does not tell of slowdowns
-FIRST_LOOKS: Final = 10  # what a run began with
+THROTTLED_LOOKS: Final = 3  # fewer may be clock changes, which also show as hardware slowdown
+SLOWER: Final = 0.8  # of the first clock; counts as slowed if the driver reports no slowdowns
+FIRST_LOOKS: Final = 10  # samples at the start of a run that give its first clock
 BUSY: Final = 0.5
-GROUP: Final = 5  # looks that are judged together, whether they are usual
+GROUP: Final = 5  # samples that are judged together as usual or not
 _KEPT_GROUPS: Final = 12
 
-# Whether sandboxes of ours may be on the card: none, one that has just ended and may not be gone
-# from the driver's figures, or one.
+# "quiet": none of our sandboxes is on the card. "leaving": one has just ended and may still be in
+# the driver's figures. "ours": one is on the card.
 State: TypeAlias = Literal["quiet", "leaving", "ours"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A reading taken apart. None is what cannot be told.
+    """A reading, split into ours and others'. None means unknown.
 
-    `others_share`: of the card's time; `others_bytes`: all that is not ours, the driver's own too;
-    `hidden_bytes`: what no listed process holds; `own_bytes`: our sandboxes'.
+    - `others_share`: the share of the card's time that others used.
+    - `others_bytes`: all memory that is not ours, including the driver's own.
+    - `hidden_bytes`: memory that no listed process holds.
+    - `own_bytes`: memory of our sandboxes.
     """
 
     reading: Reading
@@ -56,11 +62,11 @@ class Sample:
 
 
 class _Roster:
-    """Tells others from us in what the driver lists by process.
+    """Separates our processes from others in the driver's lists.
 
-    In containers it may list processes by the numbers that they have outside. Until one of ours was
-    seen, as many strangers as we have sandboxes may therefore be ourselves: the largest of those
-    that were not there without us.
+    In a container, the driver may list processes by their ids outside the container. So until one
+    of our ids was seen, unknown processes may be ours: at most one for each sandbox, and the
+    largest of those that were not there before our sandboxes.
     """
 
     def __init__(self) -> None:
@@ -70,7 +76,7 @@ class _Roster:
     def others(
         self, listed: Mapping[int, N | None], own: Sequence[Collection[int]], state: State
     ) -> dict[int, N | None] | None:
-        """Return the part of a list that is not ours, None if that cannot be told."""
+        """Return the part of a list that is not ours; None if unknown."""
         ours = listed.keys() & {pid for family in own for pid in family}
         self._is_sighted = self._is_sighted or bool(ours)
         others = {pid: listed[pid] for pid in listed if pid not in ours}
@@ -84,18 +90,18 @@ class _Roster:
 
 
 class Separation:
-    """Takes readings apart, and learns meanwhile how this card's driver lists us."""
+    """Splits readings into ours and others', and learns how this card's driver lists us."""
 
     def __init__(self) -> None:
         self._by_memory, self._by_time = _Roster(), _Roster()
 
     def sample(self, reading: Reading, own: Sequence[Collection[int]], state: State) -> Sample:
-        """Take a reading apart; `own`: the processes of each sandbox that is or was just there."""
+        """Split a reading; `own` has the processes of each sandbox that is there or just ended."""
         shares = reading.shares
         others = None if shares is None else self._by_time.others(shares, own, state)
         share = None if others is None else sum(one or 0.0 for one in others.values())
         if state == "quiet" and (share, reading.busy) != (None, None):
-            share = max(share or 0.0, reading.busy or 0.0)  # also of whoever is not listed
+            share = max(share or 0.0, reading.busy or 0.0)  # includes processes that are not listed
         others_bytes, hidden_bytes, own_bytes = self._memory(reading, own, state)
         return Sample(
             reading=reading,
@@ -109,10 +115,10 @@ class Separation:
     def _memory(
         self, reading: Reading, own: Sequence[Collection[int]], state: State
     ) -> tuple[int | None, int | None, int | None]:
-        """Return what others, what nobody listed and what our sandboxes hold."""
+        """Return the memory of others, of no listed process, and of our sandboxes, in bytes."""
         used, held = reading.used_bytes, reading.held
         others = None if held is None else self._by_memory.others(held, own, state)
-        if state == "leaving":  # what a process held is freed after its end
+        if state == "leaving":  # memory is freed only some time after a process ends
             return None, None, None
         listed = None if held is None else sum(size or 0 for size in held.values())
         if state == "quiet":
@@ -130,7 +136,7 @@ class Separation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
-    """What others do on a card that rests; bytes are None while nothing was seen of them."""
+    """The usual load by others while we do not use the card; bytes are None if unknown."""
 
     share: float = 0.0
     others_bytes: int | None = None
@@ -138,7 +144,7 @@ class Usual:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> "Usual":
-        """Return what some quiet samples come to: the mean time, the most memory."""
+        """Return the usual load in quiet samples: the mean share of time, the maximum of memory."""
         samples = list(samples)
         shares = [min(USUAL_AT_MOST, share) for share in _told(s.others_share for s in samples)]
         return cls(
@@ -149,10 +155,10 @@ class Usual:
 
 
 class RestingCard:
-    """What is usual of a card, from looks at it while nothing of ours is on it.
+    """The usual state of a card, from samples while none of our sandboxes is on it.
 
-    The first are taken as they come; later ones if they are not contended by its measure, so that
-    it follows a desktop and not a game.
+    The first group of samples is always accepted. Later groups are accepted only if they are not
+    contended compared with the earlier ones, so that the state follows a desktop but not a game.
     """
 
     def __init__(self) -> None:
@@ -179,9 +185,9 @@ class RestingCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardReport:
-    """What a card did during a run. Figures of ours are over the looks at which we were on it.
+    """A card's report of a run. Our own figures are from the samples with one of our sandboxes.
 
-    `others_share` is a mean, `others_bytes` and the peaks are the most that was seen.
+    `others_share` is a mean; `others_bytes` and the peaks are maxima.
     """
 
     is_contended: bool
@@ -194,13 +200,13 @@ class CardReport:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that a run's record carries."""
+        """The flags for the run's record."""
         marks = ((CONTENDED, self.is_contended), (THROTTLED, self.is_throttled))
         return tuple(flag for flag, is_set in marks if is_set)
 
 
 def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
-    """Sum up the looks at a card during one run."""
+    """Summarise the samples of a card during one run."""
     ours = [sample for sample in samples if sample.state == "ours"]
     readings = [sample.reading for sample in ours]
     slowed = _slowed(readings)
@@ -220,7 +226,7 @@ def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
 
 
 def is_contended(samples: Iterable[Sample], usual: Usual) -> bool:
-    """Whether others did noticeably more than is usual, over these samples."""
+    """Return True if others used noticeably more than usual in these samples."""
     samples = list(samples)
     shares = _told(sample.others_share for sample in samples)
     if shares and fmean(shares) > usual.share + NOTICEABLE:
@@ -235,9 +241,9 @@ def is_contended(samples: Iterable[Sample], usual: Usual) -> bool:
 
 
 def _slowed(readings: Sequence[Reading]) -> list[bool]:
-    """Return, look by look, whether the card was slowed down; empty if that is not told.
+    """Return for each sample if the card was slowed down; empty if unknown.
 
-    Where the driver gives no reasons, a clock that falls while the card is busy is one.
+    If the driver reports no slowdowns, a clock that drops while the card is busy counts as one.
     """
     if slowed := _told(reading.is_slowed for reading in readings):
         return slowed
@@ -254,5 +260,5 @@ def _told(values: Iterable[T | None]) -> list[T]:
 
 
 def _less(size: int | None, other: int | None) -> int | None:
-    """Return by how much `size` is the larger, None where one is not told."""
+    """Return by how much `size` exceeds `other`, at least 0; None if one is unknown."""
     return None if size is None or other is None else max(0, size - other)

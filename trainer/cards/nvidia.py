@@ -1,9 +1,10 @@
-"""What a sandbox must show beside everything else so that CUDA works in it, where it is here.
+"""The additional files that a sandbox must show so that CUDA works in it.
 
-A card's own device files and no other's, the driver's libraries, the packages that torch's CUDA
-builds come with, and a C compiler: Triton compiles what launches its kernels. Without namespaces
-the same files are named to Landlock. Sources: NVIDIA container toolkit (device nodes), Microsoft's
-"GPU acceleration in WSL" (/dev/dxg), GCC's "Spec files" for what `gcc -print-…` answers.
+They are the card's own device files and no other card's, the driver's libraries, the packages that
+torch's CUDA builds depend on, and a C compiler, since Triton compiles launchers for its kernels.
+Without namespaces, Landlock allows the same files. Sources: NVIDIA container toolkit (device
+nodes), Microsoft's "GPU acceleration in WSL" (/dev/dxg), GCC's "Spec files" for the answers of
+`gcc -print-…`.
 """
 
 import functools
@@ -20,16 +21,16 @@ from typing import Final
 
 from trainer.host.device import Device
 
-# CUDA's libraries: torch's CUDA build does not load without them, with or without a card.
+# CUDA's libraries: torch's CUDA build does not load without them, even without a card.
 LIBRARIES: Final = ("nvidia",)
-# What they need on a card, and what its compiler imports.
+# Packages that are needed on a card, and those that its compiler imports.
 PACKAGES: Final = ("triton", "cuda", "setuptools", "_distutils_hack", "packaging")
-_DISTRIBUTIONS = ("torch", "triton")  # whose entry points and versions are looked up
+_DISTRIBUTIONS = ("torch", "triton")  # their entry points and versions are looked up
 _DRIVER_LIBRARIES = (
     "libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1",
     "libnvidia-gpucomp.so", "libnvidia-nvvm.so.4", "libdxcore.so",
 )  # fmt: skip
-# What a shared library of C is linked with, beside what lies with the compiler.
+# The files outside the compiler's own folder that a C shared library is linked with.
 _LINKED = ("crti.o", "crtn.o", "libc.so", "libc_nonshared.a", "libm.so", "libmvec.so.1")
 _WSL = Path("/usr/lib/wsl")
 _DEV = Path("/dev")
@@ -46,14 +47,14 @@ _ABI = {"x86_64": "x86-64", "aarch64": "AArch64"}.get(platform.machine(), "libc6
 
 
 def device_files(device: Device, dev: Path = _DEV, rights: Path = _RIGHTS) -> tuple[Path, ...]:
-    """Return the device files that are there for a card, itself and what drives it.
+    """Return the existing device files for a card: its own and the driver's.
 
-    `rights`: where the driver tells which file is the right to which slice.
+    `rights` is the folder in which the driver says which capability file belongs to which slice.
     """
     if (dev / "dxg").exists():  # WSL2 has one for all cards
         return (dev / "dxg",)
     wanted = [dev / name for name in _CONTROL]
-    if device.minor is None:  # a driver that does not tell which is whose
+    if device.minor is None:  # the driver does not say which file is the card's: take all
         wanted += sorted(one for one in dev.glob("nvidia*") if re.fullmatch(r"nvidia\d+", one.name))
     else:
         wanted.append(dev / f"nvidia{device.minor}")
@@ -68,7 +69,7 @@ def device_files(device: Device, dev: Path = _DEV, rights: Path = _RIGHTS) -> tu
 
 
 def _own_rights(device: Device, rights: Path) -> list[int] | None:
-    """Return the numbers of a slice's own rights, None if the driver does not tell them.
+    """Return the numbers of a slice's own capability files; None if the driver does not list them.
 
     Source: NVIDIA's "Multi-Instance GPU User Guide", "Device Nodes and Capabilities".
     """
@@ -86,15 +87,16 @@ def _own_rights(device: Device, rights: Path) -> list[int] | None:
 
 
 def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> dict[str, str]:
-    """Return what a process with a card finds in its environment.
+    """Return the environment variables of a process with a card.
 
-    `compiled` is the folder for what compilers make; their workers need shared memory (/dev/shm).
+    `compiled` is the folder for compiled kernels. Without shared memory (/dev/shm), the compiler
+    uses no worker processes.
     """
     alone = {} if has_shared_memory else {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     return {
         **alone,
         "CUDA_VISIBLE_DEVICES": device.cuda or "",
-        "CUDA_CACHE_DISABLE": "1",  # kernels come compiled; what is not, Triton's cache keeps
+        "CUDA_CACHE_DISABLE": "1",  # kernels come compiled, or Triton caches them
         "PATH": "/python/bin:/usr/bin",
         "TORCHINDUCTOR_CACHE_DIR": f"{compiled}/inductor",
         "TRITON_CACHE_DIR": f"{compiled}/triton",
@@ -106,8 +108,9 @@ def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> di
 def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
     """Return the driver's libraries, as the dynamic loader finds them.
 
-    WSL2 has Windows' own, whether its loader knows of them or not: others that were installed there
-    are for no card. They load their parts by path, so that both folders are shown as they are.
+    In WSL2 they are those of Windows, even if the loader does not list them; other installed
+    libraries do not work with the card. They load their parts by path, so both of their folders are
+    returned as a whole.
     """
     names = _DRIVER_LIBRARIES
     windows = {name: wsl / "lib" / name for name in names if (wsl / "lib" / name).exists()}
@@ -117,7 +120,7 @@ def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
 
 
 def _located(library: str) -> Path | None:
-    """Return where the loader finds a library: by LD_LIBRARY_PATH, as in pods, or in its cache."""
+    """Return the path of a library, from LD_LIBRARY_PATH (as in pods) or the loader's cache."""
     for folder in filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")):
         if found := sorted(Path(folder).glob(f"{library}*")):
             return found[0]
@@ -133,7 +136,7 @@ def _located(library: str) -> Path | None:
 
 
 def package_metadata() -> Iterator[Path]:
-    """Yield the folders in which installed packages tell of themselves."""
+    """Yield the metadata folders of torch and triton."""
     for name in _DISTRIBUTIONS:
         try:
             files = metadata.files(name) or []
@@ -146,10 +149,7 @@ def package_metadata() -> Iterator[Path]:
 
 @functools.cache
 def compiler_files() -> tuple[tuple[Path, str], ...]:
-    """Return what a C compiler consists of here, each with where a sandbox shows it.
-
-    Empty without one.
-    """
+    """Return the C compiler's files, each with its path in a sandbox; empty without a compiler."""
     gcc = shutil.which("gcc")
     if gcc is None:
         return ()
@@ -168,7 +168,7 @@ def compiler_files() -> tuple[tuple[Path, str], ...]:
     shown += [(path, f"/lib/{_MULTIARCH}/{path.name}") for path in _libraries_of(tools)]
     shown.append((Path("/usr/include"), "/usr/include"))
     include = Path(sysconfig.get_path("include"))
-    if include.is_dir():  # a system's own is shown twice: Python looks for it in its own folder
+    if include.is_dir():  # shown twice for a system Python, which looks in its own folder
         shown.append((include.resolve(), f"/python/include/{include.name}"))
     return tuple(dict.fromkeys(shown))
 

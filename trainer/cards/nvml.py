@@ -1,8 +1,8 @@
-"""NVIDIA's driver at its edge: what a card does at one moment, and the ends that it can come to.
+"""The interface to NVIDIA's driver: a card's figures at one moment, and the ways to lose a card.
 
-What the driver has no answer to is None, never an error; a slice's clocks and slowdowns are those
-of its card. A card that is gone is `CardLost`: whatever ran on it then says nothing of the code
-that ran. Source: NVML's reference, by way of `nvidia-ml-py`.
+A figure that the driver does not provide is None, never an error. The clocks and slowdowns of a
+slice are those of its card. A lost card raises `CardLost`; the result of a run on it then says
+nothing about the code. Source: NVML's reference, by way of `nvidia-ml-py`.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _XID: Final = "`sudo dmesg | grep -i xid` says why"
 _RELOAD: Final = "reboot, or stop what uses the card and load the driver's modules anew"
-# What is said of the card, and the mend; `{}` is its UUID.
+# The message about the card, and the fix; `{}` is the card's UUID.
 _ENDS: Final = {
     pynvml.NVML_ERROR_GPU_IS_LOST: (
         "has fallen off the bus",
@@ -48,12 +48,12 @@ _ENDS: Final = {
         f"`sudo nvidia-smi -r -i {{}}`, or reboot: {_XID}",
     ),
 }
-# Also an answer for "not here" from single calls: it means an end only from one that worked before.
+# Single calls also give it for "unsupported". It means a lost card only if the call worked before.
 _AMBIGUOUS: Final = pynvml.NVML_ERROR_UNKNOWN
 _NOWHERE: Final = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_GPU_NOT_FOUND)
 _PERCENT: Final = 100
-_NOBODY = (pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_NOT_FOUND)  # nobody used the card since
-# Slowed down from outside the card's own budget of power, which every busy card sits at.
+_NOBODY = (pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_NOT_FOUND)  # no process used the card since
+# Slowdowns for other reasons than the card's own power cap, at which every busy card runs.
 _SLOWED: Final = (
     pynvml.nvmlClocksThrottleReasonHwSlowdown
     | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
@@ -62,34 +62,34 @@ _SLOWED: Final = (
 )
 
 
-class CardLost(ConfigurationError):  # noqa: N818 -- what befell a card, not a run
-    """A card or its driver is gone: to be mended first, and never a candidate's doing."""
+class CardLost(ConfigurationError):  # noqa: N818 -- an event of a card, not an error of a run
+    """A card or its driver is gone. It must be repaired first, and is never a candidate's fault."""
 
     def __init__(self, uuid: str, what: str, hint: str) -> None:
         super().__init__(f"the card {uuid} {what}", hint)
 
     @classmethod
     def by(cls, error: pynvml.NVMLError, uuid: str) -> "CardLost":
-        """Return what a driver's answer means for a card."""
+        """Return the error for a driver's error code."""
         what, hint = _ENDS.get(error.value, (f"cannot be asked: {error}", f"reboot: {_XID}"))
         return cls(uuid, what, hint.format(uuid))
 
     @classmethod
     def hung(cls, uuid: str, waited_s: float) -> "CardLost":
-        """Return what it means that the driver does not come back from a call."""
+        """Return the error for a driver that hangs in a call."""
         return cls(
             uuid, f"hangs: its driver has not answered for {waited_s:.0f} s", f"reboot: {_XID}"
         )
 
     @classmethod
     def replaced(cls, uuid: str) -> "CardLost":
-        """Return what it means that the driver's files are others than the loaded ones."""
+        """Return the error for a driver whose files on disk differ from the loaded ones."""
         mismatch = pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
         return cls.by(mismatch, uuid)
 
 
 def told(call: Callable[..., T], *arguments: object) -> T | None:
-    """Return what the driver answers, None where it has no answer."""
+    """Return the driver's answer, or None on any error."""
     try:
         return call(*arguments)
     except pynvml.NVMLError:
@@ -97,18 +97,18 @@ def told(call: Callable[..., T], *arguments: object) -> T | None:
 
 
 def is_end(error: pynvml.NVMLError) -> bool:
-    """Whether an answer means that the card or its driver is gone, whichever call it is to."""
+    """Return True if an error from any call means that the card or its driver is gone."""
     return error.value in _ENDS and error.value != _AMBIGUOUS
 
 
 def is_gone(error: pynvml.NVMLError) -> bool:
-    """Whether an answer to who looks for a card means that it, or its driver, is not there."""
+    """Return True if an error from looking up a card means that it or its driver is missing."""
     return error.value in _ENDS or error.value in _NOWHERE
 
 
 @contextmanager
 def initialised() -> Iterator[None]:
-    """Have the driver's library open. Raises pynvml.NVMLError."""
+    """Open the driver's library while the block lasts. Raises pynvml.NVMLError."""
     pynvml.nvmlInit()
     try:
         yield
@@ -117,9 +117,10 @@ def initialised() -> Iterator[None]:
 
 
 def is_library_replaced(maps: Path = Path("/proc/self/maps")) -> bool:
-    """Whether an update removed the library that this process has loaded.
+    """Return True if an update removed the library that this process has loaded.
 
-    It goes on answering here, as does the old driver, while no new process can use the card.
+    The loaded library and the old driver still work in this process, but no new process can use the
+    card.
     """
     lines = maps.read_text(errors="replace").splitlines()
     return any("/libnvidia-ml.so" in line and line.endswith(" (deleted)") for line in lines)
@@ -129,8 +130,9 @@ def is_library_replaced(maps: Path = Path("/proc/self/maps")) -> bool:
 class Reading:
     """A card's figures at one moment.
 
-    `held`: bytes by process (None: not told how many); `shares`: of the card's time, by process
-    that used any of it since the last look; `busy`: the share in which anybody did.
+    - `held`: bytes by process (None: unknown number).
+    - `shares`: share of the card's time by process, for those that used it since the last reading.
+    - `busy`: share of the time in which any process used the card.
     """
 
     total_bytes: int | None
@@ -143,9 +145,9 @@ class Reading:
 
 
 class CardReader:
-    """Asks for one card by its UUID. Calls block; only one may be under way at a time.
+    """Reads the figures of one card, given by UUID. Calls block; make only one at a time.
 
-    Every method raises CardLost when the card or its driver is gone.
+    Every method raises CardLost if the card or its driver is gone.
     """
 
     def __init__(self, uuid: str) -> None:
@@ -161,7 +163,8 @@ class CardReader:
         with ExitStack() as stack:
             try:
                 pynvml.nvmlInit()
-                # No generator's `finally`: the collector would run it while the driver hangs.
+                # Not in a generator's `finally`: garbage collection would run it while the driver
+                # hangs.
                 stack.callback(told, pynvml.nvmlShutdown)
                 self._handle = self._card = pynvml.nvmlDeviceGetHandleByUUID(self.uuid)
             except pynvml.NVMLError as error:
@@ -169,7 +172,7 @@ class CardReader:
             if self._is_slice:
                 whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle
                 self._card = self._told(whole, self._handle)
-            self._shares()  # what was before is not of this watch
+            self._shares()  # discard the use before this watch
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -182,7 +185,7 @@ class CardReader:
         rates = self._told(pynvml.nvmlDeviceGetUtilizationRates, self._handle)
         return Reading(
             total_bytes=None if after is None else after.total,
-            # The smaller one: what somebody frees or takes between these calls is then nobody's.
+            # The smaller one, so that memory freed or taken between the calls counts for no one.
             used_bytes=None if before is None or after is None else min(before.used, after.used),
             held=held,
             shares=self._shares(),
@@ -194,7 +197,7 @@ class CardReader:
     def draws(self) -> bool:
         """Return whether the card drives a display; False if the driver does not say.
 
-        The display mode does not tell: an H100, which has no display, reports it as enabled.
+        The display mode is no use here: an H100, which has no display, reports it as enabled.
         """
         active = self._of_card(pynvml.nvmlDeviceGetDisplayActive)
         return bool(active == pynvml.NVML_FEATURE_ENABLED)
@@ -203,7 +206,7 @@ class CardReader:
         try:
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
         except pynvml.NVMLError as error:
-            # This call is the pulse: an "unknown error" where it had answered before is an end.
+            # This call is the health check: an "unknown error" after it has worked means a loss.
             if is_end(error) or (self._tells_memory and error.value == _AMBIGUOUS):
                 raise CardLost.by(error, self.uuid) from error
             return None
@@ -211,8 +214,8 @@ class CardReader:
         return memory
 
     def _held(self) -> dict[int, int | None] | None:
-        # By version: drivers before 510 know the second one only, and what the binding has without
-        # a version raises no NVMLError then.
+        # Call versions explicitly: drivers before 510 know only the second, and the binding's
+        # unversioned function does not raise NVMLError there.
         kinds = (
             (
                 pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
@@ -240,12 +243,12 @@ class CardReader:
         self._seen_us = max((one.timeStamp for one in new), default=self._seen_us)
         percents: dict[int, list[int]] = defaultdict(list)
         for one in new:
-            if one.smUtil <= _PERCENT:  # some drivers fill in more than there can be
+            if one.smUtil <= _PERCENT:  # some drivers report impossible values above 100
                 percents[one.pid].append(one.smUtil)
         return {pid: fmean(values) / _PERCENT for pid, values in percents.items()}
 
     def _is_slowed(self) -> bool | None:
-        # The newer name of one call; drivers before 535 know the older one only.
+        # Two names of one call; drivers before 535 know only the second.
         names = (
             pynvml.nvmlDeviceGetCurrentClocksEventReasons,
             pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
@@ -254,7 +257,7 @@ class CardReader:
         return None if reasons is None else bool(reasons & _SLOWED)
 
     def _first_told(self, calls: Iterable[Callable[[Any], T]], handle: Any) -> T | None:
-        """Return what the first of these calls answers that the driver has."""
+        """Return the answer of the first of these calls that the driver supports."""
         answers = (self._told(call, handle) for call in calls)
         return next((found for found in answers if found is not None), None)
 
@@ -262,7 +265,7 @@ class CardReader:
         return None if self._card is None else self._told(call, self._card, *arguments)
 
     def _told(self, call: Callable[..., T], *arguments: object) -> T | None:
-        """Return what the driver answers, None where it has no answer but is there."""
+        """Return the driver's answer, or None on an error. Raises CardLost if the card is gone."""
         try:
             return call(*arguments)
         except pynvml.NVMLError as error:

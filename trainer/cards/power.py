@@ -1,7 +1,7 @@
-"""The power limits of NVIDIA cards: what lowering them to `--max-watts` takes, and setting them.
+"""The power limits of NVIDIA cards: planning, setting and restoring a lower limit (`--max-watts`).
 
-Limits are in milliwatts, as the driver has them, by a card's UUID. Setting one takes root, and a
-slice has none of its own.
+Limits are in milliwatts, as in the driver, by a card's UUID. Setting one needs root, and a slice
+has no limit of its own.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ _MILLIWATTS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Lowering:
-    """A card's limit as it was, and as it is to be while a node runs."""
+    """A card's former limit, and its limit while a node runs."""
 
     former_mw: int
     lowered_mw: int
 
 
 def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
-    """Return what must be lowered for no card to draw more than that; nothing is set yet.
+    """Return the limits to lower so that no card draws more than `max_watts`; set nothing yet.
 
-    Raises ConfigurationError when a card cannot be held to it.
+    Raises ConfigurationError if a card does not support such a limit.
     """
     wanted_mw = max_watts * _MILLIWATTS
     plan: dict[str, Lowering] = {}
@@ -50,10 +50,11 @@ def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
 
 @contextlib.contextmanager
 def lowered(plan: Mapping[str, Lowering]) -> Iterator[None]:
-    """Set the limits of a plan, and have its cards open while the block lasts.
+    """Set the limits of a plan, and keep its cards open while the block lasts.
 
-    Without persistence mode a driver that nobody has open is unloaded, and its limits with it.
-    Raises ConfigurationError where a limit is refused. It is for `restore` to set them back.
+    Without persistence mode, a driver without users is unloaded and loses its limits. Raises
+    ConfigurationError if a limit is refused. The end of the block does not reset the limits;
+    `restore` does.
     """
     with contextlib.ExitStack() as held:
         for uuid, limits in plan.items():
@@ -64,9 +65,10 @@ def lowered(plan: Mapping[str, Lowering]) -> Iterator[None]:
 
 
 def restore(plan: Mapping[str, Lowering]) -> None:
-    """Set the limits as they were before a plan, but for those that somebody changed since.
+    """Reset the limits to those before a plan, except those that were changed since by others.
 
-    A card that is gone has lost its limit too. Raises ConfigurationError where it is refused.
+    A lost card is skipped, since its limit is lost too. Raises ConfigurationError if the driver
+    refuses.
     """
     for uuid, limits in plan.items():
         with contextlib.suppress(CardLost), _card(uuid, limits.former_mw) as card:
@@ -76,7 +78,10 @@ def restore(plan: Mapping[str, Lowering]) -> None:
 
 @contextlib.contextmanager
 def _card(uuid: str, limit_mw: int) -> Iterator[Any]:
-    """Find a card whose limit is asked for, or set to this; refusals are ConfigurationError."""
+    """Yield a card for reading or setting its limit.
+
+    Turns the driver's errors in the block into ConfigurationError.
+    """
     with _found(uuid, limit_mw) as card:
         try:
             yield card
@@ -86,8 +91,11 @@ def _card(uuid: str, limit_mw: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _found(uuid: str, limit_mw: int) -> Iterator[Any]:
-    """Have a card open. Raises CardLost when it is gone, ConfigurationError if it is not to be had
-    now, as from a busy driver: its limit may stand then."""
+    """Open a card while the block lasts.
+
+    Raises CardLost if the card is gone. Raises ConfigurationError if it is unavailable for now, for
+    example since the driver is busy. Its limit may still be in force then.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(initialised())

@@ -1,11 +1,12 @@
-"""Which build of torch fits NVIDIA's driver and cards, and what the installed one was built for.
+"""The build of torch that fits NVIDIA's driver and cards, and the properties of the installed one.
 
-`pip install torch` brings a build for a new CUDA, which older drivers do not reach and which has no
-code for cards before Turing. Nothing that is installed is needed: `make setup` asks at its start.
+`pip install torch` installs a build for a new CUDA. Older drivers do not support it, and it has no
+code for cards before Turing. This module needs no installed package, since `make setup` uses it at
+its start.
 
-uv's `--torch-backend auto` cannot decide this. It looks at the driver and never at the cards: cards
-before Turing, and Blackwell with a driver before 580, would get a build without code for them.
-Where no CUDA build of the pinned release suits the driver, it installs the processor's.
+uv's `--torch-backend auto` cannot make this choice. It looks at the driver and never at the cards.
+Cards before Turing, and Blackwell with a driver before 580, would get a build without code for
+them. If no CUDA build of the pinned release suits the driver, it installs the CPU build.
 
 Sources: NVIDIA's "CUDA Compatibility", table of minor version compatibility (drivers); torch 2.13's
 torch/cuda/__init__.py, PYTORCH_RELEASES_CODE_CC, and RELEASE.md of torch 2.7, 2.11 and 2.13 (what a
@@ -24,19 +25,19 @@ from typing import Final
 
 Capability = tuple[int, int]
 
-# CUDA's major version, and the first driver that runs all of its toolkits.
+# By CUDA major version: the first driver that runs all of its toolkits.
 _DRIVERS: Final = {13: 580, 12: 525, 11: 450}
-LAST_DRIVER_BEFORE_TURING: Final = 580  # newer ones do not tell of older cards at all
+LAST_DRIVER_BEFORE_TURING: Final = 580  # newer drivers do not list older cards at all
 _CODES = re.compile(rb"\0((?:sm|compute)_\d+[af]?(?: (?:sm|compute)_\d+[af]?)*)\0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A build of torch that can be had.
+    """An available build of torch.
 
-    `name` is what uv calls it; `codes` is what it has machine code for, by platform.machine(), as
-    `torch.cuda.get_arch_list()` has it. `last` is the last torch with such a build, None if that is
-    not out yet.
+    `name` is its name in uv. `codes` has its architectures by platform.machine(), in the form of
+    `torch.cuda.get_arch_list()`. `last` is the last release of torch with such a build, None if
+    builds are still made.
     """
 
     name: str
@@ -46,19 +47,19 @@ class Build:
 
     @property
     def version(self) -> str:
-        """Its CUDA version."""
+        """The CUDA version of the build."""
         return ".".join(map(str, self.cuda))
 
     def has_release(self, release: str) -> bool:
-        """Whether there is such a build of a release of torch, as `2.13.0`."""
+        """Return True if a release of torch, such as `2.13.0`, has this build."""
         return self.last is None or tuple(map(int, release.split(".")[:2])) <= self.last
 
     def serves(self, capability: Capability) -> bool:
-        """Whether its machine code runs on a card. What is not known of a card is no obstacle."""
+        """Return True if the build runs on a card, or if the card's capability is unknown."""
         return serves(self.codes.get(platform.machine(), "").split(), capability)
 
 
-# The first that fits is taken: new before old, and what is still made before what is not.
+# The first that fits is chosen: new before old, and current builds before discontinued ones.
 BUILDS: Final = (
     Build(
         name="cu130",
@@ -95,9 +96,9 @@ BUILDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """The torch that is installed: its version without what names the build, and that build's CUDA.
+    """The installed torch: its version without the build's suffix, and the build's CUDA version.
 
-    `codes` is what it has machine code for; empty where that cannot be read.
+    `codes` has its architectures; empty if they cannot be read.
     """
 
     version: str
@@ -105,7 +106,10 @@ class Installed:
     codes: tuple[str, ...] = ()
 
     def fits(self, reached: int | None, capabilities: Sequence[Capability]) -> bool:
-        """Whether a driver that reaches a CUDA major version, and all cards, can use it."""
+        """Return True if it works with a driver and on all cards.
+
+        `reached` is the newest CUDA major version that the driver runs, None if unknown.
+        """
         if self.cuda is None or (reached is not None and self.cuda[0] > reached):
             return False
         codes = self.codes or codes_of(self.cuda)
@@ -113,9 +117,9 @@ class Installed:
 
 
 def installed() -> Installed | None:
-    """Return what is installed, None for nothing.
+    """Return the installed torch, or None.
 
-    Read from files: importing torch takes a second.
+    It is read from files, since importing torch takes a second.
     """
     importlib.invalidate_caches()
     spec = find_spec("torch")
@@ -124,7 +128,7 @@ def installed() -> Installed | None:
     folder = Path(spec.origin).parent
     try:
         text = (folder / "version.py").read_text()
-    except FileNotFoundError:  # what an installation left that was broken off
+    except FileNotFoundError:  # the rest of an interrupted installation
         return None
     version = re.search(r"^__version__\b.*= '([^'+]+)", text, re.MULTILINE)
     cuda = re.search(r"^cuda\b.*= '(\d+)\.(\d+)'", text, re.MULTILINE)
@@ -136,7 +140,7 @@ def installed() -> Installed | None:
 
 
 def _codes_in(library: Path) -> tuple[str, ...]:
-    """Return what `torch.cuda.get_arch_list()` would: a text in the library that answers it."""
+    """Return the value of `torch.cuda.get_arch_list()`, read from a string in torch's library."""
     try:
         with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
             found = max(_CODES.findall(data), key=len, default=b"")
@@ -146,7 +150,7 @@ def _codes_in(library: Path) -> tuple[str, ...]:
 
 
 def codes_of(cuda: tuple[int, int]) -> tuple[str, ...]:
-    """Return what builds for a CUDA version have machine code for, as far as is known here."""
+    """Return the architectures of builds for a CUDA version, or for the nearest known older one."""
     known = min((build for build in BUILDS if build.cuda <= cuda), default=BUILDS[-1], key=_newness)
     return tuple(known.codes.get(platform.machine(), "").split())
 
@@ -156,10 +160,10 @@ def _newness(build: Build) -> tuple[int, int]:
 
 
 def serves(codes: Iterable[str], capability: Capability) -> bool:
-    """Whether machine code runs on a card; (0, 0) is a card of which that is not known.
+    """Return True if machine code runs on a card; (0, 0) is an unknown capability and gives True.
 
-    `sm_86` runs on its major version from its minor one on, `compute_86` (compiled by the driver)
-    on all that came later.
+    `sm_86` runs on cards of the same major version from its minor version on. `compute_86`, which
+    the driver compiles, runs on all later cards.
     """
     if capability == (0, 0):
         return True
@@ -172,7 +176,7 @@ def serves(codes: Iterable[str], capability: Capability) -> bool:
 
 
 def cuda_reached(driver: str) -> int:
-    """Return the newest CUDA major version that a driver, as `550.144.03`, runs; 0 for none."""
+    """Return the newest CUDA major version that a driver such as `550.144.03` runs; 0 for none."""
     branch = int(driver.partition(".")[0])
     return next((cuda for cuda, least in _DRIVERS.items() if branch >= least), 0)
 
@@ -183,10 +187,10 @@ def least_driver(cuda: int) -> int:
 
 
 def fitting_build(reached: int | None, capabilities: Sequence[Capability]) -> Build | None:
-    """Return the build for a driver that reaches a CUDA major version, and for cards.
+    """Return the build for a driver and for cards; None if nothing fits.
 
-    It serves all the cards; where none does, the newest of them; None if nothing fits. What is not
-    known (None, (0, 0)) is no obstacle.
+    `reached` is the newest CUDA major version that the driver runs. The build runs on all cards, or
+    if no build does, on the newest card. Unknown values (None, (0, 0)) are taken to fit.
     """
     usable = [build for build in BUILDS if reached is None or build.cuda[0] <= reached]
     for wanted in (capabilities, [max(capabilities, default=(0, 0))]):

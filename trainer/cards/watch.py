@@ -1,9 +1,9 @@
-"""Watches one NVIDIA card while a node has it: others' load, throttling, memory, and its loss.
+"""A watch over one NVIDIA card while a node uses it: load by others, throttling, memory, loss.
 
-The watch is opened before anything of ours is on the card, so that it knows what is usual of it;
-`ours` tells it of each sandbox, `around` gives the report of a run. All of its state belongs to the
-event loop. The driver is asked in a thread that nobody waits for: a call into a driver that hangs
-never comes back.
+The watch is opened before we use the card, so that it learns the card's usual state. `ours` marks
+the sandboxes of this node, and `around` makes the report of a run. All of its state belongs to the
+event loop. The driver is called in a daemon thread, since a call into a hanging driver never
+returns.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ from trainer.host.processes import family_of
 T = TypeVar("T")
 
 EVERY_S: Final = 1.0
-HUNG_S: Final = 30.0  # a driver that recovers a card from a fault keeps its callers for seconds
-_REMEMBERED: Final = 600  # looks, for `is_used_by_others`
-LEAVING_S: Final = 3.0  # how long a sandbox that ended may stay in the driver's figures
+HUNG_S: Final = 30.0  # a driver that recovers a card from a fault blocks its callers for seconds
+_REMEMBERED: Final = 600  # samples, for `is_used_by_others`
+LEAVING_S: Final = 3.0  # how long an ended sandbox may stay in the driver's figures
 _GIB: Final = 1 << 30
 
 
 @dataclass(slots=True, eq=False)
 class _Own:
-    """A sandbox of ours: its first process, and all that were seen of it."""
+    """A sandbox of this node: its first process, and all of its processes seen so far."""
 
     root: int
     pids: set[int] = field(default_factory=set)
@@ -47,7 +47,7 @@ class _Own:
 
 
 class Window:
-    """The looks at a card during one run."""
+    """The samples of a card during one run."""
 
     def __init__(self, rest: RestingCard) -> None:
         self.samples: list[Sample] = []
@@ -59,9 +59,9 @@ class Window:
 
 
 class CardWatch:
-    """Looks at a card once a second while open. Get one from `watching`.
+    """A watch that samples a card once a second while open. Get one from `watching`.
 
-    `lost` is how the card was lost, and stays: nothing runs on it before a new watch.
+    `lost` says how the card was lost, and is never reset: a lost card needs a new watch.
     """
 
     def __init__(
@@ -80,24 +80,24 @@ class CardWatch:
         self._separation, self._rest = Separation(), RestingCard()
         self._own: set[_Own] = set()
         self._windows: set[Window] = set()
-        self._blocks: set[asyncio.Timeout] = set()  # what ends when the card is lost
+        self._blocks: set[asyncio.Timeout] = set()  # cancelled when the card is lost
         self._since: deque[Sample] = deque(maxlen=_REMEMBERED)
         self._last: Sample | None = None
         self._looking = asyncio.Lock()
         self._rested = asyncio.Event()
 
     async def open(self) -> None:
-        """Find the card. Raises CardLost when it is not there."""
+        """Find the card. Raises CardLost if it is missing."""
         await self._asked(self._reader.open)
 
     async def close(self) -> None:
-        """Let go of the driver, unless it hangs in a call."""
+        """Release the driver, unless a call into it hangs."""
         if not self._is_hung:
             with contextlib.suppress(CardLost):
                 await self._asked(self._reader.close)
 
     async def look(self) -> None:
-        """Ask the card now. Raises CardLost when it is gone."""
+        """Take a sample now. Raises CardLost if the card is gone."""
         async with self._looking:
             if self.lost is not None:
                 raise self.lost
@@ -105,9 +105,10 @@ class CardWatch:
             self._take(reading)
 
     async def rested(self) -> None:
-        """Wait until it is known what is usual of the card, some seconds after the opening.
+        """Wait until the card's usual state is known, some seconds after the watch was opened.
 
-        That is never before a sandbox's end if there is one on it from the beginning.
+        If a sandbox uses the card from the beginning, that is only after the sandbox has ended.
+        Raises CardLost.
         """
         await self._rested.wait()
         if self.lost is not None:
@@ -115,7 +116,7 @@ class CardWatch:
 
     @contextlib.contextmanager
     def ours(self, root: int) -> Iterator[None]:
-        """Know the sandbox with this first process for ours, while it may use the card."""
+        """Count the sandbox with this first process as ours while the block lasts."""
         own = _Own(root=root, pids=set(self._family(root)))
         self._own.add(own)
         try:
@@ -125,10 +126,10 @@ class CardWatch:
 
     @contextlib.asynccontextmanager
     async def around(self) -> AsyncIterator[Window]:
-        """Watch a run; the window's report is whole when the block has ended.
+        """Watch a run; the window's report is complete when the block has ended.
 
-        When the card is lost the block is cancelled, and CardLost is raised instead of whatever it
-        failed with: what a lost card does to a run says nothing of the candidate.
+        If the card is lost, the block is cancelled. CardLost is then raised instead of the block's
+        own error, since a failure on a lost card says nothing about the candidate.
         """
         window = Window(self._rest)
         self._windows.add(window)
@@ -149,9 +150,9 @@ class CardWatch:
             self._windows.discard(window)
 
     def memory_limit(self) -> str | None:
-        """Return what a run may have at most: `the card has 7.8 GiB, 1.1 GiB of it others'`.
+        """Return the memory limit of a run, such as `the card has 7.8 GiB, 1.1 GiB of it others'`.
 
-        None where the driver does not tell of its memory.
+        Return None if the driver does not report memory.
         """
         if self._last is None or self._last.reading.total_bytes is None:
             return None
@@ -162,13 +163,13 @@ class CardWatch:
         return f"the card has {_gib(self._last.reading.total_bytes)}{said}"
 
     def is_used_by_others(self) -> bool:
-        """Whether others used the card noticeably since this was last asked."""
+        """Return True if other programs used the card noticeably since the last call."""
         since = [*self._since]
         self._since.clear()
         return is_contended(since, self._rest.usual)
 
     async def _look_once_more(self, failed: Exception | None) -> None:
-        # A lost card fails a run at once, and is seen to be lost at the next look only.
+        # A lost card fails a run at once, but only the next sample shows that the card is lost.
         try:
             await self.look()
             if is_library_replaced():
@@ -195,7 +196,7 @@ class CardWatch:
             self._rested.set()
 
     def _losing(self, lost: CardLost) -> CardLost:
-        """End what runs on the card; return why."""
+        """Record the loss and cancel everything that runs on the card; return `lost`."""
         self.lost = lost
         self._rested.set()
         while self._blocks:
@@ -203,7 +204,7 @@ class CardWatch:
         return lost
 
     async def _asked(self, call: Callable[[], T]) -> T:
-        """Call the driver in a thread, for at most as long as it may take to answer."""
+        """Call the driver in a thread. Raises CardLost if it does not answer in time."""
         try:
             async with asyncio.timeout(self._hung_s):
                 return await _in_daemon(call)
@@ -218,7 +219,7 @@ class CardWatch:
 async def watching(
     uuid: str, *, every_s: float = EVERY_S, hung_s: float = HUNG_S
 ) -> AsyncIterator[CardWatch]:
-    """Watch a card for as long as the block lasts. Raises CardLost when it is not there."""
+    """Watch a card while the block lasts. Raises CardLost if it is missing."""
     watch = CardWatch(uuid, hung_s=hung_s)
     await watch.open()
     looking = asyncio.create_task(_keep_looking(watch, every_s))
@@ -233,7 +234,7 @@ async def watching(
 
 
 async def _keep_looking(watch: CardWatch, every_s: float) -> None:
-    with contextlib.suppress(CardLost):  # `lost` says so to whoever uses the card
+    with contextlib.suppress(CardLost):  # users of the card see it in `lost`
         while True:
             await watch.look()
             await asyncio.sleep(every_s)
@@ -244,9 +245,9 @@ def _gib(size_bytes: int) -> str:
 
 
 async def _in_daemon(call: Callable[[], T]) -> T:
-    """Return what a call in a thread of its own returns. The program does not wait for its end."""
+    """Run a call in a daemon thread and return its result. Program exit does not wait for it."""
     answer: Future[T] = Future()
-    answer.set_running_or_notify_cancel()  # whoever stops waiting cancels nothing
+    answer.set_running_or_notify_cancel()  # a caller that stops waiting cancels nothing
 
     def work() -> None:
         try:

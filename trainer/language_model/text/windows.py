@@ -79,9 +79,10 @@ def shared_windows(
 ) -> list[SharedWindow]:
     """Return windows of the text that occur in files below `roots`, each with one such file.
 
-    At most `at_most`, in the order of the text; of a long passage every part that holds an aligned
-    block of the file is named. Files that cannot be read are passed over: a sandbox cannot read
-    them either. Memory: about 0.5 GB for 20 MB.
+    The list has at most `at_most` windows, in the order of the text. A long passage gives one
+    window for each aligned block of the file. Unreadable files are skipped, since a sandbox cannot
+    read them either. Needs about 0.5 GB of memory for 20 MB of text. Raises ValueError for a window
+    too short to contain an aligned block.
     """
     if window < 2 * _BLOCK:
         raise ValueError(f"a window of {window} bytes need not contain an aligned block")
