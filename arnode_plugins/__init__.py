@@ -1,5 +1,5 @@
 """Plugins that come with arnode: importers of other systems' tasks and histories, and exporters.
 
-Each is found by its entry point (`pyproject.toml`), as one from elsewhere is, and imports the
-core's public modules alone.
+Like third-party plugins, each is found by its entry point (`pyproject.toml`) and imports only the
+core's public modules.
 """

@@ -1,8 +1,8 @@
-"""AlgoTune's tasks: a class with `generate_problem`, `solve` and `is_solution`, and a description.
+"""An importer of AlgoTune's tasks: a class with `generate_problem`, `solve` and `is_solution`.
 
-They map onto a trusted task. The judge keeps the class, makes problems from the seeds that it is
-given and checks answers with it; the candidate is `solve` alone, with what it needs and without the
-checker. The metric is the node's own clock.
+They become trusted tasks. The judge keeps the class, makes problems from given seeds and checks
+answers with it. The candidate has only `solve` and the code that it needs, without the checker. The
+metric is the time by the node's own clock.
 """
 
 import ast
@@ -36,9 +36,9 @@ _METHODS: Final = ("generate_problem", "solve", "is_solution")
 _SOLVE_FILE: Final = "solve.py"
 _REPORT: Final = Path("reports", "generation.json")
 _UNTOLD_SIZES: Final = (8, 16, 32)
-_FEWEST_FOR_STRATA: Final = 16  # of smaller sizes a quarter may be no problem at all
-_PROBLEM_MB: Final = 64  # of problems upstream the largest tenth hold more than 11 MB
-_JUDGE_S: Final = 600  # a run's problems are made in one go, the largest of them several times
+_FEWEST_FOR_STRATA: Final = 16  # a quarter of a smaller size may not be a valid problem
+_PROBLEM_MB: Final = 64  # the largest tenth of upstream's problems have more than 11 MB
+_JUDGE_S: Final = 600  # a run's problems are made at once, the largest of them several times
 _MAX_REPORT_BYTES: Final = 16 << 20
 _NO_SIZES: Final = (
     "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
@@ -51,13 +51,13 @@ _WHOSE: Final = (
     "## Who says so\n\nThe problems are made, the time is taken and the answers are checked where"
     " this program cannot reach: a trusted task."
 )
-_NOISE: Final = 0.02  # shares of seconds, on a quiet machine
+_NOISE: Final = 0.02  # as a share of the baseline's seconds, on a quiet machine
 
 
 def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
-    """Return the task of a folder; `size` has the problems' (by default as upstream found them).
+    """Return the task of a folder; `size` are the sizes of its problems (default: upstream's).
 
-    Raises ConfigurationError if it is none of AlgoTune's.
+    Raises ConfigurationError if it is not a folder of AlgoTune.
     """
     SYSTEM.check(folder)
     module = _module(folder)
@@ -71,7 +71,7 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     notes = [f"trusted: {told}", *([] if found else [_NO_SIZES]), _SCALED]
     name = folder.resolve().name
     judges = packages_of([ast.parse(judge)])
-    # What the checker imports a solution may import too, as upstream.
+    # As upstream, a solution may import the packages that the checker imports.
     requires = sorted({*judges, *packages_of([ast.parse(candidate)])})
     return TaskDraft(
         table=_table(name, requires, judges),
@@ -109,7 +109,7 @@ def _members(task: ast.ClassDef) -> set[str]:
 
 
 def _upstream_sizes(folder: Path) -> tuple[int, ...]:
-    """Return the sizes around the one that upstream timed, if its reports lie above the folder."""
+    """Return sizes up to the one that upstream timed; empty without its report above the folder."""
     name = folder.resolve().name
     for parent in folder.resolve().parents[:3]:
         report = find_file(parent, _REPORT)
@@ -155,7 +155,7 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
         "unit": "share",
         "direction": "min",
         "aggregate": "geomean",
-        "max_step": 1.0,  # there is no more to gain than all of it
+        "max_step": 1.0,  # the largest possible gain is the whole time
     }
     table["instances"] = {"public": 12, "secret": 12}
     return table

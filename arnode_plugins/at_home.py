@@ -1,8 +1,8 @@
-"""at-home's result records: JSON, a list of it, or lines of it.
+"""An importer of at-home's result records: a JSON object, a list of objects, or JSON lines.
 
     {agent_id, val_bpb, memory_gb, status, commit, description, train_py, …}
 
-A crash is written as a val_bpb of 0, which never counts.
+A crash is recorded as a val_bpb of 0, which never counts.
 """
 
 import json
@@ -14,7 +14,7 @@ from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, 
 
 
 def read_history(data: bytes) -> ForeignLog:
-    """Return the records of a file; no rows if there are none."""
+    """Return the records of a file. The log has no rows if the file has no records."""
     text = None
     try:
         text = data.decode()
@@ -43,7 +43,7 @@ def _read_record_lines(data: bytes) -> RowReader:
 
 
 def _read_record_list(text: str, start: int) -> RowReader:
-    """Read the objects of a list where they stand; from where it breaks off, the rest is text."""
+    """Read the objects of a list. If the list is cut off, the rest is kept as text."""
     book, decoder = RowReader(), json.JSONDecoder()
     at, end = 0, start + 1
     while True:

@@ -1,7 +1,7 @@
-"""autoresearch-mlx's `rigor_ledger.jsonl`, and its table, which is autoresearch's.
+"""An importer of autoresearch-mlx's `rigor_ledger.jsonl`, and of its table, as autoresearch's.
 
-A ledger has lines of {hash, desc, samples, mean, std, status, p_better}: a configuration's runs.
-One that crashed has a mean of 0, or that of the runs before.
+Each line of a ledger, {hash, desc, samples, mean, std, status, p_better}, has the runs of one
+configuration. A crashed one has a mean of 0, or the mean of the runs before the crash.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _SEGMENT: Final = Segment(metric="val_bpb", direction="min")
 
 
 def read_history(data: bytes) -> ForeignLog:
-    """Return the configurations of a ledger, or the rows of a table; none if it is neither."""
+    """Return the configurations of a ledger, or the rows of a table; no rows if it is neither."""
     if not is_json(data):
         return replace(read_table(data), form=_FORM)
     book = RowReader()
@@ -52,7 +52,7 @@ def _configuration(value: Mapping[str, object], raw: bytes) -> ForeignRow:
     if (better := number(shown_value(value.get("p_better", "")))) is not None:
         told.append(f"better with a chance of {better:g}")
     return ForeignRow(
-        label=f"sha1 {shown_value(value.get('hash', ''))}",  # of train.py: no commit
+        label=f"sha1 {shown_value(value.get('hash', ''))}",  # a hash of train.py, not a commit
         metric=shown_value(value["mean"]),
         status=shown_value(value["status"]),
         description=shown("; ".join(filter(None, told))),

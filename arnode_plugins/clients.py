@@ -1,6 +1,6 @@
-"""Other tools' clients, loaded where they are installed, and what they are told.
+"""Helpers to load the clients of other tools, if installed, and to convert values for them.
 
-What a client prints is for a terminal, and goes to stderr.
+The output of a client is meant for a terminal, and is sent to stderr.
 """
 
 import contextlib
@@ -21,9 +21,10 @@ from protocol.errors import ConfigurationError
 def client(
     package: str, module: str, variables: Mapping[str, str | None]
 ) -> Iterator[tuple[Any, str]]:
-    """Yield a client's module and version, loaded with these variables, its output on stderr.
+    """Yield a client's module and version, loaded with these environment variables.
 
-    A variable that is None is not there meanwhile.
+    A variable that is None is unset while the block lasts. Output goes to stderr. Raises
+    ConfigurationError if the client is not installed.
     """
     former = {name: os.environ.get(name) for name in variables}
     try:
@@ -36,7 +37,7 @@ def client(
 
 @contextlib.contextmanager
 def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]:
-    """Say of a client that takes other calls which versions of it are known."""
+    """Turn an error from an unknown version of a client into a ConfigurationError with a hint."""
     try:
         yield
     except (AttributeError, TypeError, ValueError) as fault:
@@ -47,7 +48,7 @@ def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]
 
 
 def constants(run: TrackedRun) -> dict[str, float | str]:
-    """Return what its constants became, numbers as such: trackers draw axes of them."""
+    """Return a run's hyperparameters. Numbers are converted, since trackers draw axes of them."""
     return {name: _number(text) for name, text in run.knobs.items()}
 
 

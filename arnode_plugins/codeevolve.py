@@ -1,8 +1,8 @@
-"""CodeEvolve's folders: `input/evaluate.py`, `input/src/` and a configuration in `configs/`.
+"""An importer of CodeEvolve's folders: `input/evaluate.py`, `input/src/` and `configs/`.
 
-The evaluator writes a table of figures, of which the configuration names one. Where it calls
-functions of the program with plain data and that figure holds no time, it judges from a sandbox of
-its own; else the task is self-scored.
+The evaluator writes a table of figures, and the configuration names the one that counts. The
+evaluator becomes a judge in a sandbox of its own if it only calls functions of the program with
+plain data, and if the figure contains no time. Otherwise the task is self-scored.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ _TRUST: Final = (
 
 
 def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
-    """Return the task of a folder. Raises ConfigurationError if it is none of CodeEvolve's."""
+    """Return the task of a folder. Raises ConfigurationError if it is not one of CodeEvolve."""
     SYSTEM.check(folder)
     files = {
         name.removeprefix(f"{_INPUT}/"): file
@@ -84,7 +84,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _config(folder: Path) -> Mapping[str, object]:
-    """Return the plainest configuration that there is: the one of the shortest name."""
+    """Return the configuration with the shortest file name, which is the plainest one."""
     beside = files_beside(folder, within=_CONFIGS).values()
     found = [one for one in beside if one.suffix in {".yaml", ".yml"}]
     file = min(found, key=lambda one: (len(one.name), one.name), default=None)

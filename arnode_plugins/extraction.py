@@ -1,8 +1,8 @@
-"""Taking names out of Python modules with all that they need, as text that stands for itself.
+"""Extraction of names from Python modules, with all they need, as self-contained text.
 
-What a name needs is found by parsing: imports are kept name by name, assignments, functions and
-classes whole, and what comes from a module that lies beside is taken along in the same way. It errs
-on the side of taking too much.
+The needs of a name are found by parsing. Imports are kept name by name; assignments, functions and
+classes are kept whole. Names from a neighbouring module are extracted in the same way. In doubt,
+the extraction takes too much.
 """
 
 import ast
@@ -14,17 +14,17 @@ from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile
 from trainer.importing.reading import read_python, read_text
 
-# Where the module of an import lies, if it is to be taken along; None if it is a package's.
+# Returns the file of an imported module that is to be extracted too; None for a package's module.
 Resolve: TypeAlias = Callable[[FolderFile, ast.ImportFrom], FolderFile | None]
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """Return all names that occur in a piece of code, wherever they come from."""
+    """Return all names that occur in a piece of code, of any origin."""
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
 def bound_by(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement at a module's top gives a meaning to."""
+    """Return the names that a top-level statement binds."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return {statement.name}
@@ -50,7 +50,7 @@ def segment(source: str, node: ast.stmt) -> str:
 
 
 def heading(source: str) -> str:
-    """Return the comment that a module begins with: whose it is is said there."""
+    """Return the comment at the beginning of a module, which may name its copyright."""
     lines: list[str] = []
     for line in source.split("\n"):
         if not line.startswith("#") or line.startswith("#!"):
@@ -61,8 +61,10 @@ def heading(source: str) -> str:
 
 @dataclass(slots=True)
 class CodeExtract:
-    """What was taken so far. `resolve` says which imports are followed; `given` are names that are
-    there anyhow; `rewrite` may change a module's text first; `meanings` says what each name is.
+    """The code extracted so far.
+
+    `resolve` decides which imports are followed. `given` are names that the target provides.
+    `rewrite` may change a module's text first. `meanings` has the definition of each name.
     """
 
     resolve: Resolve = lambda _path, _statement: None
@@ -74,7 +76,7 @@ class CodeExtract:
     meanings: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return it as a module's text, without imports from the future."""
+        """Return the extract as a module's text, without imports from `__future__`."""
         imports, statements = (
             "\n".join(sorted(self.imports)),
             "\n\n\n".join(self.statements.values()),
@@ -82,16 +84,17 @@ class CodeExtract:
         return "\n\n\n".join(part for part in (imports, statements) if part)
 
     def take(self, path: FolderFile, names: Iterable[str]) -> None:
-        """Take names from a module.
+        """Extract names from a module.
 
-        Raises ConfigurationError if two modules mean different things by a name.
+        Raises ConfigurationError if two modules define a name differently, or if the module is not
+        valid Python.
         """
-        read_python(path)  # says what is wrong with it
+        read_python(path)  # raises an error that names the file
         source = self.rewrite(path, read_text(path))
         self.take_for(path, source, ast.parse(source), set(names))
 
     def take_for(self, path: FolderFile, source: str, tree: ast.Module, names: set[str]) -> None:
-        """Take what stands at a module's top and gives `names` their meaning."""
+        """Extract the top-level statements of a parsed module that `names` need."""
         chosen = _needed(tree, names)
         wanted = set(names).union(*(names_in(one) for one in chosen))
         for statement in tree.body:
@@ -112,7 +115,7 @@ class CodeExtract:
             if name not in wanted and alias.name != "*":
                 continue
             if isinstance(statement, ast.Import):
-                # `import a.b` and `import a.c` mean the same a.
+                # `import a.b` and `import a.c` bind the same a.
                 meaning = alias.name if alias.asname else name
                 self._define(path, {name}, f"import {meaning}")
             elif alias.name in self.given:
@@ -141,7 +144,7 @@ class CodeExtract:
 
 
 def _needed(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
-    """Return the statements that names need, and what those need, in their order."""
+    """Return the statements that names need, directly or indirectly, in their order."""
     own = [one for one in tree.body if not isinstance(one, ast.Import | ast.ImportFrom)]
     chosen: set[int] = set()
     wanted = set(names)

@@ -1,4 +1,4 @@
-"""Reads JSON that somebody appended to, cut off or wrapped."""
+"""Helpers to read JSON that may have been cut off, wrapped or appended to."""
 
 import json
 from typing import Final, cast
@@ -9,12 +9,12 @@ SPACE: Final = " \t\r\n"
 
 
 def is_json(data: bytes) -> bool:
-    """Say whether a file begins as JSON does, and not as a table."""
+    """Return True if a file begins like JSON and not like a table."""
     return data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
 
 
 def object_in(text: str) -> dict[str, object] | None:
-    """Return the object that a text is, None if it is none."""
+    """Return the JSON object in a text, or None if the text is not one."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -23,12 +23,12 @@ def object_in(text: str) -> dict[str, object] | None:
 
 
 def after(text: str, at: int, skipped: str) -> int:
-    """Return the first place from `at` on where none of these characters stands."""
+    """Return the first index from `at` on whose character is not in `skipped`."""
     while at < len(text) and text[at] in skipped:
         at += 1
     return at
 
 
 def shown_value(value: object) -> str:
-    """Return what of a value is shown."""
+    """Return a value as text to show; values other than strings as JSON."""
     return shown(value if isinstance(value, str) else json.dumps(value))

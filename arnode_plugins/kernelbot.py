@@ -1,7 +1,7 @@
-"""KernelBot's problems: `task.yml` with the files, tests and benchmarks that it names.
+"""An importer of KernelBot's problems: `task.yml` with the files, tests and benchmarks it names.
 
-Tensors are made on the device and the submission is imported beside its checker and its clock, so
-what comes of it is self-scored.
+Tensors are made on the device, and the submission runs in one process with its checker and its
+clock. So the task is self-scored.
 """
 
 import re
@@ -34,7 +34,7 @@ _TASK: Final = "task.yml"
 _SUBMISSION: Final = "@SUBMISSION@"
 _SHARED: Final = re.compile(r"\.\./((?:eval|utils)(?:_\w+)?\.py)")
 _METRIC: Final = "microseconds"
-_TIMEOUT_S: Final = 180  # upstream's for each of its stages
+_TIMEOUT_S: Final = 180  # upstream's limit for each of its stages
 _RANKINGS: Final = ("last", "mean", "geom")
 _ON_CARD: Final = (
     'its files name cuda, so it needs an NVIDIA card (`device = "cuda"`) and is refused where there'
@@ -49,7 +49,7 @@ _TRUST: Final = (
 
 
 def read_task(folder: Path) -> TaskDraft:
-    """Return the task of a folder. Raises ConfigurationError if it is none of KernelBot's."""
+    """Return the task of a folder. Raises ConfigurationError if it is not one of KernelBot."""
     SYSTEM.check(folder)
     path = folder / _TASK
     task = find_file(folder, _TASK)
@@ -108,7 +108,7 @@ def _check_language(path: Path, table: Mapping[str, object]) -> None:
 
 
 def _files(path: Path, table: Mapping[str, object]) -> dict[str, FolderFile | None]:
-    """Return the problem's files by name; the submission's has no source."""
+    """Return the problem's files by name; the submission has None as its source."""
     listed = table.get("files")
     if not isinstance(listed, list) or not listed:
         raise SYSTEM.missing(path.parent, f"{_TASK} lists no files")
@@ -125,8 +125,8 @@ def _files(path: Path, table: Mapping[str, object]) -> dict[str, FolderFile | No
 def _source(folder: Path, name: str) -> FolderFile:
     """Return a file that the problem names.
 
-    Upstream keeps `eval.py` and `utils.py` one folder above its problems. These two are taken from
-    there, unless they are links that lead further; nothing else is taken from outside the folder.
+    Upstream keeps `eval.py` and `utils.py` one folder above its problems. These two may be read
+    from there, unless they are links. No other file outside the problem's folder is read.
     """
     shared = _SHARED.fullmatch(name)
     root, inside = (folder.resolve().parent, shared[1]) if shared else (folder, name)
@@ -141,7 +141,7 @@ def _source(folder: Path, name: str) -> FolderFile:
 
 
 def _baseline(folder: Path, table: Mapping[str, object], submission: str) -> FolderFile:
-    """Return the submission to begin with: the one that is there, else the template."""
+    """Return the baseline: the existing submission, else the template."""
     template = text_in(table_in(table, "templates"), "Python")
     for name in (submission, template):
         if name and (found := find_file(folder, name)) is not None:
@@ -150,7 +150,7 @@ def _baseline(folder: Path, table: Mapping[str, object], submission: str) -> Fol
 
 
 def _cases(path: Path, table: Mapping[str, object], name: str) -> tuple[str, ...]:
-    """Return cases as the evaluator reads them: `size: 127; seed: 4242`."""
+    """Return test cases in the evaluator's format, such as `size: 127; seed: 4242`."""
     listed = table.get(name)
     if not isinstance(listed, list) or not all(isinstance(one, dict) and one for one in listed):
         raise SYSTEM.missing(path.parent, f"{_TASK} lists no {name}")

@@ -1,8 +1,8 @@
-"""MLE-bench's competitions: `config.yaml`, `prepare.py`, `grade.py` and `description.md`.
+"""An importer of MLE-bench's competitions: `config.yaml`, `prepare.py`, `grade.py`, a description.
 
-They map onto a trusted task. The judge alone holds the competition's data, which whoever imports it
-brings: it splits them again for each instance, from a seed that nobody else knows, shows the public
-part and keeps the answers. The candidate reads the public files and prints a submission.
+They become trusted tasks. The user provides the competition's data, which only the judge holds. For
+each instance the judge splits the data again from a secret seed, shows the public part and keeps
+the answers. The candidate reads the public files and prints a submission.
 """
 
 import ast
@@ -59,7 +59,7 @@ _PLAIN: Final = (
 _LARGEST_ROOM_MB: Final = 256
 _NUMBER: Final = re.compile(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
 _MB: Final = 1 << 20
-# Where no leaderboard says which way is better. The first that occurs in a grader's name counts.
+# Words in a grader's name that give the direction, for a competition without a leaderboard.
 _LESS_IS_BETTER: Final = re.compile(
     r"log-?loss|error|rmsle|rmse|mae\b|distance|divergence|deviation|perplexity"
 )
@@ -82,16 +82,19 @@ class _Competition:
 def read_task(
     folder: Path, *, data: Path | None = None, direction: Literal["min", "max"] | None = None
 ) -> TaskDraft:
-    """Return the task of a competition. `data` is the folder of its raw files, by default `raw`
-    beside its own; `direction` is asked for where neither leaderboard nor grader tells it.
+    """Return the task of a competition.
 
-    Raises ConfigurationError if it is no competition, or its split cannot be drawn anew.
+    `data` is the folder of its raw files, by default `raw` in the competition's folder. `direction`
+    is needed if neither the leaderboard nor the grader's name shows it.
+
+    Raises ConfigurationError if the folder is not a competition, or its split cannot be drawn from
+    another seed.
     """
     SYSTEM.check(folder)
     found = _competition(folder)
     better = direction or _direction(folder, found.grader)
     if data is None:
-        find_file(folder, DATA)  # it may not lead out either
+        find_file(folder, DATA)  # raises for a link that leads out of the folder
     raw = _raw(data or folder / DATA)
     judge = judge_text(folder, answers=found.answers, metric=safe_figure(found.grader), data=DATA)
     candidate = baseline_text(found.sample)
@@ -152,12 +155,15 @@ def _competition(folder: Path) -> _Competition:
 
 
 def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
-    """Return which way is better: as the leaderboard is sorted, else as the grader is called."""
+    """Return the metric's direction from the leaderboard's order, else from the grader's name.
+
+    Raises ConfigurationError if neither shows it.
+    """
     board = find_file(folder, "leaderboard.csv")
     rows = read_text(board).split("\n") if board else []
     columns = rows[0].split(",") if rows else []
     if "score" in columns:
-        at = columns.index("score") - len(columns)  # from the end: teams have commas in their names
+        at = columns.index("score") - len(columns)  # from the end: team names may contain commas
         told = [fields[at] for row in rows[1:] if len(fields := row.split(",")) >= -at]
         scores = [
             float(one) for one in told if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", one.strip())

@@ -1,11 +1,11 @@
-"""Writes runs as MLflow's file store keeps them, so that MLflow need not be installed here.
+"""An exporter of runs in the format of MLflow's file store, which does not need MLflow.
 
     DIR/EXPERIMENT/meta.yaml
     DIR/EXPERIMENT/RUN/meta.yaml, metrics/NAME, params/NAME, tags/NAME, artifacts/
 
-A metric is a line of milliseconds, value and step; a parameter or a tag is a file that holds its
-value. Ids follow from records: an export into the same folder replaces its own runs, and leaves
-all others alone.
+A metric is a line of milliseconds, value and step. A parameter or a tag is a file with its value.
+Ids are derived from records, so a second export into the same folder replaces its own runs and
+leaves all others alone.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ _USER: Final = "arnode"
 
 
 def write_mlflow(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
-    """Write an experiment with its runs into a file store; return how many runs it has.
+    """Write an experiment with its runs into a file store; return the number of runs.
 
-    Raises ArnodeError where the folder cannot be written.
+    Raises ArnodeError if the folder cannot be written.
     """
     experiment_id = experiment_id_of(line)
     place = make_folder(folder / experiment_id)
@@ -52,7 +52,7 @@ def write_mlflow(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) ->
 
 
 def experiment_id_of(line: TrackedLine) -> str:
-    """Return the number that a line has as an experiment, the same in every export."""
+    """Return the MLflow experiment id of a line, the same in every export."""
     digest = hashlib.sha256(line.task_id + line.hardware_class.encode()).digest()
     return str(10**17 + int.from_bytes(digest[:7], "big"))
 
@@ -94,7 +94,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_yaml(path: Path, document: Mapping[str, object]) -> None:
-    """Write a mapping of plain values, each of which YAML reads as JSON has it."""
+    """Write a mapping of plain values as YAML, each value in JSON, which YAML can read."""
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in document.items())
     _write(path, "".join(lines))
 

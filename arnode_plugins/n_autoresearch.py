@@ -1,10 +1,13 @@
-"""n-autoresearch's experiments, and its table, which is autoresearch's.
+"""An importer of n-autoresearch's experiments, and of its table, as autoresearch's.
 
-They are JSON objects: {id, tag, commit_sha, description, hypothesis, category, val_bpb,
-peak_vram_mb, status, error, …}, wherever they stand: in what `POST /api/experiment/history`
-answers, {experiments: […], total}, with or without {statusCode, body} around it; in a list; or by
-id, as iii-engine keeps them in `data/state_store.db/experiments.bin`, a JSON text behind which its
-archive ends with a few bytes. One that runs or crashed has a val_bpb of 0.
+An experiment is a JSON object: {id, tag, commit_sha, description, hypothesis, category, val_bpb,
+peak_vram_mb, status, error, …}. A running or crashed one has a val_bpb of 0. Experiments may be
+
+- in the answer of `POST /api/experiment/history`, {experiments: […], total}, with or without
+  {statusCode, body} around it;
+- in a list;
+- by id in `data/state_store.db/experiments.bin`, where iii-engine keeps them: a JSON text, followed
+  by a few bytes that end its archive.
 """
 
 import json
@@ -22,20 +25,20 @@ _Piece: TypeAlias = tuple[Literal["row", "text"], int, int, Mapping[str, object]
 
 _FORM: Final = "n-autoresearch"
 _BETWEEN: Final = SPACE + ",:"
-_MOST_NESTED: Final = 4  # of what a server wraps a history in
-_ARCHIVE_BYTES: Final = 16  # its length and place, padded
+_MOST_NESTED: Final = 4  # levels that a server wraps around a history
+_ARCHIVE_BYTES: Final = 16  # the end of an archive: length and place, padded
 _MB_IN_GB: Final = 1024
 _SEGMENT: Final = Segment(metric="val_bpb", direction="min")
-# An object with one of these names is an experiment, or what is left of one.
+# An object with one of these keys is an experiment, or the remains of one.
 _OF_EXPERIMENTS: Final = frozenset(("commit_sha", "hypothesis", "diff_summary"))
 _DECODER: Final = json.JSONDecoder()
 
 
 def read_history(data: bytes) -> ForeignLog:
-    """Return the experiments of a history, or the rows of a table; none if there are none."""
+    """Return the experiments of a history, or the rows of a table; no rows if there are none."""
     if not is_json(data):
         return replace(read_table(data), form=_FORM)
-    # Whatever is no UTF-8, as the end of an archive, comes out as it went in.
+    # Bytes that are not UTF-8, such as the end of an archive, are preserved.
     text = data.decode("utf-8", "surrogateescape")
     book, at = RowReader(), 0
     start = after(text, 0, SPACE + "\ufeff")
@@ -55,14 +58,15 @@ def read_history(data: bytes) -> ForeignLog:
 
 
 def _inside(text: str, at: int, depth: int) -> Iterator[_Piece]:
-    """Yield the experiments from there to the end of what is open there, and what is left of some.
+    """Yield the experiments, and the remains of some, from `at` to the end of the enclosing value.
 
-    That is an object, a list, or the file: whoever saved several answers has them in a row.
+    The enclosing value is an object, a list or the whole file, which may hold several answers in a
+    row.
     """
     while (at := after(text, at, _BETWEEN)) < len(text) and text[at] not in "]}":
         try:
             value, end = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):  # it breaks off in here
+        except (ValueError, RecursionError):  # the value is cut off: look inside it
             if depth > 0 and text[at] in "{[":
                 yield from _inside(text, at + 1, depth - 1)
             return
@@ -89,7 +93,7 @@ def _experiment(value: Mapping[str, object], raw: bytes) -> ForeignRow:
 
 
 def _is_whole(text: str, start: int) -> bool:
-    """Say whether a file holds whole values, behind which at most an archive ends."""
+    """Return True if a file consists of whole JSON values and at most the end of an archive."""
     at = start
     with suppress(ValueError, RecursionError):
         while at < len(text):

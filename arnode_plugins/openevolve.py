@@ -1,9 +1,9 @@
-"""OpenEvolve's folders: `initial_program.*`, `evaluator.py` and `config.yaml`.
+"""An importer of OpenEvolve's folders: `initial_program.*`, `evaluator.py` and `config.yaml`.
 
-SkyDiscover's have the evaluator in a folder `evaluator/`. Where the evaluator calls functions of
-the program with plain data and its score holds no time, it judges from a sandbox of its own; else
-the task is self-scored. Its cascade comes along: a candidate must get as many stages far as the
-baseline does.
+SkyDiscover's folders have the evaluator in `evaluator/`. The evaluator becomes a judge in a sandbox
+of its own if it only calls functions of the program with plain data, and if its score contains no
+time. Otherwise the task is self-scored. Its cascade of stages is kept: a candidate must reach at
+least the stage that the baseline reaches.
 """
 
 import ast
@@ -37,13 +37,13 @@ SYSTEM: Final = System(
     " evaluate(program_path), and config.yaml",
 )
 _EVALUATOR: Final = "evaluator.py"
-_IN_ITS_FOLDER: Final = "evaluator/evaluator.py"  # SkyDiscover's, which is built as a container
+_IN_ITS_FOLDER: Final = "evaluator/evaluator.py"  # in SkyDiscover, which builds a container of it
 _METRIC: Final = "combined_score"
 _MARK: Final = "EVOLVE-BLOCK-START"
 _SUFFIXES: Final = (".py", ".rs", ".r", ".cpp", ".c", ".js", ".txt")
-_MAX_PROGRAM_BYTES: Final = 4 << 20  # a longer one is no program
-_THRESHOLDS: Final = (0.5, 0.75, 0.9)  # upstream's, where its configuration names none
-_TIMEOUT_S: Final = 300  # likewise
+_MAX_PROGRAM_BYTES: Final = 4 << 20  # a longer file is not a program
+_THRESHOLDS: Final = (0.5, 0.75, 0.9)  # upstream's defaults
+_TIMEOUT_S: Final = 300  # upstream's default
 _TRUST: Final = (
     "To make it a trusted task, let the program print its result instead of returning it to the"
     " evaluator, and move what the evaluator checks into judge.py's check(instance, answer), which"
@@ -52,7 +52,7 @@ _TRUST: Final = (
 
 
 def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
-    """Return the task of a folder. Raises ConfigurationError if it is none of OpenEvolve's."""
+    """Return the task of a folder. Raises ConfigurationError if it is not one of OpenEvolve."""
     SYSTEM.check(folder)
     evaluator = find_file(folder, _EVALUATOR) or find_file(folder, _IN_ITS_FOLDER)
     if evaluator is None:
@@ -105,7 +105,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _summed(tree: ast.Module) -> list[str]:
-    """Return all figures that an evaluator may tell, for one whose score is their mean."""
+    """Return all figures that an evaluator may report, for a score that is their mean."""
     return [
         key.value
         for node in ast.walk(tree)

@@ -1,7 +1,7 @@
-"""pi-autoresearch's sessions: `.auto/` with `measure.sh` and `prompt.md`, or the older flat files.
+"""An importer of pi-autoresearch's sessions: `.auto/` with `measure.sh` and `prompt.md`.
 
-The script prints `METRIC name=value` lines from beside what it measures, so what comes of it is
-self-scored.
+Older sessions have flat files instead. The script prints `METRIC name=value` lines and runs
+alongside the code that it measures, so the task is self-scored.
 """
 
 import json
@@ -33,8 +33,8 @@ SYSTEM: Final = System(
     " and .auto/prompt.md (or autoresearch.sh and autoresearch.md)",
 )
 _FOLDER: Final = ".auto"
-_VISIBLE: Final = "auto"  # what is hidden is no file of a task
-_NAMES: Final = {  # of a session's file: in the folder, and flat, as older sessions have it
+_VISIBLE: Final = "auto"  # replaces `.auto`, since a task has no hidden files
+_NAMES: Final = {  # the names of a session's files: in the folder, and flat in older sessions
     "measure": ("measure.sh", "autoresearch.sh"),
     "checks": ("checks.sh", "autoresearch.checks.sh"),
     "prompt": ("prompt.md", "autoresearch.md"),
@@ -63,7 +63,8 @@ class _Metric:
 def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
     """Return the task of a session; `holdout` is a folder of files that replace visible ones.
 
-    Raises ConfigurationError if it is none of theirs, UsageError for a holdout that does not fit.
+    Raises ConfigurationError if the folder is not a session of pi-autoresearch, UsageError for a
+    holdout that does not fit.
     """
     SYSTEM.check(folder)
     root = _working_folder(folder)
@@ -109,7 +110,10 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
 
 
 def _working_folder(folder: Path) -> Path:
-    """Return where the session works, which its configuration may say."""
+    """Return the session's working folder, which its configuration may name.
+
+    Raises ConfigurationError if it is not a folder, or is outside the session's folder.
+    """
     path = _session_file(folder, "config")
     if path is None:
         return folder
@@ -120,7 +124,7 @@ def _working_folder(folder: Path) -> Path:
     named = text_in(value, "workingDir") if isinstance(value, dict) else ""
     if not named:
         return folder
-    # A session may work elsewhere; what is imported is the folder that the user named.
+    # A session may work anywhere, but only the folder that the user named is imported.
     check_inside(folder, named)
     root = folder / named
     if not root.is_dir():
@@ -129,9 +133,9 @@ def _working_folder(folder: Path) -> Path:
 
 
 def _session_file(root: Path, kind: str) -> FolderFile | None:
-    """Return a session's file; flat ones count only where there is no `.auto`."""
+    """Return a session's file, if it exists; flat files count only without a folder `.auto`."""
     current, flat = _NAMES[kind]
-    find_file(root, _FOLDER)  # it may not lead out either
+    find_file(root, _FOLDER)  # raises for a link that leads out of the folder
     return find_file(root, f"{_FOLDER}/{current}" if (root / _FOLDER).is_dir() else flat)
 
 
@@ -141,7 +145,7 @@ def _task_path(file: FolderFile) -> str:
 
 
 def _metric(folder: Path, root: Path, prompt: str) -> _Metric:
-    """Return what is measured: as the log's last session says, else as the prompt does."""
+    """Return the metric from the last configuration in the log, else from the prompt."""
     entry = _last_configured(_session_file(root, "log"))
     found = _PRIMARY.search(prompt)
     if name := text_in(entry, "metricName"):
@@ -164,14 +168,17 @@ def _last_configured(log: FolderFile | None) -> Mapping[str, object]:
         try:
             value = json.loads(line)
         except ValueError:
-            continue  # a torn line
+            continue  # a line that was cut off
         if isinstance(value, dict) and value.get("type") == "config":
             entry = value
     return entry
 
 
 def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
-    """Return the files that the prompt's section `Files in Scope` names and that are there."""
+    """Return the existing files that the prompt's section `Files in Scope` names.
+
+    Raises ConfigurationError if there are none or too many.
+    """
     section = _SCOPE.search(prompt)
     told = section[1] if section else ""
     words = [*re.findall(r"`([^`\n]+)`", told), *re.findall(r"[\w./+-]+\.\w+", told)]
@@ -202,9 +209,12 @@ def _title(prompt: str) -> str:
 def read_history(data: bytes) -> ForeignLog:
     """Return the runs of a log.jsonl; no rows if there are none.
 
-    Its lines are {type: "config", metricName, bestDirection}, each of which begins a segment,
-    unless no run came since the last one; {run, commit, metric, status, description, …}; and {type:
-    "hook"}, which is no row.
+    Its lines are
+
+    - {type: "config", metricName, bestDirection}, which begins a segment, or replaces the last
+      segment if that has no run yet;
+    - {run, commit, metric, status, description, …}, a run;
+    - {type: "hook"}, which gives no row.
     """
     book, segments = RowReader(), [Segment(metric="metric", direction="min")]
     is_used = False
@@ -235,7 +245,7 @@ def read_history(data: bytes) -> ForeignLog:
 
 
 def _configured(value: dict[str, object], before: Segment) -> Segment:
-    """Return what a configuration asks for; what it leaves out is as before it."""
+    """Return the segment that a configuration begins; missing fields are as in `before`."""
     names: dict[object, Direction] = {"higher": "max", "lower": "min"}
     wanted = value.get("bestDirection")
     return Segment(

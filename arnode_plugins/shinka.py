@@ -1,7 +1,8 @@
-"""ShinkaEvolve's folders: `initial.*`, `evaluate.py` and, for what models are told, `run_evo.py`.
+"""An importer of ShinkaEvolve's folders: `initial.*`, `evaluate.py` and `run_evo.py`.
 
-Where the evaluator calls functions of the program with plain data and its score holds no time, it
-judges from a sandbox of its own; else the task is self-scored.
+`run_evo.py` has the prompt for models. The evaluator becomes a judge in a sandbox of its own if it
+only calls functions of the program with plain data, and if its score contains no time. Otherwise
+the task is self-scored.
 """
 
 import ast
@@ -36,7 +37,7 @@ SYSTEM: Final = System(
 _EVALUATOR: Final = "evaluate.py"
 _RUNNER: Final = "run_evo.py"
 _METRIC: Final = "combined_score"
-_TIMEOUT_S: Final = 300  # upstream's jobs have no limit unless they are given one
+_TIMEOUT_S: Final = 300  # our own choice: upstream's jobs have no limit by default
 _TRUST: Final = (
     "To make it a trusted task, let the program print what its experiment function returns, and"
     " move validation and aggregation into judge.py's check(instance, answer), which recomputes the"
@@ -45,7 +46,7 @@ _TRUST: Final = (
 
 
 def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
-    """Return the task of a folder. Raises ConfigurationError if it is none of ShinkaEvolve's."""
+    """Return the task of a folder. Raises ConfigurationError if it is not one of ShinkaEvolve."""
     SYSTEM.check(folder)
     evaluator = find_file(folder, _EVALUATOR)
     if evaluator is None:
@@ -91,7 +92,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _runner(path: FolderFile) -> tuple[str, int]:
-    """Return what models are told and the seconds of an evaluation, as the runner has them."""
+    """Return the prompt for models and the time limit of an evaluation in seconds."""
     tree = read_python(path)
     texts = constant_texts(tree)
     message, limit_s = "", _TIMEOUT_S
@@ -121,7 +122,7 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str:
 
 
 def _seconds(clock: str) -> int:
-    """Return the seconds of `hours:minutes:seconds`, nothing where it is none."""
+    """Return the seconds of `hours:minutes:seconds`, or 0 if the text has another form."""
     parts = clock.split(":")
     if len(parts) != 3 or not all(part.isdigit() for part in parts):
         return 0

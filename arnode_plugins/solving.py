@@ -1,7 +1,7 @@
-"""A class of AlgoTune cut in two: `solve` for a candidate, all of it for a judge.
+"""The two parts of an AlgoTune class: `solve` for a candidate, and the whole class for a judge.
 
-The candidate's part has what solving needs, imports included, and nothing that makes or checks
-problems. Everything is text: nothing of the class is executed here.
+The candidate's part has what solving needs, including imports, and no code that makes or checks
+problems. The class is handled only as text, and never executed here.
 """
 
 import ast
@@ -15,7 +15,7 @@ from arnode_plugins.extraction import CodeExtract, bound_by, heading, names_in, 
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile
 
-BASE: Final = "AlgoTuneTasks"  # the package of the base class, which a judge stands in for
+BASE: Final = "AlgoTuneTasks"  # the package of the base class, which `_STAND_IN` replaces
 _JUDGE: Final = '''
 TASK = {task}()
 SIZES = {sizes}  # strata: every run has problems of each
@@ -81,7 +81,7 @@ def register_task(name):
 
 @dataclass(frozen=True, slots=True)
 class TaskModule:
-    """A module, parsed, and the class in it that is the task."""
+    """A parsed module, and the class in it that is the task."""
 
     path: FolderFile
     source: str
@@ -96,7 +96,7 @@ class TaskModule:
 
 
 def candidate_text(module: TaskModule) -> str:
-    """Return `solve` as a module: a function, or the class with what solving needs of it."""
+    """Return `solve` as a module: a function, or the class without the parts it does not need."""
     solve, task = module.method("solve"), module.task
     extract = CodeExtract(resolve=_refuse_local)
     if _own_members(solve, task) or task.name in names_in(solve):
@@ -124,7 +124,7 @@ def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | N
 
 
 def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
-    """Return what a piece of code names of its own object or class."""
+    """Return the members of its own object or class that a piece of code names."""
     owners = {"self", "cls", task.name}
     return {
         one.attr
@@ -135,7 +135,7 @@ def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
 
 
 def _slim_class(module: TaskModule) -> tuple[str, list[ast.stmt]]:
-    """Return the class without what is not needed to solve, and what is left of it."""
+    """Return the class's text with only the members that solving needs, and these members."""
     wanted, kept = {"solve", "__init__"}, set[int]()
     while True:
         fresh = {
@@ -157,7 +157,7 @@ def _slim_class(module: TaskModule) -> tuple[str, list[ast.stmt]]:
 
 
 def _without_super(text: str, node: ast.stmt) -> str:
-    """Return a member without the call of the base class's `__init__`, nothing if that is all."""
+    """Return a member without its call of `super()`; empty for an `__init__` that has no more."""
     if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
         return text
     kept = [one for one in _without_doc(node.body) if "super()" not in ast.unparse(one)]
@@ -168,7 +168,7 @@ def _without_super(text: str, node: ast.stmt) -> str:
 
 
 def _as_function(module: TaskModule, solve: ast.FunctionDef) -> str:
-    """Return the method as a function, its text unchanged where that can be done."""
+    """Return the method as a function, with unchanged text if possible."""
     text = textwrap.dedent(segment(module.source, solve))
     text = re.sub(r"(def\s+solve\s*\(\s*)self\s*(,\s*|(?=\)))", r"\1", text, count=1)
     try:
@@ -207,9 +207,10 @@ def _without_doc(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> str:
-    """Return the judge: the whole module, its base class stood in for, and the two functions.
+    """Return the judge: the whole module with a replaced base class, `instance` and `check`.
 
-    A problem has `most_bytes`; one of a size that takes more is made smaller.
+    A problem has at most `most_bytes`; a larger one is made smaller. Raises ConfigurationError if
+    the module uses a name that the judge needs.
     """
     taken = set().union(*(bound_by(one) for one in module.tree.body))
     clash = taken & {"instance", "check", "sent_bytes", "MOST_BYTES", *_NAMES}

@@ -1,8 +1,8 @@
-"""A competition of MLE-bench as a judge: its own `prepare` and `grade`, and splits that are drawn.
+"""The judge of an MLE-bench competition: its own `prepare` and `grade`, with split seeds drawn.
 
-Numbers that `prepare` starts its chance from become parts of an instance's seed. What the two take
-from modules beside them, or from a checkout of MLE-bench around them, is taken along as text.
-Tables are pandas' where one of these imports it, else columns by name.
+The fixed random seeds in `prepare` are replaced by numbers drawn from an instance's seed. Code that
+`prepare` and `grade` import from neighbouring modules, or from the MLE-bench checkout around them,
+is copied as text. Tables are read with pandas if this code imports it, else as columns by name.
 """
 
 import ast
@@ -20,9 +20,10 @@ _PACKAGE: Final = "mlebench"
 _SEEDING: Final = frozenset({"RandomState", "Random", "default_rng", "manual_seed", "seed"})
 _SEEDED: Final = frozenset({"random_state", "seed"})
 _DRAWN: Final = "drawn_seed"
-# What competitions take from MLE-bench most often and what needs no checkout of it.
+# The names that competitions import most often from MLE-bench. The judge provides them, so they
+# need no checkout.
 _GIVEN: Final = frozenset({"InvalidSubmissionError", "extract", "get_logger", "read_csv"})
-# What names mean in the judge already. A competition that means something else by one is refused.
+# Names that the judge defines. A competition that defines one differently is rejected.
 _IMPORTED: Final = (
     "csv", "hashlib", "hmac", "io", "json", "logging", "math", "numpy", "os", "pandas", "random",
     "shutil", "tempfile", "zipfile",
@@ -213,14 +214,15 @@ if __name__ == "__main__":
 
 
 def baseline_text(sample: str) -> str:
-    """Return a candidate that submits what the competition gives as a sample."""
+    """Return the baseline program, which submits the competition's sample submission."""
     return _BASELINE.format(sample=json.dumps(sample))
 
 
 def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
     """Return the judge of a competition's folder.
 
-    Raises ConfigurationError if its split follows from no number, or if it needs what is not here.
+    Raises ConfigurationError if its split has no fixed seed, or if a module that it imports is
+    missing.
     """
     extract = CodeExtract(resolve=_resolve, given=_GIVEN, rewrite=_drawn, meanings=dict(_MEANINGS))
     prepare, grade = (_module(folder, name) for name in ("prepare.py", "grade.py"))
@@ -249,7 +251,8 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
 def _module(folder: Path, name: str) -> FolderFile:
     """Return a module of a competition's folder.
 
-    Its root is the checkout of MLE-bench around the folder, if there is one, else the folder.
+    The root of its file is the MLE-bench checkout around the folder, if there is one, else the
+    folder.
     """
     folder = folder.resolve()
     root = next((one for one in folder.parents if one.name == _PACKAGE), folder)
@@ -260,7 +263,10 @@ def _module(folder: Path, name: str) -> FolderFile:
 
 
 def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
-    """Return the module of an import that lies in the folder or the checkout around it."""
+    """Return the module of an import from the folder or the checkout around it; None otherwise.
+
+    Raises ConfigurationError if it is missing.
+    """
     module = statement.module or ""
     if statement.level:
         base = path.path.parents[min(statement.level, len(path.path.parents)) - 1]
@@ -280,13 +286,13 @@ def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
 
 
 def _drawn(path: FolderFile, source: str) -> str:
-    """Return a module in which chance starts from the split's seed instead of a fixed number."""
+    """Return a module's source with its fixed random seeds replaced by ones of the split."""
     if path.name != "prepare.py":
         return source
     lines = source.encode().split(b"\n")
     numbers = [one for node in ast.walk(read_python(path)) for one in _seeds_in(node)]
     for one in sorted(numbers, key=lambda one: (-one.lineno, -one.col_offset)):
-        line = lines[one.lineno - 1]  # columns are counted in bytes
+        line = lines[one.lineno - 1]  # bytes, since ast counts columns in bytes
         end = one.end_col_offset or one.col_offset
         told = f"{_DRAWN}({one.value!r})".encode()
         lines[one.lineno - 1] = line[: one.col_offset] + told + line[end:]

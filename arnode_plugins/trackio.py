@@ -1,4 +1,4 @@
-"""Writes runs into trackio's database, through its client: nothing leaves this machine."""
+"""An exporter of runs into trackio's database, through its client; nothing leaves this machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ _TRACKIO: Final = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
-    # What the user may have set for their own runs would upload these, too.
+    # If the user has set these for their own runs, the export would be uploaded too.
     "TRACKIO_BUCKET_ID": None,
     "TRACKIO_DATASET_ID": None,
     "TRACKIO_SERVER_URL": None,
@@ -22,10 +22,10 @@ _TRACKIO: Final = {
 
 
 def write_trackio(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
-    """Write the runs that are not there yet into trackio's database of a project; return how many.
+    """Write the new runs into trackio's database of a project; return their number.
 
-    Raises ConfigurationError where its client is not installed, or is one that arnode does not
-    know, such as one that keeps its databases elsewhere.
+    Raises ConfigurationError if the client is not installed, or if its version is unknown to
+    arnode, for example because it keeps its databases elsewhere.
     """
     folder = make_folder(folder)
     variables = {**_TRACKIO, "TRACKIO_DIR": str(folder)}

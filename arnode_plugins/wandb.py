@@ -1,4 +1,4 @@
-"""Writes runs as wandb's offline runs, through its client: nothing leaves this machine."""
+"""An exporter of runs as wandb's offline runs, through its client; nothing leaves this machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +20,10 @@ _WANDB: Final = {
 
 
 def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
-    """Write an offline run of wandb for each that is not there yet; return how many were written.
+    """Write each new run as an offline run of wandb; return the number of runs written.
 
-    Raises ConfigurationError where its client is not installed, or is one that arnode does not
-    know.
+    Raises ConfigurationError if the client is not installed, or if its version is unknown to
+    arnode.
     """
     folder = make_folder(folder)
     known = {path.stem.removeprefix("run-") for path in folder.glob("wandb/*/run-*.wandb")}
@@ -41,7 +41,7 @@ def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> 
 
 def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) -> None:
     settings = wandb.Settings(
-        host="",  # whoever it is shared with need not know what this machine is called
+        host="",  # do not reveal the machine's name to those the run is shared with
         x_disable_meta=True,
         x_disable_stats=True,
         x_save_requirements=False,
@@ -54,7 +54,7 @@ def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) 
         name=run.name,
         notes="",
         tags=[run.tags["decision"], run.tags["stage"]],
-        # Its own times are those of the export, whatever a client says.
+        # The client records the time of the export, so the run's own time is given here.
         config={**constants(run), "arnode": {**run.tags, "ended": iso_time(run.ended_ms)}},
         settings=settings,
     )
