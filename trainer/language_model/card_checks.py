@@ -45,7 +45,7 @@ _REFUSALS: Final = {
 }
 
 
-class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card is one
+class CardFault(ConfigurationError):  # noqa: N818 -- a fault of a card is an error
     """The reason a card cannot be used, with a fix; `name` is a stable identifier of the reason."""
 
     def __init__(self, name: str, message: str, hint: str) -> None:

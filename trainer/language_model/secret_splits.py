@@ -31,8 +31,8 @@ METRIC_PARTS: Final = 8
 class Claimed:
     """The claims of source trees on the secret rows of the latest shared split.
 
-    Only claims that passed their audit are kept. An audit checks positions where a claim differs
-    from another tree's.
+    Only the baseline's claims, and claims that passed their audit, are kept. An audit prefers
+    positions where a claim differs from another tree's.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""What a task's folder says: its files, knobs, moves and published findings."""
+"""A task's folder: its files, hyperparameters, moves and published findings."""
