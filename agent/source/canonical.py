@@ -8,15 +8,10 @@ in a child process.
 
 import ast
 import hashlib
-import threading
-import warnings
 from collections.abc import Iterator
 
 from protocol.source import Source
-
-# CPython 3.11 threads share one counter for the depth of the trees that they build. If a garbage
-# collection lets another thread start one, either fails with SystemError (python/cpython#106905).
-_ALONE = threading.RLock()
+from protocol.syntax import syntax_tree
 
 
 def parse(data: bytes) -> ast.Module | None:
@@ -39,9 +34,7 @@ def syntax_fault(data: bytes) -> tuple[int, str]:
 
 
 def _tree(data: bytes) -> ast.Module:
-    with _ALONE, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd escape sequences in a candidate do not matter here
-        return ast.parse(data.decode("utf-8"))
+    return syntax_tree(data.decode("utf-8"))
 
 
 def fingerprint(source: Source) -> bytes:

@@ -1,9 +1,5 @@
 """The fingerprint: equal for what runs alike, different for what does not."""
 
-import gc
-import sys
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from agent.source.canonical import fingerprint, parse, same_meaning, syntax_fault
@@ -111,19 +107,3 @@ def test_a_slip_of_syntax_has_a_line_and_a_reason(data: bytes, line: int, why: s
     assert (parse(data) is None) == (why != "nothing is wrong with it")
     assert syntax_fault(data)[0] == line
     assert why in syntax_fault(data)[1] or "null bytes" in syntax_fault(data)[1]
-
-
-def test_threads_may_parse_at_the_same_time() -> None:
-    text = b"x = [" + b"[1], " * 3000 + b"]\n"
-    interval_s, threshold = sys.getswitchinterval(), gc.get_threshold()
-    gc.callbacks.append(noticed := lambda *_: None)  # any Python within a collection lets others go
-    gc.set_threshold(50)
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as threads:
-            found = list(threads.map(parse, [text] * 40))
-    finally:
-        sys.setswitchinterval(interval_s)
-        gc.set_threshold(*threshold)
-        gc.callbacks.remove(noticed)
-    assert None not in found

@@ -34,6 +34,8 @@ def api(
         opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
         token = answered(home, "view", "--token", "steer").stdout.strip()
         yield opened["address"].rstrip("/"), token, examples
+        code = node.process.poll()
+        assert code is None, f"it ended ({code}): {node.all_said()}"
         node.interrupt()
         node.end()
 

@@ -210,6 +210,17 @@ def test_rungs_name_the_one_below_by_its_id() -> None:
     assert [rung.rung_below for rung in rungs] == [None, "tiny-short", "tiny", "tiny-long"]
 
 
+@pytest.mark.parametrize("value", ["{[]: 1}", "(" * 9999])
+def test_a_constant_that_is_no_literal_is_no_hyperparameter(folder: Path, value: str) -> None:
+    script = folder / "train.py"
+    script.write_text(f"{script.read_text()}\nTABLE = {value}\n")
+    load_task(folder, data_dir=folder)
+    manifest = folder / "task.toml"
+    manifest.write_text(manifest.read_text().replace("[knobs.WIDTH]", "[knobs.TABLE]"))
+    with pytest.raises(ConfigurationError, match="TABLE is no constant"):
+        load_task(folder, data_dir=folder)
+
+
 def test_a_rung_has_the_script_of_the_task_that_it_extends_with_its_own_sizes() -> None:
     long, deep = (load_task(name, data_dir=TINY) for name in ("tiny-long", "tiny-deep"))
     text = long.source["train.py"]

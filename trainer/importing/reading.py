@@ -13,6 +13,7 @@ from typing import Final
 
 from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError
+from protocol.syntax import syntax_tree
 from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.task_folder.fields import read_toml
 from trainer.task_folder.folder import TASK_FILE, refuse_harbor
@@ -76,7 +77,7 @@ def explaining_reads(place: FolderFile | Path) -> Iterator[None]:
 def read_python(path: FolderFile) -> ast.Module:
     """Return a parsed module. Raises ConfigurationError if it is no Python."""
     try:
-        return ast.parse(read_text(path), filename=str(path))
+        return syntax_tree(read_text(path))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigurationError(f"{path}: no Python: {error}", "mend the file") from error
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocol.source import Source
+from protocol.syntax import syntax_tree
 from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardReader
 from trainer.host.capacity import available_bytes
@@ -107,7 +108,7 @@ class Size:
 
 def sizes_of(script: bytes) -> list[Size]:
     """Return a script's table `SIZES`, the largest first. Raises ValueError if it has none."""
-    for node in ast.parse(script).body:
+    for node in syntax_tree(script.decode()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
             return [Size.of(*row) for row in _literal(node.value)]
     raise ValueError("the script has no table SIZES")

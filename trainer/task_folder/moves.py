@@ -5,13 +5,13 @@ edit's search text must occur exactly once in the baseline, or the file does not
 does not know if a change helps (`trainer.task_folder.findings` holds the claims of others).
 """
 
-import ast
 from pathlib import Path
 from typing import Literal, cast
 
 from protocol.constants import constants_of, with_constants
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
+from protocol.syntax import literal
 from trainer.task_folder.fields import Fields, nearest, read_toml
 
 
@@ -131,8 +131,8 @@ def _constants_in(code: str) -> set[str]:
         name, equals, value = line.partition(" = ")
         if equals and name.isupper() and name.isidentifier():
             try:
-                ast.literal_eval(value.partition("#")[0].strip())
-            except (ValueError, SyntaxError):
+                literal(value.partition("#")[0].strip())
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
             names.add(name)
     return names
