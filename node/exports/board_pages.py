@@ -78,7 +78,7 @@ def write_boards(
     for number, key in enumerate(keys):
         progress("writing the boards", number / len(keys))
         manifest = store.records.manifest(key.task)
-        assert manifest is not None  # noqa: S101 -- the caller names boards of known tasks
+        assert manifest is not None  # noqa: S101 -- the caller names leaderboards of known tasks
         found = Leaderboard.of(store, key, manifest)
         rows = found.rows()
         one = Snapshot(

@@ -191,8 +191,8 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
     """Yield sentences on the head's metric before and after, and on any doubt about it."""
-    assert line.before is not None  # noqa: S101 -- the caller looked
-    assert line.after is not None  # noqa: S101 -- likewise
+    assert line.before is not None  # noqa: S101 -- the caller checked
+    assert line.after is not None  # noqa: S101 -- the caller checked
     if (why := why_unranked(line.scoring)) is not None:
         yield (f"This task is {why}.",)
     if line.is_new:

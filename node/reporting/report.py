@@ -44,7 +44,8 @@ _MOMENTS: Final = tuple(
 class Head:
     """The verified head at a moment, and the metric of its latest baseline or confirmation.
 
-    `in_doubt` is why the present head is not re-confirmed yet; None for an earlier head.
+    `in_doubt` is why the present head is not re-confirmed yet; None without doubt, and for earlier
+    heads.
     """
 
     tree: bytes

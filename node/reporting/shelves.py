@@ -57,7 +57,7 @@ class Shelves:
     boards: KeptBoards
 
     def task(self, wanted: str | None) -> bytes | None:
-        """Return the id of a task given by name or id; None for None.
+        """Return the id of a task given by name or id; None if none is given.
 
         Raises UsageError if no task matches, or several do.
         """

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _INTERVAL_S = 2.0
 
 
-class _GivenUp(Exception):  # noqa: N818 -- nobody waits for it any more
+class _GivenUp(Exception):  # noqa: N818 -- nobody catches it, so it is no error
     """Raised in a thread to end its work."""
 
 

@@ -21,7 +21,7 @@ _SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant 
 
 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
-    """Return a gain's interval as text, or a text that pairs are too few if an end is None.
+    """Return a gain's 95 % interval as text; if an end is None, the text says too few pairs.
 
     `spec` is the format of each end.
     """
