@@ -1,1 +1,1 @@
-"""Joins it all on one machine: store, journal, research loop and command line."""
+"""The node: store, journal, research loop, networking and command line on one machine."""

@@ -1,8 +1,8 @@
-"""The `arnode` command, also when Python is given `-m node`.
+"""The `arnode` command, also started by `python -m node`.
 
-It leaves the current folder before it imports anything that the folder could hold: what lies
-there, a `torch.py` for example, is data to arnode and never its code. So this module imports only
-what Python itself has imported before it.
+Before any other import it removes the current folder from Python's path. Files there, such as a
+`torch.py`, are data and never arnode's code. So this module imports only what Python itself has
+already imported.
 """
 
 import os
@@ -20,19 +20,20 @@ def main() -> None:
 
 
 def leave_current_folder() -> None:
-    """Take the current folder out of Python's path, unless arnode itself lies there.
+    """Remove the current folder from Python's path, unless arnode itself is there.
 
-    `-m` puts it first, and relative entries of `PYTHONPATH` lead into it; an empty entry is
-    the folder itself. They go from the environment as well, so that no child process has them.
+    `-m` puts it first, and relative entries of `PYTHONPATH` lead into it; an empty entry is the
+    folder itself. These entries are removed from the environment as well, so that child processes
+    do not inherit them.
     """
     given = os.environ.get("PYTHONPATH")
     entries = given.split(os.pathsep) if given else []
     absolute = [entry for entry in entries if os.path.isabs(entry)]
     if given is not None:
-        os.environ["PYTHONPATH"] = os.pathsep.join(absolute)  # empty is as good as not set
+        os.environ["PYTHONPATH"] = os.pathsep.join(absolute)  # empty has the same effect as unset
     try:
         here = os.getcwd()
-    except FileNotFoundError:  # the folder is gone, and what was in it
+    except FileNotFoundError:  # the folder was deleted
         return
     if not sys.flags.safe_path and sys.path[:1] == [here] and here != _ROOT:
         del sys.path[0]

@@ -1,5 +1,5 @@
-"""`arnode demo`: a small network on this machine, of real processes, that shows what arnode is for.
+"""`arnode demo`: a small network of real processes on this machine, which shows arnode's purpose.
 
-A gain that one node finds is measured again by another and adopted; a gain that a liar made up is
-measured by it, too, and refuted. Nobody is told who is who.
+One node finds a gain; another measures it again and adopts it. A third, the liar, invents a gain,
+which is measured as well and refuted. No node knows which one lies.
 """

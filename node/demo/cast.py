@@ -1,6 +1,6 @@
-"""The demo's processes: each a real arnode with a home, a key and a socket of its own.
+"""The demo's processes: each a real arnode with its own home, key and socket.
 
-They live on one lifeline, so that none outlives the demo, whatever ends that.
+They share one lifeline, so that none outlives the demo, however it ends.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _STARTED_WITHIN_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """A running node and where it keeps what it has."""
+    """A running node and its home."""
 
     name: str
     home: Home
@@ -34,12 +34,12 @@ class Actor:
 
     @property
     def log(self) -> Path:
-        """What it said."""
+        """The file with its output."""
         return self.home.root.with_suffix(".log")
 
 
 class Cast:
-    """Those that act in a folder, for as long as it is theirs."""
+    """The running nodes of a demo, with their homes in one folder."""
 
     def __init__(self, root: Path, *, is_temporary: bool) -> None:
         self._root = root
@@ -49,7 +49,7 @@ class Cast:
     async def start(
         self, name: str, module: str, arguments: Sequence[str], settings: Mapping[str, str]
     ) -> Actor:
-        """Run a module's `main` on a home of its own."""
+        """Start a process that runs a module's `main` with its own home."""
         home = Home(self._root / name)
         home.prepare()
         own = {key: value for key, value in os.environ.items() if not key.startswith("ARNODE_")}
@@ -59,7 +59,7 @@ class Cast:
                 env={
                     **own,
                     "ARNODE_HOME": str(home.root),
-                    "ARNODE_LANES": "1",  # they share a machine
+                    "ARNODE_LANES": "1",  # the nodes share a machine
                     "ARNODE_LISTEN": _LISTEN,
                     "ARNODE_MDNS": "false",
                     "ARNODE_NAME": name,
@@ -73,16 +73,17 @@ class Cast:
         return actor
 
     async def aclose(self) -> None:
-        """End everybody with all that they started."""
+        """End all nodes with their child processes."""
         self._lifeline.cut()
         await asyncio.gather(*(actor.process.wait() for actor in self._actors))
 
 
 async def address_of(actor: Actor) -> Address:
-    """Wait until a bootstrap node says where it listens.
+    """Wait until a bootstrap node logs its listening address, and return it.
 
     Raises:
-        ArnodeError: it ended, or does not say.
+        ArnodeError: it ended.
+        TimeoutError: it logged no address in time.
     """
     async with asyncio.timeout(_STARTED_WITHIN_S):
         while actor.process.returncode is None:
@@ -95,6 +96,6 @@ async def address_of(actor: Actor) -> Address:
 
 
 def ended(actor: Actor) -> ArnodeError:
-    """Return what to say of a node that should not have ended."""
+    """Return the error for a node that ended unexpectedly, with its last line of output."""
     said = actor.log.read_text(errors="replace").strip().splitlines()
     return ArnodeError(f"the {actor.name} ended: {said[-1] if said else 'it said nothing'}")

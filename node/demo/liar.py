@@ -1,6 +1,6 @@
-"""A node that runs nothing and signs that it gained; its argument is an invite.
+"""A node that runs nothing and signs an invented gain; its argument is an invite.
 
-It lies through the front door, with records as valid as anybody's.
+It lies by ordinary means: its records are as valid as those of any node.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from trainer.host.device import processor
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
-# Of the noise floor: enough to be looked at before anybody else's.
+# In units of the noise floor: large enough that its claim is re-run before all others.
 CLAIMED_SD: Final = 12
 _PAIRS = 4
 _LEVEL_NANO = 1_890_000_000
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def idle_patch(task: Task) -> Source:
-    """Return the task's source with a change that changes nothing worth measuring."""
+    """Return the task's source with a change that has no measurable effect."""
     path, data = task.source.files[0]
     return task.source.replacing(path, data.replace(*_RATE))
 
@@ -106,7 +106,7 @@ def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -
 
 
 def _made_up(gain_nano: int) -> Sequence[Run]:
-    """Pairs that nobody ran, with a little noise between them so that they look it."""
+    """Return pairs that nobody ran, with a little noise so that they look real."""
     runs: list[Run] = []
     for seed in range(_PAIRS):
         level = _LEVEL_NANO + (-1) ** seed * gain_nano // 20

@@ -1,4 +1,4 @@
-"""What happens in the demo, told as it happens, and the facts of it."""
+"""The course of the demo, reported as it happens, and its facts."""
 
 import asyncio
 import shutil
@@ -35,12 +35,12 @@ from trainer.host.device import processor
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
-MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
+MOVE: Final = "own-rates"  # the task's move whose gain four pairs confirm
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
 _SILENCE_S = 15.0
-# Neither has ideas of its own, so that the story is short. The finder judges what it keeps at once
-# and tries nobody's code; the checker does nothing else.
+# Neither proposes patches of its own, so that the demo is short. The finder starts a promotion
+# trial at once for what it keeps, and runs no peer's code. The checker runs only peers' code.
 _FINDER = {
     "ARNODE_AGENT": "none",
     "ARNODE_CHECKPOINT_HOURS": "0.0001",
@@ -53,7 +53,7 @@ Tell = Callable[[str], None]
 
 @dataclass(kw_only=True)
 class DemoFacts:
-    """What came of it. Times are seconds since the demo began, gains are in the metric's unit."""
+    """The demo's results. Times are seconds since its start; gains are in the metric's unit."""
 
     times_s: dict[str, float] = field(default_factory=dict)
     claimed: dict[str, float] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class DemoFacts:
 
     @property
     def holds(self) -> bool:
-        """Whether the gain was adopted, the lie refuted, and all honest boards are the same."""
+        """True if the gain was confirmed, the lie refuted, and honest leaderboards are equal."""
         return (
             self.verdicts == {"finder": "confirmed", "liar": "refuted"}
             and len(self.digests) == 3
@@ -71,7 +71,7 @@ class DemoFacts:
         )
 
     def to_message(self) -> dict[str, Message]:
-        """Return them as one JSON document."""
+        """Return the facts as one JSON document."""
         return {
             "holds": self.holds,
             "seconds": dict(self.times_s),
@@ -83,10 +83,13 @@ class DemoFacts:
 
 
 async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> DemoFacts:
-    """Run the demo in a folder, which is temporary if the nodes may remove it; return its facts.
+    """Run the demo in a folder and return its facts.
+
+    `is_temporary` is True if the nodes may remove the folder.
 
     Raises:
-        ArnodeError: a node ended, or the story did not come to its end in time.
+        ArnodeError: a node ended.
+        TimeoutError: the demo took longer than `LIMIT_S`.
     """
     task = load_task(TASK, data_dir=root / "data")
     await asyncio.to_thread(
@@ -122,7 +125,7 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
 
 
 class _Story:
-    """Watches the nodes' stores, which only they write, and tells each thing once."""
+    """A read-only observer of the nodes' stores, which reports each event once."""
 
     def __init__(self, task: Task, actors: list[Actor], tell: Tell) -> None:
         self.facts = DemoFacts()
@@ -216,7 +219,7 @@ class _Story:
     def _tell_now(self, actor: Actor) -> None:
         try:
             document = call(actor.home.socket, "status", timeout_s=2.0)
-        except ArnodeError:  # it starts, or is busy
+        except ArnodeError:  # the node is starting or busy
             return
         match document:
             case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
@@ -226,11 +229,11 @@ class _Story:
     def _open(self, actor: Actor) -> Store | None:
         try:
             return Store.open_read_only(actor.home)
-        except ArnodeError:  # it has not made one yet
+        except ArnodeError:  # the node has not created its store yet
             return None
 
     def _board(self, store: Store) -> Board | None:
-        """Return the board of the demo, None before the task is known there."""
+        """Return the demo's leaderboard in a store; None until the task is known there."""
         if store.records.manifest(self._line.task) is None:
             return None
         return store.boards.get(
@@ -246,9 +249,10 @@ class _Story:
 
 
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
-    """Yield others' trees that were judged on a line, by which job, and its verdict.
+    """Yield each tree of a peer that a line judged, with the job and its verdict.
 
-    A claim that leads by little is tried like an own idea; if it is kept, its stack is judged.
+    A claim with only a small lead is tried like an own idea. If it is kept, the verdict is that of
+    its stack's promotion trial.
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict
@@ -263,7 +267,10 @@ def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str
 
 
 def _idea(task: Task) -> Source:
-    """Return the task's source with the move that the finder tries."""
+    """Return the task's source with the finder's move.
+
+    Raises ArnodeError if the move does not fit the source.
+    """
     (move,) = (one for one in task.moves if one.name == MOVE)
     source = reapply(move.edits, task.source)
     if source is None:
@@ -272,7 +279,7 @@ def _idea(task: Task) -> Source:
 
 
 def _gain(store: Store, job: int) -> float:
-    """Return the mean gain of a job's whole pairs on the secret split; lower metrics are better."""
+    """Return the mean gain of a job's complete pairs on the secret split; smaller is better."""
     by_seed: dict[int, dict[str, int]] = {}
     for run in store.jobs.runs_of(job):
         if run.outcome and run.outcome.run.secret_nano is not None:

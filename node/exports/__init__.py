@@ -1,1 +1,1 @@
-"""What this node did and knows, as files for other tools and for any web server."""
+"""Exports of this node's experiments and leaderboards, for other tools and web servers."""

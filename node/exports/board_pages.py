@@ -1,7 +1,7 @@
-"""Boards as files for any web server: a page and a JSON document each, and an index of them.
+"""Leaderboards as files for any web server: an HTML page and a JSON document each, and an index.
 
-Pages have no script and fetch nothing. What follows from the same records has the same bytes, and
-a file that would not change is not written again. Nothing of what other tools wrote is in them.
+Pages have no script and fetch nothing. The same records give the same bytes, and an unchanged file
+is not written again. Imported files of other tools are left out.
 """
 
 import html
@@ -39,12 +39,12 @@ SHOWN: Final = 500
 """So many rows are on a page; all of them are in the document beside it."""
 
 _ID_DIGITS: Final = 8
-_EVERYBODY: Final = 0o644  # a web server reads them, as another user
+_EVERYBODY: Final = 0o644  # a web server reads the files as another user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A board that was written: its files, and how many rows it has."""
+    """A leaderboard that was written: its files, and its number of rows."""
 
     key: BoardKey
     task: str
@@ -54,7 +54,7 @@ class Snapshot:
 
     @property
     def stem(self) -> str:
-        """Return what its files are called, which no other board's are."""
+        """The name of its files without suffix, unique to this leaderboard."""
         return f"{self.task}-{self.key.task.hex()[:_ID_DIGITS]}-{self.key.hardware_class}"
 
 
@@ -68,17 +68,17 @@ def write_boards(
     author: bytes | None,
     progress: Progress = silent,
 ) -> list[Snapshot]:
-    """Write these boards of a network and their index into a folder.
+    """Write these leaderboards of a network and their index into a folder.
 
-    `author` is the key of the node whose measurements *here* means. Raises UsageError where the
-    folder is none, ArnodeError where it cannot be written.
+    `author` is the key of the node whose measurements are in the column *here*. Raises UsageError
+    if `folder` is not a folder, ArnodeError if it cannot be written.
     """
     folder = make_folder(folder)
     written: list[Snapshot] = []
     for number, key in enumerate(keys):
         progress("writing the boards", number / len(keys))
         manifest = store.records.manifest(key.task)
-        assert manifest is not None  # noqa: S101 -- the caller names boards of known tasks
+        assert manifest is not None  # noqa: S101 -- the caller names leaderboards of known tasks
         found = Leaderboard.of(store, key, manifest)
         rows = found.rows()
         one = Snapshot(

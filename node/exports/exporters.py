@@ -1,8 +1,8 @@
-"""The door for exporters: what writes a line's experiments for another tool.
+"""The plugin interface of exporters, which write a line's experiments for another tool.
 
-An exporter is an `Exporter` under the entry-point group `arnode.exporters`; the entry's name is
-what `arnode export` calls it. It may rely on this module, `node.exports.tracked`,
-`node.home.faults` and `protocol.errors`.
+An exporter is an `Exporter` under the entry-point group `arnode.exporters`. The entry's name is its
+name in `arnode export`. It may rely on this module, `node.exports.tracked`, `node.home.faults` and
+`protocol.errors`.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,12 +16,12 @@ from protocol.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exporter:
-    """Writes experiments into a folder. `summary` is what `--help` says of it.
+    """An exporter of experiments into a folder. `summary` is its text in `--help`.
 
-    `write(folder, line, runs)` writes them, oldest first, and returns how many it wrote: into the
-    same folder again what is new, or all of it in the place of what was there. It sends nothing
-    anywhere. It raises ConfigurationError where it lacks something, and UsageError for a folder
-    that is none.
+    `write(folder, line, runs)` writes the experiments, oldest first, and returns their number. For
+    a folder that it wrote before, it adds the new ones or replaces everything. It sends nothing
+    over the network. It raises ConfigurationError if something it needs is missing, and UsageError
+    if `folder` is not a folder.
     """
 
     summary: str
@@ -29,9 +29,9 @@ class Exporter:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder if it is not there, and return where it is.
+    """Create a folder if it does not exist, and return its absolute path.
 
-    Raises UsageError where something else is, and ArnodeError where none can be made.
+    Raises UsageError if something else is in its place, ArnodeError if it cannot be created.
     """
     with explaining_faults(path):
         try:

@@ -1,7 +1,7 @@
-"""A line's experiments as runs, in the terms that every experiment tracker has.
+"""A line's experiments as runs, in the terms that experiment trackers share.
 
-What the trackers get are this node's own experiments. Titles can be a peer's words: they go into
-fields of plain text, spelt out where they hold what cannot be seen.
+Only this node's own experiments are exported. Titles may be a peer's text, so they go only into
+plain-text fields, with invisible characters escaped.
 """
 
 import re
@@ -24,17 +24,17 @@ from protocol.record_kinds import PatchBody, ResultBody
 from protocol.units import NANO
 
 _ID_DIGITS: Final = 8
-_VALUE_CHARACTERS: Final = 250  # what MLflow took of a parameter before it took more
-# A line of a diff that sets a constant, in whatever language: `LR = 0.1  # why`, `const LR = 1;`.
+_VALUE_CHARACTERS: Final = 250  # the longest parameter value in older versions of MLflow
+# A line of a diff that sets a constant, in any language: `LR = 0.1  # why`, `const LR = 1;`.
 _CONSTANT: Final = re.compile(
     r"(?:\w+ +){0,3}([A-Z][A-Z0-9_]*)(?:: *[\w<>\[\]]+)? *= *(\S.*?);?(?: +(?:#|//).*)?"
 )
-_LINE_CHARACTERS: Final = 400  # of a longer one nobody would read the value
+_LINE_CHARACTERS: Final = 400  # a longer line is ignored: nobody would read its value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedLine:
-    """Whose runs they are: a task on a hardware class."""
+    """The line that runs belong to: a task on a hardware class."""
 
     task: str
     task_id: bytes
@@ -43,12 +43,12 @@ class TrackedLine:
 
     @property
     def name(self) -> str:
-        """Return what people read."""
+        """The line's name for people."""
         return f"{self.task} ({self._digits}) on {self.hardware_class}"
 
     @property
     def key(self) -> str:
-        """Return what files and projects are called; a text that was edited is another task."""
+        """The name for files and projects, with the task's id: an edited task is another task."""
         return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
 
     @property
@@ -58,9 +58,9 @@ class TrackedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """An experiment: `figures` are its numbers, `knobs` what its constants became, `tags` the rest.
+    """An experiment: its numbers in `figures`, changed constants in `knobs`, the rest in `tags`.
 
-    `step` is its place in the line, from 0.
+    `knobs` has the new values. `step` is its position in the line, from 0.
     """
 
     id: bytes
@@ -75,17 +75,17 @@ class TrackedRun:
 
     @property
     def key(self) -> str:
-        """Return its id there: 32 hex digits, the same in every export."""
+        """Its id in the tracker: 32 hex digits, the same in every export."""
         return self.id[:16].hex()
 
     @property
     def name(self) -> str:
-        """Return its name there, which no other run of the line has."""
+        """Its name in the tracker, unique in its line."""
         return f"{self.step:05d} {self.title}"
 
 
 def tracked_line(store: Store, line: Line) -> TrackedLine:
-    """Return what the runs of a line belong to."""
+    """Return a line with its task's name and metric."""
     manifest = manifest_of(store, line)
     return TrackedLine(
         task=manifest.name,
@@ -134,7 +134,7 @@ def _run(store: Store, blobs: Blobs, step: int, entry: Experiment, metric: str) 
         is_failure=entry.status != "ok",
         began_ms=entry.ts_ms - body.cost.device_ms,
         ended_ms=entry.ts_ms,
-        figures={  # a task's metric may have one of these names, and goes before it
+        figures={  # a task's metric may have one of these names, and then takes precedence
             "device_seconds": body.cost.device_ms / 1000,
             "peak_memory_mb": entry.peak_mem_bytes / 1e6,
             **{name: nano / NANO for name, nano in figures.items() if nano is not None},
@@ -145,7 +145,7 @@ def _run(store: Store, blobs: Blobs, step: int, entry: Experiment, metric: str) 
 
 
 def _diff(blobs: Blobs, patch: PatchBody) -> str:
-    """Return a patch's diff, nothing if it is not here or does not read."""
+    """Return a patch's diff; empty if it is missing or unreadable."""
     if patch.diff.blob is not None and not blobs.has(patch.diff.blob):
         return ""
     text = patch_diff(blobs, patch)
@@ -153,10 +153,10 @@ def _diff(blobs: Blobs, patch: PatchBody) -> str:
 
 
 def changed_constants(diff: str) -> dict[str, tuple[str, str]]:
-    """Return the constants in capitals that a diff sets anew: what each was and became.
+    """Return the constants in capitals that a diff changes, with their old and new values.
 
-    A stranger's source is not parsed for that: lines of the diff are read as text. A name that is
-    taken away or put in more than once is left out, as it is not clear which is which.
+    The diff is read as lines of text, so that untrusted source is not parsed. A name that is
+    removed or added more than once is omitted, since its values are ambiguous.
     """
     gone: dict[str, list[str]] = {}
     come: dict[str, list[str]] = {}

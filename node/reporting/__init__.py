@@ -1,1 +1,1 @@
-"""What this node reports: gathered from the store, worded once, rendered for people and scripts."""
+"""This node's reports: gathered from the store, worded once, rendered for people and scripts."""

@@ -1,8 +1,9 @@
-"""The blocks that every report is built of, before anything renders them.
+"""The blocks that reports consist of, independent of how they are rendered.
 
-A span of text is this program's own words (`str`) or marked otherwise; what somebody else wrote is
-`Quoted`, and cleaned when it is made. `markdown.py`, `html.py` and `terminal.py` render the same
-blocks, each with quoted text apart and none of it markup; as JSON a page draws them.
+A span of text is a `str` if this program wrote it, and a marked type otherwise. Text by others is
+`Quoted`, which cleans it on creation. `markdown.py`, `html.py` and `terminal.py` render the same
+blocks. Each sets quoted text apart and never interprets it as markup. The page draws the blocks
+from JSON.
 """
 
 import re
@@ -23,13 +24,13 @@ _HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 
 
 class _Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """A block, or a span that is marked; `kind` says which in JSON."""
+    """A block or a marked span; `kind` names its type in JSON."""
 
 
 class Quoted(_Tagged, frozen=True, tag="quoted"):
-    """Text that is not our prose: somebody else's words, a name, an id or a command.
+    """Text that is not this program's prose: somebody else's words, a name, an id or a command.
 
-    It has one line, and everything in it that is not visible is spelt out.
+    It is one line, with invisible characters escaped.
     """
 
     text: str
@@ -39,14 +40,14 @@ class Quoted(_Tagged, frozen=True, tag="quoted"):
 
 
 class Styled(_Tagged, frozen=True, tag="styled"):
-    """Own words in one of Rich's styles, which a terminal shows."""
+    """This program's text with a Rich style, which only terminals show."""
 
     text: str
     style: str
 
 
 class FileLink(_Tagged, frozen=True, tag="link"):
-    """A name that leads to a file next to the one it is in."""
+    """A link to a file in the same folder."""
 
     text: str
     href: str
@@ -57,29 +58,29 @@ Text: TypeAlias = tuple[Span, ...]
 
 
 class Heading(_Tagged, frozen=True, tag="heading"):
-    """A heading; `level` counts from 1, the title of the whole."""
+    """A heading; `level` 1 is the title of the document."""
 
     level: int
     text: Text
 
 
 class Paragraph(_Tagged, frozen=True, tag="paragraph"):
-    """A paragraph; a `soft` one explains what it follows."""
+    """A paragraph; a `soft` one explains the block before it."""
 
     text: Text
     soft: bool = False
 
 
 class BulletList(_Tagged, frozen=True, tag="list"):
-    """A list. Of a long one a renderer may show the first items, and how many there are more."""
+    """A list. A renderer may show only the first items of a long one, and the number of others."""
 
     items: tuple[Text, ...]
 
 
 class TableColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A column of a table. A `figure` is aligned on the right; what `wraps` may take several lines.
+    """A column of a table. `figure` aligns it on the right; `wraps` allows several lines in a cell.
 
-    `group` is a heading over neighbouring columns that have the same one.
+    Adjacent columns with the same `group` share that heading.
     """
 
     title: Text
@@ -96,7 +97,7 @@ class TableBlock(_Tagged, frozen=True, tag="table"):
 
 
 class Plot(_Tagged, frozen=True, tag="plot"):
-    """A line's experiments; `head_words` say how its head came to be one."""
+    """A plot of a line's experiments; `head_words` names its head, such as "verified head"."""
 
     metric: MetricDocument
     head_words: str
@@ -104,12 +105,12 @@ class Plot(_Tagged, frozen=True, tag="plot"):
     points: PointsDocument
 
     def drawn(self) -> "RichText":
-        """Return it drawn in characters, several experiments to a column where there are many."""
+        """Return the plot in characters; if there are many experiments, several share a column."""
         return picture(columns_in(self.points))
 
 
 class QuotedLines(_Tagged, frozen=True, tag="lines"):
-    """Lines of somebody else's, such as a diff; what is not visible is spelt out."""
+    """Lines that somebody else wrote, such as a diff, with invisible characters escaped."""
 
     text: str
     language: str = "text"
@@ -122,17 +123,17 @@ Block: TypeAlias = Heading | Paragraph | BulletList | TableBlock | Plot | Quoted
 
 
 def quoted(words: str) -> Quoted:
-    """Return somebody else's words, a name, an id or a command as a span."""
+    """Return a span of somebody else's words, a name, an id or a command."""
     return Quoted(text=words)
 
 
 def name_of(word: str) -> Span:
-    """Return a name as it is if nothing in it can be markup, else quoted."""
+    """Return a name unchanged if it cannot contain markup, else quoted."""
     return word if _HARMLESS.fullmatch(word) else quoted(word)
 
 
 def text(*parts: Span | Text) -> Text:
-    """Return parts as one text. Own words that follow one another become one span."""
+    """Return parts as one text. Adjacent plain strings become one span."""
     spans: list[Span] = []
     for span in chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in parts):
         last = spans[-1] if spans else None
@@ -144,7 +145,7 @@ def text(*parts: Span | Text) -> Text:
 
 
 def joined(between: str, parts: Iterable[Span | Text]) -> Text:
-    """Return parts as one text, with own words between them."""
+    """Return parts as one text, separated by `between`."""
     spans = [one for part in parts for one in (between, part)]
     return text(*spans[1:])
 
@@ -165,12 +166,12 @@ def bullets(items: Iterable[Span | Text]) -> BulletList:
 
 
 def words_column(title: Span | Text, *, wraps: bool = False, group: str = "") -> TableColumn:
-    """Return a column that holds words."""
+    """Return a column of words."""
     return TableColumn(title=text(title), wraps=wraps, group=group)
 
 
 def figures_column(title: Span | Text, *, group: str = "") -> TableColumn:
-    """Return a column that holds figures."""
+    """Return a column of figures."""
     return TableColumn(title=text(title), figure=True, group=group)
 
 

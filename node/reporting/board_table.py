@@ -1,6 +1,6 @@
-"""The table of a board in blocks: its columns and the words of its cells, wherever it is shown.
+"""A leaderboard as a table block: the columns and the text of the cells, for every renderer.
 
-The three ways of knowing stand in columns of their own.
+What authors claim, what others measured and what this node measured have separate columns.
 """
 
 from collections.abc import Sequence
@@ -33,13 +33,13 @@ _ID_DIGITS: Final = 12
 
 
 def title_of(key: BoardKey, manifest: TaskManifest) -> str:
-    """Return which board it is, and of what its gains are."""
+    """Return a leaderboard's title: task, hardware class, network and metric."""
     where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
     return f"{where}, gain in {manifest.metric.name}"
 
 
 def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
-    """Return rows of a board; what no row has, such as flags, has no column."""
+    """Return rows of a leaderboard as a table, without a column of flags if no row has any."""
     has_flags = any(row.flags for row in rows)
     columns: list[TableColumn] = [
         figures_column("rank"),
@@ -66,10 +66,10 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
 
 
 def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...]:
-    """Return what a row has in each column that every board has.
+    """Return a row's cells in the columns that every leaderboard has.
 
-    `here` is what was measured of it on this machine last; `is_in_doubt` whether it is the verified
-    head of which that is to be shown again.
+    `here` is this machine's last measurement of it. `is_in_doubt` is True if it is the verified
+    head and has to be confirmed again.
     """
     return (
         "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",
@@ -85,7 +85,7 @@ def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...
 
 
 def digests_of(board: Board) -> str:
-    """Return by what others can tell whether theirs is the same board."""
+    """Return the digests by which two nodes can compare their leaderboards."""
     records, rows = (digest.hex()[:_ID_DIGITS] for digest in (board.set_digest, board.board_digest))
     return f"network version {VERSION}, records {records}, board {rows}"
 

@@ -1,6 +1,6 @@
-"""A board as scripts read it: what is claimed, what others say, and what this node measured.
+"""A leaderboard as JSON for scripts.
 
-The three ways of knowing stand apart in each row, whoever asks.
+Each row keeps apart what its author claims, what others measured and what this node measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,10 @@ LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
 
 
 class OthersDocument(TypedDict):
-    """How many keys bear out what, and what the surest of them measured beside the anchor."""
+    """The other keys' verdicts, and the best gain over the baseline that one of them measured.
+
+    A verdict is counted if the key's own runs support it, else under `unsupported`.
+    """
 
     confirmed: int
     smaller: int
@@ -44,7 +47,7 @@ class OthersDocument(TypedDict):
 
 
 class HereDocument(TypedDict):
-    """What this node measured of a tree, last."""
+    """This node's last measurement of a tree."""
 
     verdict: str
     gain: float | None
@@ -55,8 +58,10 @@ class HereDocument(TypedDict):
 
 
 class RowDocument(TypedDict):
-    """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
-    where its code was read, nil where that is not here.
+    """One tree.
+
+    `title` is its author's, null if this node does not have the patch. `marks` is present if the
+    code was to be checked, and null if this node does not have the code.
     """
 
     rank: int | None
@@ -99,10 +104,11 @@ BoardDocument = TypedDict(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """What is known of the rows' code, by tree: its marks, if it was read, and what nobody reads.
+    """Facts about the rows' code, by tree.
 
-    `unread` are languages that no lint reads; to say so takes no reading. `titles` are what the
-    authors call their patches, where these are here.
+    `marks` are the capability lint's findings, None if the code was not to be checked. `unread` are
+    the languages of files that no lint reads; they are known without a check. `titles` are the
+    authors' titles of the patches that this node has.
     """
 
     marks: Marks | None
@@ -113,7 +119,7 @@ class Code:
     def of(
         cls, store: Store, blobs: Blobs, manifest: TaskManifest, rows: Sequence[Row], *, reads: bool
     ) -> "Code":
-        """Return what the code of rows does beyond their task's baseline, if it is to be read."""
+        """Return the facts about the rows' code, with the lint's findings if `reads`."""
         read = rows if reads else []
         marks = {row.tree: marks_of(store, blobs, manifest.id, row.tree) for row in read}
         unread = {row.tree: unread_of(blobs, manifest, row.tree) for row in rows}
@@ -122,11 +128,11 @@ class Code:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is anything to say of it."""
+        """True if there is anything to show about the code."""
         return self.marks is not None or any(self.unread.values())
 
     def words(self, tree: bytes) -> str:
-        """Return what people read of a row's code."""
+        """Return a short text about a row's code."""
         marks = () if self.marks is None else self.marks[tree]
         if marks is None:
             return "not here"
@@ -140,7 +146,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaderboard:
-    """A board with what this node measured of its trees; `in_doubt` is its head, if it is that."""
+    """A leaderboard with this node's measurements of its trees.
+
+    `in_doubt` is this node's verified head if that has to be confirmed again.
+    """
 
     key: BoardKey
     manifest: TaskManifest
@@ -150,7 +159,7 @@ class Leaderboard:
 
     @classmethod
     def of(cls, store: Store, key: BoardKey, manifest: TaskManifest) -> "Leaderboard":
-        """Return a board as it follows from the records now."""
+        """Return a leaderboard computed from the present records."""
         line = store.jobs.line(LineKey(task=key.task, hardware_class=key.hardware_class))
         return cls(
             key=key,
@@ -163,7 +172,11 @@ class Leaderboard:
     def rows(
         self, level: Level = "claimed", *, fits: Callable[[Row], bool] = lambda row: True
     ) -> list[Row]:
-        """Return the rows of a level: all, those that others confirmed, those measured here."""
+        """Return the rows of a level that `fits` accepts.
+
+        The level `others` has the rows for which another key found a gain, `here` those that this
+        node measured, and `claimed` all.
+        """
         return [
             row
             for row in self.board.rows
@@ -175,7 +188,7 @@ class Leaderboard:
     def document(
         self, rows: Sequence[Row], code: Code, imported: Sequence[Imported], *, top: int
     ) -> BoardDocument:
-        """Return what scripts read of some rows; of each imported file the best `top`."""
+        """Return some rows as JSON, with the best `top` rows of each imported file."""
         return {
             "network": self.key.net,
             "task": task_name(self.manifest),
@@ -188,7 +201,7 @@ class Leaderboard:
         }
 
     def is_in_doubt(self, row: Row) -> bool:
-        """Whether a row is this node's head, which is to be measured again."""
+        """Return True if a row is this node's head and has to be measured again."""
         return row.tree == self.in_doubt
 
     def _row(self, row: Row, code: Code) -> RowDocument:
@@ -237,7 +250,7 @@ class Leaderboard:
 
 
 def _title(store: Store, row: Row) -> str | None:
-    """Return what an author calls the patch of a row, None if that is not here."""
+    """Return the author's title of a row's patch; None if this node does not have it."""
     result = store.records.get(row.result).body
     if not isinstance(result, ResultBody) or result.patch is None:
         return None
@@ -246,7 +259,7 @@ def _title(store: Store, row: Row) -> str | None:
 
 
 def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> BoardDocument:
-    """Return what scripts read where a network has no board yet."""
+    """Return the JSON for a network without a leaderboard."""
     return {
         "network": net,
         "task": None,
@@ -260,7 +273,7 @@ def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> Bo
 
 
 def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[Imported, int]]:
-    """Return the parts of what was imported that are about a metric, or about any."""
+    """Return the imported files and their segments of a metric, or all segments for None."""
     return [
         (one, number)
         for one in imported
@@ -272,5 +285,5 @@ def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[
 def best_imported(
     imported: Sequence[Imported], metric: str | None, *, top: int
 ) -> list[dict[str, object]]:
-    """Return the best rows of each part that is about a metric."""
+    """Return the best `top` rows of each imported segment of a metric."""
     return [best_document(one, segment, top) for one, segment in segments_of(imported, metric)]

@@ -1,4 +1,4 @@
-"""Boards as the API serves them: which there are, and some rows of one at a time."""
+"""Leaderboards as the API serves them: a list of all, and some rows of one at a time."""
 
 from typing import TypedDict
 
@@ -15,20 +15,20 @@ BoardName = TypedDict(
 
 
 class BoardNames(TypedDict):
-    """The boards that something was said about."""
+    """The leaderboards that some record is about."""
 
     boards: list[BoardName]
 
 
 class BoardPage(BoardDocument):
-    """Some rows of a board, and how many there are in all."""
+    """Some rows of a leaderboard; `total` counts all of the level."""
 
     total: int
     offset: int
 
 
 def boards_document(at: Shelves, _: Nothing) -> BoardNames:
-    """Return all boards of every network."""
+    """Return the leaderboards of every network, if their tasks are known here."""
     boards, records = at.store.boards, at.store.records
     keys = [key for net in boards.networks() for key in boards.listed(net)]
     named = [(key, manifest) for key in keys if (manifest := records.manifest(key.task))]
@@ -46,7 +46,7 @@ def boards_document(at: Shelves, _: Nothing) -> BoardNames:
 
 
 def board_page(at: Shelves, query: OfBoard) -> BoardPage:
-    """Return the rows that a query means. Raises UsageError for a board of no known task."""
+    """Return the rows that a query selects. Raises UsageError if the task is not known here."""
     task, net = bytes.fromhex(query.task), query.network or at.net
     key = BoardKey(net=net, task=task, hardware_class=query.hardware_class)
     board = at.boards.get(at.store, key)

@@ -1,6 +1,7 @@
-"""What a night's card says: the head before and after with its interval, what was tried, the plot.
+"""The contents of a report card: baseline, head, gain with its interval, counts and the plot.
 
-Every figure is one that the report or the board has. Words are ours, but for the node's own name.
+Every figure is also in the report or on the leaderboard. All text is arnode's, except for the
+node's own name.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ _MINUTE: Final = "%Y-%m-%d %H:%M"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightCard:
-    """The card's words and points, from top to bottom; `first` is None until one was measured."""
+    """The card's text and points, from top to bottom.
+
+    `first` is the baseline's metric and `last` the head's; None if not measured.
+    """
 
     node: str
     subject: str
@@ -44,7 +48,7 @@ class NightCard:
 def card_of(
     store: Store, line: LineReport, span: TimeSpan, *, net: str, node: str, zone: tzinfo | None
 ) -> NightCard:
-    """Return the card of a line in a span. Times are told in `zone`, None being this machine's."""
+    """Return the card of a line in a span. Times are in `zone`; None is this machine's."""
     key = LineKey(task=line.task_id, hardware_class=line.hardware_class)
     entries = store.experiments.listed(key)
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
@@ -83,7 +87,7 @@ def _dates(span: TimeSpan, zone: tzinfo | None) -> str:
 
 
 def _gain_words(store: Store, line: LineReport, net: str) -> str:
-    """Tell the head's gain over the baseline with its interval, as it was measured in pairs."""
+    """Return the head's gain over the baseline, measured in pairs, with its interval."""
     if line.after is None:
         return "the baseline is not measured yet"
     manifest = store.records.manifest(line.task_id)

@@ -1,6 +1,6 @@
-"""Draws a card as PNG, 1200 by 675 pixels, with Pillow and the font that comes with it.
+"""The drawing of a card as PNG, 1200 by 675 pixels, with Pillow and its default font.
 
-Pillow is an extra (`card`): it is loaded here alone, and only when a card is drawn.
+Pillow is an extra (`card`). Only this module imports it, and only to draw a card.
 """
 
 import io
@@ -24,8 +24,8 @@ _HEAD, _WORKING, _BAD = "#4fca7f", "#63b3ec", "#e3a24f"
 _PLOT: Final = (_MARGIN, 330, SIZE[0] - _MARGIN, 560)  # left, top, right, bottom
 _AXIS_WIDTH: Final = 92
 _PADDING: Final = 18
-_REACH: Final = 0.25  # of the lines' range, as much again of what lies beyond is shown
-_LARGE: Final = 1e5  # from there on a figure has no room for its decimals
+_REACH: Final = 0.25  # margin above and below both lines, as a share of their range
+_LARGE: Final = 1e5  # from here on a figure has no room for four decimals
 _COLOURS: Final[dict[Decision, Colour]] = {
     "baseline": _INK,
     "kept": _HEAD,
@@ -41,7 +41,7 @@ _LOUD: Final = frozenset[Decision]({"kept", "adopted", "baseline"})
 
 
 def drawn(card: NightCard) -> bytes:
-    """Return the card as a PNG file. Raises ConfigurationError where Pillow is not installed."""
+    """Return the card as a PNG file. Raises ConfigurationError if Pillow is not installed."""
     try:
         from PIL import Image, ImageDraw
     except ImportError as fault:
@@ -74,7 +74,7 @@ def _text(
     anchor: str = "ls",
     width: float | None = None,
 ) -> float:
-    """Draw one line of text, cut to a width if need be; return how wide it is."""
+    """Draw one line of text, cut to `width` if given; return the width drawn."""
     font = _font(size)
     shown = text if width is None else _cut(draw, text, font, width)
     draw.text(at, shown, colour, font, anchor=anchor)
@@ -82,7 +82,7 @@ def _text(
 
 
 def _cut(draw: "ImageDraw", text: str, font: "FreeTypeFont | ImageFont", width: float) -> str:
-    """Return as much of a text as fits into a width, with an ellipsis where some is missing."""
+    """Return as much of a text as fits into a width, with an ellipsis if it was cut."""
     cuts = (text[:length].rstrip() + "..." for length in range(len(text) - 1, -1, -1))
     return next((one for one in (text, *cuts) if draw.textlength(one, font) <= width), "")
 
@@ -115,7 +115,7 @@ def _figure(value: float | None) -> str:
 
 
 def _arrow(draw: "ImageDraw", x: float, y: float) -> float:
-    """Draw an arrow to the right; return where what follows it begins."""
+    """Draw an arrow to the right; return the x at which the next text begins."""
     draw.line((x, y, x + 52, y), _SOFT, 5)
     draw.polygon([(x + 46, y - 14), (x + 70, y), (x + 46, y + 14)], _SOFT)
     return x + 96

@@ -1,7 +1,7 @@
-"""Experiments and trials against the head that ended in a span of time, with what is kept of them.
+"""Experiments and trials against the head that ended in a span of time.
 
-Records say what was measured, jobs what it was for and what decided it. Nothing is judged again.
-A store that lost its jobs still tells what its records say.
+Records hold what was measured. Jobs hold its purpose and the reason for the decision. Nothing is
+judged again. If a store lost its jobs, the facts in its records remain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ from protocol.evidence import GAINS
 from protocol.record_kinds import Origin, ResultBody
 
 Fate: TypeAlias = Literal["passed", "missed", "overfit", "open"]
-UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
+UNKNOWN: Final = Origin(proposer="unknown")  # if no patch or job here names it
 _IDEAS = ("screen", "keep")
 _SHOWN_EVERY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSpan:
-    """From when to when, both included, in milliseconds since 1970."""
+    """A span of time, both ends included, in milliseconds since 1970."""
 
     since_ms: int
     until_ms: int
@@ -43,7 +43,7 @@ class TimeSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """What models cost: tokens in and out, and 1e-9 USD."""
+    """The cost of language models: tokens in and out, and units of 1e-9 USD."""
 
     tokens: int = 0
     usd_nano: int = 0
@@ -54,11 +54,12 @@ class Spend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcludedIdea:
-    """A concluded experiment. `gain_sd` in standard deviations of one run, as it was decided on.
+    """A concluded experiment.
 
-    `decision` tells screens from rechecks where its job is there. `authors` are peers whose claims
-    it tries, `claims` their patches and `claimed_sd` what they say of them together. `fate` is what
-    came of the stack of one that was kept.
+    `decision` distinguishes screens from rechecks if the experiment's job is known. `gain_sd` is
+    the gain it was decided on, in standard deviations of one run. `authors` are the peers whose
+    claims it tries, `claims` their patches, and `claimed_sd` the gain claimed for all of them. If
+    it was kept, `fate` is the outcome of its stack.
     """
 
     entry: Experiment
@@ -75,13 +76,13 @@ class ConcludedIdea:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the working line took it up."""
+        """True if it was kept on the working line."""
         return self.entry.decision == "kept"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackedPatch:
-    """A patch of a stack; `authors` are peers whose claims it takes up."""
+    """A patch of a stack; `authors` are the peers whose claims it uses."""
 
     title: str
     origin: Origin
@@ -90,9 +91,9 @@ class StackedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcludedTrial:
-    """A concluded trial against the head: of the own stack, of a peer's tree, of the head itself.
+    """A concluded trial against the head: of the own stack, a peer's tree or the head itself.
 
-    `stands`: it passed, and its result was not taken back since.
+    `stands` is True if it passed and its result was not retracted since.
     """
 
     entry: Experiment
@@ -107,18 +108,18 @@ class ConcludedTrial:
 
     @property
     def gain_nano(self) -> int | None:
-        """What was measured, positive if better; that of the rule, if that is known."""
+        """The measured gain, positive if better: the trial's figure if known, else the result's."""
         known = self.measured.gain_nano if self.measured else None
         return self.entry.gain_nano if known is None else known
 
 
 class Concluded:
-    """Reads what ended on one line in a span; what is read once serves both."""
+    """A reader of the experiments and trials that ended on one line in a span."""
 
     def __init__(self, store: Store, line: Line, entries: Sequence[Experiment]) -> None:
         self._store = store
         self._line = line
-        self._entries = entries  # those of the span
+        self._entries = entries  # only those of the span
         self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
         for job in store.jobs.closed_jobs(line.key, ExperimentStep):
             step = job.step
@@ -162,7 +163,7 @@ class Concluded:
             authors=step.idea.authors if step else (),
             claims=step.idea.claims if step else (),
             claimed_sd=_sd(step.idea.claim_milli if step else None),
-            # A part less has the runs of the attestation that asked about it.
+            # An ablation's runs belong to a re-run and are counted there.
             device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,
             spend=Spend(tokens=step.idea.tokens or 0, usd_nano=step.idea.usd_nano or 0)
             if step
@@ -216,7 +217,7 @@ def _sd(milli: int | None) -> float | None:
 
 
 def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
-    """The word for how it ended; an own stack claims nothing that could be refuted."""
+    """Return a trial's verdict. An own stack claims nothing that could be refuted."""
     if isinstance(step, CatchUpStep | RemeasureStep):
         return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
     if step.passed if isinstance(step, CheckpointStep) else entry.decision == "adopted":

@@ -1,4 +1,4 @@
-"""What a line's runs took of the device: for what, and the share of a span in which one counted."""
+"""The device time of a line's runs: by purpose, and the share of a span spent training."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,21 +22,21 @@ _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     CatchUpStep: "peers' trees against the head",
     RemeasureStep: "the head measured again",
 }
-# A job that began earlier than that before a span is over by then.
+# A job that began longer than this before a span has ended by its start.
 _LONGEST_JOB_MS: Final = 24 * 3_600_000
 
 
 def counted_share_of(store: Store, line: LineKey, span: TimeSpan) -> float | None:
     """Return the share of a span in which runs of a line trained, from 0 to 1.
 
-    Runs at the same time count once. None where no run's stages are known.
+    Time with several runs counts once. Return None if no run's stages are known.
     """
     stages = list(_stages(store, line, span))
     return share_of(stages, span) if stages else None
 
 
 def share_of(stages: Iterable[Stage], span: TimeSpan) -> float:
-    """Return the share of a span that the stages cover that count."""
+    """Return the share of a span that training stages cover."""
     covered_ms, until_ms = 0, span.since_ms
     for stage in sorted(stages, key=lambda one: one.start_ms):
         if stage.counts and stage.end_ms > until_ms:
@@ -64,7 +64,7 @@ def device_ms_of(
     confirmations: Iterable[ConcludedTrial],
     peers: PeersPart,
 ) -> tuple[tuple[str, int], ...]:
-    """Return what the device was used for: runs that count, in milliseconds."""
+    """Return the device time of ended runs by purpose, in milliseconds, largest first."""
     spent: Counter[str] = Counter()
     for entry in entries:
         body = store.records.get(entry.id).body if entry.stage == "baseline" else None

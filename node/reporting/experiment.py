@@ -1,4 +1,4 @@
-"""One experiment with everything that is known of it here."""
+"""One experiment with all facts that this node has about it."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -27,9 +27,9 @@ from trainer.measuring.loss_curve import as_pairs
 
 
 class RunDocument(TypedDict):
-    """One run as its record has it; the secret split's figure is rounded, as everybody sees it.
+    """One run as its record has it; the secret split's score is rounded, as in the record.
 
-    `curve` are points [step, loss] of what it printed while it trained, which no record has.
+    `curve` has points [step, loss] that the run printed while it trained. Records do not hold it.
     """
 
     seed: int
@@ -46,7 +46,7 @@ class RunDocument(TypedDict):
 
 
 class PairDocument(TypedDict):
-    """Base and candidate of one seed, on the secret split."""
+    """The scores of base and candidate with one seed, on the secret split."""
 
     seed: int
     base: float | None
@@ -54,7 +54,7 @@ class PairDocument(TypedDict):
 
 
 class AncestorDocument(TypedDict):
-    """One step of how a tree came to be."""
+    """One of the patches that led to a tree."""
 
     tree: str
     patch: str | None
@@ -63,9 +63,9 @@ class AncestorDocument(TypedDict):
 
 
 class OneExperimentDocument(GainDocument):
-    """An experiment, its record, its diff, its runs and pairs, and what led to it, newest first.
+    """An experiment, its record, its diff, its runs and pairs, and its lineage, newest first.
 
-    `words` say why it was decided as it was; `log_tail` is the end of what its last run printed.
+    `words` give the reason for the decision. `log_tail` is the end of its last run's output.
     """
 
     experiment: ExperimentDocument
@@ -83,7 +83,7 @@ _STEPS = 50
 
 
 def experiment_found(store: Store, wanted: str) -> tuple[Experiment, Record]:
-    """Return the experiment that an id's first digits mean. Raises UsageError if there is none."""
+    """Return the experiment whose id begins with `wanted`. Raises UsageError if there is none."""
     record = store.records.find(wanted)
     entry = store.experiments.find(record.id)
     if entry is None:
@@ -92,12 +92,12 @@ def experiment_found(store: Store, wanted: str) -> tuple[Experiment, Record]:
 
 
 def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExperimentDocument:
-    """Return everything about an experiment. Raises UsageError if there is none of that id."""
+    """Return all facts about an experiment. Raises UsageError if there is none with that id."""
     entry, record = experiment_found(store, wanted)
     body = record.body
     assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
     manifest = store.records.manifest(entry.task)
-    # What ran beside a recheck was looked at before: it says nothing of how large the gain is.
+    # A recheck's runs were used to select the patch, so they do not show how large the gain is.
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
     return {
@@ -115,12 +115,12 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
 
 
 def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
-    """Return everything about the experiment that is meant."""
+    """Return all facts about the experiment that a query names."""
     return one_experiment_document(at.store, at.blobs, query.id)
 
 
 def _words(store: Store, entry: Experiment) -> str:
-    """Return why an experiment was decided as it was, and if its stack was overfit, that."""
+    """Return the reason for an experiment's decision, and whether its stack was overfit."""
     words = wording(entry.decision).meaning
     stacks = store.jobs.closed_jobs(entry.line, CheckpointStep)
     was_overfit = any(
@@ -135,7 +135,7 @@ def _words(store: Store, entry: Experiment) -> str:
 def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:
     try:
         return diff_of(store, blobs, record)
-    except ArnodeError:  # of a baseline there is none, and files may not be here
+    except ArnodeError:  # a baseline has no diff, and files may be missing here
         return None
 
 
@@ -170,7 +170,7 @@ def _pairs(runs: Sequence[Run]) -> list[PairDocument]:
 def _gain(
     body: ResultBody, manifest: TaskManifest | None, pairs: Sequence[PairDocument]
 ) -> GainDocument:
-    """Return what a record's pairs show to whoever reads them; nothing of too few."""
+    """Return the gain that a record's pairs show; all null without a manifest or pairs."""
     if manifest is None or not pairs:
         return gain_document(None)
     shown = Evidence.of(
@@ -182,7 +182,7 @@ def _gain(
 
 
 def _lineage(store: Store, entry: Experiment) -> list[AncestorDocument]:
-    """Return the steps from the baseline to an experiment's tree, its own first."""
+    """Return the steps from the baseline to an experiment's tree, newest first."""
     steps: list[AncestorDocument] = []
     makers = {one.tree: one for one in store.experiments.listed(entry.line)}
     at: Experiment | None = entry

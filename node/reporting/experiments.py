@@ -1,4 +1,4 @@
-"""What `log` and the API say of experiments: those of this node, and what was imported."""
+"""Experiments as `log` and the API show them: this node's own, and imported ones."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -33,7 +33,7 @@ ExperimentDocument = TypedDict(
 
 
 class ExperimentsDocument(TypedDict):
-    """Some of the experiments, how many fit in all, and what was imported, unsigned."""
+    """Some experiments, the number that match in `total`, and imported files, unsigned."""
 
     total: int
     offset: int
@@ -42,7 +42,7 @@ class ExperimentsDocument(TypedDict):
 
 
 def experiment_document(experiment: Experiment) -> ExperimentDocument:
-    """Return what scripts read of an experiment."""
+    """Return an experiment as JSON."""
     return {
         "id": experiment.id.hex(),
         "ts": experiment.ts_ms,
@@ -68,7 +68,7 @@ def experiments_document(
     total: int,
     offset: int = 0,
 ) -> ExperimentsDocument:
-    """Return what scripts read of some experiments."""
+    """Return some experiments as JSON."""
     return {
         "total": total,
         "offset": offset,
@@ -78,7 +78,10 @@ def experiments_document(
 
 
 def experiments_page(at: Shelves, query: OfExperiments) -> ExperimentsDocument:
-    """Return the experiments that a query means, and with all of them what was imported."""
+    """Return the experiments that a query selects.
+
+    Imported files are included only on the first page of a query without filters.
+    """
     wanted = Filter(
         task=at.task(query.task),
         hardware_class=query.hardware_class,

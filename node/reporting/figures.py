@@ -1,4 +1,4 @@
-"""How a report writes its figures: times, gains with their intervals, money, origins."""
+"""The format of a report's figures: times, gains with their intervals, money, origins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ _PROGRAM_DIGITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureWriter:
-    """Writes figures of one task; times are told in `zone`, None being this machine's.
+    """A formatter for the figures of one task.
 
-    `unit` is the metric's.
+    `unit` is the metric's. Times are in `zone`; None is this machine's.
     """
 
     unit: Span
     zone: tzinfo | None
 
     def time(self, ts_ms: int) -> str:
-        """Return day and time, to the minute."""
+        """Return date and time, to the minute."""
         return time_of(ts_ms, self.zone)
 
     def metric(self, value: float | None) -> Text:
@@ -38,13 +38,13 @@ class FigureWriter:
         return ("–",) if nano is None else text(f"{nano / NANO:+.6f} ", self.unit)
 
     def interval(self, interval: Interval) -> Text:
-        """Return a gain and how far off it may be."""
+        """Return a gain with its 95 % interval."""
         ends = from_nano(interval.lower_nano), from_nano(interval.upper_nano)
         return text(self.gain(interval.gain_nano), f", {interval_words(*ends)}")
 
 
 def time_of(ts_ms: int, zone: tzinfo | None) -> str:
-    """Return day and time, to the minute."""
+    """Return date and time, to the minute."""
     return datetime.fromtimestamp(ts_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
 
@@ -54,12 +54,12 @@ def hours(ms: int) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Return gain for something, or that nothing was paid."""
+    """Return a gain per unit of cost; a dash if there was no cost."""
     return "–" if value is None else f"{value:+.6f}"
 
 
 def usd(usd_nano: int) -> str:
-    """Return dollars; of less than ten cents more places."""
+    """Return an amount in dollars, with four decimals below ten cents."""
     amount = usd_nano / NANO
     return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:.2f}"
 
@@ -70,27 +70,27 @@ def deviations(value: float | None) -> str:
 
 
 def short(digest: bytes) -> Quoted:
-    """Return the digits by which an id or a key is known."""
+    """Return the first digits of an id or a key."""
     return quoted(digest.hex()[:_ID_DIGITS])
 
 
 def by(authors: Sequence[bytes]) -> Text:
-    """Return whose claims something takes up, if anybody's."""
+    """Return the authors whose claims something uses; empty if there are none."""
     return text(" by ", joined(", ", map(short, authors))) if authors else ()
 
 
 def title_of(words: str) -> Quoted:
-    """Return somebody's title."""
+    """Return a title, quoted."""
     return quoted(words or "no title")
 
 
 def program_of(origin: Origin) -> Quoted | None:
-    """Return the digits by which the program that a model was given is known."""
+    """Return the first digits of the hash of the instructions that a model was given."""
     return quoted(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else None
 
 
 def origin_of(origin: Origin) -> Text:
-    """Return who thought of something."""
+    """Return the proposer of a patch, with its model and instructions if known."""
     model = text(" with ", quoted(origin.model)) if origin.model is not None else ()
     known = program_of(origin)
     return text(origin.proposer, model, *((", program ", known) if known else ()))

@@ -1,4 +1,4 @@
-"""Renders blocks as HTML. Only an `Element` is ever more than text: nobody's words become one."""
+"""Rendering of blocks as HTML. Everything that is not an `Element` is escaped as text."""
 
 import html
 from collections.abc import Iterable
@@ -23,15 +23,15 @@ from protocol.codecs import plain
 
 
 class Element(str):
-    """Markup that `element` made; whatever is made of it by other means is text again."""
+    """Markup made by `element`. Strings derived from it otherwise are plain text again."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *children: str, **attributes: str) -> Element:
-    """Return an element. A child that is none is text: it is escaped, and what is invisible spelt.
+    """Return an element. Children that are no `Element` are escaped, invisible characters included.
 
-    Attributes are named as in Python: `class_`. An empty one is left out.
+    Attributes are named as in Python: `class_`. Empty ones are omitted.
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(value))}"'
@@ -43,7 +43,7 @@ def element(name: str, /, *children: str, **attributes: str) -> Element:
 
 
 def html_of(blocks: Iterable[Block]) -> str:
-    """Return blocks as markup, an element to a line."""
+    """Return blocks as markup, joined by newlines."""
     return "\n".join(map(_block, blocks))
 
 

@@ -1,4 +1,4 @@
-"""What other tools wrote, as scripts read it: unsigned, and apart from what was measured here."""
+"""Imported files of other tools as JSON: unsigned, and apart from this node's measurements."""
 
 from dataclasses import asdict
 from typing import TypedDict
@@ -8,7 +8,7 @@ from node.store.imported import Imported
 
 
 class ForeignRowDocument(TypedDict):
-    """One row of what another tool wrote."""
+    """One row of another tool's file."""
 
     label: str
     metric: float | None
@@ -19,7 +19,7 @@ class ForeignRowDocument(TypedDict):
 
 
 def imported_document(imported: Imported) -> dict[str, object]:
-    """Return what scripts read of an imported file: its experiments, and what is kept as text."""
+    """Return an imported file as JSON: its experiments, and the lines kept as text."""
     log = imported.log
     texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
     return {
@@ -33,7 +33,7 @@ def imported_document(imported: Imported) -> dict[str, object]:
 
 
 def best_document(imported: Imported, segment: int, count: int) -> dict[str, object]:
-    """Return what scripts read of the best rows of a segment."""
+    """Return the best rows of a segment as JSON."""
     return {
         **_named(imported),
         **asdict(imported.log.segments[segment]),

@@ -1,4 +1,4 @@
-"""A claim that is run again: how far its pairs have come, and what they said."""
+"""Re-runs of claims as JSON: their progress and their verdicts."""
 
 from collections.abc import Collection
 from typing import TypedDict
@@ -17,7 +17,7 @@ from protocol.units import from_nano
 
 
 class JobDocument(TypedDict):
-    """`share` of the evidence that a confirmation needs is there; the rest is known at the end."""
+    """A re-run. `share` is the part of the needed evidence so far; the verdict comes at the end."""
 
     job: int
     state: str
@@ -34,7 +34,7 @@ class JobDocument(TypedDict):
 
 
 def job_document(at: Shelves, query: OfJob) -> JobDocument:
-    """Return what is told of a job. Raises UsageError if no claim is run again as that number."""
+    """Return a re-run by its job number. Raises UsageError if that number is no re-run."""
     job = at.store.jobs.get(query.number, AttestationStep)
     if job is None:
         missing = f"there is no claim under the number {query.number}"
@@ -43,7 +43,7 @@ def job_document(at: Shelves, query: OfJob) -> JobDocument:
 
 
 def open_jobs_document(store: Store, also: Collection[int]) -> list[JobDocument]:
-    """Return all that is in the queue, and what became of others."""
+    """Return all open re-runs, and those of `also` that have ended."""
     jobs = [
         job
         for line in store.jobs.lines()

@@ -1,4 +1,4 @@
-"""What is known beyond single results: what series taught, and which knobs matter."""
+"""Knowledge beyond single results: insights, and the importance of hyperparameters."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -29,13 +29,13 @@ InsightDocument = TypedDict(
 
 
 class InsightsDocument(TypedDict):
-    """The newest first."""
+    """Insights, newest first."""
 
     insights: list[InsightDocument]
 
 
 def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
-    """Return what everybody says about a task, or about all."""
+    """Return the insights of all authors about a task, or about all tasks."""
     store, task = at.store, at.task(query.task)
     found: list[InsightDocument] = []
     for record in store.records.listed("insight", newest_first=True, limit=_LOOKED_AT):
@@ -61,14 +61,14 @@ def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
 
 
 class ValueDocument(TypedDict):
-    """A knob's value, and what it is thought to gain over the present one, in sd of a run."""
+    """A hyperparameter's value, and its estimated gain over the present value, in sd of one run."""
 
     value: bool | int | float | str
     gain_sd: float
 
 
 class KnobDocument(TypedDict):
-    """A knob, and the share of the variance that it explains by itself, with its 90 % interval."""
+    """A hyperparameter, and the share of variance that it explains alone, with a 90 % interval."""
 
     name: str
     share: float
@@ -79,14 +79,17 @@ class KnobDocument(TypedDict):
 
 
 class ImportanceDocument(TypedDict):
-    """Those that matter most first, by the proposer's own model; none of too few trials."""
+    """Hyperparameters by importance in the proposer's model; empty after too few trials.
+
+    `explained` is the share of variance that they explain together.
+    """
 
     knobs: list[KnobDocument]
     explained: float
 
 
 def importance_document(found: "Sequence[KnobImportance]") -> ImportanceDocument:
-    """Return what scripts read of the main effects."""
+    """Return the main effects as JSON."""
     return {
         "knobs": [
             {

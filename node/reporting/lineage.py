@@ -1,4 +1,4 @@
-"""Which tree came of which: a line's own steps, and those that peers claim on the same task."""
+"""The graph of trees on a line: its own steps, and those that peers claim on the same task."""
 
 from typing import TypedDict
 
@@ -11,7 +11,10 @@ from protocol.units import NANO, from_nano
 
 
 class TreeDocument(TypedDict):
-    """A tree: who measured it last as what, this node or the author of a claim."""
+    """A tree with its latest measurement, by this node or by the author of a claim.
+
+    `author` is null for this node's own.
+    """
 
     tree: str
     title: str
@@ -26,7 +29,7 @@ EdgeDocument = TypedDict("EdgeDocument", {"from": str, "to": str, "patch": str |
 
 
 class LineageDocument(TypedDict):
-    """Trees and the steps between them; nil trees are not measured yet."""
+    """Trees and the steps between them; `head` and `working` are null before the baseline."""
 
     nodes: list[TreeDocument]
     edges: list[EdgeDocument]
@@ -35,11 +38,11 @@ class LineageDocument(TypedDict):
     baseline: str
 
 
-_SHOWN = ("baseline", "kept", "adopted", "branched")  # what did not lead on has no place in it
+_SHOWN = ("baseline", "kept", "adopted", "branched")  # decisions that lead to further steps
 
 
 def lineage_document(at: Shelves, query: OfLine) -> LineageDocument:
-    """Return what led on, of this node's own, and what peers claim."""
+    """Return the steps that this node kept, and those that peers claim."""
     store, (line, manifest) = at.store, at.line(query)
     nodes: dict[bytes, TreeDocument] = {}
     edges: dict[tuple[bytes, bytes], bytes | None] = {}

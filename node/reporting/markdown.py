@@ -1,6 +1,6 @@
-"""Renders blocks as Markdown (CommonMark 0.31, and the tables of GitHub).
+"""Rendering of blocks as Markdown (CommonMark 0.31, with GitHub's tables).
 
-Own words stand as they are. A quoted span stands in code, where nothing of it is markup.
+This program's text is unchanged. A quoted span becomes a code span, so none of it is markup.
 """
 
 import re
@@ -25,12 +25,12 @@ from node.reporting.blocks import (
 
 
 def markdown_of(blocks: Iterable[Block], *, shown: int | None = None) -> str:
-    """Return blocks as text that ends with a newline; of a list `shown` items, None being all."""
+    """Return blocks as text that ends with a newline, with `shown` items of a list (None: all)."""
     return "\n\n".join(_block(block, shown) for block in blocks) + "\n"
 
 
 def code_span(words: Quoted) -> str:
-    """Return a code span that nothing in the words can end (CommonMark 0.31, 6.1)."""
+    """Return a code span that the words themselves cannot end (CommonMark 0.31, 6.1)."""
     line = words.text
     fence = "`" * (_longest_run(line) + 1)
     room = " " if line[:1] in "` " or line[-1:] in "` " else ""
@@ -77,7 +77,10 @@ def _list(items: Sequence[Text], shown: int | None) -> str:
 
 
 def _table(block: TableBlock) -> str:
-    """Return a table. A bar would end a cell even in code, and a backslash before it be escaped."""
+    """Return a table.
+
+    Cells have no `|`: it ends a cell even in code, and its escape is ambiguous after a backslash.
+    """
     head = [_cell(column.title) for column in block.columns]
     rule = ["--:" if column.figure else "---" for column in block.columns]
     rows = [list(map(_cell, row)) for row in block.rows]
@@ -94,7 +97,7 @@ def _plot(plot: Plot) -> str:
 
 
 def _fenced(block: QuotedLines) -> str:
-    """Return a code block that nothing in its lines can end (CommonMark 0.31, 4.5)."""
+    """Return a code block that its own lines cannot end (CommonMark 0.31, 4.5)."""
     fence = "`" * max(3, _longest_run(block.text) + 1)
     return f"{fence}{block.language}\n{block.text}\n{fence}"
 

@@ -1,7 +1,7 @@
-"""Patch × hardware class: what a step did on each kind of hardware, and who says so.
+"""A matrix of patch × hardware class: the effect of a step on each class, and the evidence for it.
 
-A cell has one level of knowing, the best there is: measured here, else re-run by others, else
-claimed by its author. The levels are never averaged.
+A cell shows only the best evidence there is: measured here, else re-run by others, else claimed by
+its author. These levels are never averaged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,10 +20,11 @@ from protocol.record_kinds import ResultBody
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What is known of a step on one class. `keys`: how many re-ran it, its author's not counted.
+    """The evidence for a step on one class.
 
-    `verdict` is an attestation's, or `untested`.
-    `gain` is this node's own figure, or the author's; what others measured is not averaged.
+    `verdict` is that of a re-run, or `untested`. `gain` is this node's figure, else the author's;
+    gains that others measured are not averaged. `keys` is the number of keys that re-ran it, not
+    counting its authors.
     """
 
     level: Level
@@ -34,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRow:
-    """A tree against its base, with a cell for each class that says something of it."""
+    """A tree against its base, with a cell for each class that has evidence."""
 
     base: bytes
     tree: bytes
@@ -44,11 +45,11 @@ class TransferRow:
 
 
 def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[TransferRow]:
-    """Return the steps that these boards know, those tried on the most classes first."""
+    """Return the steps on these leaderboards; those with evidence on most classes come first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], BoardClaim] = {}
     said = {key: store.boards.facts(key) for key in keys}
-    # An attestation may answer a claim that was made on other hardware.
+    # A re-run may be of a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
     for key, facts in said.items():
         own, votes = store.boards.own_facts(key), borne_out(facts, known)
@@ -93,7 +94,7 @@ def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: 
 
 
 def _usual(verdicts: list[str]) -> str:
-    """The verdict of most keys; of two that are as frequent the one that says less."""
+    """Return the most frequent verdict; in a tie the weaker one."""
     return max(reversed(SPOKEN), key=verdicts.count)
 
 

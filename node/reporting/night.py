@@ -1,7 +1,7 @@
-"""A line's research in blocks and plain words: result, checkpoints, ideas, lessons.
+"""A line's research as blocks: result, promotion trials, ideas, lessons.
 
-A confirmed checkpoint is never told as if it spoke for the parts of its stack. The blocks are
-rendered by `markdown.py`, `html.py` and `terminal.py`.
+A confirmed promotion trial is never presented as evidence for single parts of its stack. The
+blocks are rendered by `markdown.py`, `html.py` and `terminal.py`.
 """
 
 from collections import Counter
@@ -52,8 +52,8 @@ from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 from protocol.units import NANO
 
-SHOWN: Final = 20  # of a list
-_NO_NOISE: Final = 1 / NANO  # the least that a figure differs by
+SHOWN: Final = 20  # items of a list
+_NO_NOISE: Final = 1 / NANO  # the smallest difference between two figures
 _DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
 _FATES = {
     "passed": f"its stack was {word('passed')}",
@@ -75,7 +75,7 @@ _STACKS = (
 
 
 class NightDocument(TypedDict):
-    """What happened from `since` to `until` (milliseconds since 1970); `shown` items of a list."""
+    """A report from `since` to `until` (ms since 1970); lists show `shown` items at first."""
 
     title: str
     since: int
@@ -87,13 +87,13 @@ class NightDocument(TypedDict):
 def as_markdown(report: Report, zone: tzinfo | None, *, shown: int | None = SHOWN) -> str:
     """Return the report as text that ends with a newline.
 
-    Times are told in `zone`, None being this machine's; of a list `shown` items, None being all.
+    Times are in `zone`; None is this machine's. Lists have `shown` items; None is all.
     """
     return markdown_of(whole_night(report, zone), shown=shown)
 
 
 def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
-    """Return what a page draws of a report; times are told in `zone`, None being this machine's."""
+    """Return a report for the page. Times are in `zone`; None is this machine's."""
     return {
         "title": _title(report, zone),
         "since": report.span.since_ms,
@@ -104,7 +104,7 @@ def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
 
 
 def whole_night(report: Report, zone: tzinfo | None) -> list[Block]:
-    """Return all of a report; times are told in `zone`, None being this machine's."""
+    """Return a report with its title. Times are in `zone`; None is this machine's."""
     return [heading(1, _title(report, zone)), *_night(report, zone)]
 
 
@@ -114,7 +114,7 @@ def _title(report: Report, zone: tzinfo | None) -> str:
 
 
 def _night(report: Report, zone: tzinfo | None) -> list[Block]:
-    """Return all of a report but its title."""
+    """Return a report without its title."""
     blocks: list[Block] = []
     for line in report.lines:
         blocks += _line(line, FigureWriter(unit=name_of(line.metric.unit), zone=zone))
@@ -190,9 +190,9 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
-    """Say from where to where the head went, and what is doubtful about it."""
-    assert line.before is not None  # noqa: S101 -- the caller looked
-    assert line.after is not None  # noqa: S101 -- likewise
+    """Yield sentences on the head's metric before and after, and on any doubt about it."""
+    assert line.before is not None  # noqa: S101 -- the caller checked
+    assert line.after is not None  # noqa: S101 -- the caller checked
     if (why := why_unranked(line.scoring)) is not None:
         yield (f"This task is {why}.",)
     if line.is_new:
@@ -209,7 +209,7 @@ def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
 
 
 def _stopped(found: Stopped) -> list[str]:
-    """Say what stopping early saved, and what it cost as far as that is known."""
+    """Return sentences on the time that early stopping saved, and on its known cost."""
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
@@ -321,7 +321,7 @@ def _idea(idea: ConcludedIdea, why: Text) -> Text:
 
 
 def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
-    """What almost gained is worth another look."""
+    """Return a sort key that puts ideas first that almost gained."""
     stage = {"rebased": 0, "rechecked_out": 1}
     return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
 

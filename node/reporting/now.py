@@ -1,4 +1,4 @@
-"""What a node does at this moment: the run at work, what it weighs and said last; gauges of it."""
+"""A node's present activity: its runs, evidence and latest messages, and Prometheus gauges."""
 
 import os
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from trainer.measuring.loss_curve import as_pairs
 
 
 class RunNowDocument(TypedDict):
-    """A run at work, and for how long.
+    """A run in progress, and its duration so far.
 
-    `curve` are points [step, loss] of what it has printed so far: its own word.
+    `curve` has the points [step, loss] that the run has printed so far; they are not verified.
     """
 
     title: str
@@ -33,7 +33,7 @@ class RunNextDocument(TypedDict):
 
 
 class EvidenceDocument(TypedDict):
-    """How far a trial against the head has come."""
+    """The progress of a trial against the head; `share` is the part of the needed evidence."""
 
     pairs: int
     share: float
@@ -49,7 +49,10 @@ DeviceDocument = TypedDict(
 
 
 class RunningDocument(TypedDict):
-    """What is at work; `until` is when a pause is over, nil where nobody said."""
+    """The node's activity. `beside` counts further runs in progress.
+
+    `until` is the end of a pause, null if it has no set end.
+    """
 
     title: str
     stage: str
@@ -69,7 +72,7 @@ class RunningDocument(TypedDict):
 
 
 class NowDocument(TypedDict):
-    """Nil where no node runs."""
+    """The node's activity; null if no node runs."""
 
     now: RunningDocument | None
 
@@ -81,7 +84,7 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def now_document(research: Research) -> NowDocument:
-    """Return what is told of a session. It is called where the session lives."""
+    """Return a session's activity. Call it in the process that runs the session."""
     activity, pausing = research.activity, research.pausing
     until = pausing.until.isoformat(timespec="seconds") if pausing.until else None
     return {
@@ -143,9 +146,9 @@ def _device(hardware_class: str) -> DeviceDocument:
 
 
 def gauges(store: Store, now: NowDocument) -> Iterator[str]:
-    """Yield what Prometheus is told of a home (its text format 0.0.4), line by line.
+    """Yield a home's metrics in Prometheus' text format 0.0.4, line by line.
 
-    It is what is in the store, and what a running node did in this session.
+    They cover the store, and this session if a node runs.
     """
     running = now["now"]
     values: dict[str, tuple[str, float]] = {

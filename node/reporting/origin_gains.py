@@ -1,9 +1,9 @@
-"""Whose the verified gains are, and what they cost, by proposer, model and program.
+"""Verified gains and their cost, by proposer, model and instructions.
 
-Only stacks are ever verified. The gain of a stack whose parts all have one origin is measured for
-that origin; that of a mixed one is shared out in equal parts, and stands apart: nobody measured
-what each of them is worth. Screened gains would be no better a key: they are what parts were
-selected by.
+Only whole stacks of kept patches are verified. If all parts of a stack have one origin, its gain
+was measured for that origin. The gain of a mixed stack is divided equally among its parts and kept
+apart, because nobody measured the single parts. Screened gains would be no better basis: the parts
+were selected by them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ _HOUR_MS: Final = 3_600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginGains:
-    """What one origin tried, what that took, and what was verified of it, in 1e-9 units.
+    """The experiments of one origin, their cost, and their verified gains in units of 1e-9.
 
-    `alone_nano`: gains of stacks of this origin alone; `shared_nano`: its share of mixed ones.
+    `alone_nano` is the gain of stacks of this origin alone, `shared_nano` its share of mixed ones.
     """
 
     origin: Origin
@@ -38,23 +38,23 @@ class OriginGains:
 
     @property
     def gain(self) -> float:
-        """Both together, in the metric's unit."""
+        """The sum of both gains, in the metric's unit."""
         return (self.alone_nano + self.shared_nano) / NANO
 
     @property
     def per_device_hour(self) -> float | None:
-        """Gain an hour of the device; None if it took none."""
+        """The gain per device hour; None if no device time was used."""
         return self.gain * _HOUR_MS / self.device_ms if self.device_ms else None
 
     @property
     def per_usd(self) -> float | None:
-        """Gain a dollar of model; None if none was paid."""
+        """The gain per dollar for models; None if nothing was paid."""
         usd = self.spend.usd_nano / NANO
         return self.gain / usd if usd else None
 
 
 def verified_nano(confirmations: Iterable[ConcludedTrial]) -> int:
-    """Return the sum of what stands of own stacks and peers' trees that passed."""
+    """Return the sum of the gains of own stacks and peers' trees that passed and still stand."""
     return sum(_gain_nano(one) for one in confirmations)
 
 
@@ -63,7 +63,7 @@ def gains_by_origin(
 ) -> tuple[OriginGains, ...]:
     """Return a row for each origin, the largest gain first.
 
-    The device time of a checkpoint is shared out as its gain would be, passed or missed.
+    The device time of a trial is divided like its gain, whether it passed or not.
     """
     rows: dict[Origin, OriginGains] = {}
 
@@ -93,13 +93,13 @@ def gains_by_origin(
 
 
 def _origins(confirmation: ConcludedTrial) -> Sequence[Origin]:
-    """Whose parts share a trial's gain and cost.
+    """Return the origins that share a trial's gain and cost, one for each part.
 
-    What only simplifies claims no gain, nor does a branch's step to an own tree.
+    Parts that claim no gain are omitted: ablations, and a branch's step to an own tree.
     """
     if confirmation.kind is CatchUpStep:
         return (_CATCH_UP,)
-    if confirmation.kind is RemeasureStep:  # it finds nothing new
+    if confirmation.kind is RemeasureStep:  # it repeats a known gain
         return ()
     origins = [part.origin for part in confirmation.parts if _claims_gain(part)]
     return origins or (UNKNOWN,)
@@ -117,7 +117,7 @@ def _gain_nano(confirmation: ConcludedTrial) -> int:
 
 
 def _shares(amount: int, among: Sequence[object]) -> list[int]:
-    """Return equal whole parts that add up; the first ones have what is left over."""
+    """Return equal integer shares that add up to `amount`; the first ones take the remainder."""
     if not among:
         return []
     whole, left = divmod(amount, len(among))

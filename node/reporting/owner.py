@@ -1,4 +1,4 @@
-"""What this node's owner, or a program of theirs, said: notes, hypotheses, sources to try."""
+"""Input from the node's owner or their programs: notes, instructions, hypotheses, sources."""
 
 from typing import TypedDict
 
@@ -15,20 +15,23 @@ from protocol.units import from_nano
 
 
 class NoteDocument(TypedDict):
-    """What was said, and when."""
+    """A note and its time."""
 
     ts: int
     text: str
 
 
 class NotesDocument(TypedDict):
-    """The oldest first."""
+    """Notes, oldest first."""
 
     notes: list[NoteDocument]
 
 
 class ProgramVersionDocument(TypedDict):
-    """A text, its SHA-256, and when a proposer was first told it; `name` where it has one."""
+    """A version of the instructions, its SHA-256, and the time a proposer first received it.
+
+    `name` is null for the task's own text.
+    """
 
     ts: int
     name: str | None
@@ -37,14 +40,14 @@ class ProgramVersionDocument(TypedDict):
 
 
 class ProgramDocument(TypedDict):
-    """The owner's text to whoever proposes, as it is now, and its versions, the oldest first."""
+    """The owner's present instructions to proposers, and their versions, oldest first."""
 
     text: str
     history: list[ProgramVersionDocument]
 
 
 class HypothesisDocument(TypedDict):
-    """An idea; `result` and `gain` are of the experiment that tried it."""
+    """An idea to try; `result` and `gain` are those of its experiment."""
 
     id: str
     ts: int
@@ -56,19 +59,19 @@ class HypothesisDocument(TypedDict):
 
 
 class HypothesesDocument(TypedDict):
-    """Those of a line."""
+    """The hypotheses of a line."""
 
     hypotheses: list[HypothesisDocument]
 
 
 def notes_document(at: Shelves, query: OfLine) -> NotesDocument:
-    """Return what was said about a line."""
+    """Return the notes on a line."""
     line, _ = at.line(query)
     return {"notes": [{"ts": note.ts_ms, "text": note.text} for note in notes_of(at.store, line)]}
 
 
 def program_document(store: Store, text: str | None) -> ProgramDocument:
-    """Return the owner's text, the latest that was in force where nobody knows a newer one."""
+    """Return the owner's instructions; if `text` is None, the latest version that was in force."""
     line, _ = line_to_show(store)
     versions = program_versions(store, line.key)
     latest = next((one.text for one in reversed(versions) if one.name is None), "")
@@ -82,7 +85,7 @@ def program_document(store: Store, text: str | None) -> ProgramDocument:
 
 
 def hypotheses_document(at: Shelves, query: OfHypotheses) -> HypothesesDocument:
-    """Return the hypotheses, the newest first or those that gained most."""
+    """Return the hypotheses, newest first or largest gain first."""
     store, (line, _) = at.store, at.line(query)
     found: list[HypothesisDocument] = []
     for one in reversed(hypotheses_of(store, line)):
@@ -104,7 +107,10 @@ def hypotheses_document(at: Shelves, query: OfHypotheses) -> HypothesesDocument:
 
 
 class AttemptDocument(TypedDict):
-    """A decision in autoresearch's words; `metric` is nil where it failed, and `log` its end."""
+    """A decision in autoresearch's words.
+
+    If the source failed, `metric` is null and `log` is the end of its output.
+    """
 
     decision: str
     because: str
@@ -116,7 +122,7 @@ class AttemptDocument(TypedDict):
 
 
 class TryDocument(TypedDict):
-    """A source that was handed in; `attempt` is nil until it is decided."""
+    """A submitted source; `attempt` is null until it is decided."""
 
     mark: str
     decided: bool
@@ -124,7 +130,7 @@ class TryDocument(TypedDict):
 
 
 def try_document(at: Shelves, query: OfTry) -> TryDocument:
-    """Return what is known of a source on the line that is worked on."""
+    """Return the state of a submitted source on the current line."""
     line, _ = line_to_show(at.store)
     mark = bytes.fromhex(query.mark)
     attempt = attempt_of(at.store, line.key, mark, at.blobs.get_source, DEFAULT)

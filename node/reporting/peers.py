@@ -1,4 +1,4 @@
-"""What `arnode peers` says: who is connected, and who they are, as far as they can show it."""
+"""The data of `arnode peers`: connected peers, and their identities as far as they are proven."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ _LOOKED_AT = 2_000  # profiles, the newest first
 def peers_document(
     store: Store, membership: "Membership | None", trust: Callable[[bytes], str]
 ) -> dict[str, Message]:
-    """Return the document: everybody who is connected, in the order of their ids.
+    """Return all connected peers, sorted by id.
 
-    `trust` says how this node hears an author.
+    `trust` returns how far this node trusts an author.
     """
     if membership is None:
         return {"network": None, "peers": []}
@@ -36,7 +36,10 @@ def peers_document(
 
 
 def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[bytes], str]:
-    """Return what says how an author is heard: by the user's word, else by what came of claims."""
+    """Return a function from an author to a trust level.
+
+    The level is the user's setting if there is one, else it follows from the author's past claims.
+    """
 
     def trust(author: bytes) -> str:
         if author in people.blocked:
@@ -58,7 +61,7 @@ def _row(
     trust: Callable[[bytes], str],
 ) -> Message:
     key = transport_key(peer)
-    # Only a profile that binds this very connection's key says who signs there.
+    # Only a profile that is bound to this connection's key proves who the author is.
     author, profile = profiles.get(b"" if isinstance(key, Rejected) else key, (None, None))
     classes: list[Message] = list(profile.classes) if profile else []
     return {

@@ -1,7 +1,8 @@
-"""Peers' part in a span: their claims that were tried here, and what they say of this node's.
+"""Peers' part in a span: their claims that were tried here, and their verdicts on this node's.
 
-Three levels, never one for another: what is claimed, how many other keys re-ran it, what was
-measured here. A claim that was tried as an idea was screened, which confirms and refutes nothing.
+Three kinds of evidence are kept apart: the author's claim, the re-runs by other keys, and this
+node's measurement. A claim tried as an idea was only screened, which neither confirms nor refutes
+it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,9 +30,9 @@ HereWord: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A gain that was measured here and its 95 % interval, positive if better.
+    """A gain measured on this node and its 95 % interval, positive if better.
 
-    Without ends there were too few pairs for one.
+    The ends are None if there were too few pairs for an interval.
     """
 
     gain_nano: int
@@ -41,7 +42,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Others:
-    """How many keys, of neither the author nor this node, say what and bear it out."""
+    """The number of other keys with each verdict whose own runs support it.
+
+    The author and this node are not counted.
+    """
 
     confirmed: int = 0
     smaller: int = 0
@@ -50,10 +54,11 @@ class Others:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriedClaim:
-    """A claim of others and what came of it here: run again as it was made, tried as a whole
-    against the head, or as an idea on the working line.
+    """A claim of peers and its outcome on this node.
 
-    An idea's figures are in standard deviations of one run. `others` is None of several claims.
+    `way` is `again` for a re-run as claimed, `head` for a trial of the whole tree against the head,
+    and `idea` for an experiment on the working line. An idea's figures are in standard deviations
+    of one run. `others` is None if several claims were tried together.
     """
 
     ts_ms: int
@@ -70,7 +75,7 @@ class TriedClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnClaim:
-    """A result of this node's and what others say of its tree; `new` of them in the span."""
+    """A result of this node and others' verdicts on its tree; `new` counts those in the span."""
 
     result: bytes
     title: str
@@ -82,7 +87,7 @@ class OwnClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedPart:
-    """A part of the head that was asked what it is worth."""
+    """A part of the head whose gain was measured by running the head without it."""
 
     ts_ms: int
     title: str
@@ -92,9 +97,10 @@ class AskedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeersPart:
-    """All of it, oldest first; `asked` are own parts, which are asked in the same way.
+    """All entries of a span, oldest first.
 
-    `device_ms` is what claims that were run again took, `asked_ms` what own parts did.
+    `asked` are parts of this node's own head, which are measured like re-runs. `device_ms` is the
+    device time of re-runs of claims, `asked_ms` that of own parts.
     """
 
     tried: tuple[TriedClaim, ...]
@@ -105,7 +111,7 @@ class PeersPart:
 
 
 class ReportedPeers:
-    """Reads what is known of claims on one line's board."""
+    """A reader of the claims on one line's leaderboard."""
 
     def __init__(self, store: Store, line: LineKey, net: str) -> None:
         self._store = store
@@ -125,7 +131,7 @@ class ReportedPeers:
         ideas: Iterable[ConcludedIdea],
         confirmations: Iterable[ConcludedTrial],
     ) -> PeersPart:
-        """Return peers' part in a span, given what else ended in it."""
+        """Return peers' part in a span, given the experiments and trials that ended in it."""
         asked = [
             (ts_ms, job, step)
             for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
@@ -194,7 +200,7 @@ class ReportedPeers:
         )
 
     def _own(self, span: TimeSpan) -> Iterator[OwnClaim]:
-        """Own results that stand in the span, or of which somebody said something in it."""
+        """Yield own results that were signed, or judged by others, in the span and still stand."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
         for vote in borne_out(self._store.boards.facts(self._key), self._claims):
@@ -226,7 +232,7 @@ class ReportedPeers:
         )
 
     def _others(self, tree: bytes) -> Others:
-        """As the board counts them, but for this node's own word: that is no other's."""
+        """Return the leaderboard's counts without this node's own verdict."""
         row, own = self._rows.get(tree), self._own_words.get(tree)
         if row is None:
             return Others()
@@ -238,7 +244,7 @@ class ReportedPeers:
         )
 
     def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
-        """When a claim was answered; one that nobody was told of, when it was asked."""
+        """Return the time of the published verdict; if it was not published, of the job's start."""
         if step.record is None or not self._store.records.has(step.record):
             return job.created_ms
         return self._store.records.get(step.record).ts_ms
@@ -262,7 +268,7 @@ class ReportedPeers:
 
 
 def interval_of(measured: Measured | None) -> Interval | None:
-    """Return a trial's gain with its interval, if it came to one."""
+    """Return a trial's gain with its interval; None if it measured no gain."""
     if measured is None:
         return None
     return _interval(measured.gain_nano, measured.lower_nano, measured.upper_nano)

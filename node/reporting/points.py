@@ -1,4 +1,4 @@
-"""What the plot of a line shows: every experiment with its interval, and both lines after it."""
+"""The points of a line's plot: every experiment with its interval, head and working line."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from node.reporting.staircase import Column, PointsDocument, columns
 from node.store.experiments import Adoption, Experiment
 from protocol.units import NANO, from_nano
 
-NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
+NINETY_FIVE: Final = 1.96  # sd on either side of the mean, for 95 % of a normal distribution
 _BASELINE_RUNS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """An experiment in the plot: what it measured, its 95 % interval, both lines after it."""
+    """An experiment in the plot: its metric, its 95 % interval, and both lines after it."""
 
     entry: Experiment
     metric: float | None
@@ -35,9 +35,9 @@ def points_of(
     noise_sd: float,
     sign: int,
 ) -> tuple[Point, ...]:
-    """Return the experiments of a span, oldest first; `history` and the head's `moves` are whole.
+    """Return the experiments of a span, oldest first.
 
-    `sign` is +1 where a smaller metric is better.
+    `history` and the head's `moves` must be complete. `sign` is +1 if a smaller metric is better.
     """
     by_id = {one.entry.id: one for one in confirmations}
     found = columns(history, moves=moves)
@@ -75,9 +75,9 @@ def _point(
 def ends_of(
     metric: float | None, measured: Measured | None, *, sign: int
 ) -> tuple[float | None, float | None]:
-    """Return where a trial's metric has its 95 % interval: as far as its gain may be off, it may.
+    """Return the 95 % interval of a trial's metric, which is as wide as that of its gain.
 
-    Less is better where the sign is +1.
+    `sign` is +1 if a smaller metric is better.
     """
     if metric is None or measured is None or measured.gain_nano is None:
         return None, None
@@ -89,7 +89,7 @@ def ends_of(
 
 
 def points_document(points: Sequence[Point]) -> PointsDocument:
-    """Return points in columns, as a page draws them."""
+    """Return points as columns for the page."""
     return {
         "id": [point.entry.id.hex() for point in points],
         "ts": [point.entry.ts_ms for point in points],

@@ -1,4 +1,4 @@
-"""A line's history in columns, as a plot draws it: every experiment, and both lines after it."""
+"""A line's history as columns for a plot: every experiment, and both lines after it."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -32,7 +32,7 @@ ProgressDocument = TypedDict(
 
 
 def progress_document(at: Shelves, query: OfLine) -> ProgressDocument:
-    """Return what a plot draws of a line."""
+    """Return the plot's data for a line."""
     store, (line, manifest) = at.store, at.line(query)
     entries = store.experiments.listed(line)
     program, metric = manifest.program, manifest.metric
@@ -50,7 +50,7 @@ def progress_document(at: Shelves, query: OfLine) -> ProgressDocument:
 
 def _points(store: Store, line: LineKey, entries: list[Experiment], *, sign: int) -> PointsDocument:
     found = columns(entries, moves=store.experiments.adoptions(line))
-    before = len(entries) - len(found)  # failures ahead of the first figure have no place
+    before = len(entries) - len(found)  # failures before the first metric have no column
     intervals = _intervals(store, line)
     metrics = [from_nano(entry.metric_nano) for entry in entries]
     ends = [
@@ -72,6 +72,6 @@ def _points(store: Store, line: LineKey, entries: list[Experiment], *, sign: int
 
 
 def _intervals(store: Store, line: LineKey) -> Mapping[bytes, Measured]:
-    """Return what trials against the head measured, by the result that says so."""
+    """Return the measurements of trials against the head, by the id of their result."""
     jobs = store.jobs.closed_jobs(line, *HEAD_TRIALS)
     return {job.step.measured.record: job.step.measured for job in jobs if job.step.measured}

@@ -1,6 +1,6 @@
-"""What was published of sessions, by this node and by others, as a document.
+"""Published session reports of this node and of others, as JSON.
 
-Titles and the names of figures are their authors' words: whoever shows them cleans them.
+Titles and figure names are their authors' text. Code that displays them must clean them.
 """
 
 from collections.abc import Collection
@@ -37,13 +37,13 @@ PublishedDocument = TypedDict(
 
 
 class ReportsDocument(TypedDict):
-    """The newest first."""
+    """Reports, newest first."""
 
     reports: list[PublishedDocument]
 
 
 class ReportTextDocument(TypedDict):
-    """A report's text, with everything spelt out that is not visible."""
+    """A report's text, with invisible characters escaped."""
 
     text: str
 
@@ -57,9 +57,9 @@ def reports_document(
     blocked: Collection[bytes] = (),
     with_own: bool = True,
 ) -> ReportsDocument:
-    """Return the reports of a network that stand, about a task, or about all.
+    """Return a network's reports that are not retracted, about a task or about all.
 
-    Those of `blocked` authors are passed over.
+    Reports of `blocked` authors are skipped.
     """
     found: list[PublishedDocument] = []
     for record in store.records.listed("report", newest_first=True, limit=_LOOKED_AT):
@@ -91,13 +91,13 @@ def reports_document(
 
 
 def published_page(at: Shelves, query: OfTask) -> ReportsDocument:
-    """Return the reports of the network in use, but those of blocked authors."""
+    """Return the reports of the network in use, without those of blocked authors."""
     task, blocked = at.task(query.task), read_people(at.home.people).blocked
     return reports_document(at.store, at.blobs, task, net=at.net, blocked=blocked)
 
 
 def report_text(at: Shelves, query: OfId) -> ReportTextDocument:
-    """Return the text of a report. Raises UsageError where it is not here."""
+    """Return the text of a report. Raises UsageError if this node does not have it."""
     record = at.store.records.find(query.id)
     text = text_of(at.blobs, record.body) if isinstance(record.body, ReportBody) else None
     if text is None:
@@ -106,7 +106,7 @@ def report_text(at: Shelves, query: OfId) -> ReportTextDocument:
 
 
 def text_of(blobs: Blobs, body: ReportBody) -> str | None:
-    """Return a report's text with everything spelt out that is not visible; None if not here."""
+    """Return a report's text with invisible characters escaped; None if it is not on this node."""
     if not blobs.has(body.text):
         return None
     return plain(blobs.get(body.text).decode("utf-8", "replace"), lines=True)

@@ -1,8 +1,8 @@
-"""A report as a signed record for others: figures for programs, and a text that people may ask for.
+"""Reports as signed records for others: figures for programs, and a text on request.
 
-A record is of one task on one class. Its text is what `arnode report` prints of that line alone,
-its times in UTC: neither what was imported, whose names are this machine's, nor what models were
-asked for other tasks. Whose task stays on this machine, its reports stay there, too.
+A record is about one line. Its text is what `arnode report` prints of that line alone, with times
+in UTC. It omits imported files, whose names belong to this machine, and model calls for other
+tasks. If a task stays on this machine, so do its reports.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ from protocol.units import NANO
 from trainer.task_kinds import builtin_ids, load_task
 
 MOST_TEXT_BYTES: Final = 512 * 1024  # a message to the running node holds it
-_SHORTER: Final = (20, 5, 1)  # how many of a list are told, as far as there is room
+_SHORTER: Final = (20, 5, 1)  # items of a list to show; the next number if the text is too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDraft:
-    """A report that is not signed yet: its record's body and its text."""
+    """An unsigned report: its record's body and its text."""
 
     body: ReportBody
     text: bytes
@@ -52,7 +52,7 @@ class ReportDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """The record of a report, and whether it was signed now; `is_new` is False of one before."""
+    """The record of a report; `is_new` is False if it was signed before."""
 
     record: Record
     is_new: bool
@@ -61,7 +61,7 @@ class Signed:
 def draft_of(
     store: Store, report: Report, line: LineReport, *, title: str | None = None
 ) -> ReportDraft | None:
-    """Return what there is to publish of a line; None if nothing was measured on it in the span."""
+    """Return the report to publish of a line; None if nothing was measured on it in the span."""
     manifest = store.records.manifest(line.task_id)
     if line.before is None or line.after is None or manifest is None:
         return None
@@ -87,7 +87,10 @@ def draft_of(
 def sign_report(
     store: Store, blobs: Blobs, identity: Identity, body: ReportBody, text: bytes, *, now_ms: int
 ) -> Signed:
-    """Sign a report and keep its text, unless the same one was signed before and stands."""
+    """Sign a report and keep its text, unless the same one was signed before and not retracted.
+
+    Raises UsageError if the text is not the one that the body names.
+    """
     if len(text) != body.size_bytes or hashlib.sha256(text).digest() != body.text:
         raise UsageError("a report's text is not the one that its record names", "make it again")
     author = identity.keys.author
@@ -105,12 +108,12 @@ def sign_report(
 
 
 def draft_message(draft: ReportDraft) -> dict[str, Message]:
-    """Return what a running node is sent to sign."""
+    """Return the message that asks the running node to sign a report."""
     return {"body": cast("Message", draft.body.to_value()), "text": draft.text}
 
 
 def read_draft(value: dict[str, Value]) -> ReportBody:
-    """Return the body that a running node is sent. Raises UsageError."""
+    """Return the body from such a message. Raises UsageError if it is not valid."""
     body = ReportBody.from_value(value)
     if isinstance(body, Rejected):
         raise UsageError("that is no report to publish", "use `arnode report --publish`")
@@ -118,7 +121,7 @@ def read_draft(value: dict[str, Value]) -> ReportBody:
 
 
 def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) -> str | None:
-    """Return why nothing of a task is published in a network; None if its reports may be."""
+    """Return why a task's reports may not be published in a network; None if they may."""
     match whose_task(home, store, manifest, network.name):
         case TaskOf.THIS_MACHINE:
             return f"the task is nobody else's in {network.name}, and stays on this machine"
@@ -129,15 +132,15 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
 
 
 def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> TaskOf:
-    """Return whose a task is in a network; this machine's if that cannot be told.
+    """Return whose a task is in a network; this machine's if that is unknown.
 
-    What friends announced in a network of theirs is nobody's in another.
+    An announcement in one network does not count in another.
     """
     if manifest.id in builtin_ids(home.data).values():
         return TaskOf.EVERYBODY
     if store.records.is_announced_by_others(manifest.id, net):
         return TaskOf.EVERYBODY
-    with suppress(ArnodeError):  # it is not there any more, or is being changed
+    with suppress(ArnodeError):  # the task was removed, or is being changed
         task = load_task(task_source(store, manifest.id) or manifest.name, data_dir=home.data)
         if task.id == manifest.id:
             return TaskOf.of(task, data_dir=home.data)
@@ -145,7 +148,10 @@ def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> Ta
 
 
 def _text(line: LineReport, span: TimeSpan) -> bytes:
-    """Return the report of one line alone, its lists cut until it has the size of a text."""
+    """Return the report of one line alone, its lists cut until it fits the size limit.
+
+    Raises ArnodeError if it never fits.
+    """
     alone = Report(span=span, asked=Spending(), lines=(line,))
     for shown in _SHORTER:
         text = as_markdown(alone, UTC, shown=shown).encode()
@@ -157,7 +163,7 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 
 
 def _title(line: LineReport) -> str:
-    """Return a title made of facts."""
+    """Return a title with the counts and the verified gain."""
     kept = sum(idea.is_kept for idea in line.ideas)
     said = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
     if line.gain_nano:
@@ -166,7 +172,7 @@ def _title(line: LineReport) -> str:
 
 
 def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
-    """Return what is counted, by the names that docs/protocol.md has."""
+    """Return the figures under the names in docs/protocol.md."""
     decisions = Counter[str](idea.entry.decision for idea in line.ideas)
     checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
     figures = {
@@ -186,7 +192,7 @@ def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
 
 
 def _evidence(line: LineReport) -> tuple[bytes, ...]:
-    """Return the results that show it: checkpoints that stand first, then what was kept."""
+    """Return the results that support a report: standing trials first, then kept patches."""
     stand = [one.entry.id for one in line.confirmations if one.stands]
     kept = [idea.entry.id for idea in line.ideas if idea.is_kept]
     return tuple(dict.fromkeys([*stand, *kept]))[:MAX_EVIDENCE]

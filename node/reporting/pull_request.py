@@ -1,6 +1,6 @@
-"""The text of a pull request: what changes, what was measured, and how to check it.
+"""The text of a pull request: the change, its measurements, and how to check them.
 
-What its author wrote is quoted, so that nothing of it is markup, a heading or a mention.
+The author's text is quoted, so none of it becomes markup, a heading or a mention.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ _ID_DIGITS = 12
 
 
 def describe(store: Store, record: Record, diff: str) -> str:
-    """Return Markdown about a result and its diff; raises UsageError for what was never measured.
+    """Return Markdown about a result and its diff. It marks the measurements as the author's claim.
 
-    What it says was measured is this author's claim, and it says so.
+    Raises UsageError if the record is not a result.
     """
     body = record.body
     if not isinstance(body, ResultBody):
@@ -94,7 +94,8 @@ def _evidence(
 def kept_parts(store: Store, body: ResultBody) -> list[Quoted]:
     """Return the title of each kept patch between a result's base and its tree.
 
-    Of what led to a tree, the last before the result counts: a branch may have begun there.
+    If several patches led to a tree, the last one before the result counts, because a branch may
+    have begun there.
     """
     parts: list[Experiment] = []
     kept: dict[bytes, Experiment] = {}

@@ -1,4 +1,4 @@
-"""What documents may be asked for: their queries, in which nothing else may stand."""
+"""The queries of documents. Unknown fields are rejected."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -22,20 +22,20 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class OfLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which line: of a task, by name or id, and of a class; else the one that is worked on."""
+    """A line, by task (name or id) and hardware class; by default the current one."""
 
     task: Name | None = None
     hardware_class: Name | None = msgspec.field(name="class", default=None)
 
 
 class OfTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which task, by name or id; where there is one, that."""
+    """A task, by name or id; by default all tasks or the only one."""
 
     task: Name | None = None
 
 
 class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which experiments, in which order; `q` is in their titles."""
+    """A filter and an order of experiments; `q` is searched in titles."""
 
     task: Name | None = None
     hardware_class: Name | None = msgspec.field(name="class", default=None)
@@ -50,7 +50,7 @@ class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From when, as `arnode report --since` takes it."""
+    """The start of a report, in the format of `arnode report --since`."""
 
     since: Name = "24h"
 
@@ -62,13 +62,13 @@ class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfHypotheses(OfLine, frozen=True):
-    """Which hypotheses; `best` first those that gained most, `newest` as they were registered."""
+    """A line's hypotheses; `best` puts the largest gain first, `newest` the latest registered."""
 
     order: Literal["newest", "best"] = "newest"
 
 
 class OfRecords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which records, the newest first."""
+    """A filter of records, newest first."""
 
     kind: Name | None = None
     author: Name | None = None
@@ -77,7 +77,7 @@ class OfRecords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfBoard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which board, and which of its rows."""
+    """A leaderboard and a range of its rows."""
 
     task: Digest
     hardware_class: HardwareClass = msgspec.field(name="class")
@@ -88,22 +88,22 @@ class OfBoard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """No choice at all."""
+    """A query without fields."""
 
 
 class OfId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which record, by the first digits of its id."""
+    """A record, by the first digits of its id."""
 
     id: Id
 
 
 class OfJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job, by its number."""
+    """A job, by its number."""
 
     number: Number
 
 
 class OfTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which source that was handed in, by its mark."""
+    """A submitted source, by its fingerprint."""
 
     mark: Digest

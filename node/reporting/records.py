@@ -1,4 +1,4 @@
-"""What is said of one record: everything about it, and its diff."""
+"""Records as JSON: one with all facts about it, its diff, and lists of records."""
 
 from dataclasses import asdict
 from typing import TypedDict, cast
@@ -24,7 +24,7 @@ from protocol.remarks import ReportBody, RetractBody
 
 
 class MarkDocument(TypedDict):
-    """One thing beyond arithmetic that a source does: where, which kind, the code in question."""
+    """A finding of something beyond arithmetic in a source: its place, its kind and the code."""
 
     path: str
     line: int
@@ -33,10 +33,11 @@ class MarkDocument(TypedDict):
 
 
 class RecordDocument(TypedDict):
-    """One record with everything about it.
+    """One record with all facts about it.
 
-    `level` says whose word it is: `here`, this node's own, or `claimed`. `marks` is nil where the
-    record names no source, or its source is not here; `text`, a report's, where that is not here.
+    `level` is `here` for this node's own records, else `claimed`. `marks` is null if the record
+    names no source or this node does not have it. `text` is a report's text, null if this node does
+    not have it.
     """
 
     id: str
@@ -55,7 +56,7 @@ class RecordDocument(TypedDict):
 
 
 class RecordRow(TypedDict):
-    """A record by its envelope."""
+    """The envelope of a record."""
 
     id: str
     kind: str
@@ -66,7 +67,7 @@ class RecordRow(TypedDict):
 
 
 class RecordsDocument(TypedDict):
-    """Some records, and how many fit in all."""
+    """Some records; `total` counts all that match."""
 
     total: int
     offset: int
@@ -74,14 +75,14 @@ class RecordsDocument(TypedDict):
 
 
 class DiffDocument(TypedDict):
-    """What a record changed."""
+    """The diff of a record."""
 
     id: str
     diff: str
 
 
 def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocument:
-    """Return what scripts read of a record."""
+    """Return a record as JSON."""
     marks = _marks(store, blobs, record)
     shown = None if marks is None else [cast("MarkDocument", asdict(mark)) for mark in marks]
     return {
@@ -91,7 +92,7 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
         "seq": record.seq,
         "ts": record.ts_ms,
         "body": cast("dict[str, object]", to_json(record.body.to_value())),
-        "signature_ok": True,  # the store reads no record whose signature is wrong
+        "signature_ok": True,  # the store returns no record with a wrong signature
         "level": "here" if store.records.is_own(record.id) else "claimed",
         "retracted": _taken_back(store, record),
         "related": [item.hex() for item in _related(store, record)],
@@ -102,18 +103,18 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
 
 
 def record_page(at: Shelves, query: OfId) -> RecordDocument:
-    """Return everything about the record that is meant."""
+    """Return all facts about the record that a query names."""
     return record_document(at.store, at.blobs, at.store.records.find(query.id))
 
 
 def diff_document(at: Shelves, query: OfId) -> DiffDocument:
-    """Return what the record that is meant changed."""
+    """Return the diff of the record that a query names."""
     record = at.store.records.find(query.id)
     return {"id": record.id.hex(), "diff": diff_of(at.store, at.blobs, record)}
 
 
 def records_page(at: Shelves, query: OfRecords) -> RecordsDocument:
-    """Return the envelopes of the records that a query means, the newest first."""
+    """Return the envelopes of the records that a query selects, newest first."""
     records = at.store.records
     author = None if query.author is None else records.find_author(query.author)
     total, rows = records.page(query.kind, author, offset=query.offset, limit=query.limit)
@@ -137,7 +138,7 @@ def records_page(at: Shelves, query: OfRecords) -> RecordsDocument:
 def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     """Return the unified diff that a record is about.
 
-    Raises UsageError if it is about none, ArnodeError if its files are not here.
+    Raises UsageError if it is about none, ArnodeError if its files are missing or unreadable.
     """
     body = record.body
     if isinstance(body, AdoptBody):
@@ -146,7 +147,7 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
         patch = (
             store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
         )
-        if patch is None and body.base != body.tree:  # its author's patch need not be here
+        if patch is None and body.base != body.tree:  # this node may lack the author's patch
             return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
         body = patch or body
     if not isinstance(body, PatchBody):
@@ -161,7 +162,7 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
 
 
 def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
-    """Return the unified diff of a patch. Raises ArnodeError if its file is not here."""
+    """Return the unified diff of a patch. Raises ArnodeError if its file is missing."""
     packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
     text = unpack_diff(packed)
     if isinstance(text, Rejected):
@@ -170,14 +171,14 @@ def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
 
 
 def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
-    """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
+    """Return the lint's findings in the record's tree; None if this node does not have a tree."""
     if not isinstance(record.body, Subject):
         return None
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
 
 
 def _taken_back(store: Store, record: Record) -> str | None:
-    """Return why its author took a record back; None if it stands."""
+    """Return why its author retracted a record; None if it is not retracted."""
     retraction = store.records.retraction(record.id)
     if retraction is None or not isinstance(retraction.body, RetractBody):
         return None
@@ -185,7 +186,7 @@ def _taken_back(store: Store, record: Record) -> str | None:
 
 
 def _related(store: Store, record: Record) -> list[bytes]:
-    """Return the records that this one names, then those that name it."""
+    """Return the known records that this one names, then those that name it."""
     named = [*record.refs, *_digests(record.body.to_value())]
     candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
     return [item for item in candidates if item != record.id and store.records.has(item)]

@@ -1,4 +1,4 @@
-"""The report of every line of a home: from when to when its head moved, why, and what that took."""
+"""The report of a home's lines in a span: the head's moves, the evidence, and the cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +27,8 @@ from protocol.remarks import InsightBody
 from protocol.runs import Env
 from protocol.units import from_nano
 
-# The first and the last of everything that has a time, in the span: but of reports, else the same
-# night would have another one once it is published.
+# The first and last time in the span of everything that has a time. Report records are excluded,
+# so that publishing a report does not change the report of the same night.
 _MOMENTS: Final = tuple(
     f"SELECT min({column}), max({column}) FROM {table} WHERE {column} BETWEEN ? AND ? AND {which}"  # noqa: S608 (constants)
     for table, column, which in (
@@ -42,9 +42,10 @@ _MOMENTS: Final = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The verified head at a moment, and what its latest baseline or confirmation measured.
+    """The verified head at a moment, and the metric of its latest baseline or confirmation.
 
-    `in_doubt`: why it is not re-confirmed yet, told of the one that is the head now.
+    `in_doubt` is why the present head is not re-confirmed yet; None without doubt, and for earlier
+    heads.
     """
 
     tree: bytes
@@ -54,12 +55,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineReport:
-    """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint,
-    `counted_share` of the time between the first and the last thing, in which its runs trained,
-    `stopped` what stopping early came to.
+    """The events on one line in a span.
 
-    `is_new`: the baseline was first measured in the span, so that `before` is that. Both heads are
-    None while it is not measured yet.
+    `is_new` is True if the baseline was first measured in the span; `before` is then the baseline.
+    Both heads are None until it is measured. `open_keeps` counts kept patches that wait for a
+    promotion trial. `device_ms` is the device time by purpose. `counted_share` is the share of time
+    in training, between the home's first and last event. `stopped` is the effect of stopping
+    screens early.
     """
 
     task: str
@@ -88,10 +90,11 @@ class LineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A home's report; `asked` is all that models were asked in the span, whatever came of it.
+    """A home's report.
 
-    `span` is the part of what was asked for that there is anything of. `imported` is what other
-    tools wrote and was taken in during it.
+    `span` is the part of the requested span between its first and last event. `asked` counts all
+    model calls in the requested span, also those without a result. `imported` has the files of
+    other tools that were imported in it.
     """
 
     span: TimeSpan
@@ -103,9 +106,9 @@ class Report:
 def report_of(
     store: Store, span: TimeSpan, *, net: str, task: str | None = None, progress: Progress = silent
 ) -> Report:
-    """Return what happened in a span on every line, or on that of the named task.
+    """Return the report of a span on every line, or on that of the named task.
 
-    Raises UsageError if there is none of that name.
+    Raises UsageError if there is no such task.
     """
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
@@ -119,9 +122,9 @@ def report_of(
 
 
 def _eventful(store: Store, span: TimeSpan) -> TimeSpan:
-    """Return from the first to the last thing in a span that anything here tells of.
+    """Return the time from the first to the last event in a span; the span itself without events.
 
-    A node that ran for a quarter of an hour has no report of a day. Without anything it stays.
+    So a node that ran for a quarter of an hour does not report on a day.
     """
     moments = [
         moment
@@ -202,7 +205,7 @@ def _head_at(
 
 
 def _lessons(store: Store, line: Line, span: TimeSpan, author: bytes) -> tuple[str, ...]:
-    """Return what this node itself said that the line taught, oldest first."""
+    """Return this node's own insights on the line, oldest first."""
     own = [one for one in store.records.listed("insight", author) if one.ts_ms in span]
     return tuple(
         one.body.message

@@ -1,4 +1,4 @@
-"""A report as scripts read it: ids and hashes in hex, metrics and gains in the metric's unit."""
+"""A report as JSON: ids and hashes in hex, metrics and gains in the metric's unit."""
 
 from dataclasses import asdict
 from datetime import datetime, tzinfo
@@ -21,7 +21,7 @@ _Json = dict[str, object]
 
 
 class ReportDocument(NightDocument):
-    """A report for eyes, in blocks, and for scripts, as `arnode report --json` prints it."""
+    """A report as blocks to draw, and as the data that `arnode report --json` prints."""
 
     models: dict[str, Any]
     lines: list[dict[str, Any]]
@@ -29,12 +29,12 @@ class ReportDocument(NightDocument):
 
 
 def report_document(report: Report, zone: tzinfo | None) -> ReportDocument:
-    """Return all of a report; times are told in `zone`, None being this machine's."""
+    """Return a report as data and blocks. Times in text are in `zone`; None is this machine's."""
     return cast("ReportDocument", {**report_json(report), **night_document(report, zone)})
 
 
 def report_json(report: Report) -> _Json:
-    """Return all that is in a report."""
+    """Return a report's data for scripts."""
     return {
         "since": report.span.since_ms,
         "until": report.span.until_ms,
@@ -49,7 +49,7 @@ def report_json(report: Report) -> _Json:
 
 
 def report_page(at: Shelves, query: OfNight) -> ReportDocument:
-    """Return the report from a moment until now. Raises UsageError for what is no moment."""
+    """Return the report from a moment until now. Raises UsageError if `since` is not valid."""
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(query.since, now).timestamp() * 1000)

@@ -1,6 +1,6 @@
-"""What every document is made of: a home's store and files, and which line or task is meant.
+"""The sources of all documents: a home's store and files, and the choice of a line or task.
 
-Commands that only print import this for its types, so that what is heavy is imported when used.
+Commands that only print import this module for its types. So heavy modules are imported on use.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from protocol.manifest import TaskManifest
 if TYPE_CHECKING:
     from node.reporting.boards import Leaderboard
 
-_MOST_BOARDS: Final = 4  # kept: of each all rows
+_MOST_BOARDS: Final = 4  # cached, each with all its rows
 
 
 class KeptBoards:
-    """Boards as they were read last, which are read again once something of them has changed."""
+    """A cache of leaderboards; one whose records have changed is computed again."""
 
     def __init__(self) -> None:
         self._kept: dict[BoardKey, tuple[object, Leaderboard]] = {}
 
     def get(self, store: Store, key: BoardKey) -> "Leaderboard":
-        """Return a board. Raises UsageError if its task is not known here."""
+        """Return a leaderboard. Raises UsageError if its task is not known here."""
         from node.reporting.boards import Leaderboard
 
         version = store.boards.version(key)
@@ -48,7 +48,7 @@ class KeptBoards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelves:
-    """A home, open to be read, and the network in use."""
+    """A home, open for reading, and the network in use."""
 
     home: Home
     net: str
@@ -57,15 +57,21 @@ class Shelves:
     boards: KeptBoards
 
     def task(self, wanted: str | None) -> bytes | None:
-        """Return the task of a name or id, None for none. Raises UsageError."""
+        """Return the id of a task given by name or id; None if none is given.
+
+        Raises UsageError if no task matches, or several do.
+        """
         if wanted is None:
             return None
         lines = (line.task for line in self.store.experiments.lines())
         return task_named(self.store, wanted, lines)
 
     def line(self, query: OfLine) -> tuple[LineKey, TaskManifest]:
-        """Return the line that is meant, and its task. Raises UsageError if there is none."""
-        from node.line.head_by_hand import line_to_show  # and all kinds of job with it
+        """Return the line that a query names, and its task.
+
+        Raises UsageError if there is no such line, ArnodeError if its task is not recorded.
+        """
+        from node.line.head_by_hand import line_to_show  # heavy: imports all kinds of jobs
 
         line, _ = line_to_show(self.store, query.task)
         key = line.key

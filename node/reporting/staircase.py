@@ -1,6 +1,6 @@
-"""The staircase: every experiment as a mark, the verified head and the working line as two lines.
+"""A plot in characters: every experiment as a mark, the verified head and working line as lines.
 
-A pure picture in characters, one column for one or several experiments. It decides nothing.
+A column stands for one or several experiments. The module only draws.
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ from rich.text import Text
 from node.terminal.vocabulary import word, wording
 from protocol.units import from_nano
 
-if TYPE_CHECKING:  # every command that prints a table imports this
+if TYPE_CHECKING:  # every command that prints a table imports this module
     from node.store.experiments import Adoption, Experiment
 
 Mark = Literal["kept", "discarded", "failed"]
 
 _MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
 _WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
-_MARGIN = 0.2  # of the lines' range: marks further off are drawn at the edge
+_MARGIN = 0.2  # share of the lines' range; marks beyond it are drawn at the edge
 _LABEL_WIDTH = 8
 _REPORT_WIDTH = 78
 _REPORT_HEIGHT = 12
@@ -28,7 +28,7 @@ _REPORT_HEIGHT = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One experiment: its mark, and where both lines stood after it."""
+    """One experiment: its mark, its metric, and the metrics of both lines after it."""
 
     mark: Mark | None
     metric: float | None
@@ -37,10 +37,10 @@ class Column:
 
 
 class PointsDocument(TypedDict):
-    """A column for each thing that is told of every experiment, oldest first.
+    """A line's experiments as columns, oldest first.
 
-    `low` and `high` bound the metric of a trial against the head, at 95 %; `head` and `working` are
-    where both lines stood after it.
+    `low` and `high` are the 95 % interval of the metric of a trial against the head. `head` and
+    `working` are the metrics of both lines after the experiment.
     """
 
     id: list[str]
@@ -60,10 +60,11 @@ def columns(
     start: float | None = None,
     moves: Sequence["Adoption"] = (),
 ) -> list[Column]:
-    """Return the history of a line, oldest first, as the plot shows it.
+    """Return the history of a line for the plot, oldest first.
 
-    `start` is where the head stood before these, if they do not begin with the baseline; `moves`
-    are the head's, those by hand and those back too, to trees that these entries measured.
+    `start` is the head's metric before these entries, if they do not begin with the baseline.
+    `moves` are the head's moves, including manual ones and those back to an earlier head. A move
+    to a tree that these entries did not measure is ignored.
     """
     found: list[Column] = []
     working, head = start, start
@@ -89,7 +90,7 @@ def columns(
 
 
 def columns_in(points: PointsDocument) -> list[Column]:
-    """Return the history that such columns hold, as the plot in characters shows it."""
+    """Return the plot's columns for a document of points."""
     rows = zip(points["decision"], points["metric"], points["working"], points["head"], strict=True)
     return [
         Column(mark=mark_of(decision), metric=metric, working=working, head=head)
@@ -99,7 +100,7 @@ def columns_in(points: PointsDocument) -> list[Column]:
 
 
 def mark_of(decision: str) -> Mark | None:
-    """Return the mark of an experiment; None for a trial, which moves the lines instead."""
+    """Return the mark of an experiment; None for a decision that only moves the lines."""
     match decision:
         case "kept" | "discarded":
             return cast("Mark", decision)
@@ -110,7 +111,7 @@ def mark_of(decision: str) -> Mark | None:
 
 
 def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
-    """Return the plot: `width` columns with the axis, `height` rows."""
+    """Return the plot in `height` rows and `width` columns, axis included."""
     inner = width - _LABEL_WIDTH - 2
     shown = _fitted(history, inner)
     levels = [level for column in shown for level in (column.working, column.head)]
@@ -143,13 +144,13 @@ def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
 
 
 def picture(history: Sequence[Column]) -> Text:
-    """Return the plot with its legend, in the size that reports have."""
+    """Return the plot with its legend, in the size for reports."""
     plot = staircase(history, width=_REPORT_WIDTH, height=_REPORT_HEIGHT)
     return Text.assemble(plot, "\n", legend(), no_wrap=True, overflow="crop")
 
 
 def legend() -> Text:
-    """Return what the lines and marks mean, to stand below the plot."""
+    """Return the legend of lines and marks, to print below the plot."""
     indent = " " * (_LABEL_WIDTH + 3)
     return Text.assemble(
         indent,
@@ -170,7 +171,7 @@ def _pen(mark: Mark) -> tuple[str, str]:
 
 
 def _fitted(history: Sequence[Column], width: int) -> list[Column]:
-    """Return exactly one entry for each column: a few are widened, many share one."""
+    """Return at most one entry per column; few entries are spread, many share a column."""
     count = len(history)
     if count >= width:
         shares = (history[x * count // width : (x + 1) * count // width] for x in range(width))
@@ -186,7 +187,7 @@ def _fitted(history: Sequence[Column], width: int) -> list[Column]:
 
 
 def _together(share: Sequence[Column]) -> Column:
-    """Return one column for several experiments: what was kept goes before what was not."""
+    """Return one column for several experiments; a kept one takes precedence."""
     order: dict[Mark | None, int] = {None: 0, "discarded": 1, "failed": 2, "kept": 3}
     loudest = max(share, key=lambda column: order[column.mark])
     last = share[-1]
@@ -196,7 +197,7 @@ def _together(share: Sequence[Column]) -> Column:
 def _draw_line(
     grid: list[list[tuple[str, str]]], rows: Sequence[int], pen: Sequence[str], style: str
 ) -> None:
-    """Draw a line of steps. `pen`: flat, upright, and the corners of a way down and a way up."""
+    """Draw a line of steps. `pen` is flat, upright, both corners down, and both corners up."""
     flat, upright, leave_down, enter_down, leave_up, enter_up = pen
     before = rows[0]
     for x, now in enumerate(rows):

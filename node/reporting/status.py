@@ -1,6 +1,6 @@
-"""What `arnode status` says, as JSON: from the store and the loop.
+"""The JSON of `arnode status`, from the store and the research loop.
 
-Without a running node everything comes from the store and the live figures are zero.
+Without a running node everything comes from the store, and live figures are zero.
 """
 
 from collections import Counter
@@ -52,11 +52,11 @@ def status_document(
     membership: "Membership | None" = None,
     remote: "RemoteLanes | None" = None,
 ) -> dict[str, Message]:
-    """Return the document. `author` is None while the node has no key yet; `net` is in use.
+    """Return the status document.
 
-    `reused`: a number that the key gave to two records, nil if it never did.
-    What runs has a `research`, or as a bootstrap node a `membership` alone; `remote` are the lanes
-    that are on other machines.
+    `author` is None until the node has a key. `net` is the network in use. A running node passes
+    `research`; a bootstrap node passes only `membership`. `remote` has the lanes on other machines.
+    In the document, `reused` is a sequence number that the key gave to two records, null if none.
     """
     name = ""
     if author is not None:
@@ -77,12 +77,12 @@ def status_document(
         "remote_lanes": remote.told() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
-        "proving": None,  # while a card proves itself, what is told of that
+        "proving": None,  # the running node sets it during a card's self-test
     }
 
 
 def _cost(store: Store) -> Message:
-    """What models took today (UTC): also what is reserved, or ended without a word on its cost."""
+    """Return the cost of models today (UTC), including reserved and unreported cost."""
     spent = spent_today(store, clock_ms())
     return {
         "usd_today": spent.usd_nano / NANO,
@@ -93,11 +93,11 @@ def _cost(store: Store) -> Message:
 
 
 def _network(store: Store, net: str, membership: "Membership | None") -> Message:
-    """The network that this node takes part in; `name` is nil while it takes part in none.
+    """Return the state of the network; `name` is null while this node takes part in none.
 
-    `in_use`: the network whose name its records carry, spoken to or not.
-    `lost_messages`: of gossip, which came faster than they were read and come again by themselves.
-    `reach`: `direct` if a bootstrap node has dialled it, `relay` if it is reached through one.
+    `in_use` is the network named in this node's records, connected or not. `lost_messages` counts
+    gossip messages that arrived faster than they were read; they are fetched again. `reach` is
+    `direct` if a bootstrap node has dialled this node, `relay` if it is reached through a relay.
     """
     addresses: list[Message] = list(membership.addresses) if membership else []
     return {
@@ -114,9 +114,10 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
 
 
 def _dht(rendezvous: "Rendezvous") -> Message:
-    """What came of the last look into the DHT: times in seconds since 1970, `found` counts nodes.
+    """Return the result of the last DHT lookup, with times in seconds since 1970.
 
-    `asked`: questions; `answered`, `announced`: how many servers did, and how many know this node.
+    `found` counts nodes and `asked` requests. `answered` counts the servers that answered,
+    `announced` those that know this node.
     """
     last = rendezvous.last
     return {
@@ -131,10 +132,10 @@ def _dht(rendezvous: "Rendezvous") -> Message:
 
 
 def _lists(lists: "Lists") -> Message:
-    """What is known of each signed list of addresses.
+    """Return the state of each signed list of addresses.
 
-    `written` is in seconds since 1970, nil while none was read; `fault`: why the last look brought
-    none, nil if it did.
+    `written` is in seconds since 1970, null until a list was read. `fault` is why the last fetch
+    failed, null if it did not.
     """
     return [
         {
@@ -148,7 +149,7 @@ def _lists(lists: "Lists") -> Message:
 
 
 def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
-    """Return the public metrics of the runs that a tree's latest baseline or confirmation had."""
+    """Return the public metrics of the runs of a tree's latest baseline or confirmation."""
     entry = store.experiments.latest_of(line.key, tree)
     if entry is None:
         return []
@@ -165,7 +166,7 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
 def line_document(
     store: Store, line: Line, research: "Research | None" = None, author: bytes | None = None
 ) -> dict[str, Message]:
-    """Return how a line stands, and what runs there."""
+    """Return the state of a line, and its present activity."""
     manifest = store.records.manifest(line.task)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
@@ -194,10 +195,10 @@ def line_document(
 
 
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:
-    """What is to be aimed at by the model that plans, nil where none does.
+    """Return the state of the planner model; null if there is none.
 
-    `aim` and when it was `written`, in seconds since 1970, are nil while none is in force; `rests`:
-    why it is not asked now, nil if it is.
+    `aim` and `written` (seconds since 1970) are null while no aim is in force. `rests` is why the
+    planner is not asked now, null if it is.
     """
     aim, standing = aim_in_force(store, line.key), live.planner if live else None
     if standing is None:
@@ -213,11 +214,11 @@ def _planner(store: Store, line: Line, live: "Research | None") -> Message:
 
 
 def _proposer(standing: "ArmStanding") -> Message:
-    """How one that proposes stands, of those that share the slots.
+    """Return the state of one of the proposers that share the experiment slots.
 
-    `share` is of the latest slots, `gain_per_hour` what was kept by fresh runs or an ablation, in
-    standard deviations of one run for an hour of the device, nil where it took none; `rests`: why
-    it is not asked now, nil if it is.
+    `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
+    fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
+    device time. `rests` is why it is not asked now, null if it is.
     """
     hours = standing.device_hours
     return {
@@ -232,13 +233,13 @@ def _proposer(standing: "ArmStanding") -> Message:
 
 
 def _best_known(manifest: TaskManifest | None) -> float | None:
-    """The best that anybody is known to have reached, by the task's file."""
+    """Return the best known metric that the task's file names."""
     program = manifest.program if manifest else None
     return from_nano(program.best_known) if program else None
 
 
 def _gap(store: Store, line: Line, manifest: TaskManifest | None) -> float | None:
-    """How far the head is from the best known, below zero where it is better."""
+    """Return the distance from the head to the best known metric, negative if better."""
     known, head = _best_known(manifest), _mean(head_metrics(store, line, line.verified))
     if manifest is None or known is None or head is None:
         return None
@@ -246,9 +247,9 @@ def _gap(store: Store, line: Line, manifest: TaskManifest | None) -> float | Non
 
 
 def _now(research: "Research") -> Message:
-    """What is told of what runs; `beside`: how many more runs are at work.
+    """Return the present activity; `beside` counts further runs in progress.
 
-    With `paused` nothing new starts, `until` when is nil where nobody said.
+    While `paused` nothing new starts. `until` is the end of the pause, null if it has none.
     """
     activity = research.activity
     told: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
@@ -256,10 +257,11 @@ def _now(research: "Research") -> Message:
 
 
 def _working(store: Store, line: Line) -> Message:
-    """Where the line explores; `branch` says from which tree, nil if that is the head.
+    """Return the state of the working line; `branch` names its root, null if that is the head.
 
-    `metric` is what it measured when it was kept, nil where it is the head. `trial_after`: so many
-    more patches make its trial due at the latest, nil where there is none to try, or on a branch.
+    `metric` was measured when its last patch was kept, null if it is the head. `trial_after` is the
+    number of further patches after which its promotion trial is due at the latest, null without
+    kept patches or on a branch.
     """
     branch, keeps = branch_of(store, line), kept_in(store, line.stack)
     is_counted = bool(line.stack) and branch is None
@@ -278,7 +280,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _head(store: Store, line: Line) -> Message:
-    """`in_doubt`: why it is not re-confirmed yet, nil if nothing put it in doubt."""
+    """Return the verified head; `in_doubt` is why it is not re-confirmed yet, null if no doubt."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),
@@ -290,7 +292,7 @@ def _head(store: Store, line: Line) -> Message:
 
 
 def _intents(store: Store, line: Line, author: bytes | None) -> Message:
-    """What others say that they are trying now, the newest first."""
+    """Return the experiments that other nodes announced as in progress, newest first."""
     now_ms = clock_ms()
     records = others_intents(store, line.key, author=author or b"", now_ms=now_ms)
     return [
@@ -312,12 +314,12 @@ def _experiments(store: Store, line: Line) -> Message:
 
 
 def _verification(store: Store, line: Line) -> Message:
-    """Own checkpoints, peers' best trees and their claims that were run again."""
+    """Return verdict counts of promotion trials, peers' best trees and re-runs of claims."""
     confirmations = Counter(store.experiments.confirmations(line.key))
     passed = confirmations["adopted"]
     failed = confirmations["failed"] + confirmations["rejected"]
     claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, AttestationStep))
-    # Own stacks make no claim that could be refuted; a peer's tree does.
+    # Only a peer's tree comes with a claim that can be refuted; own stacks claim nothing.
     refuted = sum(
         job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
     )

@@ -1,4 +1,4 @@
-"""What reading commands print for people; scripts take `--json`."""
+"""The text that reading commands print for people; scripts use `--json`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -64,10 +64,10 @@ def print_status(document: Mapping[str, Any]) -> None:
 
 
 def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
-    """Return the last line of a session: what is verified, what is not yet, how to go on.
+    """Return the last line of a session: the verified head, unverified patches, how to resume.
 
-    `line`: that of its task, None if nothing was measured; `again`: the command. It fits a terminal
-    of 80 columns, on a line of its own where it must.
+    `line` is its task's line document, None if nothing was measured; `again` is the command. If the
+    text is longer than 80 columns, the command goes on a second line.
     """
     head = line["head"]["metric"] if line else None
     if line is None or head is None:
@@ -85,7 +85,7 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
 
 
 def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
-    """Print what lanes of other machines do: those that are open by machine, each other one."""
+    """Print the state of remote lanes: open ones counted by machine, the others one by one."""
     count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
     there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))
     click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
@@ -96,7 +96,7 @@ def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def told_of_dht(dht: Mapping[str, Any]) -> str:
-    """Return in a line what came of the last look into the DHT."""
+    """Return one line on the last DHT lookup."""
     if dht["last"] is None:
         return "looking for others in the DHT"
     if dht["fault"] is not None:
@@ -111,7 +111,7 @@ def told_of_dht(dht: Mapping[str, Any]) -> str:
 
 
 def told_of_list(known: Mapping[str, Any]) -> str:
-    """Return in a line what is known of a signed list of addresses."""
+    """Return one line on a signed list of addresses."""
     told = "not read yet"
     if (written_s := known["written"]) is not None:
         at = datetime.fromtimestamp(written_s, UTC)
@@ -121,7 +121,7 @@ def told_of_list(known: Mapping[str, Any]) -> str:
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
-    """Print the peers' document, a line each."""
+    """Print the peers document, one line per peer."""
     if document["network"] is None:
         click.echo("this node takes part in no network: see `arnode join` and `arnode start --yes`")
         return

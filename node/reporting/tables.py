@@ -1,6 +1,6 @@
-"""What a report says in tables: peers' part by level of knowing, what was spent, and on whom.
+"""The tables of a report: peers' claims and verdicts, device time, and gains by origin.
 
-Claimed, others and here are columns of their own, never one for another.
+Claims, others' verdicts and this node's measurements have separate columns.
 """
 
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ _ORIGINS = (
 
 
 def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
-    """Yield what came of peers' claims, what others say of own ones, what parts are worth."""
+    """Yield the blocks on peers' claims, others' verdicts on own results, and single parts."""
     peers = line.peers
     if peers.tried:
         yield heading(3, f"What peers claimed ({len(peers.tried)})")
@@ -89,7 +89,7 @@ def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
 
 
 def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
-    """Yield what the device and models were used for, and what came of it by origin."""
+    """Yield the blocks on device time, model cost, and verified gains by origin."""
     total_ms = sum(ms for _, ms in line.device_ms)
     if not total_ms:
         return

@@ -1,4 +1,4 @@
-"""Tasks as scripts read them: names, metrics and gains, and which can be worked on."""
+"""Tasks as JSON: names, metrics, gains, and the list of built-in tasks."""
 
 from typing import TypedDict
 
@@ -9,14 +9,14 @@ from protocol.units import NANO
 
 
 class TaskName(TypedDict):
-    """A task by its id and its name."""
+    """A task's id and name."""
 
     id: str
     name: str
 
 
 class MetricDocument(TypedDict):
-    """What is measured."""
+    """A task's metric."""
 
     name: str
     unit: str
@@ -24,7 +24,7 @@ class MetricDocument(TypedDict):
 
 
 class GainDocument(TypedDict):
-    """A gain with its interval, in the metric's unit; all nil where it is not known."""
+    """A gain with its interval, in the metric's unit; all null if unknown."""
 
     gain: float | None
     lower: float | None
@@ -41,23 +41,23 @@ class TaskRow(TypedDict):
 
 
 class TasksDocument(TypedDict):
-    """All of them."""
+    """The built-in tasks."""
 
     tasks: list[TaskRow]
 
 
 def task_name(manifest: TaskManifest) -> TaskName:
-    """Return what scripts read of which task it is."""
+    """Return a task's id and name as JSON."""
     return {"id": manifest.id.hex(), "name": manifest.name}
 
 
 def metric_document(metric: MetricSpec) -> MetricDocument:
-    """Return what scripts read of what is measured."""
+    """Return a metric as JSON."""
     return {"name": metric.name, "unit": metric.unit, "direction": metric.direction}
 
 
 def gain_document(gain: Gain | None) -> GainDocument:
-    """Return what scripts are told of a gain."""
+    """Return a gain as JSON."""
     return {
         "gain": None if gain is None else gain.value_nano / NANO,
         "lower": None if gain is None else gain.lower_nano() / NANO,
@@ -66,8 +66,8 @@ def gain_document(gain: Gain | None) -> GainDocument:
 
 
 def tasks_document(home: Home) -> TasksDocument:
-    """Return what scripts read of them."""
-    from trainer.task_folder.folder import builtin_tasks  # kinds of tasks, which few readers need
+    """Return the built-in tasks as JSON."""
+    from trainer.task_folder.folder import builtin_tasks  # heavy, and few callers need it
 
     return {"tasks": [_row(home, name) for name in builtin_tasks()]}
 

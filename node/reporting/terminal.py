@@ -1,7 +1,7 @@
-"""Renders blocks for a terminal, with Rich. Nothing in any of them steers it.
+"""Rendering of blocks for a terminal, with Rich. No text in them can control the terminal.
 
-What somebody else wrote stands in backticks, as in Markdown, so that it cannot pass for our own
-words; in a table a cell of its own tells it apart.
+Text by others is in backticks, as in Markdown, so that it cannot pass for arnode's own. In a table
+it needs none if it has a cell to itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,10 @@ from protocol.codecs import plain
 def print_blocks(
     console: Console, *blocks: Block, shown: int | None = None, is_cut: bool = True
 ) -> None:
-    """Print blocks one below the other; of a list `shown` items, None being all.
+    """Print blocks in order, with `shown` items of a list (None: all).
 
-    A blank line sets a heading below the first level apart from what it follows. A table that is
-    wider than the terminal is cut at its titles if `is_cut`, else told row by row, whole.
+    A heading below the first level gets a blank line before it. A table wider than the terminal
+    has its cells cut if `is_cut`; otherwise it is printed row by row, complete.
     """
     for block in blocks:
         if isinstance(block, Heading) and block.level > 1:
@@ -85,7 +85,7 @@ def _span(span: Span) -> str | tuple[str, str]:
 
 
 def _cell(spans: Text) -> RichText:
-    """Return a cell: in one of its own, what somebody else wrote needs no marks."""
+    """Return a cell. Text by others that fills the whole cell gets no backticks."""
     match spans:
         case (Quoted(text=words),) | (FileLink(text=words),):
             return RichText(plain(words))
@@ -93,7 +93,7 @@ def _cell(spans: Text) -> RichText:
 
 
 def _needed_width(block: TableBlock) -> int:
-    """Return how wide a table is at least: a column that wraps has its longest word."""
+    """Return a table's least width; a column that wraps is as wide as its longest word."""
     columns = zip(block.columns, zip(*block.rows, strict=True), strict=True) if block.rows else ()
     needed = len(block.columns) - 1
     for column, cells in columns:
@@ -104,7 +104,7 @@ def _needed_width(block: TableBlock) -> int:
 
 
 def _by_rows(block: TableBlock) -> Iterable[RichText]:
-    """Yield a table row by row, a line for each cell that is not empty."""
+    """Yield a table row by row, with one line per non-empty cell."""
     for number, row in enumerate(block.rows):
         if number:
             yield RichText("")

@@ -1,4 +1,4 @@
-"""Where the seconds of a record's runs went."""
+"""The time that a record's runs spent in each stage."""
 
 from typing import TypedDict
 
@@ -12,9 +12,10 @@ from trainer.measuring.timeline import AHEAD
 
 
 class StageDocument(TypedDict):
-    """One stage of a run; `at_ms` counts from when the source was first handed over.
+    """One stage of a run.
 
-    What is below 0 was done ahead.
+    `at_ms` counts from the moment the sandbox received the source. It is negative for stages before
+    that, such as starting a sandbox ahead of time.
     """
 
     sandbox: str
@@ -26,8 +27,8 @@ class StageDocument(TypedDict):
 class TimelineDocument(TypedDict):
     """The stages of one run, in the order in which they began.
 
-    `curve` are points [step, loss] of what it printed while it trained: its own word. `machine` is
-    another one that measured it for this node, None for this one.
+    `curve` has the points [step, loss] that the run printed while it trained; they are not
+    verified. `machine` is the other machine that ran it, null if this one did.
     """
 
     seed: int
@@ -40,7 +41,7 @@ class TimelineDocument(TypedDict):
 
 
 def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
-    """Return the stages of the runs that this node measured for a record, by run."""
+    """Return the stages of each run behind an own record; empty for other records."""
     body = record.body
     if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):
         return []

@@ -1,4 +1,4 @@
-"""Patch by hardware class as scripts read it (`matrix.py`), and what climbed a ladder."""
+"""The matrix of patch and hardware class (`matrix.py`) and transfers between tasks, as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -15,7 +15,7 @@ from protocol.transfer import Slope
 
 
 class CellDocument(GainDocument):
-    """What is known of a step on one class, at the best level of knowing there is."""
+    """The best evidence for a step on one class."""
 
     level: str
     verdict: str
@@ -23,7 +23,7 @@ class CellDocument(GainDocument):
 
 
 class PatchByClassDocument(TypedDict):
-    """A tree against its base, by class."""
+    """A tree against its base, by hardware class."""
 
     patch: str | None
     base: str
@@ -36,7 +36,7 @@ WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
 
 
 class PlaceDocument(TypedDict):
-    """What one author's records say of a change in one place, its gain with a 95 % interval."""
+    """One author's records on a change in one place, with its gain and 95 % interval."""
 
     where: WhereDocument
     author: str
@@ -49,9 +49,10 @@ class PlaceDocument(TypedDict):
 
 
 class CarriedDocument(TypedDict):
-    """A change, where it was found, and on how many of the places it was carried to it holds.
+    """A change that was transferred: its origin, and the number of places on which it holds.
 
-    Of one `patch`, or of several `patches` together, which says nothing of any of them.
+    The change is one `patch`, or several `patches` together. The latter is no evidence for any
+    single one of them.
     """
 
     title: str
@@ -77,9 +78,9 @@ SlopeDocument = TypedDict(
 
 
 class TransferDocument(TypedDict):
-    """All steps that the boards of a task know, and what was carried from task to task.
+    """All steps on the leaderboards of a task, and the transfers between tasks.
 
-    A slope is what a gain was multiplied by, on average, where it was carried to.
+    A slope is the average ratio of the gain after a transfer to the gain before it.
     """
 
     network: str
@@ -97,7 +98,7 @@ def transfer_document(
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],
 ) -> TransferDocument:
-    """Return what scripts read of all of it; `names` are those of the tasks, by id."""
+    """Return the matrix and the transfers as JSON; `names` maps task ids to names."""
 
     def place(where: Where) -> WhereDocument:
         return {
@@ -157,7 +158,7 @@ def transfer_document(
 
 
 def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
-    """Return all of it, of the task that is meant."""
+    """Return the matrix of the task that a query names, and all transfers."""
     store = at.store
     keys = boards_of(store, at.net, query.task)
     manifest = store.records.manifest(keys[0].task) if keys else None

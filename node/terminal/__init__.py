@@ -1,1 +1,1 @@
-"""What is shown in a terminal: plain text, progress, durations; and what interrupts it."""
+"""Terminal output: plain text, progress, durations and wording; and the handling of interrupts."""

@@ -11,21 +11,21 @@ LONGEST_S: Final = 1000 * 86_400
 _HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _DAY_TIME = re.compile(r"\d\d?:\d\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
-_STEPS = ((60, 1), (300, 10), (7200, 60), (36_000, 300))  # seconds: up to where, how coarsely
+_STEPS = ((60, 1), (300, 10), (7200, 60), (36_000, 300))  # seconds: upper bound, rounding step
 _PARTS = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?")
-_SHOWN = 40  # characters of a wrong one
-_FIRST_YEAR = 1970  # records hold milliseconds from there on
+_SHOWN = 40  # characters of invalid input that a message shows
+_FIRST_YEAR = 1970  # records hold milliseconds since then
 
 
 class Hours(NamedTuple):
-    """Hours of every day, by the clock on the wall; they may pass midnight."""
+    """A daily span in local time; it may cross midnight."""
 
     begin: time
     end: time
 
     def next(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return when they begin and end: those that are just now, else the next ones."""
-        for days in (-1, 0, 1):  # they may have begun yesterday
+        """Return begin and end of the present span, or of the next one outside it."""
+        for days in (-1, 0, 1):  # the present span may have begun yesterday
             ends_later = self.end <= self.begin
             begins = _shown(self.begin, now, days)[0]
             ends = _shown(self.end, now, days + ends_later)[-1]
@@ -35,7 +35,10 @@ class Hours(NamedTuple):
 
 
 def parse_hours(text: str) -> Hours:
-    """Return hours of the day. Raises UsageError for anything but `HH:MM-HH:MM`."""
+    """Return the daily span `HH:MM-HH:MM`.
+
+    Raises UsageError for any other text, and if begin and end are equal.
+    """
     no_hours = UsageError(f"`{text}` are no hours of the day", "write them like 23:00-08:00")
     if (match := _HOURS.fullmatch(text.strip())) is None:
         raise no_hours
@@ -50,7 +53,10 @@ def parse_hours(text: str) -> Hours:
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds. Raises UsageError for anything but a sum of days, hours, minutes, seconds."""
+    """Return a duration such as `1d2h3m4s` in seconds.
+
+    Raises UsageError for any other text, for zero, and for more than `LONGEST_S`.
+    """
     match = _PARTS.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
         raise UsageError(f"`{_short(text)}` is no span of time", "write it like 45m, 8h or 1h30m")
@@ -62,10 +68,11 @@ def parse_duration(text: str) -> float:
 
 
 def moment_before(text: str, now: datetime) -> datetime:
-    """Return the time that a span before now, a time of day or a date means: never one to come.
+    """Return the past moment that a duration, a time of day or a date denotes.
 
-    A time of day is the last one that the clock showed, a date its beginning where `now` is.
-    Raises UsageError for anything else, and for what is before 1970.
+    A duration counts back from `now`. A time of day is its latest occurrence. A date without a time
+    is its midnight, in the zone of `now`. Raises UsageError for any other text, and for a moment in
+    the future or before 1970.
     """
     no_time = UsageError(
         f"`{_short(text)}` is no time between 1970 and now",
@@ -89,7 +96,7 @@ def moment_before(text: str, now: datetime) -> datetime:
 
 
 def seconds_until(text: str, now: datetime) -> float:
-    """Return the seconds until the next time that the clock shows `HH:MM`."""
+    """Return the seconds until the next `HH:MM`. Raises UsageError for any other text."""
     try:
         hour, minute = (int(part) for part in text.split(":"))
         clock = time(hour, minute)
@@ -100,17 +107,18 @@ def seconds_until(text: str, now: datetime) -> float:
 
 
 def _shown(clock: time, now: datetime, days: int) -> tuple[datetime, datetime]:
-    """Return when the clock on the wall shows a time, so many days after today.
+    """Return the two moments at which a local clock shows a time, `days` after today.
 
-    Twice the same, unless it is put back on that day and shows it twice.
+    They are equal, except for a time that occurs twice because the clock is set back on that day.
     """
     wall = datetime.combine(now.date() + timedelta(days=days), clock)
     return _at(wall, now), _at(wall.replace(fold=1), now)
 
 
 def _at(wall: datetime, now: datetime) -> datetime:
-    """Return the moment of a time on the wall, where `now` is: by the rules of this machine's zone,
-    which has another offset in summer.
+    """Return the moment of a local time in the zone of `now`.
+
+    If `now` has the offset of this machine's zone, that zone's rules apply, with its summer time.
     """
     if now.utcoffset() == now.astimezone().utcoffset():
         return wall.astimezone()
@@ -122,7 +130,7 @@ def _short(text: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a span as `parse_duration` reads it, rounded up to what people would write."""
+    """Return a duration in the format of `parse_duration`, rounded up to a readable step."""
     step = next((step for below, step in _STEPS if seconds < below), 900)
     minutes, rest = divmod(math.ceil(seconds / step) * step, 60)
     hours, minutes = divmod(minutes, 60)
@@ -131,7 +139,7 @@ def duration_text(seconds: float) -> str:
 
 
 def span_words(seconds: float) -> str:
-    """Return a span for people: `40 s`, `55 min`, `2 h 40`."""
+    """Return a duration for people: `40 s`, `55 min`, `2 h 40`."""
     minutes = round(seconds / 60)
     if minutes < 2:
         return f"{max(1, round(seconds))} s"
@@ -139,11 +147,11 @@ def span_words(seconds: float) -> str:
 
 
 def slept_words(seconds: float) -> str:
-    """Return what is said of a run over which the machine was suspended for so long."""
+    """Return the message on a run that is repeated because the machine was suspended."""
     return f"the machine was suspended for {span_words(seconds)} during a run, which is made again"
 
 
 def clock_words(moment: datetime, now: datetime) -> str:
-    """Return what the clock shows at a moment, with its day if that is not today."""
+    """Return the time of a moment, with its date unless that is today."""
     is_today = moment.date() == now.date()
     return f"{moment:%H:%M}" if is_today else f"{moment:%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""The first interrupt lets the run at hand finish, the next one ends at once."""
+"""Handling of interrupts: the first lets the present run finish, the next ends at once."""
 
 import asyncio
 import signal
@@ -16,10 +16,11 @@ async def until_interrupted(
     first: Callable[[], object],
     ask: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Do work to its end; call `first` when somebody interrupts, and end it when they do again.
+    """Run `work` to its end; call `first` at the first interrupt, and cancel `work` at the next.
 
-    `ask`: who pressed Ctrl-C may be asked what to do instead; True if so. Return how often somebody
-    interrupted.
+    Interrupts are SIGINT and SIGTERM. If the first one is SIGINT, `ask` is called before `first`.
+    If it returns True, the user is asked what to do, and `first` is not called. Return the number
+    of interrupts.
     """
     loop = asyncio.get_running_loop()
     working = loop.create_task(work)

@@ -1,4 +1,4 @@
-"""Says on stderr what takes long: each step once, a long one with how far it is."""
+"""Progress of long steps on stderr: each step once, a long one again with its percentage."""
 
 import asyncio
 import sys
@@ -10,26 +10,26 @@ from typing import TypeAlias, TypeVar
 
 from protocol.codecs import plain
 
-Progress: TypeAlias = Callable[[str, float], None]  # what, and how much of it is done, 0 to 1
+Progress: TypeAlias = Callable[[str, float], None]  # the step, and the share done, 0 to 1
 
 T = TypeVar("T")
 
 _INTERVAL_S = 2.0
 
 
-class _GivenUp(Exception):  # noqa: N818 -- nobody waits for it any more
-    """Ends work in a thread."""
+class _GivenUp(Exception):  # noqa: N818 -- nobody catches it, so it is no error
+    """Raised in a thread to end its work."""
 
 
 def silent(_what: str, _share: float) -> None:
-    """Say nothing."""
+    """Report no progress."""
 
 
 async def in_thread(work: Callable[[Progress], T], progress: Progress) -> T:
-    """Do what takes long in a thread, and return what comes of it.
+    """Run `work` in a thread and return its result.
 
-    If whoever waits is cancelled, it ends when it would next say how far it is: a program that is
-    interrupted waits for its threads.
+    If the caller is cancelled, the thread ends at its next progress report. Otherwise an
+    interrupted program would wait for it, because Python waits for threads at exit.
     """
     is_given_up = threading.Event()
 

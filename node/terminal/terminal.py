@@ -1,6 +1,6 @@
-"""Output of commands: data on stdout, untrusted text escaped, coloured only for people.
+"""The output of commands: data on stdout, untrusted text escaped, coloured only for people.
 
-A title or a log line can hold escape sequences that rewrite the screen or the clipboard; every
+A title or a log line can hold escape sequences that rewrite the screen or the clipboard. So every
 text that this program did not write goes through `protocol.codecs.plain`.
 """
 
@@ -17,19 +17,19 @@ from protocol.encoding import Value
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Spaces at the end of a line, before the codes that end its colours.
+# Spaces at the end of a line, before its final colour codes.
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
-_ENDLESS = 100_000  # columns: more than a table has
+_ENDLESS = 100_000  # characters: wider than any table
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one document with its version first."""
+    """Print one JSON document with its version first."""
     json.dump({"v": 1, **document}, sys.stdout, indent=2, ensure_ascii=True)
     sys.stdout.write("\n")
 
 
 def to_json(value: Value) -> object:
-    """Return a record's value as JSON has it: bytes as hex."""
+    """Return a record's value for JSON, with bytes as hex."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list):
@@ -40,9 +40,9 @@ def to_json(value: Value) -> object:
 
 
 def wants_color(env: Mapping[str, str]) -> bool:
-    """Say whether stdout is to be coloured, as `NO_COLOR`, `FORCE_COLOR` and the terminal say.
+    """Return True if stdout should be coloured, by `NO_COLOR`, `FORCE_COLOR` and the terminal.
 
-    Empty, the first two say nothing (https://no-color.org, https://force-color.org).
+    Either variable has no effect if empty (https://no-color.org, https://force-color.org).
     """
     if env.get("NO_COLOR"):
         return False
@@ -50,7 +50,7 @@ def wants_color(env: Mapping[str, str]) -> bool:
 
 
 class _Unpadded(io.TextIOBase):
-    """Standard output without the spaces with which a table fills its lines up."""
+    """Standard output without the trailing spaces that tables add."""
 
     def write(self, text: str) -> int:
         sys.stdout.write(_PADDING.sub(r"\1", text))
@@ -61,9 +61,9 @@ class _Unpadded(io.TextIOBase):
 
 
 def console() -> "Console":
-    """Return a rich console for stdout; bare and as wide as what is printed when nobody looks.
+    """Return a rich console for stdout; if that is no terminal, without padding or line wrapping.
 
-    Turning colours off does not turn the live view off.
+    The live view works without colours, too.
     """
     from rich.console import Console
 

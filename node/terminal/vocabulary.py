@@ -1,11 +1,11 @@
-"""The one table of outcomes: the word, what it says and the colour, wherever people read of one.
+"""The single table of outcomes, with the word, meaning and colour that people see.
 
-An outcome is known by the name that it has in the store, on the wire and in JSON. Those names stay;
-what people read is here (the words of an experiment's decisions, which a proposer is told too, in
-`agent/proposal.py`), so that no two places tell the same decision in two words.
+The keys are the names in the store, on the wire and in JSON, which do not change. The words that
+people see are here, so that no two places use different words for one outcome. The words of an
+experiment's decisions come from `agent/proposal.py`, because proposers see them, too.
 
-A standard deviation is shown as `sd`, an interval by its two ends. `±` is used for neither, as
-readers take it for the one or the other.
+A standard deviation is shown as `sd`, an interval by its two ends. `±` is never used, because
+readers take it for either.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,24 +16,27 @@ from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.rule import Judgement
 
-_DIGITS: Final = 9  # after the point, which metrics have
-_SMALL_GAP: Final = 1e-3  # below it, six digits after the point would show three of it or fewer
+_DIGITS: Final = 9  # decimals of a metric
+_SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant digits or fewer
 
 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
-    """Tell a gain's interval, each end with this format; None where pairs are too few for it."""
+    """Return a gain's 95 % interval as text; if an end is None, the text says too few pairs.
+
+    `spec` is the format of each end.
+    """
     if lower is None or upper is None:
         return "too few pairs for an interval"
     return f"95 % interval {lower:{spec}} to {upper:{spec}}"
 
 
 def gain_words(judged: Judgement, *, spec: str = "+.6f") -> str:
-    """Tell what pairs show of a gain, with its interval."""
+    """Return the gain that pairs show as text, with its interval."""
     return f"gain {judged.gain:{spec}}, {interval_words(judged.lower, judged.upper, spec=spec)}"
 
 
 class Wording(NamedTuple):
-    """How an outcome is told: its word, what that says, a terminal's colour in rich's words."""
+    """An outcome's word, its meaning, and its terminal style in rich's syntax."""
 
     word: str
     meaning: str
@@ -49,7 +52,7 @@ _OVERFIT: Final = Wording(
 )
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
-    # An experiment, as the loop decides and a proposer learns it.
+    # An experiment's decision, as the loop makes it and proposers see it.
     "kept": Wording(DECISION_WORDS["kept"], "its runs gain: the working line has it", "green"),
     "screened_out": Wording("discarded", "the first run gains too little for a second", _DIM),
     "rechecked_out": Wording("discarded", "fresh seeds do not bear its first run out", _DIM),
@@ -58,11 +61,11 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "rebased": Wording(
         "discarded", "good, but the working line had moved on: tried again there", _DIM
     ),
-    # The same from its record alone, which does not tell why it was not kept.
+    # The same from its record alone, which has no reason why it was not kept.
     "discarded": Wording("discarded", "too little gain, or the working line had moved on", _DIM),
     "baseline": Wording("baseline", "the task's own source"),
     "branched": Wording("branched", "the working line goes on from another tree", "cyan"),
-    # A trial in pairs: a checkpoint, a peer's tree, a claim run again, a comparison.
+    # A trial in pairs: a promotion trial, a peer's tree, a re-run of a claim, a comparison.
     "confirmed": _CONFIRMED,
     "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
@@ -74,8 +77,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "in_doubt": Wording(
         "not re-confirmed yet", "it was put in doubt, and no pairs settled that since", "yellow"
     ),
-    # Other names of the same outcomes: of the result that the head moved by, of a stack's end,
-    # of a peer's idea that was not kept.
+    # Other names of the same outcomes: the result by which the head moved, the outcome of a stack,
+    # a peer's idea that was not kept.
     "adopted": _CONFIRMED,
     "passed": _CONFIRMED,
     "missed": _UNCONFIRMED,
@@ -94,22 +97,22 @@ _MARKS: Final = {
 }
 JUDGED: Final = "judged"
 _PUBLIC: Final = "public"
-MOST_SD: Final = 1000.0  # of a gain: beyond it is far outside of any noise
+MOST_SD: Final = 1000.0  # the largest gain shown in sd; beyond it the noise is next to nothing
 
 
 def why_unranked(scoring: str) -> str | None:
-    """Return why a task's figures have no board; None where they have one."""
+    """Return why a task has no leaderboard; None if it has one."""
     later = f"scored as a later version has it ({scoring}), so it ranks nowhere here"
     return None if is_judged(scoring) else _UNRANKED.get(scoring, later)
 
 
 def is_judged(scoring: str) -> bool:
-    """Say whether a task's figures are a judge's, with instances that are drawn or public ones."""
+    """Return True if a judge scores the task, on drawn or public instances."""
     return scoring in (JUDGED, _PUBLIC)
 
 
 def scoring_words(manifest: TaskManifest) -> str:
-    """Return whose word a task's figures are, in one line."""
+    """Return one line on how a task is scored."""
     scoring, program = manifest.scoring, manifest.program
     if scoring == _PUBLIC:
         return "judged, public instances: its evaluator asks the same of every candidate"
@@ -119,17 +122,17 @@ def scoring_words(manifest: TaskManifest) -> str:
 
 
 def scoring_mark(scoring: str) -> str:
-    """Return what stands behind a task's name where there is no room for `why_unranked`."""
+    """Return a suffix for a task's name where there is no room for `why_unranked`."""
     return _MARKS.get(scoring, "")
 
 
 def head_words(scoring: str) -> str:
-    """Return what a head is called: nothing is verified where a candidate scores itself."""
+    """Return the head's name; it is not called verified if a candidate scores itself."""
     return "verified head" if is_judged(scoring) else "measured head"
 
 
 def wording(outcome: str) -> Wording:
-    """Return how an outcome is told; one of a later version by its own name."""
+    """Return an outcome's wording; an outcome unknown to this version keeps its own name."""
     return WORDINGS.get(outcome) or Wording(plain(outcome), "")
 
 
@@ -139,27 +142,27 @@ def word(outcome: str) -> str:
 
 
 def counted(counts: Mapping[str, int], outcomes: Iterable[str]) -> str:
-    """Return how many there are of each: `3 kept, 1 failed`."""
+    """Return the counts of outcomes as text: `3 kept, 1 failed`."""
     return ", ".join(f"{counts[outcome]} {word(outcome)}" for outcome in outcomes)
 
 
 def reused_words(number: int) -> str:
-    """Return what is said of an own key that signed two records with one number."""
+    """Return the message that this node's key signed two records with one number."""
     return f"this node's key signed two records with number {number}, so nobody counts its claims"
 
 
 def many(count: int, one: str, several: str = "") -> str:
-    """Return a number of things."""
+    """Return a count with its noun; the plural is `several`, or `one` with an s."""
     return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def gap_to(best_known: float, metric: float, *, sign: int) -> float:
-    """Return how far a metric is from the best known, below zero where it is better."""
+    """Return the distance from a metric to the best known one, negative if better."""
     return round(sign * (metric - best_known), _DIGITS)
 
 
 def gap_words(gap: float) -> str:
-    """Say how far a metric is from the best known; a small gap is not rounded away to nothing."""
+    """Return a distance to the best known metric as text; small ones are not rounded to zero."""
     size = abs(gap)
     if not size:
         return "reached"
@@ -169,14 +172,14 @@ def gap_words(gap: float) -> str:
 
 
 def told_sd(sd: float, *, digits: int = 6) -> str:
-    """Return a standard deviation as people read it, like `sd 0.010400`; whose, is said beside."""
+    """Return a standard deviation as text, like `sd 0.010400`; callers add what it is of."""
     return f"sd {sd:.{digits}f}"
 
 
 def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
     """Return a gain in standard deviations of one run, like `+1.5 sd`.
 
-    Where runs hardly scatter, or not at all, a number of them would say nothing.
+    Beyond `MOST_SD` only the bound is shown, because runs have almost no noise there.
     """
     if abs(gain_sd) >= MOST_SD:
         return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} {unit}"
@@ -184,9 +187,9 @@ def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
 
 
 def told_mean(runs: int, sd: float | None) -> str:
-    """Return what a metric is the mean of, like `mean of 2 runs, sd 0.007800`.
+    """Return the note on a mean metric, like `mean of 2 runs, sd 0.007800`.
 
-    `sd` is that of one run, None where there are too few to tell.
+    `sd` is that of one run, None if there are too few runs.
     """
     told = f"mean of {many(runs, 'run')}"
     return told if sd is None else f"{told}, {told_sd(sd)}"

@@ -1,1 +1,1 @@
-"""Whether the machine (doctor) and the home (fsck) are whole."""
+"""Checks of the machine (doctor), and checks and repair of the home (fsck)."""

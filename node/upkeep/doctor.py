@@ -1,4 +1,4 @@
-"""What `arnode doctor` looks at. Each check tries the thing itself and names the mend."""
+"""The checks of `arnode doctor`. Each tests the real thing and names the fix."""
 
 import asyncio
 import os
@@ -37,13 +37,13 @@ from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "arnode_plugins", "bootstrap", "node", "protocol", "trainer")
 _BY_WEIGHT = ("ok", "warning", "problem")
-_APART_S = 60  # by which a clock may be set back with nobody told
-_CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
+_APART_S = 60  # a clock set back by less than this gives no warning
+_CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: a clock before this was never set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing, how it stands, and what to do about it."""
+    """The result of a check, and how to fix it."""
 
     name: str
     status: Literal["ok", "warning", "problem"]
@@ -52,7 +52,7 @@ class Check:
 
 
 def examine(home: Home) -> Iterator[Check]:
-    """Yield the checks one by one, as they are made."""
+    """Run the checks in order, and yield each result."""
     checks: tuple[Callable[[Home], Diagnosis], ...] = (
         _python,
         _packages,
@@ -91,7 +91,7 @@ def _python(_: Home) -> Diagnosis:
 
 
 def _packages(_: Home) -> Diagnosis:
-    """The package names are common on PyPI: another `node` may stand in front of ours."""
+    """Check that arnode's own packages are imported. PyPI has others with such common names."""
     ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
@@ -104,7 +104,7 @@ def _packages(_: Home) -> Diagnosis:
 
 
 def _plugins(_: Home) -> Diagnosis:
-    """What others' distributions add; each is loaded, as a command that needs it would."""
+    """Load the plugins of all installed distributions, as the commands do that use them."""
     found = [(one, kind) for group, kind in GROUPS.items() for one in plugins(group).values()]
     faults: list[ConfigurationError] = []
     for one, kind in found:
@@ -182,7 +182,7 @@ def _device(_: Home) -> Diagnosis:
 
 
 def _instructions(_: Home) -> Diagnosis:
-    """Only a task that counts them needs a counter, and is refused where there is none."""
+    """Check for a counter of instructions. Without one only tasks that count them are refused."""
     try:
         require_counter()
     except ConfigurationError as fault:
@@ -248,7 +248,7 @@ def _key(home: Home) -> Diagnosis:
 
 
 def _agent(home: Home) -> Diagnosis:
-    """Whoever proposes, plans or reviews: models are asked one tiny question each."""
+    """Check the proposers, the planner and the reviewer. Each model is asked one tiny question."""
     config = config_of(home)
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)

@@ -1,7 +1,7 @@
-"""Whether a home is whole, and mending it: store first, then blobs, then journals.
+"""Checks and repair of a home: first the store, then blobs, then journals.
 
-Examining only reads and works beside a running node. Mending needs the home's lock, never
-deletes what was damaged, and says what it did.
+The checks only read, and work while a node runs. Repair needs the home's lock, never deletes
+damaged files, and returns a list of what it did.
 """
 
 from node.home.faults import DamagedStoreError
@@ -22,7 +22,7 @@ from protocol.source import Source
 
 
 def examine(home: Home, progress: Progress = silent) -> list[str]:
-    """Return what is not whole, one line each."""
+    """Return the problems found, one line each."""
     problems = _key_problems(home)
     store_problems = _store_problems(home, progress)
     if store_problems or not home.store.exists():
@@ -41,7 +41,7 @@ def examine(home: Home, progress: Progress = silent) -> list[str]:
 
 
 def mend(home: Home, progress: Progress = silent) -> list[str]:
-    """Mend what can be mended; return what was done. The caller holds the home's lock."""
+    """Repair what can be repaired; return what was done. The caller must hold the home's lock."""
     done: list[str] = []
     if _page_problems(home) or _record_problems(home, progress):
         progress("copying what is whole", 0.0)
@@ -112,7 +112,7 @@ def _store_problems(home: Home, progress: Progress) -> list[str]:
 
 
 def _chain_problems(own: list[Record]) -> list[str]:
-    """Return where an own record does not follow the one before it."""
+    """Return a problem for each own record that does not follow the one before it."""
     problems: list[str] = []
     last: dict[bytes, tuple[int, RecordId]] = {}
     for record in own:
@@ -131,7 +131,7 @@ def _lines(store: Store) -> list[LineKey]:
 
 
 def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
-    """Return the trees of experiments whose source does not read, and why."""
+    """Return the trees of experiments whose source cannot be read, and why."""
     lost: dict[bytes, str] = {}
     for tree in dict.fromkeys(experiment.tree for experiment in store.experiments.listed()):
         try:
@@ -142,7 +142,7 @@ def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
 
 
 def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
-    """Derive lost sources from the task's baseline and the patches' own diffs."""
+    """Rebuild lost sources from the task's baseline and the patches' diffs."""
     lost = _lost_sources(store, blobs)
     if not lost:
         return []
