@@ -450,7 +450,8 @@ class Research:
             self.activity.say(slept_words(slept_s))
             raise PutOff
         if outcome.status == "ok":
-            # The second run of a pair trains while the first is scored: count half of the sum.
+            # In a pair the second run trains while the first is scored, so count the mean of
+            # a run's training time and its whole time.
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)

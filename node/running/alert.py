@@ -90,8 +90,7 @@ def end_of(fault: Exception) -> Alert:
         told = f"{fault.message} (mend: {fault.hint})" if fault.hint else fault.message
     else:
         told = f"a fault of its own, {type(fault).__name__}: see `arnode logs`"
-    fitting = fit_line(
-        told.replace("`", "'"), _FAULT_CHARACTERS
-    )  # our own quotes remain, as ' instead of `
+    # Our own quotes remain, as ' instead of `, which is markup.
+    fitting = fit_line(told.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
     return Alert(kind="ended", text=f"the node ended by itself: {shown}")

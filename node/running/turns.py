@@ -24,8 +24,8 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
 TURN_S: Final = 600.0  # for one part
-# A turn on a ladder is this many runs of the task, as each begins with three that only measure its
-# base. It also starts a node, which is only fast compared with minutes.
+# A turn on a ladder lasts this many runs of the task, as it begins with three that only measure its
+# base. It also starts a node, which is quick only if turns last minutes: hence the lower limit.
 _LADDER_RUNS: Final = 20
 _LEAST_LADDER_S: Final = 120.0
 _LOOKED_S: Final = 15.0  # the length of a turn may change while it lasts
