@@ -1,1 +1,1 @@
-"""The research loop of one line: its agenda, its ideas, and what it takes of what peers claim."""
+"""The research loop of one line: its agenda, its ideas, and its choice among peers' claims."""

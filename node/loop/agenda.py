@@ -1,6 +1,6 @@
-"""What is run next on a line: the first of `RULES` that has an answer says it.
+"""The choice of the next run on a line: the first of `RULES` that answers decides.
 
-Knows nothing of how runs are run. Whatever it opens is in the store before its first run starts.
+It does not know how runs are made. Every job that it opens is in the store before its first run.
 """
 
 from collections.abc import Callable, Collection
@@ -33,12 +33,12 @@ from node.loop.session_plan import (
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
-_MOST_REST_S: Final = 900.0  # of a model, for which a session without other ideas goes on
+_MOST_REST_S: Final = 900.0  # a model that rests for less keeps a session without other ideas open
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
 
 
 class NextRun(NamedTuple):
-    """The run to start now; None: nothing, until one of those that are under way has ended."""
+    """The run to start now. None: start nothing until one of the current runs has ended."""
 
     run: PlannedRun | None
 
@@ -47,13 +47,14 @@ WAIT: Final = NextRun(None)
 
 
 class Agenda:
-    """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
+    """The choice of the next run, until `is_over`: the goal is reached or nothing is left to do.
 
-    `has_company`: others are there, to hear what this node is about to try. `waits_for`: what it
-    waits for when it has nothing left to try itself, in words; "": it ends then. `promotion`: what
-    finds of the rungs below are tried first; None: none of themselves. `idle`: says
-    whether others leave the machine alone; None: runs start whatever they do. `is_on_battery`:
-    says whether it rests for its battery's sake.
+    - `has_company`: other nodes are present to receive announcements of what this node is about to
+      try.
+    - `waits_for`: in words, what the session waits for when it has nothing left to try; "" ends it.
+    - `promotion`: the transfers from lower rungs to try first; None tries none unasked.
+    - `idle`: reports whether others leave the machine alone; None starts runs in any case.
+    - `is_on_battery`: reports whether to rest because the machine runs on its battery.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Agenda:
         self._waits_for = waits_for
         self._idle = idle
         self._is_on_battery = is_on_battery
-        self._is_settling = False  # after a trial, until what went on beside it has ended
+        self._is_settling = False  # after a trial, until the runs made alongside it have ended
         self._makes_way = False
         style = self._ledger.style
         pairs, tries = fewest_pairs(style), runs_to_keep(style)
@@ -102,53 +103,54 @@ class Agenda:
             plan=self.plan,
             has_company=has_company,
         )
-        self._told_after = -1  # ideas: that none is left
-        self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
+        self._told_after = -1  # number of ideas when the log last said that none is left
+        self._wanted: set[bytes] = set()  # fingerprints of submitted sources
         self._wanted_jobs: set[int] = set()
-        self._is_judged_at_last = False  # in a session on demand
+        self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
 
     def want(self, mark: bytes) -> None:
-        """Do not end a session on demand before the source with this canonical AST is decided."""
+        """Keep a session on demand open until the source with this fingerprint is decided."""
         if self.goal.is_on_demand:
             self._wanted.add(mark)
 
     def want_job(self, job: Job[Any], *, is_judged: bool = False) -> None:
-        """Do not end a session on demand before this job is done.
+        """Keep a session on demand open until this job is done.
 
-        `is_judged`: nor before what is kept of such was on trial.
+        `is_judged`: also until a promotion trial of what was kept.
         """
         self._wanted_jobs.add(job.id)
         self._is_judged_at_last |= is_judged
 
     def count(self, *, is_peers: bool) -> None:
-        """Take note of a run that starts, on a peer's code or not: peers have their share."""
+        """Count a run that starts, on a peer's code or not: peers have a share of the runs."""
         if self._peers:
             self._peers.count(is_peers=is_peers)
 
     def end(self) -> None:
-        """Begin nothing more."""
+        """End the agenda: begin nothing more."""
         self.is_over = True
 
     def make_way(self) -> None:
-        """Open nothing more, and be over once what is open is decided."""
+        """Open nothing more, and end once all open jobs are decided."""
         self._makes_way = True
 
     def begin(self) -> None:
-        """Tell the plan what this session finds, before its first run."""
+        """Describe the session's starting point to the plan, before the first run."""
         line, bank_size = self._ledger.line, self._policy.bank_size
         if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
             baseline = self._desk.session.task.manifest.baseline_tree
             self.plan.begin(Opening.of(line, baseline_tree=baseline, bank_size=bank_size))
 
     def took(self, run_s: float) -> None:
-        """Take note of what a run took, and say so if this session is too short for such."""
+        """Record a run's duration, and warn if this session is too short for such runs."""
         if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
             self._activity.say(told)
 
     def end_at_checkpoint(self) -> bool:
-        """End after a checkpoint of the working line, at once if it has nothing to confirm.
+        """End after a promotion trial of the working line; end at once if it has no gains to judge.
 
-        Return whether there will be one. Neither waits for the hours in which runs start.
+        Return True if there will be a trial. In either case the hours in which runs may start no
+        longer apply.
         """
         self.plan.forget_hours()
         self._idle = None
@@ -156,12 +158,12 @@ class Agenda:
         return self._judge_and_end()
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
-        """Return what came of the source with this canonical AST, None while that is open."""
+        """Return the result of the source with this fingerprint; None while it is undecided."""
         ledger = self._ledger
         return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
 
     def rest(self) -> Rest | None:
-        """Say why nothing new starts now, None if it may."""
+        """Return the reason why nothing new starts now; None if runs may start."""
         if (begins := self.plan.rests_until) is not None:
             left_s = (begins - self.plan.now()).total_seconds()
             return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
@@ -179,7 +181,7 @@ class Agenda:
         is_foreign_barred: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
-        """Return the run to start now; None: to wait for one under way (see `Situation`)."""
+        """Return the run to start now; None to wait for a current run (see `Situation`)."""
         return self._answer(Situation([], running, has_lanes, is_foreign_barred, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:
@@ -192,17 +194,17 @@ class Agenda:
         now = now._replace(jobs=jobs)
         return next((found.run for rule in RULES if (found := rule(self, now))), None)
 
-    # The rules, in their order: each answers, or leaves it to the next
+    # The rules, in their order: each answers, or returns None to leave the choice to the next rule.
 
     def end_with_the_clock(self, _now: Situation) -> NextRun | None:
-        """A session ends when its time is up; what is open goes on in the next one."""
+        """End the session when its time is up; open jobs continue in the next session."""
         if not self.plan.is_over:
             return None
         self.is_over = True
         return WAIT
 
     def finish_what_is_open(self, now: Situation) -> NextRun | None:
-        """A run that was planned goes first, also one that a kill cut short."""
+        """Make planned runs first, including one that a kill interrupted."""
         found = (
             self._openings.unfinished(job, now)
             for job in now.jobs
@@ -211,18 +213,18 @@ class Agenda:
         return next((NextRun(run) for run in found if run), None)
 
     def await_the_baseline(self, _now: Situation) -> NextRun | None:
-        """There is no line before its baseline was measured."""
+        """Wait for the baseline: the line exists only once it is measured."""
         return None if self._ledger.line else WAIT
 
     def make_way_for_others(self, now: Situation) -> NextRun | None:
-        """Whoever wants the machine for another session gets it once what is open is decided."""
+        """End in favour of another session once all open jobs are decided."""
         if not self._makes_way:
             return None
         self.is_over = not now.jobs
         return WAIT
 
     def explore_beside_a_trial(self, now: Situation) -> NextRun | None:
-        """While a trial of the line is open, own experiments go on, where it lets them."""
+        """While a trial of the line is open, continue own experiments if the trial permits it."""
         if not any(job.step.IS_EXCLUSIVE for job in now.jobs):
             return None
         self._is_settling = True
@@ -231,14 +233,14 @@ class Agenda:
         return NextRun(None if self.plan.are_all_begun else self._openings.beside_a_trial(now))
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
-        """What went on beside it ends before peers' claims or a head in doubt have their turn."""
+        """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
         if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._ledger)):
             return WAIT
         self._is_settling = False
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
-        """A head that does not run is measured again, and replaced if nothing vouched for it."""
+        """Measure a head that fails to run again, and replace it if nothing supports it."""
         if not is_head_failing(self._ledger):
             return None
         if now.jobs:
@@ -246,11 +248,11 @@ class Agenda:
         has_stack = bool(self._ledger.known_line.stack)
         run = self._openings.remeasure(now)
         if run:
-            self.judging.want(is_wanted=has_stack)  # which waits for it
+            self.judging.want(is_wanted=has_stack)  # the trial waits for the remeasurement
         return _started(run)
 
     def judge_the_line(self, now: Situation) -> NextRun | None:
-        """What was kept is put on trial when that is due, after what is under way."""
+        """Begin a promotion trial when it is due, after the current jobs."""
         if self._is_judged_at_last and self._is_all_answered():
             self._is_judged_at_last = False
             self.judging.want()
@@ -264,59 +266,59 @@ class Agenda:
         return NextRun(stack or self._open_checkpoint(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
-        """A session on demand ends with what it was for, a stopped one with its last trial."""
+        """End a session on demand when its work is decided, a stopped one after its last trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
         self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
     def measure_a_head_in_doubt(self, now: Situation) -> NextRun | None:
-        """A head whose evidence is in doubt is measured again while nothing is built on it."""
+        """Measure a head whose evidence is in doubt again, while nothing is built on it."""
         may_doubt = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
         return _started(self._openings.remeasure(now)) if may_doubt else None
 
     def try_a_peers_claim(self, now: Situation) -> NextRun | None:
-        """The best of the board is caught up with, or a claim is audited."""
+        """Try the best tree of the leaderboard, or audit a claim."""
         if self.goal.is_on_demand or now.jobs:
             return None
         return _started(self._openings.peers_claim(now))
 
     def measure_the_bank(self, now: Situation) -> NextRun | None:
-        """Without a bank there is nothing to screen against."""
+        """Make the reference runs that screens are compared with."""
         if run := self._openings.bank(now):
             return NextRun(run)
         return None if self._ledger.known_line.bank_nano else WAIT
 
     def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
-        """What people hand in goes before own ideas."""
+        """Try submitted sources before own ideas."""
         is_asked = not self.goal.is_on_demand or self._wanted
         idea = self._ideas.submitted(self._wanted) if is_asked else None
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
     def try_what_was_carried(self, now: Situation) -> NextRun | None:
-        """So does what was found on another task; a session on demand has nothing after it."""
+        """Try transfers from another task; a session on demand does nothing after them."""
         if run := self._openings.carried(now):
             return NextRun(run)
         if not self.goal.is_on_demand:
             return None
         if not self._is_all_answered():
             return WAIT
-        return NextRun(self._answer(now))  # anew, as the last of what is carried did not fit
+        return NextRun(self._answer(now))  # ask again, as the last transfer did not fit
 
     def try_again_on_the_line(self, now: Situation) -> NextRun | None:
-        """What passed on a base that moved on meanwhile is tried on the new one."""
+        """Try ideas again that passed on a base which the line has left meanwhile."""
         idea = self._ideas.again()
         return NextRun(self._openings.idea(idea, now, is_new=False)) if idea else None
 
     def end_after_so_many(self, now: Situation) -> NextRun | None:
-        """A session of so many experiments opens no more."""
+        """Open no more experiments once a session with a fixed number has begun all of them."""
         if not self.plan.are_all_begun:
             return None
         self.is_over = not now.jobs
         return WAIT
 
     def try_what_rungs_found(self, now: Situation) -> NextRun | None:
-        """What was kept on the rungs below goes before own ideas."""
+        """Try patches that lower rungs kept before own ideas."""
         while self._promotion and (step := self._promotion.best()):
             open_carried(self._ledger, step)
             if run := self._openings.carried(now):
@@ -324,17 +326,17 @@ class Agenda:
         return None
 
     def explore_elsewhere(self, now: Situation) -> NextRun | None:
-        """A line that gets nowhere does something else, once nothing is under way."""
+        """Explore elsewhere when the line is on a plateau, once no job is open."""
         if not self._exploring.is_due:
             return None
         return WAIT if now.jobs else _started(self._openings.next(now))
 
     def try_something(self, now: Situation) -> NextRun | None:
-        """An experiment; or, without any idea left, what there is to do instead."""
+        """Begin an experiment; without any idea left, do what else is useful."""
         return NextRun(self._openings.experiment(now) or self._open_without_ideas(now))
 
     def _is_all_answered(self) -> bool:
-        """Whether this session is for what was handed in, and all of it is decided."""
+        """Return True if this session is on demand and all its work is decided."""
         if not self.goal.is_on_demand:
             return False
         is_open = self._store.jobs.open_ids(self._ledger.key)
@@ -343,14 +345,17 @@ class Agenda:
         )
 
     def _open_without_ideas(self, now: Situation) -> PlannedRun | None:
-        if now.running:  # what still may move the working line
+        if now.running:  # a current run may still move the working line
             return None
         if self._ideas.begin_writing():
             return None  # a model or a coding agent is about to propose
         return self._openings.instead_of_ideas(now) or self._open_last(now)
 
     def _judge_and_end(self) -> bool:
-        """End the session, after a trial if there is anything to judge: say whether there is."""
+        """End the session, after a promotion trial if there is anything to judge.
+
+        Return True if there is.
+        """
         if self.judging.end_after():
             self._activity.say("stopping after a checkpoint of the working line")
         else:
@@ -361,7 +366,7 @@ class Agenda:
     def _open_last(self, now: Situation) -> PlannedRun | None:
         """Judge what is kept, as nothing is left to try; then end, or wait for others.
 
-        Others are peers, or a model that rests for a little while.
+        Others are peers, or a model that rests for a short time.
         """
         waits_for = self._waits_for
         if not waits_for and self._ideas.rests_s < _MOST_REST_S:

@@ -1,15 +1,17 @@
-"""Which of several proposers an experiment is of next, by what each brought for what it took.
+"""The choice among several proposers for an experiment, by their gains and costs so far.
 
-Each is an arm of a bandit, each experiment of an own idea a slot. An arm's gain for a unit of cost
-is drawn from what is known of it, and the largest draw has the slot (Thompson, Biometrika 1933):
-gains come as a Poisson process of unknown rate, so that what is known is a gamma distribution, at
-first one around the rate of all arms together. With a small chance a slot goes to any of them, so
-that none that is bad at first is given up. Pure: it knows neither who proposes nor what is run.
+Each proposer is an arm of a bandit, and each experiment of an own idea is a slot. For each arm a
+gain per unit of cost is drawn from its posterior; the largest draw gets the slot (Thompson,
+Biometrika 1933). Gains are modelled as a Poisson process of unknown rate, so the posterior is a
+gamma distribution. Its prior is centred on the rate of all arms together. With a small probability
+a slot goes to a random arm, so that an arm with a bad start is not given up. The module is pure: it
+knows neither the proposers nor what is run.
 
-A slot's gain is what was kept by fresh runs, or what an ablation says of that part; never the
-figure of the screen which selected it, nor a stack's verified gain, which vouches for no part of
-it. What every figure lets one expect, kept or not, tells arms apart no sooner (`make bench
-PART=proposers`): few ideas gain, and one run says little of the others.
+A slot's gain is what fresh runs showed of a kept patch, or what an ablation shows of that part. It
+is never the score of the screen which selected the patch, nor a stack's verified gain, which
+supports no single part. Using the expected gain of every score, kept or not, does not tell arms
+apart sooner (`make bench PART=proposers`): few ideas gain, and one run says little about the
+others.
 """
 
 import random
@@ -17,16 +19,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-FLOOR: Final = 0.05  # of the slots, for each arm, whatever came of it
-_MOST_FLOOR: Final = 0.5  # for all of them together
-_PRIOR: Final = 0.5  # gains that the rate of all arms counts as, for each
+FLOOR: Final = 0.05  # share of the slots for each arm, whatever its gains
+_MOST_FLOOR: Final = 0.5  # for all arms together
+_PRIOR: Final = 0.5  # weight of the prior for each arm, as a number of gains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTally:
-    """What came of an arm: the gains of its slots and their squares, and what they took.
+    """An arm's totals: the gains of its slots, their squares and their costs.
 
-    Gains in standard deviations of one run; `cost` in hours of the device.
+    Gains are in standard deviations of one run; `cost` is in hours of the device.
     """
 
     gain_sd: float = 0.0
@@ -34,7 +36,7 @@ class ArmTally:
     cost: float = 0.0
 
     def after(self, gain_sd: float, cost: float) -> "ArmTally":
-        """Return it with one more slot, whose gain is no less than 0."""
+        """Return the totals with one more slot, whose gain is at least 0."""
         return ArmTally(
             gain_sd=self.gain_sd + gain_sd,
             squares=self.squares + gain_sd**2,
@@ -43,17 +45,17 @@ class ArmTally:
 
 
 def next_arm(ready: Sequence[str], tallies: Mapping[str, ArmTally], chance: random.Random) -> str:
-    """Return whose the next slot is among those that are `ready`, of which there is one at least.
+    """Return the arm that gets the next slot, one of the `ready` arms; there must be at least one.
 
-    `tallies` are of all arms: those that rest have their part in what is known of all.
+    `tallies` are of all arms: resting arms contribute to the prior too.
     """
     if chance.random() < min(_MOST_FLOOR, FLOOR * len(ready)):
         return chance.choice(ready)
     gain_sd = sum(one.gain_sd for one in tallies.values())
     cost = sum(one.cost for one in tallies.values())
-    if gain_sd == 0 or cost == 0:  # nothing tells them apart
+    if gain_sd == 0 or cost == 0:  # nothing distinguishes them
         return chance.choice(ready)
-    # A gain of many sizes says as much of a rate as so many of one size (compound Poisson).
+    # Gains of many sizes inform about a rate as this many of one size do (compound Poisson).
     unit_sd = sum(one.squares for one in tallies.values()) / gain_sd
     prior_cost = _PRIOR * unit_sd * cost / gain_sd
 

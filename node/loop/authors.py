@@ -1,6 +1,7 @@
-"""What came of each author's claims on this line, from what is recorded of every job.
+"""Each author's record on this line: how the author's claims fared in this node's jobs.
 
-Only own measurements count. Faults of this machine, and what did not run here, are nobody's.
+Only this node's own measurements count. Faults of this machine, and code that did not run here, are
+held against nobody.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,12 +14,12 @@ from node.line.ledger import Ledger
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 
-_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
+_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: looked at first, believed no more
 _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
 
 
 def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
-    """Return the rate of everybody but this node who has one, from the oldest outcome on."""
+    """Return the rate of each other author who has one, by outcomes from the oldest on."""
     outcomes = sorted(
         (job.id, number, author, outcome)
         for number, (job, author, outcome) in enumerate(_outcomes(ledger))
@@ -31,7 +32,7 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
 
 
 def failed_alone(ledger: Ledger) -> set[bytes]:
-    """Return the patches of others that were tried here, nothing else with them, and not kept."""
+    """Return others' patches that were tried here alone, with no other patch, and not kept."""
     jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
     ideas = (job.step.idea for job in jobs if job.step.decision in _FAILED)
     return {idea.parents[0] for idea in ideas if idea.authors and len(idea.parents) == 1}
@@ -49,8 +50,8 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
         if outcome := _outcome_of(tried.verdict, tried.word):
             yield caught_up, tried.author, outcome
     for experiment in store.jobs.closed_jobs(key, ExperimentStep):
-        authors = experiment.step.idea.authors  # mostly nobody's: own ideas
-        if experiment.step.idea.found_on is not None:  # nobody claims anything of it here
+        authors = experiment.step.idea.authors  # usually empty: own ideas
+        if experiment.step.idea.found_on is not None:  # a transfer claims nothing on this line
             continue
         if authors and (outcome := _trial_outcome(experiment.step)):
             for author in authors:
@@ -60,16 +61,16 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
 def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
     match verdict:
         case "smaller":
-            return "unconfirmed"  # a gain blown up is no proof of its author
-        case "confirmed" if word in ("open", "smaller"):  # what is there falls short of the claim
+            return "unconfirmed"  # an inflated gain is no evidence for its author
+        case "confirmed" if word in ("open", "smaller"):  # the gain falls short of the claim
             return "unconfirmed"
         case "confirmed" | "refuted" | "unconfirmed":
             return verdict
-    return None  # it did not run here: nobody's fault that could be told
+    return None  # it did not run here, which may be nobody's fault
 
 
 def _trial_outcome(step: ExperimentStep) -> Outcome | None:
-    # A claim that was combined with an own patch is no longer alone.
+    # A claim combined with an own patch is no longer alone.
     is_kept, claims = step.decision == "kept", max(len(step.idea.authors), len(step.idea.parents))
     claim_sd, gain_sd = (step.idea.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
     match step.decision:

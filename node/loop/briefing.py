@@ -1,9 +1,9 @@
-"""What proposers are told, put together from the line's books, the boards and the user's words.
+"""The context that proposers are shown: the line's records, leaderboards and the user's texts.
 
-Made anew for every proposal. Peers' patches come without their prose and only where nothing in
-them is marked, as everything of a peer's that may be run; what they say in words is passed on as
-it is and marked by who says so. Which knobs matter takes seconds to reckon after many trials, and
-changes little with each: a thread does it now and then, and prompts tell what was last known.
+It is built again for every proposal. Peers' patches come without prose, and only if inspection
+marked nothing in them, like all code of peers that may run. Peers' words are passed on
+unchanged, with their author. Estimating the importance of hyperparameters takes seconds after many
+trials and changes little with each. A thread does it now and then; prompts show the last estimate.
 """
 
 import asyncio
@@ -45,18 +45,18 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
 
 MOST_BYTES: Final = 64 * 1024
-_INTERVAL_SD: Final = 1.96  # half of a 95 % interval
-_LOOKED_AT: Final = 4  # of the base's runs the latest, for one that printed a curve
-_EXPERIMENTS: Final = 10  # that come in before it is reckoned anew
+_INTERVAL_SD: Final = 1.96  # half the width of a 95 % interval
+_LOOKED_AT: Final = 4  # latest runs of the base, searched for one that printed a curve
+_EXPERIMENTS: Final = 10  # between two estimates of importance
 
 
 class ProgramText:
-    """The program text of one task: the user's own, read anew at every proposal.
+    """The instructions of one task, read from the user's own file again for every proposal.
 
-    A file of the task's name among the home's programs goes before the one that came with the
-    task, so that editing it steers a node that runs; of several texts for a task that of `name`,
-    and the task's own while it is not there. A fault of that file is said once, and the last text
-    that could be read stays in force.
+    A file of the task's name among the home's instructions takes precedence over the one that came
+    with the task, so editing it steers a running node. If a task has several texts, the file of
+    `name` is used, and the task's own while that file is missing. A fault of the file is reported
+    once, and the last readable text stays in force.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class ProgramText:
 
     @property
     def path(self) -> Path | None:
-        """Where it is read from now; None of a task that came without one."""
+        """The file in use now; None for a task without one."""
         return next((path for path in (self._named, self._own) if path.exists()), self._shipped)
 
     def read(self) -> str:
-        """Return the text as it is now."""
+        """Return the current text."""
         path, fault = self.path, ""
         if path is None:
             return self._text
@@ -95,7 +95,7 @@ class ProgramText:
         return self._text
 
     def _beginning(self, path: Path) -> bytes:
-        """Return one byte too many at most. The task's own file may not lead out of its folder."""
+        """Return at most one byte too many. The task's own file must not lead out of its folder."""
         if path == self._shipped:
             return FolderFile(path.parent, path.name).beginning(limit_bytes=MOST_BYTES + 1)
         with path.open("rb") as file:
@@ -104,12 +104,14 @@ class ProgramText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
-    """Makes contexts for one line. `peers` answers with their claims, the most promising first.
+    """A builder of contexts for the proposers of one line.
 
-    `policy` is what its changes are judged by, `usd_left` the day's money for models, None where
-    nobody pays. `texts` are those of the owner's that have a name. What a planner wrote is passed
-    on if the node `has_planner`, what those say whom the user blocked is not. `heeding` answers
-    whose trials of values are learned from; None: nobody's.
+    - `peers` returns peers' claims, the most promising first.
+    - `policy` is what decides about patches.
+    - `usd_left` is the rest of the day's budget for models; None where nobody pays.
+    - `texts` are the owner's instructions that have a name.
+    - `has_planner`: pass on what a planner wrote. Texts of blocked peers are never passed on.
+    - `heeding` selects the authors whose trials of values are learned from; None: nobody's.
     """
 
     ledger: Ledger
@@ -140,10 +142,10 @@ class Briefing:
         text: str = "",
         importance: tuple[KnobImportance, ...] = (),
     ) -> Context:
-        """Return what is known now, about where the node explores; `left` is of the session.
+        """Return the context for a proposal on the explored tree; `left` is of the session.
 
-        `arm` is who is told, None for anybody, by which name of the owner's texts. `importance` is
-        that of the line's knobs.
+        `arm` names the proposer, None for any; `text` names one of the owner's instructions.
+        `importance` is that of the line's hyperparameters.
         """
         store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
         author, blocked = self.ledger.publication.author, self.people().blocked
@@ -205,11 +207,11 @@ class Briefing:
 
     @property
     def _run_sd(self) -> float:
-        """The standard deviation of one run on the public split, which gains are told in."""
+        """The standard deviation of one run on the public split, the unit of reported gains."""
         return self.noise_sd() * self.ledger.style.public_scatter
 
     def _base(self) -> BaseFigures | None:
-        """Return what the working line measures and takes; None while nobody knows."""
+        """Return the working line's figures; None before its reference runs."""
         line = self.ledger.line
         if line is None or not line.bank_nano:
             return None
@@ -235,7 +237,7 @@ class Briefing:
 
 
 class Importance:
-    """Keeps what is known of one line's knobs."""
+    """The latest estimate of the importance of one line's hyperparameters."""
 
     def __init__(self) -> None:
         self._known: tuple[KnobImportance, ...] = ()
@@ -244,20 +246,20 @@ class Importance:
 
     @property
     def known(self) -> tuple[KnobImportance, ...]:
-        """The importance of knobs as last reckoned, none before that."""
+        """The last estimate; empty before the first."""
         if self._reckoned is not None and self._reckoned.done():
             self._known, self._reckoned = self._reckoned.result(), None
         return self._known
 
     def renew(self, context: Context) -> None:
-        """Begin to reckon it for what is known now, unless hardly more is known than before."""
+        """Start a new estimate, unless only a few experiments were added since the last."""
         made = len(context.history)
         if self._reckoned is None and made >= self._due:
             self._due = made + _EXPERIMENTS
             self._reckoned = asyncio.create_task(asyncio.to_thread(_importance_of, context))
 
     async def close(self) -> None:
-        """Let go of what is being reckoned."""
+        """Cancel an estimate in progress."""
         if self._reckoned is not None:
             self._reckoned.cancel()
             await asyncio.gather(self._reckoned, return_exceptions=True)
@@ -265,6 +267,6 @@ class Importance:
 
 
 def _importance_of(context: Context) -> tuple[KnobImportance, ...]:
-    from agent.knobs.importance import importance_of  # and numpy with it
+    from agent.knobs.importance import importance_of  # imports numpy
 
     return importance_of(context)

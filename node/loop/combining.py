@@ -1,7 +1,8 @@
-"""Two patches that were never tried together, made on the working line as one candidate.
+"""Two patches that were never tried together, combined on the working line as one candidate.
 
-Own patches that were kept in different stacks, and peers' that somebody confirmed; what the line
-has of them already is no part of it. Knows nothing of when it is time for that.
+The parts are own patches that were kept in different stacks, and peers' patches that somebody
+confirmed. Patches that the line already contains are left out. The module does not know when to
+combine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,15 +22,15 @@ from protocol.source import Source
 from protocol.units import NANO
 
 _LOOKED_AT: Final = 40
-_MOST_PARTS: Final = 12  # of those that fit: 66 pairs, each a merge
-_PEERS_PARTS: Final = 4  # of them: what is made of these is inspected by a process of its own
+_MOST_PARTS: Final = 12  # of those that fit: 66 pairs, each of which takes a merge
+_PEERS_PARTS: Final = 4  # of these: combinations with them are inspected in a process of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedPatch:
     """A patch as a step from `base` to `tree`; those of one `company` were tried together before.
 
-    `claim_sd` is what it is said to gain, by its `author` if that is a peer; `worth_sd` orders.
+    `claim_sd` is its reported gain, by its `author` if that is a peer. `worth_sd` sets the order.
     """
 
     patch: bytes
@@ -43,7 +44,7 @@ class CombinedPatch:
 
 
 def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea | None:
-    """Return the most promising two patches that fit on the working line and on each other."""
+    """Return the two most promising patches that fit on the working line and on each other."""
     working = ledger.explored
     parts = [*_own_parts(ledger), *(_peers_parts(peers, working.tree, noise_sd) if peers else ())]
     parts.sort(key=lambda part: (-part.worth_sd, part.patch))
@@ -67,9 +68,9 @@ def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea
 
 
 def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
-    """Yield own ideas that were kept; what the line has of one already, the merge will show.
+    """Yield own ideas that were kept; the merge drops those that the line already contains.
 
-    What others claim comes from their boards, where there is more to tell whether it holds.
+    Others' claims come from the leaderboards, which hold more evidence about them.
     """
     entries = ledger.store.experiments.listed(ledger.key)
     out, gains_sd = _taken_out(ledger, entries), _gains_sd(ledger)
@@ -93,14 +94,14 @@ def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
 
 
 def _gains_sd(ledger: Ledger) -> dict[tuple[bytes, bytes], float]:
-    """Return by base and tree what own experiments measured, in deviations of one run."""
+    """Return the gains of own experiments by base and tree, in standard deviations of one run."""
     jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
     steps = (job.step for job in jobs)
     return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
 
 
 def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
-    """Return the patches that were found to be worth nothing."""
+    """Return the patches that an ablation took out because they gained nothing."""
     found: set[bytes] = set()
     for entry in entries:
         if (
@@ -129,13 +130,13 @@ def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[Comb
 
 
 def _fingerprint(source: Source) -> bytes | None:
-    """Return an own source's canonical AST; None if it is no program."""
+    """Return an own source's fingerprint; None if it does not parse."""
     is_whole = all(parse(data) for path, data in source.files if path.endswith(".py"))
     return fingerprint(source) if is_whole else None
 
 
 def _idea(ledger: Ledger, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
-    # As in any trial of claims, the authors are those of the first patches.
+    # As in any trial of claims, list the authors of the first patches.
     parts = sorted(parts, key=lambda part: part.author is None)
     authors = tuple(part.author for part in parts if part.author is not None)
     return Idea(

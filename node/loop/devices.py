@@ -1,9 +1,9 @@
-"""The lanes of a loop: which one a run goes to, when it may train there, and how many there are.
+"""The lanes of a loop: which lane a run uses, when it may train there, and how many there are.
 
-A lane is a device of one class, or a share of the processor, here or on another machine. Runs of
-one job stay on one lane: on one device, so that pairs differ by their sources alone, and one after
-the other, so that no two processes that know a secret split live on two lanes at once. A job whose
-lane went away goes on at another.
+A lane is a device of one class or a share of the processor, here or on another machine. All runs of
+one job use one lane, one after the other. So pairs differ by their sources alone, and no two
+processes that know a secret split exist on two lanes at once. A job whose lane goes away continues
+on another.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from trainer.measuring.training import PutOff
 
 
 class Lane:
-    """One runner. `free`: the next run may train there; `in_flight`: so many runs are there."""
+    """A lane with its runner. `free` is set while a run may train; `in_flight` counts its runs."""
 
     def __init__(self, runner: LaneRunner) -> None:
         self.runner = runner
@@ -28,31 +28,31 @@ class Lane:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it is known what the baseline costs there in this session."""
+        """True if the cost of the baseline on this lane is known in this session."""
         return self.runner.is_timed
 
     def is_baseline(self, source: Source) -> bool:
-        """Whether a source is the task's own."""
+        """Return True if a source is the task's baseline."""
         return source.tree == self.runner.task.source.tree
 
     def begin(self) -> None:
-        """Take note of a run that begins to train."""
+        """Record that a run begins to train."""
         self.in_flight += 1
         self._is_training = True
         self.look()
 
     def trained(self) -> None:
-        """Take note that the run that began has trained."""
+        """Record that the current run has finished training."""
         self._is_training = False
         self.look()
 
     def end(self) -> None:
-        """Take note of a run that has ended."""
+        """Record that a run has ended."""
         self.in_flight -= 1
         self.trained()
 
     def look(self) -> None:
-        """See anew whether a run may train there."""
+        """Check again whether a run may train here, and set `free` accordingly."""
         if self._is_training or not self.runner.is_there:
             self.free.clear()
         else:
@@ -60,9 +60,9 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a session. `share_processor`: they are no devices of their own.
+    """All lanes of a session. `share_processor`: the lanes share one processor.
 
-    `on_change` is called whenever a lane went away or came back.
+    `on_change` is called whenever a lane goes away or returns.
     """
 
     def __init__(
@@ -81,25 +81,25 @@ class Lanes:
 
     @property
     def count(self) -> int:
-        """How many runs may train at once."""
+        """The number of lanes, and of runs that may train at once."""
         return len(self._lanes)
 
     @property
     def most_beside(self) -> int:
-        """How many runs may be in flight when another one begins.
+        """The number of other runs that may be in flight when a run begins.
 
-        One run is scored while the next trains on its device: a second one waiting would only make
-        bases stale. Where lanes share the processor each core has a run already, and the sandboxes
-        that are started ahead fill its pauses: one more would cost memory and stretch CPU seconds
-        beyond those of a baseline timed on all lanes. So a lane overlaps its runs only while
-        another has none, as in a trial that nothing goes on beside. What waits for a quiet minute
-        keeps nobody waiting.
+        One run is scored while the next trains on its device. A second waiting run would only make
+        bases stale. Lanes that share the processor already have a run on each core, and sandboxes
+        started in advance fill its pauses. One more run would cost memory and raise CPU seconds
+        above those of a baseline timed on all lanes. So such a lane overlaps its runs only while
+        another lane has none, as in a trial without experiments alongside. Runs that wait for an
+        idle machine do not count.
         """
         return self.count - self._share_processor + len(self.waits_s)
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """For how many seconds at most each run that waits for a quiet minute goes on waiting."""
+        """The seconds that each run waiting for an idle machine goes on waiting, at most."""
         return tuple(left_s for lane in self._lanes for left_s in lane.runner.waits_s)
 
     @staticmethod
@@ -108,9 +108,9 @@ class Lanes:
         on_change()
 
     async def calibrate(self) -> None:
-        """Measure what the baseline costs in this session, on all that are there at once.
+        """Measure the cost of the baseline in this session, on all available lanes at once.
 
-        If one goes away meanwhile, it is measured on each before its first run.
+        If a lane goes away meanwhile, each lane is calibrated before its first run instead.
         """
         there = [lane.runner for lane in self._lanes if lane.runner.is_there]
         try:
@@ -120,10 +120,10 @@ class Lanes:
                 raise
 
     async def get_ready(self, lane: Lane, source: Source) -> None:
-        """Measure what the baseline costs on a lane before anything else is measured there.
+        """Measure the cost of the baseline on a lane before the first other run there.
 
-        Of lanes that share the processor it is measured on all at once, so that each is timed as
-        busy as they are from then on.
+        Lanes that share the processor are all calibrated at once, so that each is timed under the
+        load of the runs to come.
         """
         if not self._share_processor:
             if not (lane.is_timed or lane.is_baseline(source)):
@@ -131,14 +131,14 @@ class Lanes:
             return
         async with self._calibrating:
             timed = [one.is_timed for one in self._lanes]
-            # A new line's baseline comes first, and says what it costs itself.
+            # The first run of a new line is the baseline, which measures that cost itself.
             if not (all(timed) or (not any(timed) and lane.is_baseline(source))):
                 await self.calibrate()
 
     def of(self, job: int) -> Lane:
-        """Return the lane of a job; a new job's is one that is free, the least busy of those.
+        """Return the lane of a job. A new job gets the least busy of the free lanes.
 
-        So is that of one whose lane went away, once there is another.
+        A job whose lane went away gets a new one in the same way.
         """
         lane = self._of_job.get(job)
         if lane is None or not lane.runner.is_there:
@@ -149,20 +149,20 @@ class Lanes:
         return self._of_job[job]
 
     def is_free(self, job: int) -> bool:
-        """Whether a run of this job may train now."""
+        """Return True if a run of this job may train now."""
         return self.of(job).free.is_set()
 
     @property
     def has_free(self) -> bool:
-        """Whether any run may train now."""
+        """True if any run may train now."""
         return any(lane.free.is_set() for lane in self._lanes)
 
     def forget(self, job: int) -> None:
-        """Let go of a job that has no more runs."""
+        """Forget the lane of a job without further runs."""
         self._of_job.pop(job, None)
 
     async def one_free(self) -> None:
-        """Wait until some run may train."""
+        """Wait until a lane is free."""
         waits = [asyncio.create_task(lane.free.wait()) for lane in self._lanes]
         try:
             await asyncio.wait(waits, return_when="FIRST_COMPLETED")
@@ -172,7 +172,7 @@ class Lanes:
 
 
 async def _together(runners: Sequence[LaneRunner]) -> None:
-    """Calibrate them at once; if one fails, none goes on."""
+    """Calibrate all runners at once; if one fails, cancel the others."""
     calibrations = [asyncio.create_task(runner.calibrate(random_seed())) for runner in runners]
     try:
         await asyncio.gather(*calibrations)

@@ -1,7 +1,7 @@
-"""What a line does once it gets nowhere: two patches together, a part less, or another tree.
+"""The moves of a line on a plateau: combine two patches, test one part, or branch to another tree.
 
-Everything follows from what is in the store, so that a killed node goes on where it was. The
-evidence is counted from the last move of the head; a branch that ended leaves most of it.
+Everything follows from the store, so that a killed node resumes where it was. The evidence is
+counted from the last change of the head; a branch that ended leaves most of it intact.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,11 +42,11 @@ from node.store.jobs import Job, S
 from protocol.prospects import is_worth_telling
 from protocol.units import NANO
 
-_COMBINED_A_TURN: Final = 4  # experiments of a run or two each
+_COMBINED_A_TURN: Final = 4  # experiments of one or two runs each
 _SIMPLIFIED_A_TURN: Final = 1  # up to 40 runs
-_LOOKED_EVERY: Final = 20  # experiments, where there was nothing to do: to look takes a moment
-_LOOKED_BACK: Final = 2_000  # jobs: what lies before says nothing that those do not
-# What failed, or was tried again elsewhere, says nothing of where the line stands.
+_LOOKED_EVERY: Final = 20  # experiments after a search that found nothing: a search takes a moment
+_LOOKED_BACK: Final = 2_000  # jobs: older ones add nothing
+# Failures and ideas tried again elsewhere are no evidence about the line.
 _DECIDED: Final[dict[str, Event]] = {
     "kept": "kept",
     "screened_out": "in_vain",
@@ -57,12 +57,17 @@ _State = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spell:
-    """What came of late: the trend since the head last moved, and of the time since then or since
-    the line last came back, how many experiments there were, how many of them combined patches,
-    and how often parts were asked about. `since` is the number of the job that it began with,
-    `untold_sd` what was kept since the last checkpoint gained together, by the runs that kept it,
-    of what models and coding agents wrote: others try that only once it is claimed. `kept_sd` is
-    the same for every proposer; `is_first`: the line had no checkpoint yet.
+    """The recent past of a line.
+
+    - `since`: the number of the job that it begins with, when the head last moved or the line last
+      returned to it.
+    - `trend`: the trend since the head last moved.
+    - `experiments`, `combined`, `simplified`: since then, the experiments, those that combined
+      patches, and the ablations.
+    - `untold_sd`: the total gain, by the runs that kept them, of patches by models and coding
+      agents kept since the last promotion trial. Others try these only once they are claimed.
+    - `kept_sd`: the same for every proposer.
+    - `is_first`: the line has had no promotion trial yet.
     """
 
     since: int
@@ -76,9 +81,9 @@ class Spell:
 
 
 class Exploring:
-    """Chooses what one line does on a plateau. `noise_sd` is of one run here, as known now.
+    """The choice of what a line does on a plateau. `noise_sd` is the current noise here.
 
-    `bank_size` is how often a tree is measured before the line goes on from it.
+    `bank_size` is the number of reference runs of a tree before the line continues from it.
     """
 
     def __init__(
@@ -96,12 +101,12 @@ class Exploring:
         self._bank_size = bank_size
         self._spell_then: tuple[_State, Spell] | None = None
         self._levels_then: tuple[_State, list[float]] | None = None
-        self._looked: tuple[int, int] | None = None  # in which spell, after how many experiments
-        self._is_found = False  # what `open_next` would open
+        self._looked: tuple[int, int] | None = None  # spell and experiments at the last search
+        self._is_found = False  # `open_next` would find something to open
 
     @property
     def has_gains(self) -> bool:
-        """Whether the working line has anything that a checkpoint could confirm."""
+        """True if the working line contains anything that a promotion trial could confirm."""
         branch = self._branch()
         if branch and branch.step.author is not None:
             return True  # a peer's tree may itself be better than the head
@@ -109,32 +114,32 @@ class Exploring:
 
     @property
     def is_worth_telling(self) -> bool:
-        """Whether the working line gains so much that others would go on from it once judged."""
+        """True if the working line gains enough that, once promoted, others would build on it."""
         return is_worth_telling(self._spell().untold_sd)
 
     @property
     def first_gain_sd(self) -> float:
-        """Gain of the kept patches before the line's first checkpoint; 0 after it."""
+        """Gain of the kept patches before the line's first promotion trial; 0 after it."""
         return self.gain_sd if self._spell().is_first else 0.0
 
     @property
     def gain_sd(self) -> float:
-        """Gain of the patches kept since the last checkpoint; 0 on a branch."""
+        """Gain of the patches kept since the last promotion trial; 0 on a branch."""
         return 0.0 if self._branch() else self._spell().kept_sd
 
     @property
     def is_at_head(self) -> bool:
-        """Whether nothing but a part less stands between the head and the working line."""
+        """True if the working line differs from the head at most by parts taken out."""
         return self._branch() is None and not self.has_gains
 
     def aim(self) -> Aim:
-        """Return what proposers are to aim for now."""
+        """Return the current aim for proposers."""
         return aim_of(self._spell().trend, is_on_branch=self._branch() is not None)
 
     def may_be_judged(self, *, is_asked: bool) -> bool:
-        """Say whether the working line is worth a checkpoint now, `is_asked` for or not.
+        """Return True if a promotion trial is worthwhile now, `is_asked` for or not.
 
-        A branch is once it leads, and asked for as soon as it is level with the head.
+        For a branch: if it leads, or if a trial is asked for and the branch is level with the head.
         """
         if branch := self._branch():
             return next_of_branch(self._climb(branch), is_asked=is_asked) == "judge"
@@ -142,15 +147,15 @@ class Exploring:
 
     @property
     def is_on_plateau(self) -> bool:
-        """Whether the line gets nowhere from its head; what it has is judged before it leaves."""
+        """True if the line is on a plateau and on no branch; it is judged before it branches."""
         return self._branch() is None and self._spell().trend.is_plateau
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for something else, once nothing is under way.
+        """True if it is time to combine, simplify or branch, once no job is open.
 
-        There is something, as it is looked for before: what is under way on many lanes is much to
-        wait for.
+        It looks for something to do in advance: with many lanes, waiting for all open jobs costs
+        much.
         """
         if branch := self._branch():
             return next_of_branch(self._climb(branch), is_asked=False) == "return"
@@ -165,9 +170,9 @@ class Exploring:
         return self._is_found
 
     def open_next(self) -> Job[Any] | Idea | None:
-        """Open what has its turn, or return it if it is an experiment; None if there is nothing.
+        """Open the next job, or return it if it is an experiment; None if there is nothing.
 
-        In turn: two patches together, a part less, another tree to go on from.
+        In this order: two patches combined, an ablation, a branch to another tree.
         """
         self._is_found = False
         if (branch := self._branch()) is not None:
@@ -185,13 +190,13 @@ class Exploring:
         return found
 
     def open_return(self, why: str) -> Job[BranchStep] | None:
-        """Open the way back to the head; None if the line is on no branch."""
+        """Open the return to the head; None if the line is on no branch."""
         if (branch := self._branch()) is None:
             return None
         return open_return(self._ledger, branch, why=why, runs=self._bank_size)
 
     def _has_next(self, spell: Spell) -> bool:
-        """Whether there is anything to open in any turn."""
+        """Return True if any of the moves is possible."""
         if spell.combined < _COMBINED_A_TURN and combination(
             self._ledger, self._peers, noise_sd=self._noise_sd()
         ):
@@ -200,13 +205,13 @@ class Exploring:
         return bool((may_simplify and next_part(self._ledger)) or self._root())
 
     def _root(self) -> Root | None:
-        """Return a peer's tree that no branch began with; else an older head."""
+        """Return a peer's tree that no branch began with; otherwise an older head."""
         avoided = trees_gone_on_from(self._ledger)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
         return root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
 
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
-        """Go on from another tree."""
+        """Branch to another tree."""
         root = self._root()
         return open_branch(self._ledger, root, why=why, runs=self._bank_size) if root else None
 
@@ -216,7 +221,7 @@ class Exploring:
         return branch_of(self._store, self._ledger.line) if self._ledger.line else None
 
     def _climb(self, branch: Job[BranchStep]) -> Climb:
-        """Return how far a branch has come, by its level at each of its experiments."""
+        """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
             jobs = self._store.jobs.closed_jobs(self._ledger.key, ExperimentStep, after=branch.id)
@@ -240,7 +245,7 @@ class Exploring:
     # The spell
 
     def _state(self) -> _State:
-        """Return what changes whenever a job is opened or closed."""
+        """Return a value that changes whenever a job is opened or closed."""
         ids = self._store.jobs.open_ids(self._ledger.key)
         return self._store.jobs.last_job(), len(ids), sum(ids)
 
@@ -280,7 +285,7 @@ class Exploring:
     def _events(
         self, after: int, checkpoints: list[Job[CheckpointStep]]
     ) -> Iterator[tuple[int, Event]]:
-        """Yield what stacks and branches came to after a job, with the numbers of those jobs."""
+        """Yield the outcomes of stacks and branches after a job, with the numbers of their jobs."""
         branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
@@ -296,7 +301,7 @@ class Exploring:
         now = self._branch()
         for number, step in branches:
             if step.is_away:
-                # One whose end is not known was lost with a damaged store.
+                # A branch without a known end was lost with a damaged store.
                 is_known = (now and now.id == number) or number < max(back, default=0)
                 yield number, "left" if is_known else "returned"
 

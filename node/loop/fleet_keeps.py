@@ -1,7 +1,8 @@
-"""What the nodes of one's own fleet kept by few runs: heard long before a checkpoint makes a claim.
+"""Changes that the nodes of the user's own fleet kept by few runs, long before they become claims.
 
-A stranger's few runs are no word to go by, as it costs nothing to invent them. Those of one's own
-machines are as good as this one's, and what they kept is still tried here before the line takes it.
+An untrusted peer's few runs are no evidence, as inventing them costs nothing. Runs of the user's
+own machines are as good as this node's. Still, their patches are tried here before the line accepts
+them.
 """
 
 from collections import deque
@@ -19,9 +20,9 @@ _MOST: Final = 64  # the latest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetKeep:
-    """A change that a node of the fleet kept: its result, and what its own runs say that it gains.
+    """A change that a node of the fleet kept: its result, and its gain by that node's own runs.
 
-    `gain_nano`: positive if better.
+    `gain_nano` is in 1e-9 units of the metric, positive if better.
     """
 
     result: bytes
@@ -32,7 +33,7 @@ class FleetKeep:
 
 
 class FleetKeeps:
-    """Reads on in the records of a line whenever it is asked."""
+    """A reader of a line's records that continues where it stopped on each call."""
 
     def __init__(self, store: Store, line: LineKey, *, is_maximised: bool) -> None:
         self._store = store
@@ -45,7 +46,7 @@ class FleetKeeps:
 
     def of(self, fleet: frozenset[bytes]) -> list[FleetKeep]:
         """Return what these authors kept lately, the oldest first."""
-        if fleet != self._fleet:  # who is new has records here, too
+        if fleet != self._fleet:  # a new member may have older records here
             self._fleet, self._results = fleet, None
             self._gains = ToldGains(is_maximised=self._is_maximised)
             self._keeps.clear()

@@ -1,9 +1,9 @@
-"""Where the next experiment comes from: what was handed in, then ideas whose base moved on, then
-what a model or a coding agent has written whose slot it is, then the proposer that always has
-something.
+"""The source of the next experiment.
 
-Proposals are written while runs train, so that the device never waits for one. No canonical AST
-that anybody ran is handed out again.
+In this order: submitted sources, ideas whose base moved on, what the slow proposer (a model or a
+coding agent) that owns the slot has written, and the built-in search, which always has something.
+Proposals are written while runs train, so that the device never waits for one. No fingerprint that
+was ever run is handed out again.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
 
-_MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
+_MOST_PASSED_OVER = 8  # proposals that others are trying; asking for a proposal may be expensive
 
 
 class Ideas:
-    """Hands out proposals against the working line and learns from what came of them."""
+    """Proposals against the working line. They learn from the outcomes of experiments."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class Ideas:
 
     @property
     def has_unfinished_business(self) -> bool:
-        """Whether an idea waits to be tried again on the present working line."""
+        """True if an idea waits to be tried again on the present working line."""
         return self._waiting() is not None
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
-        """Return the oldest source that was handed in, as a patch of the working line.
+        """Return the oldest submitted source, as a patch of the working line.
 
-        `wanted`, unless empty, are the canonical ASTs that may be taken.
+        `wanted`, unless empty, holds the fingerprints that may be taken.
         """
         for job in self._ledger.store.jobs.open_jobs(self._ledger.key, SubmissionStep):
             step = job.step
@@ -88,7 +88,7 @@ class Ideas:
         return None
 
     def carried(self, say: Callable[[str], None], *, is_foreign_barred: bool) -> Idea | None:
-        """Return what was found on another rung, and waits to be tried on the working line."""
+        """Return a transfer from another rung that waits to be tried on the working line."""
         jobs = self._ledger.store.jobs.open_jobs(self._ledger.key, ExperimentStep)
         under_way = {job.step.idea.carried for job in jobs}
         for job, made in carried_ideas(self._ledger, under_way=under_way):
@@ -99,9 +99,9 @@ class Ideas:
         return None
 
     def again(self) -> Idea | None:
-        """Return what showed promise on a line that moved on meanwhile, on the present one.
+        """Return a promising idea whose base the line has left, on the present working line.
 
-        It is no new experiment, but one that goes on.
+        It is no new experiment but the continuation of one.
         """
         idea = self._waiting()
         if idea is not None:
@@ -110,7 +110,7 @@ class Ideas:
         return idea
 
     def take(self) -> Idea | None:
-        """Return something new to try on the working line, None when there is nothing."""
+        """Return a new idea to try on the working line; None if there is none."""
         idea = self._next()
         if idea is not None:
             self._handed_out += 1
@@ -118,7 +118,7 @@ class Ideas:
         return idea
 
     def prepare(self) -> None:
-        """Have the next proposals written, unless they are at hand, and what they are to aim at."""
+        """Have the next proposals written unless they are ready, and the planner's aim for them."""
         if self._planning is not None:
             self._planning.prepare(self.context)
         if self._ledger.line is None:
@@ -130,7 +130,7 @@ class Ideas:
             self._begin(writer)
 
     def begin_writing(self) -> bool:
-        """Let every slow proposer write that may; return whether any of them does."""
+        """Start every slow proposer that may write; return True if any is writing."""
         for writer in self._slots.writers():
             if writer.is_wanting:
                 self._begin(writer)
@@ -138,43 +138,43 @@ class Ideas:
 
     @property
     def are_being_written(self) -> bool:
-        """True while a slow proposer is at it."""
+        """True while a slow proposer is writing."""
         return any(writer.is_writing for writer in self._slots.writers())
 
     def _begin(self, writer: SlowIdeas) -> None:
         context = self.context(arm=writer.name, text=writer.text)
         writer.begin(context)
         self._importance.renew(context)
-        self._outcomes.forget_crash(writer.name)  # it has its chance to be mended once
+        self._outcomes.forget_crash(writer.name)  # each crash is shown for repair once
 
     @property
     def rests_s(self) -> float:
-        """For how many seconds slow proposers rest, until the first may write; infinite if none."""
+        """The seconds until the first resting slow proposer may write; infinite if none rests."""
         rests = [one.rests_s for one in self._slots.writers()]
         return min([one for one in rests if one > 0], default=math.inf)
 
     def plan_by(self, left: Callable[[], Left]) -> None:
-        """Have proposers told from now on what is left of the session."""
+        """Take the rest of the session from `left`, to show it to proposers."""
         self._left = left
 
     def mark_tried(self, mark: bytes) -> None:
-        """Remember that a source with this canonical AST ran."""
+        """Remember that a source with this fingerprint ran."""
         self._tried.add(mark)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
-        """Take in what came of an experiment."""
+        """Learn from the outcome of an experiment."""
         self._outcomes.learn(job)
         self._slots.learn(job)
 
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
-        """Put a promising experiment whose base moved on in front, on the new working line."""
-        # What it cost to write is booked with the first try.
+        """Queue a promising experiment whose base moved on, now on the new working line."""
+        # The first try bears the cost of writing it.
         tried = replace(job.step.idea, parents=(patch,), tokens=None, usd_nano=None)
         if (idea := self._moved(tried)) is not None:
             self._again.append(idea)
 
     async def close(self) -> None:
-        """Let go of what is being written."""
+        """Cancel all writing in progress."""
         await self._slots.close()
         if self._planning is not None:
             await self._planning.close()
@@ -184,7 +184,7 @@ class Ideas:
         await self._importance.close()
 
     def _waiting(self) -> Idea | None:
-        """Return the first that waits to be tried again; those that cannot be are let go."""
+        """Return the first idea that waits to be tried again; drop ideas that no longer fit."""
         while self._again:
             # The line may have moved on once more since.
             idea = self._moved(self._again[0])
@@ -207,7 +207,7 @@ class Ideas:
         return Idea.of(self._ledger, proposal, arm=KNOBS) if proposal else None
 
     def _written(self) -> Idea | None:
-        """Return what a slow proposer has written, on the present working line, if it is new."""
+        """Return a slow proposer's finished idea on the present working line, if it is new."""
         for writer in self._slots.writers():
             written = writer.take()
             idea = self._moved(Idea.of(self._ledger, written, arm=writer.name)) if written else None
@@ -217,9 +217,9 @@ class Ideas:
         return None
 
     def _moved(self, idea: Idea) -> Idea | None:
-        """Return an idea on the present working line, None if its edits do not fit that."""
+        """Return an idea on the present working line; None if its edits do not fit."""
         working = self._ledger.known_line.working
-        # Until a job names it, a tree that waits may be the first to go where the disk is full.
+        # On a full disk, a waiting tree that no job names yet may be among the first removed.
         if idea.base == working and self._ledger.blobs.lacking(idea.tree) == []:
             return idea
         source = reapply(idea.edits, self._ledger.source(working)) if idea.edits else None
@@ -229,7 +229,7 @@ class Ideas:
         return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
-        """Return something that nobody else is trying; if there is nothing, what somebody is."""
+        """Return a proposal that nobody else is trying; failing that, one that somebody is."""
         passed_over: dict[bytes, Proposal] = {}
         while len(passed_over) < _MOST_PASSED_OVER:
             proposal = self._proposer.propose(self.context(passed_over))
@@ -245,42 +245,42 @@ class Ideas:
         return base == working.tree and not self._was_tried(self._tried, working, mark)
 
     def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
-        """Say whether a canonical AST ran here, or another tool tried that step on this source."""
+        """Return True if a fingerprint ran here, or another tool tried that step on this source."""
         imported = self._briefing.imported
         return mark in here or (imported is not None and imported.has(mark, working))
 
     @property
     def program(self) -> str:
-        """The owner's text, as it is now."""
+        """The owner's current instructions."""
         return self._briefing.program()
 
     @property
     def standings(self) -> tuple[ArmStanding, ...]:
-        """How each that proposes stands."""
+        """The state of each proposer."""
         return self._slots.standings()
 
     @property
     def planner(self) -> PlannerStanding | None:
-        """How the planner stands, None where nobody plans."""
+        """The state of the planner; None without one."""
         return self._planning.standing if self._planning else None
 
     @property
     def are_others_at_work(self) -> bool:
-        """Whether anybody else is on the line."""
+        """True if another node is at work on the line."""
         others = self._briefing.others
         return others is not None and others.are_at_work(self._briefing.clock_ms())
 
     @property
     def _number(self) -> int:
-        """How many ideas there were, which tells draws apart."""
+        """The number of ideas so far, which distinguishes random draws."""
         return len(self._outcomes.all) + self._handed_out
 
     def context(
         self, passed_over: Collection[bytes] = (), *, arm: str | None = None, text: str = ""
     ) -> Context:
-        """Return what a proposer is told now; `passed_over` counts as tried.
+        """Return the current context for a proposer; `passed_over` counts as tried.
 
-        `arm` is who is told, None for anybody, by which name of the owner's texts.
+        `arm` names the proposer, None for any; `text` names one of the owner's instructions.
         """
         return self._briefing.context(
             tried=partial(

@@ -1,8 +1,8 @@
-"""What other tools tried before, by what was imported: no proposer is let try it once more here.
+"""Trials of other tools that were imported: no proposer may repeat them here.
 
-Where a row has its source, that source and its step from the last that was kept are known; where
-it has none, its words are read: constants with their numbers, and titles of the task's moves. What
-came of it is another tool's word: proposers are told of it as that, and it decides nothing.
+For a row with a source, that source and its step from the last kept source are known. Other rows
+are parsed as words: constants with their numbers, and titles of the task's moves. The outcome is
+another tool's statement. Proposers are shown it as that, and it decides nothing.
 """
 
 import re
@@ -23,11 +23,11 @@ from protocol.ideas import Edit
 from protocol.source import Source
 from trainer.task_folder.task import Task
 
-IMPORTED: Final = "imported"  # who proposed it, and what names it
+IMPORTED: Final = "imported"  # the proposer and the key of imported trials
 _MOST_ROWS: Final = 2_000  # the latest
 _NUMBER: Final = r"[-+]?(?:\d+\*\*\d+|\d[\d_]*(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)"
-# `DEPTH 8 -> 10`, `depth=10`, `depth from 8 to 10`, `raise depth to 10`: the last number is what
-# it was set to.
+# `DEPTH 8 -> 10`, `depth=10`, `depth from 8 to 10`, `raise depth to 10`: the last number is the new
+# value.
 _SET: Final = (
     rf"\W{{0,3}}(?:(?:from|to|is|of|at|=)\s+)?(?P<one>{_NUMBER}|true|false)"
     rf"(?:\s*(?:->|=>|→|to)\s*(?P<two>{_NUMBER}|true|false))?"
@@ -36,11 +36,10 @@ _SET: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What is known of one row: its words, and what it says came of it.
+    """The known facts of one row: its words, and the outcome that it reports.
 
-    `source` and `edits`, the step to it, where they are there. `gain`: by how much the last that
-    was kept is better with it, in the metric's unit; None where it does not say, or of another
-    metric than the task's.
+    `source` and `edits`, the step to it, where available. `gain` is the improvement over the last
+    kept row, in the metric's unit; None if unknown or for another metric than the task's.
     """
 
     words: str
@@ -53,7 +52,7 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class _Met:
-    """All rows met with one source: the step of each on it, none where that cannot be told."""
+    """All rows applied to one source: the step of each on it, empty if unknown."""
 
     working: Source
     rows: tuple[_Row, ...]
@@ -61,7 +60,7 @@ class _Met:
 
     @cached_property
     def marks(self) -> frozenset[bytes]:
-        """The canonical ASTs that were tried, and of all steps made on the source."""
+        """The fingerprints that were tried, and those of all steps made on the source."""
         return frozenset(self._made())
 
     def _made(self) -> Iterator[bytes]:
@@ -75,15 +74,15 @@ class _Met:
 
 @dataclass
 class ImportedTries:
-    """Everything imported, met with the source where a node explores: read once, at a start."""
+    """All imported trials, applied to the source where a node explores; read once at start."""
 
     task: Task
     rows: tuple[_Row, ...] = ()
-    _met: _Met | None = None  # the last
+    _met: _Met | None = None  # for the last source
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
-        """Return what this home has of other tools'."""
+        """Return the trials of other tools that this home holds."""
         metric = task.manifest.metric
         rows = [
             row for one in store.imported.listed() for row in _rows_of(one.log, blobs, metric.name)
@@ -91,11 +90,11 @@ class ImportedTries:
         return cls(task=task, rows=tuple(rows[-_MOST_ROWS:]))
 
     def has(self, mark: bytes, working: Source) -> bool:
-        """Say whether a canonical AST is one that was tried, or such a step made on `working`."""
+        """Return True if a fingerprint was tried, or results from such a step made on `working`."""
         return bool(self.rows) and mark in self._meeting(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
-        """Return what is told to have come of them, the oldest first, as steps on `working`."""
+        """Return the reported outcomes, the oldest first, as steps on `working`."""
         return tuple(
             Outcome(
                 key=IMPORTED,
@@ -110,7 +109,10 @@ class ImportedTries:
         )
 
     def _meeting(self, working: Source) -> _Met:
-        """Return what is known on a source. Proposers ask from threads of their own, too."""
+        """Return the trials as applied to a source.
+
+        Proposers also call this from their own threads.
+        """
         met = self._met
         if met is None or met.working.tree != working.tree:
             found = find_knobs(working, self.task.editable, self.task.knobs)
@@ -127,7 +129,7 @@ class ImportedTries:
         knobs: Mapping[str, Knob],
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
-        """Return what a row changed, as edits of `working`; none where that cannot be told."""
+        """Return a row's change as edits of `working`; empty if unknown."""
         if row.edits:
             step = read_back(row.edits, self.task.knobs)
             values = dict(step.after) if step else {}
@@ -143,8 +145,8 @@ class ImportedTries:
 
 
 def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
-    kept: Source | None = None  # the last that was, whose source is there
-    best: float | None = None  # what the last that was kept measured
+    kept: Source | None = None  # the last kept source that is available
+    best: float | None = None  # the value of the last kept row
     segment = -1
     for row in log.read:
         if row.segment != segment:  # another metric
@@ -175,7 +177,7 @@ def _decision(row: ForeignRow) -> Decision:
 
 
 def _within(source: Source, working: Source) -> Source:
-    """Return the working source with the files that a row's source has."""
+    """Return the working source with the files of a row's source."""
     made, paths = working, {path for path, _ in working.files}
     for path, data in source.files:
         if path in paths:
@@ -184,7 +186,7 @@ def _within(source: Source, working: Source) -> Source:
 
 
 def _values_in(words: str, knobs: Iterable[Knob]) -> Iterator[tuple[str, Scalar]]:
-    """Yield which constants these words name, each with the value that it was set to."""
+    """Yield each constant that these words name, with the value that it was set to."""
     for knob in knobs:
         name = r"[\s_-]?".join(map(re.escape, knob.name.split("_")))
         found = re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_]){_SET}", words, re.IGNORECASE)
@@ -194,7 +196,7 @@ def _values_in(words: str, knobs: Iterable[Knob]) -> Iterator[tuple[str, Scalar]
 
 
 def _value(text: str, like: Scalar) -> Scalar | None:
-    """Return what a number says where such a value stands; None if that can be none there."""
+    """Parse a number as a value of the same type as `like`; None if it does not fit."""
     if isinstance(like, bool):
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     if isinstance(like, str) or text.lower() in ("true", "false"):
@@ -207,5 +209,5 @@ def _value(text: str, like: Scalar) -> Scalar | None:
 
 
 def _plain(title: str) -> str:
-    """Return a title's letters and digits alone."""
+    """Return only a title's letters and digits."""
     return "".join(filter(str.isalnum, title.casefold()))

@@ -1,4 +1,4 @@
-"""The runs that are under way, by job and ordinal, and what it costs to end them all."""
+"""The runs in progress, by job and ordinal, and the cost of ending them all."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Runs that were ended, and for how many seconds the longest of them had been at it."""
+    """Runs that were ended, and the seconds that the longest of them had run."""
 
     runs: int = 0
     seconds: float = 0.0
@@ -23,7 +23,7 @@ class Lost:
 
 
 class InFlight:
-    """Tasks that measure runs."""
+    """The tasks of runs in progress."""
 
     def __init__(self) -> None:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -34,32 +34,32 @@ class InFlight:
 
     @property
     def keys(self) -> Collection[Key]:
-        """Which runs these are."""
+        """The keys of the runs in progress."""
         return self._tasks.keys()
 
     def begin(self, key: Key, measuring: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Let a run begin, and return its task."""
+        """Start a run and return its task."""
         task = self._tasks[key] = asyncio.create_task(measuring)
         self._begun_s[key] = time.monotonic()
         return task
 
     async def one_ended(self, *events: asyncio.Event) -> None:
-        """Wait until a run ends, or one of these happens."""
+        """Wait until a run ends or one of the events is set."""
         waits = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait({*self._tasks.values(), *waits}, return_when="FIRST_COMPLETED")
         for wait in waits:
             wait.cancel()
 
     def reap(self) -> None:
-        """Forget what has ended. Raises what a run raised."""
+        """Forget the runs that have ended. Raises what a run raised."""
         for key, task in list(self._tasks.items()):
             if task.done():
                 del self._tasks[key], self._begun_s[key]
-                if not task.cancelled():  # as by a pause
+                if not task.cancelled():  # cancelled by a pause, for example
                     task.result()
 
     async def end_all(self) -> Lost:
-        """End them all, and return once nothing of them is left."""
+        """End all runs, and return once nothing of them is left."""
         tasks, now_s = dict(self._tasks), time.monotonic()
         begun_s = {key: self._begun_s[key] for key in tasks}
         for task in tasks.values():

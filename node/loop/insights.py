@@ -1,8 +1,9 @@
-"""What a series of results taught: said once after every checkpoint, in words made of facts only.
+"""Insights: what a series of results showed, published after every promotion trial as facts only.
 
-A series is what was tried from one checkpoint to the next. Ideas are named by their knob or listed
-move, or by who had them: titles are the words of models, of peers and of whoever handed in an edit,
-and none of those gets into a record of this node's here. What others say is handed on as it is.
+A series holds the experiments from one promotion trial to the next. Ideas are named by their
+hyperparameter, their listed move, or their proposer. Titles are the words of models, of peers or of
+people who submitted an edit; none of them enters this node's records here. Others' insights are
+passed on unchanged.
 """
 
 import re
@@ -28,8 +29,8 @@ from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO, from_nano
 
 KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own
-_NAMED = (8, 6, 4, 3, 2, 1)  # how many of a list are, as far as there is room
-_OFTEN = 2  # tries from which on it says something that none was kept
+_NAMED = (8, 6, 4, 3, 2, 1)  # items of a list that are named, as many as there is room for
+_OFTEN = 2  # tries from which on it is worth reporting that none was kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
 _KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
 _NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
@@ -44,13 +45,13 @@ _BY = {
 _OWN_SHOWN = 6
 _OTHERS_SHOWN = 6
 _OF_ONE_AUTHOR = 2
-_LOOKED_AT = 500  # of the newest of anybody's
+_LOOKED_AT = 500  # newest records of all authors
 _ID_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One experiment of a series; `idea` names it, `failure` is how it failed, if it did."""
+    """One experiment of a series: the name of its `idea`, and its `failure` if it failed."""
 
     idea: str
     kind: str
@@ -61,7 +62,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What led to a checkpoint and what came of that; `parts` are its stack's ideas, in order."""
+    """The experiments before a promotion trial, and its result.
+
+    `parts` are its stack's ideas in order.
+    """
 
     checkpoint: CheckpointStep
     parts: tuple[str, ...]
@@ -70,9 +74,9 @@ class Series:
 
 
 def tell_insight(ledger: Ledger) -> None:
-    """Publish what led to the latest checkpoint and what came of it, unless that was done.
+    """Publish an insight about the latest promotion trial, unless that was done.
 
-    Whatever killed the node after the checkpoint was written, the next call makes up for it.
+    If the node was killed after the trial was written, the next call makes up for it.
     """
     jobs = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
     if not jobs:
@@ -85,13 +89,13 @@ def tell_insight(ledger: Ledger) -> None:
 
 
 def lesson(series: Series) -> str:
-    """Return in a few sentences what a series taught; of long lists as much as fits."""
+    """Describe in a few sentences what a series showed, with as much of long lists as fits."""
     texts = (" ".join(_sentences(series, named)) for named in _NAMED)
     return next(text for text in texts if len(text) <= MAX_INSIGHT)
 
 
 def evidence_of(series: Series) -> tuple[bytes, ...]:
-    """Return the results that show it: the checkpoint's, what it was made of, what failed."""
+    """Return the results that support it: the trial's, those of its parts, and the failures."""
     measured = series.checkpoint.measured
     named = [measured.record] if measured else []
     named += [one.result for one in series.tried if one.is_kept and one.result]
@@ -102,9 +106,9 @@ def evidence_of(series: Series) -> tuple[bytes, ...]:
 def insights_of(
     store: Store, line: LineKey, author: bytes, *, blocked: Collection[bytes] = ()
 ) -> tuple[Insight, ...]:
-    """Return what `author`, this node, and others say that a line taught, the newest first.
+    """Return the insights of `author`, this node, and of others on a line, the newest first.
 
-    Of each other author that is not blocked the latest few; all texts are as they were signed.
+    Of each other author who is not blocked, only the latest few. All texts are as they were signed.
     """
     own = store.records.listed("insight", author, newest_first=True, limit=_LOOKED_AT)
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
@@ -127,7 +131,7 @@ def insights_of(
 def _standing(
     store: Store, line: LineKey, records: Iterable[Record]
 ) -> Iterator[tuple[Record, InsightBody]]:
-    """Yield those about a line that were not taken back, nor the checkpoint that they tell of."""
+    """Yield records about a line, unless they or their promotion trials were retracted."""
     for record in records:
         body = record.body
         if not isinstance(body, InsightBody) or body.task != line.task:
@@ -141,7 +145,7 @@ def _standing(
 def _few_of_each(
     told: Iterable[tuple[Record, InsightBody]],
 ) -> Iterator[tuple[Record, InsightBody]]:
-    """Yield the first few of each author: whoever says more leaves no less room for others."""
+    """Yield the first few of each author, so that a busy author leaves room for the others."""
     counts: Counter[bytes] = Counter()
     for record, body in told:
         counts[record.author] += 1
@@ -166,7 +170,7 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
         tried=tuple(
             _tried(ledger, job, trial, ideas[trial.base, trial.tree])
             for job, trial in trials
-            if trial.decision != "rebased"  # it was tried again
+            if trial.decision != "rebased"  # it was tried again, as another experiment
         ),
         unit=manifest.metric.unit,
     )
@@ -189,7 +193,7 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
 
 
 def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
-    """Return a name for an idea that says nothing but facts.
+    """Return a name for an idea that consists of facts only.
 
     `known` are the names in the task's own source: any other may be somebody's message.
     """
@@ -216,7 +220,7 @@ def _is_told(ledger: Ledger, record: bytes) -> bool:
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 
-# Its words
+# The wording
 
 
 def _sentences(series: Series, named: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""When the working line is put on trial against the verified head (`node/line/checkpoint.py`)."""
+"""The time of a promotion trial, working line against verified head (`node/line/checkpoint.py`)."""
 
 import time
 
@@ -12,7 +12,7 @@ from protocol.rule import policy_of
 
 
 class Judging:
-    """Says whether that is due now. `is_last`: the session ends after it."""
+    """The decision when a promotion trial begins. `is_last`: the session ends after it."""
 
     def __init__(
         self, *, desk: Desk, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
@@ -28,36 +28,36 @@ class Judging:
         self._exploring = exploring
         self._baseline = desk.session.task.manifest.baseline_tree
         self._is_wanted = False
-        self._are_experiments_judged = False  # those of a session of so many
+        self._are_experiments_judged = False  # those of a session with a fixed number
 
     def want(self, *, is_wanted: bool = True) -> None:
-        """Put the working line on trial as soon as there is something to judge; or no longer."""
+        """Begin a trial as soon as there is something to judge; or cancel that request."""
         self._is_wanted = is_wanted
 
     def end_after(self) -> bool:
-        """Let the session end after a trial; return whether there is anything to judge."""
+        """End the session after a trial; return True if there is anything to judge."""
         if self._ledger.line is None or not self._exploring.may_be_judged(is_asked=True):
             return False
         self.is_last = self._is_wanted = True
         return True
 
     def begins(self) -> None:
-        """Take note that a trial begins."""
+        """Record that a trial begins."""
         self._is_wanted = False
         self._are_experiments_judged = self._plan.are_all_begun
 
     def may_begin(self, *, is_asked: bool = True) -> bool:
-        """Say whether something is to be judged (`Exploring.may_be_judged`) and does not rest."""
+        """Return True if something is to be judged (`Exploring.may_be_judged`) and not resting."""
         return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
 
     @property
     def stack_rests_s(self) -> float:
-        """For how long the stack waits until it is tried again; 0: it does not wait."""
+        """The seconds until the stack is tried again; 0 if it does not wait."""
         return 0.0 if self._goal.is_on_demand else rests_s(self._ledger)
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
-        """How long a trial takes now, at least and at most; None: nothing is to be judged."""
+        """The least and most seconds that a trial takes now; None if there is nothing to judge."""
         line = self._ledger.line
         if line is None or not self.may_begin():
             return None
@@ -70,7 +70,7 @@ class Judging:
         )
 
     def is_due(self) -> bool:
-        """Say whether a trial begins before anything else does."""
+        """Return True if a trial begins before anything else does."""
         line = self._ledger.known_line
         if not line.stack:
             return False
@@ -89,9 +89,9 @@ class Judging:
         return self.may_begin(is_asked=is_asked)
 
     def _is_time_for_all(self) -> bool:
-        """Whether a session of so many experiments has begun them all, and judges them now.
+        """True if a session with a fixed number of experiments has begun all, and judges them now.
 
-        One whose base moved on is not over yet.
+        An experiment whose base moved on is not over yet.
         """
         is_waiting = self._ideas.has_unfinished_business
         return self._plan.are_all_begun and not (self._are_experiments_judged or is_waiting)
@@ -110,9 +110,9 @@ class Judging:
         )
 
     def _is_worth_telling(self) -> bool:
-        """Whether a trial is worth its runs for the others' sake, who go on from its tree.
+        """True if a trial is worth its runs because other nodes would build on its tree.
 
-        A session with an end has one soon enough.
+        A session with an end has a trial soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
         is_much = not has_end and self._exploring.is_worth_telling

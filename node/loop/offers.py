@@ -1,8 +1,8 @@
-"""What peers' results offer this line: claims on the task's boards, and their steps made on it.
+"""Peers' results as offers for this line: claims on the task's leaderboards, applied to its tree.
 
-What is gained on another class of hardware counts for what part of such gains was found here, by
-everybody's records: a claim made there and run again here by somebody else is a pair. Knows nothing
-of what is looked at when, nor of anybody's record.
+A gain on another hardware class counts in part. That part is estimated from all authors' records: a
+claim made there and re-run here by somebody else is one data point. The module knows neither when
+offers are considered nor the authors' records.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,17 +24,17 @@ from protocol.source import Source
 from protocol.transfer import Carried, Slope, measured, slopes
 from protocol.units import NANO
 
-_LOOKED_AGAIN = 64  # records that came, before what other classes taught is looked up again
-_LOOKED_AT = 200  # rows of each board
+_LOOKED_AGAIN = 64  # new records until other classes are looked up again
+_LOOKED_AT = 200  # rows of each leaderboard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A peer's gain: the result that says so, and how sure its own figures are.
+    """A peer's gain: the result that reports it, and the evidence for it.
 
-    `pairs`: of how many it is claimed, 0 of one that a node of the fleet kept by few runs, which
-    claims nothing. `found_gain`, `refuted`: how many others found one, or none. `is_near`: it was
-    measured on this class of hardware.
+    `pairs` is the number of pairs behind the claim. It is 0 for a patch that a node of the fleet
+    kept by few runs, which claims nothing. `found_gain` and `refuted` count the others who
+    confirmed and refuted it. `is_near`: it was measured on this hardware class.
     """
 
     result: bytes
@@ -52,10 +52,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ported:
-    """An offer's step made on another tree. `gain_sd` is said of what was not there already.
+    """An offer's step applied to another tree. `gain_sd` is of the part that the tree lacked.
 
-    `claim_sd` of that is what its author is held to: what is there cannot be gained again, and what
-    was kept by few runs was kept because they made it large.
+    `claim_sd` is the part of it that its author is held to. A part already present cannot be gained
+    again, and patches kept by few runs were selected for looking large.
     """
 
     offer: Offer
@@ -66,7 +66,7 @@ class Ported:
 
 
 class Offers:
-    """Reads the boards of this task. `noise_sd` is of one run here, as known now.
+    """The offers on this task's leaderboards. `noise_sd` is the current noise of one run here.
 
     `fleet`: the user's other nodes.
     """
@@ -89,12 +89,12 @@ class Offers:
         is_maximised = ledger.publication.manifest.metric.direction == "max"
         self._fleet_keeps = FleetKeeps(ledger.store, ledger.key, is_maximised=is_maximised)
         self._slopes: Mapping[str, Slope] = {}
-        self._looked_at = -_LOOKED_AGAIN  # the number of the last record then
+        self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time
 
     def ranked(
         self, rates: Mapping[bytes, AuthorRate], *, is_heard: Callable[[bytes], bool]
     ) -> list[Offer]:
-        """Return the claims of the authors that are heard, the most promising first."""
+        """Return the claims of accepted authors, the most promising first."""
         noise_sd = self._noise_sd()
 
         def worth_sd(author: bytes, gain_nano: int, error_sd: float) -> float:
@@ -141,7 +141,7 @@ class Offers:
         return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.body.tree))
 
     def _part_of(self, key: BoardKey) -> float:
-        """Return what part of a gain on another class of hardware is to be expected here."""
+        """Return the expected fraction of a gain on another hardware class that is found here."""
         newest = self._store.records.last_number()
         if newest >= self._looked_at + _LOOKED_AGAIN or key.hardware_class not in self._slopes:
             own = self._ledger.key
@@ -150,12 +150,12 @@ class Offers:
         return max(0.0, self._slopes[key.hardware_class].mean)
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows of this line's own class."""
+        """Return the leaderboard rows of this line's own hardware class."""
         own = self._ledger.key.hardware_class
         return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
-        """Return an offer's step made on a tree; None if nothing may be, or nothing is left."""
+        """Return an offer's step applied to a tree; None if it may not run or adds nothing."""
         fitted = self._vetting.onto(offer.body, working)
         if fitted is None:
             return None
@@ -172,7 +172,7 @@ class Offers:
         )
 
     def result(self, row: Row) -> ResultBody | None:
-        """Return the result that a row follows from."""
+        """Return the result behind a row."""
         body = self._store.records.get(row.result).body
         return body if isinstance(body, ResultBody) else None
 
@@ -184,7 +184,7 @@ class Offers:
 
 
 def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str, Slope]:
-    """Return for each other class with a board what part of a gain there is to be expected here."""
+    """Return for each other class with a leaderboard the expected fraction of a gain found here."""
     keys = [key for key in store.boards.listed(net) if key.task == task]
     pairs = _pairs(store, keys)
     for key in keys:
@@ -196,7 +196,7 @@ def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str,
 
 def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Carried]]:
     said = {key.hardware_class: store.boards.facts(key) for key in keys}
-    # An attestation may answer a claim that was made on other hardware.
+    # A re-run may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
     votes: dict[tuple[bytes, bytes], list[tuple[str, Vote]]] = {}
     for name, facts in said.items():

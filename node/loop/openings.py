@@ -1,4 +1,4 @@
-"""Opens what an agenda decides on: writes it to the store, and returns the first run to start."""
+"""The opening of jobs that an agenda decides on: each is stored, then its first run is returned."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -21,11 +21,12 @@ from node.store.jobs import Job, PlannedRun
 
 
 class Situation(NamedTuple):
-    """What there is when a run is wanted: the open `jobs`, in the order of their turns.
+    """The circumstances when a run is wanted: the open `jobs`, in the order of their turns.
 
-    `running`: job and ordinal of each run that is under way. `has_lanes`: runs stand beside each
-    other. `is_foreign_barred`: it is to be of no stranger's code, as another one is.
-    `passing_over`: of none of these jobs, which wait for their lane.
+    - `running`: job and ordinal of each run in progress.
+    - `has_lanes`: several runs may be made at once.
+    - `is_foreign_barred`: skip untrusted code, as such a run is already in progress.
+    - `passing_over`: skip these jobs, which wait for their lane.
     """
 
     jobs: list[Job[Any]]
@@ -36,10 +37,10 @@ class Situation(NamedTuple):
 
 
 class Openings:
-    """Each method returns the run to start, None if there is nothing of its kind.
+    """The ways to open work. Each method returns the run to start; None if there is nothing to do.
 
-    `count`: so many ideas were opened. `has_company`: others are there, to hear what this node is
-    about to try.
+    `count` is the number of ideas opened. `has_company`: other nodes are present to receive
+    announcements of what this node is about to try.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Openings:
         self._has_company = has_company
 
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
-        """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
+        """Return a planned run with its seed that is not in progress, such as after a kill."""
         own = self._ledger.publication.author
         for run in self._desk.store.jobs.open_runs_of(job.id):
             is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
@@ -71,14 +72,14 @@ class Openings:
         return None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
-        """Say why a branch begins or ends; plan the first runs of what has none yet."""
+        """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
         if isinstance(job.step, BranchStep):
             self._desk.activity.say(f"{job.step.why}: going {job.step.title}")
         self._desk.advance(job)
         return self.unfinished(job, now)
 
     def idea(self, idea: Idea, now: Situation, *, is_new: bool = True) -> PlannedRun | None:
-        """Try an idea; `is_new`: it was not tried before, on another base."""
+        """Try an idea; `is_new`: it was not tried before on another base."""
         self.count += 1
         if is_new:
             self._plan.begun()
@@ -86,7 +87,7 @@ class Openings:
         return self.unfinished(open_experiment(self._ledger, idea), now)
 
     def bank(self, now: Situation) -> PlannedRun | None:
-        """Measure the working line once more, if screens still lack that and nobody is at it."""
+        """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
         bank_size = self._desk.policy.bank_size
         if has_run or len(self._ledger.known_line.bank_nano) >= bank_size:
@@ -94,7 +95,7 @@ class Openings:
         return self.unfinished(open_bank(self._ledger), now)
 
     def beside_a_trial(self, now: Situation) -> PlannedRun | None:
-        """Go on with own experiments beside a trial, where it lets them."""
+        """Continue own experiments alongside a trial, where it permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
         if not lets_explore or is_head_failing(self._ledger):
             return None
@@ -112,7 +113,7 @@ class Openings:
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:
-        """Begin to catch up with the best of the board, or to audit a claim."""
+        """Try the best tree of the leaderboard against the head, or audit a claim."""
         peers = self._peers
         if peers is None:
             return None
@@ -123,29 +124,29 @@ class Openings:
         return None
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:
-        """Let what trusted authors claim join the working line that is about to be judged."""
+        """Add trusted authors' claims to the working line that is about to be judged."""
         if self._peers is None or not self._ledger.known_line.bank_nano:
             return None
         stack = self._peers.stack()
         return self.idea(stack, now) if stack else None
 
     def carried(self, now: Situation) -> PlannedRun | None:
-        """Try what was found on another task, if anything waits."""
+        """Try a transfer from another task, if one waits."""
         barred = now.is_foreign_barred
         idea = self._ideas.carried(self._desk.activity.say, is_foreign_barred=barred)
         return self.idea(idea, now) if idea else None
 
     def experiment(self, now: Situation) -> PlannedRun | None:
-        """Try a peer's idea if that is due, else one of this node's."""
+        """Try a peer's idea if that is due, otherwise one of this node's."""
         may_be_theirs = self._peers and self._peers.is_due and not now.is_foreign_barred
         if self._peers and may_be_theirs and (theirs := self._peers.idea()):
             return self.idea(theirs, now)
         return self._own(now)
 
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
-        """Ask what a part of the head is worth, while nothing is built on it; or return to it.
+        """Begin an ablation of the head while nothing is built on it, or return to it.
 
-        Back from a branch that has no ideas left and is no better.
+        It returns from a branch that has no ideas left and is no better.
         """
         job = open_ablation(self._ledger) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
@@ -156,14 +157,14 @@ class Openings:
         return self.begin(back, now) if back else None
 
     def next(self, now: Situation) -> PlannedRun | None:
-        """Do something else, as the line gets nowhere."""
+        """Combine, simplify or branch, as the line is on a plateau."""
         found = self._exploring.open_next()
         if isinstance(found, Idea):
             return self.idea(found, now)
         return self.begin(found, now) if found else None
 
     def _own(self, now: Situation) -> PlannedRun | None:
-        """Try what this node proposes, if it has anything new."""
+        """Try a proposal of this node, if there is a new one."""
         idea = self._ideas.take()
         if idea is None:
             return None

@@ -1,8 +1,8 @@
-"""What others say came of other values of constants, for a model of what to try next.
+"""Others' results for other values of constants, as data for a model of what to try next.
 
-A stranger's source is not parsed for that: lines of the diff that set a name to a number, a word
-or a truth are read as text, and a change that has any other line says nothing. Nobody is believed
-for it: what the model expects is tried here like any idea.
+No untrusted source is parsed for this. Lines of the diff that set a name to a number, a string or a
+boolean are read as text; a change with any other line is ignored. The results are not trusted: what
+the model predicts is tried here like any idea.
 """
 
 import re
@@ -24,10 +24,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _MOST_OF_AUTHOR: Final = 60  # the latest
-_MOST_AUTHORS: Final = 32  # of whom came last
+_MOST_AUTHORS: Final = 32  # with the most recent results
 _MOST_TREES: Final = 2_000
-_MOST_NEW_NAMES: Final = 32  # beside those of the task's own source
-_MOST_LINES: Final = 40  # of a diff that changes values alone
+_MOST_NEW_NAMES: Final = 32  # in addition to those of the task's own source
+_MOST_LINES: Final = 40  # of a diff that changes only values
 _LINE_CHARACTERS: Final = 200
 _FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 _SETTING: Final = re.compile(
@@ -39,7 +39,7 @@ _SETTING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SetValues:
-    """The values that a diff sets; `before` those that were there. `is_pure`: it does no more."""
+    """The values that a diff sets, and those `before`. `is_pure`: it changes nothing else."""
 
     before: Mapping[str, Scalar]
     after: Mapping[str, Scalar]
@@ -49,13 +49,13 @@ class _SetValues:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
     step: _SetValues
-    values: Mapping[str, Scalar]  # of its base
+    values: Mapping[str, Scalar]  # those of its base
     base: bytes
-    gain_nano: int | None  # of what did not come through
+    gain_nano: int | None  # None if the run failed
 
 
 class OthersTrials:
-    """Learns from one record after the other of a line."""
+    """The trials of values found in a line's records, taken in one by one."""
 
     def __init__(self, task: Task) -> None:
         source = task.source
@@ -67,9 +67,9 @@ class OthersTrials:
     def take(
         self, author: bytes, body: ResultBody, patch: PatchBody, gain_nano: int | None
     ) -> None:
-        """Take in a result of somebody's, the patch that it is of, and what they say it gains.
+        """Add somebody's result, the patch that it is about, and the gain that they report.
 
-        In 1e-9 units, positive if better; None if they do not say.
+        The gain is in 1e-9 units of the metric, positive if better; None if they report none.
         """
         values = self._values_of(patch.base)
         if values is None:
@@ -92,10 +92,10 @@ class OthersTrials:
     def told(
         self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
-        """Return what those who are heeded say, each author's the latest first.
+        """Return the trials of accepted authors, each author's latest first.
 
         Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `heeding`
-        answers who is, and is asked if there is anything to say.
+        returns the test of authors; it is only called if there are trials.
         """
         if not self._trials:
             return ()
@@ -119,7 +119,7 @@ class OthersTrials:
 
 
 def _step_of(patch: PatchBody) -> _SetValues:
-    """Return the values that a patch sets, as far as its diff tells them."""
+    """Return the values that a patch sets, as far as its diff shows them."""
     text = unpack_diff(patch.diff.zlib) if patch.diff.zlib is not None else ""
     rows = [] if isinstance(text, Rejected) else text.splitlines()
     changed = list(filter(is_changed, rows))
@@ -146,6 +146,6 @@ def _value(text: str) -> Scalar:
 
 
 def _shorten(known: MutableMapping[K, V], most: int) -> None:
-    """Forget what came first, beyond so many."""
+    """Remove the oldest entries beyond `most`."""
     while len(known) > most:
         del known[next(iter(known))]

@@ -1,9 +1,9 @@
-"""What others tried on a line, as their results say: what gained nothing, and who is at work.
+"""Others' trials on a line, from their results: ideas without a gain, and who is at work.
 
-Nodes that draw on the same list of ideas would try the same ones. Nobody is believed for it: an
-idea that somebody else tried in vain comes later, or mostly not at all where it is another node's
-to try. Of ideas that nobody tried each node takes those first that are its own by its key and the
-others'.
+Nodes that draw on the same list of ideas would try the same ones. The results are not trusted: an
+idea that another node tried in vain comes later, or mostly not at all if it is another node's to
+try. Among untried ideas each node first takes its own share, which depends on its key and on the
+others' keys.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from trainer.task_folder.task import Task
 
-_AT_WORK_MS: Final = 6 * 3_600_000  # since somebody's last result
+_AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
 _MOST_AT_WORK: Final = 64
-_MOST_TREES: Final = 2_000  # of which it is known what they measured
+_MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
 
 class OthersTries:
-    """Reads on in the records whenever it is asked. `author` is this node's."""
+    """A reader of a line's records that continues where it stopped. `author` is this node's key."""
 
     def __init__(self, store: Store, line: LineKey, author: bytes, task: Task) -> None:
         self._records = store.records
@@ -35,18 +35,18 @@ class OthersTries:
         self._gains = ToldGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
         self._results = OthersResults(store, line)
-        self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, and whose they are
-        self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # and what they say it gains
+        self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, with the authors
+        self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # title, author, claimed gain
         self._last_ms: dict[bytes, int] = {}
 
     @property
     def in_vain(self) -> frozenset[str]:
-        """The titles of what somebody screened out, and nobody kept."""
+        """The titles of ideas that somebody screened out and nobody kept."""
         self._read_on()
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
     def praised(self, titles: Iterable[str]) -> tuple[str, ...]:
-        """Return those that no fewer kept than screened out, what they say gains most first."""
+        """Return the titles kept at least as often as screened out, the largest gain first."""
         self._read_on()
         gains = {
             title: median(self._kept[title].values())
@@ -58,20 +58,20 @@ class OthersTries:
     def trials(
         self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
-        """Return what those who are heeded say of values that they tried (`OthersTrials.told`)."""
+        """Return the trials of values by accepted authors (`OthersTrials.told`)."""
         self._read_on()
         return self._trials.told(run_sd, heeding=heeding)
 
     def are_at_work(self, now_ms: int) -> bool:
-        """Say whether anybody else is on the line."""
+        """Return True if another node is at work on the line."""
         self._read_on()
         return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
 
     def part_of(self, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
-        """Return which ideas fall to others, of all that are at work on the line.
+        """Return the ideas that belong to other nodes at work on the line.
 
-        Each falls to whose key gives the largest hash with it (Thaler & Ravishankar, 1998), so that
-        whoever comes or goes changes as few as can be.
+        Each belongs to the node whose key gives the largest hash with it (Thaler & Ravishankar,
+        1998), so that a node that joins or leaves changes as few as possible.
         """
         self._read_on()
         recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]

@@ -1,8 +1,8 @@
-"""What came of the experiments of a line, as proposers learn from it.
+"""The outcomes of a line's experiments, as proposers learn from them.
 
-Read from closed jobs once and kept up to date by the loop. Of older experiments only what was
-decided and what their screens measured is kept; the latest have their edits, their knobs' values
-and why they failed. An experiment's number is that of its job.
+They are read from closed jobs once and kept up to date by the loop. Older experiments keep only the
+decision and the score of their screens. The latest also have their edits, the values of their
+hyperparameters and the reason of a failure. An experiment's number is that of its job.
 """
 
 import math
@@ -19,25 +19,25 @@ from protocol.runs import Run, speaking_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
 
-IN_FULL: Final = 300  # of the latest: each is a source to parse
+IN_FULL: Final = 300  # the latest experiments: each is a source to parse
 SLOW: Final = frozenset({"llm", "command"})  # proposers that write code, and read why it failed
 _LOG_LINES = 50
 _LINE_CHARS: Final = 400
 
 
 class Outcomes:
-    """The outcomes of one line, oldest first, and the crash that is worth a mend, if any."""
+    """The outcomes of one line, oldest first, and the latest crash worth repairing, if any."""
 
     def __init__(self, ledger: Ledger, task: Task) -> None:
         self._ledger = ledger
         self._task = task
         self._all: list[Outcome] = []
         self._crash: Crash | None = None
-        self._crashed: str | None = None  # whose it was
-        # By the trees that they made; the task's own source is before the first.
+        self._crashed: str | None = None  # the arm whose idea crashed
+        # By the trees that they made; the task's own source has number 0.
         self._numbers = {ledger.subject.source.tree: 0}
         self._scatters = ledger.style.name != "exact"
-        self._open_then = 0  # the latest experiment that was there when the crash was known
+        self._open_then = 0  # the latest experiment that existed when the crash became known
         jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
             if number < len(jobs) - IN_FULL:
@@ -47,11 +47,11 @@ class Outcomes:
 
     @property
     def all(self) -> tuple[Outcome, ...]:
-        """Everything that was decided."""
+        """All decided experiments."""
         return tuple(self._all)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
-        """Take in what came of an experiment; one that is tried again says nothing yet."""
+        """Add the outcome of an experiment; one that is tried again has none yet."""
         beside = self._ledger.store.jobs.open_ids(self._ledger.key)
         self._learn(job, open_then=max({job.id, *beside}))
 
@@ -69,21 +69,24 @@ class Outcomes:
         if step.decision == "failed" and last is not None and not last.run.was_cut_off_by_others:
             self._crash = self._crash_of(step, last.run, last.log_tail)
             self._crashed, self._open_then = step.idea.arm, open_then
-        elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it
+        elif job.id > self._open_then:  # those made alongside it show nothing of a repair
             self._crash = None
 
     def crash_of(self, arm: str | None) -> Crash | None:
-        """Return the crash that is worth a mend, if any, unless another arm's idea crashed."""
+        """Return the crash worth repairing, if any, unless another arm's idea crashed."""
         is_others = arm is not None and self._crashed not in (None, arm)
         return None if is_others else self._crash
 
     def forget_crash(self, arm: str) -> None:
-        """Let go of a crash that was worth a mend: an arm is asked to mend it."""
+        """Drop the crash worth repairing, once an arm is asked to repair it."""
         if self.crash_of(arm) is not None:
             self._crash = None
 
     def number_of(self, tree: bytes) -> int | None:
-        """The number of the experiment that made a tree, 0 for the task's own; None: neither."""
+        """Return the number of the experiment that made a tree.
+
+        0 is the task's own; None is unknown.
+        """
         return self._numbers.get(tree)
 
     def _add(self, outcome: Outcome | None) -> None:
@@ -91,7 +94,7 @@ class Outcomes:
             self._all.append(outcome)
 
     def _decided(self, job: Job[ExperimentStep]) -> Outcome | None:
-        """Return what a job's own words say of it; None of one that is tried again."""
+        """Return the outcome from a job's own fields; None for one that is tried again."""
         step = job.step
         if step.decision not in DECISION_WORDS:
             return None
@@ -112,7 +115,7 @@ class Outcomes:
     def _in_full(
         self, decided: Outcome, step: ExperimentStep, ended: Sequence[StoredOutcome]
     ) -> Outcome:
-        """Return it with what its runs say."""
+        """Return the outcome with details from its runs."""
         own = [one for one in ended if one.run.role == "candidate"]
         runs = [one.run for one in own]
         has_error = self._scatters and decided.gain_sd is not None
@@ -123,7 +126,7 @@ class Outcomes:
             seconds=runs[-1].ms / 1000 if runs else None,
             was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,
         )
-        if step.idea.author is not None:  # what peers wrote is told elsewhere, if at all
+        if step.idea.author is not None:  # peers' code is shown elsewhere, if at all
             return told
         has_failed = bool(runs) and runs[-1].status != "ok"
         return replace(
@@ -152,10 +155,10 @@ class Outcomes:
 
 
 def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
-    """Return the standard error of a gain, in deviations of one run: both its sides scatter."""
+    """Return the standard error of a gain in sd: both sides of the comparison have noise."""
     own = sum(one.run.role == "candidate" for one in ended)
     beside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
-    fresh = max(1, own - 1)  # of several the screen, which is selected, does not speak
+    fresh = max(1, own - 1)  # with several runs the screen is left out, as it was selected
     return math.sqrt(1 / fresh + 1 / max(1, beside))
 
 

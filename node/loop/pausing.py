@@ -1,4 +1,4 @@
-"""Whether a session is paused, and until when."""
+"""The state of a session's pause, and its end."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from typing import Final
 from node.loop.session_plan import local_time
 from node.terminal.durations import clock_words
 
-_LOOKED_S: Final = 30.0  # timers stand still while the machine is suspended, its clock does not
+_LOOKED_S: Final = 30.0  # timers stop while the machine is suspended, its clock does not
 
 
 class Pause:
-    """A switch that goes back by itself where somebody said after how long."""
+    """A switch that resets itself after a given time, if there is one."""
 
     def __init__(self, *, now: Callable[[], datetime] = local_time) -> None:
         self.is_on = False
@@ -22,21 +22,21 @@ class Pause:
 
     @property
     def left_s(self) -> float | None:
-        """For how long it stays on, None where nobody said."""
+        """The seconds until the pause ends; None without an end."""
         return (self.until - self._now()).total_seconds() if self.until else None
 
     @property
     def stage(self) -> str:
-        """What people are told that the node does."""
+        """The state of the node, for people."""
         return f"paused until {clock_words(self.until, self._now())}" if self.until else "paused"
 
     def document(self) -> dict[str, bool | str | None]:
-        """Return what scripts are told."""
+        """Return the state for scripts."""
         until = self.until.isoformat(timespec="seconds") if self.until else None
         return {"paused": self.is_on, "until": until}
 
     def begin(self, for_s: float | None, resume: Callable[[], None]) -> None:
-        """Begin, or change for how long; `resume` is called when that is over."""
+        """Begin a pause, or change its end; `resume` is called when it is over."""
         self.end()
         self.is_on = True
         if for_s is not None:
@@ -56,12 +56,12 @@ class Pause:
         self._timer = timers.call_later(min(max(0.0, left_s), _LOOKED_S), look)
 
     def end(self) -> None:
-        """Go back, whether it was on or not."""
+        """End the pause, if it is on."""
         self.is_on, self.until = False, None
         self.close()
 
     def close(self) -> None:
-        """Stay as it is."""
+        """Cancel the timer and keep the state."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,8 +1,9 @@
-"""What comes from peers: which of their claims this node looks at next.
+"""The choice of the next peer claim to look at.
 
-A peer's best tree may be tried as a whole against the verified head (catch up), a patch or a stack
-of several on the working line like an own idea, a claim as it was made (audit). Whose claims held
-here decides the order, never the verdict; nothing is adopted that this node did not confirm itself.
+There are three ways. A peer's best tree may be tried as a whole against the verified head (catch
+up). A patch, or a stack of several, may be tried on the working line like an own idea. A claim may
+be re-run as it was made (audit). Authors whose claims held here come first, but that never affects
+a verdict. Nothing is adopted that this node did not confirm itself.
 """
 
 import random
@@ -34,17 +35,18 @@ from protocol.prospects import (
 from protocol.source import Source
 from protocol.units import NANO
 
-# An audit takes up to 32 runs where a patch's trial takes one to three: so often, audits have a
-# twentieth of the runs for peers.
+# An audit takes up to 32 runs, a patch's trial one to three. At this rate audits take a twentieth
+# of the runs for peers.
 _AUDIT_CHANCE = 1 / 300
 _TITLE_CHARACTERS = 120
 
 
 class Peers:
-    """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now.
+    """The choice among claims on this task's leaderboards.
 
-    Only `members`' claims are looked at, unless there are none, and `only_friends` of the user's
-    if so. `want` is told of every patch that would be tried if its files were here.
+    `noise_sd` is the current noise of one run. If there are `members`, only their claims are
+    considered; with `only_friends`, only those of the user's friends. `want` is called with every
+    patch that would be tried if its files were here.
     """
 
     def __init__(
@@ -77,37 +79,37 @@ class Peers:
         self._people = people
         self._members = members
         self._only_friends = only_friends
-        self._looked_at: set[tuple[bytes, bytes]] = set()  # result and the working line then
+        self._looked_at: set[tuple[bytes, bytes]] = set()  # result, and the working line then
         self._runs = self._peer_runs = 0
 
     def count(self, *, is_peers: bool) -> None:
-        """Note that a run begins, own or for a peer's claim."""
+        """Count a run that begins, own or for a peer's claim."""
         self._runs += 1
         self._peer_runs += is_peers
 
     @property
     def is_due(self) -> bool:
-        """Whether peers' claims had less than their share of this session's runs."""
+        """True if peers' claims have had less than their share of this session's runs."""
         return self._peer_runs < self._share * (self._runs + 1)
 
     def rates(self) -> dict[bytes, AuthorRate]:
-        """Return what came of each author's claims here."""
+        """Return each author's record here."""
         return author_rates(self._ledger, self._people().heard_first)
 
     def heeding(self) -> Callable[[bytes], bool]:
-        """Return who is heard at all and not doubted."""
+        """Return a test that accepts authors who are considered and not doubted."""
         is_heard, rates = self._hearing(), self.rates()
         return lambda author: is_heard(author) and _standing(rates, author) != "doubted"
 
     def catch_up(self) -> CatchUpStep | None:
-        """Return the best tree of this class's board to try against the verified head, if any."""
+        """Return the leaderboard's best tree to try against the head, if one leads by enough."""
         line = self._ledger.known_line
         rows = self._offers.rows()
         has_own = line.verified != self._ledger.publication.manifest.baseline_tree
         lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         least_nano = self._own_bound_nano(rows) + lead_nano
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
-        if not ahead:  # as nearly always: nothing else need be read
+        if not ahead:  # nearly always: skip reading anything else
             return None
         tried = {step.theirs for step in self._caught_up()}
         rates, is_heard = self.rates(), self._hearing()
@@ -136,10 +138,10 @@ class Peers:
         return None
 
     def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
-        """Return another author's best tree that is not far below the head, to go on from instead.
+        """Return another author's best tree that is not far below the head, to branch to.
 
-        Only one that somebody else confirmed, or of an author whose claims held here; none of
-        those to be `avoided`.
+        Somebody else must have confirmed it, or its author's claims must have held here. Trees in
+        `avoided` are skipped.
         """
         line, rows = self._ledger.known_line, self._offers.rows()
         least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
@@ -168,7 +170,7 @@ class Peers:
         return None
 
     def idea(self) -> Idea | None:
-        """Return the most promising that peers claim and that fits on the working line."""
+        """Return the most promising of peers' claims that fit on the working line."""
         rates = self.rates()
         offers = self.offers(rates)
         stackable = [offer for offer in offers if _may_be_stacked(offer, rates)]
@@ -187,16 +189,16 @@ class Peers:
         return None
 
     def stack(self) -> Idea | None:
-        """Return what trusted authors claim and the working line lacks, before that is judged.
+        """Return trusted authors' claims that the working line lacks, before it is judged.
 
-        None once all of it is in the line or was tried in vain.
+        None once all of them are in the line or were tried in vain.
         """
         rates = self.rates()
         stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
         return self._stack_of(stackable, is_checkpoint_next=True)
 
     def audit(self) -> WantedClaim | None:
-        """Return, now and then, a claim to run again as it was made."""
+        """Return, with a small probability, a claim to re-run as it was made."""
         if self._chance.random() >= _AUDIT_CHANCE:
             return None
         done = {
@@ -223,21 +225,21 @@ class Peers:
         return None
 
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
-        """Return the claims of others to try here, the most promising first."""
+        """Return others' claims to try here, the most promising first."""
         failed = failed_alone(self._ledger)
         ranked = self._offers.ranked(rates, is_heard=self._hearing())
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
-        """What is sure of this node's own head over the anchor, as of others'; 0 if nothing is.
+        """Return the sure gain of this node's head over the anchor, by the leaderboard; 0 if none.
 
-        Bounds and not figures: of many figures the largest is the luckiest.
+        It uses lower bounds and not scores: the largest of many scores is the luckiest.
         """
         head = self._ledger.known_line.verified
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
-        """Others' trees that did not hold against the head, or did not run."""
+        """Return others' trees that did not hold against the head, or did not run."""
         return {
             step.theirs for step in self._caught_up() if step.verdict in ("refuted", "unrunnable")
         }
@@ -245,7 +247,7 @@ class Peers:
     def _caught_up(self) -> Iterator[CatchUpStep]:
         for job in self._store.jobs.closed_jobs(self._ledger.key, CatchUpStep):
             step = job.step
-            if not (step.measured and step.measured.bases_fault):  # that says nothing of theirs
+            if not (step.measured and step.measured.bases_fault):  # no evidence about their tree
                 yield step
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
@@ -272,9 +274,9 @@ class Peers:
         return together(company, untried)
 
     def _made_on(self, working: Source, offers: Iterable[Offer]) -> list[Ported]:
-        """Make one offer's step after the other on a tree; what adds nothing or meets is left out.
+        """Apply one offer's step after the other to a tree; skip those that add nothing or collide.
 
-        As many as a stack takes.
+        It stops at the most that a stack may hold.
         """
         made: list[Ported] = []
         waiting = list(offers)
@@ -290,7 +292,7 @@ class Peers:
                     left.append(offer)
             if len(left) == len(waiting):
                 break
-            waiting = left  # a step on another's step fits once that is made
+            waiting = left  # a step on top of another offer's step fits once that is applied
         return made
 
     def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
@@ -322,9 +324,10 @@ class Peers:
         return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
     def _hearing(self) -> Callable[[bytes], bool]:
-        """Say whose claims are looked at: not the node's own, nor those of whom the user blocked.
+        """Return a test for authors whose claims are considered.
 
-        Where only some are to be heard, no others'.
+        It rejects this node, blocked authors and, where the choice is restricted, all other
+        authors.
         """
         people = self._people()
         unheard = people.blocked | {self._ledger.publication.author}
@@ -336,7 +339,10 @@ class Peers:
 
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
-    """A gain on other hardware is tried alone: it may be none here, and nobody's fault."""
+    """Return True if an offer may join a stack: near, and by a trusted author.
+
+    A gain on other hardware is tried alone. It may be no gain here, which is nobody's fault.
+    """
     return offer.is_near and _standing(rates, offer.author) == "trusted"
 
 

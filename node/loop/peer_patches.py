@@ -1,7 +1,7 @@
-"""Peers' patches as proposers are shown them: the most promising claims, each as a step of code.
+"""Peers' patches as proposers are shown them: the most promising claims, each as a code change.
 
-Without prose and without marks, like all of a peer's that may be run, and told apart by who
-measured the gain: its author, others, or this node.
+They have no prose and no marked code, like all code of peers that may run. They show who measured
+the gain: the author, others, or this node.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,10 @@ MOST_FRESH: Final = 2  # while runs wait for ideas
 
 
 class PeerPatches:
-    """What peers claim on a line's boards. `noise_sd` is of one run here, as known now.
+    """Peers' claims on a line's leaderboards. `noise_sd` is the current noise of one run here.
 
-    `most_fresh` are looked at anew at a time: each takes a tenth of a second and a child process.
+    At most `most_fresh` are inspected for the first time per call: each takes a tenth of a second
+    and a child process.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PeerPatches:
         self._most_fresh = most_fresh
 
     def latest(self) -> tuple[PeerPatch, ...]:
-        """Return the most promising steps that are here, the best first."""
+        """Return the most promising steps whose files are here, the best first."""
         if self._ledger.line is None:
             return ()
         here = measured_here(self._ledger.store.boards.own_facts(self._board))
@@ -59,7 +60,7 @@ class PeerPatches:
             if is_fresh and not (left and vetting.is_here(offer.body)):
                 continue
             step = vetting.step(offer.body, own=self._ledger.known_line.working)
-            left -= is_fresh and vetting.is_vetted(offer.body)  # else nobody's tree: not looked at
+            left -= is_fresh and vetting.is_vetted(offer.body)  # else its tree was not inspected
             body = self._ledger.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue

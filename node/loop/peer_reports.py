@@ -1,7 +1,7 @@
 """Sessions that others published: their figures and titles, for proposers; never their texts.
 
-A text is another's prose, of any length. It is a blob that a user asks for, and no proposer is
-given a word of it.
+A text is another author's prose, of any length. It is a blob that a user may fetch; no proposer is
+shown any of it.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from protocol.remarks import ReportBody
 from protocol.units import NANO
 
 _SHOWN: Final = 4
-_LOOKED_AT: Final = 500  # of the newest of anybody's
+_LOOKED_AT: Final = 500  # newest records of all authors
 _ID_DIGITS: Final = 12
 _HOUR_MS: Final = 3_600_000
 _GAIN: Final = "gain_nano"
@@ -28,10 +28,10 @@ def reports_of_others(
     noise_sd: float,
     blocked: Collection[bytes] = (),
 ) -> tuple[PeerReport, ...]:
-    """Return the latest standing report of a few others on a line's task, the newest first.
+    """Return the latest report of a few other authors on a line's task, the newest first.
 
-    `author` is this node, whose own are not among them, nor are those of the blocked. `noise_sd` is
-    of one run here, in the metric's unit.
+    Retracted reports are left out, as are those of `author` (this node) and of blocked authors.
+    `noise_sd` is of one run here, in the metric's unit.
     """
     found: dict[bytes, PeerReport] = {}
     for their, body in _standing(store, line, {author, *blocked}):

@@ -1,8 +1,8 @@
-"""The planner at work beside the runs: what it wrote last stands until it writes again.
+"""The planner, which works alongside the runs. Its last aim stays in force until it writes again.
 
-It is asked when so many own ideas were tried since, and nobody waits for it. Away or out of budget
-it leaves its last aim in force, for a while: of a line that has moved on far since, an old aim says
-nothing. The aim is the line's, in the store, so that a restart goes on with it.
+It is asked after a number of own ideas, and nobody waits for it. If it is unreachable or out of
+budget, its last aim stays in force for a while; an old aim says nothing about a line that has moved
+on far. The aim is in the store with the line, so it survives a restart.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from protocol.fields import Mapped, Named, Natural
 
 _PLANNER: Final = "planner"
 _LIMIT_BYTES: Final = 8 * 1024
-_STANDS: Final = 3  # times as many experiments as it is for
+_STANDS: Final = 3  # how many times longer than its `experiments` an aim stays in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerAim(Mapped):
-    """What a planner wrote, and when: `job` was the store's latest when it was asked.
+    """A planner's aim and its time; `job` was the store's latest when the planner was asked.
 
-    It is for so many `experiments` of own ideas after that.
+    It is meant for the next `experiments` of own ideas.
     """
 
     ts_ms: Annotated[Natural, Named("ts")]
@@ -43,21 +43,21 @@ class PlannerAim(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerStanding:
-    """Which model plans, and why it is not asked now, "" if it is."""
+    """The model that plans, and the reason it is not asked now; "" if it may be asked."""
 
     model: str
     rests: str
 
 
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
-    """Return what those who propose on a line are to aim at; None where no planner said."""
+    """Return the aim in force for the proposers of a line; None without one."""
     aim = _last_aim(store, key)
     stands = aim is not None and tried_since(store, key, aim) < _STANDS * aim.experiments
     return aim if stands else None
 
 
 def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
-    """Return how many own ideas were tried since an aim was asked for."""
+    """Return the number of own ideas tried since an aim was asked for."""
     jobs = store.jobs.closed_jobs(key, ExperimentStep, after=aim.job)
     return sum(job.step.idea.arm is not None and job.step.decision != "rebased" for job in jobs)
 
@@ -67,9 +67,9 @@ def _last_aim(store: Store, key: LineKey) -> PlannerAim | None:
 
 
 class Planning:
-    """Has a planner write the next aim whenever one is due.
+    """The writing of aims: a planner writes the next one whenever it is due.
 
-    `say` is told of a new aim, and why there is none whenever that changes.
+    `say` reports each new aim, and the reason for a missing one whenever that changes.
     """
 
     def __init__(
@@ -87,22 +87,22 @@ class Planning:
         self._rest = Resting(clock_s)
         self._clock_ms = clock_ms
         self._writing: asyncio.Task[Planned | Silence] | None = None
-        self._job = 0  # the latest when it was asked
+        self._job = 0  # the latest when the planner was asked
 
     @property
     def standing(self) -> PlannerStanding:
-        """How it stands."""
+        """The planner's state."""
         return PlannerStanding(model=self._planner.model, rests=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
-        """Take what has been written, and have the next aim written if it is due."""
+        """Take a finished aim, and start the next one if it is due."""
         self._take()
         if self._writing is None and not self._rest.is_on and self._is_due:
             self._job = self._ledger.store.jobs.last_job()
             self._writing = asyncio.create_task(self._planner.plan(context()))
 
     async def close(self) -> None:
-        """Let go of what is being written; what has been is kept."""
+        """Keep a finished aim, and cancel one in progress."""
         self._take()
         if self._writing is not None:
             self._writing.cancel()

@@ -1,8 +1,9 @@
-"""The research loop of one line: it runs what the agenda says, until that is over.
+"""The research loop of one line: it makes the runs that the agenda chooses, until that is over.
 
-Everything it must remember is in the store before it acts (`ledger`), so that a killed loop goes on
-where it was; what follows from a run that ended is its job's own (`node.line.job_step`). While one
-run trains, the one before is scored and the next proposal is written.
+Everything that the loop must remember is in the store before it acts (`ledger`), so a killed loop
+resumes where it was. Each kind of job decides itself what follows from a finished run
+(`node.line.job_step`). While one run trains, the loop scores the previous run and writes the next
+proposal.
 """
 
 import asyncio
@@ -39,16 +40,16 @@ from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers
 from trainer.measuring.training import WAITS, PutOff
 
-_CALIBRATION: Final = (0, 0)  # in flight as a run of no job
-_NAP_S: Final = 60.0  # timers stand still while the machine is suspended, a session's end does not
+_CALIBRATION: Final = (0, 0)  # key of the calibration among the runs in flight; it has no job
+_NAP_S: Final = 60.0  # timers stop while the machine is suspended, the session's end does not move
 
 
 def _never(_curve: LossCurve) -> None:
-    """Say that a run is not hopeless."""
+    """Do nothing: no run counts as hopeless."""
 
 
 class Research:
-    """Works on one line until it is told to stop or its goal is reached."""
+    """A loop that works on one line until it is stopped or reaches its goal."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Research:
         agenda: Agenda,
         news: asyncio.Event | None = None,
     ) -> None:
-        """`news`: set by whoever has something new for the loop to look at."""
+        """Take the loop's parts; others set `news` to make the loop look for work."""
         self.activity = activity = desk.activity
         self._desk = desk
         self._ledger = desk.ledger
@@ -81,21 +82,21 @@ class Research:
         for runner in session.runners:
             runner.tell_waits(self._tell_wait)
 
-    # Said from outside
+    # Requests from outside
 
     def pause(self, *, for_s: float | None = None) -> None:
-        """Finish what runs and start nothing new, until `resume` or for so many seconds."""
+        """Finish current runs and start nothing new, until `resume` or for `for_s` seconds."""
         self.pausing.begin(for_s, self.resume)
         self.activity.say(f"{self.pausing.stage}: the run at hand ends, nothing new starts")
         self._wake.set()
 
     def pause_as(self, other: "Research") -> None:
-        """Go on with a pause of the session before."""
+        """Continue the pause of the previous session, if it is paused."""
         if other.is_paused:
             self.pause(for_s=other.pausing.left_s)
 
     async def pause_at_once(self, *, for_s: float | None = None) -> Lost:
-        """Pause, and return once no device is used; what ran is made again after that."""
+        """Pause, and return once no device is in use. Interrupted runs are repeated after it."""
         self.pausing.begin(for_s, self.resume)
         lost = await self._in_flight.end_all()
         self.activity.say(f"{self.pausing.stage}: {lost}")
@@ -103,13 +104,13 @@ class Research:
         return lost
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """End the pause."""
         self.pausing.end()
         self.activity.say("resumed")
         self._wake.set()
 
     def stop(self, *, at_checkpoint: bool = False) -> None:
-        """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
+        """Finish the current run and end; `at_checkpoint` first makes a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
         if at_checkpoint:
             if self._agenda.end_at_checkpoint():
@@ -120,24 +121,24 @@ class Research:
         self._wake.set()
 
     def interrupt(self, *, at_checkpoint: bool = False) -> None:
-        """Stop as `stop` does, after a Ctrl-C; a second one ends the session at once."""
+        """Stop as `stop` does, after a Ctrl-C. A second Ctrl-C ends the session at once."""
         self.is_interrupted = True
         self.stop(at_checkpoint=at_checkpoint)
 
     def hold(self, for_s: float, then: Callable[[], None]) -> None:
-        """Start nothing new while somebody is asked how it ends; `then` if no answer comes."""
+        """Start nothing new while the user is asked how to stop; call `then` if no answer comes."""
         self.pausing.begin(for_s, then)
         self._wake.set()
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
-        """How long judging the working line takes now, at least and at most; None: it is not."""
+        """The least and most seconds that a promotion trial takes now; None without one to make."""
         return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
-        """Finish the run at hand and end for another session's sake, unless it ends anyway.
+        """Finish the current run and end in favour of another session, unless already ending.
 
-        Who says `stop` meanwhile ends that one too.
+        A call of `stop` in the meantime ends the other session too.
         """
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
@@ -146,7 +147,7 @@ class Research:
             self._wake.set()
 
     def make_way(self, why: str) -> None:
-        """End for another session's sake between trials: what is open is decided first."""
+        """End in favour of another session between trials: decide all open jobs first."""
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
             self._agenda.make_way()
@@ -155,25 +156,25 @@ class Research:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody said that it is to end."""
+        """True if somebody asked the session to stop."""
         return self._is_stopped
 
     def _end(self) -> None:
-        """Begin nothing more. What waits for a quiet minute is made in another session."""
+        """Begin nothing more. Leave runs that wait for an idle machine to the next session."""
         self._agenda.end()
         for runner in self._session.runners:
             runner.hurry()
 
     def submit(self, source: Source, *, title: str, why: str) -> None:
-        """Take in a source as the next experiment; it is in the store before anything runs."""
+        """Queue a source as the next experiment. It is in the store before anything runs."""
         mark = submit(self._ledger, source, title=title, why=why)
         self._ideas.mark_tried(mark)
         self._agenda.want(mark)
         self._wake.set()
 
     def attest(self, wanted: WantedClaim) -> int:
-        """Queue a claim to be run again; return the job's number."""
-        self._desk.notice_change()  # else it might join a job whose pairs are void
+        """Queue a re-run of a claim; return the job's number."""
+        self._desk.notice_change()  # without this it might join a job whose pairs are void
         job = open_attestation(self._ledger, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
@@ -182,9 +183,9 @@ class Research:
         return job.id
 
     def carry(self, finds: Sequence[Find]) -> tuple[int, ...]:
-        """Queue what was found on another rung, each alone; return the jobs' numbers, in its order.
+        """Queue each transfer from another rung on its own; return the jobs' numbers in its order.
 
-        One that waits already is not queued again.
+        A transfer that already waits is not queued twice.
         """
         numbers = []
         waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
@@ -198,16 +199,16 @@ class Research:
         return tuple(numbers)
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
-        """Return what came of the source with this canonical AST, None while that is open."""
+        """Return the result of the source with this fingerprint; None while it is undecided."""
         return self._agenda.attempt_of(mark)
 
     def upcoming(self, most: int) -> list[RunDescription]:
-        """Return what is run next, as far as it is planned."""
+        """Return the next runs, as far as they are planned."""
         return upcoming(self._store, self.line_key, self._in_flight.keys, most=most)
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing new starts until somebody says `resume`, or the pause is over."""
+        """True if nothing new starts until `resume` is called or the pause is over."""
         return self.pausing.is_on
 
     @property
@@ -217,22 +218,22 @@ class Research:
 
     @property
     def noise_sd(self) -> float:
-        """The standard deviation of one run as known so far, in the metric's unit."""
+        """The current estimate of the noise, in the metric's unit."""
         return self._desk.noise.sd()
 
     @property
     def screening_sd(self) -> float:
-        """The same of a run on the public split, by which experiments are decided."""
+        """The noise on the public split, which decides experiments; in the metric's unit."""
         return self._desk.reading().screening_sd
 
     @property
     def standings(self) -> tuple[ArmStanding, ...]:
-        """How each that proposes stands."""
+        """The state of each proposer."""
         return self._ideas.standings
 
     @property
     def planner(self) -> PlannerStanding | None:
-        """How the planner stands, None where nobody plans."""
+        """The state of the planner; None without one."""
         return self._ideas.planner
 
     # The loop
@@ -280,14 +281,15 @@ class Research:
             await self._calibrate()
 
     def _is_bank_still_right(self) -> bool:
-        """Whether what the working line measured before holds here and now.
+        """Return True if the working line's reference runs hold here and now.
 
-        Another day measures a little otherwise; but one answer is not worth two runs of its own.
+        Measurements differ a little from day to day, but a single answer on demand is not worth two
+        reference runs of its own.
         """
         return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 
     async def _calibrate(self) -> None:
-        """Measure what the baseline costs; a pause ends that, and it is done anew after it."""
+        """Measure the cost of the baseline. A pause interrupts this; it starts again afterwards."""
         while not self._agenda.is_over:
             if self.pausing.is_on:
                 await self._idle(None)
@@ -304,11 +306,11 @@ class Research:
                 return
 
     async def _idle(self, rest: Rest | None) -> None:
-        """Wait for a word from outside, at most until an announced session or a rest is over."""
+        """Wait for an event from outside, at most until the session's end or the end of a rest."""
         if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
                 self._tell_open()
-            self.activity.say(rest.why)  # else a terminal would show nothing for hours
+            self.activity.say(rest.why)  # otherwise a terminal would show nothing for hours
         waits = "waiting for a proposal" if self._ideas.are_being_written else "nothing to do"
         why = rest.why if rest else waits
         self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
@@ -322,11 +324,11 @@ class Research:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):
                 await self._wake.wait()
         except TimeoutError:
-            if self._agenda.plan.is_over:  # a stop at the same moment stays one
+            if self._agenda.plan.is_over:  # a stop at the same moment is still a stop
                 self._agenda.end()
 
     def _tell_open(self) -> None:
-        """Say what goes on in the next session, or in the next night of this one."""
+        """Report the work that continues in the next session, or in the next night of this one."""
         if not self._agenda.goal.is_on_demand and (told := open_work(self._store, self.line_key)):
             self.activity.say(told)
 
@@ -337,11 +339,11 @@ class Research:
         self._wake.set()
 
     def _next_run(self) -> PlannedRun | None:
-        """Ask the agenda; with several lanes for no stranger's code beside a stranger's.
+        """Ask the agenda for the next run; skip runs whose lane is busy while another lane is free.
 
-        With one there is nothing to do meanwhile but what `_start` does, which waits, unless that
-        stranger's waits for a quiet minute. What waits for its lane is passed over while another
-        one is free.
+        With several lanes, never return a run of untrusted code while another one is in flight.
+        With one lane such a run may be returned: `_start` waits then. The exception is an untrusted
+        run that waits for an idle machine, as other runs can go on meanwhile.
         """
         has_lanes = self._lanes.count > 1
         is_other_possible = has_lanes or bool(self._lanes.waits_s)
@@ -359,15 +361,15 @@ class Research:
         return run or first
 
     async def _start(self, run: PlannedRun) -> None:
-        """Start a run and return when the next one may train."""
+        """Start a run, and return when the next one may train."""
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._ledger.publication.author
         is_foreign = job.step.is_foreign(run, own)
-        # Two scripts in league could tell each other what one of them is scored on.
+        # Two colluding scripts could tell each other what one of them is scored on.
         while is_foreign and self._is_foreign_in_flight:
             await self._finish_one()
-        if self.pausing.is_on:  # since it was asked for
+        if self.pausing.is_on:  # paused while this waited
             return
         if is_foreign:
             self._foreign_in_flight = {key}
@@ -395,7 +397,7 @@ class Research:
         self._in_flight.reap()
 
     async def _settle_one(self, following: PlannedRun | None) -> None:
-        """Wait until a run ends, or a word comes, or the device of the run to follow is free."""
+        """Wait until a run ends, an outside event comes, or the lane of the next run is free."""
         events = [self._wake]
         if following is not None:
             events.append(self._lanes.of(following.job_id).free)
@@ -416,7 +418,7 @@ class Research:
         source = self._ledger.source(run.tree)
         await self._lanes.get_ready(lane, source)
         steady = Steady()
-        if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
+        if not self._agenda.plan.may_begin_runs:  # the session ended while this waited
             raise PutOff
         clock_s = self._agenda.plan.clock_s
         began_s = trained_s = clock_s()
@@ -444,11 +446,12 @@ class Research:
             on_training=partial(self.activity.trains, run),
             is_hopeless=overseer or _never,
         )
-        if slept_s := steady.slept_s:  # nothing of it is looked at
+        if slept_s := steady.slept_s:  # discard the whole run
             self.activity.say(slept_words(slept_s))
             raise PutOff
         if outcome.status == "ok":
-            # Of a pair the second trains while the first is scored: half of what both take.
+            # In a pair the second run trains while the first is scored, so count the mean of
+            # a run's training time and its whole time.
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)

@@ -1,9 +1,8 @@
-"""A session that has an end is planned from it: when its last checkpoint begins, and what it is too
-short for.
+"""The plan of a session with an end: when its last promotion trial begins, and if there is time.
 
-A session ends by the clock, whatever is open: a job stays in the store and goes on in the next one
-with its evidence. So a plan that is wrong costs a verdict tonight, never its runs. Spans are in
-seconds; what a run takes is measured.
+A session ends by the clock, whatever is open. A job stays in the store and continues in the next
+session with its evidence. So a wrong plan delays a verdict, but loses no runs. Spans are in
+seconds; run durations are measured.
 """
 
 import math
@@ -23,14 +22,14 @@ from node.terminal.durations import Hours, duration_text, span_words
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 
-# Differences that are all alike pass a line's first trial in so many (`make bench PART=timing`).
+# Identical differences pass a line's first trial in this many pairs (`make bench PART=timing`).
 _PAIRS_OF_DIFFERENCES: Final = 13
 _BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
 _RECENT: Final = 10
 _SHORTEST_RUN_S: Final = 0.001
 # In simulated lines (`tools/bench/streams.py`) the first gain is then verified after half as many
-# runs; a session of 672 runs, for which the trial is more than this share, would lose 3 %.
+# runs. A session of 672 runs, in which the trial is more than this share, would lose 3 %.
 _EARLY_KEEPS: Final = 2
 _EARLY_GAIN_SD: Final = 6.0
 _EARLY_SHARE: Final = 0.01
@@ -38,12 +37,15 @@ _EARLY_SHARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """When a session ends by itself, and when it rests; None is never.
+    """The conditions under which a session ends by itself, and rests; None means never.
 
-    `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
-    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
-    that is decided. `earlier_s`: what came before of a session that goes on, as a task's does that
-    takes turns with others; `measures_the_same`: what the task measured in an earlier turn holds.
+    - `hours`: those in which runs may start.
+    - `when_idle`: run only while others leave the machine alone.
+    - `is_on_demand`: a session for submitted work. It proposes nothing of its own and ends when
+      that work is decided.
+    - `earlier_s`: seconds of earlier turns of the same session, for a task that takes turns with
+      others.
+    - `measures_the_same`: what the task measured in an earlier turn still holds.
     """
 
     max_experiments: int | None = None
@@ -57,7 +59,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """Why nothing new starts now, and when to look again."""
+    """The reason why nothing new starts now, and the seconds until the next check."""
 
     why: str
     left_s: float
@@ -65,7 +67,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """How long a session still lasts, and lasts in all."""
+    """The rest of a session's time, and the whole of it."""
 
     left_s: float
     whole_s: float
@@ -73,10 +75,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a session finds when it begins: how many runs it takes before it can try anything.
+    """The state of a line when a session begins: the number of `runs` before it can try anything.
 
-    `has_stack`: something waits to be judged; `needs_anchor`: its head is not the task's baseline;
-    `pairs`: the fewest in which a stack passes; `tries`: the runs that it takes to keep a change.
+    `has_stack`: something waits to be judged. `needs_anchor`: its head is not the task's baseline.
+    `pairs`: the fewest in which a stack passes. `tries`: the runs that it takes to keep a change.
     """
 
     runs: int
@@ -87,11 +89,11 @@ class Opening:
 
     @classmethod
     def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
-        """Return what a session finds where its line stands."""
+        """Return the opening of a session on this line."""
         if line is None:
             return cls(runs=BASELINE_RUNS)
         needs_anchor, has_stack = line.verified != baseline_tree, bool(line.stack)
-        runs = 1 + (0 if has_stack else bank_size)  # one says what the baseline costs
+        runs = 1 + (0 if has_stack else bank_size)  # one measures the cost of the baseline
         return cls(runs=runs, has_stack=has_stack, needs_anchor=needs_anchor)
 
     @property
@@ -107,10 +109,10 @@ def local_time() -> datetime:
 
 
 class SessionPlan:
-    """When a session ends: after so many seconds, or with the hours in which it may work.
+    """The end of a session: after a number of seconds, or with the hours in which it may work.
 
-    With neither it has no end. `now` is the time of day, `clock_s` counts seconds from anywhere,
-    also while the machine is suspended. `pairs` and `tries` are an opening's.
+    With neither it has no end. `now` is the time of day. `clock_s` counts seconds from an arbitrary
+    start and continues while the machine is suspended. `pairs` and `tries` are those of an opening.
     """
 
     def __init__(
@@ -134,20 +136,20 @@ class SessionPlan:
         self._opening: Opening | None = None
         self._latest_s: deque[float] = deque(maxlen=_RECENT)
 
-    # What it learns
+    # Recording
 
     def begin(self, opening: Opening) -> None:
-        """Take note of what it finds, before its first run."""
+        """Record the state of the line before the first run."""
         self._opening = replace(opening, pairs=self._pairs, tries=self._tries)
 
     def begun(self) -> None:
-        """Take note of a new experiment."""
+        """Count a new experiment."""
         self._begun += 1
 
     def took(self, run_s: float) -> str | None:
-        """Take note of what a run took that came through, as one of a pair.
+        """Record the duration of a successful run, as one of a pair.
 
-        Return what to say, once, if it leaves this session too short to verify anything.
+        Return a warning, once, if this session is too short to verify anything.
         """
         self._latest_s.append(run_s)
         opening, self._opening = self._opening, None
@@ -155,21 +157,22 @@ class SessionPlan:
 
     @property
     def run_s(self) -> float | None:
-        """What a run takes here; None before the first.
+        """The seconds that a run takes here; None before the first.
 
-        The median of the latest: one that waited for a quiet minute says nothing of the next.
+        It is the median of the latest: one that waited for an idle machine says nothing of the
+        next.
         """
         return median(self._latest_s) if self._latest_s else None
 
-    # When it ends
+    # The end
 
     def forget_hours(self) -> None:
-        """Have no hours any more: somebody wants something now."""
+        """Ignore the hours from now on, as somebody wants something now."""
         self._hours = None
 
     @property
     def left(self) -> Left:
-        """What is left of the session; None of what has no end."""
+        """The rest of the session; None for what has no end."""
         left_s = self.left_s
         seconds = None if math.isinf(left_s) else left_s
         return Left(seconds=seconds, experiments=self._experiments_left)
@@ -181,32 +184,32 @@ class SessionPlan:
 
     @property
     def are_all_begun(self) -> bool:
-        """Whether a session of so many experiments has begun them all."""
+        """True if a session with a fixed number of experiments has begun all of them."""
         return self._experiments_left == 0
 
     @property
     def left_s(self) -> float:
-        """How long until the nearer end; infinite for a session without one."""
+        """The seconds until the nearer end; infinite for a session without one."""
         return self.span.left_s if self.span else math.inf
 
     @property
     def ends_s(self) -> float:
-        """When that is, by `time.monotonic`."""
+        """The time of that end, by `time.monotonic`."""
         return time.monotonic() + self.left_s
 
     @property
     def is_over(self) -> bool:
-        """Whether a session of so many seconds has ended."""
+        """True if a session with a fixed duration has ended."""
         return self._duration_s is not None and self._duration_left_s(self._duration_s) <= 0
 
     @property
     def may_begin_runs(self) -> bool:
-        """Whether a run may begin: the session has not ended, and it is in its hours."""
+        """True if a run may begin: the session has not ended, and it is within its hours."""
         return not self.is_over and self.rests_until is None
 
     @property
     def rests_until(self) -> datetime | None:
-        """When its hours begin again; None within them, and for a session without."""
+        """The time when its hours begin again; None within them, or for a session without."""
         if self._hours is None:
             return None
         now = self.now()
@@ -215,9 +218,9 @@ class SessionPlan:
 
     @property
     def span(self) -> Span | None:
-        """What is left until the nearer end of the two; None for a session without an end.
+        """The time until the nearer of the two ends; None for a session without an end.
 
-        Of hours, what they had from the session's beginning on is the whole.
+        For hours, the whole is their length, counted from the session's beginning.
         """
         spans = []
         if self._duration_s is not None:
@@ -234,7 +237,7 @@ class SessionPlan:
         return self._began_s + duration_s - self.clock_s()
 
     def is_early_trial_worth_it(self, keeps: int, gain_sd: float, *, within_s: float) -> bool:
-        """Say whether a line's first trial begins now, before its stack is full.
+        """Return True if a line's first trial begins now, before its stack is full.
 
         `within_s`: it would be tried by then in any case.
         """
@@ -248,10 +251,10 @@ class SessionPlan:
     def trial_s(
         self, gain_sd: float, *, needs_anchor: bool, most_pairs: int, pairs_done: int
     ) -> tuple[float, float] | None:
-        """Return how long a trial takes from now on, at least and at most; None before a first run.
+        """Return the least and most seconds that a trial takes from now. None before a first run.
 
-        A gain as large as an early trial wants passes with the fewest pairs; `most_pairs`: no trial
-        of this task has more.
+        A gain large enough for an early trial passes with the fewest pairs. `most_pairs` is the
+        limit of this task's trials.
         """
         if self.run_s is None:
             return None
@@ -265,7 +268,7 @@ class SessionPlan:
         return least_s, most_s
 
     def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
-        """Say whether its checkpoint begins now, if there is anything to judge."""
+        """Return True if its promotion trial begins now, if there is anything to judge."""
         span, run_s = self.span, self.run_s
         if span is None or run_s is None:
             return False
@@ -282,42 +285,42 @@ def fewest_pairs(style: Style) -> int:
 
 
 def runs_to_keep(style: Style) -> int:
-    """Return the runs that one kept change takes, those of its base beside it among them."""
+    """Return the runs that one kept change takes, including those of its base made alongside."""
     rechecks = len(screening_policy(style, DEFAULT).rechecks_sd)
     return 1 + rechecks * (2 if style.name == "differences" else 1)
 
 
 def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
-    """Return the fewest runs in which a stack is adopted: boards want the baseline beside it."""
+    """Return the fewest runs to promote a stack; leaderboards also want runs of the baseline."""
     return 2 * pairs + (min(ANCHOR_PAIRS, pairs) if needs_anchor else 0)
 
 
 def is_time_to_judge(
     span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS, tries: int = _TRIED
 ) -> bool:
-    """Say whether a session's checkpoint begins now, if there is anything to judge.
+    """Return True if a session's promotion trial begins now, if there is anything to judge.
 
-    It begins so early that it fits: as many runs before it must as it takes to keep a change, since
-    one that has begun goes before it; but not before the session is half over, unless it does not
-    fit any more then. What is kept later than that waits for the next
-    session, which can judge it together with more. A session too short for one of its own begins
-    with what earlier ones kept; there is no bank to measure for that, and it goes on in the next.
+    It begins early enough to fit. Before it there must be time for the runs that it takes to keep a
+    change, since a change that has begun goes first. But it does not begin in the first half of the
+    session, unless it would not fit later. Patches kept after it wait for the next session, which
+    can judge them together with more. A session too short for a trial of its own begins with what
+    earlier ones kept. That needs no reference runs, and the trial continues in the next session.
     """
     least = runs_of_checkpoint(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
-        return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
-    # Nobody asks while a run is made: a span as short as one could go by unseen.
+        return span.left_s >= span.whole_s - 1.5 * run_s  # one measures the cost of the baseline
+    # Nothing checks while a run is made: a span as short as one run could be missed.
     latest_s = (least + max(1, tries // 2)) * run_s
     begins_s = max(latest_s, min((least + tries) * run_s, span.whole_s / 2))
-    # The last of its runs may begin as late as the session's last moment.
+    # The last of its runs may begin at the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s
 
 
 def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pairs: int) -> bool:
-    """Return whether a line's first trial begins before its stack is full.
+    """Return True if a line's first trial begins before its stack is full.
 
-    `gain_sd` is what the stack's patches gained by the runs that kept them, in standard deviations
-    of one run; `pairs` the fewest in which it passes. The trial must be likely to pass soon, and
+    `gain_sd` is the gain of the stack's patches by the runs that kept them, in standard deviations
+    of one run. `pairs` is the fewest in which it passes. The trial must be likely to pass soon, and
     cost little of what the session can still do. With long runs a full stack comes first.
     """
     cost = runs_of_checkpoint(needs_anchor=False, pairs=pairs)
@@ -326,11 +329,11 @@ def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pai
 
 
 def too_short(span: Span, run_s: float, opening: Opening) -> str | None:
-    """Return what to say of a session in which nothing can be verified; None of any other."""
+    """Return a warning for a session in which nothing can be verified; None for any other."""
     least = opening.least_runs
     if span.whole_s >= least * run_s:
         return None
-    runs = math.floor(span.whole_s / run_s)  # as no run takes no time
+    runs = math.floor(span.whole_s / run_s)  # no division by zero: every run takes time
     shortest = duration_text(least * run_s)
     return (
         f"{span_words(span.whole_s)} are too short to verify anything: {runs} runs of "

@@ -1,11 +1,9 @@
-"""Whose the next experiments of own ideas are, and what came of each that proposes.
+"""The allocation of experiments of own ideas among proposers, and each proposer's results.
 
-A slot is drawn by `node.loop.arms` from what is known of the latest experiments of the line. Only
-whose slot was drawn is asked to write, so that no money goes to ideas that nobody waits for. If it
-has nothing when a run is due, knobs fill the slot, and what it writes is for a later one.
-
-What is known is read from the store, so that shares survive a restart, and draws follow from the
-node's seed.
+`node.loop.arms` draws the owner of a slot from the line's latest experiments. Only that proposer is
+asked to write, so that no money goes to ideas that nobody waits for. If it has nothing when a run
+is due, the hyperparameter search fills the slot, and its later proposal uses a later slot. All of
+this is read from the store, so that shares survive a restart. Draws follow from the node's seed.
 """
 
 import random
@@ -23,17 +21,17 @@ from node.store.jobs import Job
 from protocol.units import NANO
 
 KNOBS: Final = "knobs"
-_LOOKED_BACK: Final = 1_000  # experiments: what gained before the head moved on says little
-_SHOWN: Final = 100  # of them, for the shares that are told
+_LOOKED_BACK: Final = 1_000  # experiments: gains from before the head moved say little
+_SHOWN: Final = 100  # of these, for the shares that are reported
 _HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmStanding:
-    """How one that proposes stands: its `share` of the latest slots, and what came of all known.
+    """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
-    `gain_sd` is what it gained that was kept, by fresh runs, in standard deviations of one run;
-    `rests` says why it is not asked now, "" if it is.
+    `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
+    run. `rests` is the reason it is not asked now; "" if it may be asked.
     """
 
     name: str
@@ -47,7 +45,7 @@ class ArmStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slot:
-    """An experiment of an own idea: what it changed, gained if it was kept, and took."""
+    """An experiment of an own idea: its change, its gain if it was kept, and its cost."""
 
     arm: str
     change: tuple[bytes, bytes]
@@ -57,10 +55,10 @@ class _Slot:
 
 
 class Slots:
-    """Draws whose the next slot is, among knobs (if they are to have any) and slow proposers.
+    """The draw of slots among slow proposers and, if `has_knobs`, the hyperparameter search.
 
-    `run_sd` is the standard deviation of one run, in the metric's unit; `hour_usd` what an hour of
-    the device is worth in USD, None where money is not to steer.
+    `run_sd` is the standard deviation of one run, in the metric's unit. `hour_usd` is the value of
+    an hour of the device in USD; None if money does not count.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class Slots:
             self.learn(job)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
-        """Take in what came of an experiment, if an arm proposed it."""
+        """Add the outcome of an experiment, if an arm proposed it."""
         step = job.step
         if step.idea.arm is None:
             return
@@ -103,9 +101,9 @@ class Slots:
         )
 
     def wanted(self, number: int) -> SlowIdeas | None:
-        """Draw whose the next slot is, unless that is known; return who is to begin to write.
+        """Draw the owner of the next slot, unless drawn; return it if it must begin to write.
 
-        `number` tells draws apart. What is drawn stands until the slot is taken.
+        `number` distinguishes draws. A draw stands until its slot is taken.
         """
         ready = [name for name in self._names if not self._rests(name)]
         if self._drawn not in ready:
@@ -114,19 +112,20 @@ class Slots:
         return writer if writer is not None and writer.is_wanting else None
 
     def writers(self) -> list[SlowIdeas]:
-        """Return the slow proposers, first whose slot is drawn."""
+        """Return the slow proposers, the owner of the drawn slot first."""
         return sorted(self._slow.values(), key=lambda one: one.name != self._drawn)
 
     def take(self, name: str) -> None:
         """Count a slot as taken by an arm.
 
-        What a slow one wrote for an earlier slot takes nobody's that was drawn since; knobs do.
+        A proposal that a slow one wrote for an earlier slot does not use the slot drawn since; the
+        hyperparameter search does.
         """
         if name in (self._drawn, KNOBS):
             self._drawn = None
 
     def standings(self) -> tuple[ArmStanding, ...]:
-        """Return how each arm stands."""
+        """Return the state of each arm."""
         latest = Counter([slot.arm for slot in self._latest][-_SHOWN:])
         known = list(self._known())
         return tuple(
@@ -143,7 +142,7 @@ class Slots:
         )
 
     async def close(self) -> None:
-        """Let go of what is being written."""
+        """Cancel all writing in progress."""
         for one in self._slow.values():
             await one.close()
 
@@ -151,7 +150,7 @@ class Slots:
         return self._slow[name].rests if name in self._slow else ""
 
     def _draw(self, ready: Sequence[str], number: int) -> str | None:
-        if len(ready) < 2:  # as in most nodes: nothing of the past need be read
+        if len(ready) < 2:  # as in most nodes: skip reading the past
             return ready[0] if ready else None
         return next_arm(ready, self._tallies(), random.Random(f"{self._seed}/{number}"))
 
@@ -165,13 +164,13 @@ class Slots:
         return tallies
 
     def _known(self) -> Iterator[tuple[_Slot, float]]:
-        """Yield the latest slots with what each gained, by an ablation where there was one."""
+        """Yield the latest slots with the gain of each, by an ablation where there was one."""
         asked = self._ablated()
         for slot in self._latest:
             yield slot, asked.get(slot.change, slot.gain_sd) if slot.gain_sd else 0.0
 
     def _ablated(self) -> dict[tuple[bytes, bytes], float]:
-        """Return what parts of the head turned out to be worth, by what they changed."""
+        """Return the measured gains of parts of the head, by their change."""
         store, run_nano = self._ledger.store, self._run_sd() * NANO
         worth: dict[tuple[bytes, bytes], float] = {}
         for job in store.jobs.closed_jobs(self._ledger.key, AttestationStep):

@@ -1,6 +1,6 @@
-"""A slow proposer at work beside the runs: one proposal is being written or waits, at any time.
+"""A slow proposer at work alongside the runs: it has at most one proposal, written or in progress.
 
-Nothing here waits for it: whoever needs an idea now and finds none takes one from elsewhere.
+Nothing here waits for it. A caller that needs an idea now and finds none takes one from elsewhere.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from agent.proposal import Context, Proposal, Silence, SlowProposer
 
 
 class SlowIdeas:
-    """What one slow proposer writes, told the owner's text of the name `text` ("": the task's own).
+    """The proposals of one slow proposer, by the owner's instructions `text` ("": the task's).
 
-    `name` is what it is called among those that propose, its own name if none is told. `say` is
-    told why it has nothing, whenever that changes, and that `others` go on meanwhile.
+    `name` is its name among the proposers, by default its own. `say` reports the reason it has
+    nothing, whenever that changes, and that `others` continue meanwhile.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class SlowIdeas:
         on_written: Callable[[], None] = lambda: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_written` is called when a proposal, or the reason for none, is there to be taken."""
+        """Call `on_written` when a proposal, or the reason for none, is ready to be taken."""
         self.name = name or proposer.name
         self.text = text
         self._proposer = proposer
@@ -41,36 +41,36 @@ class SlowIdeas:
         self._on_written = on_written
         self._rest = Resting(clock_s)
         self._writing: asyncio.Task[Proposal | Silence] | None = None
-        self._in_vain = NO_COST  # since it last wrote something
+        self._in_vain = NO_COST  # cost since it last wrote something
 
     @property
     def is_wanting(self) -> bool:
-        """Whether it has nothing to do and does not rest."""
+        """True if it may begin to write: it is neither writing nor resting."""
         return self._writing is None and not self._rest.is_on
 
     @property
     def is_writing(self) -> bool:
-        """True until what it writes is taken."""
+        """True until its proposal is taken."""
         return self._writing is not None
 
     @property
     def rests_s(self) -> float:
-        """For how many seconds it is not to be asked."""
+        """The seconds until it may be asked."""
         return self._rest.left_s
 
     @property
     def rests(self) -> str:
-        """Why it is not to be asked now, "" if it may be."""
+        """The reason it may not be asked now; "" if it may."""
         return self._rest.why
 
     def begin(self, context: Context) -> None:
-        """Have the next proposal written."""
+        """Start writing the next proposal."""
         if self.is_wanting:
             self._writing = asyncio.create_task(self._proposer.propose(context))
             self._writing.add_done_callback(lambda _: self._on_written())
 
     def take(self) -> Proposal | None:
-        """Return what has been written, if anything is; it bears the cost of earlier failures."""
+        """Return the finished proposal, if any. It bears the cost of earlier failures."""
         if self._writing is None or not self._writing.done():
             return None
         written, self._writing = self._writing.result(), None
@@ -85,7 +85,7 @@ class SlowIdeas:
         return None
 
     async def close(self) -> None:
-        """Let go of what is being written."""
+        """Cancel writing in progress."""
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)

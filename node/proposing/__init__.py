@@ -1,1 +1,1 @@
-"""Who proposes on this node, and what it is told: models, coding agents, and what they may cost."""
+"""The proposers of this node, what they are shown, and what models and coding agents may cost."""

@@ -1,4 +1,4 @@
-"""The document of one proposal that somebody asked to see, and of what would be asked."""
+"""The document of one requested proposal, or of the prompt for one."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from node.proposing.prompting import fence_secret
 from protocol.patches import unified_diff
 from protocol.units import NANO
 
-_PROMPT_CHARS: Final = 100_000  # where there is no model whose room would be known
+_PROMPT_CHARS: Final = 100_000  # the limit without a model
 
 
 async def advice(
     context: Context, proposer: Proposer, slow: SlowProposer | None
 ) -> Mapping[str, Message]:
-    """Ask for one proposal: the slow proposer, if there is one, else or then the other."""
+    """Ask for one proposal: first the slow proposer, if there is one, then the fast one."""
     silence: Silence | None = None
     if slow is not None:
         written = await slow.propose(context)
@@ -32,10 +32,10 @@ async def advice(
 async def prompt_document(
     home: Home, context: Context, who: str, slow: SlowProposer | None, *, fault: str = ""
 ) -> Mapping[str, Message]:
-    """Return what would be asked now, who proposes, and what bounds the prompt's length.
+    """Return the prompt of a proposal now, the proposer, and what limits the prompt's length.
 
-    Without a slow proposer it is a model's prompt of a usual length; `fault` says why there is none
-    if one is set.
+    Without a slow proposer it is a model's prompt of a usual length. `fault` is the reason a
+    proposer that is set cannot be used.
     """
     if slow is not None:
         found = await asyncio.to_thread(slow.question, context)

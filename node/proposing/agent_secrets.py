@@ -1,9 +1,10 @@
-"""Notices when a coding agent writes down what it was trusted with: its log-in or a key.
+"""A check whether a coding agent wrote its secrets (a log-in or a key) into a proposal.
 
-A proposal is published. What a peer wrote may have talked the agent into putting a secret into it,
-so long words of the files and variables that it was given may not turn up there: none as it is, and
-none that looks random in pieces or encoded either (`agent.worker.key_watch`). An agent that
-encrypts a secret is not noticed: this is a last look, not a wall.
+A proposal is published, and text of a peer may have talked the agent into adding a secret. So a
+proposal may not contain long words of the files and variables that the agent was given. None may
+appear unchanged. Words that look random may not appear in pieces or encoded either
+(`agent.worker.key_watch`). An agent that encrypts a secret is not noticed: this check is a last
+look, not a security boundary.
 """
 
 import re
@@ -17,8 +18,8 @@ from protocol.source import Source
 
 _WORD = re.compile(rb"[A-Za-z0-9_\-./+=]{16,}")
 _MOST_BYTES = 256 * 1024
-_MOST_FILES = 200  # of a folder, not of those in it
-# Of the words that are looked for in pieces. With more, pieces would turn up by chance.
+_MOST_FILES = 200  # directly in a folder, not below
+# In total, of the words that are searched in pieces. With more, pieces would appear by chance.
 _MOST_CHARS: Final = 32_768
 _LONGEST_WORD: Final = 4_096
 _LEAST_WORD: Final = 20
@@ -36,7 +37,7 @@ def long_words(paths: Iterable[Path], values: Iterable[str]) -> frozenset[bytes]
 def leaking_file(
     source: Source, *, base: Source, note: bytes, secrets: frozenset[bytes]
 ) -> str | None:
-    """Return which file has one of the secrets in it that the base does not have, if any."""
+    """Return the name of a file that contains a secret which the base lacks, if any."""
     known = b"\n".join(data for _, data in base.files)
     new = frozenset(secret for secret in secrets if secret not in known)
     texts = (*source.files, ("the title", note))
@@ -44,7 +45,7 @@ def leaking_file(
     if (name := next(whole, None)) is not None:
         return name
     watch, lines = _watch_over(new), set(known.splitlines())
-    for name, data in texts:  # one watch for all, as a secret may be spread over them
+    for name, data in texts:  # one watch for all files, as a secret may be spread over them
         added = b"\n".join(line for line in data.splitlines() if line not in lines)
         if watch.reveals(added.decode("utf-8", "replace")):
             return name
@@ -52,15 +53,15 @@ def leaking_file(
 
 
 def shows_secret(text: str, secrets: frozenset[bytes]) -> bool:
-    """Return whether what an agent printed gives away one of the secrets that look random.
+    """Return True if an agent's output reveals a secret that looks random.
 
-    The others are names and paths, of which a program's output is full.
+    The other secrets are names and paths, which every program's output contains.
     """
     return _watch_over(secrets).reveals(text)
 
 
 def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
-    """Return a watch over those that look random, the short ones first as far as there is room."""
+    """Return a watch over the secrets that look random, the short ones first up to a limit."""
     words: list[str] = []
     room = _MOST_CHARS
     for word in sorted((one.decode("ascii") for one in secrets), key=lambda one: (len(one), one)):
@@ -71,7 +72,7 @@ def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
 
 
 def _looks_random(word: str) -> bool:
-    """Return whether digits, small and capital letters change as often as in a key."""
+    """Return True if digits, small and capital letters alternate as often as in a key."""
     kinds = [kind for letter in word for kind in _KINDS if kind(letter)]
     if len(kinds) < _LEAST_WORD or len(word) > _LONGEST_WORD:
         return False
@@ -84,12 +85,12 @@ def _files(path: Path) -> list[Path]:
         return [path]
     try:
         return list(islice(path.iterdir(), _MOST_FILES))
-    except OSError:  # what we cannot list, nobody of ours could
+    except OSError:  # the agent cannot list it either
         return []
 
 
 def _text(path: Path) -> bytes:
-    """Return a plain file's beginning; nothing of anything else, or of what cannot be read."""
+    """Return the beginning of a regular file; empty for anything else or if it is unreadable."""
     try:
         if not path.is_file():
             return b""

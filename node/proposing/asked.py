@@ -1,8 +1,8 @@
-"""The node's own language model as a task's programs ask it, where a task lets them.
+"""The node's own language model for a task's programs, if the task permits them to ask one.
 
-Questions go to the same worker, and count against the same limits of the day, as those of a
-proposer. A peer may have written the program that asks. So while there is a network only a model on
-this machine is lent, which costs nobody anything and hears nothing that leaves it.
+Questions use the same worker and the same daily limits as a proposer's. A peer may have written the
+program that asks. So on a network only a local model is lent: it costs nothing, and nothing that it
+is sent leaves this machine.
 """
 
 from collections.abc import AsyncIterator
@@ -27,13 +27,15 @@ from trainer.measuring.models import (
     ModelQuestion,
 )
 
-_NO_NODES: Final = ("any", "scripted")  # words for models that a task's file has, and no names
+_NO_NODES: Final = ("any", "scripted")  # entries in a task's file that are no model names
 _ASKERS: Final[tuple[FaultKind, ...]] = ("overflow", "empty")
 
 
 class NodeModel:
-    """A node's model, as `trainer.measuring.models.Models` has it. `named` are those that a task
-    names: who asks for one of them gets no other."""
+    """A node's model, with the interface of `trainer.measuring.models.Models`.
+
+    `named` are the models that a task names: a question for one of them gets no other model.
+    """
 
     def __init__(self, model: Model, *, named: frozenset[str], timeout_s: float) -> None:
         self._model = model
@@ -41,7 +43,7 @@ class NodeModel:
         self._timeout_s = timeout_s
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return what the model says. Parameters but the length of the answer are the server's."""
+        """Return the model's answer. Parameters other than its length are the server's."""
         if question.model in self._named and question.model != self._model.name:
             detail = f"{question.model} is asked for, and the node has {self._model.name}"
             return ModelFault(detail=detail, is_askers=False)
@@ -76,10 +78,11 @@ async def lent_models(
     has_company: bool,
     progress: Progress = silent,
 ) -> AsyncIterator[KeptModels | None]:
-    """Yield what a task's programs may ask; None where they ask none of the node's.
+    """Yield the model that a task's programs may ask; None if they ask none of the node's.
 
     `has_company`: peers' programs may be among them. Raises ConfigurationError if a task needs a
-    model and the one that was chosen cannot be lent, or none was; ArnodeError if it does not start.
+    model and none was chosen, or the chosen one cannot be lent. Raises ArnodeError if it does not
+    start.
     """
     if not asks_of_nodes(manifest):
         yield None
@@ -106,7 +109,7 @@ async def lent_models(
 
 
 def asks_of_nodes(manifest: TaskManifest) -> bool:
-    """Say whether a task's programs or its judge ask models that a node has to lend."""
+    """Return True if a task's programs or its judge ask models that a node must lend."""
     return not _named(manifest) <= {"scripted"}
 
 

@@ -1,9 +1,9 @@
-"""What a model may cost in a day, held to the last token: no question leaves unless all of it fits.
+"""The daily limits on a model's costs. A question is only sent if its largest cost fits.
 
-The most that a question can take is reserved first: its prompt cannot have more tokens than UTF-8
-bytes, but for what a chat template adds, and its answer no more than it may. What the server says
-that it took is put in its place, but no more than the bytes allow that went and came; of a question
-that ended without a word on that, all of it stays.
+The largest possible cost of a question is reserved first. Its prompt cannot have more tokens than
+UTF-8 bytes, apart from the chat template. Its answer is limited. The server's reported usage then
+replaces the reservation, but no more than the bytes sent and received allow. If a question ends
+without a report, the whole reservation counts.
 """
 
 import logging
@@ -24,7 +24,7 @@ from node.store.model_calls import Charge, LimitName, Spending, SpendingLimits
 from node.store.store import Store
 from protocol.units import NANO
 
-# What a chat template puts around each message, and before them all (a system prompt of its own).
+# Tokens that a chat template adds around each message, and before them all (its own system prompt).
 MESSAGE_TOKENS: Final = 16
 QUESTION_TOKENS: Final = 256
 _MINE: Final = {
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A question that may be asked, and the most that it can take."""
+    """A question that may be asked, and its largest cost."""
 
     number: int
     most: Charge
@@ -46,10 +46,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class SpendingBudget:
-    """The ledger of one home, for one model. Processes that have one each share its limits.
+    """The budget of one home for one model. All processes with one share its limits.
 
-    `model` is what its questions are booked as: with the text that it is told, where that has a
-    name.
+    `model` is the name under which questions are recorded; it includes the name of the owner's
+    text, if any.
     """
 
     database: Database
@@ -60,20 +60,20 @@ class SpendingBudget:
     clock_ms: Callable[[], int]
 
     def reserve(self, question: CompletionRequest) -> Reservation | CompletionFault:
-        """Reserve what a question can take at most, or say which limit of the day is in its way."""
+        """Reserve the largest cost of a question, or return the daily limit that it would pass."""
         return self._reserve(self._charge(most_of(question)))
 
     def reserve_visit(self, most: Charge) -> Reservation | CompletionFault:
-        """Reserve what a coding agent's visit may cost."""
+        """Reserve the largest cost of a coding agent's visit."""
         return self._reserve(most, is_visit=True)
 
     def settle(
         self, reservation: Reservation, usage: Usage | None, *, answer_bytes: int = 0
     ) -> Charge:
-        """Count what the server says that a question took, None for no word, and return it.
+        """Count the usage that a server reports, and return it. None: count the reservation.
 
-        More than was reserved cannot be, unless the answer is so long: no more is counted. A second
-        time nothing is: what the first said stands.
+        More than was reserved is only counted if the answer is that long. A second call counts
+        nothing; the first report stands.
         """
         if usage is None:
             return self.settle_charge(reservation, None)
@@ -94,14 +94,14 @@ class SpendingBudget:
         return self.settle_charge(reservation, self._charge(possible))
 
     def settle_charge(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        """Count what a question or a visit took, None for no word, and return it."""
+        """Count the cost of a question or a visit, and return it. None: count the reservation."""
         if not model_calls.settle(self.database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
         return reservation.most if actual is None else actual
 
     def spent(self) -> Spending:
-        """Return what today took so far."""
+        """Return today's costs so far."""
         return model_calls.spending_on(self.database, model_calls.day_of(self.clock_ms()))
 
     def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | CompletionFault:
@@ -158,7 +158,7 @@ def most_of(question: CompletionRequest) -> Usage:
 
 
 def limits_of(config: Config) -> SpendingLimits:
-    """Return the limits that the settings name."""
+    """Return the limits in the settings."""
     return SpendingLimits(
         calls=config.calls_per_day,
         visits=config.visits_per_day,
@@ -168,12 +168,12 @@ def limits_of(config: Config) -> SpendingLimits:
 
 
 def spent_today(store: Store, now_ms: int) -> Spending:
-    """Return what models took on the day (UTC) of a moment: what the status shows."""
+    """Return the models' costs on the day (UTC) of a moment, as `status` shows them."""
     return model_calls.spending_on(store.database, model_calls.day_of(now_ms))
 
 
 def limit_met(store: Store, limits: SpendingLimits, now_ms: int) -> LimitName | None:
-    """Return which limit another question like the largest of that day would pass, if any."""
+    """Return the limit that another question like that day's largest would pass, if any."""
     calls = model_calls.calls_on(store.database, model_calls.day_of(now_ms))
     spent = spent_today(store, now_ms)
     return limits.passed_by(
@@ -187,7 +187,7 @@ def limit_met(store: Store, limits: SpendingLimits, now_ms: int) -> LimitName | 
 
 
 def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
-    """Return what models may still cost on that day, in USD; None while they cost nothing."""
+    """Return the USD that models may still cost on that day; None while they cost nothing."""
     spent = spent_today(store, now_ms)
     left_nano = nano_of(config.usd_per_day) - spent.usd_nano
     return max(0, left_nano) / NANO if spent.usd_nano else None
@@ -195,9 +195,9 @@ def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
 
 @contextmanager
 def ledger_of(home: Home) -> Iterator[Database]:
-    """Yield a connection of its own to a home's ledger.
+    """Yield a separate connection to a home's ledger.
 
-    A reservation must be on the disk by itself, whatever else the node is writing.
+    A reservation must reach the disk on its own, whatever else the node is writing.
     """
     home.prepare()
     with closing(Database.open(home.store)) as database:
@@ -206,6 +206,6 @@ def ledger_of(home: Home) -> Iterator[Database]:
 
 @contextmanager
 def passing_ledger() -> Iterator[Database]:
-    """Yield a ledger that is gone afterwards: where there is no home yet."""
+    """Yield a temporary ledger, for use where there is no home yet."""
     with closing(Database.in_memory(Path(":memory:"))) as database:
         yield database

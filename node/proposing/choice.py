@@ -1,8 +1,8 @@
-"""What the setting `agent` means, and what `auto` finds on this machine.
+"""The meaning of the setting `agent`, and what `auto` finds on this machine.
 
-Each that proposes is an arm: whose slots are shared out where there are several
-(`node.loop.arms`). Nothing is invented: a model is asked only if the user named it, or if its
-server has no other. What was chosen comes with one line that says why.
+Each proposer is an arm; several arms share the slots (`node.loop.arms`). No model is guessed: one
+is asked only if the user named it, or if its server has no other. A choice comes with a line that
+gives the reason.
 """
 
 import shutil
@@ -22,28 +22,28 @@ _SHOWN: Final = 5  # models in a reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnChoice:
-    """What needs no model: `knobs`, nobody, or a plugin of that name."""
+    """A proposer without a model: `knobs`, nobody, or a plugin of that name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramChoice:
-    """A coding agent that is known here, or the user's own command."""
+    """A known coding agent, or the user's own command."""
 
     name: Program | Literal["command"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """A language model: as the user calls it, as litellm does, and its server if it is named."""
+    """A language model: the user's name for it, litellm's name, and its server if one is named."""
 
     name: str
     model: str
     url: str | None
 
 
-AUTO: Final = ("auto",)  # the setting that has a look around
+AUTO: Final = ("auto",)  # the setting that searches this machine
 NOBODY: Final = OwnChoice(name="none")
 KNOBS: Final = OwnChoice(name="knobs")
 Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
@@ -51,25 +51,25 @@ Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One that proposes. `text` names the owner's text that it is told, "" the task's own."""
+    """A proposer. `text` names its instructions by the owner, "" the task's own."""
 
     choice: Choice
     text: str = ""
 
     @property
     def name(self) -> str:
-        """What it is called: as the setting has it."""
+        """The name, as in the setting."""
         return entry_of(self.choice.name, self.text)
 
     def settings(self, config: Config) -> Config:
-        """Return the settings as they are for it: the command of `command` is nobody else's."""
+        """Return the settings for this arm: the command of `command` is for no other arm."""
         is_others = "command" in _words(config) and self.choice.name != "command"
         return replace(config, agent_command=()) if is_others else config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Who proposes, one at least, and in one line why."""
+    """The proposers, at least one, and the reason in one line."""
 
     arms: tuple[Arm, ...]
     reason: str
@@ -78,7 +78,7 @@ class Chosen:
 def choose(
     config: Config, keys: ApiKeys, env: Mapping[str, str], *, ollama_url: str = OLLAMA_URL
 ) -> Chosen:
-    """Return who proposes; `auto` looks around, which takes seconds at most.
+    """Return the proposers; `auto` searches for them, which takes seconds at most.
 
     Raises ConfigurationError as `arms_of` does.
     """
@@ -88,10 +88,10 @@ def choose(
 
 
 def arms_of(config: Config) -> tuple[Arm, ...]:
-    """Return who proposes by a setting other than `auto`.
+    """Return the proposers for a setting other than `auto`.
 
-    Raises ConfigurationError for `command` without `agent_command`, and where nobody knows whose
-    that is.
+    Raises ConfigurationError for `command` without `agent_command`, and if several agents could be
+    meant by `agent_command`.
     """
     named = [named_agent(entry) for entry in config.agent]
     programs = sorted(_words(config) & set(get_args(Program)))
@@ -104,7 +104,7 @@ def arms_of(config: Config) -> tuple[Arm, ...]:
 
 
 def lender(arms: Sequence[Arm]) -> Choice:
-    """Return which of those who propose a task's programs may ask: the first model, if any."""
+    """Return the proposer that a task's programs may ask: the first model, if any."""
     choices = [arm.choice for arm in arms]
     return next((one for one in choices if isinstance(one, ModelChoice)), choices[0])
 
@@ -139,7 +139,7 @@ def model_named(name: str, url: str | None) -> ModelChoice:
         return ModelChoice(
             name=f"ollama:{at_ollama}", model=f"openai/{at_ollama}", url=url or OLLAMA_URL
         )
-    # The server is given the name as it is written, whatever stands before a slash in it.
+    # The server gets the name as written, including any part before a slash.
     return ModelChoice(name=name, model=name if url is None else f"openai/{name}", url=url)
 
 

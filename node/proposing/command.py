@@ -1,7 +1,7 @@
-"""Makes a proposer of the user's coding agent, and says what is in the way of it.
+"""The proposer made of the user's coding agent, and the check of what prevents its use.
 
-Brings the settings, the presets and the workshop together. The environment is made word by word:
-a key of the node's own, the one that `llm_key` names, is passed only if the user lists it.
+This module combines the settings, the presets and the agent's sandbox. Each environment variable is
+passed explicitly. The node's own key, which `llm_key` names, is passed only if the user lists it.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ from trainer.workshop.view import nameable
 from trainer.workshop.workshop import AgentAccess, Work, require_workshop, work
 from trainer.workshop.worktree import Given
 
-COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` that this is for
+COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` handled here
 _ALWAYS = ("PATH", "LANG")
 _MEASURES: Final = re.compile(r"\{(?:usd|tokens|weight)\}")
-_FREE_VISIT_USD: Final = 1.0  # what bounds the length of one that costs nothing
+_FREE_VISIT_USD: Final = 1.0  # limits the length of a visit that costs nothing
 _LOGGED_CHARS: Final = 16_000
 _NOT_SHOWN: Final = "(not shown: something of its log-in or keys is in it)"
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A program as the settings describe it, everything checked that can be."""
+    """A program as the settings describe it, checked as far as possible."""
 
     name: str
     argv: tuple[str, ...]
@@ -72,8 +72,8 @@ def command_proposer(
 ) -> CommandProposer:
     """Return the proposer of an `agent`, one of `COMMANDS`; each of its visits is counted.
 
-    Raises ConfigurationError where program or folders are missing, SafetyError where no workshop
-    can be had.
+    Raises ConfigurationError if the program or folders are missing, SafetyError if there is no
+    sandbox for it.
     """
     require_workshop()
     command = _command(agent, config, home, env)
@@ -89,9 +89,9 @@ def command_proposer(
 def command_fault(
     agent: str, config: Config, home: Home, *, env: Mapping[str, str]
 ) -> tuple[str, str] | None:
-    """Return what is in the way of an agent's command and its mend, None if nothing.
+    """Return the problem with an agent's command and its fix; None without a problem.
 
-    Also where it may only seem so: no log-in was found.
+    A missing log-in is reported too, although it may exist elsewhere.
     """
     try:
         require_workshop()
@@ -102,7 +102,7 @@ def command_fault(
     if unset:
         return f"the variable {unset[0]} of `agent_variables` is not set", "set it, or take it out"
     if config.agent_variables or config.agent_folders or agent == "command":
-        return None  # the user said what it needs
+        return None  # the user listed what it needs
     preset, bench = command.preset, command.bench
     has_file = any(path.exists() for path in (*bench.kept, *bench.shown))
     if has_file or any(name in bench.environment for name in preset.variables):
@@ -111,9 +111,9 @@ def command_fault(
 
 
 def terms_of(agent: str, config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
-    """Return what a visit of an agent costs.
+    """Return the costs of an agent's visits.
 
-    Raises ConfigurationError where program or folders are missing.
+    Raises ConfigurationError if the program or folders are missing.
     """
     return _command(agent, config, home, env).terms
 
@@ -168,7 +168,7 @@ def _terms(
 
 
 def _within(terms: VisitTerms, word: str) -> str:
-    """Return a word of the command with what a visit may take in its place."""
+    """Return a word of the command with a visit's limits filled in."""
     values = {
         "{usd}": f"{terms.stop_usd:g}",
         "{tokens}": str(terms.stop_tokens),
@@ -178,7 +178,7 @@ def _within(terms: VisitTerms, word: str) -> str:
 
 
 def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
-    """Return the words that tell a program where its server is."""
+    """Return the arguments that give a program its server's address."""
     words: list[str] = []
     for name, told in preset.where.items():
         value = env.get(name)
@@ -257,7 +257,7 @@ def _goer(command: _Command) -> Go:
             _log.info("%s: %s", command.name, remark)
         told = told_by(done.output_tail, command.preset.form)
         if done.status is None and told is not None and told != NOTHING:
-            told = None  # it was at work on more when it was ended
+            told = None  # it was still working when it was ended
         return Visit(result=result, told=told, seconds=done.seconds, remark=remark)
 
     return go
@@ -270,7 +270,7 @@ def _not_started(reason: str) -> Visit:
 async def _result(
     command: _Command, job: Assignment, done: Work, secrets: frozenset[bytes]
 ) -> tuple[Edited | Rejected, str]:
-    """Return what a program made of the files, and what else is to be said of it."""
+    """Return a program's edit of the files, and a remark about it."""
     words = await _shown(last_words(done.output_tail, command.preset.form), secrets)
     if isinstance(done.result, Rejected):
         reason = done.result.reason
@@ -286,7 +286,7 @@ async def _result(
 
 
 async def _shown(text: str, secrets: frozenset[bytes]) -> str:
-    """Return what a program printed, unless it gives one of its secrets away."""
+    """Return a program's output, unless it reveals a secret."""
     is_secret = bool(text) and await asyncio.to_thread(shows_secret, text, secrets)
     return _NOT_SHOWN if is_secret else text
 

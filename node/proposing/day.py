@@ -1,4 +1,4 @@
-"""What a day's questions took, as a document, and the correction of one by whoever pays for it."""
+"""A day's questions and their costs as a document, and a correction of a cost by the user."""
 
 import math
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.units import NANO
 
-_GRACE_S = 120.0  # what a question may take longer than its time
+_GRACE_S = 120.0  # the most by which a question may overrun its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
-    """What a question really took; None leaves a figure as it is."""
+    """The true cost of a question; None leaves a figure unchanged."""
 
     usd: float | None
     tokens_in: int | None
@@ -30,7 +30,7 @@ class Fixed:
 
 
 def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message]:
-    """Return what a day (UTC) took, in all and question by question, and what it may."""
+    """Return a day's (UTC) costs, in total and for each question, with the limits."""
     calls = model_calls.calls_on(store.database, day)
     spent = model_calls.spending_on(store.database, day)
     limits = limits_of(config)
@@ -55,10 +55,10 @@ def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message
 def correct_call(
     home: Home, config: Config, number: int, fixed: Fixed, *, now_ms: int
 ) -> Mapping[str, Message]:
-    """Have a question count as something else, and return it.
+    """Correct the cost of a question, and return it.
 
-    Raises ArnodeError where there is none of that number, or somebody may still be asking it: what
-    it is going to cost nobody knows.
+    Raises ArnodeError if the number is unknown, or if the question may still be in progress, as its
+    cost is open then.
     """
     if not home.store.exists():
         raise _unknown(number)
@@ -108,7 +108,7 @@ def _figures(charge: Charge) -> Mapping[str, Message]:
 
 
 def today(now_ms: int) -> str:
-    """Return the day whose limits hold now, such as 2026-03-01."""
+    """Return the current day for limits, such as 2026-03-01."""
     return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 

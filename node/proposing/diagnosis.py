@@ -1,7 +1,7 @@
-"""Whether who proposes can: a model is asked for real, a program is looked for.
+"""The check whether a proposer works: a model is really asked, a program is searched for.
 
-litellm's own errors do not tell a refused connection from a wrong address or a missing key, so
-each fault is named by what its request met, with what to do about it.
+litellm's own errors do not distinguish a refused connection from a wrong address or a missing key.
+So each fault is named by what happened to its request, with its fix.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _QUESTION: Final = CompletionRequest(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """How it stands, and what to do about it."""
+    """A proposer's state, and the fix for a problem."""
 
     status: Literal["ok", "warning", "problem"]
     detail: str
@@ -56,9 +56,9 @@ def diagnose(
     env: Mapping[str, str],
     progress: Progress,
 ) -> Diagnosis:
-    """Return how it stands with who proposes; what a question costs is counted in the home.
+    """Return the state of a proposer. The cost of a question is counted in the home.
 
-    Raises ArnodeError if it can never work as things are set.
+    Raises ArnodeError if it can never work with these settings.
     """
     match choice:
         case OwnChoice():
@@ -87,7 +87,7 @@ async def _model(
         ledger_of(home) if home.store.exists() else passing_ledger()
     )
     with ledger as database:
-        patience = Ladder(again={})  # whoever looks wants to hear of the first fault
+        patience = Ladder(again={})  # report the first fault, without retries
         async with open_model(
             home, config, choice, keys, database, progress=progress, ladder=patience
         ) as model:
@@ -115,7 +115,7 @@ def _costs(price: Price) -> str:
 
 
 def mend_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
-    """Return what to do about a fault."""
+    """Return the fix for a fault."""
     variable = key_variable(config, choice.model, choice.url, keys)
     match fault.kind:
         case "unauthorized" if variable is None:

@@ -1,8 +1,8 @@
-"""API keys: taken out of the environment at the start, handed to the one process that needs one.
+"""API keys: removed from the environment at the start, given only to the process that needs one.
 
-What is in the environment is inherited by every program that is started. After `take_keys` only
-this process knows them, and nobody can look into it (`node.home.keyfile.keep_to_oneself`). A key
-goes to its own provider alone, unless the setting `llm_key` names its variable.
+Every program that is started inherits the environment. After `take_keys` only this process knows
+the keys, and no other can read its memory (`node.home.keyfile.keep_to_oneself`). A key goes only to
+its own provider, unless the setting `llm_key` names its variable.
 """
 
 import re
@@ -15,7 +15,7 @@ from node.home.config import Config
 from protocol.errors import ConfigurationError
 from protocol.ip_addresses import is_this_machine
 
-# Where a provider's variable is not called after its prefix.
+# Providers whose variable is not named after their prefix.
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "together_ai": ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"),
@@ -25,7 +25,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "replicate": ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
     "nvidia_nim": ("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
 }
-# Whose a model's name without a prefix is.
+# The providers of model names without a prefix.
 _NAMES: Final = (
     (re.compile(r"(gpt|chatgpt|o[1-9])\b"), "openai"),
     (re.compile(r"claude\b"), "anthropic"),
@@ -48,9 +48,9 @@ _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class ApiKeys:
-    """Keys by the names of their variables. Shows nothing of them.
+    """Keys by the names of their variables. Its representation shows none of them.
 
-    `watch` notices what gives one of them away, over all answers while the node runs.
+    `watch` notices text that reveals a key, across all answers while the node runs.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -65,13 +65,13 @@ class ApiKeys:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables that hold something."""
+        """The variables that hold a key."""
         return tuple(sorted(self._values))
 
     def key(self, variable: str) -> str | None:
-        """Return what a variable held, None if nothing.
+        """Return the value of a variable; None if it was empty or missing.
 
-        Raises ConfigurationError for what no server takes.
+        Raises ConfigurationError for a value that no server accepts.
         """
         value = self._values.get(variable)
         if value is not None and not _SENDABLE.fullmatch(value):
@@ -83,9 +83,9 @@ class ApiKeys:
 
 
 def take_keys(env: MutableMapping[str, str], named: str | None = None) -> ApiKeys:
-    """Remove from an environment what holds an API key, and return it; empty ones just go.
+    """Remove all API keys from an environment, and return those that are not empty.
 
-    `named` is one more variable, that the user calls a key's.
+    `named` is another variable that holds a key, by the user's setting.
     """
     names = [name for name in env if is_key(name) or name == named]
     taken = {name: env.pop(name).strip() for name in names}
@@ -93,12 +93,12 @@ def take_keys(env: MutableMapping[str, str], named: str | None = None) -> ApiKey
 
 
 def is_key(variable: str) -> bool:
-    """Tell whether a variable by its name holds a key."""
+    """Return True if a variable holds a key, judging by its name."""
     return variable in _KEYS or _LOOKS_LIKE_A_KEY.fullmatch(variable) is not None
 
 
 def variables_of(model: str) -> tuple[str, ...]:
-    """Return the variables that hold the key of a model's provider, by custom; none if unknown."""
+    """Return the usual variables for the key of a model's provider; empty if unknown."""
     prefix, slash, _ = model.partition("/")
     if not slash:
         prefix = next((name for pattern, name in _NAMES if pattern.match(model)), "")
@@ -109,13 +109,13 @@ def variables_of(model: str) -> tuple[str, ...]:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a server is on this machine."""
+    """Return True if a server is on this machine."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or is_this_machine(host)
 
 
 def key_variable(config: Config, model: str, url: str | None, keys: ApiKeys) -> str | None:
-    """Return the variable whose key is sent; None if none is.
+    """Return the variable whose key is sent; None if no key is sent.
 
     A server that the user names gets the key that `llm_key` names, and no other.
     """

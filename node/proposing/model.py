@@ -1,12 +1,12 @@
-"""A language model that the node may ask: a worker, a day's budget and patience, put together.
+"""A language model that the node may ask: a worker, a day's budget and retries.
 
     with ledger_of(home) as ledger:
         async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
-            outcome = await model.complete(question)  # an Answer or a Fault, never an exception
+            outcome = await model.complete(question)  # a completion or a fault, no exception
             model.limits.context_tokens, model.limits.answer_tokens
 
-Opening asks nobody: a server that is away is a fault of the first question. What can never work
-(litellm missing, no key, no price) is an error at once, with its mend.
+Opening sends no question: a server that cannot be reached is a fault of the first question. A
+permanent problem (litellm missing, no key, no price) is an error at once, with its fix.
 """
 
 import asyncio
@@ -38,19 +38,19 @@ from node.store.database import Database
 from node.terminal.progress import Progress, silent
 from protocol.errors import ConfigurationError
 
-# Of a model that nobody knows: some servers give 4,096 unless told, most more.
+# For an unknown model: some servers give 4,096 by default, most give more.
 UNKNOWN_CONTEXT_TOKENS: Final = 8_192
-# Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
+# Code and prose have 3 to 4 characters a token. A prompt that is too long is sent again, shorter.
 _CHARS_PER_TOKEN: Final = 3
 _PROMPTS_A_DAY: Final = 100
-_LEAST_CHARS: Final = 24_000  # beside the source
+_LEAST_CHARS: Final = 24_000  # in addition to the source
 _NOTHING: Final = Usage(tokens_in=0, tokens_out=0)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
-    """How long a prompt with its answer, and an answer alone, may be."""
+    """The largest size of a prompt with its answer, and of an answer alone."""
 
     context_tokens: int
     answer_tokens: int
@@ -58,7 +58,7 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that can be asked. `name` is what the user calls it."""
+    """A model that can be asked. `name` is the user's name for it."""
 
     name: str
     complete: Complete
@@ -80,9 +80,9 @@ async def open_model(
     ladder: Ladder | None = None,
     booked_as: str = "",
 ) -> AsyncIterator[Model]:
-    """Yield a model; its worker runs as long. Its questions are booked by another name if told.
+    """Yield a model with a running worker. Its questions are recorded as `booked_as`, if given.
 
-    Raises ConfigurationError if it can never answer as things are set, ArnodeError if the worker
+    Raises ConfigurationError if it can never answer with these settings, ArnodeError if the worker
     does not start.
     """
     settings = settings_for(config, choice, keys)
@@ -127,7 +127,7 @@ def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
             return reservation
         try:
             outcome = await worker.ask(question)
-        except BaseException:  # whoever asked has gone, and the model may be at work
+        except BaseException:  # the caller has gone, and the model may be at work
             budget.settle(reservation, None)
             raise
         usage = outcome.usage
@@ -149,9 +149,9 @@ def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
 
 
 def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSettings:
-    """Return what the worker is told, the key included.
+    """Return the worker's settings, including the key.
 
-    Raises ConfigurationError if there is no key where one is needed.
+    Raises ConfigurationError if a needed key is missing.
     """
     variable = key_variable(config, choice.model, choice.url, keys)
     if variable is None and choice.url is None:
@@ -170,9 +170,9 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSet
 
 
 def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
-    """Return what tokens cost: by the settings, else the list, else nothing on this machine.
+    """Return the price of tokens: by the settings, else litellm's list, else free on this machine.
 
-    Raises ConfigurationError if nobody knows, so that no limit in USD could be held.
+    Raises ConfigurationError if it is unknown, as no limit in USD could be kept.
     """
     known = facts.price
     if known is None and choice.url is not None and is_loopback(choice.url):
@@ -200,7 +200,7 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
 
 
 def limits_for(config: Config, facts: ModelFacts) -> ModelLimits:
-    """Return how long prompts and answers may be; half of the context is the prompt's."""
+    """Return the limits of prompts and answers; half of the context is for the prompt."""
     context = config.llm_context or facts.context_tokens or UNKNOWN_CONTEXT_TOKENS
     answers = (config.llm_answer, facts.answer_tokens or config.llm_answer, context // 2)
     return ModelLimits(context_tokens=context, answer_tokens=max(1, min(answers)))
@@ -209,10 +209,10 @@ def limits_for(config: Config, facts: ModelFacts) -> ModelLimits:
 def prompt_chars_for(
     config: Config, limits: ModelLimits, price: Price, *, source_chars: int
 ) -> int:
-    """Return how long a prompt may be: as the context holds, and as the day can pay many times.
+    """Return the length of a prompt that fits the context, and that a day can pay many times.
 
-    Half of the day's money and tokens is for prompts, `_PROMPTS_A_DAY` of them. Whatever a prompt
-    costs, a source of twice the task's `source_chars` and some of what was tried fit into it.
+    Half of the day's money and tokens is for prompts, divided by `_PROMPTS_A_DAY`. At any price, a
+    prompt has room for twice the task's `source_chars` and some of the history.
     """
     held = _CHARS_PER_TOKEN * (limits.context_tokens - limits.answer_tokens)
     usd_nano, tokens = nano_of(config.usd_per_day), config.tokens_per_day

@@ -1,4 +1,4 @@
-"""Whoever writes patches in their own time, opened for one task as the settings say."""
+"""The slow proposers, which write patches alongside the runs, opened for one task."""
 
 import asyncio
 import logging
@@ -37,15 +37,15 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.task_folder.task import Task
 
-_ERRAND_CHARS: Final = (64_000, 32_000)  # the first that fits into an argument, in bytes
-_ARGUMENT_BYTES: Final = 128 * 1024 - 1  # what an argument may have (execve(2))
+_ERRAND_CHARS: Final = (64_000, 32_000)  # prompt lengths; the first that fits, in bytes, is used
+_ARGUMENT_BYTES: Final = 128 * 1024 - 1  # the limit of an argument (execve(2))
 _HOPELESS_S: Final = 3600.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a slow proposer may be made of: API keys, and the environment that the node found."""
+    """The inputs for slow proposers: API keys, and the environment that the node found."""
 
     keys: ApiKeys
     environment: Mapping[str, str]
@@ -59,7 +59,7 @@ def take_means(env: MutableMapping[str, str], config: Config) -> Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedArm:
-    """An arm that writes in its own time, opened."""
+    """An opened arm with a slow proposer."""
 
     arm: Arm
     proposer: SlowProposer
@@ -67,10 +67,10 @@ class OpenedArm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposers:
-    """All who propose: who has something at once, and the arms that write beside the runs.
+    """All proposers: the fast one, and the arms with slow ones, which write alongside the runs.
 
-    `has_knobs`: knobs are an arm, and do not only fill the gaps. `planner` says what the slow ones
-    are to aim at.
+    `has_knobs`: the hyperparameter search is an arm, and does not only fill gaps. `planner` writes
+    the aim for the slow ones.
     """
 
     fast: Proposer
@@ -80,7 +80,7 @@ class Proposers:
 
     @property
     def names(self) -> str:
-        """Who they are, for people."""
+        """Their names, for people."""
         slow = [
             f"{one.proposer.name} told `{one.arm.text}`" if one.arm.text else one.proposer.name
             for one in self.slow
@@ -89,17 +89,17 @@ class Proposers:
 
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
-    """Return who always has something at once: knobs, or nobody where none is to propose."""
+    """Return the fast proposer: the hyperparameter search, or nobody if none is to propose."""
     return Silent() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
 
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
-    """Return the first that writes in its own time, whom a command asks; without one the first."""
+    """Return the first slow arm, which a command asks; without one the first arm."""
     return next((arm for arm in arms if arm.choice not in (KNOBS, NOBODY)), arms[0])
 
 
 def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None:
-    """Raise ConfigurationError where a text of the owner's for one of these tasks is not there."""
+    """Raise ConfigurationError if a named text of the owner is missing for one of these tasks."""
     for task in tasks:
         for arm in arms:
             path = home.programs / program_file(task, arm.text)
@@ -119,7 +119,7 @@ async def open_proposers(
     means: Means,
     progress: Progress,
 ) -> AsyncIterator[Proposers]:
-    """Yield all who propose for a task. Raises ArnodeError if one of them can never work."""
+    """Yield all proposers for a task. Raises ArnodeError if one of them can never work."""
     async with AsyncExitStack() as stack:
         reviewing = open_role("reviewer", home, config, task, arms, means.keys, progress)
         reviewer = reviewer_of(await stack.enter_async_context(reviewing))
@@ -149,10 +149,10 @@ async def open_slow(
     *,
     reviewer: ModelReviewer | None,
 ) -> AsyncIterator[SlowProposer | None]:
-    """Yield the slow proposer that an arm is, None where it is knobs or nobody.
+    """Yield the slow proposer of an arm; None for the hyperparameter search or nobody.
 
-    `reviewer` chooses among what a model writes for one slot. Raises ArnodeError if the arm can
-    never work as things are set.
+    `reviewer` chooses among a model's proposals for one slot. Raises ArnodeError if the arm can
+    never work with these settings.
     """
     config = arm.settings(config)
     match choice := arm.choice:
@@ -214,10 +214,11 @@ async def open_slow(
 
 
 def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
-    """Return what says whether a source that somebody else wrote may be run for a task.
+    """Return the check whether an untrusted source may be run for a task.
 
-    The task's rules for sources first, then a child process parses it (`node.vetting.inspection`):
-    it may have been written by whoever wrote the patches that a model was asked about.
+    First the task's rules for sources apply, then a child process parses it
+    (`node.vetting.inspection`). The source may be the work of the author of patches that a model
+    was shown.
     """
 
     async def check(source: Source) -> Checked:
@@ -225,9 +226,9 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
         if fault is not None:
             return Checked(fingerprint=None, fault=fault.reason)
         found = await asyncio.to_thread(inspect, source, kind=manifest.kind, baseline=baseline)
-        if found.fingerprint is None:  # the child failed, for which no line of the source is named
+        if found.fingerprint is None:  # the child failed, so no line of the source can be named
             return Checked(fingerprint=None, fault=found.marks[0].text)
-        # Own ideas in a language that no lint reads may be run: there is nothing to refuse them by.
+        # Own ideas in a language without a linter may run: nothing speaks against them.
         read = tuple(mark for mark in found.marks if mark.what != "unread")
         return Checked(fingerprint=found.fingerprint, marks=read)
 
@@ -235,7 +236,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
 
 
 def _fitting(prompts: Iterable[str | Silence]) -> str | Silence:
-    """Return the first of these, each shorter than the one before, that fits into an argument."""
+    """Return the first prompt that fits into an argument; each is shorter than the one before."""
     size = 0
     for prompt in prompts:
         if isinstance(prompt, Silence):

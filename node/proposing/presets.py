@@ -1,9 +1,9 @@
-"""Coding agents that arnode knows how to start: their words, their log-in, what they leave behind.
+"""Presets of known coding agents: their arguments, their log-in, the files that they leave behind.
 
-A preset gives a program as little of the user's home as its log-in takes. Where a log-in is renewed
-in place its file is `kept`, so that the user stays logged in; settings are only `shown`, because
-what they say (hooks, servers to start) would later run outside of any sandbox. None may start a
-program: what it gets is tools that read and write files. Tried against Claude Code 2.1.332, Codex
+A preset gives a program as little of the user's home as its log-in needs. If a log-in is renewed in
+place, its file is `kept`, so that the user stays logged in. Settings are only `shown`: if an agent
+changed them (hooks, servers to start), they would later run outside any sandbox. None may start a
+program: each gets only tools that read and write files. Tested with Claude Code 2.1.332, Codex
 0.171.0 and aider 0.86.2 (`tests/programs`).
 """
 
@@ -21,17 +21,23 @@ from agent.worker.prices import Price
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A program. `kept` and `shown` are names in the home, those that exist are used; `variables`
-    are its own log-in's and are passed if they are set. `settings` are passed always, `ignored` are
-    names of what it drops in a worktree. `mend` says how to get it and log in.
+    """A coding agent's program.
 
-    In a word of `argv`, `{usd}` is what a visit may cost until the program stops by itself, and
-    `{tokens}` so much in tokens of a prompt at `price`, of which a token of an answer is
-    `{weight}`. `price` is reckoned where the program tells its tokens alone. The words of `where`
-    come before the last one if their variable is set, with its value quoted as in JSON.
-    With one of the variables `paid` it costs by the token, without it and with one of
-    `subscription` (variables and names in the home) it does not. `form` is that of what it prints.
-    `is_shown_files`: it has no tool to read with, so that the prompt has the files.
+    - `kept`, `shown`: paths in the user's home; those that exist are used.
+    - `variables`: those of its own log-in, passed if they are set.
+    - `settings`: variables that are always passed.
+    - `ignored`: names of files that it leaves in a worktree.
+    - `mend`: how to install it and log in.
+    - `argv`: the command. `{usd}` is the cost of a visit at which the program stops itself.
+      `{tokens}` is the same in prompt tokens at `price`; a token of an answer counts as `{weight}`
+      of these.
+    - `price`: used if the program reports only its tokens.
+    - `where`: arguments inserted before the last one if their variable is set, with its value
+      quoted as in JSON.
+    - `paid`, `subscription`: with one of the variables `paid` a visit costs by the token. Without,
+      it is free with one of `subscription` (variables and paths in the home).
+    - `form`: the format of its output.
+    - `is_shown_files`: it has no tool to read files, so the prompt contains them.
     """
 
     argv: tuple[str, ...]
@@ -50,17 +56,17 @@ class Preset:
     mend: str = ""
 
 
-# What checking one's own edit leaves behind, whoever does it.
+# Left behind by any check of one's own edit.
 _BYTECODE: Final = "__pycache__"
-# In a program's own files: what makes it pay by a key, or ask somebody else.
+# Entries of a program's own files that make it pay by a key, or ask another server.
 _KEYS: Final = (
     "apiKeyHelper", "env", "OPENAI_API_KEY", "model_provider", "model_providers", "openai_base_url",
     "profile",
 )  # fmt: skip
-# Where nobody says what a token costs: that of the dearest models that these programs offer.
+# For an unknown price: that of the most expensive models that these programs offer.
 _GUESSED: Final = Price(usd_nano_in=5_000, usd_nano_out=30_000)
 
-# Codex counts what a session reads and writes in tokens alone.
+# Codex limits what a session reads and writes in tokens only.
 _ROLLOUT_BUDGET: Final = (
     "features.rollout_budget={enabled=true,enforce_limit=true,limit_tokens={tokens},"
     "reminder_at_remaining_tokens=[1],sampling_token_weight={weight},prefill_token_weight=1.0}"
@@ -69,7 +75,7 @@ _ROLLOUT_BUDGET: Final = (
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
         # https://code.claude.com/docs/en/cli-reference, /permissions and /env-vars. It may read
-        # nothing but the worktree, above all not its own log-in. `--tools` is what there is at all:
+        # only the worktree, above all not its own log-in. `--tools` limits the available tools:
         # `acceptEdits` alone let it run `sed -i` in a shell.
         "claude": Preset(
             argv=(
@@ -92,7 +98,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 {
                     "DISABLE_AUTOUPDATER": "1",
                     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-                    "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "32000",  # bounds the turn that passes a limit
+                    "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "32000",  # limits the turn that passes a limit
                     "CLAUDE_CODE_MAX_RETRIES": "3",
                 }
             ),
@@ -102,8 +108,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             mend="install Claude Code and run `claude` once to log in, or set ANTHROPIC_API_KEY",
         ),
         # https://developers.openai.com/codex/noninteractive and /codex/cli/reference. It has no
-        # wall of its own here: its bubblewrap cannot be had inside ours, and Landlock alone it
-        # refuses since 0.169. So it has no shell, and the prompt shows it the files.
+        # sandbox of its own here: its bubblewrap does not work inside ours, and it refuses Landlock
+        # alone since 0.169. So it has no shell, and the prompt contains the files.
         "codex": Preset(
             argv=(
                 "codex", "exec", "--json", "--ephemeral", "--skip-git-repo-check",
@@ -166,16 +172,15 @@ OWN: Final = Preset(
 
 
 def is_shown_files(name: str) -> bool:
-    """Say whether the agent of this name is shown the files in its prompt."""
+    """Return True if the prompt of the agent of this name contains the files."""
     return PRESETS.get(name, OWN).is_shown_files
 
 
 def is_paid(preset: Preset, *, user_home: Path, variables: Mapping[str, str]) -> bool:
-    """Say whether a visit costs USD, by the variables that are passed and the files it is given.
+    """Return True if a visit costs USD, by the variables passed and the files given.
 
-    It does not if it comes with a subscription that is paid anyway. Where that cannot be told for
-    certain it costs: a limit in USD that holds too early is a nuisance, one that does not hold a
-    bill.
+    It does not if it comes with a subscription that is paid anyway. In doubt it does: a limit in
+    USD that applies too early is a nuisance, one that does not apply is a bill.
     """
     if any(name in variables for name in preset.paid):
         return True

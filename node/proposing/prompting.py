@@ -1,4 +1,4 @@
-"""A model opened to be asked about one task: how long its prompts may be, and what fences them."""
+"""A model opened for questions about one task: its prompts' limits, and their fences' secret."""
 
 import hashlib
 import hmac
@@ -24,9 +24,9 @@ _FENCE: Final = b"arnode/prompt-fence/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptedModel:
-    """A model, the limits of one question, and the secret that fences of its prompts follow from.
+    """A model, the limits of one question, and the secret from which its prompts' fences derive.
 
-    `name` is what the user calls it.
+    `name` is the user's name for it.
     """
 
     name: str
@@ -46,7 +46,7 @@ async def open_prompted(
     booked_as: str,
     progress: Progress,
 ) -> AsyncIterator[PromptedModel]:
-    """Yield a model whose questions are booked by a name. Raises what `open_model` does."""
+    """Yield a model whose questions are recorded by a name. Raises what `open_model` raises."""
     with ledger_of(home) as ledger:
         opening = open_model(
             home, config, choice, keys, ledger, progress=progress, booked_as=booked_as
@@ -69,5 +69,5 @@ async def open_prompted(
 
 
 def fence_secret(home: Home) -> bytes:
-    """Return what the fences of quotes follow from: this node's own, and of no other use."""
+    """Return this node's secret for deriving the fences of quotes, used for nothing else."""
     return hmac.digest(load_secret(home), _FENCE, hashlib.sha256)

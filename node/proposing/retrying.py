@@ -1,8 +1,8 @@
-"""When a question is asked again: a ladder of waits, pure, and the completion that climbs it.
+"""The retries of questions: a pure ladder of waits, and the completion that uses it.
 
-What passes by itself is tried again, each time after a longer wait of which half is chance, so that
-many nodes do not come back together. What the other end asks for is honoured up to a cap; beyond it
-the fault goes to whoever asked, who has something better to do. A refused key stays refused.
+Passing faults are retried, each time after a longer wait, half of it random, so that many nodes do
+not return at once. A server's Retry-After is followed up to a limit. Beyond it the fault goes to
+the caller, who has something better to do. A refused key is not retried.
 """
 
 import random
@@ -19,7 +19,7 @@ from agent.completion import (
     ModelCompletion,
 )
 
-# How often each is tried again. A timeout has cost its time, and its tokens in full, already.
+# Retries for each kind. A timeout has already cost its time, and its tokens in full.
 _AGAIN: Final[Mapping[FaultKind, int]] = MappingProxyType(
     {"rate_limited": 4, "server": 3, "unreachable": 3, "timeout": 1, "worker": 2}
 )
@@ -35,7 +35,7 @@ class Ladder:
     again: Mapping[FaultKind, int] = field(default_factory=lambda: _AGAIN)
 
     def wait_s(self, fault: CompletionFault, tries: int, chance: random.Random) -> float | None:
-        """Return how long to wait after the `tries`-th try (from 1); None: do not try again."""
+        """Return the seconds to wait after the `tries`-th try (from 1); None: do not try again."""
         if tries > self.again.get(fault.kind, 0):
             return None
         usual_s = min(self.first_s * 2.0 ** (tries - 1), self.longest_s)
@@ -54,11 +54,11 @@ def persistent(
     ladder: Ladder | None = None,
     on_wait: Callable[[CompletionFault, float], None] = lambda _fault, _wait_s: None,
 ) -> Complete:
-    """Return a completion that asks again as the ladder says.
+    """Return a completion that retries as the ladder says.
 
-    The figures of what it returns are those of all tries together: what the question was charged.
-    A question that fails as the one before ended is not tried again: a server may be away all
-    night, and each try is a call of the day.
+    The costs in its result are the sum of all tries: what the question was charged. A question that
+    fails in the same way as the one before is not retried. A server may be away all night, and each
+    try counts as a call of the day.
     """
     steps = ladder or Ladder()
     known: CompletionFault | None = None

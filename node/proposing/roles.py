@@ -1,8 +1,8 @@
-"""The models that do not propose: one that plans, one that reviews, as the settings name them.
+"""The models that do not propose: a planner and a reviewer, as the settings name them.
 
-A role is only asked where somebody needs it: what a planner writes is read by models and coding
-agents, and what is reviewed is what models propose. Each has a process of litellm of its own, and
-its questions are booked under its role.
+A role is only used if another proposer needs it. A planner's aims are read by models and coding
+agents; a reviewer reviews proposals of models. Each role has a litellm process of its own, and its
+questions are recorded under the role's name.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -33,10 +33,7 @@ _IDLE: Final[dict[Role, str]] = {
 
 
 def roles_at_work(config: Config, arms: Sequence[Arm]) -> dict[Role, ModelChoice]:
-    """Return who has which role beside those that propose; who would have nothing to do has none.
-
-    The roles are in the order of the settings.
-    """
+    """Return the model of each role, in the order of the settings; leave out idle roles."""
     has_model = any(isinstance(arm.choice, ModelChoice) for arm in arms)
     has_reader = any(not isinstance(arm.choice, OwnChoice) for arm in arms)
     named: dict[Role, str | None] = {
@@ -47,7 +44,7 @@ def roles_at_work(config: Config, arms: Sequence[Arm]) -> dict[Role, ModelChoice
 
 
 def words_of_roles(config: Config, arms: Sequence[Arm]) -> list[str]:
-    """Return for people what bounds the bill of each role, or why it has nothing to do."""
+    """Return, for people, what limits the costs of each role, or why it has nothing to do."""
     at_work = roles_at_work(config, arms)
     limit = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
     words = [f"{role} {choice.name}: {limit}" for role, choice in at_work.items()]
@@ -66,9 +63,9 @@ async def open_role(
     keys: ApiKeys,
     progress: Progress,
 ) -> AsyncIterator[PromptedModel | None]:
-    """Yield the model that has a role beside these, None where none is to.
+    """Yield the model of a role for these proposers; None if the role is not used.
 
-    Raises ArnodeError if it can never answer as things are set.
+    Raises ArnodeError if it can never answer with these settings.
     """
     choice = roles_at_work(config, arms).get(role)
     if choice is None:
@@ -80,7 +77,7 @@ async def open_role(
 
 
 def planner_of(model: PromptedModel | None) -> ModelPlanner | None:
-    """Return a model as the one that plans, None for none."""
+    """Return a model as a planner; None for None."""
     if model is None:
         return None
     return ModelPlanner(
@@ -93,7 +90,7 @@ def planner_of(model: PromptedModel | None) -> ModelPlanner | None:
 
 
 def reviewer_of(model: PromptedModel | None) -> ModelReviewer | None:
-    """Return a model as the one that reviews, None for none."""
+    """Return a model as a reviewer; None for None."""
     if model is None:
         return None
     return ModelReviewer(model.complete, model=model.name, limits=model.limits, secret=model.secret)

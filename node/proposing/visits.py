@@ -1,9 +1,9 @@
-"""A coding agent's visits in the day's ledger: reserved before, settled by what the program says.
+"""The costs of a coding agent's visits: reserved before, and settled by the program's report.
 
-A visit is one question. The most that it may cost is reserved first; the program is told to stop at
-half of it, since it looks between its turns only, and the turn at hand is still paid. Of a visit
-that ended without a word, or with one that cannot be true, all that was reserved stays. What comes
-with a subscription costs no USD, and is bounded by `visits_per_day`.
+A visit is one question. Its largest cost is reserved first. The program is told to stop at half of
+it, as it only checks between its turns, and the current turn must still be paid. If a visit ends
+without a report, or with an impossible one, the whole reservation counts. A visit on a subscription
+costs no USD and is limited by `visits_per_day`.
 """
 
 import logging
@@ -22,7 +22,7 @@ from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO
 
-# What a visit reserves of `tokens_per_day`; most of what it reads is the same text again.
+# Reserved of `tokens_per_day` for a visit; most of what it reads is the same text again.
 VISIT_TOKENS: Final = 1_000_000
 _STOPS_AT: Final = 0.5
 _LATER_S = 3600.0
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What came of a program, what it said that it took, and for how many seconds it was there."""
+    """The result of a visit, the usage that the program reported, and its duration in seconds."""
 
     result: Edited | Rejected
     told: ToldUsage | None
@@ -41,9 +41,9 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitTerms:
-    """What a visit costs: at most `usd`, and `price` where the program tells its tokens alone.
+    """The cost of a visit: at most `usd`; `price` applies if the program reports only its tokens.
 
-    Without `is_paid` it costs nothing by the token, and `usd` bounds its length alone.
+    Without `is_paid` it costs nothing by the token, and `usd` only limits its length.
     """
 
     usd: float
@@ -52,11 +52,11 @@ class VisitTerms:
 
     @property
     def stop_usd(self) -> float:
-        """What the program is told to stop at."""
+        """The cost in USD at which the program is told to stop."""
         return self.usd * _STOPS_AT
 
     def words(self, config: Config) -> str:
-        """Return what bounds the visits, for people."""
+        """Return the limits on visits, for people."""
         visits = f"at most {config.visits_per_day} visits a day (`visits_per_day`)"
         if not self.is_paid:
             return f"its visits count as 0 USD, as they are not paid by the token; {visits}"
@@ -67,21 +67,21 @@ class VisitTerms:
 
     @property
     def stop_tokens(self) -> int:
-        """The same in tokens of a prompt."""
+        """The same limit in tokens of a prompt."""
         return max(1, nano_of(self.stop_usd) // max(1, self.price.usd_nano_in))
 
     @property
     def answer_weight(self) -> float:
-        """How many tokens of a prompt a token of an answer is worth."""
+        """The tokens of a prompt that one token of an answer counts as."""
         return round(self.price.usd_nano_out / max(1, self.price.usd_nano_in), 3)
 
     @property
     def most(self) -> Charge:
-        """What is reserved."""
+        """The reservation for a visit."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
     def charge(self, told: ToldUsage) -> Charge:
-        """Return what a visit took by the program's own word."""
+        """Return the cost of a visit by the program's own report."""
         usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
         reckoned = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
         return self._charge(usage, reckoned)
@@ -98,7 +98,7 @@ Go: TypeAlias = Callable[[Assignment], Awaitable[Visit]]
 
 
 def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
-    """Return a run each of which is one question of the day, whatever comes of it."""
+    """Return a run function that counts each visit as one question of the day, in any case."""
 
     async def run(job: Assignment) -> Ran:
         reservation = budget.reserve_visit(terms.most)
@@ -108,7 +108,7 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
             return Ran(result=Silence(reason=reason, retry_s=later_s), cost=ModelCost())
         try:
             visit = await go(job)
-        except BaseException:  # it may have been at work, and nobody hears of it any more
+        except BaseException:  # it may have been at work, and its report is lost
             budget.settle_charge(reservation, None)
             raise
         charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))

@@ -1,12 +1,13 @@
-"""The worker process that asks a model, as the core has it: started when first needed, started
-again when it dies, ended with its block.
+"""The worker process that asks a model, as the node uses it.
+
+It is started at the first question, restarted when it dies, and ended with its block.
 
     async with ModelWorker(settings, hidden=[home.root]) as worker:
         facts = await worker.facts()
         outcome = await worker.ask(question)
 
-Nothing is raised because a worker died: a question that was on its way then failed, and may have
-cost. It is believed no more than the server that it asks.
+The death of a worker raises nothing: a question in progress then failed, and may have cost
+something. The worker is trusted no more than the server that it asks.
 """
 
 import asyncio
@@ -40,23 +41,26 @@ from protocol.framing import ChannelError
 
 PROGRAM: Final = "agent.worker.program"
 START_S: Final = 180.0  # importing litellm from a cold disk on a laptop
-UP_S: Final = 60.0  # how long a question waits for a worker that is started again
-GRACE_S: Final = 15.0  # what a worker may take longer than a question's own time
+UP_S: Final = 60.0  # how long a question waits for a worker that is restarted
+GRACE_S: Final = 15.0  # the most by which a worker may overrun a question's own time
 NEW_KEY: Final = "revoke the key at its provider, and give another server a new one"
-_DEATHS: Final = 3  # in a row before it ever said anything
+_DEATHS: Final = 3  # in a row, before it said anything
 _AT_ONCE: Final = 16
 _PARTING_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
 class ModelWorker:
-    """Keeps a worker as long as its block lasts, from the first question on."""
+    """A worker that is kept running as long as its block lasts, from the first question on."""
 
     def __init__(
         self, settings: ModelSettings, *, hidden: Sequence[Path], watch: KeyWatch | None = None
     ) -> None:
-        """`hidden`: folders that the process must not see, the node's home first; `watch`: over the
-        keys that no answer may give away, by default over the model's own."""
+        """Take the worker's settings.
+
+        `hidden` are folders that the process must not see, the node's home first. `watch` guards
+        the keys that no answer may reveal; the default is the model's own key.
+        """
         self._settings = settings
         self._watch = watch or KeyWatch([settings.api_key] if settings.api_key else [])
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -81,7 +85,7 @@ class ModelWorker:
         self._facts.cancel()
 
     async def facts(self) -> ModelFacts:
-        """Return what is known of the model; this starts the worker, which takes seconds.
+        """Return the known facts of the model. This starts the worker, which takes seconds.
 
         Raises ConfigurationError without litellm, ArnodeError if the worker does not start.
         """
@@ -89,9 +93,10 @@ class ModelWorker:
         return await asyncio.shield(self._facts)
 
     async def ask(self, question: CompletionRequest) -> Reply | Failure:
-        """Return what the model says, or why it says nothing; a little after its time at most.
+        """Return the model's answer or a failure, a little after the question's time limit at most.
 
-        Nothing is returned that gives a key away, and the model is asked nothing more then.
+        An answer that reveals a key is never returned, and the model is asked nothing more after
+        it.
         """
         if self._watch.is_revealed(self._settings.api_key):
             return leaked(1, STOPPED)
@@ -134,7 +139,7 @@ class ModelWorker:
         except ChannelError:
             return _failed("worker", "the worker died", may_have_cost=True)
         except TimeoutError:
-            # Its own clock has failed it: it hangs, and whatever else it was asked hangs with it.
+            # Its own time limit has failed: it hangs, and with it all its other questions.
             channel.close()
             self._note_down()
             return _failed("timeout", "the worker does not answer any more", may_have_cost=True)
@@ -165,7 +170,7 @@ class ModelWorker:
         is_final = self._deaths == _DEATHS or isinstance(why, ConfigurationError)
         if is_final and not self._facts.done():
             self._facts.set_exception(why)
-            self._facts.exception()  # whoever asked may have gone
+            self._facts.exception()  # the caller may have gone
             return False
         _log.warning("%s; it is started again in %g s", why.message, wait_s)
         return True

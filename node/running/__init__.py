@@ -1,1 +1,1 @@
-"""A node as it runs: how it is put together, its program, its view, what stands in for it."""
+"""A running node: its assembly, its program, its live view and its stand-in task."""

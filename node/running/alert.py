@@ -1,7 +1,7 @@
-"""What an alert says: one line in our own words, and figures for programs.
+"""The content of an alert: one line in the node's own words, and figures for programs.
 
-Titles can be a peer's. In a message they are data for services that turn text into links, mentions
-and markup; so they stand in quotes, and nothing is left of them but words and figures.
+Titles may come from a peer, and services turn text into links, mentions and markup. So titles are
+quoted, and everything but words and figures is removed from them.
 """
 
 import re
@@ -27,14 +27,14 @@ KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
 TITLE_CHARACTERS: Final = 80
 _FAULT_CHARACTERS: Final = 300
 _REPLACEMENT: Final = "·"
-# A dot before a letter makes names of hosts, underscores around a word make it italic.
+# A dot before a letter makes host names, underscores around a word make it italic.
 _MARKUP: Final = re.compile(r"[^\w ,;:=()+%→−.-]|:(?! )|\.(?=[^\W\d])|(?<![^\W_])_|_(?![^\W_])")
 _LINKS: Final = re.compile(r"[<>@&`*\[\]|~#]|://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One thing that happened: its line for people, and what programs are told beside it."""
+    """One event: its line for people, and the figures that programs get with it."""
 
     kind: AlertKind
     text: str
@@ -43,7 +43,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertMessage:
-    """An alert as it is sent: by which node, when, and how many were held back before it."""
+    """An alert as it is sent: the node, the time, and the number of alerts held back before it."""
 
     alert: Alert
     node: str
@@ -52,16 +52,15 @@ class AlertMessage:
 
     @property
     def text(self) -> str:
-        """Return what people read."""
+        """The text for people."""
         counts = [many(count, *KINDS[kind]) for kind, count in self.held_back.items()]
         more = f" (not told before: {', '.join(counts)})" if counts else ""
         return f"{self.node}: {self.alert.text}{more}"
 
     def document(self) -> dict[str, object]:
-        """Return what programs read.
+        """Return the document for programs.
 
-        `text` is where Slack, Mattermost and Rocket.Chat look for the message, `content` where
-        Discord does.
+        Slack, Mattermost and Rocket.Chat look for the message in `text`, Discord in `content`.
         """
         return {
             "v": 1,
@@ -76,7 +75,7 @@ class AlertMessage:
 
 
 def cleaned(text: str) -> str:
-    """Return somebody's words with nothing in them that any service would obey."""
+    """Return somebody's words without anything that a service would interpret."""
     return _MARKUP.sub(_REPLACEMENT, fit_line(text, TITLE_CHARACTERS))
 
 
@@ -86,11 +85,12 @@ def quoted(title: str) -> str:
 
 
 def end_of(fault: Exception) -> Alert:
-    """Return what is told of an error that ends the node."""
+    """Return the alert for an error that ends the node."""
     if isinstance(fault, ArnodeError):
         told = f"{fault.message} (mend: {fault.hint})" if fault.hint else fault.message
     else:
         told = f"a fault of its own, {type(fault).__name__}: see `arnode logs`"
-    fitting = fit_line(told.replace("`", "'"), _FAULT_CHARACTERS)  # what we quote stays quoted
+    # Our own quotes remain, as ' instead of `, which is markup.
+    fitting = fit_line(told.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
     return Alert(kind="ended", text=f"the node ended by itself: {shown}")

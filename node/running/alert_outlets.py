@@ -1,7 +1,7 @@
-"""Sends a message to where the user wants it: ntfy, a webhook, a command.
+"""The delivery of messages to the places that the user chose: ntfy, a webhook, a command.
 
-Each has ten seconds. One that fails or hangs is logged once, until it has worked again, and holds
-up neither the others nor the node.
+Each has ten seconds. If one fails or hangs, this is logged once until it works again. It delays
+neither the others nor the node.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from protocol.codecs import plain
 
 LIMIT_S: Final = 10.0
 _OK: Final = range(200, 300)
-# What ntfy calls them: https://docs.ntfy.sh/publish/#message-priority
+# names of priorities in ntfy: https://docs.ntfy.sh/publish/#message-priority
 _PRIORITIES: Final[dict[AlertKind, str]] = {"ended": "high", "disk": "high"}
 _log = logging.getLogger("node")
 
 
 class NotTakenError(Exception):
-    """An outlet said that it did not take a message."""
+    """An outlet rejected a message."""
 
 
 class Outlets:
-    """The outlets of the settings; which of them failed last is remembered."""
+    """The outlets of the settings, and which of them failed last."""
 
     def __init__(self, outlets: Sequence[Outlet], *, limit_s: float = LIMIT_S) -> None:
         self._outlets = tuple(outlets)
@@ -37,7 +37,7 @@ class Outlets:
         self._failing: set[Outlet] = set()
 
     async def send(self, message: AlertMessage) -> None:
-        """Send a message to all of them at once; return when each has taken it or failed."""
+        """Send a message to all outlets at once; return when each has accepted it or failed."""
         await asyncio.gather(*(self._try(outlet, message) for outlet in self._outlets))
 
     async def _try(self, outlet: Outlet, message: AlertMessage) -> None:
@@ -83,7 +83,7 @@ async def _post(url: str, data: bytes, headers: dict[str, str]) -> None:
             if answer.status not in _OK:
                 raise NotTakenError(f"it answered {answer.status}")
     except aiohttp.ClientError as fault:
-        raise NotTakenError(f"{type(fault).__name__}") from fault  # its words hold the URL
+        raise NotTakenError(f"{type(fault).__name__}") from fault  # its message holds the URL
 
 
 async def _run(argv: Sequence[str], document: bytes) -> None:

@@ -1,8 +1,8 @@
-"""Holds back what would be a flood: one message of a kind in ten minutes, twenty in a day.
+"""The limit on alerts: one message of a kind in ten minutes, twenty in a day.
 
-What was sent and held back is kept in a file of the home, since a node that a service starts again
-and again would else tell of each end. It is written in place and never grows, so that even a full
-disk takes it; where it cannot be kept nothing is sent.
+A file of the home records what was sent and held back. Without it, a node that a service restarts
+again and again would report each end. The file is written in place and never grows, so that writing
+succeeds even on a full disk. If it cannot be written, nothing is sent.
 """
 
 import json
@@ -29,7 +29,7 @@ _log = logging.getLogger("node")
 
 @dataclass(kw_only=True)
 class _SentAlerts:
-    """When messages were sent in the last day, when the last of each kind was, what was not."""
+    """The times of the last day's messages and of the last of each kind, and what was held back."""
 
     sent_ms: list[int] = field(default_factory=list)
     last_ms: dict[AlertKind, int] = field(default_factory=dict)
@@ -37,17 +37,20 @@ class _SentAlerts:
 
 
 class AlertQuota:
-    """Decides which alerts are sent. One process at a time has it: the holder of the home's lock.
+    """The decision which alerts are sent. Only the process with the home's lock may use it.
 
-    Times are the wall clock's; a moment that lies ahead of it, since it was set back, holds
-    nothing back.
+    Times are those of the wall clock. A recorded time in the future, after the clock was set back,
+    holds nothing back.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def admit(self, kind: AlertKind, now_ms: int) -> Mapping[AlertKind, int] | None:
-        """Return how many of each kind were held back before this one; None if it is, too."""
+        """Return how many of each kind were held back before this alert.
+
+        None: it is held back too.
+        """
         kept = self._read()
         kept.sent_ms = [ms for ms in kept.sent_ms if 0 <= now_ms - ms < _DAY_MS]
         limit = A_DAY if kind in _URGENT else A_DAY - LAST_FOR_ENDS
@@ -64,7 +67,7 @@ class AlertQuota:
         return told if self._write(kept) else None
 
     def _read(self) -> _SentAlerts:
-        """Return what is kept; of a file that does not read, nothing."""
+        """Return what the file records; nothing if it is unreadable."""
         try:
             match json.loads(self._path.read_bytes()):
                 case {
@@ -85,7 +88,7 @@ class AlertQuota:
         return _SentAlerts()
 
     def _write(self, kept: _SentAlerts) -> bool:
-        """Keep it, and say whether that went well."""
+        """Write the file, and return True if that worked."""
         values = {"v": 1, "sent": kept.sent_ms, "last": kept.last_ms, "held": kept.held_back}
         data = json.dumps(values, separators=(",", ":")).encode().ljust(_SIZE_BYTES)
         try:

@@ -1,7 +1,7 @@
-"""Looks, now and then, for what the user wants to hear at once: at the store, and at the disk.
+"""A periodic look at the store and the disk for events that the user wants to know at once.
 
-All of it follows from records and from how much room there is, so that nothing in the loop need
-know of it. What the records said when a watch began is never told.
+All of it follows from records and from the free space, so that the loop need not know about alerts.
+Events from before a watch began are never reported.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from protocol.units import NANO, from_nano
 
 LOOK_S: Final = 20.0
 _LEVELS: Final = (LITTLE_BYTES, TOO_LITTLE_BYTES)
-_CLEAR: Final = 1.25  # so much more must be free before a level is told of again
+_CLEAR: Final = 1.25  # free space, relative to a level, from which on that level is reported again
 _log = logging.getLogger("node")
 
 
 class AlertWatch:
-    """What happened since the last look, as alerts. `author` is this node's key."""
+    """The events since the last look, as alerts. `author` is this node's key."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class AlertWatch:
         self._levels_told = 0
 
     def news(self) -> Iterator[Alert]:
-        """Yield what is new, heads first."""
+        """Yield new alerts, heads first."""
         after, self._number = self._number, self._store.records.last_number()
         if self._number != after:
             for line in self._store.jobs.lines():
@@ -68,12 +68,13 @@ class AlertWatch:
 
     def _moves(self, line: Line, after: int) -> Iterator[Alert]:
         if not self._store.experiments.adoptions(line.key, after=after):
-            return  # as nearly always: nothing else need be read
+            return  # nearly always: skip reading anything else
         manifest = manifest_of(self._store, line)
         head, last_n = manifest.baseline_tree, 0
         for move in self._store.experiments.adoptions(line.key):
             evidence, tree = move.body.evidence, move.body.to_tree
-            # Of a move by hand they know, and a head that held when measured again is no new one.
+            # The user knows of a move by hand, and a head that held in a new measurement is not a
+            # new one.
             if move.n > after and evidence is not None and tree != head:
                 if self._store.records.number_of(evidence) > last_n:
                     yield self._new_head(line, manifest, move, evidence)
@@ -126,7 +127,7 @@ class AlertWatch:
         ]
 
     def _counts(self, key: BoardKey) -> dict[bytes, int]:
-        """Return how many keys refute each tree of this node's own claims, as the board counts."""
+        """Return how many keys refute each claimed tree of this node, by the leaderboard."""
         return {row.tree: row.refuted for row in self._store.boards.rows_by(key, self._author)}
 
     def _refutations(self, after: int) -> Iterator[Alert]:
@@ -173,7 +174,7 @@ class AlertWatch:
     # The disk
 
     def _disk(self) -> Iterator[Alert]:
-        """Tell once of each level that the room that is left falls below."""
+        """Yield an alert once for each level that the free space falls below."""
         free = self._free(self._place)
         levels = sum(free < level for level in _LEVELS)
         if levels > self._levels_told:
@@ -197,7 +198,7 @@ async def watching(
     place: Path,
     look_s: float = LOOK_S,
 ) -> AsyncIterator[None]:
-    """Tell of what happens while the block lasts, and once more when it ends."""
+    """Send alerts while the block lasts, and once more when it ends."""
     if alerts is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""The alerts of a node that runs: opened by its settings, told of what happens."""
+"""The alerts of a running node, opened by its settings."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from protocol.errors import ConfigurationError, UsageError
 
 
 class Alerts:
-    """Sends what is to be told, and no more of it than `AlertQuota` lets through."""
+    """A sender of alerts within the limits of `AlertQuota`."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Alerts:
         self._clock_ms = clock_ms
 
     async def tell(self, alert: Alert) -> None:
-        """Send an alert, or count it for the next one; no outlet's fault is raised."""
+        """Send an alert, or count it for the next one. Errors of outlets are not raised."""
         now_ms = self._clock_ms()
         held_back = self._tally.admit(alert.kind, now_ms)
         if held_back is not None:
@@ -45,11 +45,11 @@ class Alerts:
 
 @contextlib.contextmanager
 def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iterator[Alerts | None]:
-    """Yield what tells the user of this node, None where `notify` names nobody.
+    """Yield the sender of this node's alerts; None if `notify` is empty.
 
-    An error that ends the block is told, too; of a command that cannot be meant the terminal is
-    told alone. The caller holds the home's lock. Raises ConfigurationError for a program that is
-    not there.
+    An error that ends the block is sent as an alert too, except a UsageError, which only the
+    terminal shows. The caller holds the home's lock. Raises ConfigurationError for a missing
+    program.
     """
     if not config.notify:
         yield None
@@ -69,7 +69,7 @@ def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iter
 
 
 def _found(named: Outlet) -> Outlet:
-    """Return an outlet whose program is named by its path."""
+    """Return an outlet whose program is given by its full path."""
     if named.way != "command":
         return named
     wanted, *arguments = named.words

@@ -1,4 +1,4 @@
-"""What a running node answers to commands, over its socket and over the API."""
+"""The answers of a running node to commands, over its socket and over the API."""
 
 import asyncio
 from collections.abc import Mapping
@@ -56,19 +56,19 @@ from trainer.sandbox.tier import probe_tier
 
 
 def answers_of(node: Node) -> Mapping[str, Answer]:
-    """Return what answers each command of `node.web.commands.COMMANDS` but `page`."""
+    """Return the handler of each command of `node.web.commands.COMMANDS` except `page`."""
     answers = NodeAnswers(node)
     return {one.name: getattr(answers, one.name) for one in COMMANDS if one.name != "page"}
 
 
 class NodeAnswers:
-    """A method for each command, of its name."""
+    """The handlers: one method for each command, with the command's name."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     async def status(self, _: Nothing) -> dict[str, Message]:
-        """Return how things stand."""
+        """Return the node's status."""
         node = self._node
         return status_document(
             node.books.store,
@@ -81,12 +81,12 @@ class NodeAnswers:
         )
 
     async def stop(self, asked: Stop) -> Done:
-        """End after the run at hand."""
+        """End after the current run."""
         self._node.research.stop(at_checkpoint=asked.at_checkpoint)
         return DONE
 
     async def pause(self, asked: PauseFor) -> Paused:
-        """Leave the device alone."""
+        """Stop using the device."""
         research, lost = self._node.research, Lost()
         if asked.at_end:
             research.pause(for_s=asked.for_s)
@@ -95,12 +95,12 @@ class NodeAnswers:
         return pause_document(lost, research.pausing)
 
     async def resume(self, _: Nothing) -> Done:
-        """Go on after a pause."""
+        """End a pause."""
         self._node.research.resume()
         return DONE
 
     async def subject(self, _: Nothing) -> dict[str, Message]:
-        """Return the line that is worked on, and the files that a source for it has."""
+        """Return the line in progress, and the editable files of a source for it."""
         key = self._node.research.line_key
         editable: list[Message] = list(self._node.session.task.editable)
         return {"task": key.task, "class": key.hardware_class, "editable": editable}
@@ -113,7 +113,7 @@ class NodeAnswers:
         return {"mark": fingerprint(source).hex()}
 
     async def is_decided(self, asked: OfDigest) -> dict[str, Message]:
-        """Return whether a source is decided, and what runs."""
+        """Return whether a source is decided, and the current activity."""
         research = self._node.research
         is_done, activity = research.attempt_of(asked.id) is not None, research.activity
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
@@ -130,18 +130,18 @@ class NodeAnswers:
         return dict(await advice(context, node.proposers.fast, slow))
 
     async def importance(self, _: Nothing) -> ImportanceDocument:
-        """Return which knobs matter."""
-        from agent.knobs.importance import importance_of  # and numpy with it
+        """Return the importance of each hyperparameter."""
+        from agent.knobs.importance import importance_of  # imports numpy
 
         found = await asyncio.to_thread(importance_of, self._node.ideas.context())
         return importance_document(found)
 
     async def program(self, _: Nothing) -> ProgramDocument:
-        """Return what proposers are told to do, and were."""
+        """Return the instructions for proposers, now and earlier."""
         return program_document(self._node.books.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
-        """Keep what the owner says."""
+        """Keep a note of the owner."""
         books, line = self._node.books, self._node.research.line_key
         kept = keep_note(books.store, line, asked.text, now_ms=clock_ms())
         books.keep_journal()
@@ -159,7 +159,7 @@ class NodeAnswers:
         return {"state": complete(books.ledger, asked.id, result=result).state}
 
     async def verify(self, asked: Verify) -> Queued:
-        """Queue a claim to be run again. Raises UsageError."""
+        """Queue a re-run of a claim. Raises UsageError."""
         question = RerunRequest(
             claim=asked.claim,
             pairs=asked.pairs,
@@ -170,7 +170,7 @@ class NodeAnswers:
         return {"job": self._node.take(question)}
 
     async def carry(self, asked: Carry) -> list[int]:
-        """Queue what is to be carried to this task; return the jobs."""
+        """Queue transfers to this task; return the jobs."""
         return list(self._node.carry(Load(what=asked.what, to=asked.to, rung=asked.rung)))
 
     async def publish_report(self, asked: SignReport) -> dict[str, Message]:
@@ -188,14 +188,14 @@ class NodeAnswers:
         return {"id": signed.record.id, "new": signed.is_new, "network": network}
 
     async def peers(self, _: Nothing) -> dict[str, Message]:
-        """Return who is connected."""
+        """Return the connected peers."""
         node = self._node
         people = people_of(node.home, node.config.friends)
         trust = trust_in(people, author_rates(node.books.ledger, people.heard_first))
         return peers_document(node.books.store, node.membership, trust)
 
     async def fetch_task(self, asked: OfDigest) -> int:
-        """Have a task's files fetched; say how many are missing still."""
+        """Request a task's files; return the number that is still missing."""
         records = self._node.books.store.records
         manifest = records.manifest(asked.id)
         if manifest is None:
@@ -207,7 +207,7 @@ class NodeAnswers:
         return missing
 
     async def fetch_report(self, asked: OfDigest) -> bool:
-        """Have a report's text fetched; say whether it is here by now."""
+        """Request a report's text; return True if it is here already."""
         body = self._node.books.store.records.get(asked.id).body
         if not isinstance(body, ReportBody):
             raise UsageError("that is no report", "`arnode report --peers` lists them")

@@ -1,6 +1,6 @@
-"""One line's books, open for writing: keys, store, ledger and the journal that follows them.
+"""One line opened for writing: keys, store, ledger and the journal that follows them.
 
-Whoever opens them holds the home's lock, so there is one writer.
+The caller holds the home's lock, so there is one writer.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """One line's books, open for writing: enough to record, not to measure."""
+    """One line opened for writing: enough to record, not to measure."""
 
     keys: NodeKeys
     store: Store
@@ -39,7 +39,7 @@ class Books:
 
     @classmethod
     def of(cls, home: Home, config: Config, store: Store, subject: Subject) -> "Books":
-        """Open the books of a task on a device; keys are made if there are none."""
+        """Open the line of a task on a device; create keys if there are none."""
         keys = load_keys(home)
         blobs = Blobs(home.blobs)
         blobs.remove_leftovers()
@@ -55,8 +55,8 @@ class Books:
         return cls(keys=keys, store=store, ledger=ledger, journal=journal)
 
     def keep_journal(self) -> None:
-        """Bring the journal up to date; it follows the store, so a fault here costs no result."""
-        # A terminal's Ctrl-C is for the node, not for the git that it runs; a mask is inherited.
+        """Update the journal. It follows the store, so an error here costs no result."""
+        # A terminal's Ctrl-C is for the node, not for the git process, which inherits the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.journal.catch_up()
@@ -70,9 +70,9 @@ class Books:
 def open_books(
     home: Home, config: Config, manifest: TaskManifest, baseline: Source | None = None
 ) -> Iterator[Books]:
-    """Open the books of a task while no node runs; holds the home's lock.
+    """Open the line of a task while no node runs, holding the home's lock.
 
-    Without its baseline's source it is a task that is recorded here.
+    Without `baseline`, the task's baseline must be stored in this home.
     """
     with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
         baseline = baseline or Blobs(home.blobs).get_source(manifest.baseline_tree)

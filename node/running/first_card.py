@@ -1,4 +1,4 @@
-"""What a start does about an NVIDIA card: it is worked on once it has proven itself here."""
+"""The self-test of an NVIDIA card at a start: the card is used once it has passed."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unproven:
-    """A card that is to prove itself before it is worked on; `known` is what failed before.
+    """A card that must pass its self-test before it is used; `known` are earlier failures.
 
-    Without a card it is the processor in a card's place, at toy size.
+    Without a card, the processor takes its place, at toy size.
     """
 
     device: Device
@@ -34,11 +34,11 @@ class Unproven:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name for people."""
         return self.card.name if self.card else "the processor"
 
     async def prove(self, home: Home) -> bool:
-        """Let it, keep what came of it, and return whether runs can be made on it."""
+        """Run the self-test, store its result, and return True if the card is usable."""
         say(f"{self.name} proves itself, which takes some minutes, once:")
         proving = proving_of(self.device, self.card, say=say, known=self.known)
         proof = await proving.prove()
@@ -48,17 +48,17 @@ class Unproven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskHere:
-    """The task that a start is for, and the card that has to prove itself for it, if one has."""
+    """The task of a start, and the card that must first pass its self-test for it, if any."""
 
     task: str
     unproven: Unproven | None = None
 
 
 def task_here(home: Home, config: Config) -> TaskHere:
-    """Return what a start works on; what keeps it from a card that is here is said.
+    """Return the task of a start; report what prevents the use of a present card.
 
-    Nothing is fetched before that. Raises ConfigurationError where that keeps it from a task that
-    somebody named.
+    Nothing is downloaded before that. Raises ConfigurationError if the problem prevents a task that
+    the user named.
     """
     if config.task not in (AUTO, OF_CARDS):
         return TaskHere(task=config.task)
@@ -92,7 +92,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
 
 
 def _say_other_classes(home: Home) -> None:
-    """Say how cards get a node that this one leaves alone: a node works on one class."""
+    """Report how to start another node for cards of other classes: a node uses one class."""
     used, *others = by_class(probe_cards())
     for cards in others:
         if any(fault.ends_it for fault in find_card_faults(cards[0])):
@@ -103,7 +103,7 @@ def _say_other_classes(home: Home) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the log, and whoever started it."""
+    """Write a line to the log and, in a terminal, to standard error."""
     _log.info("%s", line)
-    if sys.stdout.isatty():  # the log is in its file alone then
+    if sys.stdout.isatty():  # otherwise the log goes only to its file
         print(plain(line), file=sys.stderr, flush=True)

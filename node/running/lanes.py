@@ -1,7 +1,7 @@
-"""How many runs of a task stand beside each other here, and on which devices.
+"""The number of runs of a task made at once here, and their devices.
 
-Where nothing that counts depends on how fast runs are let run, they share the processor: a lane
-for each core. Else each device is one run's alone.
+If no score depends on the speed of runs, they share the processor: a lane for each core. Otherwise
+each device makes one run at a time.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,26 @@ from trainer.host.capacity import available_bytes, usable_cores
 from trainer.host.device import Device
 from trainer.task_kinds import kind_of
 
-# Beside what a run may use: its two sandboxes that wait, with torch imported.
+# In addition to what a run may use: its two waiting sandboxes, with torch imported.
 SPARES_BYTES: Final = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanesHere:
-    """A device for each lane, of which several may be the processor. `told`: what to say of it."""
+    """A device for each lane; several lanes may use the processor.
+
+    `told` is a notice for the user.
+    """
 
     devices: tuple[Device, ...]
     told: str = ""
 
 
 def are_elsewhere(config: Config) -> bool:
-    """Say whether settings name lanes of other machines.
+    """Return True if settings name lanes on other machines.
 
-    Raises ConfigurationError if they cannot serve: named in two ways, or for a text of one's own.
+    Raises ConfigurationError if these cannot be used: named in two ways, or for a text of one's
+    own.
     """
     if config.ray is None and not config.lane_hosts:
         return False
@@ -46,9 +50,9 @@ def are_elsewhere(config: Config) -> bool:
 
 
 def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) -> LanesHere:
-    """Return the lanes of a task here; one is enough for what somebody waits for.
+    """Return the lanes of a task here; a session on demand gets one lane per device.
 
-    Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` does.
+    Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` raises.
     """
     devices = probe_devices(manifest, config.gpus)
     is_shared = kind_of(manifest).may_stand_beside(manifest)

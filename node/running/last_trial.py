@@ -1,4 +1,4 @@
-"""The first Ctrl-C in a terminal: is what was kept to be verified before the session ends?"""
+"""The question after the first Ctrl-C in a terminal: verify what was kept before the end?"""
 
 import asyncio
 import os
@@ -13,25 +13,28 @@ from node.terminal.durations import span_words
 from node.terminal.vocabulary import many
 
 _ANSWER_S: Final = 30.0
-_SHORT_S: Final = 300.0  # a trial that is over by then is what no answer means
+_SHORT_S: Final = 300.0  # if a trial ends within this time, no answer means yes
 _VERIFYING: Final = "verifying, then it stops; Ctrl-C again ends it now"
 
 
 class LastTrial:
-    """Asks once, by a line of the live view, and ends the session as it is answered.
+    """A question in the live view, asked once; its answer decides how the session ends.
 
-    Nothing new starts meanwhile. A key answers; Enter, or none in half a minute, means yes where
-    the trial takes less than five minutes.
+    Nothing new starts meanwhile. A key answers. Enter, or no answer in half a minute, means yes if
+    the trial takes less than five minutes, and no otherwise.
     """
 
     def __init__(self, node: Node) -> None:
-        self.words = ""  # what is asked, or done since
+        self.words = ""  # the question, or the state after the answer
         self._node = node
         self._means_yes = False
-        self._terminal: list[Any] | None = None  # as it was before
+        self._terminal: list[Any] | None = None  # its settings before the question
 
     def ask(self) -> bool:
-        """Ask if there is anything to verify and a terminal to answer at; return whether it did."""
+        """Ask if there is something to verify and a terminal to answer at.
+
+        Return True if it asked.
+        """
         research, stdin = self._node.research, sys.stdin
         line = self._node.books.ledger.line
         trial_s = research.trial_s
@@ -53,7 +56,7 @@ class LastTrial:
 
     def _read(self) -> None:
         usual = self._means_yes
-        # Nothing to read: the terminal went away.
+        # An empty read: the terminal went away.
         answers = {b"y": True, b"n": False, b"\r": usual, b"\n": usual, b"": False}
         is_wanted = answers.get(os.read(sys.stdin.fileno(), 1).lower())
         if is_wanted is not None:
@@ -65,7 +68,7 @@ class LastTrial:
         self._node.research.interrupt(at_checkpoint=is_wanted)
 
     def close(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal's settings."""
         if self._terminal is not None:
             asyncio.get_running_loop().remove_reader(sys.stdin)
             termios.tcsetattr(sys.stdin, termios.TCSANOW, self._terminal)

@@ -1,7 +1,7 @@
-"""The live view: what runs now, the staircase of results, the latest experiments, the head.
+"""The live view: the current run, the staircase of results, the latest experiments, the head.
 
-`draw` is a pure picture of a node at one moment; nothing here decides or remembers. It fits itself
-to the height of the terminal: what is vouched for and what runs now are always on it.
+`draw` is a pure picture of a node at one moment; nothing here decides or remembers. It fits the
+height of the terminal: the verified figures and the current run are always visible.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ from trainer.cards.cards import idle_cards
 if TYPE_CHECKING:
     from node.running.node import Node
 
-_HISTORY = 400  # experiments that the plot shows
+_HISTORY = 400  # experiments in the plot
 _ROWS = (3, 10)  # of the table of experiments
 _PLOT_HEIGHT = (5, 9)
 _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
@@ -56,7 +56,7 @@ _STOPPING = Text(STOPPING, "bold yellow")
 
 
 def draw(node: "Node", asked: str = "") -> RenderableType:
-    """Return the picture of this moment; `asked` is what it asks or does at its end."""
+    """Return the picture of this moment; `asked` is a question or state for its last line."""
     session, line = node.session, node.books.ledger.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
@@ -81,14 +81,14 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 
 def _opening(now: RenderableType) -> RenderableType:
-    """Before there is anything to compare with."""
+    """Return the picture before there is anything to compare with."""
     told = "First the task's own source is measured, twice: everything is compared to it."
     return Group(Text(told), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    """Everything that is to be shown; what gives way in a small terminal is the history."""
+    """The parts of the view; in a small terminal the history is left out."""
 
     headline: RenderableType
     now: RenderableType
@@ -200,7 +200,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
 
 
 def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
-    """Why the head is vouched for; the store is searched only if these entries do not tell."""
+    """Return the reason the head is trusted; search the store only if these entries lack it."""
     if line.verified == node.session.task.source.tree:
         return "still the baseline"
     is_confirmed = any(
@@ -211,7 +211,10 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
-    """The head before these entries: what the first adoption among them says, else today's."""
+    """Return the score of the head before these entries.
+
+    It follows from the first adoption among them; without one it is today's head.
+    """
     sign = node.session.task.manifest.metric.sign
     for entry in entries:
         if entry.decision == "adopted" and entry.metric_nano is not None:
@@ -220,7 +223,7 @@ def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | N
 
 
 def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
-    """The head's metric from the rows at hand; the store is searched only if it is not there."""
+    """Return the head's score from these entries; search the store only if it is not there."""
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
             return from_nano(entry.metric_nano)
@@ -229,7 +232,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
 
 @dataclass(frozen=True, slots=True)
 class _OneLine:
-    """What runs now on one line; what gives way in a narrow terminal is the title."""
+    """The current run on one line; in a narrow terminal the title is cut."""
 
     before: Text
     title: Text
@@ -266,7 +269,7 @@ def _now(activity: Activity) -> RenderableType:
 
 
 def _evidence(confirmation: Confirmation) -> RenderableType:
-    """How far the checkpoint has come: the working line against the verified head, in pairs."""
+    """Return the progress of the promotion trial: working line against verified head, in pairs."""
     latest, pairs = confirmation.latest, len(confirmation.pairs)
     told = f"  {many(pairs, 'pair')}"
     if latest:
@@ -276,8 +279,8 @@ def _evidence(confirmation: Confirmation) -> RenderableType:
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
-    """What was said besides the decisions that the table shows, and what a card is not for."""
-    # Without the record's id, which the table has.
+    """Return the latest messages other than the table's decisions, and a note on idle cards."""
+    # The record's id is in the table.
     told = [line.partition("  [")[0] for line in activity.messages]
     shown = told[-_EVENTS:]
     if idle_cards:

@@ -1,6 +1,7 @@
-"""What loads while the node is at work: the training text beyond what its first run needs.
+"""The download during a session: the training text that the first run does not need.
 
-A fault costs no run: it is said, and tried again later, for as long as the node is at work.
+An error costs no run: it is reported, and the download is tried again later, as long as the node is
+at work.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
 from trainer.measuring.kind import Prepared
 
-GENTLY: Final = 10  # nice: the run at hand comes first
+GENTLY: Final = 10  # nice level: the current run comes first
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 3600.0
 
@@ -30,7 +31,7 @@ _log = logging.getLogger("node")
 
 
 class NowAndThen:
-    """Says a line at most once in a while: what a thread or a child says all the time."""
+    """A filter that passes on at most one line a minute from a frequent source."""
 
     def __init__(
         self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -45,7 +46,7 @@ class NowAndThen:
 
 
 def pauses() -> Backoff:
-    """Return how long to wait between attempts at what may be away for a night."""
+    """Return the waits between attempts to reach a source that may be away for a night."""
     return Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, healthy_s=_HEALTHY_S)
 
 
@@ -53,7 +54,7 @@ def pauses() -> Backoff:
 async def loading_rest(
     data: Prepared, folder: Path, say: Callable[[str], None]
 ) -> AsyncIterator[None]:
-    """Load what is to come of the data under `folder` while the block lasts."""
+    """Download the missing part of the data under `folder` while the block lasts."""
     loading = asyncio.create_task(_load_rest(data, folder, say))
     try:
         yield
@@ -93,7 +94,7 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
 
 
 def _gently(work: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """Return what does the work in a thread of its own that others go before."""
+    """Wrap work so that it runs in a thread of its own with low priority."""
 
     def lower() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLY)

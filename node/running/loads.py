@@ -1,4 +1,4 @@
-"""What somebody wants to have carried from one rung to another: what is asked."""
+"""A request to transfer a patch or a head from one rung to another."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +19,7 @@ HEAD: Final = "head"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A head, a patch or a claim, as the user names it, and the id of the task to carry it `to`.
+    """A head, a patch or a claim, as the user names it, and the id of the task to transfer it `to`.
 
     `rung` is the task whose head is meant; None: the one below.
     """
@@ -29,7 +29,7 @@ class Load:
     rung: str | None = None
 
     def finds(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[Find, ...]:
-        """Return the finds that this means of what is in a home; `above` is the task to carry to.
+        """Return the transfers that this means in a home; `above` is the task to transfer to.
 
         Raises UsageError, SafetyError.
         """
@@ -51,12 +51,12 @@ class Load:
         return steps_of_head(store, line, below)
 
     def to_message(self) -> dict[str, Message]:
-        """Return what the running node is asked."""
+        """Return the request as a message to the running node."""
         return {"what": self.what, "to": self.to, "rung": self.rung}
 
 
 def _below(store: Store, above: TaskManifest) -> str:
-    """Return the rung below, as `--task` takes it, if this home has worked on that."""
+    """Return the rung below, as `--task` takes it, if this home has worked on it."""
     worked_on = {line.task for line in store.jobs.lines()}
     if above.below in worked_on:
         return labels(store, worked_on)[above.below]

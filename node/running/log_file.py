@@ -1,4 +1,4 @@
-"""The node's log while it is at work: a file of its home, which says how it ended."""
+"""The log of a node at work: a file of its home, which ends with the reason of the node's end."""
 
 import contextlib
 import logging
@@ -15,10 +15,10 @@ _LOG_LIMIT_BYTES = 5_000_000
 
 @contextlib.contextmanager
 def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
-    """Log to the home's file, and to the terminal if that shows nothing else; say how it ended."""
+    """Log to the home's file, and with `to_terminal` to standard error; log how the node ended."""
     from logging.handlers import RotatingFileHandler
 
-    logging.raiseExceptions = False  # a log that a full disk refuses is no reason for tracebacks
+    logging.raiseExceptions = False  # a full disk is no reason for tracebacks
     formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     with explaining_faults(home.log):
         handlers: list[logging.Handler] = [
@@ -32,7 +32,7 @@ def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
     _log.setLevel(logging.INFO)
     try:
         yield
-    except ArnodeError as fault:  # the terminal is told by whoever called
+    except ArnodeError as fault:  # the caller reports it in the terminal
         _note_end(handlers[0], f"ended: {fault.message} ({fault.hint})")
         raise
     except Exception:
@@ -45,6 +45,6 @@ def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
 
 
 def _note_end(handler: logging.Handler, text: str, *, with_traceback: bool = False) -> None:
-    """Write why the node ended into its log file only."""
+    """Write the reason of the node's end to its log file only."""
     fault = sys.exc_info() if with_traceback else None
     handler.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, text, (), fault))

@@ -1,7 +1,7 @@
-"""The research loop put together, in one place: each part after those that it needs.
+"""The assembly of the research loop, in one place: each part after those that it needs.
 
-A node has all of it, put together with its page and its part of the network by `node.running.node`.
-A command that shows one proposal has what thinks, and runs nothing.
+A node uses all of it; `node.running.node` adds its page and its part of the network. A command that
+shows one proposal uses only `Thinking`, and runs nothing.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
-    """Who thinks of experiments on one line, and what they know of it and of others."""
+    """The source of experiments on one line, with the knowledge about it and about others."""
 
     ledger: Ledger
     policy: Policy
@@ -87,12 +87,14 @@ class Thinking:
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
     ) -> "Thinking":
-        """Put together what thinks about a task.
+        """Assemble the proposing parts for a task.
 
-        `peers`: whose claims are looked at, None where no peer's code is to run; so many of their
-        patches are looked at anew at a time. `say` is told of a new program. `has_knobs`: slots
-        are the fast proposer's too where there are `slow` ones; else it only fills their gaps.
-        `planner` writes what the slow ones are to aim at.
+        - `peers`: the choice among peers' claims; None where no peer's code may run.
+        - `most_fresh`: peers' patches that are inspected for the first time at a time.
+        - `say`: reports that a file of instructions cannot be read, and news of the planner.
+        - `has_knobs`: with `slow` proposers, the fast proposer gets slots too; otherwise it only
+          fills gaps.
+        - `planner`: writes an aim for the slow proposers.
         """
         policy = screening_policy(ledger.style, policy)
         exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
@@ -168,10 +170,10 @@ class Thinking:
         now: Callable[[], datetime] = local_time,
         clock_s: Callable[[], float] = passing_s,
     ) -> Research:
-        """Return the loop that runs what is thought of.
+        """Return the loop that runs the proposed experiments.
 
-        `waits_for` is what a session waits for that has no ideas left; "": it ends. `on_record` is
-        called after each record; who sets `news` has something to look at.
+        `waits_for` is what a session without ideas waits for; "" ends it. `on_record` is called
+        after each record. Setting `news` makes the loop look for work.
         """
         desk = Desk(
             ledger=self.ledger,
@@ -214,9 +216,9 @@ def open_peers(
     network: Network | None,
     want: Callable[[bytes], None] | None = None,
 ) -> Peers | None:
-    """Return what chooses among peers' claims; None where their code is not to run.
+    """Return the choice among peers' claims; None where peers' code may not run.
 
-    `want` is told of patches to fetch.
+    `want` is called with patches to fetch.
     """
     if config.peer_code == "none":
         return None
@@ -239,7 +241,7 @@ def open_peers(
 
 
 def _proposal_seed(store: Store) -> int:
-    """The seed that this node's proposals follow from, drawn once so that they can be replayed."""
+    """Return the seed of this node's proposals, drawn once so that they can be replayed."""
     kept = store.meta(_SALT)
     if kept is None:
         kept = secrets.token_bytes(4)

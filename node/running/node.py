@@ -1,7 +1,7 @@
-"""What a node is made of: one home, one task, its books, its network and the research loop.
+"""The parts of a node: one home, one task, its line, its network and the research loop.
 
-It holds the home's lock for as long as it is open, so there is one writer; a kill at any moment
-loses nothing.
+It holds the home's lock while it is open, so there is one writer. A kill at any moment loses
+nothing.
 """
 
 import asyncio
@@ -54,9 +54,9 @@ _COPY_S: Final = 60.0  # to find a peer that has what a key signed after its hom
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that is open: everything a command or a view may look at.
+    """An open node: everything that a command or a view may look at.
 
-    `membership`: its part in a network, if it has one; `remote`: its lanes on other machines.
+    `membership` is its part in a network, if any; `remote` are its lanes on other machines.
     """
 
     home: Home
@@ -70,9 +70,9 @@ class Node:
     remote: "RemoteLanes | None" = None
 
     def take(self, question: RerunRequest) -> int:
-        """Queue a claim to be run again, checked; return its job's number.
+        """Check a claim, queue its re-run, and return the job's number.
 
-        All that is in its bundle is taken in.
+        Everything in the claim's bundle is stored.
         """
         store, blobs = self.books.store, self.books.ledger.blobs
         bundle = bundle_of(store, blobs, question.claim)
@@ -88,7 +88,7 @@ class Node:
         return self.research.attest(question.wanted(found))
 
     def carry(self, load: Load) -> tuple[int, ...]:
-        """Queue what was found on another rung; return the numbers of its jobs, in their order."""
+        """Queue transfers from another rung; return the numbers of their jobs, in their order."""
         if load.to != self.session.task.id:
             raise UsageError(
                 f"the running node works on {self.session.task.name}, not on that task",
@@ -152,7 +152,7 @@ async def open_node(
                 task,
                 progress,
                 devices=lanes.devices,
-                needs_all=goal.is_on_demand,  # what somebody asks for is answered on all of it
+                needs_all=goal.is_on_demand,  # a request is answered on all of the data
                 models=models,
                 lanes=remote.runners if remote else (),
             )
@@ -166,7 +166,7 @@ async def open_node(
         if store.is_copy():
             await _go_on_from_copy(store, membership, progress, activity.say)
         books.ledger.announce()
-        if not goal.is_on_demand:  # a claim that is run again does not change what one works on
+        if not goal.is_on_demand:  # re-running a claim does not change the task in progress
             remember_session(store, books.ledger.key)
         books.keep_journal()
         if lanes.told:
@@ -221,8 +221,8 @@ async def open_node(
 async def _go_on_from_copy(
     store: Store, membership: "Membership | None", progress: Progress, say: Callable[[str], None]
 ) -> None:
-    """Ask peers for what this key signed after the copy was made, before it signs again."""
-    if membership is None:  # whom it would matter to
+    """Ask peers for records that this key signed after the copy was made, before it signs again."""
+    if membership is None:  # without a network it matters to nobody
         return
     progress("this home is a copy: asking peers for later records of its key", 0.0)
     if await membership.hear(_COPY_S):
@@ -237,7 +237,7 @@ async def _go_on_from_copy(
 def _at_work(
     proposers: Proposers, say: Callable[[str], None], *, on_written: Callable[[], None]
 ) -> list[SlowIdeas]:
-    """Return those that write in their own time, at work beside the runs."""
+    """Return the slow proposers, which write alongside the runs."""
     others = "the others" if len(proposers.slow) > 1 else "knobs"
     return [
         SlowIdeas(
@@ -274,7 +274,7 @@ def _remote_lanes(
 
 
 def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
-    """Return what says whether the battery is spared: by itself where a card would empty it."""
+    """Return the test for resting on battery: in mode `auto`, only tasks on a card rest."""
     is_card = session.runners[0].device.cuda is not None
     spares = config.battery == "rest" or (config.battery == "auto" and is_card)
     return is_on_battery if spares else lambda: False

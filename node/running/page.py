@@ -32,7 +32,7 @@ class PagePlace:
 
 @contextlib.contextmanager
 def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
-    """Listen where the setting `web` says, and draw the tokens of this run; None without a page.
+    """Listen where the setting `web` says, and create the tokens of this run; None without a page.
 
     Raises ConfigurationError if its address cannot be used.
     """
@@ -53,9 +53,9 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 async def with_page(
     node: Node, place: PagePlace | None, *, is_shown: bool
 ) -> AsyncIterator[Mapping[str, Answer]]:
-    """Serve the page at its place; yield what commands may ask, for links too.
+    """Serve the page at its place; yield the handlers of commands, including `page` for links.
 
-    `is_shown`: a link is printed.
+    `is_shown`: print a link.
     """
     answers = answers_of(node)
     if place is None:

@@ -1,7 +1,7 @@
-"""Keeps the cards' power below `--max-watts` while a node runs, and gives it back afterwards.
+"""The power limit of the cards while a node runs (`--max-watts`), and its removal afterwards.
 
-The former limits are written down before any is lowered: a node that was killed leaves them to the
-next one to restore.
+The former limits are written to a file before any is lowered. If a node is killed, the next one
+restores them from it.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ _log = logging.getLogger("node")
 
 @contextlib.contextmanager
 def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
-    """Hold the cards to so many watts each, None for none. The caller holds the home's lock.
+    """Limit each card to `max_watts`; None sets no limit. The caller holds the home's lock.
 
-    Raises ConfigurationError when that cannot be.
+    Raises ConfigurationError if the limit cannot be set.
     """
     _give_back(home.power)
     if max_watts is None:
@@ -50,7 +50,7 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
     finally:
         try:
             _give_back(home.power)
-        except ConfigurationError as fault:  # it must not hide why the node ended
+        except ConfigurationError as fault:  # it must not hide the reason of the node's end
             _log.warning("%s (%s)", fault.message, fault.hint)
 
 

@@ -75,17 +75,17 @@ def start_node(
     shares: Sequence[TimeShare] = (),
     turn_s: float | None = None,
 ) -> None:
-    """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
+    """Run the node in this process until it ends. Raises ArnodeError if it cannot start.
 
-    `wishes`: what the command line says of the network. `shares`: several tasks that take turns,
-    of `turn_s` seconds a part (None: the usual), in place of the setting's.
+    `wishes` are the command line's wishes for the network. `shares`: several tasks that take turns,
+    `turn_s` seconds for each part (None: the default), instead of the setting's task.
     """
     keep_to_oneself()
     again = "the same command" if shares else _again(home, config)
-    means = take_means(os.environ, config)  # before anything is started that would inherit keys
+    means = take_means(os.environ, config)  # before starting a process that would inherit keys
     require_sandbox(config)
-    are_elsewhere(config)  # so that settings which cannot serve are told before anything loads
-    chosen_cards(config.gpus)  # whatever the task: that they are not there is told before it loads
+    are_elsewhere(config)  # report unusable settings before anything loads
+    chosen_cards(config.gpus)  # for any task: report missing cards before it loads
     with (
         at_work(home, config, to_terminal=not sys.stdout.isatty()),
         open_alerts(home, config) as alerts,
@@ -122,7 +122,7 @@ def start_node(
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
             require_texts(home, start.arms, [Path(config.task).name])
-            if start.unproven is None:  # else the card says so itself, and `tiny` runs
+            if start.unproven is None:  # otherwise the card reports it, and `tiny` runs
                 require_use(download, config)
             whose = TaskOf.EVERYBODY if config.task in builtin_tasks() else TaskOf.THIS_MACHINE
             network = agreed_network(home, config, wishes, whose)
@@ -150,7 +150,7 @@ def _say_how_it_stands(home: Home, again: str) -> None:
 
 
 def _again(home: Home, config: Config) -> str:
-    """Return the command that goes on with a session's task."""
+    """Return the command that resumes a session's task."""
     usual = config_of(home)
     if config.text != usual.text:
         return f"arnode start --text {config.text}"
@@ -158,7 +158,7 @@ def _again(home: Home, config: Config) -> str:
 
 
 def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
-    """Say what bounds the bill of one that proposes, if there can be one."""
+    """Print the limit on a proposer's costs, if it can cause any."""
     match choice := arm.choice:
         case ProgramChoice():
             own = arm.settings(config)
@@ -179,7 +179,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
             "install your distribution's package `git`",
         )
     with (
-        explaining_faults(home.root),  # wherever a full disk shows first
+        explaining_faults(home.root),  # to explain a full disk wherever it shows first
         home.lock(),
         logging_to(home, to_terminal=to_terminal),
         limiting_power(home, config.max_watts),
@@ -188,9 +188,9 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
 
 
 def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) -> Network | None:
-    """Return the network to take part in, if its user agrees; the log and the terminal say if not.
+    """Return the network to join if the user agrees; otherwise log and print the reason.
 
-    Raises what `plan_network` does.
+    Raises what `plan_network` raises.
     """
     book = read_book(book_path(home, config.net), clock=time.time, chance=random.Random())
     terms = network_terms(load_keys(home).author.public, probe_tier(), config)
@@ -205,7 +205,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
     )
     if isinstance(plan, Offline):
         _log.info("%s", plan.reason)
-        if sys.stdout.isatty():  # the log is in its file alone then
+        if sys.stdout.isatty():  # otherwise the log goes only to its file
             print(plain(plan.reason), file=sys.stderr)
         return None
     ways = {"the DHT": plan.dht, "signed lists": plan.lists}
@@ -219,7 +219,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
-    """What a start is for, whichever task runs first."""
+    """The arguments of a start, for any task."""
 
     home: Home
     config: Config
@@ -233,7 +233,7 @@ class _Start:
 
 
 async def _run_at_once(start: _Start, task: Task) -> None:
-    """Run a task that is here; a card that does not prove itself for it leaves it alone."""
+    """Run a task whose data are here; run the stand-in if its card fails the self-test."""
     if start.unproven is not None and not await proven(start.home, start.config, start.unproven):
         task = load_task(STAND_IN, data_dir=start.home.data)
         start = replace(start, config=replace(start.config, task=STAND_IN))
@@ -255,7 +255,7 @@ async def _run_awaited(start: _Start) -> None:
         research = None
         if is_proven and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)
-    if not is_proven:  # nothing more is fetched
+    if not is_proven:  # nothing more is downloaded
         await _run(replace(meanwhile, goal=goal), task)
         return
     if research is not None and not research.has_given_way:
@@ -308,10 +308,10 @@ def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
 
 
 def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[None, None, None]:
-    """Return what lets tasks take turns, once its user agreed to a network."""
+    """Ask the user about the network, and return the coroutine that runs tasks in turns."""
     require_texts(start.home, start.arms, [task.name for task in turns.tasks])
     owners = [TaskOf.of(task, data_dir=start.home.data) for task in turns.tasks]
-    whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
+    whose = max(owners, key=list(TaskOf).index)  # the most private task decides for all
     network = agreed_network(start.home, start.config, wishes, whose)
     agreed = replace(start, network=network)
 
@@ -326,7 +326,7 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
 
 def _say_in_turn(told: str) -> None:
     _log.warning("%s", told)
-    if sys.stdout.isatty():  # the log is in its file alone then
+    if sys.stdout.isatty():  # otherwise the log goes only to its file
         print(plain(told), file=sys.stderr)
 
 
@@ -338,9 +338,9 @@ async def _run(
     before: Research | None = None,
     turn: Turn | None = None,
 ) -> Research:
-    """Run a node to its end, which may be to make way for the task that is being prepared.
+    """Run a node to its end, which may be in favour of the task that is being prepared.
 
-    `turn`: when it makes way for which other task.
+    `turn` is how long the task may run, and the task that follows.
     """
     home, config = start.home, start.config
     with reporting() as progress:

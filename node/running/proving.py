@@ -1,4 +1,4 @@
-"""While a card proves itself, commands reach the node as they do while it works."""
+"""The control of a node during a card's self-test: commands reach it as they do while it works."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from node.store.store import Store
 from node.web.commands import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
 
-_PROVING = (0, 0)  # in flight as a run of no job
+_PROVING = (0, 0)  # key of the self-test among the runs in flight; it has no job
 
 
 class StoppedError(Exception):
-    """Somebody said `stop` while a card proved itself."""
+    """Somebody stopped the node during a card's self-test."""
 
 
 async def proven(home: Home, config: Config, unproven: Unproven) -> bool:
-    """Let a card prove itself; return whether runs can be made on it.
+    """Run a card's self-test; return True if the card is usable.
 
-    A pause ends that, and it begins anew after it; one at the end of what runs comes after it.
-    Raises StoppedError.
+    A pause interrupts the test, which starts again after it; a pause at the end waits for the test
+    to finish. Raises StoppedError.
     """
     watch = _Proving(unproven, home)
     async with ControlServer(home.socket, on_socket(_answers(home, config, watch))):
@@ -46,7 +46,7 @@ class _Proving:
 
     @property
     def stage(self) -> str:
-        """What people are told that the node does."""
+        """The state of the node, for people."""
         if self.pausing.is_on:
             return self.pausing.stage
         return f"{self._unproven.name} proves itself"
@@ -73,7 +73,7 @@ class _Proving:
         self._is_usable = await self._unproven.prove(self._home)
 
     async def pause(self, for_s: float | None, *, at_end: bool) -> Lost:
-        """Return once the card is left alone; with `at_end` at once, it is proven before that."""
+        """Pause once the card is unused. With `at_end` return at once; the test finishes first."""
         self.pausing.begin(for_s, self.resume)
         lost = Lost() if at_end else await self._in_flight.end_all()
         begun_anew = ": the card proves itself anew after that" if lost.runs else ""
@@ -118,7 +118,7 @@ def _answers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Answ
 
 
 def pause_document(lost: Lost, pausing: Pause) -> Paused:
-    """Return what is answered to who wanted a pause."""
+    """Return the answer to a request for a pause."""
     return {
         "paused": pausing.is_on,
         "until": pausing.until.isoformat(timespec="seconds") if pausing.until else None,

@@ -1,4 +1,4 @@
-"""A claim that somebody wants to have run again: what is asked."""
+"""A request to re-run a claim."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from protocol.rule import QUICK, VERIFY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunRequest:
-    """A claim as the user names it, and how far to go. None: the mode's own number."""
+    """A claim as the user names it, and the extent of its re-run. None: the mode's default."""
 
     claim: str
     pairs: int | None = None
@@ -20,7 +20,7 @@ class RerunRequest:
     is_published: bool = True
 
     def wanted(self, found: FoundClaim) -> WantedClaim:
-        """Return what to queue."""
+        """Return the claim to queue."""
         mode = QUICK if self.is_quick else VERIFY
         return WantedClaim(
             base=found.base,
@@ -36,7 +36,7 @@ class RerunRequest:
         )
 
     def to_message(self) -> dict[str, Message]:
-        """Return what the running node is asked; it has another working folder."""
+        """Return the request as a message to the running node, which has another working folder."""
         path = Path(self.claim)
         return {
             "claim": str(path.resolve()) if path.is_file() else self.claim,

@@ -1,4 +1,4 @@
-"""A node that works and answers commands meanwhile, with a picture of it or without."""
+"""A node that works and answers commands meanwhile, with or without a live view."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ async def run_node(
 ) -> None:
     """Work and answer commands over the socket, until the goal is reached or somebody stops it.
 
-    The first interrupt ends it after the run at hand, of which `on_interrupt` tells; the second at
-    once. `ask`: who pressed Ctrl-C may be asked how it ends; True if so.
+    The first interrupt ends the node after the current run, and calls `on_interrupt`; the second
+    ends it at once. `ask` may ask the user after Ctrl-C how to end; it returns True if it does.
     """
 
     def interrupted() -> None:
@@ -39,7 +39,7 @@ async def run_node(
 
 
 async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
-    """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
+    """Run a node as `run_node` does, with a live view that is redrawn continuously."""
     from rich.live import Live
 
     from node.running.live import draw

@@ -1,7 +1,7 @@
-"""While a task's data are on their way another task runs, so that the device does not wait.
+"""The stand-in task, which runs while another task's data are downloaded, so the device is used.
 
-A child prepares the one (training a vocabulary holds Python up for seconds), again and again until
-it is ready; the node works on the other, and ends that after the run at hand.
+A child process prepares the wanted task (training a vocabulary blocks Python for seconds) and is
+repeated until that works. The node works on the stand-in, and ends it after the current run.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from trainer.proving.proof import Fault
 from trainer.task_folder.task import Download, NotPreparedError
 from trainer.task_kinds import card_to_be_had, kind_of, load_task
 
-_LINE_MBIT_S: Final = 100  # a line that many have
+_LINE_MBIT_S: Final = 100  # a common speed of an internet connection
 
 _log = logging.getLogger("node")
 
 
 def awaited_download(home: Home, wanted: str) -> Download | None:
-    """Return what has to come before a task can run, None if all of that is here.
+    """Return the download that a task needs before it can run; None if everything is here.
 
-    Raises what `load_task` does.
+    Raises what `load_task` raises.
     """
     try:
         task = strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
@@ -48,9 +48,9 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
 
 
 def require_use(download: Download, config: Config) -> None:
-    """Raise ConfigurationError if all that would be fetched is for a card that is not to be had.
+    """Raise ConfigurationError if the download is only for a card that is not available.
 
-    The cards are those that `gpus` names. Who wants the data all the same prepares the task first.
+    The cards are those that `gpus` names. To get the data anyway, a user prepares the task first.
     """
     fault = card_to_be_had(config.gpus) if download.needs_card else None
     if fault is None:
@@ -65,7 +65,7 @@ def require_use(download: Download, config: Config) -> None:
 
 
 def find_no_room(download: Download, folder: Path) -> Fault | None:
-    """Say if what is fetched, and the tokens made of it, do not fit on the disk."""
+    """Return a fault if the download, and the tokens made of it, do not fit on the disk."""
     if download.file_mb is None:
         return None
     needed_mb = 2 * download.files * download.file_mb
@@ -81,7 +81,7 @@ def find_no_room(download: Download, folder: Path) -> Fault | None:
 
 
 def told(download: Download) -> str:
-    """Return how much a download is and how long it takes, as far as the task tells."""
+    """Return the size and the duration of a download in words, as far as the task gives them."""
     file_mb = download.file_mb
     if file_mb is None:
         return f"{download.files} files, of which the task does not say how large they are"
@@ -97,7 +97,7 @@ def told(download: Download) -> str:
 
 
 class Preparation:
-    """Prepares a task until a first run of it has all that it needs."""
+    """The preparation of a task until it has all that its first run needs."""
 
     def __init__(self, home: Home, wanted: str) -> None:
         self.name = Path(wanted).name
@@ -110,7 +110,7 @@ class Preparation:
 
     @property
     def is_done(self) -> bool:
-        """Whether a first run has all that it needs."""
+        """True if everything for a first run is here."""
         return self._ready.is_set()
 
     def _tell(self, line: str) -> None:
@@ -118,7 +118,7 @@ class Preparation:
 
     @asynccontextmanager
     async def heard(self, research: Research) -> AsyncIterator[None]:
-        """Let the stand-in's session say how far it is, and end once the task is ready."""
+        """Report progress in the stand-in's session, and end it once the task is ready."""
         self._say = research.activity.say
         self._say(f"{self.name}'s data are on their way ({self._state}): meanwhile {STAND_IN} runs")
         waiting = asyncio.create_task(self._make_way(research))
@@ -133,13 +133,13 @@ class Preparation:
         research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the run at hand")
 
     async def work(self) -> None:
-        """Prepare the task; what fails is said, once, and tried again."""
+        """Prepare the task, and retry after failures; report each failure once."""
         backoff, said = pauses(), ""
         while True:
             began_s = time.monotonic()
             try:
                 fault = await self._attempt()
-            except OSError as error:  # no process can be had, or no memory for one
+            except OSError as error:  # no process, or no memory for one
                 fault = str(error)
             if fault is None:
                 break
@@ -152,7 +152,7 @@ class Preparation:
         self._ready.set()
 
     async def _attempt(self) -> str | None:
-        """Run a child to its end; return why it failed."""
+        """Run a child process to its end; return the reason of a failure."""
         lifeline = Lifeline()
         process = await lifeline.start(
             [
@@ -177,7 +177,7 @@ class Preparation:
         finally:
             lifeline.cut()
             await process.wait()
-        # A command ends with what is wrong and how to mend it.
+        # A command's last lines are the error and its fix.
         said = " ".join(lines)
         return (
             said.partition("arnode: ")[2].replace(" mend: ", "; ")

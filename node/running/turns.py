@@ -1,8 +1,8 @@
 """Several tasks on one node: each has a line of its own, and the devices for its part of the time.
 
-Turns change between trials, never inside a pair: what a session has open is decided first. Each
-session measures anew what its task's baseline costs, as every session does, and the working line
-where a metric is not the same bits each time.
+Turns change between trials, never inside a pair: open jobs are decided first. Like every session,
+each turn measures the cost of its task's baseline. It also repeats the reference runs, unless the
+task's scores are bit-identical each time.
 """
 
 import asyncio
@@ -23,28 +23,31 @@ from protocol.errors import ArnodeError, UsageError
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
-TURN_S: Final = 600.0  # of one part
-# A turn on a ladder is of so many runs of the task: each begins with three that only measure its
-# base. But it begins a node, too, which is soon done only against minutes.
+TURN_S: Final = 600.0  # for one part
+# A turn on a ladder lasts this many runs of the task, as it begins with three that only measure its
+# base. It also starts a node, which is quick only if turns last minutes: hence the lower limit.
 _LADDER_RUNS: Final = 20
 _LEAST_LADDER_S: Final = 120.0
-_LOOKED_S: Final = 15.0  # how long a turn is may change while it lasts
-# A rung below makes way once nothing was kept for this part of its turn: what it found is worth
-# nothing before it is tried above (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
+_LOOKED_S: Final = 15.0  # the length of a turn may change while it lasts
+# A lower rung ends its turn once nothing was kept for this part of it. Its gains are worth nothing
+# before they are tried above (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
 _DRY: Final = 1 / 3
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeShare:
-    """A task, as a flag names it, and how many parts of the time it has."""
+    """A task, as a flag names it, and its number of parts of the time."""
 
     task: str
     parts: int
 
 
 def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
-    """Return what several `--task NAME[:PARTS]` mean. Raises UsageError for none, or one twice."""
+    """Parse several `--task NAME[:PARTS]`.
+
+    Raises UsageError for 0 parts, or for a repeated task.
+    """
     shares = []
     for flag in flags:
         found = _SHARED.fullmatch(flag)
@@ -61,10 +64,10 @@ def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Tasks that take turns, each by the name that a flag gives it, the first one first.
+    """Tasks that take turns, each with the name that a flag gives it, in order.
 
-    `length_s` says how long a turn of the task of that number is that began then (milliseconds
-    since 1970), as far as known now.
+    `length_s` returns the seconds of a turn, as far as known now, for the task's number and the
+    turn's beginning (milliseconds since 1970).
     """
 
     tasks: tuple[Task, ...]
@@ -75,7 +78,7 @@ class Turns:
     def of_shares(
         cls, tasks: Sequence[Task], shares: Sequence[TimeShare], turn_s: float
     ) -> "Turns":
-        """Return turns that each have their parts of the time."""
+        """Return turns in which each task has its parts of the time."""
         lengths = [share.parts * turn_s for share in shares]
         names = tuple(share.task for share in shares)
         return cls(tasks=tuple(tasks), names=names, length_s=lambda number, _: lengths[number])
@@ -92,9 +95,10 @@ class Turns:
     ) -> "Turns":
         """Return turns of rungs, each with its name, the lowest first.
 
-        Together they have two `turn_s` at a time (None: by what a run of the highest takes,
-        `run_s`), of which `share_below` says, given that too, what share is that of all but the
-        highest. `kept_ms` says when a change was last kept on one, by its id.
+        One round of all rungs lasts twice `turn_s`. If that is None, it follows from `run_s`, the
+        seconds of a run of the highest rung. `share_below` returns the share of the time for all
+        rungs but the highest, given the seconds of such a run. `kept_ms` returns the time when a
+        change was last kept on a rung, by its task's id.
         """
         below = len(rungs) - 1
 
@@ -119,9 +123,9 @@ class Turns:
 
 
 def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[str, Task]]:
-    """Return a task, called `name`, and at most so many rungs below it, the lowest first.
+    """Return a task, called `name`, and at most `below` rungs below it, the lowest first.
 
-    Raises UsageError if it names none, and what `load_task` does.
+    Raises UsageError if the task names none, and what `load_task` raises.
     """
     rungs = [(name, task)]
     while len(rungs) <= below and (lower := rungs[0][1].rung_below) is not None:
@@ -135,7 +139,7 @@ def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[st
 
 
 class Turn(NamedTuple):
-    """How long a task has the devices, as far as known now, before `following` has them."""
+    """The current length of a task's turn, before `following` has the devices."""
 
     length_s: Callable[[], float]
     following: str
@@ -147,10 +151,10 @@ RunOne: TypeAlias = Callable[[Task, str, Goal, Research | None, Turn | None], Aw
 async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
     """Run tasks one after the other, over and over, each for its part of the time.
 
-    A task that has nothing more to do has no more turns, nor one that cannot be measured here, of
-    which `say` is told why: a stranger's judge would end what is done beside it. The goal is for
-    all of them; `run` is given a task and its name, what is left of it, the session before, and
-    when it makes way for which other task.
+    A task with nothing more to do gets no more turns. Neither does one that cannot be measured
+    here; `say` reports the reason. Otherwise an untrusted judge could end the other tasks' work.
+    The goal is for all tasks together. `run` gets a task and its name, the rest of the goal, the
+    session before, and its turn.
     """
     waiting, before = deque(range(len(turns.tasks))), None
     had_turns: set[int] = set()
@@ -181,7 +185,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
 
 @asynccontextmanager
 async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
-    """Let a session make way once its turn is over, while the block lasts."""
+    """End a session in favour of the next task once its turn is over, while the block lasts."""
 
     async def wait() -> None:
         began_s = passing_s()
