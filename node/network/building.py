@@ -1,8 +1,8 @@
 """The setup of the libp2p host: TCP, noise and yamux only, with exact limits.
 
 By default py-libp2p 0.8.1 would also accept plaintext and secio. It would refuse connections when
-less than a fifth of the machine's memory is free (torch often uses that much), advertise addresses
-that untrusted peers report, and dial an unreachable address four times.
+less than a fifth of the machine's memory is free, which is common next to torch. It would advertise
+addresses that untrusted peers report, and dial an unreachable address four times.
 """
 
 from dataclasses import dataclass, field

@@ -91,7 +91,7 @@ class Lookup:
                 self._has_changed = trio.Event()
 
     def _next(self) -> DhtPeer | None:
-        """Return the address to ask next; None if none is worth it now."""
+        """Return the address to ask next; None if none qualifies now."""
         if self.questions >= MOST_QUESTIONS:
             return None
         least = 1 if len(self._answered) < _FEW else _TRUSTED

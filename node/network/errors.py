@@ -75,7 +75,7 @@ class Incidents:
         self._count(peer)
 
     def mention(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
-        """Log an event that is no fault, unless something of the peer was logged just now."""
+        """Log a harmless event, unless something of the peer was logged just now."""
         now = self._clock()
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:

@@ -5,9 +5,9 @@ order, instead of starting a task for each. So a peer that sends too fast waits 
 Every message costs its forwarder something (`node.network.peer_budgets`) before its signature is
 checked. Messages are delivered to `deliver`, not into libp2p's queue of 32.
 
-Validators are not registered with libp2p. It has no "ignored" result, and it refuses a message that
-one validator refused for five minutes, from every peer. Here an ignored message is not remembered.
-So nobody can suppress a record of somebody else by sending it too early or too often.
+Validators are not registered with libp2p. It has no "ignored" result. Once its validator refuses a
+message, it refuses that message from every peer for five minutes. Here an ignored message is not
+remembered. So no peer can suppress another author's record by sending it too early or too often.
 """
 
 from collections import Counter

@@ -69,7 +69,7 @@ def peer_of(stream: INetStream) -> PeerId:
 
 
 class GuardedManager(TrioManager):
-    """Runs a service's tasks so that a failing one ends only itself and the connection it served.
+    """A runner of a service's tasks; a failing task ends only itself and its connection.
 
     The service's own `run` and its daemons are not guarded: without them there is no service, and
     the process's supervisor must restart it.

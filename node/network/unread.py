@@ -20,7 +20,7 @@ from node.network.errors import Incidents
 from node.network.patches import reads_of, replace_reads
 from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind
 
-# What an honest peer may have under way: windows of 256 KiB for a few dozen streams.
+# Enough for an honest peer: windows of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20
 # For all peers together, including the beginnings of questions, answers and RPCs.
 HELD_BYTES: Final = 64 << 20
@@ -72,7 +72,7 @@ class Unread:
         replace_reads(yamux, read_in_turn, read_bounded)
 
     async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
-        """Look at the total once in a while. If it is too large, end the peer that holds most.
+        """Look at the total once in a while. If it is too large, sever the peer that holds most.
 
         Return True if that is `peer`.
         """

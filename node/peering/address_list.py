@@ -1,7 +1,7 @@
 """A signed, published list of a network's addresses (`node.home.signed_list`).
 
 In the DNS the same list is held in TXT records. The text is rebuilt from these, so one reader
-serves both. Whoever signed a list, its addresses are only addresses to try.
+serves both. A signature proves nothing about the addresses: they are only addresses to try.
 """
 
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ def read_list(data: bytes, *, network: str, key: bytes, now_s: float) -> Address
 
 
 def text_of_records(records: Iterable[bytes]) -> bytes | Rejected:
-    """Return the text that TXT records stand for. Records for other purposes are skipped."""
+    """Return the list's text from TXT records. Records for other purposes are skipped."""
     places: list[bytes] = []
     lists: list[bytes] = []
     for record in records:

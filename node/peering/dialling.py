@@ -1,7 +1,7 @@
 """Dialling of peers from the address book, and questions for more addresses (`/arnode/peers/1`).
 
 An address from a peer is hearsay (`node.peering.book`): bounded, rarely tried, and trusted only
-once somebody answers there.
+once a peer answers there.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Dialler:
         self._told[peer] = self._hear(peer, hello.addresses)
 
     def found(self, address: Address) -> None:
-        """Add an address that somebody on the local network announces."""
+        """Add an address that a node on the local network announces."""
         self._book.learn(address, AddressSource.MDNS)
 
     def met(self, source: AddressSource, addresses: Sequence[Address]) -> None:

@@ -211,7 +211,7 @@ class Fetcher:
             if isinstance(data, Rejected):
                 await self._misbehaviour.blame(peer, f"a blob: {data.reason}")
                 continue
-            if data is None:  # either the record or the peer is at fault; nobody can tell
+            if data is None:  # the record or the peer is at fault; it is unknown which
                 continue
             self._blobs.put(data)
             self._free_bytes -= len(data)

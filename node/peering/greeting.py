@@ -41,7 +41,7 @@ class Acquaintance:
 
 
 class Greeter:
-    """Exchanges hellos. `own` makes this node's; `heard` gets that of each peer of its network."""
+    """An exchange of hellos. `own` makes this node's; `heard` gets those of its network's peers."""
 
     def __init__(
         self,

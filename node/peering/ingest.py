@@ -42,7 +42,7 @@ class Ingested:
 
 
 class Ingest:
-    """Stores peers' records; large batches are parsed in another process.
+    """The way of peers' records into the store; large batches are parsed in another process.
 
     `now_ms` is in milliseconds since 1970, `clock` in seconds. Only records of `authors` count in
     this network; if it is empty, everybody's do. `on_new` is called with what a peer brought.

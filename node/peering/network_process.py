@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class NetworkProcess(Carrier):
-    """Keeps a network process running for the time of its block."""
+    """A network process that is kept running for the time of a block."""
 
     def __init__(
         self, settings: NetworkSettings, *, hidden: Sequence[Path], ports: Ports | None = None

@@ -26,7 +26,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Reaching:
-    """Asks peers to try this node's addresses, and reserves places at relays.
+    """A search for this node's reachable addresses, and its reservations at relays.
 
     `chosen`: the greeted peers to ask, each with the address at which it was dialled. `on_change`
     is called when this node's addresses change. `clock` is monotonic, in seconds.

@@ -255,7 +255,7 @@ class Peering:
 
 
 class Publisher:
-    """Publishes this node's new records, each in the `topics` that it belongs to.
+    """A publisher of this node's new records, each in the `topics` that it belongs to.
 
     A patch belongs to no topic until a result names it, and is then sent with it. Reconciliation
     brings records that were lost on the way or made while the network was down. Publishing these

@@ -97,7 +97,7 @@ class _Asked:
 
 
 class ServiceQuota:
-    """Answers questions in turn. `host_of` returns the IPv4 address that a peer comes from."""
+    """A queue of peers' questions. `host_of` returns the IPv4 address that a peer comes from."""
 
     def __init__(
         self,

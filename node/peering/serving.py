@@ -35,7 +35,7 @@ from protocol.remarks import ReportBody
 
 
 class RecordServer:
-    """Answers `/arnode/sync/1`: reconciliation, records by id, pages of a topic for newcomers."""
+    """A server of `/arnode/sync/1`: reconciliation, records by id, pages of a topic."""
 
     def __init__(self, store: Store, indexes: TopicIndexes) -> None:
         self._store = store
@@ -110,7 +110,7 @@ def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
 
 
 class BlobServer:
-    """Answers `/arnode/blob/1`: a part of a blob, of at most `CHUNK_BYTES`."""
+    """A server of `/arnode/blob/1`: parts of a blob, of at most `CHUNK_BYTES`."""
 
     def __init__(self, store: Store, blobs: Blobs, *, net: str) -> None:
         self._store = store

@@ -66,7 +66,7 @@ class SyncPace:
 
 
 class Syncer:
-    """Fetches records from peers that have others (`/arnode/sync/1`). `clock` is in seconds."""
+    """A fetcher of records that peers have (`/arnode/sync/1`). `clock` is in seconds."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class Syncer:
     async def _is_through(
         self, talk: Exchange, peer: PeerId, theirs: Mapping[str, TopicDigest]
     ) -> bool:
-        """Fetch all topics; return True if nothing was left out and the peer made no fault.
+        """Fetch all topics; return True if nothing was left out and the peer committed no fault.
 
         Topics of tasks come first, since claims on an unknown task would have to wait. Then two
         topics run at a time: while one ends with a few questions in turn, the other keeps the

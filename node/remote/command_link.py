@@ -18,7 +18,7 @@ from protocol.framing import ChannelError, Message
 
 
 class CommandLink:
-    """Carries messages to lanes, one for each command."""
+    """A link to lanes, one for each command."""
 
     def __init__(self, commands: Sequence[Sequence[str]]) -> None:
         self._commands = commands

@@ -36,7 +36,7 @@ class _SilentError(ArnodeError):
 
 
 class LaneLink(Protocol):
-    """Carries messages to and from lanes over any transport, and restarts lanes that ended."""
+    """A link to lanes over any transport, which restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
         """Pass each lane's messages and losses to `lanes`. Never returns.

@@ -32,7 +32,7 @@ _PROGRAM: Final = ChildProgram(
 
 
 class RayLink:
-    """Carries messages to lanes of a cluster, for the time of its block.
+    """A link to lanes of a cluster, for the time of its block.
 
     `lanes`: the number of lanes if the cluster is this node's own. `gpus_each`: the number of cards
     for each lane.

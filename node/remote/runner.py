@@ -65,7 +65,7 @@ class _UnderWay:
 
 
 class RemoteRunner:
-    """Makes runs on lane `number` while it is there; `send` sends it a message."""
+    """A runner on lane `number` while it is there; `send` sends the lane a message."""
 
     def __init__(self, task: Task, number: int, send: Callable[[Message], None]) -> None:
         self.task = task
@@ -194,7 +194,7 @@ class RemoteRunner:
         return outcome
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Judge somebody's evidence there."""
+        """Judge a peer's evidence there, without running the peer's code."""
         return (await self._ask("judge", evidence, seed))[0]
 
     async def _ask(self, what: str, *more: Message, under_way: _UnderWay | None = None) -> _Ended:

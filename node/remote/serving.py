@@ -20,7 +20,7 @@ _CURVE_S: Final = 1.0  # between two looks at a growing curve
 
 
 class Serving:
-    """Answers a node's questions by making runs."""
+    """A server of a node's questions, which makes the runs."""
 
     def __init__(self, channel: ProcessChannel[Message], runner: LaneRunner) -> None:
         self._channel = channel
