@@ -42,8 +42,8 @@ class ByteStream(Protocol):
 class Libp2pStream:
     """A libp2p stream with the interface that frames need.
 
-    `sever` ends the whole connection. A write that is cut short may leave half a noise packet on
-    it, and a peer that accepts no bytes would block every later write.
+    `sever` ends the whole connection. A write that is cut short may leave half a packet of the
+    Noise protocol on it, and a peer that accepts no bytes would block every later write.
     """
 
     stream: INetStream

@@ -171,7 +171,7 @@ async def compare(
             seed, order = failed.seed, [base if failed.role == "base" else candidate]
         else:
             break
-        for source in order:  # one after the other, so that both have the machine alone
+        for source in order:  # one after the other, under the same conditions
             await measure(session, [(source, seed)], on_run=keep, nonce=nonce)
     return Comparison(
         confirmation=confirmation,

@@ -1,7 +1,7 @@
 """One exchange with one peer: pages for a newcomer, reconciliation, records by id.
 
-It ends whatever the peer answers. Pages must advance and bring something new. Rounds are counted,
-and so are ids that the peer named and then did not have. A fault of the peer is returned.
+It ends no matter what the peer answers. Pages must advance and bring something new. Rounds are
+counted, and so are ids that the peer named and then did not have. A fault of the peer is returned.
 """
 
 import asyncio

@@ -79,7 +79,7 @@ class Greeter:
     def came(
         self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
     ) -> None:
-        """Record that a peer is connected, from which host, and if only through a relay."""
+        """Record that a peer is connected, with its host; `relayed`: only through a relay."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
@@ -112,7 +112,10 @@ class Greeter:
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
-        """Ask a peer for its hello. Drop a peer of another network or version, or silent twice."""
+        """Ask a peer for its hello.
+
+        Drop a peer of another network or version. Disconnect a peer that was silent twice.
+        """
         known = self._peers.get(peer)
         if known is None or known.is_asked:
             return

@@ -1,10 +1,11 @@
 """The choice of peers to fetch records from, and when.
 
 This node fetches what it lacks (`exchange.py`) when a hello shows that a peer's set for a topic
-differs, and in full every half hour. It does not push what the peer lacks: its next hello shows the
-difference. There is one exchange at a time with a peer, and four in total. An exchange that brought
-nothing new doubles the next wait. A difference that brought nothing is ignored while it stays the
-same. So a liar, or a peer that keeps records that this node refused, costs little.
+differs, and in full every half hour. It does not push what the peer lacks: this node's next hello
+shows the peer the difference. There is one exchange at a time with a peer, and four in total. An
+exchange that brought nothing new doubles the next wait. A difference that brought nothing is
+ignored while it stays the same. So a liar, or a peer that keeps records that this node refused,
+costs little.
 """
 
 import asyncio
