@@ -1,4 +1,4 @@
-"""Re-runs of published findings on this device, each in fresh pairs with the task's baseline.
+"""Replication of published findings on this device, each in fresh pairs with the task's baseline.
 
 The rule is that of `compare`, for each finding separately; nothing is recorded. Several findings
 share a pair's seed and its base run. The base runs do not depend on any finding, so each error rate
