@@ -1,6 +1,7 @@
-"""Questions to peers. The stream of a protocol to a peer is kept for the next question.
+"""Questions to peers, over streams that are kept open for later questions.
 
-Opening a stream and agreeing on its protocol takes three times as long as question and answer.
+Opening a stream and negotiating its protocol takes three times as long as a question and its
+answer.
 """
 
 from typing import Final, TypeAlias
@@ -14,11 +15,11 @@ from node.network.host import NetworkHost
 from node.network.peer_budgets import ALLOWANCES, Allowance, Buckets, CostKind
 from protocol.framing import Message
 
-# Longer than from one hello to the next; half of what a peer waits for a question.
+# Longer than the time between two hellos, and half of what a peer waits for a question.
 KEPT_S: Final = 15.0
 _LOOKED_S = 5.0
 
-# Half of what a peer allows, since its clock and what is under way differ.
+# Half of what a peer allows: its clock differs, and some questions are still on the way.
 QUESTIONS, STREAMS = (
     Allowance(per_s=ALLOWANCES[kind].per_s / 2, burst=ALLOWANCES[kind].burst / 2)
     for kind in (CostKind.QUESTIONS, CostKind.STREAMS)
@@ -28,14 +29,14 @@ _Way: TypeAlias = tuple[PeerId, str]
 
 
 class QuestionStreams:
-    """Asks peers questions over one host's streams, no faster than they allow."""
+    """A client that asks peers questions over one host's streams, no faster than they allow."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
         self._host = host
         self._nursery = nursery
         self._questions = Buckets[PeerId](trio.current_time, QUESTIONS)
         self._streams = Buckets[PeerId](trio.current_time, STREAMS)
-        # Streams on which nobody asks just now, and since when.
+        # Idle streams, each with the time since when it is idle.
         self._kept: dict[_Way, tuple[FrameStream, float]] = {}
 
     async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
@@ -53,13 +54,13 @@ class QuestionStreams:
             try:
                 return await self._exchange((peer, protocol), kept[0], question)
             except (StreamEndedError, FrameCutError):
-                pass  # the peer has closed it meanwhile
+                pass  # the peer has closed the stream meanwhile
         await trio.sleep(self._streams[peer].wait_s())
         frames = await self._host.open(peer, protocol)
         return await self._exchange((peer, protocol), frames, question)
 
     async def run(self) -> None:
-        """Close streams that nobody asked on for `KEPT_S`; never return."""
+        """Close streams that were idle for `KEPT_S`. Never returns."""
         while True:
             await trio.sleep(_LOOKED_S)
             before_s = trio.current_time() - KEPT_S
@@ -73,12 +74,12 @@ class QuestionStreams:
         except BaseException:
             await frames.reset()
             raise
-        if way in self._kept:  # somebody asked the same peer meanwhile
+        if way in self._kept:  # another task asked the same peer meanwhile
             self._close(frames)
         else:
             self._kept[way] = (frames, trio.current_time())
         return answer
 
     def _close(self, frames: FrameStream) -> None:
-        # Not waited for: a peer may take its time to close its side.
+        # Do not wait for this: the peer may be slow to close its side.
         self._nursery.start_soon(frames.aclose)

@@ -1,8 +1,8 @@
-"""The libp2p host as this node wants it: TCP, noise and yamux only, with exact limits.
+"""The setup of the libp2p host: TCP, noise and yamux only, with exact limits.
 
-By default py-libp2p 0.8.1 would also take plaintext and secio, refuse connections when a machine
-has less than a fifth of its memory free (torch sees to that), advertise addresses that
-strangers say they saw, and knock four times at an address where nobody answers.
+By default py-libp2p 0.8.1 would also accept plaintext and secio. It would refuse connections when
+less than a fifth of the machine's memory is free, which is common next to torch. It would advertise
+addresses that untrusted peers report, and dial an unreachable address four times.
 """
 
 from dataclasses import dataclass, field
@@ -36,13 +36,13 @@ from node.network.relay import RelayLimits
 from protocol.errors import ConfigurationError
 from protocol.fields import UNWRITTEN
 
-# Two nodes may dial each other at once, and find out when both connections stand.
+# Two nodes may dial each other at once and notice only when both connections are open.
 CONNECTIONS_PER_PEER: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings(NetworkSettings):
-    """What a host is made from: what the core says, and limits. `relay`: of one that `relays`."""
+    """Settings of a host: those from the core, and limits. `relay` applies only if it `relays`."""
 
     handshake_s: Annotated[float, UNWRITTEN] = 10.0
     banned_for_s: Annotated[float, UNWRITTEN] = 3600.0
@@ -54,8 +54,8 @@ def build_host(settings: HostSettings) -> BasicHost:
     """Return a host that does not listen yet.
 
     Raises:
-        ConfigurationError: an address or the secret does not read, or py-libp2p is of another
-            version than its patches.
+        ConfigurationError: an address or the secret cannot be parsed, or py-libp2p has a version
+            that its patches were not written for.
     """
     if settings.secret is not None and len(settings.secret) != SECRET_BYTES:
         raise ConfigurationError(
@@ -74,9 +74,9 @@ def build_host(settings: HostSettings) -> BasicHost:
         connection_config=_connection_config(settings),
         disable_identify_address_discovery=True,
     )
-    # One dial is one knock: when to try again is for whoever dials to say.
+    # Dial once; the caller decides when to try again.
     cast("Swarm", host.get_network()).retry_config = RetryConfig(max_retries=0)
-    # What the node's own protocols say better, and a peer may say a megabyte of at any time.
+    # arnode's own protocols replace these two, over which a peer could send a megabyte at any time.
     for protocol in (ID_PUSH, PING):
         host.remove_stream_handler(protocol)
     identify_nobody(cast("BasicHost", host))
@@ -87,7 +87,7 @@ def listen_addresses(settings: HostSettings) -> list[Multiaddr]:
     """Return the addresses to listen on.
 
     Raises:
-        ConfigurationError: one of them does not read.
+        ConfigurationError: one of them cannot be parsed.
     """
     try:
         return [Multiaddr(address) for address in settings.listen]
@@ -99,7 +99,7 @@ def listen_addresses(settings: HostSettings) -> list[Multiaddr]:
 
 
 def _resource_manager(settings: HostSettings) -> ResourceManager:
-    outbound = max(1, settings.max_peers // 3)  # kept for whom it dials
+    outbound = max(1, settings.max_peers // 3)  # reserved for peers that this node dials
     return new_resource_manager(
         connection_limits=ConnectionLimits(
             max_established_inbound=settings.max_peers - outbound,
@@ -108,8 +108,8 @@ def _resource_manager(settings: HostSettings) -> ResourceManager:
             max_established_total=settings.max_peers,
         ),
         memory_limits=MemoryConnectionLimits(),
-        # These refuse everybody after a few failures that any peer can cause, or keep a
-        # counter for each peer that ever came.
+        # The first two refuse everybody after a few failures, which any peer can cause. Metrics
+        # keep a counter for each peer that ever connected.
         enable_circuit_breaker=False,
         enable_graceful_degradation=False,
         enable_metrics=False,

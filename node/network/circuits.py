@@ -1,11 +1,12 @@
-"""Connections through a relay (libp2p's circuit relay v2), dialled from here or from outside.
+"""Connections through a relay (libp2p's circuit relay v2), outbound and inbound.
 
-A circuit is a stream to the relay with a whole connection on it, secured from end to end: the
-relay sees how much goes by and can end it, no more. In a private swarm the secret goes around it
-as around a socket. The relay's own part is `node.network.relay`.
+A circuit is a stream to the relay that carries a whole connection, encrypted end to end. The relay
+sees how many bytes pass and can end the circuit, but nothing else. On a private network the secret
+encrypts it as it encrypts a socket. The relay's own part is `node.network.relay`.
 
-Of py-libp2p 0.8.1 this takes messages and raw connections, not its services: those reserve for
-whomever a message names, tell a peer's circuits apart by the peer only, and dial what they stored.
+This module uses the messages and raw connections of py-libp2p 0.8.1, but not its services. Those
+reserve for any peer that a message names, identify a peer's circuits only by the peer, and dial
+addresses that they stored.
 """
 
 import contextlib
@@ -35,10 +36,10 @@ from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
 STOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/stop")
-# For one message; a relay first asks the other peer.
+# For one message. A relay asks the other peer before it answers.
 MESSAGE_S: Final = 10.0
 READ_BYTES: Final = 64 << 10
-# Longer than yamux waits for a window, so that only a socket that takes nothing is given up.
+# Longer than yamux waits for a window, so that only a socket that accepts no bytes is given up.
 WRITE_S: Final = 8.0
 
 M = TypeVar("M", HopMessage, StopMessage)
@@ -46,7 +47,7 @@ OpenStream = Callable[[PeerId, str], Awaitable[INetStream]]
 
 
 class Circuits:
-    """The circuits that one host is an end of."""
+    """The circuits of which this host is one end."""
 
     def __init__(
         self,
@@ -60,10 +61,10 @@ class Circuits:
         self._open_stream = open_stream
         self._is_banned = is_banned
         self._relays: set[PeerId] = set()
-        self.handler = guarding(self._take, incidents, "a circuit")  # of `STOP`
+        self.handler = guarding(self._take, incidents, "a circuit")  # for `STOP`
 
     async def reserve(self, relay: PeerId) -> None:
-        """Have a connected relay pass circuits to this node for a while.
+        """Ask a connected relay to pass circuits to this node for a while.
 
         Raises:
             NetworkError: the peer is no relay, or has no room.
@@ -76,10 +77,10 @@ class Circuits:
         self._relays.add(relay)
 
     async def dial(self, relay: PeerId, target: ID) -> None:
-        """Connect to a peer through a connected relay that it has reserved at.
+        """Connect to a peer through a connected relay at which the peer has a reservation.
 
         Raises:
-            NetworkError: the relay refuses. What the connection raises besides is libp2p's own.
+            NetworkError: the relay refuses. Other errors of the connection are libp2p's own.
         """
         stream = await self._open_stream(relay, HOP)
         try:
@@ -97,7 +98,7 @@ class Circuits:
             raise NetworkError(f"the relay refuses ({answer.status})", "try another, or later")
 
     async def _take(self, stream: INetStream) -> None:
-        """Answer a relay that brings a circuit, and keep the stream as long as that lasts."""
+        """Answer a relay that offers a circuit; keep the stream until the circuit ends."""
         relay = peer_of(stream)
         question = await hear(stream, StopMessage)
         if question.type != StopMessage.CONNECT:
@@ -111,7 +112,7 @@ class Circuits:
         if not is_wanted:
             await stream.close()
             return
-        # What the dialler does is no fault of the relay's; what comes of it ends with the stream.
+        # The relay is not to blame for what the dialler does. The connection ends with the stream.
         with contextlib.suppress(Exception):
             raw = self._raw(stream, is_initiator=False)
             await self._connections.accept_through(raw, Multiaddr(f"/p2p/{relay}/p2p-circuit"))
@@ -139,7 +140,7 @@ async def hear(stream: INetStream, kind: type[M]) -> M:
 
 
 class _Socket(ReadWriteCloser):
-    """A stream to a relay, in the form of a socket of libp2p."""
+    """A stream to a relay, with the interface of a libp2p socket."""
 
     def __init__(self, stream: INetStream, data: ByteStream) -> None:
         self._stream = stream
@@ -150,7 +151,7 @@ class _Socket(ReadWriteCloser):
             return await self._data.read(READ_BYTES if n is None else n)
 
     async def write(self, data: bytes) -> None:
-        # Not cut short by whoever waits for it: it is half a packet on the relay's connection.
+        # Shield the write from cancellation: half a packet would remain on the relay's connection.
         with _closing(), shielded_for(WRITE_S):
             await self._data.write(data)
 
@@ -158,7 +159,7 @@ class _Socket(ReadWriteCloser):
         await self._data.reset()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return the relay's: handshakes through one count together."""
+        """Return the relay's address: handshakes through one relay count together."""
         return self._stream.get_remote_address()
 
 

@@ -1,10 +1,10 @@
-"""Limits on connections and streams, from before a peer has said who it is.
+"""Limits on connections and streams, also before a peer has identified itself.
 
-py-libp2p 0.8.1 leaves these open, each enough to wedge a host: a slot for inbound connections
-stays taken after its connection has ended; half-open handshakes take the same slots; a connection
-whose peer takes no bytes cannot be closed, since closing writes; the swarm dials by itself
-whatever addresses peers told it; and its store of peers evicts this host's own key. What peers
-send on a connection that stands is for `node.network.unread`.
+py-libp2p 0.8.1 leaves five things open, each enough to block a host. A slot for an inbound
+connection stays taken after the connection ended. Half-open handshakes use the same slots. A
+connection whose peer accepts no bytes cannot be closed, since closing writes. The swarm dials by
+itself any address that peers sent. Its peer store evicts this host's own key. The data that peers
+send on an open connection is bounded by `node.network.unread`.
 """
 
 import contextlib
@@ -43,11 +43,11 @@ from node.network.streams import ByteStream, Libp2pStream
 from node.network.tracking import Notifee
 from node.network.unread import Partial, Unread
 
-# Sockets that have not said who they are; they do not count as connections yet.
+# Sockets whose peer is not identified yet; they do not count as connections.
 HANDSHAKES: Final = 64
 HANDSHAKES_PER_ADDRESS: Final = 16
 STREAMS_PER_PEER: Final = 64
-# Streams that one side has closed stay in yamux's tables until the other does.
+# A stream that one side has closed stays in yamux's tables until the other side closes it.
 STREAMS_IN_TABLES: Final = 512
 SEVER_S: Final = 2.0
 
@@ -55,9 +55,9 @@ Spend = Callable[[PeerId, CostKind, float], BudgetVerdict]
 
 
 class Connections:
-    """Limits one swarm's connections and streams. To be made before the swarm runs.
+    """Limits for one swarm's connections and streams. Create it before the swarm runs.
 
-    `secret`: of a private network, whose encryption goes around every connection.
+    `secret` is that of a private network; it encrypts every connection.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class Connections:
         self._streams: Counter[PeerId] = Counter()
         self._unread = Unread(swarm, incidents, sever=self.sever, partial=partial)
         self._sockets: WeakKeyDictionary[IMuxedConn, IRawConnection] = WeakKeyDictionary()
-        self._circuits: WeakSet[IRawConnection] = WeakSet()  # that go through a relay
+        self._circuits: WeakSet[IRawConnection] = WeakSet()  # those through a relay
         self._upgrade_inbound = swarm.upgrade_inbound_raw_conn
         self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
         self._add = swarm.add_conn
         replace_connecting(swarm, accept=self._accept, dial=self._dial, admit=self._admit)
-        dial_nobody(swarm)  # whom to dial is for the address book to say
+        dial_nobody(swarm)  # the address book decides whom to dial
         swarm.register_notifee(_Forgetting())
 
     @property
     def open_streams(self) -> int:
-        """How many streams are in the tables of all connections, whoever opened them."""
+        """The number of streams in the tables of all connections, inbound and outbound."""
         connections = self._swarm.get_connections()
         return sum(len(getattr(one.muxed_conn, "streams", ())) for one in connections)
 
@@ -120,33 +120,33 @@ class Connections:
         return limited
 
     def bytes_of(self, stream: INetStream) -> ByteStream:
-        """Return a stream in the form that frames need."""
+        """Return a stream with the interface that frames need."""
         return Libp2pStream(stream, partial(self.sever, peer_of(stream)))
 
     def private(self, raw: IRawConnection) -> IRawConnection:
-        """Return a socket or circuit as this network speaks through it, encrypted if private."""
+        """Return a socket or circuit, encrypted if the network is private."""
         return raw if self._secret is None else PrivateConnection(raw, self._secret)
 
     def is_relayed(self, muxed: IMuxedConn) -> bool:
-        """Tell whether a connection goes through a relay."""
+        """Return True if a connection goes through a relay."""
         return self._sockets.get(muxed) in self._circuits
 
     def is_direct(self, peer: PeerId) -> bool:
-        """Tell whether a peer is connected, and not only through relays."""
+        """Return True if a peer has a connection that goes through no relay."""
         return any(True for _ in self._direct(peer))
 
     def host_of(self, peer: PeerId) -> str | None:
-        """Return the IPv4 address that a peer is connected from, None if it is not or by IPv6."""
+        """Return the IPv4 address from which a peer is connected; None without one."""
         remotes = (cast("Yamux", muxed).get_remote_address() for muxed in self._direct(peer))
         return next((remote[0] for remote in remotes if remote), None)
 
     async def dial_through(self, raw: RawConnection, peer: ID) -> None:
-        """Make a connection of one end of a circuit."""
+        """Make a connection over the outbound end of a circuit."""
         self._circuits.add(raw)
         await self._dial(raw, peer)
 
     async def accept_through(self, raw: RawConnection, address: Multiaddr) -> None:
-        """Make a connection of the other end; raises when it has ended, as for a socket."""
+        """Make a connection over the inbound end of a circuit; raise when it has ended."""
         self._circuits.add(raw)
         await self._accept(raw, address)
 
@@ -156,16 +156,17 @@ class Connections:
                 yield connection.muxed_conn
 
     async def sever(self, peer: PeerId) -> None:
-        """End all connections with a peer, whether it takes part in that or not."""
+        """End all connections with a peer, even if the peer does not cooperate."""
         with trio.CancelScope(shield=True):
             for connection in self._swarm.get_connections(ID.from_string(peer)):
                 await self._sever(connection)
 
     @contextmanager
     def severing(self, peer: PeerId, after_s: float, nursery: trio.Nursery) -> Iterator[None]:
-        """Sever a peer if the block takes longer than this.
+        """Sever a peer if the block takes longer than `after_s`.
 
-        libp2p cleans up after a timeout by writing, shielded: without socket that ends, too.
+        After a timeout libp2p cleans up with a shielded write. That ends, too, once the socket is
+        closed.
         """
         patience = trio.CancelScope()
         nursery.start_soon(self._sever_later, peer, after_s, patience)
@@ -181,7 +182,8 @@ class Connections:
 
     async def _sever(self, connection: INetConn) -> None:
         with trio.move_on_after(SEVER_S) as scope:
-            # First the socket: closing a connection of yamux writes, and waits for its writers.
+            # Close the socket first: closing a yamux connection writes, and waits for other
+            # writers.
             socket = self._sockets.get(connection.muxed_conn)
             if socket is not None:
                 with contextlib.suppress(Exception):
@@ -189,13 +191,13 @@ class Connections:
             with contextlib.suppress(Exception):
                 await connection.close()
         if scope.cancelled_caught:
-            # A close that was begun is not begun again, and would leave it in the tables.
+            # A second close would do nothing and leave the connection in the tables.
             self._swarm.remove_conn(cast("SwarmConn", connection))
             forget(self._swarm, connection.muxed_conn.peer_id)
 
     async def _accept(self, raw: IRawConnection, address: Multiaddr) -> IMuxedConn:
-        """Make a connection of an inbound socket, and hold the slot no longer than it lives."""
-        remote = raw.get_remote_address()  # None for IPv6: py-libp2p reads pairs only
+        """Make a connection of an inbound socket, and hold its slot only while it lives."""
+        remote = raw.get_remote_address()  # None for IPv6: py-libp2p reads only pairs
         host, limit = (remote[0], HANDSHAKES_PER_ADDRESS) if remote else ("", HANDSHAKES)
         if self._handshakes[host] >= limit:
             raise SwarmException("too many handshakes at once from one address")
@@ -207,8 +209,8 @@ class Connections:
             self._handshakes[host] -= 1
             if not self._handshakes[host]:
                 del self._handshakes[host]
-        # The caller would now wait for the end of the swarm, with the slot; raised, it gives
-        # the slot back and closes the socket.
+        # If this returned, the caller would hold the slot until the swarm ends. If it raises, the
+        # caller frees the slot and closes the socket.
         await cast("Yamux", muxed).event_closed.wait()
         raise SwarmException("the connection has ended")
 
@@ -229,10 +231,10 @@ class Connections:
 
 
 class _Forgetting(Notifee):
-    """Forgets what libp2p stored of a peer when its last connection has ended.
+    """A listener that deletes what libp2p stored about a peer after its last connection.
 
-    Its store evicts beyond a thousand peers those without addresses first, and that is the entry
-    with this host's own private key: whoever comes under a thousand names would end it.
+    Above a thousand peers libp2p's store first evicts entries without addresses. One of them is the
+    entry with this host's own private key, so an attacker with many ids could end the host.
     """
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
@@ -240,7 +242,7 @@ class _Forgetting(Notifee):
 
 
 def forget(swarm: Swarm, peer: ID) -> None:
-    """Drop what is stored of a peer, unless it is connected."""
+    """Delete what is stored about a peer, unless it is connected."""
     if not swarm.get_connections(peer):
         with contextlib.suppress(PeerStoreError):  # nothing was stored
             swarm.peerstore.clear_peerdata(peer)

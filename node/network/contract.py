@@ -1,7 +1,7 @@
-"""What the core and its network process agree on: settings, limits, and the frames between them.
+"""The interface of the core and its network process: settings, limits and frames.
 
-Frames are `node.network.messages` with their length, in both directions over one socket; the
-first that the core sends is its settings. N counts the core's calls, Q the peers' questions.
+Frames are `node.network.messages` with a length prefix, in both directions over one socket. The
+core first sends its settings. N numbers the core's calls, Q numbers the peers' questions.
 
     core → network                              network → core
     ["dial", N, address]                        ["up", peer id, [address]]
@@ -16,7 +16,7 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
     ["answer", Q, answer]                       ["heard", topic, forwarder, data]
     ["refuse", Q]                               ["lost", messages so far]
 
-A ping is done with [open streams, {why: messages ignored so far}].
+The value of a ping is [open streams, {reason: messages ignored so far}].
 """
 
 from collections.abc import Collection
@@ -32,20 +32,20 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Items, Mapped
 from protocol.framing import Framing, Message
 
-# A whole frame of a peer's, with what stands around it.
+# A whole frame from a peer, with the fields around it.
 CHANNEL_LIMIT_BYTES: Final = 2 << 20
-# Of gossip: a record, and no more.
+# A gossip message is one record.
 MESSAGE_LIMIT_BYTES: Final = LIMIT_BYTES
 SEED_BYTES: Final = 32
-# How long the core may think about a peer's question.
+# How long the core may take to answer a peer's question.
 ANSWER_S: Final = 30.0
-# Questions that wait for the core's answer, beside one of each peer: a few peers that ask as much
-# as they may leave no other without an answer.
+# Questions that wait for the core's answer, in addition to one per peer. So a few peers that ask as
+# much as they may cannot keep all others from an answer.
 QUESTIONS: Final = 64
 QUESTIONS_PER_PEER: Final = 4
 # Answered by network processes that relay, not by their cores.
 REACH: Final = "/arnode/reach/1"
-MAX_PORTS: Final = 4  # that a peer asks to be tried at
+MAX_PORTS: Final = 4  # that a peer may ask to have tried
 _MOST_BYTES: Final = 64  # of a key or secret
 _MOST_NAMES: Final = 1 << 14
 _Peer: TypeAlias = Annotated[PeerId, line(1, 64)]
@@ -55,11 +55,12 @@ _Names: TypeAlias = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings(Mapped):
-    """What a network process is made from.
+    """The settings of a network process.
 
-    `transport_seed`: 32 secret bytes, the node's name on the network. `secret`: 32 bytes that all
-    of a private swarm share. `max_peers`: connections at once, a third of them kept for dialling.
-    `banned`: peers that are refused from the start. `relays`: whether it serves as a relay.
+    `transport_seed`: 32 secret bytes that determine the node's id on the network. `secret`: 32
+    bytes that all nodes of a private network share. `max_peers`: the most connections at once; a
+    third of them is reserved for dialling. `banned`: peers that are refused from the start.
+    `relays`: True if this process serves as a relay.
     """
 
     transport_seed: Annotated[bytes, binary(0, _MOST_BYTES)] = field(repr=False)
@@ -72,7 +73,7 @@ class NetworkSettings(Mapped):
     relays: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no host can be made from.
+        """Check the seed's length and the number of peers.
 
         Raises:
             ConfigurationError: the seed is not 32 bytes, or there is no room for two peers.
@@ -90,23 +91,23 @@ class NetworkSettings(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReachQuestion(Mapped):
-    """Asks a relay whether the asker's own host answers at one of these ports."""
+    """A question to a relay: does the asker's own host answer at one of these ports?"""
 
     ports: Annotated[tuple[_Port, ...], Items(1, MAX_PORTS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached(Mapped):
-    """Answers `ReachQuestion`: the address at which the asker answered with its own key."""
+    """The answer to `ReachQuestion`: an address at which the asker answered with its own key."""
 
     address: Annotated[str | None, line(1, 256)]
 
 
 def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:
-    """Refuse a message that can never be gossiped.
+    """Check that a message can be gossiped.
 
     Raises:
-        NetworkError: it is too long, or of no topic of this network.
+        NetworkError: it is too long, or its topic does not belong to this network.
     """
     if topic not in topics:
         raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
@@ -124,7 +125,7 @@ def _decode(data: bytes) -> Message | Rejected:
         return Rejected(fault.message)
 
 
-# Of the core's channels to processes that read what strangers write.
+# For the core's channels to processes that read untrusted data.
 FRAMING: Final[Framing[Message]] = Framing(
     limit_bytes=CHANNEL_LIMIT_BYTES, encode=encode_message, decode=_decode
 )

@@ -1,9 +1,9 @@
 """The host's end of the link with the core: calls in, events out (`node.network.contract`).
 
-One task writes to the core, and takes one frame at a time from whoever has one: what a task waits
-with is bounded by how many tasks there are. Gossip waits in a queue of its own, and what finds
-it full is lost and counted; of peers that come and go, only the difference is told. So a core
-that reads slowly costs this process a bounded amount, and peers wait or are refused.
+One task writes to the core. It takes one frame at a time, so the number of tasks bounds how much
+waits. Gossip waits in a queue of its own; messages that do not fit are lost and counted. Connects
+and disconnects are sent only as differences. So a slow core costs this process a bounded amount of
+memory, and peers wait or are refused.
 """
 
 import logging
@@ -35,8 +35,8 @@ from node.network.presence import Connected
 from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import Message
 
-FAREWELL_S: Final = 5.0  # on a busy machine even a short answer takes a while to be written
-READ_S: Final = 1.0  # and to be read: js-libp2p loses what came just before a connection's end
+FAREWELL_S: Final = 5.0  # even a short answer takes a while to be written on a busy machine
+READ_S: Final = 1.0  # then to be read: js-libp2p loses data sent just before a connection's end
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]
@@ -44,7 +44,10 @@ Call = Callable[..., Awaitable[Message]]
 
 @dataclass(frozen=True)
 class _Question:
-    """A peer's question that the core has: where its answer goes, and whether that was written."""
+    """A peer's question that the core has, with the channel for its answer.
+
+    `is_done` is set once the answer was written or given up.
+    """
 
     peer: PeerId
     answers: trio.MemorySendChannel[Message]
@@ -52,7 +55,7 @@ class _Question:
 
 
 class CoreLink:
-    """Carries frames between a running host and the core, until the core closes the channel."""
+    """A link that carries frames between a running host and the core until the channel closes."""
 
     def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:
         self._host = host
@@ -63,8 +66,8 @@ class CoreLink:
         self._numbers = count()
         self._open: dict[int, _Question] = {}
         self._last_answered: WeakValueDictionary[PeerId, _Question] = WeakValueDictionary()
-        self._waiting: Counter[PeerId] = Counter()  # for answers
-        self._parting: set[PeerId] = set()  # who is answered no more, and disconnected soon
+        self._waiting: Counter[PeerId] = Counter()  # questions without an answer
+        self._parting: set[PeerId] = set()  # get no more answers; disconnected soon
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
         self._asking = QuestionStreams(host, nursery)
@@ -80,7 +83,7 @@ class CoreLink:
         }
 
     async def run(self, settings: NetworkSettings, validator: Validator) -> None:
-        """Take part in what the settings name; return when the channel has ended."""
+        """Serve what the settings name; return when the channel has ended."""
         self._max_peers = settings.max_peers
         for protocol in settings.protocols:
             await self._serve(protocol)
@@ -99,7 +102,7 @@ class CoreLink:
     # To the core
 
     async def _write(self) -> None:
-        """Write what others have for the core; who is here comes before what they say."""
+        """Write frames to the core. Connects are written before messages of the new peers."""
         async for frame in self._to_send:
             try:
                 for change in self._host.tracker.presence.changes():
@@ -140,10 +143,10 @@ class CoreLink:
         self._host.serve(protocol, partial(self._answer, protocol), QUESTIONS_READ)
 
     async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
-        """Have a peer's questions on one stream answered, in order.
+        """Answer a peer's questions on one stream, in order.
 
-        A peer waits for its turn before its question is read: it fills no more memory than that.
-        Streams without a question take no turn: peers keep them for their next one.
+        A peer waits for its turn before its question is read, which bounds the memory it can fill.
+        Streams without a question take no turn: peers keep them open for their next question.
         """
         turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
         try:
@@ -159,7 +162,7 @@ class CoreLink:
                     ):
                         break
         except FrameStalledError:
-            pass  # no fault: whole machines are suspended, with streams open
+            pass  # no fault: whole machines are suspended while streams are open
         await frames.reset()
 
     async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
@@ -177,7 +180,7 @@ class CoreLink:
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
     ) -> bool:
-        """Bring the core's answer to a question, if it has one in time."""
+        """Send the core's answer to a question. Return False if there is none in time."""
         number = next(self._numbers)
         to_answer, answers = trio.open_memory_channel[Message](1)
         asked = self._open[number] = _Question(peer, to_answer)
@@ -199,7 +202,7 @@ class CoreLink:
         return True
 
     def _end(self, number: int) -> None:
-        """Take no (further) answer to a question."""
+        """Accept no further answer to a question."""
         waiting = self._open.pop(number, None)
         if waiting is not None:
             waiting.answers.close()
@@ -246,7 +249,7 @@ class CoreLink:
 
     async def _drop(self, peer: PeerId, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe_fault(why))
-        # It may have been told why just now: it is given time to read that.
+        # The peer may just have been sent the reason: give it time to read that.
         self._parting.add(peer)
         if (answered := self._last_answered.get(peer)) is not None:
             with trio.move_on_after(FAREWELL_S):

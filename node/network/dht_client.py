@@ -1,8 +1,7 @@
-"""Speaks with servers of the DHT: one question on a stream, over connections of a host that
-listens nowhere.
+"""A client of the DHT's servers: one question per stream, over a host that does not listen.
 
-It serves nothing but what libp2p's hosts always do, and is bounded like the host of the network
-process (`node.network.connections`). A server that does not answer in time is cut off.
+The host serves only libp2p's standard protocols. It is bounded like the host of the network process
+(`node.network.connections`). A server that does not answer in time is disconnected.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -36,12 +35,12 @@ from node.network.patches import say_reached_at
 from node.network.peer_budgets import PeerLimits
 from protocol.errors import Rejected
 
-QUESTION_S: Final = 6.0  # with a connection to be made
-_READ_S: Final = 1.0  # for what has no answer to be read
+QUESTION_S: Final = 6.0  # including a new connection
+_READ_S: Final = 1.0  # for the server to read a message that has no answer
 
 
 class Client:
-    """Asks servers, each over one connection, which stays until `part`."""
+    """A client that asks servers, each over one connection that stays open until `part`."""
 
     def __init__(
         self,
@@ -61,10 +60,10 @@ class Client:
         return self._host.get_id().to_bytes()
 
     async def ask(self, key: bytes, server: DhtPeer) -> Answer:
-        """Ask who provides a key, and who is closer to it.
+        """Ask for the providers of a key and for servers closer to it.
 
         Raises:
-            NetworkError: nobody answers there, or not with what it should.
+            NetworkError: nobody answers there, or the answer is invalid.
         """
         async with self._stream(server) as stream:
             await stream.write(encode_varint_prefixed(question_of(key)))
@@ -75,10 +74,10 @@ class Client:
         return answer
 
     async def provide(self, key: bytes, server: DhtPeer) -> None:
-        """Say that this node provides a key. There is no answer: to know, `ask`.
+        """Announce that this node provides a key. There is no answer; use `ask` to check.
 
         Raises:
-            NetworkError: nobody takes it there.
+            NetworkError: the server did not accept it.
         """
         async with self._stream(server) as stream:
             await stream.write(
@@ -118,14 +117,14 @@ class Client:
 async def running_client(
     transport_seed: bytes, addresses: Sequence[Multiaddr]
 ) -> AsyncIterator[Client]:
-    """Yield a client under the id of this seed; afterwards everything it had open is closed.
+    """Yield a client with the id of this seed; close its connections afterwards.
 
-    `addresses`: where its node is reached, as it tells servers.
+    `addresses`: where its node can be dialled; servers are sent these.
     """
     quieten_libp2p()
     settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())
     host = build_host(settings)
-    say_reached_at(host, addresses)  # servers forget what a provider does not say of itself
+    say_reached_at(host, addresses)  # servers forget providers that report no addresses
     swarm = cast("Swarm", host.get_network())
     incidents = Incidents(_ignore, trio.current_time)
 
@@ -152,7 +151,7 @@ async def running_client(
 
 
 def _ignore(peer: PeerId) -> None:
-    """Hold no fault against a server: the process ends soon, and asks elsewhere next time."""
+    """Ignore faults of a server: the process ends soon and asks other servers next time."""
 
 
 def _nothing() -> Iterator[tuple[PeerId, int]]:

@@ -13,22 +13,22 @@ from protocol.fields import Items, Mapped, Natural
 
 MOST_FOUND: Final = 32  # addresses
 MOST_TOLD: Final = 64  # entries, and addresses of this node
-KEYS: Final = 2  # of today and of yesterday
+KEYS: Final = 2  # for today and yesterday
 RENDEZVOUS_S: Final = 150.0  # two lookups, an announcement and its check
 KEY_BYTES: Final = 34
 _CONTEXT: Final = b"arnode/rendezvous/1\0"
-_SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not say which one it is
+_SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not name its function
 
 _Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RendezvousRequest(Mapped):
-    """A request to find the nodes under the keys, and to announce this one under the first.
+    """A request to find the nodes under some keys and to announce this node under the first one.
 
-    `transport_seed`: 32 secret bytes, the node's name on the network, as servers believe a provider
-    of itself alone. `entries`: servers to begin with. `keys`: multihashes; the first is where this
-    node is announced at `addresses`, if there are any.
+    `transport_seed`: 32 secret bytes that determine the node's id on the network; servers accept a
+    provider's announcement only from itself. `entries`: the first servers to ask. `keys`:
+    multihashes; this node is announced under the first, at `addresses` if there are any.
     """
 
     transport_seed: Annotated[bytes, binary(32, 32)] = field(repr=False)
@@ -41,8 +41,8 @@ class RendezvousRequest(Mapped):
 class RendezvousResult(Mapped):
     """The nodes that servers name, and how many servers answered.
 
-    `found`: addresses with ids, those named by most servers first. `asked`: questions sent.
-    `answered`: servers that did. `announced`: servers that name this node when asked again.
+    `found`: addresses with ids; those named by most servers come first. `asked`: questions sent.
+    `answered`: servers that answered. `announced`: servers that name this node when asked again.
     """
 
     found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]
@@ -52,5 +52,5 @@ class RendezvousResult(Mapped):
 
 
 def key_of(network: str, day: str) -> bytes:
-    """Return the multihash under which nodes of a network meet on a day (`2026-03-01`, UTC)."""
+    """Return the multihash for the nodes of a network on a day (`2026-03-01`, UTC)."""
     return _SHA256 + hashlib.sha256(_CONTEXT + f"{network}\0{day}".encode()).digest()

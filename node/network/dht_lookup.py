@@ -1,9 +1,9 @@
-"""Finds the servers closest to a key, and who provides it: six questions at once, closest first.
+"""A search for the servers closest to a key and for the key's providers.
 
-As in Kademlia (Maymounkov & Mazières, 2002), but one that answers to nobody: at most 60 questions
-in 45 seconds, one at each machine, whatever the answers say. Of the closest it asks whom most
-servers name, and once some have answered nobody whom one alone names: what a liar invents, and what
-died long ago, costs seconds each.
+It works as in Kademlia (Maymounkov & Mazières, 2002), six questions at once, closest servers first.
+Unlike there, answers cannot prolong it: at most 60 questions in 45 seconds, one to each machine.
+Among the closest it prefers peers that most servers name. Once some servers have answered, it skips
+peers that only one server names: peers that a liar invents or that died long ago cost seconds each.
 """
 
 from collections import Counter
@@ -19,18 +19,18 @@ from node.network.kademlia import BUCKET, Answer, DhtPeer, distance
 AT_ONCE: Final = 6
 MOST_QUESTIONS: Final = 60
 LOOKUP_S: Final = 45.0
-_FEW: Final = 8  # servers that answered, before which one's word is enough
-_TRUSTED: Final = 2  # servers that name somebody
+_FEW: Final = 8  # answers from which on one server's word is not enough
+_TRUSTED: Final = 2  # servers that must name a peer then
 
 Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
 
 
 @dataclass(slots=True)
 class Lookup:
-    """One lookup. `own` is this node's id, which is asked nothing; `ask` puts the question.
+    """One lookup. `own` is this node's id, which is never asked; `ask` sends the question.
 
-    Afterwards `closest` are the servers that answered, `providers` who provides the key, each with
-    the servers that say so.
+    After `run`, `closest` holds the servers that answered. `providers` holds the key's providers,
+    each with the servers that named it.
     """
 
     key: bytes
@@ -39,11 +39,11 @@ class Lookup:
     providers: dict[DhtPeer, set[bytes]] = field(default_factory=dict)
     questions: int = 0
     _known: dict[bytes, list[DhtPeer]] = field(default_factory=dict)  # not asked yet, by peer
-    _far: dict[bytes, int] = field(default_factory=dict)  # how, by peer that may be asked
-    _named: Counter[bytes] = field(default_factory=Counter)  # by how many, by peer
+    _far: dict[bytes, int] = field(default_factory=dict)  # distances
+    _named: Counter[bytes] = field(default_factory=Counter)  # number of servers naming it
     _answered: dict[bytes, DhtPeer] = field(default_factory=dict)
     _asking: set[bytes] = field(default_factory=set)
-    _hosts: set[str] = field(default_factory=set)  # that were asked
+    _hosts: set[str] = field(default_factory=set)  # hosts that were asked
     _has_changed: trio.Event = field(default_factory=trio.Event)
 
     @property
@@ -53,7 +53,7 @@ class Lookup:
         return tuple(self._answered[peer] for peer in ranked[:BUCKET])
 
     async def run(self, entries: Iterable[DhtPeer]) -> None:
-        """Begin with these servers, and go on until nobody closer is heard of."""
+        """Start with these servers, and go on until no closer one is named."""
         self._hear(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
             async with trio.open_nursery() as nursery:
@@ -61,7 +61,7 @@ class Lookup:
                     nursery.start_soon(self._work)
 
     def note(self, server: DhtPeer, answer: Answer) -> None:
-        """Take in who provides the key as a server says, this node left out."""
+        """Store the key's providers that a server names, except this node."""
         for one in answer.providers:
             if one.peer != self.own:
                 self.providers.setdefault(one, set()).add(server.peer)
@@ -80,7 +80,7 @@ class Lookup:
             try:
                 answer = await self.ask(place)
             except NetworkError:
-                pass  # another of its places, or another peer
+                pass  # try another address of the peer, or another peer
             else:
                 self._answered[place.peer] = place
                 self.note(place, answer)
@@ -91,17 +91,20 @@ class Lookup:
                 self._has_changed = trio.Event()
 
     def _next(self) -> DhtPeer | None:
-        """Return whom to ask next, None if nobody is worth it now."""
+        """Return the address to ask next; None if none qualifies now."""
         if self.questions >= MOST_QUESTIONS:
             return None
         least = 1 if len(self._answered) < _FEW else _TRUSTED
         open_ = [peer for peer in self._closest_open() if self._named[peer] >= least]
-        # Of equals the closest: they are in this order.
+        # The list is sorted by distance, so `max` returns the closest of equals.
         best = max(open_, key=self._named.__getitem__, default=None)
         return None if best is None else self._known[best].pop(0)
 
     def _closest_open(self) -> list[bytes]:
-        """Return who is not asked yet of those closer than the last that counts, closest first."""
+        """Return the peers not asked yet that may be among the closest, closest first.
+
+        A peer farther away than the last server that counts is left out.
+        """
         answered, found = 0, []
         for peer in sorted(self._far, key=self._far.__getitem__):
             answered += peer in self._answered
@@ -113,11 +116,11 @@ class Lookup:
             if self._known[peer]:
                 found.append(peer)
             else:
-                del self._far[peer]  # it answers nowhere
+                del self._far[peer]  # no address is left to ask
         return found[:BUCKET]
 
     def _hear(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
-        """Take in whom `by` servers name."""
+        """Store the peers that `by` servers name."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))
         for place in named:

@@ -1,6 +1,6 @@
 """The process that asks the DHT: it reads one request from standard input, answers and ends.
 
-What servers of the DHT send is read here alone. The core waits a bounded time for the answer.
+Only this process reads data from DHT servers. The core limits how long it waits for the answer.
 """
 
 import logging
@@ -51,7 +51,7 @@ async def _answer(request: RendezvousRequest | Rejected) -> Message:
         return ["found", cast("Message", (await find_nodes(request)).to_value())]
     except ArnodeError as fault:
         return ["down", fault.message, fault.hint]
-    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told)
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core gets the error)
         return ["down", describe_fault(fault), ""]
 
 
@@ -59,7 +59,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
     """Look up the keys, one after the other, and announce this node under the first.
 
     Raises:
-        NetworkError: no name of an entry was found.
+        NetworkError: no entry has a known address.
     """
     entries = await places_of(request.entries)
     if not entries:
@@ -79,7 +79,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
             for peer, tellers in lookup.providers.items():
                 found.setdefault(peer, set()).update(tellers)
             await client.part()
-    # What one server invents, no other says.
+    # An address that only one server invented comes last.
     likely = [str(peer) for peer in sorted(found, key=lambda peer: -len(found[peer]))]
     nodes = [text for text in likely if isinstance(parse_address(text), Address)]
     return RendezvousResult(
@@ -91,10 +91,10 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
 
 
 async def _announce(client: Client, lookup: Lookup) -> int:
-    """Say at the closest servers that this node provides the key; return how many then say so.
+    """Announce this node as the key's provider at the closest servers; return how many confirm it.
 
-    Whoever came there meanwhile is found, too: of two that arrive at once at least one sees the
-    other.
+    Providers that were announced meanwhile are found as well. So of two nodes that arrive at once
+    at least one sees the other.
     """
     confirmed = 0
 
@@ -115,7 +115,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
 
 
 def _is_for(text: str, entries: Sequence[DhtPeer]) -> bool:
-    """Say whether servers are told an address: one inside a network only if all are there, too."""
+    """Return True if servers may get an address; a private one only if all are in its network."""
     address = parse_address(text)
     return isinstance(address, Address) and all(
         may_tell(address.reach, entry.reach) for entry in entries

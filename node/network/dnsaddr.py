@@ -1,8 +1,8 @@
-"""Looks up the servers that a DNS name stands for (`/dnsaddr/NAME/p2p/ID`).
+"""A lookup of the servers behind a DNS name (`/dnsaddr/NAME/p2p/ID`).
 
-https://github.com/multiformats/multiaddr/blob/master/protocols/DNSADDR.md. Whoever answers for the
-name is untrusted and may name other names: at most 2 levels, 16 records of each, 32 questions
-and 10 seconds in all. No address that a name leads to is used unless it is public.
+https://github.com/multiformats/multiaddr/blob/master/protocols/DNSADDR.md. The DNS answer is
+untrusted and may name other names. So the lookup is limited to 2 levels, 16 records for each name,
+32 questions and 10 seconds in total. An address behind a name is used only if it is public.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,13 +25,13 @@ _LEVELS: Final = 2
 _RECORDS: Final = 16
 _QUESTIONS: Final = 32
 _LOOKED_UP_WITHIN_S: Final = 10.0
-_LONGEST: Final = 400  # characters of an address
+_LONGEST: Final = 400  # characters in an address
 
 
 async def places_of(entries: Sequence[str], resolver: Resolver | None = None) -> list[DhtPeer]:
-    """Return the places that some entries stand for, as far as names are found in time.
+    """Return the addresses of some entries, as far as their names resolve in time.
 
-    Entries are `/dnsaddr/NAME/p2p/ID` or an address with its id.
+    An entry is `/dnsaddr/NAME/p2p/ID`, or an address with its id.
     """
     looking = _Looking(resolver or Resolver())
     with trio.move_on_after(_LOOKED_UP_WITHIN_S):
@@ -46,13 +46,13 @@ class _Looking:
         self.found: dict[DhtPeer, None] = {}
 
     async def look_up(self, entries: Sequence[str], levels: int) -> None:
-        names: dict[str, set[str]] = {}  # and the ids that are wanted of each
+        names: dict[str, set[str]] = {}  # each with the ids that are wanted
         for entry in entries:
             match entry.split("/"):
                 case ["", "dnsaddr", name, "p2p", peer]:
                     names.setdefault(name, set()).add(peer)
                 case _ if (place := _place(entry)) is not None:
-                    # An entry is the user's; what a name leads to is anyone's word.
+                    # The user chose the entries; the addresses behind a name are untrusted.
                     if levels == _LEVELS or place.reach is Reach.PUBLIC:
                         self.found[place] = None
         if not levels:
@@ -70,7 +70,7 @@ class _Looking:
                 f"_dnsaddr.{name}", "TXT", search=False, backend=get_backend("trio")
             )
         except (DNSException, OSError):
-            return  # the name is not there, or nobody can be asked
+            return  # the name does not exist, or no DNS server answers
         told = [text for text in _texts(answer) if text.rpartition("/p2p/")[2] in wanted]
         await self.look_up(told[:_RECORDS], levels)
 

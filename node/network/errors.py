@@ -1,9 +1,9 @@
-"""Errors of dealing with a peer, and its faults: all are counted, few are logged.
+"""Errors and faults in exchanges with a peer: all are counted, few are logged.
 
-At most one log line per peer and minute, for a bounded number of peers, so that whoever sends
-garbage fills neither disk nor memory. What follows for the peer is decided by `count`.
+At most one line per peer and minute is logged, for a bounded number of peers. So a peer that sends
+garbage fills neither disk nor memory. `count` decides what happens to the peer.
 
-NetworkError               not connected, not reached, not spoken there, too long to send
+NetworkError               not connected, not reached, protocol not spoken, too long to send
 """
 
 import logging
@@ -21,11 +21,11 @@ Count = Callable[[PeerId], None]
 
 
 class NetworkError(ArnodeError):
-    """Something that did not work with a peer, or cannot be sent at all."""
+    """An operation with a peer failed, or a message cannot be sent at all."""
 
 
 class FrameError(ArnodeError):
-    """A stream that no further frame can be read from or written to."""
+    """A stream from which no further frame can be read, or to which none can be written."""
 
 
 class StreamEndedError(FrameError):
@@ -45,12 +45,12 @@ class FrameMalformedError(FrameError):
 
 
 class FrameStalledError(FrameError):
-    """The other side did not send, or did not take, within the timeout."""
+    """The other side did not send or accept a frame within the timeout."""
 
 
 @contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """Raise whatever libp2p raises as a `NetworkError`; no list of its exceptions is complete."""
+    """Raise every error of libp2p as a `NetworkError`; no list of its exceptions is complete."""
     try:
         yield
     except NetworkError:
@@ -62,7 +62,7 @@ def explaining(what: str) -> Iterator[None]:
 
 
 class Incidents:
-    """Notes faults of peers."""
+    """A log of peers' faults."""
 
     def __init__(self, count: Count, clock: Callable[[], float]) -> None:
         self._count = count
@@ -70,12 +70,12 @@ class Incidents:
         self._written_at: Recent[PeerId, float] = Recent(PEERS_TRACKED)
 
     def note(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
-        """Count a fault against a peer, and log it unless one of its was logged just now."""
+        """Count a fault against a peer, and log it unless one of the peer's was logged just now."""
         self.mention(peer, where, fault)
         self._count(peer)
 
     def mention(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
-        """Log what a peer did that is no fault, unless something of its was logged just now."""
+        """Log a harmless event, unless something of the peer was logged just now."""
         now = self._clock()
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:
@@ -84,10 +84,10 @@ class Incidents:
 
 
 def quieten_libp2p() -> None:
-    """Keep libp2p's own lines out of the log: peers choose how many of them there are.
+    """Keep libp2p's own lines out of the log, since peers control how many there are.
 
-    Some of its modules log on the root logger, which also makes `logging` set up a handler of its
-    own when there is none; that handler is given here, and does nothing.
+    Some of its modules log on the root logger. Without a handler there, `logging` would install its
+    own, so this installs one that does nothing.
     """
     logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)
     root = logging.getLogger()

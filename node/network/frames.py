@@ -1,8 +1,7 @@
-"""Messages on a stream: a 4-byte big-endian length, then that much msgpack.
+"""Messages on a stream: a 4-byte big-endian length, then that many bytes of msgpack.
 
-Whatever the other side sends or withholds, a call here ends within its timeout with a message or
-a `FrameError` (`node.network.errors`), and has read no more than the cap. What a message means
-is for others to say.
+Each call ends within its timeout with a message or a `FrameError` (`node.network.errors`) and reads
+no more than the limit, no matter what the other side does. This module does not interpret messages.
 """
 
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from node.network.streams import ByteStream
 from protocol.framing import LENGTH, Message
 
 READ_TIMEOUT_S: Final = 30.0
-# Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write
+# Longer than the 5 s that yamux waits for a window before it resets the stream. A write that is cut
 # short costs the whole connection, see `node.network.streams`.
 WRITE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -41,7 +40,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLimits:
-    """How large a frame may be, what one that is read may hold, how long a whole one may take."""
+    """Limits on a frame's size, on the shape of a read one, and on the time for one."""
 
     read_bytes: int = FRAME_LIMIT_BYTES
     write_bytes: int = FRAME_LIMIT_BYTES
@@ -50,20 +49,20 @@ class FrameLimits:
     write_s: float = WRITE_TIMEOUT_S
 
 
-# Of streams on which peers ask: what is answered may be as long as any frame.
+# For streams on which peers ask; answers may be as long as any frame.
 QUESTIONS_READ: Final = FrameLimits(read_bytes=QUESTION_LIMIT_BYTES)
 
 
 class FrameStream:
-    """Frames over one stream; leaving its block closes it, or resets it after an error."""
+    """Frames over one stream. The `async with` block closes it, or resets it after an error."""
 
     def __init__(self, stream: ByteStream, limits: FrameLimits | None = None) -> None:
         self._stream = stream
         self._limits = limits or FrameLimits()
         self._is_done = False
         self._head = b""  # of a frame whose rest is not read yet
-        self.received_bytes = 0  # of whole frames, without their lengths
-        self.partial_bytes = 0  # what is here of a frame that is not whole yet
+        self.received_bytes = 0  # of whole frames, without their length prefixes
+        self.partial_bytes = 0  # received bytes of an incomplete frame
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,7 +77,7 @@ class FrameStream:
         """Wait until a message begins; `receive` then reads the rest of it.
 
         Raises:
-            FrameError: none does in time, or the stream has ended.
+            FrameError: no message begins in time, or the stream has ended.
         """
         with self._stalling("send", self._limits.read_s):
             self._head = await self._read_exact(LENGTH.size, is_between_frames=True)
@@ -87,7 +86,7 @@ class FrameStream:
         """Return the next message.
 
         Raises:
-            FrameError: one of its kinds, as the module says.
+            FrameError: one of its subclasses, see the module's docstring.
         """
         with self._stalling("send", self._limits.read_s):
             head = self._head or await self._read_exact(LENGTH.size, is_between_frames=True)
@@ -105,7 +104,7 @@ class FrameStream:
         """Write a message.
 
         Raises:
-            FrameError: `FrameTooLongError` before anything is written, else that of the stream.
+            FrameError: `FrameTooLongError` before anything is written, else an error of the stream.
         """
         data = encode_message(message)
         if len(data) > self._limits.write_bytes:
@@ -117,7 +116,7 @@ class FrameStream:
             await self._stream.write(LENGTH.pack(len(data)) + data)
 
     async def aclose(self) -> None:
-        """Close the stream and wait shortly for the other side to do the same, else reset it.
+        """Close the stream and wait briefly for the other side to close it, else reset it.
 
         A yamux stream that only one side has closed stays in its connection's tables.
         """
@@ -134,7 +133,7 @@ class FrameStream:
         await self.reset()
 
     async def reset(self) -> None:
-        """Break the stream off; harmless on one that is closed."""
+        """Reset the stream; do nothing if it is closed."""
         if self._is_done:
             return
         self._is_done = True
@@ -145,7 +144,7 @@ class FrameStream:
         data = bytearray()
         try:
             while len(data) < size:
-                # One chunk at a time: a length alone makes nobody set memory aside.
+                # Read one chunk at a time, so that a length alone reserves no memory.
                 chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
                 if not chunk:
                     if is_between_frames and not data:

@@ -1,13 +1,13 @@
-"""Gossip: py-libp2p's pubsub with its own reading and sending loops.
+"""Gossip: py-libp2p's pubsub with its own loops for reading and sending.
 
-The loop takes one RPC at a time, bounded (`node.network.rpc`), and pushes its messages in order
-instead of making a task of each: a peer that sends faster than it is served waits in its stream.
+The reading loop handles one bounded RPC at a time (`node.network.rpc`) and pushes its messages in
+order, instead of starting a task for each. So a peer that sends too fast waits in its own stream.
 Every message costs its forwarder something (`node.network.peer_budgets`) before its signature is
-looked at. What is delivered goes to `deliver`, not into libp2p's queue of 32.
+checked. Messages are delivered to `deliver`, not into libp2p's queue of 32.
 
-Validators are no validators of libp2p's: those know no message that is ignored, and what one
-refuses is refused for everybody for five minutes. What is ignored here is not remembered, so that
-nobody can have anyone's record ignored by sending it too early or too often.
+Validators are not registered with libp2p. It has no "ignored" result. Once its validator refuses a
+message, it refuses that message from every peer for five minutes. Here an ignored message is not
+remembered. So no peer can suppress another author's record by sending it too early or too often.
 """
 
 from collections import Counter
@@ -45,15 +45,15 @@ from node.network.rpc import (
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300
-_MERGED_BYTES = 64 << 10  # of an RPC, from where on nothing more is put in it
+_MERGED_BYTES = 64 << 10  # bytes of an RPC from which on nothing more is merged into it
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
-# Of topic, forwarder and data: what becomes of a message.
+# Judges a message by its topic, forwarder and data.
 Validator = Callable[[str, PeerId, bytes], MessageFate]
 
 
 class GuardedPubsub(Pubsub):
-    """py-libp2p's pubsub, guarded so that no peer's message can end it."""
+    """py-libp2p's pubsub, guarded so that no message of a peer can end it."""
 
     def __init__(
         self,
@@ -83,22 +83,22 @@ class GuardedPubsub(Pubsub):
         self._drop = drop
         self._scorer = router.scorer
         self._deliver = deliver
-        self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
+        self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by object identity
         self._readers: WeakKeyDictionary[RPCReader, PeerId] = WeakKeyDictionary()
         self._validators: dict[str, Validator] = {}
-        self.ignored: Counter[str] = Counter()  # messages that were not passed on, by why
+        self.ignored: Counter[str] = Counter()  # number of messages not passed on, by reason
 
     @property
     def partial(self) -> Iterator[tuple[PeerId, int]]:
-        """Each peer with how many bytes of its RPCs are here that are not whole yet."""
+        """Each peer with the number of received bytes of its incomplete RPCs."""
         return ((peer, reader.partial_bytes) for reader, peer in self._readers.items())
 
     def validate_by(self, topic: str, validator: Validator) -> None:
-        """Have messages of a topic judged; a validator that raises refuses, and is noted."""
+        """Set a topic's validator. If the validator raises, the message is refused and logged."""
         self._validators[topic] = validator
 
     async def stream_handler(self, stream: INetStream) -> None:
-        """Serve a peer's stream until it ends or breaks a rule."""
+        """Serve a peer's stream until it ends or the peer breaks a rule."""
         try:
             if not self.event_handle_peer_queue_started.is_set() or not self.manager.is_running:
                 return  # the host answers before its services run
@@ -112,10 +112,10 @@ class GuardedPubsub(Pubsub):
             await reset_quietly(stream)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
-        """Take in a peer's RPCs, one after the other, as long as it is welcome.
+        """Handle a peer's RPCs, one after the other, until the stream ends or the peer is dropped.
 
         Raises:
-            BaseLibp2pError, DecodeError: the stream ended, or what it holds is no RPC.
+            BaseLibp2pError, DecodeError: the stream ended, or its data is no RPC.
         """
         peer, reader = peer_of(stream), RPCReader(stream)
         self._readers[reader] = peer
@@ -127,20 +127,20 @@ class GuardedPubsub(Pubsub):
     async def handle_sending_messages(
         self, peer_id: ID, stream: INetStream, queue: RpcQueue
     ) -> None:
-        """Send a peer what waits for it, in few RPCs: each costs more than what is in it."""
+        """Send a peer its waiting messages in few RPCs: an RPC costs more than its messages."""
         try:
             while (rpc := await queue.pop()) is not None:
                 while len(queue) and rpc.ByteSize() < _MERGED_BYTES:
                     rpc.MergeFrom(await queue.pop() or RPC())
-                rpc.ClearField("senderRecord")  # the hello tells a node's addresses
+                rpc.ClearField("senderRecord")  # the hello carries a node's addresses
                 if not await self.write_msg(stream, rpc):
                     return
-        except Exception as fault:  # noqa: BLE001 (a supervisor: this peer's messages end, no more)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: only this peer's messages end)
             self._incidents.note(PeerId(str(peer_id)), "gossip", fault)
             self._handle_dead_peer(peer_id)
 
     async def push_msg(self, msg_forwarder: ID, msg: Message) -> None:
-        """Deliver and forward a message, if it is new and right."""
+        """Deliver and forward a message if it is new and valid."""
         self._forwarders[id(msg)] = msg_forwarder
         try:
             await super().push_msg(msg_forwarder, msg)
@@ -150,7 +150,7 @@ class GuardedPubsub(Pubsub):
             del self._forwarders[id(msg)]
 
     def notify_subscriptions(self, publish_message: Message) -> None:
-        """Deliver a message that is new and right, unless it is our own."""
+        """Deliver a new, valid message, unless it is our own."""
         forwarder = self._forwarders.get(id(publish_message), self.my_id)
         if forwarder != self.my_id:
             topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))
@@ -164,25 +164,26 @@ class GuardedPubsub(Pubsub):
 
     async def _take_rpc(self, rpc: RPC, peer_id: ID) -> None:
         peer = PeerId(str(peer_id))
-        # What it says of its addresses is not looked at: a megabyte of them would all be parsed,
-        # and the hello tells them.
+        # Ignore the addresses that the RPC carries: parsing a megabyte of them is slow, and the
+        # hello carries them anyway.
         fault = rpc_fault(rpc)
         if fault is not None:
             self._incidents.note(peer, "gossip", fault.reason)
             return
         for message in rpc.publish:
-            await trio.lowlevel.checkpoint()  # others have their turn between any two
+            await trio.lowlevel.checkpoint()  # let other tasks run between two messages
             if await self._spend(peer, CostKind.RECORDS, 1):
                 await self._take_message(message, peer_id)
-        # The last word on each topic: every change makes tasks, and replays what is recent.
+        # Only the last subscription for each topic: every change starts tasks and replays recent
+        # messages.
         for subscription in {one.topicid: one for one in rpc.subscriptions}.values():
             if await self._spend(peer, CostKind.RECORDS, 1):
                 self.handle_subscription(peer_id, subscription)
         if rpc.HasField("control"):
             control = bounded_control(rpc.control, self.topic_ids)
             wanted = sum(len(want.messageIDs) for want in control.iwant)
-            # A message that is asked for costs what one that is sent does: it may be 400 times
-            # as long as what asks for it.
+            # A requested message costs as much as a sent one: it may be 400 times as long as the
+            # request.
             if wanted and not await self._spend(peer, CostKind.RECORDS, wanted):
                 control.ClearField("iwant")
             await self.router.handle_rpc(RPC(control=control), peer_id)
@@ -200,7 +201,7 @@ class GuardedPubsub(Pubsub):
             await self.push_msg(forwarder, message)
 
     async def _passes(self, message: Message, forwarder: ID) -> bool:
-        """Judge a message, and count against its forwarder what is to be."""
+        """Judge a message, and count its faults and strays against its forwarder."""
         (topic,), peer = message.topicIDs, PeerId(str(forwarder))
         try:
             judgement = self._validators[topic](topic, peer, message.data)
@@ -230,5 +231,5 @@ class GuardedPubsub(Pubsub):
 def _is_signed(message: Message) -> bool:
     try:
         return signature_validator(message)
-    except Exception:  # noqa: BLE001 (keys and ids of a peer's making fail in many ways)
+    except Exception:  # noqa: BLE001 (a peer's keys and ids can fail in many ways)
         return False

@@ -1,14 +1,14 @@
-"""Judges which messages of gossip are passed on.
+"""Rules for which gossip messages are passed on.
 
-These are records of this network, of about now, in a topic that they belong to; of kinds that
-are unknown to this version, a few.
+A message is passed on if it is a recent record of this network in its proper topic. Of record kinds
+that this version does not know, only a few are passed on.
 
-What is no record is the fault of whoever forwarded it. All else that stays here is no proof of ill
-will: clocks and versions differ, and it may have come from somebody who could not tell. It is
-ignored and counted (`CostKind.STRAYS`), and only very many are held against a peer. Nothing is
-lost by it: reconciliation brings what is to be kept.
+A message that is no record is a fault of its forwarder. All other messages that are not passed on
+prove no ill will: clocks and versions differ, and the forwarder may not have been able to tell.
+Such a message is ignored and counted (`CostKind.STRAYS`), and only a large number of them counts
+against a peer. Nothing is lost, because reconciliation brings the records that a node keeps.
 
-Pure, but for what unknown kinds may still take (`GossipJudge`); clocks are passed in.
+This module is pure, except for the budgets of unknown kinds (`GossipJudge`). Clocks are passed in.
 """
 
 from collections.abc import Callable
@@ -24,24 +24,24 @@ from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record
 from protocol.topics import belongs, net_of
 
-# Of kinds that this version does not know: nobody can say what they are worth.
+# For record kinds that this version does not know, since their value is unknown.
 UNKNOWN_BYTES: Final = 2_048
 UNKNOWN_OF_AUTHOR: Final = Allowance(per_s=0.1, burst=20)
 UNKNOWN_OF_FORWARDER: Final = Allowance(per_s=2, burst=100)
-_FOREIGN_STRAYS: Final = 10  # only somebody who means to brings a record to another network
+_FOREIGN_STRAYS: Final = 10  # a record reaches another network only on purpose
 
 
 class Fate(Enum):
-    """What becomes of a message."""
+    """What happens to a message."""
 
     PASSED_ON = auto()
     IGNORED = auto()
-    REFUSED = auto()  # a fault of whoever forwarded it
+    REFUSED = auto()  # a fault of its forwarder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFate:
-    """A message's fate, why in a few words of ours, and how many strays it counts as."""
+    """A message's fate, a short reason written by this node, and the strays that it counts as."""
 
     fate: Fate
     why: str = ""
@@ -59,16 +59,16 @@ MANY: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and too ma
 
 
 class GossipJudge:
-    """Judges messages by their bytes, their topic, the time and who forwarded them."""
+    """A judge of messages by their bytes, their topic, the time and their forwarder."""
 
     def __init__(self, clock: Callable[[], float], now_ms: Callable[[], int]) -> None:
-        """`clock` is in seconds and never goes back, `now_ms` since 1970."""
+        """`clock` is monotonic, in seconds; `now_ms` counts milliseconds since 1970."""
         self._now_ms = now_ms
         self._of_author: Buckets[bytes] = Buckets(clock, UNKNOWN_OF_AUTHOR)
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
-        """Return what becomes of a message of a topic; forwarding it costs nothing yet."""
+        """Return the fate of a message in a topic. This costs the forwarder nothing yet."""
         record = parse_record(data)
         if isinstance(record, Rejected):
             return NO_RECORD
@@ -81,12 +81,12 @@ class GossipJudge:
 
 
 def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
-    """Return what becomes of a record in a topic at a time, whoever forwarded it."""
+    """Return the fate of a record in a topic at a time, independent of the forwarder."""
     if record.net != net_of(topic):
         return FOREIGN
     if record.ts_ms > now_ms + EARLY_MS:
         return EARLY
-    if isinstance(record.body, UnknownBody):  # where it belongs, later versions know
+    if isinstance(record.body, UnknownBody):  # only later versions know its topic
         return PASSED_ON if len(record.wire) <= UNKNOWN_BYTES else LONG
     lives_s = record.body.lives_s
     if lives_s is not None and record.ts_ms + lives_s * 1_000 + EARLY_MS < now_ms:

@@ -1,12 +1,12 @@
 """Guards that keep a failing task or handler from ending the host.
 
 In py-libp2p 0.8.1 an exception in any task of a service ends that service, and so the host. Two
-guards cover them all: `guarding` around every stream handler, and `GuardedManager`, which runs
-each service's tasks and lets a failing one end only the connection that it served. Gossip has
-its own in `node.network.gossip`, connections theirs in `node.network.connections`.
+guards cover all tasks. `guarding` wraps every stream handler. `GuardedManager` runs each service's
+tasks; a failing task ends only the connection that it served. Gossip has its own guards in
+`node.network.gossip`, connections have theirs in `node.network.connections`.
 
-Tests show that the host dies without each of them. A peer that breaks rules is dropped elsewhere:
-`NetworkHost.drop`, by its budgets (`peer_budgets.py`).
+Tests show that the host dies without each of them. Peers that break rules are dropped elsewhere: by
+`NetworkHost.drop`, according to their budgets (`peer_budgets.py`).
 """
 
 import contextlib
@@ -30,12 +30,12 @@ from node.network.patches import StreamHandler, set_manager
 
 CLEAN_UP_S: Final = 2.0
 
-# How a stream ends when its peer goes away: no fault of anybody's.
+# How a stream ends when its peer goes away, which is nobody's fault.
 ENDINGS: Final = (StreamEOF, StreamReset, StreamClosed, ConnectionClosedError, RawConnError)
 
 
 def guarding(handler: StreamHandler, incidents: Incidents, where: str) -> StreamHandler:
-    """Return a handler that never raises: a fault is noted and the stream reset."""
+    """Return a handler that never raises: it logs a fault and resets the stream."""
 
     async def guarded(stream: INetStream) -> None:
         try:
@@ -51,14 +51,14 @@ def guarding(handler: StreamHandler, incidents: Incidents, where: str) -> Stream
 
 @contextmanager
 def shielded_for(timeout_s: float) -> Iterator[None]:
-    """Let the body go on for a while after a cancellation, and for no longer in any case."""
+    """Let the block continue after a cancellation, but end it after `timeout_s` in any case."""
     with trio.move_on_after(timeout_s) as scope:
         scope.shield = True
         yield
 
 
 async def reset_quietly(stream: INetStream) -> None:
-    """Reset a stream, even when cancelled, but not for long: its connection may take nothing."""
+    """Reset a stream, even when cancelled, but only briefly: its connection may accept no bytes."""
     with shielded_for(CLEAN_UP_S), contextlib.suppress(Exception):
         await stream.reset()
 
@@ -69,10 +69,10 @@ def peer_of(stream: INetStream) -> PeerId:
 
 
 class GuardedManager(TrioManager):
-    """Runs a service's tasks so that one that fails ends alone, with its connection if it has one.
+    """A runner of a service's tasks; a failing task ends only itself and its connection.
 
-    The service's own `run` and its daemons are not held back: without them it is no service, and
-    whoever supervises the process is to start it again.
+    The service's own `run` and its daemons are not guarded: without them there is no service, and
+    the process's supervisor must restart it.
     """
 
     def __init__(self, service: ServiceAPI, incidents: Incidents) -> None:
@@ -113,7 +113,7 @@ class GuardedManager(TrioManager):
             blamed = peer or next((one for one in args if isinstance(one, ID)), "none")
             self._incidents.note(PeerId(str(blamed)), where, fault)
         if owner is not None and peer is not None:
-            # A connection without the task that serves it would stay in the tables.
+            # Without the task that serves it, the connection would stay in the tables.
             with shielded_for(CLEAN_UP_S), contextlib.suppress(Exception):
                 await owner.close()
 

@@ -1,4 +1,4 @@
-"""One node on the network: peers, gossip and streams of frames, behind a small typed surface.
+"""One node on the network: peers, gossip and streams of frames, with a small typed interface.
 
     async with running_host(settings) as host:
         await host.subscribe(topic, validator)
@@ -7,8 +7,8 @@
         async with await host.open(peer, "/arnode/hello/1") as frames:
             await frames.send({"network": "main"})
 
-Peers are named by their ids; one that breaks the rules is dropped and remembered for a while.
-Gossip is best effort: messages may be lost anywhere, and reconciliation finds them.
+Peers are identified by their ids. A peer that breaks the rules is dropped and refused for a while.
+Gossip is best effort: any message may be lost, and reconciliation recovers it.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ from node.network.router import make_router
 from node.network.tracking import PeerTracker
 from protocol.errors import ConfigurationError
 
-# libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
+# libp2p's queues hold 32. Of 300 messages sent at once 16 arrived; with this interval all did.
 PUBLISH_EVERY_S: Final = 0.005
 PUBLISH_QUEUE: Final = 256
 INBOX: Final = 1024  # messages of 16 KiB each at most
@@ -64,12 +64,12 @@ Answer = Callable[[PeerId, FrameStream], Awaitable[None]]
 
 
 class NetworkHost:
-    """One host of libp2p, as the rest of the network process uses it."""
+    """The host of libp2p, as the rest of the network process uses it."""
 
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        # Of what peers send. What they ask, and what their answers are worth, only the core can
-        # tell, which has limits of its own for that (`node.peering.service_quota`).
+        # For what peers send. Only the core can judge their questions and answers, with limits of
+        # its own (`node.peering.service_quota`).
         self._sent_limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)
@@ -108,10 +108,10 @@ class NetworkHost:
         )
         self._guard_streams()
         self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
-        # Gossip of all topics that are subscribed to, our own left out.
+        # Gossip of all subscribed topics, without our own messages.
         self._inbox, self.messages = trio.open_memory_channel[Heard](INBOX)
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
-        self.lost_messages = 0  # arrived, and not taken in time
+        self.lost_messages = 0  # arrived, but not taken in time
 
     @property
     def peer_id(self) -> PeerId:
@@ -125,28 +125,28 @@ class NetworkHost:
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """The peers that are connected."""
+        """The connected peers."""
         return tuple(PeerId(str(peer)) for peer in self._host.get_connected_peers())
 
     @property
     def open_streams(self) -> int:
-        """How many streams there are with all peers, whoever opened them."""
+        """The number of streams with all peers, inbound and outbound."""
         return self._connections.open_streams
 
     @property
     def ignored_messages(self) -> Mapping[str, int]:
-        """How many messages of peers' were ignored, by why."""
+        """The number of ignored messages of peers, by reason."""
         return self._pubsub.ignored
 
     def is_banned(self, peer: PeerId) -> bool:
-        """Tell whether a peer is refused for what it did."""
+        """Return True if a peer is refused because it broke the rules."""
         return peer in self._banned
 
     async def connect(self, address: str) -> PeerId:
         """Connect to a peer at an address that ends in its id, and return the id.
 
         Raises:
-            NetworkError: the address does not read, nobody answers there, or it is banned.
+            NetworkError: the address cannot be parsed, nobody answers there, or the peer is banned.
         """
         relay, is_relayed, _ = address.partition("/p2p-circuit/")
         with explaining(f"{address} was not reached"):
@@ -156,8 +156,8 @@ class NetworkHost:
             raise NetworkError(f"{peer} broke the rules lately", "wait, or connect to another")
         if peer in self.peers:
             return peer
-        # This address only: `BasicHost.connect` goes through all that it was ever told, waits for
-        # a quarter of a second at each, and refuses for a minute after a failure.
+        # Dial only this address. `BasicHost.connect` tries every address it ever learned, waits a
+        # quarter of a second at each, and refuses for a minute after a failure.
         with (
             explaining(f"{address} was not reached"),
             self.tracker.dialling(peer, address),
@@ -170,7 +170,7 @@ class NetworkHost:
         return peer
 
     async def _dial(self, address: Multiaddr, peer: ID) -> None:
-        """Dial one address, a name's addresses one after the other until one answers."""
+        """Dial one address; try a name's addresses one by one until one answers."""
         *others, last = await places_of(address)
         for place in others:
             with contextlib.suppress(SwarmException):
@@ -179,7 +179,7 @@ class NetworkHost:
         await self._swarm.dial_addr(last, peer)
 
     async def reserve(self, relay: PeerId) -> None:
-        """Have a connected relay pass on who dials this node there, for a while.
+        """Ask a connected relay to pass this node's inbound connections to it for a while.
 
         Raises:
             NetworkError: it is no relay, or has no room.
@@ -188,7 +188,7 @@ class NetworkHost:
             await self._circuits.reserve(relay)
 
     async def disconnect(self, peer: PeerId) -> None:
-        """End all connections with a peer, even one that takes nothing any more."""
+        """End all connections with a peer, even one that accepts no more bytes."""
         await self._connections.sever(peer)
 
     async def drop(self, peer: PeerId) -> None:
@@ -197,15 +197,15 @@ class NetworkHost:
         await self._connections.sever(peer)
 
     def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
-        """Take from a peer's budget; a verdict of `DROP` asks for `drop`."""
+        """Spend from a peer's budget. The caller must `drop` the peer after a verdict of `DROP`."""
         return self._sent_limits.spend(peer, kind, amount)
 
     def report(self, peer: PeerId, what: str) -> None:
-        """Count a fault against a peer; too many, and it is dropped."""
+        """Count a fault against a peer; a peer with too many is dropped."""
         self._incidents.note(peer, "reported", what)
 
     def serve(self, protocol: str, answer: Answer, limits: FrameLimits | None = None) -> None:
-        """Answer streams of a protocol; whatever `answer` raises ends that stream only."""
+        """Answer streams of a protocol. An error that `answer` raises ends only its stream."""
 
         async def handle(stream: INetStream) -> None:
             peer = peer_of(stream)
@@ -237,29 +237,29 @@ class NetworkHost:
             return await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
 
     async def subscribe(self, topic: str, validator: Validator) -> None:
-        """Take part in a topic, whose messages arrive in `messages`.
+        """Subscribe to a topic; its messages arrive in `messages`.
 
-        `validator` is to be cheap; what it refuses is counted against the forwarder, and neither
-        that nor what it ignores is passed on (`node.network.gossip_verdicts`).
+        `validator` must be fast. A message that it refuses counts against the forwarder. Refused
+        and ignored messages are not passed on (`node.network.gossip_verdicts`).
 
         Raises:
-            NetworkError: the topic is none of this host's.
+            NetworkError: the topic is not one of this host's.
         """
         check_gossip(topic, b"", self._topics)
         self._pubsub.validate_by(topic, validator)
         await self._pubsub.subscribe(topic)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Put a message into the queue, waiting for room in it; it may yet be lost on the way.
+        """Queue a message; wait while the queue is full. The message may still be lost on the way.
 
         Raises:
-            NetworkError: it is too long, or the topic is none of this host's.
+            NetworkError: it is too long, or the topic is not one of this host's.
         """
         check_gossip(topic, data, self._topics)
         await self._outbox.send((topic, data))
 
     async def publish_queued(self) -> None:
-        """Send what `publish` queued, in order and paced; never returns."""
+        """Send what `publish` queued, in order and at intervals. Never returns."""
         async for topic, data in self._to_publish:
             with trio.move_on_after(CLOSE_S):
                 await self._pubsub.publish(topic, data)
@@ -267,7 +267,7 @@ class NetworkHost:
 
     @asynccontextmanager
     async def run(self, settings: HostSettings) -> AsyncIterator[None]:
-        """Run libp2p's services; the host listens when all of them answer."""
+        """Run libp2p's services. The host listens once all of them answer."""
         async with (
             guarded_service(self._swarm, self._incidents),
             guarded_service(self._router, self._incidents),
@@ -284,7 +284,7 @@ class NetworkHost:
                 yield
             finally:
                 await self._part()
-                self._pubsub.seen_messages.stop()  # a thread, which nobody else ends
+                self._pubsub.seen_messages.stop()  # a thread that would otherwise never end
 
     @property
     def _swarm(self) -> Swarm:
@@ -316,12 +316,12 @@ class NetworkHost:
             yield peer, frames.partial_bytes
 
     def _guard_streams(self) -> None:
-        """Put the guards around every stream that a peer opens, libp2p's own handlers included."""
+        """Put the guards around every inbound stream, including those of libp2p's own handlers."""
         guarded = guarding(stream_dispatch(self._host), self._incidents, "a stream")
         self._swarm.set_stream_handler(self._connections.limiting(guarded))
 
     async def _part(self) -> None:
-        """Sever everybody: libp2p closes one connection after the other, and waits for each."""
+        """Sever all peers at once: libp2p closes connections one by one and waits for each."""
         with shielded_for(CLOSE_S):
             async with trio.open_nursery() as nursery:
                 for peer in self.peers:
@@ -345,10 +345,10 @@ class NetworkHost:
 
 @asynccontextmanager
 async def running_host(settings: HostSettings) -> AsyncIterator[NetworkHost]:
-    """Yield a host that listens; afterwards everything it had open is closed.
+    """Yield a host that listens; close everything that it opened afterwards.
 
     Raises:
-        ConfigurationError: it cannot be made from these settings, or cannot listen.
+        ConfigurationError: the settings are invalid, or the host cannot listen.
     """
     quieten_libp2p()
     async with trio.open_nursery() as nursery:

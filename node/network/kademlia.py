@@ -1,8 +1,8 @@
-"""What a client of libp2p's Kademlia DHT says, and what it believes of the answers.
+"""The messages of a client of libp2p's Kademlia DHT, and the checks on answers.
 
-https://github.com/libp2p/specs/blob/master/kad-dht/README.md. Whoever answers is a stranger: of an
-answer at most 20 peers with 8 addresses each are read, only those of the form that is dialled
-here, and such that lead into a network only from somebody who is inside it too. Pure.
+https://github.com/libp2p/specs/blob/master/kad-dht/README.md. Servers are untrusted. At most 20
+peers with 8 addresses each are read from an answer, and only addresses of a form that this node
+dials. A private address is accepted only from a server that is inside that network too. Pure.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ PROTOCOL: Final = "/ipfs/kad/1.0.0"
 MESSAGE_BYTES: Final = 64 << 10
 BUCKET: Final = 20  # servers that hold a key, and peers that an answer names
 ADDRESSES: Final = 8  # of one peer
-_ID_BYTES: Final = 64  # that of the longest is 38
+_ID_BYTES: Final = 64  # the longest has 38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhtPeer:
-    """Where a peer may listen. `peer` is its id in bytes, of any kind of key."""
+    """An address at which a peer may listen. `peer` is the bytes of its id, of any key type."""
 
     peer: bytes
     host: str
@@ -37,17 +37,17 @@ class DhtPeer:
 
     @property
     def kind(self) -> str:
-        """The protocol of the host's address."""
+        """The multiaddr protocol of the host: `ip4` or `ip6`."""
         return "ip6" if ":" in self.host else "ip4"
 
     @property
     def reach(self) -> Reach:
-        """From where the host can be reached."""
+        """The networks from which the host can be reached."""
         return reach_of(self.host)
 
     @property
     def address(self) -> Multiaddr:
-        """Where to dial, without the id."""
+        """The address to dial, without the id."""
         return Multiaddr(f"/{self.kind}/{self.host}/tcp/{self.port}")
 
     def __str__(self) -> str:
@@ -56,31 +56,31 @@ class DhtPeer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a server says of a key: who provides it, and which servers are closer to it."""
+    """A server's answer about a key: its providers, and servers that are closer to it."""
 
     providers: tuple[DhtPeer, ...]
     closer: tuple[DhtPeer, ...]
 
 
 def distance(key: bytes, peer: bytes) -> int:
-    """Return how far a peer is from a key, as all of the DHT counts it."""
+    """Return the distance of a peer from a key, by the DHT's XOR metric."""
     at, of = (hashlib.sha256(one).digest() for one in (key, peer))
     return int.from_bytes(at, "big") ^ int.from_bytes(of, "big")
 
 
 def question_of(key: bytes) -> bytes:
-    """Return the question who provides a key."""
+    """Return the message that asks for the providers of a key."""
     return Message(type=Message.GET_PROVIDERS, key=key).SerializeToString()
 
 
 def provision_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
-    """Return the message that a peer provides a key; it must be the sender. Nobody answers it."""
+    """Return the announcement of a key's provider, which must be the sender. It gets no answer."""
     told = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
     return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[told]).SerializeToString()
 
 
 def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
-    """Return what an answer says that is to be believed of a server with this reach."""
+    """Return the parts of an answer that can be believed from a server with this reach."""
     message = Message()
     try:
         message.ParseFromString(data)
@@ -93,7 +93,7 @@ def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
 
 
 def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
-    """Return the place that an address is, None if it is not of the form that is dialled here."""
+    """Return an address as a `DhtPeer`; None if it is not of a form that is dialled here."""
     match str(address).split("/"):
         case ["", "ip4" | "ip6" as kind, host, "tcp", port] | [
             "",
@@ -109,7 +109,7 @@ def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
 
 
 def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[DhtPeer]:
-    """Yield where peers may listen; what is no use is left out before the rest is counted."""
+    """Yield the addresses of peers. Unusable ones do not count towards the limits."""
     for peer in islice((one for one in peers if 0 < len(one.id) <= _ID_BYTES), BUCKET):
         read = (parse_address(raw) for raw in peer.addrs)
         found = (place_of(one, peer.id) for one in read if one is not None)

@@ -1,7 +1,7 @@
 """Messages between peers, and between the core and its network process: plain msgpack values.
 
-Bytes become a value here and nowhere else. Both processes read this module: it imports neither
-trio nor libp2p.
+All received bytes are parsed here. Both processes import this module, so it imports neither trio
+nor libp2p.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES as RECONCILIATION_LIMIT_BYTES
 
 FRAME_LIMIT_BYTES: Final = 1 << 20  # of a message between peers
-# Of a peer's question: the longest, a step of a reconciliation, and what stands around it.
+# Of a peer's question. The longest is a step of a reconciliation with the fields around it.
 QUESTION_LIMIT_BYTES: Final = RECONCILIATION_LIMIT_BYTES + (16 << 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How many values one message may hold, keys included, and how many levels of them.
+    """The most values in one message, keys included, and the most levels of nesting.
 
-    A byte can be an empty map, which takes 64 in memory; and msgpack writes no more levels than
-    the 1,024 that it reads, so that what was read could not be passed on with a list around it.
+    An empty map is 1 byte on the wire and 64 bytes in memory. msgpack writes at most the 1,024
+    levels that it reads, so a message of that depth could not be forwarded inside another list.
     """
 
     values: int
@@ -32,7 +32,7 @@ class Shape:
 
 # A hello of 256 topics holds 1,045 values; none of our messages has more than 4 levels.
 PEERS_SHAPE: Final = Shape(values=4_096, levels=16)
-# Whatever a peer may say, with what stands around it; settings and answers of any node.
+# Room for any message of a peer with the fields around it, and for settings and answers.
 CHANNEL_SHAPE: Final = Shape(values=1 << 16, levels=32)
 
 
@@ -43,10 +43,10 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
-    """Return the one message that these bytes are; their length bounds every part of it.
+    """Parse the one message in these bytes. Their length bounds every part of it.
 
     Raises:
-        FrameMalformedError: the bytes are no message, or none of that shape.
+        FrameMalformedError: the bytes are no message, or exceed the shape.
     """
     size = len(data)
     try:
@@ -65,7 +65,7 @@ def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
 
 
 def _only_plain(message: Message, shape: Shape) -> Message:
-    """Refuse what msgpack knows and `Message` does not: keys of bytes, timestamps."""
+    """Reject values that msgpack knows but `Message` does not: keys of bytes, timestamps."""
     level: list[Message] = [message]
     values = levels = 0
     while level:

@@ -1,10 +1,9 @@
-"""Looks up the DNS names in addresses, and says at which of the addresses found to dial.
+"""A lookup of the DNS names in addresses, and the choice of addresses to dial.
 
-A name may resolve to something else each time, so what is checked is the address that is dialled,
-and no name is looked up again after that. A name may lead to a public address or into a private
-network, as an address that the same person gave might. It may not lead to this machine, to its link
-(where clouds keep their metadata) or to no machine at all: that would be a different place on each
-machine that hears the name.
+A name may resolve differently each time. So the dialled address itself is checked, and the name is
+not looked up again. A name may lead to a public address or into a private network, like an address
+that the same person gave. It must not lead to this machine, to its link (where clouds keep their
+metadata) or to an address of no machine: these mean a different place on each machine.
 """
 
 from collections.abc import AsyncIterator
@@ -23,16 +22,16 @@ from protocol.address_blocks import AddressScope
 from protocol.ip_addresses import scope_of
 
 LOOKED_UP_WITHIN_S: Final = 5.0
-MOST_DIALLED: Final = 4  # of the addresses that a name has
+MOST_DIALLED: Final = 4  # of a name's addresses
 _RECORDS: Final = {"dns": ("A", "AAAA"), "dns4": ("A",), "dns6": ("AAAA",)}
 _DIALLED: Final = (AddressScope.PUBLIC, AddressScope.PRIVATE)
 
 
 async def places_of(address: Multiaddr, resolver: Resolver | None = None) -> list[Multiaddr]:
-    """Return where to dial for an address without an id: itself, or what its name resolves to.
+    """Return the addresses to dial for an address without an id; its name is resolved.
 
     Raises:
-        NetworkError: the name is not found, or leads where no name may lead.
+        NetworkError: the name is not found, or leads to an address that names may not lead to.
     """
     match str(address).split("/"):
         case ["", kind, name, "tcp", port] if kind in _RECORDS:

@@ -1,24 +1,26 @@
 """Every change that arnode makes to py-libp2p, for the one version that they were written for.
 
-Names of libp2p that are private, or that are replaced, are named here and nowhere else, but for
-three subclasses: `GuardedManager`, `GuardedPubsub`, `GuardedGossipSub`. Tests fail when upstream's
-names change (`tests/network/test_patches.py`, `test_guards.py`).
+All private or replaced names of libp2p appear in this module only, except in three subclasses:
+`GuardedManager`, `GuardedPubsub`, `GuardedGossipSub`. Tests fail when upstream changes these names
+(`tests/network/test_patches.py`, `test_guards.py`).
 
-For all hosts, by `apply_patches`:
+Patches for all hosts, by `apply_patches`:
 
-- Own record: with every RPC 0.8.1 sends a signed record of its own addresses, for which
-  `env_to_send_in_RPC` walks them all. Here it is made once in five seconds. Ten hosts in a process
-  at 20 messages a second: p50 / p99 of a delivery 598 / 3538 ms with that and with the check of
-  the peer's record, which our reading loop leaves out (`node.network.gossip`); 11 / 36 ms without.
-- Windows: every read of a stream, if of one byte, is answered by a yamux frame that gives it back
-  to the window: three frames for each message. Here they are given back when they are half of the
-  window, which is what upstream says of itself.
-- Sockets: two bytes of length are read, then the rest. Here it is read ahead.
-- Bounds: the line that negotiates a protocol has no longest length, on a raw socket too, before
-  anybody has said who they are; and what a peer calls its addresses, up to a megabyte each, is
-  kept in a cache of a thousand.
+- Own record: 0.8.1 sends a signed record of its own addresses with every RPC, and
+  `env_to_send_in_RPC` walks all addresses for it. Here the record is made once in five seconds.
+  Measured with ten hosts in a process at 20 messages a second: a delivery took 598 / 3538 ms
+  (p50 / p99) with that and with the check of the peer's record, which our reading loop omits
+  (`node.network.gossip`); 11 / 36 ms without.
+- Windows: after every read of a stream, even of one byte, upstream sends a yamux frame that
+  returns the bytes to the window: three frames for each message. Here bytes are returned when
+  they are half of the window, which is what upstream claims to do.
+- Sockets: upstream reads two bytes of length, then the rest. Here data is read ahead.
+- Bounds: upstream sets no maximum length for the line that negotiates a protocol, not even on a
+  raw socket before a peer is identified. It also caches a thousand addresses that peers claim, of
+  up to a megabyte each.
 
-For one host, swarm, connection or service, by the functions below: what guards stand around.
+Patches for one host, swarm, connection or service are the other functions here; the guards use
+them.
 """
 
 import time
@@ -47,7 +49,7 @@ from protocol.errors import ConfigurationError
 
 VERSION: Final = "0.8.1"
 OWN_RECORD_S: Final = 5.0
-# Of a socket, before anybody asks for it: a few messages.
+# Read from a socket ahead of need: a few messages.
 AHEAD_BYTES: Final = 16 << 10
 LINE_LIMIT_BYTES: Final = 1024
 ADDRESS_LIMIT_BYTES: Final = 256
@@ -60,7 +62,7 @@ ReadBody = Callable[[int], Awaitable[bytes]]
 
 
 def apply_patches() -> None:
-    """Put the replacements where py-libp2p looks them up; a second call does nothing.
+    """Install the replacements where py-libp2p looks them up; a second call does nothing.
 
     Raises:
         ConfigurationError: another version of py-libp2p is installed.
@@ -84,7 +86,7 @@ def apply_patches() -> None:
 
 
 def cached_own_record(make: MakeEnvelope, clock: Clock = time.monotonic) -> MakeEnvelope:
-    """Return `make`, asked at most once in `OWN_RECORD_S` per host. `clock` is in seconds."""
+    """Return `make`, called at most once in `OWN_RECORD_S` per host. `clock` is in seconds."""
     made: WeakKeyDictionary[IHost, tuple[float, bytes]] = WeakKeyDictionary()
 
     def env_to_send(host: IHost) -> tuple[bytes, bool]:
@@ -101,21 +103,21 @@ def cached_own_record(make: MakeEnvelope, clock: Clock = time.monotonic) -> Make
 
 own_record: Final = cached_own_record(env_to_send_in_RPC)
 
-_release = YamuxStream._auto_tune_and_send_window_update  # noqa: SLF001 (what to replace)
+_release = YamuxStream._auto_tune_and_send_window_update  # noqa: SLF001 (the function to replace)
 _read_socket = TrioTCPStream.read
 _ahead: WeakKeyDictionary[TrioTCPStream, bytes] = WeakKeyDictionary()
 
 
 async def release_by_halves(stream: YamuxStream, *, bytes_read: int = 0) -> None:
-    """Give a peer back what was read of a stream's window, once that is half of it."""
+    """Return the bytes read from a stream to the peer's window once they are half of it."""
     unread = len(stream.conn.stream_buffers.get(stream.stream_id, b""))
     read = stream.target_recv_window - stream.recv_window - unread
-    if read >= stream.target_recv_window // 2:  # upstream asks the environment each time
+    if read >= stream.target_recv_window // 2:  # upstream reads an environment variable each time
         await _release(stream)
 
 
 async def read_ahead(stream: TrioTCPStream, n: int | None = None) -> bytes:
-    """Return at most `n` bytes of a socket, of those read before if there are any."""
+    """Return at most `n` bytes of a socket; bytes that were read ahead come first."""
     if n == 0:
         return b""
     data = _ahead.pop(stream, b"") or await _read_socket(stream, max(n or 0, AHEAD_BYTES))
@@ -126,10 +128,10 @@ async def read_ahead(stream: TrioTCPStream, n: int | None = None) -> bytes:
 
 
 async def read_line(reader: Reader) -> bytes:
-    """Return one line of multistream-select, of at most `LINE_LIMIT_BYTES`, without its end.
+    """Return one line of multistream-select, of at most `LINE_LIMIT_BYTES`, without its newline.
 
     Raises:
-        MessageTooLarge, ParseError: it is too long, or none.
+        MessageTooLarge, ParseError: the line is too long, or has no newline.
     """
     line = await read_varint_prefixed_bytes_limited(reader, LINE_LIMIT_BYTES)
     if line[-1:] != b"\n":
@@ -138,19 +140,19 @@ async def read_line(reader: Reader) -> bytes:
 
 
 def parse_address(raw: bytes) -> Multiaddr | None:
-    """Return the address that these bytes are; None if they are none or too many."""
+    """Parse an address; return None if the bytes are invalid or too many."""
     if len(raw) > ADDRESS_LIMIT_BYTES:
         return None
     try:
         address = Multiaddr(raw)
-        str(address)  # bytes are not looked at before
+        str(address)  # multiaddr checks the bytes only here
     except Exception:  # noqa: BLE001 (multiaddr documents no set of exceptions)
         return None
     return address
 
 
 def identify_nobody(host: BasicHost) -> None:
-    """Keep a host from asking each peer who it is, which takes in whatever the peer says."""
+    """Keep a host from sending identify requests, whose answers it would store unchecked."""
 
     def identify(peer: ID, *, reason: str) -> None:
         pass
@@ -159,12 +161,12 @@ def identify_nobody(host: BasicHost) -> None:
 
 
 def say_reached_at(host: BasicHost, addresses: Sequence[Multiaddr]) -> None:
-    """Let a host that listens nowhere say, when it is asked who it is, where its node does."""
+    """Make a host that does not listen report its node's addresses when peers identify it."""
     vars(host)["get_addrs"] = lambda: [*addresses]
 
 
 def dial_nobody(swarm: Swarm) -> None:
-    """Keep a swarm from dialling by itself whatever addresses peers told it."""
+    """Keep a swarm from dialling by itself the addresses that peers sent."""
 
     async def maybe_connect() -> None:
         pass
@@ -173,40 +175,40 @@ def dial_nobody(swarm: Swarm) -> None:
 
 
 def stream_dispatch(host: BasicHost) -> StreamHandler:
-    """Return what a host hands each stream to that a peer opens: the guards go around it."""
-    dispatch: StreamHandler = host._swarm_stream_handler  # noqa: SLF001 (what to guard)
+    """Return the host's handler of inbound streams, for the guards to wrap."""
+    dispatch: StreamHandler = host._swarm_stream_handler  # noqa: SLF001 (the handler to guard)
     return dispatch
 
 
 def replace_connecting(
     swarm: Swarm, *, accept: Callable[..., Any], dial: Callable[..., Any], admit: Callable[..., Any]
 ) -> None:
-    """Replace how a swarm makes a connection of an inbound and of an outbound socket, and how it
-    takes a connection that stands into its tables."""
+    """Replace a swarm's upgrade of inbound and outbound sockets and its `add_conn`."""
     vars(swarm).update(
         upgrade_inbound_raw_conn=accept, upgrade_outbound_raw_conn=dial, add_conn=admit
     )
 
 
 def replace_removal(swarm: Swarm, remove: Callable[..., None]) -> None:
-    """Replace how a swarm takes a connection out of its tables: of that it tells nobody."""
+    """Replace a swarm's removal of a connection from its tables, which notifies nobody."""
     vars(swarm)["remove_conn"] = remove
 
 
 def reads_of(yamux: Yamux) -> tuple[ReadSome, ReadBody]:
-    """Return how a connection reads its next bytes, and the body of a frame of a given length."""
-    return yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (what to guard)
+    """Return a connection's read function and its function that reads a frame's body."""
+    return yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (the function to guard)
 
 
 def replace_reads(yamux: Yamux, read: ReadSome, read_body: ReadBody) -> None:
-    """Replace what `reads_of` returns.
+    """Replace the functions that `reads_of` returns.
 
-    On the connection: py-libp2p makes a `Yamux` whatever class it is given.
+    They are replaced on the connection, since py-libp2p always creates a `Yamux`, no matter which
+    class it is given.
     """
     vars(yamux.secured_conn)["read"] = read
     vars(yamux)["_read_data_body"] = read_body
 
 
 def set_manager(service: ServiceAPI, manager: ManagerAPI) -> None:
-    """Have a manager run a service's tasks, as the library's own way of starting one does."""
+    """Make a manager run a service's tasks, as libp2p does when it starts one."""
     vars(service)["_manager"] = manager

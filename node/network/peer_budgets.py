@@ -1,9 +1,9 @@
-"""Budgets of each peer: for records, bytes, streams, faults and the like.
+"""Budgets of each peer for records, bytes, streams, faults and so on.
 
-Each budget is a token bucket (Turner 1986): it fills at a rate up to a burst. Using more than
-is left is refused and puts the peer in debt; a debt of another burst is no accident, and the
-peer is to be dropped. Pure: the clock is passed in. What a fault is, is for others to say; the host
-drops (`NetworkHost.drop`), for the network's own guards and for what the core reports.
+Each budget is a token bucket (Turner 1986) that fills at a rate up to a burst. Spending more than
+is left is refused and puts the peer in debt. A debt of another burst cannot be an accident, so the
+peer must be dropped. Pure: the clock is passed in. Callers decide what counts as a fault. The host
+drops peers (`NetworkHost.drop`), for the network's own guards and for what the core reports.
 """
 
 from collections import OrderedDict
@@ -21,14 +21,14 @@ PEERS_TRACKED: Final = 1024
 
 
 class Recent(OrderedDict[K, V]):
-    """A dictionary of at most `most` entries, of peers say: the one set longest ago makes room."""
+    """A dictionary of at most `most` entries. The entry set longest ago is evicted first."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
     def __setitem__(self, key: K, value: V) -> None:
-        """Set a value, which is the latest now."""
+        """Set a value and make it the newest entry."""
         super().__setitem__(key, value)
         self.move_to_end(key)
         if len(self) > self._most:
@@ -43,22 +43,22 @@ class CostKind(Enum):
     STREAMS = auto()
     QUESTIONS = auto()  # to the core
     EFFORT = auto()  # seconds that the core takes to answer
-    FRAMES = auto()  # of yamux: waited for, never refused
+    FRAMES = auto()  # of yamux: delayed, never refused
     FAULTS = auto()  # invalid signatures, garbage, broken rules
-    STRAYS = auto()  # gossip that does not belong where or when it came: ignored anyway
+    STRAYS = auto()  # gossip in the wrong topic or at the wrong time: ignored anyway
 
 
 class BudgetVerdict(Enum):
-    """What follows for a peer that spent from its budget."""
+    """The consequence for a peer that spent from its budget."""
 
     ALLOWED = auto()
     REFUSED = auto()  # ignore this one
-    DROP = auto()  # disconnect and remember
+    DROP = auto()  # disconnect the peer and refuse it for a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """The size of a token bucket: `per_s` tokens flow in each second, at most `burst` are kept."""
+    """The size of a token bucket: it gains `per_s` tokens each second and keeps at most `burst`."""
 
     per_s: float
     burst: float
@@ -69,15 +69,15 @@ ALLOWANCES: Final = {
     CostKind.RECORDS: Allowance(per_s=100, burst=1_000),
     CostKind.BYTES: Allowance(per_s=4 << 20, burst=64 << 20),
     CostKind.STREAMS: Allowance(per_s=20, burst=200),
-    # Reconciliation asks one after the other, as fast as it is answered, but not for long.
+    # Reconciliation asks one question after the other, as fast as it gets answers, but briefly.
     CostKind.QUESTIONS: Allowance(per_s=50, burst=2_000),
     # A newcomer's pages take a second for 50,000 records, once.
     CostKind.EFFORT: Allowance(per_s=0.1, burst=20.0),
     # At 64 KiB each far more than any node sends; empty ones cost a tenth of a millisecond.
     CostKind.FRAMES: Allowance(per_s=1_000, burst=5_000),
-    # No honest node makes any; a few may come of versions that differ.
+    # Honest nodes cause none, except a few where versions differ.
     CostKind.FAULTS: Allowance(per_s=1 / 60, burst=3),
-    # Of a clock that is wrong, or of a version that sorts otherwise, a few come; not floods.
+    # A wrong clock or a version that sorts differently causes a few, but no floods.
     CostKind.STRAYS: Allowance(per_s=5, burst=300),
 }
 
@@ -92,23 +92,24 @@ class Bucket:
         self._at = clock()
 
     def spend(self, amount: float = 1) -> BudgetVerdict:
-        """Take `amount` and return what follows."""
+        """Spend `amount` and return the consequence."""
         burst = self._allowance.burst
-        # No deeper than what drops a peer: one that is let in again starts within reach of zero.
+        # The debt stops where a peer is dropped, so that a readmitted peer soon gets back above
+        # zero.
         self._tokens = max(self._filled() - amount, -burst)
         if self._tokens >= 0:
             return BudgetVerdict.ALLOWED
         return BudgetVerdict.REFUSED if self._tokens > -burst else BudgetVerdict.DROP
 
     def takes(self, amount: float = 1) -> bool:
-        """Take `amount` if it is there, else nothing; tell whether it was."""
+        """Spend `amount` if it is available, else nothing; return True if it was spent."""
         filled = self._filled()
         is_there = filled >= amount
         self._tokens = filled - amount if is_there else filled
         return is_there
 
     def wait_s(self, amount: float = 1) -> float:
-        """Take `amount`, and return how many seconds to wait so as to stay within the allowance."""
+        """Spend `amount`; return the seconds to wait to stay within the allowance."""
         self._tokens = self._filled() - amount
         return max(0.0, -self._tokens / self._allowance.per_s)
 
@@ -119,7 +120,7 @@ class Bucket:
 
 
 class Buckets(Generic[K]):
-    """A bucket for each key that was lately used; the longest unused are forgotten first."""
+    """A bucket for each recently used key; the keys unused for longest are forgotten first."""
 
     def __init__(
         self, clock: Callable[[], float], allowance: Allowance, *, most: int = PEERS_TRACKED
@@ -129,16 +130,16 @@ class Buckets(Generic[K]):
         self._buckets: Recent[K, Bucket] = Recent(most)
 
     def __getitem__(self, key: K) -> Bucket:
-        """Return a key's bucket, a full one if it has none."""
+        """Return a key's bucket; a new key's bucket is full."""
         bucket = self._buckets.get(key) or Bucket(self._clock, self._allowance)
         self._buckets[key] = bucket
         return bucket
 
 
 class PeerLimits:
-    """The budgets of all peers that were lately seen.
+    """The budgets of all recently seen peers.
 
-    They outlive a connection, so that dialling again does not fill them.
+    They outlive a connection, so that a peer cannot refill them by reconnecting.
     """
 
     def __init__(
@@ -154,12 +155,12 @@ class PeerLimits:
         }
 
     def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
-        """Take `amount` from a peer's budget and return what follows."""
+        """Spend `amount` from a peer's budget and return the consequence."""
         return self._budgets[kind][peer].spend(amount)
 
 
 class Banned:
-    """Peers that are refused for a time. Of too many, the longest refused are forgotten."""
+    """Peers that are refused for a time. Of too many, the oldest entries are forgotten."""
 
     def __init__(
         self, clock: Callable[[], float], *, for_s: float = 3600.0, peers: int = PEERS_TRACKED

@@ -1,9 +1,9 @@
-"""What is told of peers: what they gossip; and which are connected, to a slow listener as
-differences, never as a growing list.
+"""Reports about peers: their gossip, and which of them are connected.
 
-However often peers come and go meanwhile, what there is to tell is bounded by the peers that the
-listener believes to be here and those that are. A peer that left and came back did both.
-Pure: both sides of the channel keep one.
+Connections are reported as differences, so a slow listener causes no growing list. However often
+peers come and go, the number of pending reports is bounded by the peers that the listener believes
+connected and those that are. A peer that left and returned is reported as both. Pure; both sides of
+the channel keep one.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from node.home.addresses import PeerId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A peer has connected. `address` is what was dialled, None if the peer dialled us.
+    """A report that a peer connected. `address` is what was dialled; None if the peer dialled.
 
-    `is_relayed`: it is connected through a relay only. `host` is the IPv4 address that it is
-    connected from, None if there is none.
+    `is_relayed`: it is connected only through a relay. `host` is the IPv4 address from which it is
+    connected, if there is one.
     """
 
     peer: PeerId
@@ -29,15 +29,14 @@ class Connected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
-    """The last connection with a peer has ended."""
+    """A report that the last connection with a peer ended."""
 
     peer: PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A message of a topic: new, of valid form and signature. Who forwarded it need not be its
-    author."""
+    """A new, validly signed message of a topic. Its forwarder may not be its author."""
 
     topic: str
     forwarder: PeerId
@@ -45,7 +44,7 @@ class Heard:
 
 
 class Presence:
-    """The peers that are connected, and those that the listener was told of."""
+    """The connected peers, and those that were reported to the listener."""
 
     def __init__(self) -> None:
         self._here: dict[PeerId, tuple[int, Connected]] = {}
@@ -54,30 +53,30 @@ class Presence:
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """The peers that are connected, told or not."""
+        """The connected peers, reported or not."""
         return tuple(self._here)
 
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._here
 
     def arrive(self, coming: Connected) -> None:
-        """Begin a peer's stay, and end the one before if there is one."""
+        """Start a peer's stay, and end its earlier one."""
         self._here[coming.peer] = (next(self._stays), coming)
 
     def leave(self, peer: PeerId) -> None:
-        """End a peer's stay, if it is here."""
+        """End a peer's stay, if it is connected."""
         self._here.pop(peer, None)
 
     def clear(self) -> None:
-        """End everybody's stay."""
+        """End the stays of all peers."""
         self._here.clear()
 
     def forget_told(self) -> None:
-        """Tell a new listener of everybody who is here."""
+        """Report all connected peers again, to a new listener."""
         self._told.clear()
 
     def changes(self) -> Iterator[Connected | Disconnected]:
-        """Yield what was not told yet until nothing is left; what is taken counts as told."""
+        """Yield unreported changes until none is left; a yielded change counts as reported."""
         while (change := self._next()) is not None:
             yield change
 

@@ -1,10 +1,10 @@
-"""The encryption of private networks, around a connection's everything: who lacks the secret reads
-noise and says noise.
+"""The encryption of private networks, around all bytes of a connection.
 
-This is libp2p's specification (Private Networks, PSK v1): either side first sends a nonce of 24
-bytes, and all that it writes then is one stream of XSalsa20 under the secret and that nonce. What
-py-libp2p 0.8.1 has instead, Salsa20 with nonces of 8 bytes, no other libp2p speaks. It hides and
-proves nothing else: that a peer is who it says is for noise to find out, inside.
+A peer without the secret reads and sends only noise. This implements libp2p's specification
+(Private Networks, PSK v1). Each side first sends a nonce of 24 bytes; everything it writes then is
+one XSalsa20 stream under the secret and that nonce. py-libp2p 0.8.1 instead has Salsa20 with nonces
+of 8 bytes, which no other libp2p implementation speaks. This layer hides data and does nothing
+else: the Noise protocol inside it authenticates the peer.
 """
 
 import os
@@ -19,13 +19,13 @@ from multiaddr import Multiaddr
 SECRET_BYTES: Final = 32
 NONCE_BYTES: Final = 24
 _BLOCK_BYTES: Final = 64
-# Salsa20's constants, and the words of its state that hold them and what HSalsa20 takes in.
+# Salsa20's constants, and the indices of the state words that hold them and HSalsa20's input.
 _CONSTANTS: Final = struct.unpack("<4I", b"expand 32-byte k")
 _PUBLIC_WORDS: Final = (0, 5, 10, 15, 6, 7, 8, 9)
 
 
 class PrivateConnection(IRawConnection):
-    """A connection of a private network: what is written to it goes encrypted through another."""
+    """A connection of a private network: it encrypts everything and writes it to another one."""
 
     def __init__(self, inner: IRawConnection, secret: bytes) -> None:
         self.is_initiator = inner.is_initiator
@@ -36,12 +36,12 @@ class PrivateConnection(IRawConnection):
         self._their_nonce = b""
 
     async def write(self, data: bytes) -> None:
-        """Encrypt and write, behind the own nonce. One writer at a time, as for noise."""
+        """Encrypt and write, after this side's nonce. One writer at a time, as for Noise."""
         await self._inner.write((await self._greeted()).encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
-        """Return at most `n` bytes, decrypted; none at the end, also of half a nonce."""
-        # Other libp2ps wait for the nonce before they say anything.
+        """Return at most `n` decrypted bytes; empty at the end, also if the nonce is incomplete."""
+        # Other libp2p implementations wait for the nonce before they send anything.
         await self._greeted()
         while self._reading is None:
             more = await self._inner.read(NONCE_BYTES - len(self._their_nonce))
@@ -53,23 +53,23 @@ class PrivateConnection(IRawConnection):
         return self._reading.decrypt(await self._inner.read(n))
 
     async def close(self) -> None:
-        """Close the connection inside."""
+        """Close the inner connection."""
         await self._inner.close()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return where the connection inside leads."""
+        """Return the remote address of the inner connection."""
         return self._inner.get_remote_address()
 
     def get_transport_addresses(self) -> list[Multiaddr]:
-        """Return the addresses of the connection inside."""
+        """Return the addresses of the inner connection."""
         return self._inner.get_transport_addresses()
 
     def get_connection_type(self) -> ConnectionType:
-        """Return what the connection inside goes through."""
+        """Return the type of the inner connection."""
         return self._inner.get_connection_type()
 
     async def _greeted(self) -> Salsa20.Salsa20Cipher:
-        """Return the cipher for what is written, once the nonce is on its way."""
+        """Return the cipher for writing, after sending the nonce."""
         if self._writing is None:
             nonce = os.urandom(NONCE_BYTES)
             self._writing = xsalsa20(self._secret, nonce)
@@ -78,7 +78,7 @@ class PrivateConnection(IRawConnection):
 
 
 def xsalsa20(key: bytes, nonce: bytes) -> Salsa20.Salsa20Cipher:
-    """Return the cipher of a key of 32 and a nonce of 24 bytes, which keeps its place.
+    """Return a cipher for a 32-byte key and a 24-byte nonce, which keeps its stream position.
 
     Source: D. J. Bernstein, "Extending the Salsa20 nonce" (2011).
     """
@@ -86,10 +86,11 @@ def xsalsa20(key: bytes, nonce: bytes) -> Salsa20.Salsa20Cipher:
 
 
 def hsalsa20(key: bytes, nonce: bytes) -> bytes:
-    """Return the 32 bytes that HSalsa20 makes of a key of 32 and a nonce of 16.
+    """Return the 32 bytes that HSalsa20 derives from a 32-byte key and a 16-byte nonce.
 
-    A block of Salsa20 is its state after the rounds, added to the state before; HSalsa20 is eight
-    words of the former, whose place before was taken by what everybody knows.
+    A Salsa20 block is the state after the rounds plus the state before. HSalsa20 is eight words of
+    the state after the rounds, at the positions of the constants and the nonce. These are public,
+    so they can be subtracted from the block.
     """
     cipher = Salsa20.new(key=key, nonce=nonce[:8])
     cipher.seek(int.from_bytes(nonce[8:], "little") * _BLOCK_BYTES)

@@ -1,7 +1,7 @@
 """The network process: one host, and a socket to the core as standard input.
 
-It gets everything it knows as the first frame on that socket, the transport key included, and
-ends when the socket does. Neither arguments nor environment say anything.
+Its whole configuration, including the transport key, is the first frame on that socket. It ends
+when the socket closes. It reads neither arguments nor environment variables.
 """
 
 import logging
@@ -25,7 +25,7 @@ from node.network.streams import TrioStream
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, ConfigurationError, Rejected, describe_fault, first_fault
 
-# The core may take its time, in both directions; it ends the process when it has had enough.
+# The core may be slow in both directions; it ends the process itself when it waits too long.
 PATIENT: Final = FrameLimits(
     read_bytes=CHANNEL_LIMIT_BYTES,
     write_bytes=CHANNEL_LIMIT_BYTES,
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve the core on standard input until it closes it; exit 1 after a fault."""
+    """Serve the core on standard input until the core closes it; exit with 1 after a fault."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     with socket.socket(fileno=sys.stdin.fileno()) as channel:
         is_done = trio.run(serve_core, channel)
@@ -46,14 +46,14 @@ def main() -> None:
 
 
 async def serve_core(channel: socket.socket) -> bool:
-    """Be the network for whoever is at the other end; tell whether it ended as it should."""
+    """Run the network for the core at the other end; return False if it ended with an error."""
     core = core_at(channel)
     try:
         settings = HostSettings.from_value(cast("Value", await core.receive()))
         await serve_host(settings, core)
     except FrameError:
-        return True  # the core has gone before it said anything
-    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
+        return True  # the core has gone before it sent anything
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core gets the error and restarts)
         with trio.move_on_after(_FAREWELL_S):
             await _tell(core, first_fault(fault))
         return False
@@ -70,10 +70,11 @@ def core_at(channel: socket.socket) -> FrameStream:
 
 
 async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> None:
-    """Run a host, bridged to the core, until the channel ends.
+    """Run a host with a link to the core until the channel ends.
 
     Raises:
-        ArnodeError, ExceptionGroup: no settings; the host cannot be made or listen; it broke.
+        ArnodeError, ExceptionGroup: the settings are invalid, the host cannot be made or cannot
+            listen, or it failed.
     """
     if isinstance(settings, Rejected):
         raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")

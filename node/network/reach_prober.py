@@ -1,8 +1,9 @@
-"""Tries for a peer whether it can be dialled from outside (`/arnode/reach/1`).
+"""A test for a peer whether it can be dialled from outside (`/arnode/reach/1`).
 
-The question is {ports: 1 … 4 of them}, the answer {address: text | nil}. Tried is only the host
-that the peer is connected from, so that nobody can be knocked at in another's name; it is tried
-once a minute, and no connection comes of it. IPv4 only: py-libp2p tells no others' hosts.
+The question is {ports: 1 … 4 of them}, the answer is {address: text | nil}. Only the host from
+which the peer is connected is dialled, so nobody can have another machine dialled. A peer is tried
+at most once a minute, and the test connection is closed. IPv4 only, since py-libp2p reports no IPv6
+hosts.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ _CLOSE_S = 1.0
 
 
 class ReachProber:
-    """Tries peers' hosts. `report` counts a question that is none against its peer."""
+    """A prober of peers' hosts. `report` counts an invalid question against its peer."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class ReachProber:
         self._tries = 0
 
     async def answer(self, peer: PeerId, frames: FrameStream) -> None:
-        """Answer one question; one that comes too early or to a busy host gets none."""
+        """Answer one question, unless it comes too early or while the host is busy."""
         question = ReachQuestion.from_value(cast("Value", await frames.receive()))
         if isinstance(question, Rejected):
             self._report(peer, "a question for its reach that is none")
@@ -84,7 +85,7 @@ class ReachProber:
         return None
 
     async def _answers(self, address: Multiaddr, peer: ID) -> bool:
-        """Tell whether this very peer answers at an address."""
+        """Return True if this very peer answers at an address."""
         raw: IRawConnection | None = None
         try:
             with trio.fail_after(TRY_S):
@@ -94,7 +95,7 @@ class ReachProber:
                 raw = await transport.dial(address)
                 raw = self._connections.private(raw)
                 await self._swarm.upgrader.upgrade_security(raw, True, peer)
-        except Exception:  # noqa: BLE001 (whatever answers there, it is not the peer)
+        except Exception:  # noqa: BLE001 (whatever answers there is not the peer)
             return False
         finally:
             if raw is not None:

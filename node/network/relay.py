@@ -1,8 +1,8 @@
-"""A relay: passes connections to peers that nobody can dial (libp2p's circuit relay v2).
+"""A relay: it passes connections to peers that cannot be dialled (libp2p's circuit relay v2).
 
-A peer that is connected reserves a place; whoever else is connected may then have streams joined
-to it. What goes through is between these two and is not looked at, only counted: places, circuits,
-bytes, bytes a second and time are all bounded, whoever asks. Nobody is served over a circuit.
+A connected peer reserves a place; other connected peers may then have streams joined to it. The
+relay counts the bytes but does not read them. Reservations, circuits, bytes, bytes per second and
+time are all bounded for every peer. The relay serves nobody over a circuit.
 """
 
 import time
@@ -37,10 +37,11 @@ CHUNK_BYTES: Final = 16 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayLimits:
-    """What relaying may cost. Both peers of a circuit count towards `circuits_per_peer`.
+    """The limits of relaying. Both peers of a circuit count towards `circuits_per_peer`.
 
-    With all circuits busy each way gets 32 KiB/s, half a window of yamux in the 5 s after which
-    py-libp2p gives a write up. Peers that live say hello every 10 s, so that idle ones are dead.
+    With all circuits busy, each direction gets 32 KiB/s. That is half a yamux window in the 5 s
+    after which py-libp2p gives up a write. Live peers say hello every 10 s, so an idle circuit is
+    dead.
     """
 
     reservations: int = 64
@@ -55,7 +56,7 @@ class RelayLimits:
 
 
 class Relay:
-    """Serves reservations and circuits over one host's connections."""
+    """A server of reservations and circuits over one host's connections."""
 
     def __init__(
         self,
@@ -71,11 +72,11 @@ class Relay:
         self._open_stream = open_stream
         self._limits = limits
         self._clock = clock
-        self._reserved: dict[PeerId, float] = {}  # until when
+        self._reserved: dict[PeerId, float] = {}  # expiry times
         self._circuits: Counter[PeerId] = Counter()
         rate = limits.bytes_per_s
         self._pacer = Bucket(clock, Allowance(per_s=rate, burst=rate))
-        self.handler = guarding(self._answer, incidents, "the relay")  # of `HOP`
+        self.handler = guarding(self._answer, incidents, "the relay")  # for `HOP`
 
     async def _answer(self, stream: INetStream) -> None:
         source = peer_of(stream)
@@ -131,7 +132,7 @@ class Relay:
                 await reset_quietly(stream)
 
     async def _stop(self, source: PeerId, target: PeerId) -> INetStream | None:
-        """Return a stream to a peer that takes a circuit from another; None if it does not."""
+        """Return a stream to a peer that accepts a circuit from another; None if it does not."""
         try:
             stream = await self._open_stream(target, STOP)
         except NetworkError:
@@ -151,7 +152,7 @@ class Relay:
         return None
 
     async def _join(self, one: ByteStream, other: ByteStream) -> None:
-        """Carry bytes both ways until either side ends, or the circuit's time or bytes are up."""
+        """Copy bytes both ways until either side ends or the circuit's time or bytes run out."""
         budget = _Budget(self._limits.circuit_bytes)
         with trio.move_on_after(self._limits.circuit_s):
             async with trio.open_nursery() as ways:
@@ -206,6 +207,6 @@ class Relay:
 
 @dataclass(slots=True)
 class _Budget:
-    """The bytes that a circuit may still carry, both ways together."""
+    """The bytes that a circuit may still carry, in both directions together."""
 
     left: int

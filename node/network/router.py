@@ -1,4 +1,4 @@
-"""The router: py-libp2p's gossipsub 1.1 with parameters for records, and what it remembers."""
+"""The router: py-libp2p's gossipsub 1.1 with parameters and a message cache suited to records."""
 
 import hashlib
 from typing import Final
@@ -16,20 +16,20 @@ from node.network.errors import Incidents
 GOSSIP_PROTOCOL: Final = TProtocol("/meshsub/1.1.0")
 HEARTBEAT_S: Final = 1
 _WINDOW = 3  # heartbeats whose messages are offered by IHAVE
-_HISTORY = 5  # heartbeats whose messages can be asked for
+_HISTORY = 5  # heartbeats whose messages can be requested
 
 
 def message_id(message: Message) -> bytes:
-    """Return sha256(topic ‖ 0 ‖ data): the same message of two senders is one."""
+    """Return sha256(topic ‖ 0 ‖ data), so that the same message from two senders counts as one."""
     topic = "|".join(message.topicIDs).encode()
     return hashlib.sha256(topic + b"\0" + message.data).digest()
 
 
 def score_params() -> ScoreParams:
-    """Return weights by which a peer of invalid messages loses its place in the mesh.
+    """Return score weights by which a peer that sends invalid messages loses its place in the mesh.
 
-    Nothing depends on addresses (40 nodes may share one) or on steady traffic (nights are
-    quiet), and peers that a peer recommends are never dialled.
+    Nothing depends on addresses (40 nodes may share one) or on steady traffic (nights are quiet).
+    Peers that another peer recommends are never dialled.
     """
     return ScoreParams(
         p1_time_in_mesh=TopicScoreParams(weight=0.01, cap=3600, decay=1.0),
@@ -46,12 +46,12 @@ def score_params() -> ScoreParams:
 
 
 def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
-    """Return the router; its defaults (heartbeat 120 s, spam filter) are unfit for records.
+    """Return the router. Upstream's defaults (heartbeat 120 s, spam filter) do not suit records.
 
-    Every message comes once from each peer in the mesh, and that is most of what gossip costs. With
-    six of them to twelve it takes twice the time; what four do not bring, IHAVE and reconciliation
-    do. With two or three it takes less still, but what was published to a peer that had just come
-    back sometimes did not arrive; why was not found out.
+    Every peer in the mesh sends every message once, which is most of the cost of gossip. With a
+    degree of six to twelve it takes twice the time. Messages that a degree of four misses arrive by
+    IHAVE and reconciliation. A degree of two or three is cheaper still. But then messages published
+    to a peer that had just reconnected sometimes did not arrive, for an unknown reason.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],
@@ -73,9 +73,9 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
 
 
 class _MessageCache(MessageCache):
-    """Recent messages by our id: upstream's goes by sender and number, whatever id is set.
+    """Recent messages by our message id; upstream always uses sender and number.
 
-    IHAVE would name ids that nobody has seen, and each be answered by an IWANT.
+    Otherwise IHAVE would name ids that nobody knows, and each would be answered by an IWANT.
     """
 
     def put(self, msg: Message) -> None:
@@ -91,7 +91,7 @@ class GuardedGossipSub(GossipSub):
     incidents: Incidents | None = None
 
     async def heartbeat(self) -> None:
-        """Keep the mesh, once in each interval."""
+        """Maintain the mesh once in each interval."""
         while True:
             try:
                 await super().heartbeat()

@@ -1,9 +1,9 @@
-"""Reads RPCs of gossip and bounds what of them is let in: counts, topics, control messages.
+"""A reader of gossip RPCs, and bounds on their counts, topics and control messages.
 
-One RPC may hold a megabyte. Unbounded, that is 26,000 messages or ids: py-libp2p 0.8.1 makes a
-task of each message, in time that grows with their square, answers an IWANT that names one
-message a thousand times with a thousand copies, and remembers every topic that a PRUNE names.
-Pure, apart from the protobuf classes.
+One RPC may hold a megabyte. Unbounded, that is 26,000 messages or ids. py-libp2p 0.8.1 starts a
+task for each message, in time that grows with the square of their number. It answers an IWANT that
+names one message a thousand times with a thousand copies. It remembers every topic that a PRUNE
+names. Pure, apart from the protobuf classes.
 """
 
 from collections.abc import Iterable
@@ -20,21 +20,21 @@ from node.network.contract import MESSAGE_LIMIT_BYTES
 from protocol.errors import Rejected
 
 RPC_LIMIT_BYTES: Final = 1 << 20
-# An answer to IWANT holds what was asked for, at most so much; subscriptions come once.
+# An answer to IWANT holds the requested messages, at most this many; subscriptions come once.
 MESSAGES_PER_RPC: Final = 1_000
 SUBSCRIPTIONS_PER_RPC: Final = 1_000
 CONTROLS_PER_RPC: Final = 1_000
 IDS_PER_RPC: Final = 5_000  # go-libp2p-pubsub's MaxIHaveLength
-IDS_ANSWERED: Final = 64  # of 16 KiB each: no answer is over the size of one RPC
+IDS_ANSWERED: Final = 64  # 16 KiB each, so that no answer exceeds the size of one RPC
 _ID_LIMIT_BYTES = 64
 _CHUNK_BYTES = 64 * 1024
 
 
 class RPCReader(Reader):
-    """Reads RPCs from a stream: the length as a varint, then so many bytes.
+    """A reader of RPCs from a stream: the length as a varint, then that many bytes.
 
-    It reads ahead: a length is read byte by byte, and each read of a libp2p stream takes longer
-    than to parse what was read.
+    It reads ahead, since a length is read byte by byte and each read of a libp2p stream takes
+    longer than parsing the data.
     """
 
     def __init__(self, stream: Reader) -> None:
@@ -44,14 +44,14 @@ class RPCReader(Reader):
 
     @property
     def partial_bytes(self) -> int:
-        """How many bytes are here of RPCs that are not whole yet, or were not asked for."""
+        """The number of bytes held of RPCs that are incomplete or not requested yet."""
         return len(self._data) + len(self._ahead)
 
     async def receive(self) -> bytes:
         """Return the next RPC's bytes.
 
         Raises:
-            BaseLibp2pError: the stream ended, `ParseError` or `MessageTooLarge`: it is no RPC's.
+            BaseLibp2pError: the stream ended; `ParseError`, `MessageTooLarge`: it holds no RPC.
         """
         size = await decode_uvarint_from_stream(self)
         if size > RPC_LIMIT_BYTES:
@@ -67,7 +67,7 @@ class RPCReader(Reader):
             self._data.clear()
 
     async def read(self, n: int | None = None) -> bytes:
-        """Return at most `n` bytes, of those that were read before if there are any."""
+        """Return at most `n` bytes; bytes that were read ahead come first."""
         if not self._ahead:
             self._ahead += await self._stream.read(_CHUNK_BYTES)
         data = bytes(self._ahead[:n])
@@ -76,7 +76,7 @@ class RPCReader(Reader):
 
 
 def rpc_fault(rpc: RPC) -> Rejected | None:
-    """Return why an RPC is not looked at any further, if it is not."""
+    """Return the reason to ignore a whole RPC, or None."""
     control = rpc.control
     ids = sum(len(have.messageIDs) for have in control.ihave)
     ids += sum(len(want.messageIDs) for want in control.iwant)
@@ -94,19 +94,19 @@ def rpc_fault(rpc: RPC) -> Rejected | None:
 
 
 def message_fault(message: Message) -> Rejected | None:
-    """Return what is wrong with a message before its signature is looked at."""
+    """Return a message's fault that shows before its signature is checked, or None."""
     if len(message.data) > MESSAGE_LIMIT_BYTES:
         return Rejected(f"a message of {len(message.data)} bytes, over {MESSAGE_LIMIT_BYTES}")
     if len(message.topicIDs) != 1:
-        # Several topics would go by the validator of one of them.
+        # Several topics would be judged by the validator of only one.
         return Rejected(f"a message for {len(message.topicIDs)} topics")
     return None
 
 
 def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> ControlMessage:
-    """Return what of a control message concerns our topics and is of gossipsub 1.1.
+    """Return the parts of a control message that concern our topics and belong to gossipsub 1.1.
 
-    Peers that a PRUNE names are left out: whom to dial is for the address book to say.
+    Peers that a PRUNE names are removed: the address book decides whom to dial.
     """
     kept = ControlMessage()
     for have in control.ihave:
@@ -125,6 +125,6 @@ def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> Contro
 
 
 def _short_ids(ids: Iterable[str | bytes]) -> list[bytes]:
-    # py-libp2p's own classes give text for what the wire holds as bytes.
+    # py-libp2p's own classes give text for wire bytes.
     wire = (one.encode() if isinstance(one, str) else one for one in ids)
     return [one for one in wire if len(one) <= _ID_LIMIT_BYTES]

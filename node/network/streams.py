@@ -1,4 +1,4 @@
-"""Streams of libp2p and of trio in the one form that frames need, with one error for all."""
+"""Streams of libp2p and of trio with the one interface that frames need and one error class."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,10 +18,10 @@ Sever = Callable[[], Awaitable[None]]
 
 
 class ByteStream(Protocol):
-    """What frames need of a stream.
+    """The interface that frames need of a stream.
 
-    `read` gives 1 … n bytes, or none at the stream's end. All but `reset` raise `FrameCutError`
-    when the stream breaks.
+    `read` returns 1 … n bytes, or no bytes at the stream's end. All methods but `reset` raise
+    `FrameCutError` when the stream breaks.
     """
 
     async def read(self, size_bytes: int) -> bytes: ...
@@ -29,21 +29,21 @@ class ByteStream(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     async def close(self) -> None:
-        """Say that nothing more will be written."""
+        """End this side's writing."""
 
     async def release(self) -> None:
-        """Give back what is left of the stream when both sides have closed it."""
+        """Release the stream's resources when both sides have closed it."""
 
     async def reset(self) -> None:
-        """Break the stream off, both ways, without waiting for anyone."""
+        """Break the stream off in both directions, without waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Libp2pStream:
-    """A libp2p stream in the form that frames need.
+    """A libp2p stream with the interface that frames need.
 
-    `sever` ends the whole connection: a write that is cut short may leave half a packet of noise
-    on it, and a peer that takes nothing would hold up everything that is written after.
+    `sever` ends the whole connection. A write that is cut short may leave half a packet of the
+    Noise protocol on it, and a peer that accepts no bytes would block every later write.
     """
 
     stream: INetStream
@@ -78,7 +78,7 @@ class Libp2pStream:
 
 @dataclass(frozen=True, slots=True)
 class TrioStream:
-    """A trio stream in the form that frames need."""
+    """A trio stream with the interface that frames need."""
 
     stream: trio.abc.HalfCloseableStream
 
@@ -101,7 +101,7 @@ class TrioStream:
         await trio.aclose_forcefully(self.stream)
 
 
-# A connection of yamux that ends under a reader raises a bare KeyError or ValueError.
+# A yamux connection that ends during a read raises a bare KeyError or ValueError.
 _BREAKS = (
     BaseLibp2pError,
     trio.BrokenResourceError,

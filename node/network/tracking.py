@@ -1,7 +1,8 @@
-"""Tracks which peers a swarm has connections with, and tells of it by a `Presence`.
+"""A tracker of the peers that a swarm has connections with; it reports them by a `Presence`.
 
-libp2p tells of a connection after its peer could open streams on it, and of none that had to be
-taken out of the tables by force; so what it tells is only the occasion to look.
+libp2p reports a connection only after its peer could open streams on it. It does not report
+connections that had to be removed from the tables by force. So its events only trigger a look at
+the tables.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,32 +20,32 @@ from node.network.presence import Connected, Presence
 
 
 class Notifee(INotifee):
-    """Hears everything and does nothing."""
+    """A listener for all events of a swarm that does nothing."""
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
-        """Stand for an interest in connections."""
+        """Ignore the event."""
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        """Stand for an interest in their ends."""
+        """Ignore the event."""
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
-        """Stand for an interest in streams."""
+        """Ignore the event."""
 
     async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
-        """Stand for an interest in their ends."""
+        """Ignore the event."""
 
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        """Stand for an interest in addresses."""
+        """Ignore the event."""
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        """Stand for an interest in their ends."""
+        """Ignore the event."""
 
 
 class PeerTracker(Notifee):
     """The peers of one swarm.
 
-    `is_relayed` tells of a connection whether it goes through a relay; `host_of` returns the IPv4
-    address that a peer is connected from, None if there is none.
+    `is_relayed` returns True for a connection through a relay. `host_of` returns the IPv4 address
+    from which a peer is connected, if there is one.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class PeerTracker(Notifee):
         swarm.register_notifee(self)
 
     def on_event(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called after each look that an event of the swarm gave occasion to."""
+        """Call `tell` after each look at the tables that an event of the swarm triggered."""
         self._tell = tell
 
     @contextmanager
     def dialling(self, peer: PeerId, address: str) -> Iterator[None]:
-        """Note by which address a peer is being dialled, for as long as the block lasts."""
+        """Note the address by which a peer is being dialled, for the time of the block."""
         self._dialling[peer] = address
         try:
             yield
@@ -78,7 +79,7 @@ class PeerTracker(Notifee):
             self._dialling.pop(peer, None)
 
     def look(self) -> None:
-        """Compare who was here with who is. A peer with none of its connections left was away."""
+        """Update the presence. A peer all of whose connections are new was away."""
         now = {
             PeerId(str(peer)): frozenset(connections)
             for peer, connections in self._swarm.get_connections_map().items()

@@ -1,9 +1,9 @@
-"""Bounds how much unread data all peers together may have here, and how fast they may send.
+"""Bounds on the unread data of all peers together, and on the rate of their frames.
 
-py-libp2p 0.8.1 enforces no window of yamux, and handles frames as fast as they come, without a
-turn for anybody else as long as some are left in one packet. What each of a few hundred peers may
-have under way is, times their number, more than a process may hold; so over a bound for all
-together whoever holds most is disconnected. Whoever sends whole messages holds next to nothing.
+py-libp2p 0.8.1 enforces no yamux window. It handles frames as fast as they come and lets no other
+task run while a packet still holds some. A few hundred peers, each with what one may have under
+way, would need more memory than a process has. So above a total bound the peer that holds most is
+disconnected. A peer that sends whole messages holds next to nothing.
 """
 
 from collections import Counter
@@ -20,18 +20,18 @@ from node.network.errors import Incidents
 from node.network.patches import reads_of, replace_reads
 from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind
 
-# What honest peers may have under way: window of 256 KiB for a few dozen streams.
+# Enough for an honest peer: windows of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20
-# Of all peers together, with the beginnings of questions, answers and RPCs.
+# For all peers together, including the beginnings of questions, answers and RPCs.
 HELD_BYTES: Final = 64 << 20
 _LOOKED_AT_EVERY_BYTES = 1 << 20
 
-# Whose messages are not whole yet, and how many bytes of them are here.
+# Returns the peers with incomplete messages, and the number of bytes received of these.
 Partial = Callable[[], Iterable[tuple[PeerId, int]]]
 
 
 class Unread:
-    """Bounds the bytes that a swarm's connections hold unread."""
+    """Bounds on the bytes that a swarm's connections hold unread."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Unread:
             self._being_read[yamux] = length
             try:
                 if unread_of(yamux) + length > UNREAD_BYTES or await self._is_to_go(peer, length):
-                    # The one exception that `handle_incoming` takes as the end of the connection.
+                    # The one exception that `handle_incoming` treats as the end of the connection.
                     raise trio.TooSlowError
                 return await read_body(length)
             finally:
@@ -72,7 +72,10 @@ class Unread:
         replace_reads(yamux, read_in_turn, read_bounded)
 
     async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
-        """Look at all that is held once in a while; end whoever holds most, if it is too much."""
+        """Look at the total once in a while. If it is too large, sever the peer that holds most.
+
+        Return True if that is `peer`.
+        """
         self._arrived_bytes += arriving_bytes
         if self._arrived_bytes < _LOOKED_AT_EVERY_BYTES:
             return False
@@ -88,7 +91,7 @@ class Unread:
         return False
 
     def held(self) -> Counter[PeerId]:
-        """Return how many bytes are held of each peer."""
+        """Return the number of bytes held for each peer."""
         held: Counter[PeerId] = Counter()
         for peer_id, connections in self._swarm.get_connections_map().items():
             for connection in connections:
@@ -101,5 +104,5 @@ class Unread:
 
 
 def unread_of(yamux: Yamux) -> int:
-    """Return how many bytes of a connection's streams nobody has read."""
+    """Return the number of unread bytes on a connection's streams."""
     return sum(map(len, yamux.stream_buffers.values()))

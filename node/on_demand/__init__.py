@@ -1,1 +1,1 @@
-"""What a command measures by itself, without a running node or beside it."""
+"""Measurements that a command makes itself, with or without a running node."""

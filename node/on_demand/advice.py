@@ -1,7 +1,7 @@
-"""One proposal to look at: asked of whoever proposes here, run by nobody.
+"""One proposal to read: requested from the configured proposer, but never run.
 
-A running node is asked over its socket; without one this process opens the books for so long.
-Nothing is recorded but what a model costs, and with `is_dry` nobody is asked at all.
+A running node is asked over its socket. Without one, this process opens the store for that time.
+Only the cost of a model is recorded. With `is_dry` no model is asked at all.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ PATIENCE_S: Final = 3600.0  # a coding agent may take long
 
 
 def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapping[str, Message]:
-    """Return the document of one proposal, or of what would be asked.
+    """Return the document of one proposal, or of the prompt that would be sent.
 
     Raises ArnodeError.
     """
@@ -50,7 +50,7 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
 async def _alone(
     bench: Workbench, books: Books, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
-    """Be the node for one proposal."""
+    """Act as the node for one proposal."""
     home, config, ledger = bench.home, bench.config, books.ledger
     arms = choose(config, means.keys, means.environment).arms
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(ledger)
@@ -82,7 +82,7 @@ async def _alone(
         except ArnodeError as fault:
             if not is_dry:
                 raise
-            # What would be sent can be read before a key is given.
+            # The prompt can be read even without a key.
             return await prompt_document(home, context, arm.name, None, fault=fault.message)
         if is_dry:
             return await prompt_document(home, context, arm.name, slow)

@@ -1,7 +1,7 @@
-"""One block of a comparison of programs: a session of its own, in a home of its own.
+"""One block of a comparison of instructions: a session of its own, in a home of its own.
 
-It is `arnode start` as anybody runs it, so that whoever proposes is measured with all that a node
-does beside proposing. The home is new: it knows nothing of what another block found.
+A block is a normal `arnode start`, so that a proposer is measured together with everything else
+that a node does. The home is new: it knows nothing of what other blocks found.
 """
 
 import os
@@ -31,15 +31,15 @@ from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
 _LOOKED_S: Final = 1.0
-_WORDS: Final = "arnode:"  # what goes before a fault's
+_WORDS: Final = "arnode:"  # precedes the message of a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One of the two that are compared: who proposes, and the text that they are told.
+    """One side of a comparison: its proposers and the instructions they get.
 
-    `agents` are entries of the setting `agent`, `texts` the files of a home's programs, by name.
-    `spends`: somebody is asked who may cost something; `visits`: a coding agent is among them.
+    `agents` are entries of the setting `agent`. `texts` are the files with instructions in a home,
+    by name. `spends`: a proposer may cost money; `visits`: a coding agent is among them.
     """
 
     name: str
@@ -51,9 +51,10 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockEnd(Mapped):
-    """What a block came to: its line's tree, what was tried, by whom, and what models cost.
+    """The result of a block: its line's tree, its experiments, and the cost of models.
 
-    `own` of the `experiments` were the side's; knobs fill the gaps of who writes slowly.
+    `own` of the `experiments` are from the side's proposers. The built-in search fills the gaps of
+    a slow proposer.
     """
 
     tree: Annotated[bytes, hexadecimal(32)]
@@ -64,9 +65,9 @@ class BlockEnd(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonBlock:
-    """A block: whose, on which task (`folder` is what commands call it), where and how long.
+    """A block: its side, task (`folder` is its name for commands), home and length.
 
-    `limits` are what models may take in it.
+    `limits` are the most that models may use in it.
     """
 
     home: Home
@@ -77,10 +78,10 @@ class ComparisonBlock:
     limits: SpendingLimits
 
     async def play(self, owner: Home, *, on_look: Callable[[float], None]) -> None:
-        """Play it from its beginning; `on_look` is told again and again how long it has run.
+        """Run the block from its start; call `on_look` repeatedly with the seconds so far.
 
-        `owner` is the home whose settings and data it has. Whatever ends this process ends
-        it. Raises ArnodeError if the node ends by itself.
+        The block gets the settings and data of the home `owner`. It ends together with this
+        process. Raises ArnodeError if the node ends by itself.
         """
         self._prepare(owner)
         lifeline, process = Lifeline(), None
@@ -103,7 +104,7 @@ class ComparisonBlock:
             )
 
     def end(self) -> BlockEnd:
-        """Return what it came to."""
+        """Return the block's result."""
         with Store.open_read_only(self.home) as store:
             line = next((one for one in store.jobs.lines() if one.task == self.task.id), None)
             if line is None:
@@ -120,7 +121,7 @@ class ComparisonBlock:
             )
 
     def met_limit(self) -> LimitName | None:
-        """Return which limit of the day kept models from being asked, None if none did."""
+        """Return the limit of the day that kept models from being asked, or None."""
         with Store.open_read_only(self.home) as store:
             return limit_met(store, self.limits, clock_ms())
 
@@ -129,7 +130,7 @@ class ComparisonBlock:
         return Blobs(self.home.blobs).get_source(tree)
 
     def _prepare(self, owner: Home) -> None:
-        shutil.rmtree(self.home.root, ignore_errors=True)  # what a kill left of it
+        shutil.rmtree(self.home.root, ignore_errors=True)  # left over from a kill
         self.home.root.mkdir(mode=PRIVATE_FOLDER, parents=True)
         self.home.data.symlink_to(owner.data)
         if owner.config.exists():
@@ -158,7 +159,7 @@ class ComparisonBlock:
             "VISITS_PER_DAY": self.limits.visits if self.side.visits else None,
         }
         own = {name: str(most) for name, most in limits.items() if most is not None}
-        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # what ends in it is nobody's news
+        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # a block's end needs no notification
         return os.environ | {VARIABLES + name: value for name, value in own.items()}
 
 

@@ -1,8 +1,8 @@
-"""`arnode carry` as a program: hand over what was found on another rung, and wait for decisions.
+"""The command `arnode carry`: transfer patches from another rung, and wait for the decisions.
 
-A running node is asked over its socket; without one this process is the node, until all of it is
-decided and what was kept was on trial as one. Either way it waits in the store's queue, and what
-came of it is read from the store.
+A running node is asked over its socket. Without one, this process is the node, until all patches
+are decided and the kept ones had their common promotion trial. In both cases the patches wait in
+the store's queue, and the results are read from the store.
 """
 
 import asyncio
@@ -37,25 +37,25 @@ _STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` goes 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedOne:
-    """A change, and what came of it here: the experiment that it was, None where there was none."""
+    """A transferred patch and its result: its experiment, or None if there was none."""
 
     step: CarriedStep
     experiment: Experiment | None
 
     @property
     def find(self) -> Find:
-        """What was found, which is carried alone."""
+        """The patch as found on the other rung; each is transferred alone."""
         return self.step.finds[0]
 
     @property
     def gain(self) -> float | None:
-        """What its runs gained here, in the metric's unit."""
+        """The gain of its runs here, in the metric's unit."""
         return None if self.experiment is None else from_nano(self.experiment.gain_nano)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedAll:
-    """What came of all of it. `trial` is the record of what was kept, as one, once judged."""
+    """The results of all patches. `trial` records the kept ones' promotion trial, once ended."""
 
     manifest: TaskManifest
     changes: tuple[CarriedOne, ...]
@@ -63,12 +63,12 @@ class CarriedAll:
 
     @property
     def gain_alone(self) -> float:
-        """What the kept ones gained one after the other, each by its few runs: a guess."""
+        """The sum of the kept patches' gains, each from a few runs: a guess."""
         return sum(one.gain or 0.0 for one in self.changes if one.step.decision == "kept")
 
 
 def carry_up(what: str, *, to: str | None, rung: str | None) -> CarriedAll:
-    """Have changes tried on another rung. Raises ArnodeError, KeyboardInterrupt."""
+    """Try patches on another rung. Raises ArnodeError, KeyboardInterrupt."""
     bench = find_workbench(to, None)
     load = Load(what=what, to=bench.task.id, rung=rung)
     with Store.open_read_only(bench.home) as store:
@@ -99,7 +99,7 @@ def _ask_node(bench: Workbench, load: Load) -> Sequence[int]:
 
 
 def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
-    """Be the node until all of it is decided and judged."""
+    """Act as the node until all patches are decided and judged."""
     numbers: tuple[int, ...] = ()
 
     def hand_in(node: Node) -> Callable[[], bool]:
@@ -109,7 +109,7 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
 
     home, config, task = bench.home, bench.config, bench.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
-        with Store.open_read_only(home) as store:  # what cannot be is told before anything runs
+        with Store.open_read_only(home) as store:  # impossible requests fail before anything runs
             finds = load.finds(store, Blobs(home.blobs), task.manifest)
         is_peers = any(find.author is not None for find in finds)
         if is_peers:
@@ -119,9 +119,9 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
 
 
 def _shown(numbers: Sequence[int]) -> Callable[[Store], bool]:
-    """Return what tells people on stderr what it will cost, then each decision as it falls.
+    """Return a function that prints the expected cost on stderr, then each decision.
 
-    It says whether all of them have fallen.
+    It returns True once all are decided.
     """
     told: set[int] = set()
     is_cost_told = False
@@ -143,7 +143,7 @@ def _shown(numbers: Sequence[int]) -> Callable[[Store], bool]:
 
 
 def decision_words(one: CarriedOne) -> str:
-    """Return what came of a change, in a few words."""
+    """Return the result of a patch in a few words."""
     decision = one.step.decision
     gain = "" if one.gain is None else f" {one.gain:+.4f}"
     return f"{decision if decision in UNFIT else word(decision)}{gain}"

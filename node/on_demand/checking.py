@@ -1,6 +1,6 @@
-"""Trying a task before a night is spent on it, whatever its kind: remarks as they are found.
+"""A quick check of a task of any kind, before a night is spent on it. It yields remarks.
 
-Nothing is recorded. Of a kind that has nothing of its own to try the baseline is run once.
+Nothing is recorded. For a kind without a check of its own, the baseline is run once.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,9 +17,9 @@ from trainer.task_kinds import kind_of
 
 
 async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark, None]:
-    """Yield what trying a task finds.
+    """Yield the remarks of a task's check.
 
-    Raises ArnodeError for what ends it and is no remark: no data, no card, a baseline that fails.
+    Raises ArnodeError for a fault that ends the check: no data, no card, a baseline that fails.
     """
     manifest = bench.task.manifest
     device = probe_devices(manifest, bench.config.gpus)[0]
@@ -41,7 +41,7 @@ async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark
 
 
 async def _run_once(bench: Workbench, progress: Progress) -> AsyncIterator[Remark]:
-    """Open a task and measure its baseline with one seed."""
+    """Open a task and run its baseline with one seed."""
     manifest = bench.task.manifest
     devices = probe_devices(manifest, bench.config.gpus)[:1]
     async with opened(

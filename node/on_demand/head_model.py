@@ -1,7 +1,7 @@
-"""The model itself: a tree is trained once more, outside competition, and its weights are kept.
+"""The model of a tree: it is trained once more, outside the research, and its weights are stored.
 
-Nothing is recorded. With another budget than the task's it is another task's figure: nothing that
-was measured before compares with it but the baseline, which gets the same.
+Nothing is recorded. With another budget than the task's, the score is one of another task. It can
+then be compared only with the baseline, which gets the same budget.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from trainer.task_kinds import write_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """A model's files and what it measured, beside the baseline's run of this session."""
+    """A model's files and its score, with the baseline's score in this session."""
 
     files: tuple[str, ...]
     seed: int
@@ -32,9 +32,9 @@ class TrainedModel:
 
 
 def with_budget(task: Task, amount: int | None) -> Task:
-    """Return a task with another budget, in its own unit, and a limit that grows with it.
+    """Return a task with another budget, in its own unit, and a time limit in proportion.
 
-    Raises UsageError where it has none, as of programs.
+    Raises UsageError for a task without a model, such as a program.
     """
     manifest = task.manifest
     if manifest.kind != LANGUAGE_MODEL:
@@ -67,7 +67,7 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
             "try again; if it stays so, the head is in doubt (`arnode head --provenance`)",
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
-    assert baseline is not None  # noqa: S101 -- or it would not be calibrated
+    assert baseline is not None  # noqa: S101 -- else the session would not be calibrated
     told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(

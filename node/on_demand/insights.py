@@ -1,7 +1,7 @@
-"""What this home's own trials taught: which knobs matter, which kinds of change worked where.
+"""Lessons of this home's own runs: important hyperparameters, and the kinds of patch that worked.
 
-A running node is asked for the knobs of the line that it works on; without one this process opens
-the books for so long. Nothing is run and nothing recorded.
+A running node is asked for the hyperparameters of its current line. Without one, this process opens
+the store for that time. Nothing is run and nothing recorded.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
-    """What trials taught: main effects of knobs as scripts read them, and kinds of change by line.
+    """Lessons of past runs: main effects of hyperparameters, and kinds of patch by line.
 
-    `names` are what tasks are called, by id.
+    `importance` is in the form for scripts. `names` are the names of tasks, by id.
     """
 
     line: LineKey
@@ -41,7 +41,7 @@ class Learnt:
 
 
 def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
-    """Return what was learnt on the line that is meant. Raises ArnodeError."""
+    """Return the lessons on the requested line. Raises ArnodeError."""
     home = Home.here()
     if is_running(home.socket) and not (task or text):
         importance: Mapping[str, Message] = document(
@@ -62,8 +62,8 @@ def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
 
 
 def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, Message]]:
-    """Open the books of a task and look."""
-    from agent.knobs.importance import importance_of  # and numpy with it
+    """Open the store for a task and compute the main effects."""
+    from agent.knobs.importance import importance_of  # imports numpy
 
     bench = find_workbench(task, text)
     home, config = bench.home, bench.config

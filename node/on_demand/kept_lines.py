@@ -1,8 +1,8 @@
-"""A file of lines that a kill cannot spoil: what a long measurement by hand has finished.
+"""A file of lines that a kill cannot damage, for the finished parts of a long measurement by hand.
 
-The first line holds a salt from which all that is drawn follows, so that it is fixed before
-anything has run and interrupting it picks nothing. Each other line is on disk as soon as what it
-tells has ended; a line that is not whole is not read.
+The first line holds a salt that determines all random draws. So they are fixed before anything has
+run, and interrupting cannot select among them. Each other line is written to disk as soon as its
+part has finished. An incomplete line is not read.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ _DIGITS: Final = word(r"([0-9a-f]{2})+")
 
 
 def hexadecimal(size_bytes: int) -> Codec[bytes]:
-    """Return how so many bytes stand in a line."""
+    """Return the codec for `size_bytes` bytes in a line."""
 
     def read(value: Value) -> bytes | Rejected:
         digits = _DIGITS.read(value)
@@ -44,7 +44,7 @@ def hexadecimal(size_bytes: int) -> Codec[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header(Mapped):
-    """What all that is drawn follows from."""
+    """The salt that determines all random draws."""
 
     version: Annotated[int, integer(_VERSION, _VERSION), Named("v")]
     salt: Annotated[bytes, hexadecimal(_SALT_BYTES)]
@@ -52,7 +52,7 @@ class _Header(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLines:
-    """An open file: its salt, and the lines that stood in it, without the first."""
+    """An open file: its salt, and the lines it held, without the first."""
 
     path: Path
     salt: bytes
@@ -66,13 +66,14 @@ class KeptLines:
 
 @contextmanager
 def kept_lines(path: Path, *, is_fresh: bool) -> Iterator[KeptLines]:
-    """Open a file of lines for this process alone; `is_fresh` forgets what it holds.
+    """Open a file of lines for this process alone; `is_fresh` deletes its contents.
 
     Raises ConfigurationError while another process has it open.
     """
     with explaining_faults(path):
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        # Appending, so that every write goes to the end, also after one that a full disk cut short.
+        # Append mode, so that every write goes to the end, even after one that a full disk cut
+        # short.
         stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
     with stream:
         header, lines = _begun(stream, path, is_fresh=is_fresh)
@@ -80,7 +81,7 @@ def kept_lines(path: Path, *, is_fresh: bool) -> Iterator[KeptLines]:
 
 
 def read_line(kind: type[T], line: bytes) -> T | Rejected:
-    """Return what a line tells."""
+    """Parse a line."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -89,9 +90,9 @@ def read_line(kind: type[T], line: bytes) -> T | Rejected:
 
 
 def _begun(stream: BinaryIO, path: Path, *, is_fresh: bool) -> tuple[_Header, list[bytes]]:
-    """Lock the file, drop what a kill left half-written, and return the header and other lines.
+    """Lock the file, drop a line that a kill cut short, and return the header and other lines.
 
-    Without the salt nothing could be found again, so a file without it is begun anew.
+    Without the salt no draw could be repeated, so a file without it is started again.
     """
     with explaining_faults(path):
         try:

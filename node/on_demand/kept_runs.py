@@ -1,7 +1,7 @@
-"""Runs that a long measurement by hand has finished, by tree and seed, in a file of lines.
+"""Finished runs of a long measurement by hand, by tree and seed, in a file of lines.
 
-All seeds follow from the file's salt (`node.on_demand.kept_lines`). Runs of another setting stay
-in the file and answer nothing.
+All seeds follow from the file's salt (`node.on_demand.kept_lines`). Runs of another setting stay in
+the file, but are not used.
 """
 
 import hashlib
@@ -20,10 +20,11 @@ from protocol.runs import MAX_SEED, Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRun(Mapped):
-    """A finished run of a tree, and what judging it needs of the session that measured it.
+    """A finished run of a tree, with the facts of its session that judging needs.
 
-    `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is the
-    audit's in the metric's unit, `memorised_nano` what the tree could know of the text by heart.
+    `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is that
+    of audits, in the metric's unit. `memorised_nano` is the most that the tree could gain by
+    memorising the text.
     """
 
     setting: Annotated[bytes, hexadecimal(32)]
@@ -34,7 +35,7 @@ class KeptRun(Mapped):
 
 
 class KeptRuns:
-    """The runs of one setting, by tree and seed. `unread` counts the lines that are none."""
+    """The runs of one setting, by tree and seed. `unread` counts the invalid lines."""
 
     def __init__(self, lines: KeptLines, setting: bytes) -> None:
         self.setting = setting
@@ -49,21 +50,21 @@ class KeptRuns:
                 self._runs[kept.tree, kept.run.seed].append(kept)
 
     def seed(self, block: int, number: int) -> int:
-        """Return the seed of a block's pair; nobody could know it before the file was begun."""
+        """Return the seed of a block's pair; nobody could know it before the file was created."""
         digest = hashlib.sha256(self._lines.salt + encode([block, number])).digest()
         return int.from_bytes(digest[:4]) & MAX_SEED
 
     @property
     def split_nonce(self) -> bytes:
-        """What names the secret split of these runs; another file's and setting's is another."""
+        """The name of these runs' secret split; it differs for another file or setting."""
         return hashlib.sha256(b"split" + self._lines.salt + self.setting).digest()
 
     def tries(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
-        """Return the ended runs of a tree with a seed: one that failed may be made once more."""
+        """Return the ended runs of a tree with a seed; a failed one may be repeated once."""
         return tuple(self._runs.get((tree, seed), ()))
 
     def keep(self, kept: KeptRun) -> None:
-        """Write a run that has ended to disk."""
+        """Write an ended run to disk."""
         self._lines.append(kept)
         self._runs[kept.tree, kept.run.seed].append(kept)
 

@@ -1,4 +1,4 @@
-"""Measuring by hand: a source with some seeds, or two sources in fresh pairs until it is known.
+"""Measurements by hand: a source with some seeds, or fresh pairs of two sources until a verdict.
 
 Nothing is recorded; the node's own loop and its records are untouched.
 """
@@ -40,9 +40,9 @@ _BAR_WIDTH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How a trial of two sources ended, after so many runs and seconds.
+    """The result of a trial of two sources, with its runs and seconds.
 
-    `judged` are the figures of its whole pairs, also if it ended without a verdict.
+    `judged` has the figures of its complete pairs, even without a verdict.
     """
 
     confirmation: Confirmation
@@ -52,7 +52,7 @@ class Comparison:
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:
-    """Return the source that a file, `baseline`, `head`, `working`, a tree or an id means."""
+    """Return the source for a file, `baseline`, `head`, `working`, a tree or an id."""
     if wanted == "baseline":
         return task.source
     path = Path(wanted)
@@ -85,10 +85,10 @@ async def measure(
     on_run: Callable[[Source, RunOutcome], None],
     nonce: bytes | None = None,
 ) -> list[RunOutcome]:
-    """Run sources with seeds, in turn; training of one overlaps the scoring of the one before.
+    """Run sources with seeds in turn. Training of one overlaps the scoring of the one before.
 
-    `runs` is asked for the next when that may begin, `on_run` is told as soon as one has ended;
-    `nonce` names the secret split that all of them share (default: a new one).
+    The next item of `runs` is requested when its run may start. `on_run` is called as soon as a run
+    has ended. `nonce` names the secret split that all runs share (default: a new one).
     """
     split = session.split(fresh_nonce() if nonce is None else nonce)
     tasks: list[asyncio.Task[RunOutcome]] = []
@@ -112,7 +112,7 @@ async def measure(
             await trained.wait()
             for task in tasks:
                 if task.done():
-                    task.result()  # nothing more is begun once one has failed
+                    task.result()  # start nothing more once a run has failed
         return [await task for task in tasks]
     finally:
         for task in tasks:
@@ -121,11 +121,11 @@ async def measure(
 
 
 async def _awake(run: Callable[[], Awaitable[RunOutcome]]) -> RunOutcome:
-    """Make a run over which the machine is not suspended, however often that takes."""
+    """Make a run, and repeat it until the machine is not suspended meanwhile."""
     while True:
         steady = Steady()
         outcome = await run()
-        if not (slept_s := steady.slept_s):  # else nothing of it is looked at
+        if not (slept_s := steady.slept_s):  # else the outcome is not used
             return outcome
         print(f"  {slept_words(slept_s)}", file=sys.stderr, flush=True)
 
@@ -139,10 +139,10 @@ async def compare(
     told_runs: int,
     on_pair: Callable[[Pair, Judgement], None],
 ) -> Comparison:
-    """Put a source on trial against another until the rule knows, within `policy.max_pairs`.
+    """Make pairs of two sources until the rule has a verdict, at most `policy.max_pairs`.
 
-    The secret split is drawn now and serves this trial alone; `told_runs` is what
-    `Workbench.told_runs` says. `on_pair` is told each pair with what all pairs so far show.
+    The secret split is drawn now and serves this trial alone. `told_runs` is the result of
+    `Workbench.told_runs`. `on_pair` is called with each pair and the judgement of all pairs so far.
     """
     nonce, started_s = fresh_nonce(), time.monotonic()
     memorised = session.memorised(base, candidate, told_runs=told_runs)
@@ -171,7 +171,7 @@ async def compare(
             seed, order = failed.seed, [base if failed.role == "base" else candidate]
         else:
             break
-        for source in order:  # one after the other: they are to have the same machine
+        for source in order:  # one after the other, under the same conditions
             await measure(session, [(source, seed)], on_run=keep, nonce=nonce)
     return Comparison(
         confirmation=confirmation,
@@ -190,16 +190,17 @@ def weigh(
     memorised: float,
     claim: Claim | None = None,
 ) -> Confirmation:
-    """Say how far a trial has come, given its ended runs with their trees, oldest first.
+    """Return the state of a trial, given its ended runs with their trees, oldest first.
 
-    `tolerance` is the audits', `memorised` what the candidate could gain by knowing the text by
-    heart, both in the metric's unit. It ends with the rule's verdict: nobody else reads it.
+    `tolerance` is that of audits. `memorised` is the most that the candidate could gain by
+    memorising the text. Both are in the metric's unit. The trial ends with the rule's verdict,
+    since nobody else reads it.
     """
     planned = [
         PlannedRun(
             job_id=0,
             ordinal=ordinal,
-            role=cast("Role", run.role),  # this program's own
+            role=cast("Role", run.role),  # from this program itself
             tree=tree,
             seed=run.seed,
             outcome=StoredOutcome(run=run, log_tail=""),
@@ -227,7 +228,7 @@ def pair_words(pair: Pair, share: float) -> str:
 
 
 def pair_json(pair: Pair) -> dict[str, object]:
-    """Return what scripts are told of a pair, metrics in the task's unit."""
+    """Return a pair in the form for scripts, metrics in the task's unit."""
     return {
         "seed": pair.seed,
         "base": from_nano(pair.base.secret_nano),

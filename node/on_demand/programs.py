@@ -1,13 +1,13 @@
-"""Which of two brings more: programs, proposers or models, in blocks that alternate on one device.
+"""Comparison of two sets of instructions, proposers or models, in alternating blocks on one device.
 
-A pair is a block of each, in an order that is drawn. Every block begins at the same head, in a new
-home (`node.on_demand.block`): what one finds teaches neither the other nor the next block. So pairs
-are independent of each other; blocks that went on where the one before ended would not be, and a
-line's early luck would be taken for its program. What a block brought is measured afterwards, by
-fresh runs of both lines and of the head with the same seeds, on a secret split that no block saw.
+A pair is one block of each, in a random order. Every block starts from the same head, in a new home
+(`node.on_demand.block`), so what one finds helps neither the other nor the next block. So pairs are
+independent. If blocks continued where the previous one ended, they would not be, and early luck of
+a line would count for its instructions. The gain of a block is measured afterwards. Fresh runs of
+both lines and of the head use the same seeds, on a secret split that no block saw.
 
-Where both are equally good, what they bring differs one way as often as the other: that is what
-`protocol.differences` refutes, after every pair, so that it may end with the first that shows it.
+If both are equally good, the differences have either sign equally often. `protocol.differences`
+tests that after every pair, so the comparison may end with the first pair that refutes it.
 """
 
 import hashlib
@@ -46,16 +46,19 @@ Letter: TypeAlias = Literal["a", "b"]
 Verdict: TypeAlias = Literal["a", "b", "open"]
 LETTERS: Final[tuple[Letter, Letter]] = ("a", "b")
 LEVEL: Final = 0.95
-_ONE_END: Final = 1 - (1 - LEVEL) / 2  # of the interval
+_ONE_END: Final = 1 - (1 - LEVEL) / 2  # for one end of the interval
 _MOST_COUNTED: Final = 100
 _HOUR_S: Final = 3600.0
-FEWEST_RUNS: Final = 8  # in a block: two of the head, two of the bank, and some experiments
+FEWEST_RUNS: Final = 8  # in a block: two of the head, two reference runs, and some experiments
 _COPIED: Final = shutil.ignore_patterns("__pycache__")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockGain(Mapped):
-    """What a block came to, and what it brought, in 1e-9 units; 0 where its line did not run."""
+    """A block's result and its gain in 1e-9 units.
+
+    `ran` is False if a run of its line failed; the gain is then 0.
+    """
 
     end: BlockEnd
     gain_nano: int
@@ -64,7 +67,7 @@ class BlockGain(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockPair(Mapped):
-    """A block of each, what they brought, and how long all of it took, measuring included."""
+    """One block of each side, with their gains, and the total time, including fresh runs."""
 
     setting: Annotated[bytes, hexadecimal(32)]
     a: BlockGain
@@ -73,13 +76,13 @@ class BlockPair(Mapped):
     ms: Natural
 
     def of(self, letter: Letter) -> BlockGain:
-        """Return one of the two."""
+        """Return the block of one side."""
         return self.a if letter == "a" else self.b
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What pairs show: by how much a brings more than b for each hour of the device."""
+    """The evidence of pairs: how much more a gains than b per hour of the device."""
 
     pairs: tuple[BlockPair, ...]
     hours: float
@@ -87,36 +90,37 @@ class Standing:
 
     @cached_property
     def differences(self) -> tuple[float, ...]:
-        """What a brought more than b in each pair, for an hour."""
+        """The difference of the gains of a and b in each pair, per hour."""
         gains = (pair.a.gain_nano - pair.b.gain_nano for pair in self.pairs)
         return tuple(gain / NANO / self.hours for gain in gains)
 
     @property
     def difference(self) -> float:
-        """What it brings more on average."""
+        """The mean difference."""
         return DifferenceEvidence(self.differences).gain
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The interval of `LEVEL` of that, true whenever one stops; infinite before it is known."""
+        """Its confidence interval at `LEVEL`, valid at any stopping time; infinite at first."""
         return _interval(self.differences)
 
     @property
     def verdict(self) -> Verdict:
-        """Which of the two brings more."""
+        """The side that gains more, or `open`."""
         return _verdict(self.differences)
 
     def an_hour(self, letter: Letter) -> float:
-        """Return what one brings in an hour on average, in the metric's unit."""
+        """Return the mean gain of one side per hour, in the metric's unit."""
         gains = [pair.of(letter).gain_nano for pair in self.pairs]
         return fmean(gains) / NANO / self.hours if gains else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
-    """What is compared: two sides on a task whose baseline is the head, in blocks of so long.
+    """The setting of a comparison: two sides on a task whose baseline is the head.
 
-    `runs` measure each line at a block's end. `folder` is what commands call the task.
+    `block_s` is the length of a block in seconds. `runs` is the number of fresh runs of each line
+    at a block's end. `folder` is the task's name for commands.
     """
 
     sides: Mapping[Letter, Contender]
@@ -127,7 +131,7 @@ class Comparing:
 
     @property
     def setting(self) -> bytes:
-        """The digest of all of it: pairs of another setting answer nothing."""
+        """The digest of the whole setting; pairs of another setting are not used."""
         sides: list[Value] = [
             [list(side.agents), [list(one) for one in side.texts]] for side in self.sides.values()
         ]
@@ -136,7 +140,7 @@ class Comparing:
 
 
 class ProgramComparison:
-    """A comparison under way: what is kept of it, and what comes next.
+    """A comparison in progress: its stored pairs and its next step.
 
     `place` is the folder of its blocks' homes.
     """
@@ -156,7 +160,7 @@ class ProgramComparison:
 
     @property
     def standing(self) -> Standing:
-        """What is known so far."""
+        """The evidence so far."""
         return Standing(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
 
     async def work(
@@ -166,19 +170,19 @@ class ProgramComparison:
         on_look: Callable[[str, float], None],
         on_pair: Callable[[Standing], None],
     ) -> None:
-        """Play pairs until it is known which one brings more, or so much time has been taken.
+        """Make pairs until there is a verdict or `for_s` seconds are used.
 
-        What earlier calls took counts. `on_look` is told what is being done and how much of it is
-        done, `on_pair` of each pair. Raises what `play` does.
+        The time of earlier calls counts. `on_look` is called with the current activity and its
+        share done, `on_pair` after each pair. Raises what `play` raises.
         """
         while self.standing.verdict == "open" and self._fits(for_s):
             await self.play(on_look)
             on_pair(self.standing)
 
     async def play(self, on_look: Callable[[str, float], None]) -> BlockPair:
-        """Play another pair, keep it, and return it.
+        """Make another pair, store it, and return it.
 
-        Raises ArnodeError if a side cannot work, or may not go on spending today.
+        Raises ArnodeError if a side cannot work, or may not spend more today.
         """
         began_s, number = time.monotonic(), len(self._pairs)
         a_first = bool(self._drawn(number, 0) & 1)
@@ -198,7 +202,7 @@ class ProgramComparison:
         return pair
 
     def _fits(self, for_s: float) -> bool:
-        """Whether another pair ends in time, if it takes as long as they do."""
+        """Return True if another pair of average length ends in time."""
         taken_s = [pair.ms / 1000 for pair in self._pairs]
         next_s = max(2 * self._comparing.block_s, fmean(taken_s) if taken_s else 0.0)
         return sum(taken_s) + next_s <= for_s
@@ -241,7 +245,7 @@ class ProgramComparison:
     async def _gains(
         self, number: int, blocks: Sequence[ComparisonBlock], on_look: Callable[[str, float], None]
     ) -> list[BlockGain]:
-        """Measure what blocks brought, by fresh runs beside the head's with the same seeds."""
+        """Measure the gains of blocks, by fresh runs next to the head's with the same seeds."""
         task, ends = self._comparing.task, [block.end() for block in blocks]
         sources = {task.source.tree: task.source}
         for block, end in zip(blocks, ends, strict=True):
@@ -260,7 +264,7 @@ class ProgramComparison:
     async def _measured(
         self, number: int, sources: Sequence[Source], on_look: Callable[[str, float], None]
     ) -> dict[bytes, list[int | None]]:
-        """Return each source's metrics, a seed each in one order, None for a run that failed."""
+        """Return each source's metrics in the order of the seeds; None for a run that failed."""
         seeds = [self._drawn(number, 1 + ordinal) for ordinal in range(self._comparing.runs)]
         planned: list[tuple[Source, int]] = []
         for seed in seeds:
@@ -279,14 +283,17 @@ class ProgramComparison:
 
 
 def fewest_pairs() -> int:
-    """Return before how many pairs nothing is known, however they end."""
+    """Return the smallest number of pairs that can reach a verdict."""
     log_e = -math.log(1 - _ONE_END)
     counts = range(2, _MOST_COUNTED)
     return next(count for count in counts if math.isfinite(critical_ratio(count, log_e)))
 
 
 def known_after(differences: Sequence[float]) -> tuple[int, Verdict]:
-    """Return after how many of these pairs it is known which is better, and which; else all."""
+    """Return the number of pairs after which there is a verdict, and the verdict.
+
+    Without a verdict it is the number of all pairs, and `open`.
+    """
     for count in range(fewest_pairs(), len(differences) + 1):
         if (verdict := _verdict(differences[:count])) != "open":
             return count, verdict
@@ -294,10 +301,10 @@ def known_after(differences: Sequence[float]) -> tuple[int, Verdict]:
 
 
 def task_at(home: Home, task: Task, called: str, head: Source, place: Path) -> tuple[Task, str]:
-    """Return a task with this source as its baseline, and what commands call that.
+    """Return a task with this source as its baseline, and its name for commands.
 
-    Where the source is another one than its own, its folder is copied, with that in it. Raises
-    UsageError for a task that has no folder here.
+    If the source differs from the task's own, the task's folder is copied with the source in it.
+    Raises UsageError for a task that has no folder here.
     """
     found = find_folder(called, home.data / OWN_TASKS)
     if head.tree == task.source.tree:

@@ -1,9 +1,9 @@
-"""Published findings tried on this device, each in fresh pairs against the task's baseline.
+"""Replication of published findings on this device, each in fresh pairs with the task's baseline.
 
-The rule is that of `compare`, for each finding by itself; nothing is recorded. A pair's seed and
-its base run are shared by several findings: each is still held against a base whose runs say
-nothing of it, so its own error rate stands, but the verdicts depend on one another. Finished runs
-are kept (`node.on_demand.kept_runs`), and a verdict follows from them alone.
+The rule is that of `compare`, for each finding separately; nothing is recorded. Several findings
+share a pair's seed and its base run. The base runs do not depend on any finding, so each error rate
+is valid, but the verdicts depend on one another. Finished runs are stored
+(`node.on_demand.kept_runs`), and a verdict follows from them alone.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.findings import is_builtin
 from trainer.task_folder.task import Task
 
-# With a budget of seconds a metric depends on how fast the device is just then: a base run is
-# shared by so few that all run beside it.
+# With a budget of seconds a metric depends on the device's speed at that moment. So only a few
+# findings share a base run, and all of them run close to it.
 NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingCandidate:
-    """A finding as a source. Those of one block share base runs; `refusal` says why it never runs.
+    """A finding as a source. Candidates of one block share base runs.
 
-    An empty refusal: it may.
+    `refusal` is the reason it never runs; empty if it may run.
     """
 
     finding: PublishedFinding
@@ -63,7 +63,7 @@ class FindingCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replication:
-    """How far a candidate has come; `own` and `bases` are the runs that its pairs consist of."""
+    """The state of a candidate; `own` and `bases` are the runs of its pairs."""
 
     candidate: FindingCandidate
     confirmation: Confirmation
@@ -72,35 +72,35 @@ class Replication:
 
     @property
     def is_open(self) -> bool:
-        """Whether another pair is needed to know."""
+        """True if another pair is needed for a verdict."""
         return not self.candidate.refusal and self.confirmation.move in ("pair", "again")
 
     @property
     def verdict(self) -> AttestVerdict | Literal["open"]:
-        """The rule's word."""
+        """The rule's verdict, or `open`."""
         return "open" if self.is_open else self.confirmation.verdict
 
     @property
     def seconds(self) -> float:
-        """What its own runs took."""
+        """The time of its own runs."""
         return sum(kept.run.ms + kept.run.serve_ms for kept in self.own) / 1000
 
     @property
     def reason(self) -> str:
-        """Why it could not be run, which may quote the candidate."""
+        """The reason it could not be run, which may quote the candidate."""
         return self.candidate.refusal or self.confirmation.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replications:
-    """What is known of a task's candidates: their finished runs, and the policy to judge by."""
+    """The state of a task's candidates: their finished runs, and the policy to judge by."""
 
     manifest: TaskManifest
     kept: KeptRuns
     policy: Policy
 
     def look(self, candidate: FindingCandidate) -> Replication:
-        """Judge a candidate by its whole pairs, in their order, up to the first that is not."""
+        """Judge a candidate by its complete pairs, in order, up to the first incomplete one."""
         kept: list[KeptRun] = []
         own: list[KeptRun] = []
         bases: list[KeptRun] = []
@@ -127,7 +127,7 @@ class Replications:
         )
 
     def _counted(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
-        """Return the runs of a tree with a seed, up to the first that is ok: that one counts."""
+        """Return the runs of a tree with a seed, up to the first with status ok, which counts."""
         tries = self.kept.tries(tree, seed)
         failed = tuple(itertools.takewhile(lambda one: one.run.status != "ok", tries))
         return tries[: len(failed) + 1]
@@ -135,7 +135,7 @@ class Replications:
     def missing(self, base: Source, block: Sequence[FindingCandidate]) -> list[tuple[Source, int]]:
         """Return the runs that the first open pair of a block lacks, each with the pair's seed.
 
-        The seed decides their order. It is empty once all of the block are judged.
+        The seed decides their order. The list is empty once all of the block are judged.
         """
         pending = [found for found in map(self.look, block) if found.is_open]
         if not pending:
@@ -159,10 +159,10 @@ class Replications:
 def candidates_of(
     path: Path, task: Task, findings: Sequence[PublishedFinding], *, only: Collection[str]
 ) -> tuple[FindingCandidate, ...]:
-    """Return a catalogue's findings as sources of the task: those named in `only`, else all.
+    """Return a catalogue's findings as sources of the task: those named in `only`, or all.
 
-    Whose code does more than arithmetic is not run, unless it came with arnode. Raises
-    ConfigurationError if edits do not go together or change nothing.
+    A finding whose code does more than arithmetic is not run, unless it came with arnode. Raises
+    ConfigurationError if edits conflict or change nothing.
     """
     shares_all = task.manifest.budget.unit == "tokens"
     is_own = is_builtin(path)
@@ -188,10 +188,10 @@ def candidates_of(
 def setting_of(
     home: Home, device: Device, task: Task, findings: Sequence[PublishedFinding]
 ) -> bytes:
-    """Return the digest of what a metric here depends on beside task, class, tree and seed.
+    """Return the digest of what a metric depends on, apart from task, class, tree and seed.
 
-    `findings` are all of the catalogue's. Their secret split follows from it as well, and so is
-    drawn when they are fixed: for another catalogue it is another one.
+    `findings` are all of the catalogue's. Their secret split follows from the digest as well. So it
+    is drawn when the findings are fixed, and another catalogue has another split.
     """
     secret = hashlib.sha256(b"arnode replicate" + load_secret(home)).digest()
     env = decisive(Env.of(device.environment)).to_value()
@@ -207,9 +207,9 @@ async def measure_open(
     *,
     show: Callable[[Source, KeptRun], None],
 ) -> None:
-    """Run what is missing until every candidate is judged or somebody interrupts it.
+    """Make the missing runs until every candidate is judged or the user interrupts.
 
-    The first interrupt lets the run at hand finish, the next one ends at once.
+    The first interrupt lets the current run finish, the next one ends at once.
     """
     async with calibrated_session(bench) as session:
         stopping = asyncio.Event()

@@ -1,6 +1,6 @@
-"""What a catalogue claims beside what was measured here: a table, a document, a line per pair.
+"""Output of a catalogue's claims and their measurements: a table, a document, a line per pair.
 
-Every text of a catalogue is somebody else's, and shown as such. Nothing is decided here.
+All texts of a catalogue are untrusted and shown as such. Nothing is decided here.
 """
 
 from collections import Counter
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _NAME_WIDTH = 20
 PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
-_SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
+_SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text is wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationEffort:
-    """What it took: all runs that the verdicts rest on, those of them made now, and seconds now."""
+    """The cost: all runs behind the verdicts, those of them made now, and the seconds now."""
 
     runs: int
     runs_now: int
@@ -35,14 +35,14 @@ class ReplicationEffort:
 
 
 def run_line(name: str, run: Run) -> str:
-    """Return what a run gave that makes no pair yet."""
+    """Return a line about a run that completes no pair yet."""
     value = from_nano(run.secret_nano)
     column = PAIR_HEADER.index("base" if run.role == "base" else "finding  ", _NAME_WIDTH)
     return f"{name:<{column}}{run.status if value is None else f'{value:.6f}'}"
 
 
 def pair_line(replication: Replication) -> str:
-    """Return what a finding's latest run adds, for people who wait."""
+    """Return a line about a finding's latest pair, for waiting users."""
     name = replication.candidate.finding.name
     confirmation = replication.confirmation
     if confirmation.latest is None:
@@ -56,7 +56,7 @@ def pair_line(replication: Replication) -> str:
 def print_table(
     out: "Console", replications: Sequence[Replication], *, unit: str, hardware_class: str
 ) -> None:
-    """Print claimed against measured, the largest measured gain first."""
+    """Print claimed and measured gains, the largest measured gain first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -87,7 +87,7 @@ def print_table(
 
 
 def summary(replications: Sequence[Replication], effort: ReplicationEffort) -> str:
-    """Return the last line: how many hold, and how long it took."""
+    """Return the last line: the count of each verdict, and the time."""
     verdicts = Counter(one.verdict for one in replications)
     counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now
@@ -103,7 +103,7 @@ def _interval(judged: Judgement | None) -> str:
 
 
 def as_json(replication: Replication, policy: Policy) -> dict[str, object]:
-    """Return what scripts are told of a finding, figures in the metric's unit."""
+    """Return a finding in the form for scripts, figures in the metric's unit."""
     finding, confirmation = replication.candidate.finding, replication.confirmation
     judged = confirmation.latest
     return {

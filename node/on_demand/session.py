@@ -1,6 +1,6 @@
-"""A session for what one command asks: of the node itself, or beside it with nothing recorded.
+"""A session for one command: in the role of the node, or next to it with nothing recorded.
 
-With the models that a task's programs may ask meanwhile: those that settings name.
+It also opens the models in the settings, which a task's programs may ask.
 """
 
 import asyncio
@@ -47,16 +47,17 @@ POLL_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench:
-    """What a command measures with before the slow part, the session, is opened."""
+    """The home, settings and task of a command, before the slow part, the session, is opened."""
 
     home: Home
     config: Config
     task: Task
 
     def told_runs(self) -> int:
-        """How many runs could have told of own text: those on splits that counted.
+        """Return the number of earlier runs that may have leaked facts of the user's text.
 
-        Generated text is new each time, and what shards hold anybody may know.
+        These are the runs that were compared on a secret split. Generated text is new each time,
+        and the text of shards is public.
         """
         if self.task.recipe.name != "text" or not self.home.store.exists():
             return 0
@@ -65,9 +66,9 @@ class Workbench:
 
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:
-    """Return the home and task that the flags, the environment and the settings mean.
+    """Return the home and task that the flags, the environment and the settings choose.
 
-    Where they name none it is the task of the running or the last session.
+    If they name none, it is the task of the current or last session.
     """
     home = Home.here()
     config = config_of(home, {"task": task, "text": text})
@@ -79,9 +80,9 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 
 
 def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, Task]:
-    """Return the task that is meant, and the settings with its name; `is_named`: by a flag.
+    """Return the chosen task, and the settings with its name. `is_named`: a flag names it.
 
-    Raises UsageError if there is none of that name.
+    Raises UsageError if there is no task of that name.
     """
     text = Path(config.text) if config.text and not is_named else None
     of_session = _task_of_session(home) if config.task == AUTO and text is None else None
@@ -111,10 +112,10 @@ async def calibrated_session(
     *,
     on_baseline: Callable[[RunOutcome], None] = lambda _outcome: None,
 ) -> AsyncIterator[Session]:
-    """Open a session and measure what the baseline costs, which ceilings and tolerances follow.
+    """Open a session and run the baseline, whose cost determines ceilings and tolerances.
 
-    `takes` words how long the rest will take, given the seconds of a run; it is said on stderr.
-    `on_baseline` is given the baseline's run.
+    `takes` returns a sentence about the remaining time, given the seconds of a run; it is printed
+    on stderr. `on_baseline` is called with the baseline's run.
     """
     home, config, manifest = bench.home, bench.config, bench.task.manifest
     devices = probe_devices(manifest, config.gpus)[:1]
@@ -143,10 +144,10 @@ async def be_node(
     *,
     runs_strangers: bool = False,
 ) -> None:
-    """Be the node until what is handed in is decided. The caller holds the home's lock.
+    """Act as the node until the handed-in work is decided. The caller holds the home's lock.
 
-    `hand_in` queues it and returns what tells people how far it is, which is called again and
-    again. `runs_strangers`: it is a peer's.
+    `hand_in` queues the work and returns a function that shows users the progress, which is called
+    repeatedly. `runs_strangers`: the work is a peer's.
     """
     with reporting() as progress:
         async with (
@@ -176,9 +177,9 @@ async def be_node(
 
 
 def follow(home: Home, show: Callable[[Store], bool]) -> bool:
-    """Wait, beside a running node, until `show` says that all is there; return whether it ended.
+    """Wait next to a running node until `show` returns True; return True if the node ended.
 
-    It may have come to an end of it just before.
+    The node may have finished the work just before it ended.
     """
     while True:
         is_there = is_running(home.socket)
@@ -209,10 +210,10 @@ async def models_here(
     *,
     runs_strangers: bool = False,
 ) -> AsyncIterator[KeptModels | None]:
-    """Yield what programs of a task may ask; None where they ask nothing of nodes.
+    """Yield the models that a task's programs may ask; None if they ask no models of nodes.
 
     `runs_strangers`: a peer's program is among them. Raises ArnodeError as `lent_models` does. API
-    keys are taken out of the environment before anything starts that would inherit them.
+    keys are removed from the environment before any process starts that would inherit them.
     """
     if not asks_of_nodes(manifest):
         yield None

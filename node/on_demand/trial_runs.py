@@ -1,7 +1,7 @@
-"""Trial runs of a command that is to become a task: in the sandbox, before anything is written.
+"""Trial runs of a command that shall become a task: in the sandbox, before any file is written.
 
-Nothing is recorded. With a holdout the command runs once more on its files, and of that run nothing
-is kept but whether it told a number.
+Nothing is recorded. With a holdout the command runs once more on its files. Of that run only one
+fact is used: whether it reported a number.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task, trial_answers
 
 _SHOWN_LINES: Final = 15
-_PLACE: Final = "/job/"  # where a command runs in the sandbox
+_PLACE: Final = "/job/"  # the folder of a command in the sandbox
 
 
 class _Lacks(Exception):  # noqa: N818 -- a reason to try again
-    """Files of the folder that the command did not find where it ran."""
+    """The command did not find some files of its folder where it ran."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
@@ -45,7 +45,7 @@ class _Trial:
 
     @property
     def fixed(self) -> set[str]:
-        """The names of the files that the command is given."""
+        """The names of the files that the command gets."""
         program = self.task.manifest.program
         return {path for path, _ in program.fixed_files} if program else set()
 
@@ -59,11 +59,11 @@ class _Trial:
 def try_command(
     wanted: Wanted, progress: Progress, *, unit: str, limit_s: int
 ) -> tuple[Report, ...]:
-    """Run a command a few times and return what each run reports.
+    """Run a command a few times and return each run's report.
 
-    What it does not find and lies in its folder it is given, and it runs again. Raises
-    NotPreparedError if it needs packages that are not here, ConfigurationError if it fails, tells
-    no number or takes too long.
+    If it does not find a file that is in its folder, it gets that file and runs again. Raises
+    NotPreparedError if it needs packages that are missing here. Raises ConfigurationError if it
+    fails, reports no number or takes too long.
     """
     given: tuple[Path, ...] = ()
     while True:
@@ -121,7 +121,7 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
 
 
 async def _check_holdout(trial: _Trial) -> None:
-    """Raise ConfigurationError if the command tells no number on the holdout's files."""
+    """Raise ConfigurationError if the command reports no number on the holdout's files."""
     try:
         (report,) = await trial.runs([1], on_holdout=True)
         is_well = report.exit == 0 and report.figure is not None
@@ -135,7 +135,7 @@ async def _check_holdout(trial: _Trial) -> None:
 
 
 def _failure(said: str, log: str, hint: str) -> ConfigurationError:
-    """Return the error of a run, and show the end of what it printed."""
+    """Return the error of a run, and print the end of its output."""
     lines = [line for line in plain(log, lines=True).splitlines() if line.strip()]
     for line in lines[-_SHOWN_LINES:]:
         print(f"  | {line}", file=sys.stderr)
@@ -143,7 +143,7 @@ def _failure(said: str, log: str, hint: str) -> ConfigurationError:
 
 
 def _lacking(trial: _Trial, report: Report) -> list[str]:
-    """Return what the command did not find, lies in its folder, and was not given to it."""
+    """Return the files that the command did not find, that are in its folder, and that it lacks."""
     given = {path for path, _ in trial.task.manifest.files} | trial.fixed
     root, holdout = trial.wanted.root, trial.wanted.holdout
     return [
@@ -155,7 +155,7 @@ def _lacking(trial: _Trial, report: Report) -> list[str]:
 
 
 def _about_missing(wanted: Wanted, report: Report) -> str:
-    """Return what to do about files that the command did not find."""
+    """Return a hint about the files that the command did not find."""
     names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
     there = [name for name in names if is_path(name) and (wanted.root / name).exists()]
     if there:

@@ -1,8 +1,8 @@
-"""`arnode try` as a program: hand a source in and wait until the rule has decided it.
+"""The command `arnode try`: submit a source and wait for the rule's decision.
 
-A running node is asked over its socket; without one this process is the node, for this one
-experiment. Either way the loop takes it from the store's queue, and what came of it is read from
-the store.
+A running node is asked over its socket. Without one, this process is the node, for this one
+experiment. In both cases the loop takes it from the store's queue, and the result is read from the
+store.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryOutcome:
-    """What came of it on which line; `is_repeat` if nothing had to run for it."""
+    """The result and its line; `is_repeat` if no run was necessary."""
 
     key: LineKey
     manifest: TaskManifest
@@ -46,7 +46,7 @@ class TryOutcome:
 
 
 def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -> TryOutcome:
-    """Have a working folder's source measured and judged. Raises ArnodeError, KeyboardInterrupt."""
+    """Measure and judge a working folder's source. Raises ArnodeError, KeyboardInterrupt."""
     home = Home.here()
     is_there = is_running(home.socket)
     bench = None if is_there and not (task or text) else find_workbench(task, text)
@@ -62,7 +62,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
         return replace(known, attempt=told_again(known.attempt), is_repeat=True)
-    title = title_of(folder, source, why)  # an empty one is made from its diff
+    title = title_of(folder, source, why)  # if empty, the title is made from the diff
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
@@ -72,7 +72,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     answer = _answer(home, key, mark)
     if answer is None and has_ended:
         raise NotRunningError("the node ended before it decided this experiment", _STAYS)
-    if answer is None:  # somebody stopped it
+    if answer is None:  # the user stopped it
         print(f"  not decided yet; {_STAYS}", file=sys.stderr)
         raise KeyboardInterrupt
     if answer.attempt.word == "keep" and not answer.attempt.patch:  # the baseline, just measured
@@ -81,7 +81,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
 
 
 def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...]]:
-    """Ask the running node what it works on, which must be what is meant."""
+    """Ask the running node for its task, which must be the chosen one."""
     match call(home.socket, "subject"):
         case {"task": bytes() as task, "class": str() as name, "editable": list() as paths}:
             if bench and bench.task.id != task:
@@ -109,9 +109,9 @@ def _answer(home: Home, key: LineKey, mark: bytes) -> TryOutcome | None:
 def hand_over(
     home: Home, key: LineKey, mark: bytes, source: Source, *, title: str, why: str
 ) -> bool:
-    """Queue a source with the running node and wait until it is decided.
+    """Queue a source with the running node and wait for the decision.
 
-    Return whether the node ended meanwhile: it may have decided just before.
+    Return True if the node ended meanwhile; it may have decided just before.
     """
     files: dict[str, Message] = dict(source.files)
     call(home.socket, "submit", {"files": files, "title": title, "why": why})
@@ -133,7 +133,7 @@ def hand_over(
 
 
 def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> None:
-    """Be the node until this source is decided."""
+    """Act as the node until this source is decided."""
 
     def hand_in(node: Node) -> Callable[[], None]:
         node.research.submit(source, title=title, why=why)
@@ -142,7 +142,7 @@ def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> Non
 
         def tell() -> None:
             nonlocal is_told
-            if not is_told:  # known after the baseline, which is first and takes as long
+            if not is_told:  # known after the baseline, which runs first and takes as long
                 run_s = run_seconds(node.books.store, node.books.ledger.key)
                 _say_takes(run_s)
                 is_told = run_s is not None
@@ -160,7 +160,7 @@ def _say_takes(run_s: float | None, before: str = "") -> None:
 
 
 def _shown() -> Callable[[str, str], None]:
-    """Return what tells people on stderr which step runs, each once."""
+    """Return a function that prints the current step on stderr, each once."""
     last = ("", "")
 
     def show(stage: str, title: str) -> None:

@@ -1,8 +1,8 @@
-"""`arnode verify` as a program: run a claim again as it was made, and wait until it is judged.
+"""The command `arnode verify`: re-run a claim as it was made, and wait for the verdict.
 
-A running node is asked over its socket; without one this process is the node, for this one claim.
-Either way the loop takes it from the store's queue, so that neither a kill nor an interrupt costs
-more than the run at hand, and what came of it is read from the store.
+A running node is asked over its socket. Without one, this process is the node, for this one claim.
+In both cases the loop takes it from the store's queue, and the result is read from the store. So a
+kill or an interrupt costs no more than the current run.
 """
 
 import asyncio
@@ -44,23 +44,23 @@ from protocol.styles import Style
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-_MORE_FOR_OTHERS = 2.0  # pairs, until its record shows it by itself
+_MORE_FOR_OTHERS = 2.0  # additional pairs, until the record alone shows the verdict
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What came of a claim: all runs, the verdict in `step`, and what its code does besides."""
+    """The result of a claim: all runs, the verdict in `step`, and the capabilities of its code."""
 
     manifest: TaskManifest
     hardware_class: str
     step: AttestationStep
     runs: tuple[Run, ...]
-    marks: tuple[CapabilityMark, ...] | None  # None where its files are no longer here
+    marks: tuple[CapabilityMark, ...] | None  # None if its files are no longer here
 
 
 def verify_claim(question: RerunRequest) -> Verified:
-    """Have a claim run again and judged. Raises ArnodeError, KeyboardInterrupt."""
+    """Re-run and judge a claim. Raises ArnodeError, KeyboardInterrupt."""
     home = Home.here()
     has_ended = False
     job_id: int | None = None
@@ -105,7 +105,7 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
 
 
 def _work_alone(home: Home, question: RerunRequest) -> int | None:
-    """Be the node until this claim is judged; return its job, None if it was interrupted before."""
+    """Act as the node until this claim is judged; return its job, None if interrupted before."""
     config = config_of(home)
     with Store.open_read_only(home) as store:
         bundle = bundle_of(store, Blobs(home.blobs), question.claim)
@@ -141,7 +141,7 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
 def _task_of(
     home: Home, config: Config, manifest: TaskManifest, known: str | None, progress: Progress
 ) -> Task:
-    """Return the installed task with the claim's id, wherever this home finds it."""
+    """Return the installed task with the claim's id."""
     unprepared: NotPreparedError | None = None
     for name in dict.fromkeys(filter(None, (known, config.task, manifest.name))):
         try:
@@ -162,9 +162,9 @@ def _task_of(
 
 
 def _shown() -> Callable[[Store, int], bool]:
-    """Return what tells people on stderr what it will cost, then each pair as it lands.
+    """Return a function that prints the expected cost on stderr, then each pair.
 
-    It says whether the job is closed.
+    It returns True once the job is closed.
     """
     told_cost = False
     told_runs = told_pairs = 0
@@ -191,7 +191,7 @@ def _shown() -> Callable[[Store, int], bool]:
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
-                log_e = step.log_e_milli / 1000  # as it was judged, before it counted as known
+                log_e = step.log_e_milli / 1000  # as judged, before its runs counted for the noise
             share = step.policy.evidence_share(log_e)
             print(f"  {pair_words(pairs[count - 1], share)}", file=sys.stderr, flush=True)
         told_pairs = len(pairs)
@@ -201,7 +201,7 @@ def _shown() -> Callable[[Store, int], bool]:
 
 
 def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> MetricReading:
-    """Return how a job's metrics are read where no session is open: to show them."""
+    """Return how a job's metrics are read for display, without an open session."""
     return MetricReading(
         sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
@@ -211,7 +211,7 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
 
 
 def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
-    """Say what it will take: what is usual, and the most."""
+    """Return a line about the usual and the maximal duration."""
     beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
     usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
     takes = pairs_take(step.max_pairs, run_s, usual=usual, beside=beside)

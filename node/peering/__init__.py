@@ -1,5 +1,5 @@
-"""The core's side of the network: whom to know, what to tell them, and what to ask of them.
+"""The core's side of the network: which peers to dial, what to send them, and what to ask them.
 
-The network process (`node.network`) carries bytes; everything that needs the store is here, in
-the core, which believes nothing of what arrives before it has checked it itself.
+The network process (`node.network`) carries bytes. Everything that needs the store is here, in the
+core. The core checks everything that arrives before it uses it.
 """

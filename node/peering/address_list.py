@@ -1,7 +1,7 @@
-"""A list of addresses of a network that somebody signs and publishes (`node.home.signed_list`).
+"""A signed, published list of a network's addresses (`node.home.signed_list`).
 
-In the DNS the same lies in TXT records, from which the text is made again, so that there is one
-reader for both. It is an address to try, whoever signed it.
+In the DNS the same list is held in TXT records. The text is rebuilt from these, so one reader
+serves both. A signature proves nothing about the addresses: they are only addresses to try.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ _LIST_RECORD: Final = b"arnode-peers="
 class AddressList:
     """A list whose signature `read_list` has verified or `sign_list` made.
 
-    `written_s`: seconds since 1970. `addresses`: sorted as text, each once.
+    `written_s`: seconds since 1970. `addresses`: sorted as text, without duplicates.
     """
 
     network: str
@@ -38,15 +38,15 @@ class AddressList:
 
     @property
     def written_s(self) -> int:
-        """When it was written, in seconds since 1970."""
+        """The time of writing, in seconds since 1970."""
         return self.signed.written_s
 
     def text(self) -> bytes:
-        """Return what is published."""
+        """Return the text to publish."""
         return self.signed.text()
 
     def records(self) -> list[str]:
-        """Return what is published as TXT records of `_dnsaddr.NAME`, each in whole."""
+        """Return the list as TXT records of `_dnsaddr.NAME`, for publication as a whole."""
         told = told_time(self.written_s)
         return [
             *(f"dnsaddr={address}" for address in self.addresses),
@@ -57,7 +57,7 @@ class AddressList:
 def sign_list(
     network: str, addresses: Iterable[Address], *, key: SigningKey, written_s: int
 ) -> AddressList:
-    """Return a list of 1 to 64 addresses, signed."""
+    """Return a signed list of 1 to 64 addresses."""
     by_text = {str(address): address for address in addresses}
     made = signed(_KIND, f"network {network}", by_text, key=key, written_s=written_s)
     ordered = tuple(by_text[text] for text in made.items)
@@ -65,7 +65,7 @@ def sign_list(
 
 
 def read_list(data: bytes, *, network: str, key: bytes, now_s: float) -> AddressList | Rejected:
-    """Return the list of a network that `key` signed, or the first thing that is wrong with it."""
+    """Return the list of a network that `key` signed, or its first fault."""
     read = read_signed(
         _KIND, data, of=f"network {network}", key=key, whose="`lists_key`", now_s=now_s
     )
@@ -78,7 +78,7 @@ def read_list(data: bytes, *, network: str, key: bytes, now_s: float) -> Address
 
 
 def text_of_records(records: Iterable[bytes]) -> bytes | Rejected:
-    """Return the text that TXT records stand for; those of other purposes are left out."""
+    """Return the list's text from TXT records. Records for other purposes are skipped."""
     places: list[bytes] = []
     lists: list[bytes] = []
     for record in records:

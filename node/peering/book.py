@@ -1,13 +1,18 @@
-"""The address book: where peers were reached or may be, and whom to dial next.
+"""The address book: where peers may be reached, and which address to dial next.
 
-Whoever tells an address may lie. By hearsay (told by a peer of itself or of others, by the public
-DHT, by a list that was published) this node never knocks more than once an hour at one machine,
-goes through no relay but one that is connected, takes 20 addresses from one peer at most, and none
-inside its own network unless the teller is there too; lists have 64 entries; of what the public DHT
-says it tries 16 an hour, one in each neighbourhood, and keeps a third of its places for them at
-most; and what was tried within the hour is not forgotten to make room, so that telling it again
-does not help. The peers' own keys settle who is who, so that a lie costs one dial. Pure: clock and
-chance are passed in.
+An address may be a lie. Hearsay is an address from a peer (its own or another's), from the public
+DHT or from a published list. The book limits what hearsay can cause:
+
+- It dials one machine at most once an hour, and uses only relays that are connected.
+- It accepts at most 20 addresses from one peer, and a private one only from a peer inside the
+  same network.
+- Lists have 64 entries.
+- It tries 16 addresses of the DHT an hour, one in each neighbourhood, and keeps at most a third
+  of its places for them.
+- Addresses tried within the hour are not evicted, so repeating one does not help a liar.
+
+Peers are identified by their keys, so a lie costs one dial. Pure: clock and randomness are passed
+in.
 """
 
 import random
@@ -34,23 +39,23 @@ from protocol.fields import Mapped, Natural
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
 PER_TELLER: Final = 20
-MAX_FROM_MDNS: Final = 100  # its sender is anybody on the local network
+MAX_FROM_MDNS: Final = 100  # the sender may be anybody on the local network
 MAX_FROM_DHT: Final = 64
 MAX_FROM_LISTS: Final = 64
-DHT_DIALS: Final = 16  # in an hour
-DHT_SHARE: Final = 1 / 3  # of the places for whom this node dials
+DHT_DIALS: Final = 16  # per hour
+DHT_SHARE: Final = 1 / 3  # of the connections that this node dials
 HEARSAY_INTERVAL_S: Final = 3_600
-FAILURES_FORGOTTEN: Final = 8  # of hearsay that never answered
+FAILURES_FORGOTTEN: Final = 8  # for hearsay that never answered
 FIRST_BACKOFF_S: Final = 5
 LONGEST_BACKOFF_S: Final = 1_800
 
 
 class AddressSource(Enum):
-    """Who told an address, the most trusted first."""
+    """The source of an address, the most trusted first."""
 
-    BOOTSTRAP = "bootstrap"  # the definition, a flag, the environment
+    BOOTSTRAP = "bootstrap"  # the network definition, a flag, the environment
     INVITE = "invite"
-    LIST = "list"  # that the network's key signed
+    LIST = "list"  # signed by the network's key
     MDNS = "mdns"
     ITSELF = "itself"
     EXCHANGE = "exchange"
@@ -79,7 +84,7 @@ def _source(word: Value) -> AddressSource | Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressEntry(Mapped):
-    """What is known of an address. Times are seconds since 1970, 0 for never."""
+    """The facts about an address. Times are seconds since 1970, 0 for never."""
 
     address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
     source: Annotated[AddressSource, Codec(_source, lambda source: source.value)]
@@ -91,12 +96,12 @@ class AddressEntry(Mapped):
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the user named the address."""
+        """True if the user named the address."""
         return self.source in _CHOSEN
 
     @property
     def is_hearsay(self) -> bool:
-        """Whether a stranger told it and nobody answers there: it may be anybody's machine."""
+        """True for an unconfirmed address from an untrusted source: it may be anybody's machine."""
         if self.success_s and not self.failures:
             return False
         if self.source is AddressSource.MDNS:  # of the local network, unless its sender lies
@@ -105,7 +110,7 @@ class AddressEntry(Mapped):
 
 
 class AddressBook:
-    """At most 1,000 addresses. `clock`: seconds since 1970; it may jump."""
+    """A store of at most 1,000 addresses. `clock`: seconds since 1970; it may jump."""
 
     def __init__(self, *, clock: Callable[[], float], chance: random.Random) -> None:
         self._clock = clock
@@ -114,17 +119,17 @@ class AddressBook:
 
     @property
     def entries(self) -> tuple[AddressEntry, ...]:
-        """All that is known, in the order in which it came."""
+        """All entries, in the order of arrival."""
         return tuple(self._entries.values())
 
     def learn(self, address: Address, source: AddressSource) -> bool:
-        """Take in an address that no peer told; False if there is no room for it."""
+        """Add an address that no peer sent. Return False if there is no room for it."""
         return self.restore(AddressEntry(address=address, source=source))
 
     def hear(self, address: Address, *, teller: PeerId, teller_reach: Reach | None) -> bool:
-        """Take in what a peer told; False if it is refused.
+        """Add an address that a peer sent. Return False if it is refused.
 
-        `teller_reach` is that of the address at which the peer is connected, None if unknown.
+        `teller_reach` is the reach of the address at which the peer is connected, None if unknown.
         """
         if not may_tell(address.reach, teller_reach):
             return False
@@ -132,8 +137,11 @@ class AddressBook:
         return self.restore(AddressEntry(address=address, source=source, teller=teller))
 
     def meet(self, source: AddressSource, addresses: Iterable[Address]) -> None:
-        """Take in all that the DHT or the lists say now, the likeliest first; of what they said
-        before only what answers is kept, and what was tried of late."""
+        """Add all addresses that the DHT or the lists name now, the likeliest first.
+
+        Earlier addresses from this source are removed, unless they have answered or were tried
+        within the hour.
+        """
         for entry in self._of(source):
             if not (entry.success_s or self._is_of_late(entry)):
                 del self._entries[entry.address]
@@ -141,7 +149,7 @@ class AddressBook:
             self.learn(address, source)
 
     def restore(self, entry: AddressEntry) -> bool:
-        """Take in an entry, as it was kept; what is known of its address already stays."""
+        """Add a stored entry. An entry from a source that is trusted as much is not replaced."""
         known = self._entries.get(entry.address)
         if known is not None and _TRUST[entry.source] >= _TRUST[known.source]:
             return True
@@ -163,9 +171,9 @@ class AddressBook:
         own: PeerId | None = None,
         target: int = TARGET_OUTBOUND,
     ) -> list[Address]:
-        """Return what to dial now, at most one address of a peer, and count them as tried.
+        """Return the addresses to dial now, at most one per peer, and count them as tried.
 
-        `outbound` is how many of the connected were dialled from here.
+        `outbound` is the number of connected peers that this node dialled.
         """
         self._forget_dead()
         wanted = target - outbound - len(dialling)
@@ -175,7 +183,7 @@ class AddressBook:
         of_dht = [entry for entry in due if entry.source is AddressSource.DHT]
         due = [entry for entry in due if entry.source is not AddressSource.DHT]
         self._chance.shuffle(due)
-        due += of_dht  # in its order: what most servers say comes first
+        due += of_dht  # keep its order: addresses that most servers name come first
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
         sites = self._sites_of_late()
@@ -188,7 +196,7 @@ class AddressBook:
             if address.peer in passed_over or (entry.is_hearsay and address.site in sites):
                 continue
             if address.relay is not None and address.relay not in connected:
-                continue  # so that a made-up relay is knocked at by nobody
+                continue  # so that nobody dials an invented relay
             if entry.source is AddressSource.DHT and not dht.take(entry):
                 continue
             passed_over.add(address.peer)
@@ -199,33 +207,33 @@ class AddressBook:
         return chosen
 
     def note_success(self, address: Address) -> None:
-        """Note that the peer answered at the address."""
+        """Record that the peer answered at the address."""
         if address in self._entries:
             self._entries[address] = replace(
                 self._entries[address], success_s=self._now(), failures=0, not_before_s=0
             )
 
     def note_failure(self, address: Address) -> None:
-        """Note that nobody, or somebody else, answered there; leave it alone for a while."""
+        """Record that nobody or another peer answered there; do not retry for a while."""
         entry = self._entries.get(address)
         if entry is None:
             return
-        # Bounded before it is an exponent: it comes from a file too.
+        # Bounded before it is used as an exponent, since it may come from a file.
         wait_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(entry.failures, 16))
-        # Half of it by chance (Brooker 2015), so that nodes that lost the same peer spread out.
+        # A random half (Brooker 2015), so that nodes that lost the same peer spread out.
         wait_s *= self._chance.uniform(0.5, 1.0)
         self._entries[address] = replace(
             entry, failures=entry.failures + 1, not_before_s=self._now() + round(wait_s)
         )
 
     def _is_due(self, entry: AddressEntry) -> bool:
-        """Say whether an address may be tried again; a wait that a clock's jump made does not."""
+        """Return True if an address may be tried again. Ignore a wait caused by a clock jump."""
         now = self._now()
         is_waiting = now < entry.not_before_s <= now + LONGEST_BACKOFF_S
         return not is_waiting and not (entry.is_hearsay and self._is_of_late(entry))
 
     def _sites_of_late(self) -> set[str]:
-        """The machines where hearsay was tried within the hour."""
+        """Return the machines where hearsay was tried within the hour."""
         entries = self._entries.values()
         return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
 
@@ -237,9 +245,10 @@ class AddressBook:
         return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
 
     def _forget_dead(self) -> None:
-        """Give back the places that what does not answer holds of the quotas.
+        """Remove dead addresses, so that they use up no quota.
 
-        A neighbour's also if it once did: when it is back, it says so itself.
+        A neighbour's address is removed even if it once answered: a neighbour that is back
+        announces itself.
         """
         dead = [
             entry.address
@@ -261,7 +270,7 @@ class AddressBook:
         return len(self._of(entry.source)) >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
 
     def _make_room(self, entry: AddressEntry) -> bool:
-        """Forget the worst of what is trusted no more than `entry`, if there must be room."""
+        """If the book is full, remove the worst entry that is trusted no more than `entry`."""
         if len(self._entries) < MAX_ENTRIES:
             return True
         rank = _TRUST[entry.source]
@@ -269,7 +278,7 @@ class AddressBook:
             known
             for known in self._entries.values()
             if _TRUST[known.source] >= rank
-            # What answered, or was tried of late, makes room only for what the user chose.
+            # Entries that answered or were tried lately make room only for the user's own.
             and (entry.is_chosen or not (known.success_s or self._is_of_late(known)))
         ]
         if not worse:
@@ -283,7 +292,7 @@ class AddressBook:
 
 
 class _DhtBounds:
-    """How many more of the DHT's addresses may be tried now: anybody fills it with anything."""
+    """The number of DHT addresses that may still be tried: anybody can put addresses in the DHT."""
 
     def __init__(
         self,
@@ -301,7 +310,7 @@ class _DhtBounds:
         self._neighbourhoods = {entry.address.neighbourhood for entry in late if entry.is_hearsay}
 
     def take(self, entry: AddressEntry) -> bool:
-        """Say whether an address may be tried, and count it if so."""
+        """Return True if an address may be tried, and count it then."""
         place = entry.address.neighbourhood
         is_crowded = entry.is_hearsay and place in self._neighbourhoods
         if self._places <= 0 or self._dials <= 0 or is_crowded:
@@ -313,7 +322,7 @@ class _DhtBounds:
 
 
 def _rank(entry: AddressEntry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
-    """Order: the user's own first if nobody is there; without a relay; what answered; trust."""
+    """Return the sort key: the user's own first if alone, then direct, answering, trusted."""
     answers = bool(entry.success_s) and not entry.failures
     is_relayed = entry.address.relay is not None
     return (not (is_alone and entry.is_chosen), is_relayed, not answers, _TRUST[entry.source])

@@ -1,7 +1,7 @@
 """The address book on disk: one JSON file for each network, replaced as a whole.
 
-It only saves time, for the network's definition leads back in: a file that does not read is moved
-aside, said in one line of the log, and the book starts empty.
+The file only saves time, since the network definition is enough to rejoin. An unreadable file is
+moved aside and logged in one line; the book then starts empty.
 """
 
 import json
@@ -22,7 +22,7 @@ from protocol.errors import Rejected
 from protocol.fields import Items, Mapped
 
 _VERSION = 1
-_MAX_BYTES = 1 << 20  # 1,000 of the longest entries
+_MAX_BYTES = 1 << 20  # room for 1,000 of the longest entries
 _ASIDE = ".damaged"
 _log = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class _File(Mapped):
 
 
 def book_path(home: Home, network: str) -> Path:
-    """Return where a network's address book is or would be."""
+    """Return the path of a network's address book."""
     return own_file(home, network).with_suffix(".addresses.json")
 
 
 def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) -> AddressBook:
-    """Return the book that was kept, empty if there is none or none that reads.
+    """Return the stored book; empty if there is no file or it is invalid.
 
     Raises:
         ConfigurationError: the file may not be read or moved.
@@ -68,7 +68,7 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
 
 
 def write_book(path: Path, book: AddressBook) -> None:
-    """Keep the book.
+    """Write the book.
 
     Raises:
         ArnodeError: it cannot be written.

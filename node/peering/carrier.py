@@ -1,4 +1,4 @@
-"""What the core sees of the network process: peers, gossip, and questions with one answer each."""
+"""The core's interface to the network process: peers, gossip, questions with one answer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeAlias
@@ -9,7 +9,7 @@ from protocol.framing import Message
 
 __all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]
 
-# Answers a peer's question; an ArnodeError it raises is told to nobody but ends the question.
+# Answers a peer's question. An ArnodeError that it raises ends the question; no peer sees it.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
 
 
@@ -17,7 +17,7 @@ Event: TypeAlias = Connected | Disconnected
 
 
 class Carrier(Protocol):
-    """The network as the core needs it. It may be down at any time: nothing here waits for it."""
+    """The network as the core needs it. It may be down at any time; nothing here waits for it."""
 
     @property
     def peer_id(self) -> PeerId | None:
@@ -25,24 +25,25 @@ class Carrier(Protocol):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where this node listens, each with its peer id; none while the network is down."""
+        """This node's listen addresses, with its id; empty while the network is down."""
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Who is connected."""
+        """The connected peers."""
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield who is there, then what happens. One reader; a restart does not end it."""
+        """Yield the connected peers, then each change. One reader; a restart does not end it."""
 
     async def heard(self, most: int) -> list[Heard]:
-        """Return the messages of gossip that wait, `most` at most, once there is one. One reader.
+        """Wait for gossip messages and return at most `most` of them. One reader.
 
-        Those that find too many waiting are counted as `lost_messages`: reconciliation brings them.
+        Messages that do not fit into the queue are counted as `lost_messages`; reconciliation
+        brings them.
         """
 
     @property
     def lost_messages(self) -> int:
-        """How many messages of gossip arrived and were not taken in time."""
+        """The number of gossip messages that arrived and were not taken in time."""
 
     def serve(self, protocol: str, answer: Answer) -> None:
         """Answer peers' questions of a stream protocol, one after the other on each stream."""
@@ -64,23 +65,23 @@ class Carrier(Protocol):
         """
 
     async def reserve(self, relay: PeerId) -> None:
-        """Have a connected relay pass on who dials this node there, for an hour.
+        """Ask a connected relay to pass inbound connections to this node for an hour.
 
         Raises:
-            NetworkError: it does not, or the network is down.
+            NetworkError: it refuses, or the network is down.
         """
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip a message; it may be lost on the way, and is while the network is down.
+        """Gossip a message. It may be lost on the way, and is lost while the network is down.
 
-        Returns when it is in the queue, which paces whoever publishes much.
+        Returns when the message is queued, which slows down a caller that publishes much.
 
         Raises:
             NetworkError: it can never be sent: too long, or no topic of this network.
         """
 
     async def disconnect(self, peer: PeerId) -> None:
-        """End the connection with a peer, which may come again."""
+        """End the connection with a peer, which may reconnect."""
 
     async def drop(self, peer: PeerId, why: str) -> None:
-        """Disconnect a peer that broke the rules, and refuse it for a while, over restarts too."""
+        """Disconnect a peer that broke the rules; refuse it for a while, over restarts too."""

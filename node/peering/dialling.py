@@ -1,7 +1,7 @@
-"""Dials peers of the address book, and asks peers for addresses of others (`/arnode/peers/1`).
+"""Dialling of peers from the address book, and questions for more addresses (`/arnode/peers/1`).
 
-What a peer tells is hearsay (`node.peering.book`): bounded, tried rarely, believed when somebody
-answers there.
+An address from a peer is hearsay (`node.peering.book`): bounded, rarely tried, and trusted only
+once a peer answers there.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 
 _LOOKED_S = 1.0
-_LOOKED_WHILE_DOWN_S = 0.05  # the network comes up once a start
+_LOOKED_WHILE_DOWN_S = 0.05  # the network comes up once per start
 _SETTLED_S = 10.0
 _KEPT_S = 60.0
 _ASKED_AGAIN_S = 600.0
@@ -36,7 +36,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Dialler:
-    """Keeps this node connected. `keep` writes the book; `clock`: seconds from anywhere."""
+    """A dialler that keeps this node connected. `keep` writes the book; `clock` is monotonic."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class Dialler:
         self._dialling: set[PeerId] = set()
         self._dialled: dict[PeerId, Address] = {}
         self._dialled_s: dict[PeerId, float] = {}
-        self._told: dict[PeerId, tuple[Address, ...]] = {}  # by peers of themselves
+        self._told: dict[PeerId, tuple[Address, ...]] = {}  # peers' own addresses
         self._asked_s: dict[PeerId, float] = {}
 
     async def run(self) -> None:
-        """Dial whoever is due and ask peers for addresses; never return."""
+        """Dial peers that are due and ask peers for addresses. Never returns."""
         kept_s = self._clock()
         async with asyncio.TaskGroup() as errands:
             while True:
@@ -79,30 +79,30 @@ class Dialler:
                 await asyncio.sleep(_LOOKED_WHILE_DOWN_S if is_down else _LOOKED_S)
 
     def keep(self) -> None:
-        """Write the book; a disk that refuses costs a few dials after the next start."""
+        """Write the book. A failure is only logged: it costs a few dials after the next start."""
         try:
             self._keep(self._book)
         except ArnodeError as fault:
             _log.warning("the address book is not kept: %s (%s)", fault.message, fault.hint)
 
     def greeted(self, peer: PeerId, hello: Hello) -> None:
-        """Take in where a peer says that it is reached; who says hello has room for this node."""
+        """Add the addresses in a peer's hello, which shows that it has room for this node."""
         if peer in self._dialled:
             self._book.note_success(self._dialled[peer])
         self._told[peer] = self._hear(peer, hello.addresses)
 
     def found(self, address: Address) -> None:
-        """Take in where somebody on the local network says to listen."""
+        """Add an address that a node on the local network announces."""
         self._book.learn(address, AddressSource.MDNS)
 
     def met(self, source: AddressSource, addresses: Sequence[Address]) -> None:
-        """Take in where the DHT or the lists say that nodes of this network listen."""
+        """Add addresses of this network's nodes from the DHT or the lists."""
         self._book.meet(source, addresses)
 
     def went(self, peer: PeerId) -> None:
-        """Forget what belongs to a connection; one that ended at once is not to be made again soon.
+        """Delete what belongs to a closed connection. If it ended at once, do not redial soon.
 
-        So does whoever is full, or refuses this node: it closes what it first accepted.
+        A peer that is full or refuses this node first accepts a connection and then closes it.
         """
         address = self._dialled.get(peer)
         if address is not None and self._clock() < self._dialled_s[peer] + _SETTLED_S:
@@ -111,12 +111,12 @@ class Dialler:
             kept.pop(peer, None)
 
     def chosen(self) -> dict[PeerId, Address]:
-        """Return who was dialled at an address that the user chose, and where."""
+        """Return the peers dialled at an address that the user chose, with the address."""
         chosen = {entry.address for entry in self._book.entries if entry.is_chosen}
         return {peer: one for peer, one in self._dialled.items() if one in chosen}
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Tell a peer some addresses of others: where they answered, or say that they do."""
+        """Return addresses of other peers: where they answered, and those they announce."""
         asked = await self._misbehaviour.checked(
             peer, "a question for peers", read(Known, question)
         )
@@ -126,7 +126,7 @@ class Dialler:
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
-        for peer in self._dialled.keys() - set(connected):  # gone before anybody was told
+        for peer in self._dialled.keys() - set(connected):  # gone before any event
             self.went(peer)
         return self._book.next_to_dial(
             connected=connected,
@@ -147,7 +147,7 @@ class Dialler:
             self._dialling.discard(address.peer)
 
     def _to_ask(self) -> Iterator[PeerId]:
-        """Yield whom to ask for others: who has said hello, while there are few."""
+        """Yield the peers to ask for addresses: greeted ones, while there are few peers."""
         if len(self._carrier.peers) >= TARGET_OUTBOUND:
             return
         for peer in self._told:
@@ -158,7 +158,7 @@ class Dialler:
     async def _ask(self, peer: PeerId) -> None:
         try:
             told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), PeerAddresses)
-        except NetworkError:  # it went, or does not tell
+        except NetworkError:  # it has gone, or does not answer
             return
         if isinstance(told, Rejected):
             await self._misbehaviour.blame(peer, f"addresses that are none: {told.reason}")
@@ -170,7 +170,7 @@ class Dialler:
         reach = reached.reach if reached else None
         heard: list[Address] = []
         for text in texts:
-            # Another version's forms of address are no fault.
+            # An address form of another version is no fault.
             if isinstance(address := parse_address(text), Address):
                 self._book.hear(address, teller=teller, teller_reach=reach)
                 heard.append(address)

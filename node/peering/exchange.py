@@ -1,7 +1,7 @@
 """One exchange with one peer: pages for a newcomer, reconciliation, records by id.
 
-Whatever the peer answers, it ends: pages must move on and bring something new, rounds are counted,
-and so are ids that the peer named and then did not have. A fault of the peer's is returned.
+It ends no matter what the peer answers. Pages must advance and bring something new. Rounds are
+counted, and so are ids that the peer named and then did not have. A fault of the peer is returned.
 """
 
 import asyncio
@@ -35,22 +35,23 @@ from protocol.records import payload_id
 
 MOST_ROUNDS: Final = 256
 MOST_IN_VAIN: Final = 2 * MAX_WANTED
-# Pages are stored two by two: one transaction takes a sixth less time than two of half its size.
+# Pages are stored in pairs: one transaction takes a sixth less time than two of half its size.
 PAGES_TOGETHER: Final = 2
-MOST_STALE: Final = 2  # of them, one after the other, that bring nothing new
-# A cold start: the peer has so many times what is here, and so many more.
+MOST_STALE: Final = 2  # consecutive ones that bring nothing new
+# A cold start: the peer has more than this factor times the local records plus this number.
 _COLD_FACTOR = 4
 _COLD_RECORDS = 1_000
 
-# Takes in wires that the peer sent, and returns how many were new.
+# Stores wires that the peer sent, and returns the number of new records.
 Take = Callable[[Sequence[bytes]], Coroutine[object, object, int]]
 
 
 class Exchange:
-    """Fetches records that a peer has and this node lacks. `brought` counts the new ones so far.
+    """A download of the records that a peer has and this node lacks.
 
-    `is_complete` turns false when something was left out that the peer named. `streamed` are the
-    topics of which somebody sends pages just now, shared by all exchanges: two would send the same.
+    `brought` counts the new records so far. `is_complete` turns False when something that the peer
+    named was left out. `streamed` holds the topics for which a peer is sending pages now. All
+    exchanges share it, since two peers would send the same pages.
     """
 
     def __init__(
@@ -74,12 +75,12 @@ class Exchange:
         self._in_vain = 0
 
     async def fetch(self, topic: str, *, theirs: TopicDigest) -> Rejected | None:
-        """Fetch what is lacking of a topic, of which the peer says that it has `theirs`.
+        """Fetch the missing records of a topic; the peer reports `theirs` as its digest.
 
         Raises:
             NetworkError: the peer is gone, or refuses.
         """
-        kept = f"cursor {topic}"  # in the store, so that a restart goes on where it was
+        kept = f"cursor {topic}"  # in the store, so that a restart resumes there
         is_cold = theirs[0] > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
         if topic in self._streamed:
             self.is_complete = False
@@ -97,12 +98,12 @@ class Exchange:
     async def _stream(self, topic: str, kept: str) -> Rejected | None:
         """Read pages until their end, or until they bring nothing new.
 
-        While some are stored the next ones are read, and those after them are on their way: SQLite
-        now and then takes as long for one as for three.
+        While some pages are stored, the next ones are parsed and those after them are on their way.
+        Sometimes SQLite takes as long for one page as for three.
         """
         after, stale, fault = self._store.meta(kept), 0, None
         pages: list[RecordsPage] = []
-        taking = deque[tuple[asyncio.Task[int], bytes | None]]()  # and where to go on after each
+        taking = deque[tuple[asyncio.Task[int], bytes | None]]()  # with the cursor after each
 
         def take() -> None:
             if pages:
@@ -143,7 +144,7 @@ class Exchange:
         finally:
             coming.cancel()
             try:
-                take()  # what has come is kept, whatever came after it
+                take()  # keep what has arrived, even after an error
                 await finish(all_but=0)
             finally:
                 left = [coming, *(task for task, _ in taking)]
@@ -159,7 +160,7 @@ class Exchange:
         return asyncio.create_task(self._ask(question, RecordsPage))
 
     async def _reconcile(self, topic: str, theirs: TopicDigest) -> Rejected | None:
-        # Its own bounds are none here: who lacks a million records is no liar's victim.
+        # No bounds of its own: a node that lacks a million records needs as many.
         initiator = Initiator(
             self._nearest(topic, theirs[0]), max_rounds=sys.maxsize, max_ids=sys.maxsize
         )
@@ -184,18 +185,18 @@ class Exchange:
     def _nearest(self, topic: str, theirs: int) -> RecordIndex:
         """Return a copy of the index to compare, which must not change while records arrive.
 
-        A peer has refused much the same as this node, or hardly anything. Either index leads to
-        the same records, the one that is more like the peer's by far fewer bytes.
+        A peer has refused either much the same records as this node or hardly any. Both indexes
+        lead to the same records, but the one closer to the peer's set needs far fewer bytes.
         """
         here, had = self._indexes[topic], self._indexes.had(topic)
         return here.copy() if abs(len(here) - theirs) <= abs(len(had) - theirs) else had
 
     async def _fetch(self, ids: Sequence[bytes]) -> Rejected | None:
-        """Ask for records until all came or the peer has no more of them."""
+        """Ask for records until all arrived or the peer has no more of them."""
         pending = dict.fromkeys(ids)
         while pending:
             named = [*pending][:MAX_WANTED]
-            batch = self._store.intake.lacking(named)  # others may have brought some meanwhile
+            batch = self._store.intake.lacking(named)  # other peers may have sent some meanwhile
             for record_id in set(named).difference(batch):
                 del pending[record_id]
             if not batch:
@@ -211,9 +212,9 @@ class Exchange:
                 if head[0] not in wanted:
                     return Rejected("a record that was not asked for")
                 came.add(head[0])
-            if came:  # what did not fit is asked for again
+            if came:  # records that did not fit are requested again
                 brought = await self._take(answer.wires)
-                self.brought += brought  # not in one: another topic's records come meanwhile
+                self.brought += brought  # two statements: other topics' records arrive meanwhile
             else:
                 self._in_vain += len(batch)
                 if self._in_vain >= MOST_IN_VAIN:

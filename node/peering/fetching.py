@@ -1,10 +1,10 @@
-"""Fetches the sources that patches describe, blob by blob, from whoever has them; and of a task
-whose user named it what it takes to run it, of a report whose user asked for it its text.
+"""A fetcher of blobs from peers: the sources that patches describe, and files of tasks and reports.
 
-A blob is asked for together with a record that names it, so nothing arrives that was not asked
-for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
-what nobody had waits for a new peer. What blobs may take of the disk is bounded: for new ones
-those go that nobody here needs (`node.store.eviction`).
+The files of a task are fetched if the user named the task, the text of a report if the user asked
+for it. A blob is requested together with a record that names it, so nothing unrequested arrives.
+Its hash is checked before it is stored. Each peer is tried once an hour for each blob. A blob that
+no peer had waits for a new peer. The disk space of blobs is bounded: blobs that this node does not
+need make room for new ones (`node.store.eviction`).
 """
 
 import asyncio
@@ -32,16 +32,16 @@ DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024
 TRIED_AGAIN_S: Final = 3600.0
 _TRIES_REMEMBERED = 16_384
-_RECALLED_AT_ONCE = 1_000  # records, a few milliseconds of the event loop
+_RECALLED_AT_ONCE = 1_000  # records; takes the event loop a few milliseconds
 _RECALLED_EVERY_S = 0.05
 _BLOB_LIMIT_S = 60.0
 _CLAIMS_OF_A_PATCH = 8
-_SOUGHT_AGAIN_S = 600.0  # room: to look at all blobs takes seconds
+_SOUGHT_AGAIN_S = 600.0  # for room: a look at all blobs takes seconds
 _log = logging.getLogger("node.peering")
 
 
 class Fetcher:
-    """Fetches the blobs that patches' trees lack. `quota_bytes` bounds all blobs of this home."""
+    """A fetcher of missing blobs. `quota_bytes` bounds all blobs of this home."""
 
     def __init__(
         self,
@@ -67,24 +67,24 @@ class Fetcher:
         self._given_up: Recent[bytes, PeerId | None] = Recent(MOST_WANTED)
         self._tried: Recent[tuple[PeerId, bytes], float] = Recent(_TRIES_REMEMBERED)
         self._greeted: set[PeerId] = set()
-        self._recalled: int | None = None  # the records from there on were looked at
+        self._recalled: int | None = None  # records from this number on were checked
         self._has_more = True
         self._is_wanted = asyncio.Event()
 
     def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
-        """Queue a patch, task or report by its record's id; the oldest of too many are let go."""
+        """Queue a patch, task or report by its record's id. A full queue drops its oldest entry."""
         self._given_up.pop(patch, None)
         self._wanted[patch] = told_by
         self._is_wanted.set()
 
     def arrived(self, records: Iterable[bytes]) -> None:
-        """Try again the patches among these that were wanted before they came."""
+        """Retry the patches among these records that were wanted before they arrived."""
         for patch in records:
             if patch in self._given_up:
                 self.want(patch, told_by=self._given_up[patch])
 
     def greeted(self, peer: PeerId) -> None:
-        """Ask a peer from now on: before a hello it answers nothing. Try what nobody had so far."""
+        """Start asking a peer, which answers only after a hello. Retry what no peer had so far."""
         if peer not in self._greeted:
             self._greeted.add(peer)
             for patch, told_by in [*self._given_up.items()]:
@@ -92,11 +92,11 @@ class Fetcher:
             self._is_wanted.set()
 
     def went(self, peer: PeerId) -> None:
-        """Ask a peer no more."""
+        """Stop asking a peer."""
         self._greeted.discard(peer)
 
     async def run(self) -> None:
-        """Fetch what is wanted, one patch after the other, for ever."""
+        """Fetch what is queued, one record after the other. Never returns."""
         while True:
             while not self._wanted:
                 if not await self._recall():
@@ -105,19 +105,18 @@ class Fetcher:
             patch, told_by = self._wanted.popitem(last=False)
             try:
                 is_whole = await self.fetch(patch, told_by=told_by)
-            except ArnodeError as fault:  # of the disk here
+            except ArnodeError as fault:  # a fault of this disk
                 _log.warning("a source is not kept: %s (%s)", fault.message, fault.hint)
                 is_whole = False
             if not is_whole:
                 self._given_up[patch] = told_by
 
     async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
-        """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here.
+        """Fetch a patch's base, tree and long diff now; return True if its tree and diff are here.
 
-        And the answers that claims about it name, if they can be had.
-
-        Of a task it is the baseline, and a program's judge and fixed files; of a report its text,
-        if that is no longer than the record says.
+        The answers that claims about the patch name are fetched, too, if available. For a task,
+        fetch the baseline and a program's judge and fixed files. For a report, fetch its text if it
+        is no longer than the record says.
         """
         if not self._store.records.has(patch):
             return False
@@ -137,7 +136,7 @@ class Fetcher:
         return is_whole
 
     async def _answers(self, patch: bytes, told_by: PeerId | None) -> None:
-        """Fetch what the latest claims about a patch show for themselves, if they do."""
+        """Fetch the answers that the latest claims about a patch publish, if any."""
         for record in self._store.records.claims_about(patch, limit=_CLAIMS_OF_A_PATCH):
             if isinstance(record.body, ResultBody):
                 for answer in record.body.answers[:1]:
@@ -151,10 +150,10 @@ class Fetcher:
         return all(came)
 
     async def _recall(self) -> bool:
-        """Want what was claimed earlier and is not here, the latest first; False if that is done.
+        """Queue missing patches of earlier claims, the latest first; return False if none is left.
 
-        What waits is not kept over a restart, and not all of what many peers tell at once. Old
-        claims drive nothing else out: they fill three quarters of the share.
+        The queue is not kept over a restart, and may drop entries when many peers report at once.
+        Patches of old claims evict nothing: they fill at most three quarters of the quota.
         """
         while self._greeted and self._has_more and self._free_bytes > self._quota_bytes // 4:
             claimed, self._recalled = self._store.topics.claimed_before(
@@ -179,13 +178,13 @@ class Fetcher:
         if not await self._blob(patch, tree, told_by):
             return False
         listing = self._blobs.listing(tree)
-        if listing is None:  # its author named something else a tree: nobody has the files
+        if listing is None:  # its author named something else a tree, so nobody has the files
             return False
         came = [await self._blob(patch, blob, told_by) for _, blob in listing]
         return all(came)
 
     def _make_listing(self, body: PatchBody) -> None:
-        """Keep the list of a tree's files if it follows from the base's: nobody need be asked."""
+        """Store the list of a tree's files if it follows from the base: this asks no peer."""
         if not self._blobs.has(body.tree):
             listing = self._blobs.changed_listing(body)
             if listing is not None:
@@ -207,12 +206,12 @@ class Fetcher:
             try:
                 async with asyncio.timeout(_BLOB_LIMIT_S):
                     data = await self._download(peer, patch, blob, most_bytes)
-            except (NetworkError, TimeoutError):  # it has none, or is gone: the next one may
+            except (NetworkError, TimeoutError):  # it lacks the blob or is gone: try the next one
                 continue
             if isinstance(data, Rejected):
                 await self._misbehaviour.blame(peer, f"a blob: {data.reason}")
                 continue
-            if data is None:  # whose fault that is, the record's or the peer's, nobody can tell
+            if data is None:  # the record or the peer is at fault; it is unknown which
                 continue
             self._blobs.put(data)
             self._free_bytes -= len(data)
@@ -220,13 +219,13 @@ class Fetcher:
         return False
 
     async def _has_room(self) -> bool:
-        """Say whether another blob fits, after removing others if it has to be."""
+        """Return True if another blob fits, after evicting others if necessary."""
         if self._free_bytes >= BLOB_LIMIT_BYTES:
             return True
         if self._clock() < self._sought_s + _SOUGHT_AGAIN_S:
             return False
         self._sought_s = self._clock()
-        # A tenth, or a few at least: the next search is to be a while off.
+        # A tenth, or at least a few blobs, so that the next search is not due soon.
         to_bytes = min(self._quota_bytes * 9 // 10, self._quota_bytes - 4 * BLOB_LIMIT_BYTES)
         claims = claims_of(self._store)
         used_bytes = await asyncio.to_thread(make_room, self._blobs, claims, to_bytes=to_bytes)
@@ -238,7 +237,7 @@ class Fetcher:
         return has_room
 
     def _untried(self, blob: bytes, told_by: PeerId | None) -> Iterator[PeerId]:
-        """Yield the peers that answer and were not asked for a blob lately, noting each."""
+        """Yield the greeted peers not asked for a blob lately, and record each as asked."""
         known = self._greeted.intersection(self._carrier.peers)
         for peer in sorted(known, key=lambda peer: (peer != told_by, peer)):
             tried_s = self._tried.get((peer, blob))
@@ -250,7 +249,7 @@ class Fetcher:
     async def _download(
         self, peer: PeerId, patch: bytes, blob: bytes, most_bytes: int
     ) -> bytes | Rejected | None:
-        """Return a blob, or what is wrong with it; None of one that is larger than it may be."""
+        """Return a blob, or its fault; None for a blob that is larger than allowed."""
         data = b""
         size: int | None = None
         while size is None or len(data) < size:

@@ -1,7 +1,7 @@
-"""Says hello to peers: who they are, what they have, and whether they still answer.
+"""Hellos with peers: who they are, what they have, and whether they still answer.
 
-Whoever dialled asks every 10 s; the other side asks only once it has heard nothing for three
-times as long, so that a peer that hangs is noticed from both sides. It is the ping as well.
+The side that dialled asks every 10 s. The other side asks only if it got no hello for three times
+as long, so that both sides notice a peer that hangs. The hello is the ping as well.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class Acquaintance:
-    """A connected peer: where from, its last hello, how fast it answered, when to ask next."""
+    """A connected peer: its address, last hello, answering time, and when to ask next."""
 
     dialled: bool
     relayed: bool = False
@@ -41,7 +41,7 @@ class Acquaintance:
 
 
 class Greeter:
-    """Exchanges hellos. `own` makes this node's; `heard` gets that of each peer of its network."""
+    """An exchange of hellos. `own` makes this node's; `heard` gets those of its network's peers."""
 
     def __init__(
         self,
@@ -63,23 +63,23 @@ class Greeter:
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
-        """The connected peers, only to be read."""
+        """The connected peers, for reading only."""
         return self._peers
 
     def is_greeted(self, peer: PeerId) -> bool:
-        """Say whether a peer has said hello in this network: nobody else is answered."""
+        """Return True if a peer of this network has said hello; no other peer is answered."""
         known = self._peers.get(peer)
         return known is not None and known.hello is not None
 
     def host_of(self, peer: PeerId) -> str | None:
-        """Return the IPv4 address that a peer is connected from, if that is known."""
+        """Return the IPv4 address from which a peer is connected, if known."""
         known = self._peers.get(peer)
         return None if known is None else known.host
 
     def came(
         self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
     ) -> None:
-        """Note that a peer is connected, where from, and whether through a relay only."""
+        """Record that a peer is connected, with its host; `relayed`: only through a relay."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
@@ -88,17 +88,17 @@ class Greeter:
                 dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
             )
             self._is_due.set()
-        else:  # its question was faster than the news of its coming
+        else:  # its question arrived before the event of its connection
             known.dialled = known.dialled or dialled
             known.relayed = known.relayed or relayed
             known.host = host or known.host
 
     def went(self, peer: PeerId) -> None:
-        """Note that a peer is no longer connected."""
+        """Record that a peer is no longer connected."""
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello with one; to a stranger's that says why there is nothing else."""
+        """Answer a hello. A peer of another network or version learns from it why it is dropped."""
         if (version := other_version(question)) is not None:
             self._part_soon(peer, _of_version(version))
             return write(self._own())
@@ -112,7 +112,10 @@ class Greeter:
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
-        """Ask a peer for its hello; drop one of another network or version, or silent twice."""
+        """Ask a peer for its hello.
+
+        Drop a peer of another network or version. Disconnect a peer that was silent twice.
+        """
         known = self._peers.get(peer)
         if known is None or known.is_asked:
             return
@@ -140,14 +143,14 @@ class Greeter:
             self._note(peer, hello)
 
     def repeat_soon(self) -> None:
-        """Send this node's hello again soon to everybody who said hello: it says something new."""
+        """Send this node's hello again soon to every peer that said hello, since it has changed."""
         for known in self._peers.values():
             if known.hello is not None:
                 known.ask_at_s = self._clock()
         self._is_due.set()
 
     async def run(self) -> None:
-        """Ask whoever is due for a hello; never return."""
+        """Ask the peers that are due for a hello. Never returns."""
         async with asyncio.TaskGroup() as asking:
             while True:
                 for peer in self.due():
@@ -156,7 +159,7 @@ class Greeter:
                 await wait_for(self._is_due, _LOOKED_S)
 
     def due(self) -> list[PeerId]:
-        """Return whom to ask now."""
+        """Return the peers to ask now."""
         now_s = self._clock()
         return [
             peer
@@ -166,7 +169,7 @@ class Greeter:
 
     def _note(self, peer: PeerId, hello: Hello) -> None:
         known = self._peers.get(peer)
-        if known is None:  # it went meanwhile
+        if known is None:  # it has gone meanwhile
             return
         known.hello = hello
         known.unanswered = 0
@@ -175,7 +178,7 @@ class Greeter:
         self._heard(peer, hello)
 
     def _part_soon(self, peer: PeerId, why: str) -> None:
-        """Drop a peer once it was answered."""
+        """Drop a peer once its answer is sent."""
         parting = asyncio.create_task(self._part(peer, why))
         self._parting.add(parting)
         parting.add_done_callback(self._parting.discard)
@@ -188,7 +191,7 @@ class Greeter:
     async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
         known.unanswered += 1
         if known.unanswered >= _MOST_UNANSWERED:
-            # It may only be slow, or suspended, and come again.
+            # It may only be slow or suspended, and come back.
             _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
             self.went(peer)
             await self._carrier.disconnect(peer)

@@ -1,4 +1,4 @@
-"""Takes peers' records into the store, some at a time, so that nothing else waits for long."""
+"""Storage of peers' records in small batches, so that other tasks do not wait for long."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,26 +14,26 @@ from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.errors import Rejected
 
-# Between so many, in 2 ms of the event loop, and the next, whatever else waits has its turn.
+# 2 ms of the event loop; other tasks may run between two batches.
 _DEDUPED_AT_ONCE = 128
-# In 150 to 250 ms: half as many take nearly as many writes to the disk.
+# 150 to 250 ms; half as many need nearly as many disk writes.
 _STORED_AT_ONCE = 1_024
-_MOST_TASKS = 256  # that whoever reads is told of
-# What one peer may bring that says nothing to this version, or whose time has not come. The rest
-# comes in later rounds, or from others.
+_MOST_TASKS = 256  # that the reading process is sent
+# The most that one peer may bring of unknown kinds or with a time in the future. The rest comes in
+# later rounds, or from other peers.
 STRANGE_RECORDS: Final = Allowance(per_s=1, burst=2_000)
 STRANGE_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
 
-# Told from whom records came of which some are new here.
+# Called with the peer that sent records, of which some are new here.
 OnNew = Callable[[PeerId, IntakeReport], None]
 
 
 @dataclass(kw_only=True)
 class Ingested:
-    """What became of some records.
+    """The outcome for some records.
 
-    `new`: how many were new; `left_out`: how many are left for another time; `rejected`: what was
-    wrong with the others.
+    `new`: the number of new ones; `left_out`: the number left for another time; `rejected`: the
+    faults of the others.
     """
 
     new: int = 0
@@ -42,10 +42,10 @@ class Ingested:
 
 
 class Ingest:
-    """Takes peers' records into a store, read by a process beside where they are many.
+    """The way of peers' records into the store; large batches are parsed in another process.
 
-    `now_ms` is in milliseconds since 1970, `clock` in seconds. Of `authors` the records count in
-    this network; none for everybody's. `on_new` is called with what a peer brought.
+    `now_ms` is in milliseconds since 1970, `clock` in seconds. Only records of `authors` count in
+    this network; if it is empty, everybody's do. `on_new` is called with what a peer brought.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Ingest:
     async def ingest(
         self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True
     ) -> Ingested:
-        """Take in records that a peer sent, and return what became of them.
+        """Store records that a peer sent, and return the outcome.
 
-        `is_rationed`: of kinds that this version does not know, and of records whose time has not
-        come, only as much as one peer may bring.
+        `is_rationed`: limit records of unknown kinds, and with a time in the future, to the share
+        of one peer.
         """
         ingested = Ingested()
         read = await self._read(wires)
@@ -94,7 +94,7 @@ class Ingest:
         return ingested
 
     def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
-        """Tell whether a record is of a known kind and timely, or within the peer's ration."""
+        """Return True if a record is of a known kind and timely, or within the peer's ration."""
         if isinstance(one, Rejected):
             return True
         if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:
@@ -102,7 +102,7 @@ class Ingest:
         return self._records[peer].takes() and self._bytes[peer].takes(len(one.wire))
 
     async def _read(self, wires: Sequence[bytes]) -> Read:
-        """Read the wires that may be new; leave out authors whose records do not count."""
+        """Parse the wires that may be new; skip authors whose records do not count."""
         read: Read = []
         unread: list[bytes] = []
         for start in range(0, len(wires), _DEDUPED_AT_ONCE):

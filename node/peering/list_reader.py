@@ -1,8 +1,8 @@
-"""Reads what is published at a list's place: a file over HTTPS, or TXT records in the DNS.
+"""A reader of published lists: a file over HTTPS, or TXT records in the DNS.
 
-Whoever answers is a stranger, and whoever is between sees that somebody asked: an answer is read as
-far as a list may be long, for so many seconds, no other place is asked for its sake, and nothing is
-said but the place's own name. What it says is for `node.peering.address_list` to judge.
+The server is untrusted, and observers of the connection see that somebody asked. So an answer is
+read up to the maximum length of a list and for a limited time. No redirect to another place is
+followed. Nothing but the place's own name is sent. `node.peering.address_list` checks the content.
 """
 
 import asyncio
@@ -26,8 +26,11 @@ _OK: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListReader:
-    """`ssl`: whom to believe instead of this machine's authorities; `resolver`: whom to ask for
-    names instead of this machine's servers."""
+    """The settings of a reader.
+
+    `ssl`: trusted authorities instead of this machine's; `resolver`: DNS servers instead of this
+    machine's.
+    """
 
     ssl: "SSLContext | None" = None
     resolver: "Resolver | None" = None
@@ -35,7 +38,7 @@ class ListReader:
     dns_s: float = 10.0
 
     async def read(self, place: str) -> bytes | Rejected:
-        """Return the text that is published at a place, unverified, or why there is none."""
+        """Return the text published at a place, unverified, or the reason there is none."""
         if place.startswith(DNSADDR):
             return await self._looked_up(place.removeprefix(DNSADDR))
         return await self._fetched(place)
@@ -88,5 +91,5 @@ class ListReader:
 
 
 def _told(fault: Exception) -> str:
-    """Return a fault in a line, which may hold what a stranger answered."""
+    """Return a fault as one line, which may hold untrusted text."""
     return " ".join((str(fault) or type(fault).__name__).split())[:_LONGEST_FAULT]

@@ -1,8 +1,8 @@
-"""Nodes of the same network, by lists of addresses that its key signed and somebody publishes.
+"""Nodes of the same network, found by published address lists that the network's key signed.
 
-Each list is read anew every few hours. Its newest text is kept, so that a start has it before
-anybody answers and nobody who answers can bring back an older one. All that lists say goes to the
-address book, which bounds how many of it are tried and how often.
+Each list is read again every few hours. Its newest text is stored, so that it is available at the
+next start and no server can bring back an older one. All addresses go to the address book, which
+limits how many of them are tried and how often.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from node.peering.list_reader import ListReader
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, Rejected
 
-ALONE_S: Final = 1200.0  # from one look to the next while nobody is there
+ALONE_S: Final = 1200.0  # between two looks while no peer is connected
 SETTLED_S: Final = 6 * 3600.0
 _LOOKED_S = 1.0
 _log = logging.getLogger("node.peering")
@@ -28,7 +28,7 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownList:
-    """What is known of a list: its newest text, and why the last look brought none, if so."""
+    """A list's newest known text, and the fault of the last look, if any."""
 
     place: str
     text: AddressList | None = None
@@ -36,11 +36,11 @@ class KnownList:
 
 
 class Lists:
-    """Reads a network's lists while `run` does.
+    """A reader of a network's lists, active while `run` is.
 
-    `key` signs them. `peers` returns how many are connected; `found` takes all that lists say;
-    `clock`: seconds since 1970, which may jump. `recall` and `keep` are of small values that
-    survive (`Store.meta`, `Store.set_meta`).
+    `key` signs the lists. `peers` returns the number of connected peers. `found` gets all addresses
+    on the lists. `clock`: seconds since 1970, which may jump. `recall` and `keep` read and store
+    small values that survive a restart (`Store.meta`, `Store.set_meta`).
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Lists:
 
     @property
     def next_s(self) -> float:
-        """When the next look is due, in seconds since 1970; 0 before the first."""
+        """The time of the next look, in seconds since 1970; 0 before the first."""
         if self._looked_s is None:
             return 0.0
         return self._looked_s + (SETTLED_S if self._peers() else ALONE_S)
 
     async def run(self) -> None:
-        """Look whenever it is due; never return."""
+        """Look whenever it is due. Never returns."""
         self._found(self._addresses())
         while True:
             if not is_to_come(self.next_s, self._clock(), most_s=SETTLED_S):
@@ -85,16 +85,16 @@ class Lists:
         texts = await asyncio.gather(*map(self._reader.read, self._network.lists))
         self.last = tuple(map(self._after, self.last, texts))
         self._looked_s = self._clock()
-        self._found(self._addresses())  # again, if they are the same: the book forgets the silent
+        self._found(self._addresses())  # even if unchanged: the book forgets dead addresses
 
     def _kept(self, place: str) -> KnownList:
         kept = self._recall(self._name(place))
         text = None if kept is None else self._read(kept)
-        # What was kept may be by the key of another day.
+        # The stored text may be signed by an earlier key.
         return KnownList(place=place, text=text if isinstance(text, AddressList) else None)
 
     def _after(self, known: KnownList, answer: bytes | Rejected) -> KnownList:
-        """Return what is known of a list after its place was asked."""
+        """Return the updated state of a list after its place was asked."""
         text = answer if isinstance(answer, Rejected) else self._read(answer)
         if isinstance(text, AddressList) and known.text and text.written_s < known.text.written_s:
             then, now = told_time(text.written_s), told_time(known.text.written_s)
@@ -122,7 +122,7 @@ class Lists:
         return f"list {self._network.name} {place}"
 
     def _addresses(self) -> list[Address]:
-        """What all lists say, the newest first."""
+        """Return the addresses on all lists, those of the newest list first."""
         texts = [one.text for one in self.last if one.text is not None]
         texts.sort(key=lambda text: text.written_s, reverse=True)
         return list(dict.fromkeys(address for text in texts for address in text.addresses))

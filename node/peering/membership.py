@@ -1,6 +1,6 @@
-"""Puts together a node's part in one network: its process, what is said over it, whom to dial.
+"""A node's part in one network: its network process, the protocols over it, and dialling.
 
-Whatever happens to any of it, the research beside it goes on.
+A failure in any of these does not stop the research.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from node.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """A node that takes part in a network."""
+    """A node's membership in a network."""
 
     network: Network
     process: NetworkProcess
@@ -44,11 +44,11 @@ class Membership:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where this node can be dialled, as far as it can tell."""
+        """The addresses at which this node can be dialled, as far as it knows."""
         return self.peering.addresses
 
     async def hear(self, limit_s: float) -> bool:
-        """Wait until a peer's records are here; return whether they came in time."""
+        """Wait until a peer's records are here; return True if they came in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self.peering.syncer.has_heard.wait()
@@ -75,9 +75,9 @@ async def taking_part(
 ) -> AsyncIterator[Membership]:
     """Take part in a network for the length of a block.
 
-    `topics` are subscribed to; `listen` are addresses to listen on, none for a port of this
-    node's own choice; `relays`: whether it serves as a relay; `mdns`: whether others are sought on
-    the local network. `on_news` is called, not often, when peers brought something.
+    `topics` are subscribed to. `listen` are addresses to listen on; if empty, the node chooses a
+    port. `relays`: True to serve as a relay. `mdns`: True to search for peers on the local network.
+    `on_news` is called, not often, when peers brought something.
     """
     path = book_path(home, network.name)
     book = read_book(path, clock=time.time, chance=random.Random())
@@ -161,9 +161,9 @@ async def taking_part(
 
 
 def announced(listened: tuple[str, ...]) -> Iterator[str]:
-    """Yield what to tell peers of where this node listens: addresses of this machine, no wildcard.
+    """Yield the addresses of this machine to send to peers, without wildcards.
 
-    Whether anybody outside can dial them, a node behind a router cannot tell.
+    A node behind a router cannot know if others can dial them.
     """
     for text in listened:
         for place in seen_at(text, _own_addresses()):
@@ -174,7 +174,7 @@ def announced(listened: tuple[str, ...]) -> Iterator[str]:
 def _own_addresses() -> Iterator[str]:
     """Yield the address from which this machine would reach others, if there is a network.
 
-    Nothing is sent to learn it.
+    No packet is sent for this.
     """
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,

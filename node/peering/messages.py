@@ -1,4 +1,4 @@
-"""Questions and answers of peers as typed values: everything in them is a stranger's word.
+"""Questions and answers of peers as typed values. All their content is untrusted.
 
     /arnode/hello/1  hello → hello
     /arnode/sync/1   {reconcile, topic} → {message}          protocol/reconciliation.py
@@ -8,8 +8,8 @@
     /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
     /arnode/reach/1  {ports: [port] ≤ 4} → {address: address without an id | nil}
 
-Each map is read field by field with bounds; unknown fields are ignored. An answer stays below one
-mebibyte (`ANSWER_BYTES`, with room for what is around it).
+Each map is parsed field by field with bounds; unknown fields are ignored. An answer is shorter than
+one mebibyte (`ANSWER_BYTES`, with room for the fields around it).
 """
 
 from dataclasses import dataclass
@@ -37,20 +37,20 @@ ANSWER_BYTES: Final = 900 * 1024
 CHUNK_BYTES: Final = 512 * 1024
 MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
-MAX_ADDRESSES: Final = 8  # of one's own
-MAX_TOLD: Final = 16  # of others
+MAX_ADDRESSES: Final = 8  # a node's own
+MAX_TOLD: Final = 16  # of other nodes
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]
 
 
 class RefusedError(ArnodeError):
-    """A peer's question that is not answered; the peer only sees that it ended."""
+    """A peer's question gets no answer. The peer only sees that its question ended."""
 
 
 def read(kind: type[M], message: Message) -> M | Rejected:
-    """Return the question or answer that a message is, or the first thing wrong with it."""
-    # A message may hold floats, which no codec takes for anything: their types are compared.
+    """Return the question or answer in a message, or its first fault."""
+    # A message may hold floats; codecs compare types, so none accepts them.
     return kind.from_value(cast("Value", message))
 
 
@@ -63,16 +63,16 @@ async def ask(
     *,
     timeout_s: float = 30.0,
 ) -> M | Rejected:
-    """Ask a peer, and return its answer, or the first thing wrong with it.
+    """Ask a peer, and return its answer or the answer's first fault.
 
     Raises:
-        NetworkError: there is none.
+        NetworkError: there is no answer.
     """
     return read(kind, await carrier.ask(peer, protocol, write(question), timeout_s=timeout_s))
 
 
 def write(message: Mapped) -> Message:
-    """Return the message that a question or answer is sent as."""
+    """Return a question or answer as a message to send."""
     return cast("Message", message.to_value())
 
 
@@ -86,7 +86,7 @@ _Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
 
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
-    """A map of topics, each with the count of its ids and their sum mod 2^256."""
+    """Return the codec for a map of topics, each with its number of ids and their sum mod 2^256."""
     name, told = word(_TOPIC), pair(integer(0), digest())
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
@@ -108,9 +108,9 @@ def _digests() -> Codec[dict[str, TopicDigest]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Mapped):
-    """Who somebody says they are, where else they can be reached, and what they have.
+    """A node's account of itself: who it is, where else to reach it, and what records it has.
 
-    That `author` is who signs there is only shown by a profile that binds the transport key.
+    Only a profile record that binds the transport key proves that the peer owns the `author` key.
     """
 
     v: Annotated[int, integer(VERSION, VERSION)]
@@ -131,28 +131,28 @@ class Reconcile(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled(Mapped):
-    """Answers `Reconcile`."""
+    """The answer to `Reconcile`."""
 
     message: Annotated[bytes, binary(1, FRAME_LIMIT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want(Mapped):
-    """Asks for records by id."""
+    """A question for records by id."""
 
     ids: Annotated[tuple[Digest, ...], Items(1, MAX_WANTED), Named("want")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedRecords(Mapped):
-    """Answers `Want`: the records that are there, from the first on, as far as there is room."""
+    """The answer to `Want`: the available records, from the first on, as many as fit."""
 
     wires: _Wires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After(Mapped):
-    """Asks for a topic's records in the order of their keys, from behind one (nil: the first)."""
+    """A question for a topic's records in the order of their keys, after one key (nil: all)."""
 
     after: _Key | None
     limit: Annotated[int, integer(1, MAX_WANTED)]
@@ -161,7 +161,7 @@ class After(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsPage(Mapped):
-    """Answers `After`: the next records, and the key to go on behind; nil at the end."""
+    """The answer to `After`: the next records, and the key to continue after; nil at the end."""
 
     wires: _Wires
     next: _Key | None
@@ -169,7 +169,7 @@ class RecordsPage(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobPart(Mapped):
-    """Asks for a part of a blob that a record names, or that a tree named there consists of."""
+    """A question for a part of a blob that the record names, or of a file in a tree it names."""
 
     blob: Digest
     record: Annotated[Digest, Named("of")]
@@ -178,7 +178,7 @@ class BlobPart(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Mapped):
-    """Answers `BlobPart`: that part, and the size of the whole in bytes."""
+    """The answer to `BlobPart`: the part, and the size of the whole blob in bytes."""
 
     data: Annotated[bytes, binary(0, CHUNK_BYTES)]
     size_bytes: Annotated[int, integer(0, BLOB_LIMIT_BYTES), Named("size")]
@@ -186,13 +186,13 @@ class Part(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Mapped):
-    """Asks for addresses of other peers."""
+    """A question for addresses of other peers."""
 
     known: Annotated[int, integer(1, MAX_TOLD)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAddresses(Mapped):
-    """Answers `Known`: some that the peer knows."""
+    """The answer to `Known`: some addresses."""
 
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]

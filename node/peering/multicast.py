@@ -1,8 +1,8 @@
-"""The process that speaks multicast DNS: announces where this node listens, finds others.
+"""The process that speaks multicast DNS: it announces this node's addresses and finds others.
 
-In the form of libp2p (https://github.com/libp2p/specs/blob/master/discovery/mdns.md): a service of
+It uses libp2p's form (https://github.com/libp2p/specs/blob/master/discovery/mdns.md): a service of
 the type `_p2p-X._udp.local.` with addresses in its TXT record, where X stands for the network.
-Whoever is on the local network writes what is read here; so it has a process of its own, which
+Anybody on the local network can write the data read here. So it runs in a process of its own, which
 knows nothing of the node. Standard input is a socket to the core:
 
     core → here   ["announce", X, [address listened on]]    first, and when they change
@@ -30,23 +30,23 @@ from protocol.framing import ChannelError, Message
 from protocol.ip_addresses import scope_of
 
 MOST_TOLD: Final = 8  # addresses of one node
-MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet
-LOOKED_S: Final = 30.0  # at this machine's addresses, which may change
+MOST_WAITING: Final = 64  # nodes found but not looked up yet
+LOOKED_S: Final = 30.0  # between looks at this machine's addresses, which may change
 _WORKERS = 4
-_PACE_S = 0.05  # between two looks of one worker
+_PACE_S = 0.05  # between two look-ups of one worker
 _ANSWERED_WITHIN_MS = 3_000
 _ADDRESS = b"dnsaddr="
 _log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve the core on standard input until it closes it."""
+    """Serve the core on standard input until the core closes it."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     asyncio.run(serve_core(socket.socket(fileno=sys.stdin.fileno())))
 
 
 async def serve_core(end: socket.socket) -> None:
-    """Announce what the core says last, until it has gone."""
+    """Announce what the core sent last, until the core has gone."""
     channel = await ProcessChannel.over(end, FRAMING)
     announcing: asyncio.Task[None] | None = None
     try:
@@ -68,7 +68,7 @@ async def serve_core(end: socket.socket) -> None:
 async def _announce(
     channel: ProcessChannel[Message], service: str, listened: Sequence[str]
 ) -> None:
-    """Speak wherever this machine has addresses, and elsewhere once they change."""
+    """Announce on all networks of this machine; restart when its addresses change."""
     is_told = False
     while True:
         addresses = announced(listened, machine_hosts())
@@ -84,12 +84,12 @@ async def _announce(
 
 
 async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> None:
-    while announced(listened, machine_hosts()) == addresses:  # noqa: ASYNC110 (nobody tells)
+    while announced(listened, machine_hosts()) == addresses:  # noqa: ASYNC110 (there is no event)
         await asyncio.sleep(LOOKED_S)
 
 
 def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Return what to tell of where this node listens, a wildcard as the addresses of `hosts`."""
+    """Return the addresses to announce; a wildcard becomes the addresses of `hosts`."""
     told = [place for text in listened for place in seen_at(text, hosts)]
     return [text for text in told if text.startswith("/ip4/")][:MOST_TOLD]
 
@@ -104,8 +104,8 @@ def machine_hosts() -> list[str]:
 async def _speaking(
     channel: ProcessChannel[Message], service: str, addresses: Sequence[str]
 ) -> AsyncIterator[None]:
-    """Announce some addresses where they are, and tell the core whom else one hears there."""
-    own = secrets.token_hex(16)  # says nothing of who it is
+    """Announce some addresses on their networks, and send the core the nodes found there."""
+    own = secrets.token_hex(16)  # random, so that it reveals no identity
     hosts = [*dict.fromkeys(text.split("/")[2] for text in addresses)]
     info = AsyncServiceInfo(
         service,
@@ -120,19 +120,19 @@ async def _speaking(
     def changed(
         zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
-        del zeroconf, service_type  # named so by whoever calls
+        del zeroconf, service_type  # zeroconf passes them by these names
         if name != info.name and state_change is not ServiceStateChange.Removed:
             with contextlib.suppress(asyncio.QueueFull):  # there are enough others
                 heard.put_nowait(name)
 
     speaker = AsyncZeroconf(interfaces=hosts)
     try:
-        # Asked so that all hear the answer: one sent to this port alone reaches only one of the
-        # nodes on a machine.
+        # Multicast questions: a unicast answer to this port reaches only one of the nodes on a
+        # machine.
         AsyncServiceBrowser(
             speaker.zeroconf, service, handlers=[changed], question_type=DNSQuestionType.QM
         )
-        # Nobody else has this name: it need not be asked for.
+        # The name is random, so there is no need to check that it is unused.
         await (
             await speaker.async_register_service(info, cooperating_responders=True, strict=False)
         )
@@ -151,7 +151,7 @@ async def _speaking(
 async def _look(
     channel: ProcessChannel[Message], zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
 ) -> None:
-    """Ask where those listen that were heard of, and tell the core."""
+    """Look up the addresses of found nodes, and send them to the core."""
     while True:
         info = AsyncServiceInfo(service, await heard.get())
         if await info.async_request(zeroconf, _ANSWERED_WITHIN_MS, DNSQuestionType.QM):
@@ -167,7 +167,7 @@ def written(addresses: Sequence[str]) -> bytes:
 
 
 def read(text: bytes) -> list[str]:
-    """Return the addresses in a TXT record, whoever wrote it: at most as many as one node tells."""
+    """Return the addresses in an untrusted TXT record, at most `MOST_TOLD`."""
     found = (entry.removeprefix(_ADDRESS) for entry in _entries(text) if entry.startswith(_ADDRESS))
     return [one.decode("ascii") for one in found if one.isascii()][:MOST_TOLD]
 

@@ -1,7 +1,7 @@
 """Nodes of the same network on the local network, found by multicast DNS.
 
-The core's side of `node.peering.multicast`. What is found goes to the address book, which bounds
-it and how often it is tried. That it does not work is said once, and ends nothing.
+This is the core's side of `node.peering.multicast`. Addresses go to the address book, which bounds
+their number and how often they are tried. A failure is logged once and ends nothing else.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Neighbours:
-    """Finds neighbours while `run` does. `listened` returns this node's addresses with its id."""
+    """A search for neighbours, active while `run` is. `listened` returns this node's addresses."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class Neighbours:
             framing=FRAMING,
             hidden=tuple(hidden),
         )
-        self._level = logging.WARNING  # of the first fault; the others are of no news
+        self._level = logging.WARNING  # for the first fault; later ones are logged as debug
         self._listened = listened
         self._found = found
 
     async def run(self) -> None:
-        """Run one process after the other; never return."""
+        """Run one process after the other. Never returns."""
         await Supervisor(self._program, self._live, on_death=self._note_death).run()
 
     def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
@@ -86,7 +86,11 @@ class Neighbours:
                 raise ChannelError("a frame that is none")
 
     def _may_be(self, address: Address) -> bool:
-        """Say whether a neighbour may listen there: none of this node, on its own machine if so."""
+        """Return True if a neighbour may listen there.
+
+        Addresses of this node are excluded; loopback ones count only if this node listens there,
+        too.
+        """
         own = [one for one in map(parse_address, self._listened()) if isinstance(one, Address)]
         is_no_place = address.reach in (Reach.NAME, Reach.NOWHERE)
         if is_no_place or any(one.peer == address.peer for one in own):
@@ -97,6 +101,6 @@ class Neighbours:
 
 
 def local_name(network: Network) -> str:
-    """Return what stands for a network on the wire; of one with a secret, nobody can guess it."""
+    """Return a network's name on the wire; nobody can guess that of a network with a secret."""
     digest = hashlib.sha256(_CONTEXT + (network.secret or b"") + network.name.encode()).digest()
     return digest[:_NAME_BYTES].hex()

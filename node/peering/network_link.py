@@ -1,11 +1,11 @@
 """One life of a network process as the core sees it: calls, events, peers' questions.
 
-Frames are those of `node.network.contract`; one that is none of them ends the life. When it ends,
-every open call fails, and nobody is connected any more.
+Frames are those of `node.network.contract`; any other frame ends the life. When it ends, every open
+call fails and no peer is connected any more.
 
-What happened waits in an inbox, for one reader each that may be slow: who came and went, told as a
-difference (`node.network.presence`), and what was said. Of gossip only so much waits, and what
-finds the queue full is lost, counted, and left to reconciliation.
+Events wait in an inbox, with one possibly slow reader for each kind. Connects and disconnects are
+reported as differences (`node.network.presence`). The queue of gossip is bounded: messages that do
+not fit are lost, counted, and left to reconciliation.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from node.processes.channel import Calls, ProcessChannel
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
-HEARD_QUEUE: Final = 1024  # of 16 KiB each at most
+HEARD_QUEUE: Final = 1024  # 16 KiB each at most
 PING_EVERY_S: Final = 20.0
 PONG_S: Final = 60.0
-# Many times what any node is set to: a process that names more is not itself.
+# Far above any setting; a process that reports more is broken.
 PEERS_LIMIT: Final = 4096
 _log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Keeps events until they are read."""
+    """A store of events until they are read."""
 
     def __init__(self) -> None:
         self._presence = Presence()
@@ -43,26 +43,26 @@ class Inbox:
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Who is connected."""
+        """The connected peers."""
         return self._presence.peers
 
     def arrive(self, coming: Connected) -> None:
-        """A peer is there."""
+        """Add a connected peer."""
         self._presence.arrive(coming)
         self._has_news.set()
 
     def leave(self, peer: PeerId) -> None:
-        """A peer has gone."""
+        """Remove a peer."""
         self._presence.leave(peer)
         self._has_news.set()
 
     def leave_all(self) -> None:
-        """Everybody has gone."""
+        """Remove all peers."""
         self._presence.clear()
         self._has_news.set()
 
     def hear(self, message: Heard) -> None:
-        """Keep a message, if there is room."""
+        """Store a message, if there is room."""
         if len(self._heard) >= HEARD_QUEUE:
             self.lost_messages += 1
             return
@@ -70,7 +70,7 @@ class Inbox:
         self._has_heard.set()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield everybody who is here, then what happens, without end. For one reader."""
+        """Yield the connected peers, then each change, without end. For one reader."""
         self._presence.forget_told()
         while True:
             for change in self._presence.changes():
@@ -79,7 +79,7 @@ class Inbox:
             await self._has_news.wait()
 
     async def heard(self, most: int) -> list[Heard]:
-        """Return the messages that wait, `most` at most, once there is one. For one reader."""
+        """Wait for messages and return at most `most` of them. For one reader."""
         while not self._heard:
             self._has_heard.clear()
             await self._has_heard.wait()
@@ -87,7 +87,7 @@ class Inbox:
 
 
 class NetworkLink:
-    """Speaks over one channel, from its first frame to its end."""
+    """The core's end of one channel, from its first frame to its last."""
 
     def __init__(
         self,
@@ -108,14 +108,14 @@ class NetworkLink:
         self.peer_id: PeerId | None = None
         self.addresses: tuple[str, ...] = ()
         self.open_streams = 0  # at the last ping
-        self.ignored: dict[str, int] = {}  # messages so far, by why; likewise
+        self.ignored: dict[str, int] = {}  # number of messages so far, by reason; at the last ping
 
     async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NoReturn:
-        """Take in frames until the channel ends.
+        """Handle frames until the channel ends.
 
         Raises:
             ChannelError: it has ended.
-            NetworkError: the process says that it ends, or what no process of ours would.
+            NetworkError: the process reports that it ends, or breaks the protocol.
         """
         self.start(self._watch())
         try:
@@ -123,11 +123,11 @@ class NetworkLink:
                 self._take(await self._channel.receive(), on_up)
         finally:
             self.peer_id, self.addresses = None, ()
-            on_down()  # at once: to finish takes a while
+            on_down()  # at once, since `_finish` takes a while
             await self._finish()
 
     async def call(self, name: str, *arguments: Message) -> Message:
-        """Have the process do something, and return what comes of it.
+        """Make the process do something, and return the result.
 
         Raises:
             NetworkError: it did not work, or the process has ended.
@@ -140,7 +140,7 @@ class NetworkLink:
             return await result
 
     def start(self, work: Coroutine[object, object, object]) -> None:
-        """Do something beside, until this life ends; what it raises is logged."""
+        """Run a task in the background until this life ends; log what it raises."""
         task = asyncio.create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,7 +162,7 @@ class NetworkLink:
         self._inbox.leave_all()
 
     async def _watch(self) -> None:
-        """End a process that runs and does nothing."""
+        """End a process that no longer answers."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
             try:
@@ -243,7 +243,7 @@ class NetworkLink:
 
 
 def check_size(message: Message, limit_bytes: int) -> None:
-    """Refuse a message that no peer would read.
+    """Raise if a message is too long for peers to read.
 
     Raises:
         NetworkError: it is over the limit.

@@ -1,12 +1,12 @@
-"""The network as the core has it: a child process that may die at any time, and is started again.
+"""The network as the core has it: a child process that may die at any time and is restarted.
 
     async with NetworkProcess(settings, hidden=[home.root]) as network:
         network.serve("/arnode/hello/1", answer)
         async for event in network.events():
             …
 
-Entering waits for nothing: the network is down until the process says that it listens, and is
-again whenever that dies. Nothing here raises because of that but `ask` and `dial`.
+Entering the block does not wait: the network is down until the process reports that it listens, and
+again whenever the process dies. While it is down, only `ask`, `dial` and `reserve` raise.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ _log = logging.getLogger(__name__)
 
 
 class NetworkProcess(Carrier):
-    """Keeps a network process running as long as its block lasts."""
+    """A network process that is kept running for the time of a block."""
 
     def __init__(
         self, settings: NetworkSettings, *, hidden: Sequence[Path], ports: Ports | None = None
     ) -> None:
         """`hidden`: folders that the process must not see, the node's home first.
 
-        `ports` chooses where to listen, anew for each process; else it is as set.
+        `ports` chooses the listen addresses for each new process; without it the settings decide.
         """
         self._settings = settings
         self._ports = ports
@@ -67,7 +67,7 @@ class NetworkProcess(Carrier):
             name="the network process", module=PROGRAM, framing=FRAMING, hidden=tuple(hidden)
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
-        self.fault: ArnodeError | None = None  # why it is down, if something is wrong
+        self.fault: ArnodeError | None = None  # the reason it is down, if there is a fault
 
     async def __aenter__(self) -> Self:
         self._supervisor.start()
@@ -90,21 +90,24 @@ class NetworkProcess(Carrier):
 
     @property
     def lost_messages(self) -> int:
-        """How many gossip messages arrived and were not taken in time."""
+        """The number of gossip messages that arrived and were not taken in time."""
         return self._inbox.lost_messages
 
     @property
     def open_streams(self) -> int:
-        """How many streams peers and this node had open within the last half minute."""
+        """The number of streams that peers and this node had open, at most half a minute ago."""
         return 0 if self._link is None else self._link.open_streams
 
     @property
     def ignored_messages(self) -> Mapping[str, int]:
-        """How many messages the process that runs did not pass on, by why, half a minute ago."""
+        """The number of messages that the running process did not pass on, by reason.
+
+        At most half a minute old.
+        """
         return {} if self._link is None else self._link.ignored
 
     async def wait_up(self) -> None:
-        """Wait until the network is up; with no end if it cannot be."""
+        """Wait until the network is up; forever if it cannot be."""
         await self._is_up.wait()
 
     def events(self) -> AsyncIterator[Event]:
@@ -121,7 +124,7 @@ class NetworkProcess(Carrier):
     async def ask(
         self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
     ) -> Message:
-        # Of one peer only a few at a time.
+        # only a few at a time for one peer
         check_size(question, QUESTION_LIMIT_BYTES)
         turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
         async with _in_time(f"{peer} did not answer {protocol}", timeout_s), turns:

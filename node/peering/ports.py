@@ -1,7 +1,7 @@
-"""The ports that this node listens on: the same ones as before, so that invites stay true.
+"""The ports that this node listens on: the same as before, so that invites stay valid.
 
-Where any port will do, the one that was taken last is asked for again. When somebody else has it,
-another is taken, and remembered instead.
+If any port will do, the node tries its last one again. If that is taken, it uses another and
+remembers that instead.
 """
 
 import asyncio
@@ -15,16 +15,17 @@ from protocol.errors import ArnodeError
 
 USUAL_PORT: Final = 4001
 _ANY = "/tcp/0"
-# A process that was killed leaves a child, which has the port until it notices.
+# After a kill, a child of the old process holds the port until it notices.
 _TRIES = 20
 _TRIED_EVERY_S = 0.25
 _log = logging.getLogger("node.peering")
 
 
 class Ports:
-    """`listen` are addresses to listen on; none for all of this machine and the usual port.
+    """The choice of ports for listen addresses.
 
-    `recall` and `keep` are of small values that survive (`Store.meta`, `Store.set_meta`).
+    `listen` are the addresses; if empty, all addresses of this machine and the usual port. `recall`
+    and `keep` read and store small values that survive a restart (`Store.meta`, `Store.set_meta`).
     """
 
     def __init__(
@@ -40,11 +41,11 @@ class Ports:
         self._listen = listen or (f"{ANYWHERE}{_ANY}",)
 
     async def to_listen(self) -> tuple[str, ...]:
-        """Return the addresses with their ports; 0 only where none is known or it is taken."""
+        """Return the addresses with ports; the port is 0 if none is known or it is taken."""
         return tuple([await self._chosen(address) for address in self._listen])
 
     def got(self, addresses: Iterable[str]) -> None:
-        """Remember the ports at which this node listens now."""
+        """Remember the ports on which this node listens now."""
         for address in addresses:
             place, _, rest = address.partition("/tcp/")
             port = rest.split("/")[0]

@@ -1,9 +1,9 @@
-"""Finds out how others reach this node: at an address of its own, else through relays.
+"""Detection of how others reach this node: at an address of its own, else through relays.
 
-Asked is whomever the user chose (a definition, a flag, an invite) and this node has dialled, soon
-after the hello and again every ten minutes. One that answers from outside needs no relay; where
-none of them reached it, it keeps a place at two of them at most. They can only be wrong about
-their own view: a lie costs peers a dial that fails, or this node an address too few.
+The node asks peers that the user chose (a definition, a flag, an invite) and that it dialled. It
+asks soon after the hello and again every ten minutes. A node that was reached from outside needs no
+relay. If no peer reached it, it reserves places at two relays at most. A lying peer does little
+harm: others make a dial that fails, or this node lacks an address.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from node.peering.carrier import Carrier
 from node.peering.messages import ask
 from protocol.errors import Rejected
 
-ASKED_EVERY_S: Final = 600.0  # a place is kept for an hour by arnode's relays, by others for longer
-AGAIN_S: Final = 90.0  # of whom gave no answer: to come back within a minute is too early
+ASKED_EVERY_S: Final = 600.0  # arnode's relays keep a reservation for an hour, others for longer
+AGAIN_S: Final = 90.0  # for peers without an answer: to ask again within a minute is too early
 MOST_RELAYS: Final = 2
 _LOOKED_S = 1.0
 _log = logging.getLogger("node.peering")
 
 
 class Reaching:
-    """Has peers try this node's addresses, and keeps places at relays.
+    """A search for this node's reachable addresses, and its reservations at relays.
 
-    `chosen`: whom of those that said hello to ask, and where each was dialled; `on_change` is
-    called when there is another address to tell; `clock`: seconds from anywhere.
+    `chosen`: the greeted peers to ask, each with the address at which it was dialled. `on_change`
+    is called when this node's addresses change. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Reaching:
         self._on_change = on_change
         self._clock = clock
         self._ask_at_s: dict[PeerId, float] = {}
-        self._found: dict[PeerId, str] = {}  # by whom: where this node answered
+        self._found: dict[PeerId, str] = {}  # where this node answered, by asked peer
         self._through: dict[PeerId, str] = {}
 
     @property
     def kind(self) -> Literal["direct", "relay", "unknown"]:
-        """How this node is reached from outside, as far as it was found out."""
+        """How this node can be reached from outside, as far as known."""
         if self._found:
             return "direct"
         return "relay" if self._through else "unknown"
@@ -61,19 +61,19 @@ class Reaching:
         return tuple(dict.fromkeys((*self._found.values(), *self._through.values())))
 
     async def run(self) -> None:
-        """Ask whoever is due, one after the other; never return."""
+        """Ask the peers that are due, one after the other. Never returns."""
         while True:
             for peer in self.due():
                 await self.ask(peer)
             await asyncio.sleep(_LOOKED_S)
 
     def due(self) -> list[PeerId]:
-        """Return whom to ask now."""
+        """Return the peers to ask now."""
         now_s = self._clock()
         return [peer for peer in self._chosen() if now_s >= self._ask_at_s.get(peer, now_s)]
 
     async def ask(self, peer: PeerId) -> None:
-        """Have a peer try whether this node answers; if nobody reaches it, reserve a place."""
+        """Ask a peer to dial this node; if no peer can reach it, reserve a place."""
         self._ask_at_s[peer] = self._clock() + AGAIN_S
         address = self._chosen().get(peer)
         found = await self._reached_by(peer)
@@ -92,12 +92,12 @@ class Reaching:
             self._on_change()
 
     def went(self, peer: PeerId) -> None:
-        """Forget what came of a connection that has ended."""
+        """Delete what belongs to a closed connection."""
         for kept in (self._ask_at_s, self._found, self._through):
             kept.pop(peer, None)
 
     async def _reached_by(self, peer: PeerId) -> Address | NetworkError | None:
-        """Return where a peer reached this node, None if nowhere, the fault if it does not say."""
+        """Return where a peer reached this node, None if nowhere, or the fault of its answer."""
         ports = tuple(dict.fromkeys(self._ports()))[:MAX_PORTS]
         if not ports:
             return None

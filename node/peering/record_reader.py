@@ -1,11 +1,11 @@
-"""Reads many records in a process beside, so that a newcomer uses a second processor.
+"""Parsing of many records in a separate process, so that a newcomer uses a second CPU core.
 
-To read a record and verify its signatures takes 0.2 ms and holds Python's lock; to store it takes
-half as long. The process is started for the first large batch and ended when there was none for a
-while; its channel ends it with the core. What it does not answer is read here.
+Parsing a record and verifying its signatures takes 0.2 ms and holds Python's lock; storing it takes
+half as long. The process starts with the first large batch and ends after a while without one; its
+channel ends it together with the core. Batches that it does not answer are parsed here.
 
-    question = msgpack [number, [manifest that was not told yet, …], [wire, …]]
-    answer   = msgpack [number, [an extract but for its wire, or the reason why it is none, …]]
+    question = msgpack [number, [manifest not sent before, …], [wire, …]]
+    answer   = msgpack [number, [an extract without its wire, or the reason it is invalid, …]]
 """
 
 import asyncio
@@ -27,30 +27,30 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError, plain_framing
 from protocol.manifest import TaskManifest
 
-MANY: Final = 32  # records: fewer are read here, in a few milliseconds
+MANY: Final = 32  # records; fewer are parsed here, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
-_READ_AT_ONCE = 64  # here: 15 ms of the event loop
-_FRAMING: Final = plain_framing(1 << 30, use_list=False)  # many times what peers send at once
+_READ_AT_ONCE = 64  # here; 15 ms of the event loop
+_FRAMING: Final = plain_framing(1 << 30, use_list=False)  # far more than peers send at once
 _log = logging.getLogger(__name__)
 
 Read = list[Extract | Rejected]
 
 
 class RecordReader:
-    """Reads records as `extract` does, large batches in a process beside."""
+    """A parser of records like `extract`, with a separate process for large batches."""
 
     def __init__(self, *, hidden: Sequence[Path] = (), processors: int | None = None) -> None:
         """`hidden`: folders that the process must not see, the node's home first.
 
-        `processors`: how many there are; by default those that this process may use.
+        `processors`: the number of CPU cores; by default those that this process may use.
         """
         self._hidden = tuple(hidden)
         self._has_other = (processors or len(os.sched_getaffinity(0))) > 1
         self._beside: _Beside | None = None
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return the extract of each record, or why it is none; `tasks` are those known, by id."""
+        """Return the extract of each record, or its fault; `tasks` are the known ones, by id."""
         if self._has_other and len(wires) >= MANY:
             if self._beside is None or self._beside.is_over:
                 self._beside = _Beside(self._hidden)
@@ -75,7 +75,7 @@ class RecordReader:
 
 
 class _Beside:
-    """The process: it is asked the next thing while the event loop stores the last."""
+    """The separate process. It parses the next batch while the event loop stores the last."""
 
     def __init__(self, hidden: tuple[Path, ...]) -> None:
         program = ChildProgram(
@@ -95,7 +95,7 @@ class _Beside:
         self._supervisor.start()
 
     async def ask(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return what is kept of each record. Cancelled, it disturbs no other question.
+        """Return the extract or the fault of each record. Cancelling disturbs no other question.
 
         Raises:
             ChannelError: the process has ended, or cannot be started.
@@ -113,7 +113,7 @@ class _Beside:
             return [*map(_from_message, await answer, wires)]
 
     async def stop(self) -> None:
-        """End the process, and wait until it has ended; what it was asked fails at once."""
+        """End the process and wait for its end; its open questions fail at once."""
         self._end("it was ended")
         await self._supervisor.stop()
 

@@ -1,8 +1,8 @@
 """Nodes of the same network, found in libp2p's public DHT under the network's name.
 
-The core's side of `node.network.dht_program`. This node is announced under a key that follows from
-the network's name and the day, once it can be dialled, and looks for others. What it finds goes to
-the address book, which bounds how many addresses are tried and how often.
+This is the core's side of `node.network.dht_program`. Once this node can be dialled, it is
+announced under a key derived from the network's name and the day, and it looks for others.
+Addresses go to the address book, which bounds how many are tried and how often.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from node.processes.child import ChildProgram
 from protocol.errors import Rejected
 from protocol.framing import ChannelError, Message
 
-ALONE_S: Final = 1200.0  # between two rendezvous while nobody is there
+ALONE_S: Final = 1200.0  # between two rendezvous while no peer is connected
 SETTLED_S: Final = 3 * 3600.0
 _LOOKED_S = 1.0
 _DAY_S = 86_400
@@ -38,7 +38,10 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRendezvous:
-    """The outcome of the last rendezvous. Seconds since 1970; `fault`: why it failed, if it did."""
+    """The outcome of the last rendezvous.
+
+    `at_s`: seconds since 1970. `fault`: the reason it failed, if it did.
+    """
 
     at_s: float
     found: int = 0  # peers
@@ -49,10 +52,11 @@ class LastRendezvous:
 
 
 class Rendezvous:
-    """Looks for other nodes while `run` does.
+    """A search for other nodes, active while `run` is.
 
-    `reached_at` returns where this node can be dialled, `peers` how many are connected; `found`
-    takes the addresses of a rendezvous; `clock`: seconds since 1970, which may jump.
+    `reached_at` returns where this node can be dialled, `peers` returns the number of connected
+    peers, and `found` gets the addresses of a rendezvous. `clock`: seconds since 1970, which may
+    jump.
     """
 
     def __init__(
@@ -83,14 +87,14 @@ class Rendezvous:
 
     @property
     def next_s(self) -> float:
-        """When the next rendezvous is due, in seconds since 1970; 0 before the first."""
+        """The time of the next rendezvous, in seconds since 1970; 0 before the first."""
         if self.last is None:
             return 0.0
         is_settled = self._peers() > 0 and self._to_tell() == self._told
         return self.last.at_s + (SETTLED_S if is_settled else ALONE_S)
 
     async def run(self) -> None:
-        """Look for nodes whenever it is due; never return."""
+        """Look for nodes whenever it is due. Never returns."""
         while True:
             is_waiting = is_to_come(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
@@ -126,12 +130,12 @@ class Rendezvous:
         )
 
     def _keys(self) -> tuple[bytes, ...]:
-        """The keys of today and yesterday: other clocks differ, and providers stay for a day."""
+        """Return today's and yesterday's keys: clocks differ, and providers stay for a day."""
         days = [self._clock() - _DAY_S * ago for ago in range(KEYS)]
         return tuple(key_of(self._network.name, _day(one)) for one in days)
 
     def _to_tell(self) -> tuple[str, ...]:
-        """Where this node can be dialled by itself: a place at a relay is gone tomorrow."""
+        """Return this node's direct addresses: a reservation at a relay is gone tomorrow."""
         read = {text: parse_address(text) for text in self._reached_at()}
         direct = [
             text for text, one in read.items() if isinstance(one, Address) and one.relay is None

@@ -1,7 +1,7 @@
-"""Joins the parts of the core that deal with peers: greet, sync, fetch, publish, hear.
+"""The assembly of the core's parts that deal with peers: hellos, syncing, fetching, publishing.
 
-Each part runs for itself. One that fails is logged, counted and started again: whatever a peer
-sends, the research beside it goes on.
+The parts run independently. A part that fails is logged, counted and restarted. So no data from a
+peer can stop the research.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ from protocol.topics import belongs, parts_of
 
 _HEARD_AT_ONCE = 64
 _SETTLED_S = 600.0
-_NEWS_EVERY_S = 2.0  # to look for work among the news costs more than to take them in
+_NEWS_EVERY_S = 2.0  # looking for work among the news costs more than storing them
 _RESTARTED_AFTER_S = 5.0
-PACE_S: Final = 0.005  # publishing faster, the network's queues of 32 drop most of it
+PACE_S: Final = 0.005  # if published faster, the network's queues of 32 drop most messages
 _PUBLISHED_EVERY_S = 0.1  # most of the time that a delivery takes
 _PUBLISHED_AT_ONCE = 100  # records
 _log = logging.getLogger("node.peering")
@@ -56,9 +56,9 @@ _log = logging.getLogger("node.peering")
 class Peering:
     """All exchange with peers of one network, over one carrier.
 
-    `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records, and
-    `authors` are whose count in this network, none for everybody's.
-    `addresses` are told to peers; `on_news` is called, not often, when peers brought something.
+    `topics` are subscribed to (protocol/topics.py). `author` signs this node's records. Only
+    records of `authors` count in this network; if it is empty, everybody's do. `addresses` are sent
+    to peers. `on_news` is called, not often, when peers brought something.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Peering:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where this node can be dialled, as far as it can tell; what was tried comes first."""
+        """The known addresses at which this node can be dialled; tested ones come first."""
         return tuple(dict.fromkeys((*self.reaching.addresses, *self._addresses())))
 
     @property
@@ -188,7 +188,7 @@ class Peering:
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
-        # Of an empty topic there is nothing to fetch. Of too many, each hello tells the next ones.
+        # Empty topics are left out. Of too many topics, each hello carries the next ones.
         told = [entry for entry in self._indexes.digests().items() if entry[1][0]]
         if len(told) > MAX_TOPICS:
             self._turn = (self._turn + MAX_TOPICS) % len(told)
@@ -229,8 +229,8 @@ class Peering:
             of_forwarder: dict[PeerId, list[bytes]] = {}
             for one in await self._carrier.heard(_HEARD_AT_ONCE):
                 of_forwarder.setdefault(one.forwarder, []).append(one.data)
-            # Whoever forwarded it need not have been able to see what is wrong with it; and of what
-            # is strange the network process let through so much of each.
+            # A forwarder may not be able to see the faults of a message. The network process
+            # already limits unknown and early records per peer.
             for forwarder, wires in of_forwarder.items():
                 await self._ingest.ingest(forwarder, wires, is_rationed=False)
 
@@ -255,11 +255,12 @@ class Peering:
 
 
 class Publisher:
-    """Publishes own records made from now on, in those of `topics` that each belongs to.
+    """A publisher of this node's new records, each in the `topics` that it belongs to.
 
-    A patch belongs nowhere until a result names it, and then goes with it. Reconciliation brings
-    what is lost on the way, or was made while the network was down. Publishing that later would
-    look like half of an equivocation, which nobody passes on (`node.network.gossip_verdicts`).
+    A patch belongs to no topic until a result names it, and is then sent with it. Reconciliation
+    brings records that were lost on the way or made while the network was down. Publishing these
+    later would look like half of an equivocation, which no node passes on
+    (`node.network.gossip_verdicts`).
     """
 
     def __init__(self, carrier: Carrier, store: Store, topics: tuple[str, ...]) -> None:
@@ -272,18 +273,18 @@ class Publisher:
         self._last = store.topics.last_number()
 
     async def run(self) -> None:
-        """Publish own records as they are made; never return."""
+        """Publish this node's records as they are made. Never returns."""
         while True:
             if not await self.publish():
                 await asyncio.sleep(_PUBLISHED_EVERY_S)
 
     async def publish(self) -> int:
-        """Publish some records that were not yet; return how many messages that were."""
+        """Publish some records not published yet; return the number of messages."""
         sent, latest = 0, self._store.topics.last_number()
         if latest == self._last:
             return 0
         own = self._store.topics.own_after(self._last, limit=_PUBLISHED_AT_ONCE)
-        # All between were others' records, of which there may be very many.
+        # The numbers between are other authors' records, of which there may be very many.
         self._last = own[-1][0] if len(own) == _PUBLISHED_AT_ONCE else latest
         for _, part, wire in own:
             record = parsed(wire, is_verified=True)

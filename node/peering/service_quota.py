@@ -1,12 +1,12 @@
-"""What peers may take of the core: budgets, faults that are counted, and turns for questions.
+"""Limits on what peers may use of the core: budgets, counted faults, and turns for questions.
 
-A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
-forty. The event loop that runs the research answers them one after the other, and they get no more
-than a share of its time. The time that a peer's answers took is its debt, and a debt of the address
-it comes from; both wear off. Small questions of peers with little debt come first, and a part of
-the share is kept for them; the others come in the order of their debts. So a peer that asks for
-much waits for those that ask for little, however many names it has, and one that goes on is
-refused. The clock is in seconds.
+Answering a question of a hundred bytes takes one to ten milliseconds, one of a hundred kilobytes
+forty. The event loop that runs the research answers them one after the other, within a share of its
+time. The time for a peer's answers is added to its debt, and to a debt of the address it comes
+from; both decrease over time. Small questions of peers with little debt come first, and a part of
+the share is reserved for them. The others come in the order of their debts. So a peer that asks for
+much waits for those that ask for little, however many ids it uses, and is refused if it goes on.
+The clock is in seconds.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ from protocol.errors import Rejected
 from protocol.framing import Message
 
 SHARE: Final = 0.25
-# What may be taken at once after a quiet time: a newcomer's pages come without waiting.
+# Available at once after a quiet time, so that a newcomer's pages need not wait.
 BURST_S: Final = 5.0
-# Of it, what only small questions of peers with little debt may take.
+# The part of it that only small questions of peers with little debt may use.
 KEPT_S: Final = 2.0
 SMALL_BYTES: Final = 4_096  # a hundred ids; a question for a page or for a part of a blob
 LITTLE_DEBT_S: Final = 0.5
 FORGIVEN: Final = 0.05  # seconds of debt in each second
-# Whoever comes over IPv6 or through a relay: of neither is the address known.
+# For peers over IPv6 or through a relay, whose addresses are not known.
 _ELSEWHERE: Final = "elsewhere"
 _LOOPBACK: Final = "127."
 
@@ -50,33 +50,33 @@ _log = logging.getLogger("node.peering")
 
 
 class Misbehaviour:
-    """The faults and the excess of each peer. They outlive its connections.
+    """The faults and the excessive use of each peer. They outlive its connections.
 
-    A few faults are forgiven, one a minute (`peer_budgets.ALLOWANCES`): versions differ. Beyond
-    `PEERS_TRACKED` peers those unseen for longest are forgotten. `clock` is in seconds.
+    A few faults are forgiven, one a minute (`peer_budgets.ALLOWANCES`), since versions differ.
+    Beyond `PEERS_TRACKED` peers, those unseen for longest are forgotten. `clock` is in seconds.
     """
 
     def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
         self._carrier = carrier
-        # Of what peers ask and answer, which only this process reads; the network process has
-        # limits of its own for what they send, which ends there (`NetworkHost._sent_limits`).
+        # For questions and answers of peers, which only this process reads. The network process has
+        # its own limits for data that ends there (`NetworkHost._sent_limits`).
         self._asked_limits = PeerLimits(clock)
 
     async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
-        """Count so many faults against a peer; drop it if that is too many."""
+        """Count `times` faults against a peer, and drop it if it has too many."""
         _log.info("peer %s: %s", peer, why)
         if self._asked_limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
             await self._carrier.drop(peer, why)
 
     async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
-        """Return a peer's question if it reads; else blame the peer, and raise RefusedError."""
+        """Return a valid question. For an invalid one, blame the peer and raise RefusedError."""
         if isinstance(question, Rejected):
             await self.blame(peer, f"{what} that is none: {question.reason}")
             raise RefusedError(f"{what} that is none: {question.reason}")
         return question
 
     async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
-        """Take `amount` from a peer's budget of a kind; tell whether it may have more.
+        """Spend `amount` from a peer's budget of a kind; return True if it was allowed.
 
         A peer far beyond its budget is dropped.
         """
@@ -88,7 +88,7 @@ class Misbehaviour:
 
 @dataclass(eq=False, kw_only=True)
 class _Asked:
-    """A question that waits for its turn, then has it until it ends."""
+    """A question that waits for its turn, and then has it until it ends."""
 
     peer: PeerId
     size_bytes: int
@@ -97,7 +97,7 @@ class _Asked:
 
 
 class ServiceQuota:
-    """Answers questions in turn. `host_of` returns the IPv4 address that a peer comes from."""
+    """A queue of peers' questions. `host_of` returns the IPv4 address that a peer comes from."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class ServiceQuota:
         self._taking_turns: asyncio.Task[None] | None = None
 
     def limiting(self, answer: Answer) -> Answer:
-        """Return an answer that waits for its turn."""
+        """Return an answer function that waits for its turn."""
         return partial(self._answer_in_turn, answer)
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
@@ -135,7 +135,7 @@ class ServiceQuota:
                 return await answer(peer, question)
             finally:
                 await self._note(peer, self._clock() - started_s)
-        finally:  # also if whoever asked has gone, or waited for too long
+        finally:  # also if the asking peer has gone or waited too long
             asked.ended.set()
             with contextlib.suppress(ValueError):
                 self._waiting.remove(asked)
@@ -147,22 +147,22 @@ class ServiceQuota:
             pacer = self._for_all if self._is_light(asked) else self._for_others
             wait_s = pacer.wait_s(0.0)
             if wait_s > 0:
-                await wait_for(self._has_come, wait_s)  # a smaller one may come meanwhile
+                await wait_for(self._has_come, wait_s)  # a smaller question may arrive meanwhile
                 continue
             self._waiting.remove(asked)
             asked.turn.set()
             await asked.ended.wait()
-            await asyncio.sleep(0)  # whatever else waits has its turn
+            await asyncio.sleep(0)  # let other tasks run
 
     async def _note(self, peer: PeerId, took_s: float) -> None:
         for pacer in (self._for_all, self._for_others):
-            pacer.wait_s(took_s)  # is for the next to wait
+            pacer.wait_s(took_s)  # the next question waits for this
         for debtor in {str(peer), self._host(peer)}:
             self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
         await self._misbehaviour.allows(peer, CostKind.EFFORT, took_s)
 
     def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
-        """Return what sorts questions as they are answered; of equal ones the first comes first."""
+        """Return the sort key of a question; equal ones are answered in the order of arrival."""
         debts_s = (self._debt_s(self._host(asked.peer)), self._debt_s(asked.peer))
         return (not self._is_light(asked), *debts_s)
 
@@ -174,7 +174,7 @@ class ServiceQuota:
         return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
 
     def _host(self, peer: PeerId) -> str:
-        """Return by what name an address has its debt: this machine's own are not one debtor."""
+        """Return the debtor of a peer's address. Peers on this machine do not share one debt."""
         host = self._host_of(peer)
         if host is None:
             return _ELSEWHERE
@@ -182,7 +182,7 @@ class ServiceQuota:
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, and no longer than that."""
+    """Wait for an event, for at most `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

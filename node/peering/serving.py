@@ -1,9 +1,10 @@
-"""The answering side of sync and blob questions: records and blobs that are here.
+"""The answering side of sync and blob questions: records and blobs of this home.
 
-Nothing of a question is kept. Records are offered only of topics that this node has subscribed to:
-of the others it holds what others' news needed, which is no set to compare. Blobs are served only
-if a record of this network, which whoever asks names, leads to them: by naming them, or by naming
-a tree of which they are a file. So no other file of this home can be asked for, whatever its hash.
+Answering stores nothing. Records are offered only for topics that this node has subscribed to. Of
+other topics it holds only records that others refer to, which are no complete set to compare. A
+blob is served only if the question names a record of this network that leads to it: the record
+names the blob, or a tree that holds it as a file. So no other file of this home can be requested,
+even by its hash.
 """
 
 from node.home.addresses import PeerId
@@ -34,17 +35,17 @@ from protocol.remarks import ReportBody
 
 
 class RecordServer:
-    """Answers `/arnode/sync/1`: reconciliation, records by id, pages of a topic for newcomers."""
+    """A server of `/arnode/sync/1`: reconciliation, records by id, pages of a topic."""
 
     def __init__(self, store: Store, indexes: TopicIndexes) -> None:
         self._store = store
         self._indexes = indexes
 
     async def answer(self, _peer: PeerId, question: Message) -> Message:
-        """Answer one question of a peer's.
+        """Answer one question of a peer.
 
         Raises:
-            RefusedError: the question does not read, or its topic is not subscribed to here.
+            RefusedError: the question is invalid, or its topic is not subscribed to here.
         """
         asked = _asked(question)
         answer = asked if isinstance(asked, Rejected) else self._answer(asked)
@@ -73,7 +74,8 @@ class RecordServer:
         stop = min(start + asked.limit, len(index))
         found = self._store.records.wires([*index.ids(start, stop)])
         wires = _fitting([*found.values()])
-        # Not every id in the index need have been found, so the last one sent tells how far.
+        # Some ids of the index may be missing, so the last sent one determines how far this page
+        # reaches.
         if len(wires) < len(found):
             last = [*found][len(wires) - 1]
             stop = start + 1 + [*index.ids(start, stop)].index(last)
@@ -98,7 +100,7 @@ def _asked(question: Message) -> Reconcile | Want | After | Rejected:
 
 
 def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
-    """Return as many of the first wires as one answer holds, at least one if there is one."""
+    """Return as many of the first wires as fit into one answer, at least one if there are any."""
     size = 0
     for number, wire in enumerate(wires):
         size += len(wire)
@@ -108,7 +110,7 @@ def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
 
 
 class BlobServer:
-    """Answers `/arnode/blob/1`: a part of a blob, of at most `CHUNK_BYTES`."""
+    """A server of `/arnode/blob/1`: parts of a blob, of at most `CHUNK_BYTES`."""
 
     def __init__(self, store: Store, blobs: Blobs, *, net: str) -> None:
         self._store = store
@@ -116,11 +118,11 @@ class BlobServer:
         self._net = net
 
     async def answer(self, _peer: PeerId, question: Message) -> Message:
-        """Answer one question of a peer's.
+        """Answer one question of a peer.
 
         Raises:
-            RefusedError: the question does not read, or the record is not here or does not lead
-                to the blob.
+            RefusedError: the question is invalid, or the record is not here or does not lead to the
+                blob.
         """
         asked = read(BlobPart, question)
         if isinstance(asked, Rejected):

@@ -1,10 +1,11 @@
-"""Decides which peers to ask for records, and when.
+"""The choice of peers to fetch records from, and when.
 
-Whenever a hello shows that a peer's set of a topic differs, and in full every half hour, this node
-fetches what it lacks (`exchange.py`). What the peer lacks is not pushed: the next hello tells it.
-One exchange at a time with a peer, four in all. One that brought nothing new makes the next wait
-twice as long, and a difference that brought nothing is not looked at again while it stays the
-same: a liar, or a peer that keeps what this node refused, costs little.
+This node fetches what it lacks (`exchange.py`) when a hello shows that a peer's set for a topic
+differs, and in full every half hour. It does not push what the peer lacks: this node's next hello
+shows the peer the difference. There is one exchange at a time with a peer, and four in total. An
+exchange that brought nothing new doubles the next wait. A difference that brought nothing is
+ignored while it stays the same. So a liar, or a peer that keeps records that this node refused,
+costs little.
 """
 
 import asyncio
@@ -32,20 +33,20 @@ TOPICS_AT_ONCE: Final = 2
 EXCHANGE_LIMIT_S: Final = 300.0
 SHORTEST_WAIT_S = 10.0
 LONGEST_WAIT_S = 30 * 60.0
-RECONNECTED_WAIT_S = 60.0  # else who has waited longest would after a partition, too
+RECONNECTED_WAIT_S = 60.0  # otherwise a peer that waited longest would still wait after a partition
 _MODULUS = 1 << 256
 _log = logging.getLogger("node.peering")
 
 
 @dataclass(kw_only=True)
 class SyncPace:
-    """When a peer may next be synced with, in seconds of the clock.
+    """The time when a peer may next be synced with, in seconds of the clock.
 
-    The wait doubles with each exchange that brought nothing new. It outlives a connection, so
-    that dialling again shortens nothing.
+    The wait doubles with each exchange that brought nothing new. It outlives a connection, so that
+    reconnecting does not shorten it.
 
-    `settled` is, for each topic, by how much the two sets differed after a round that brought
-    nothing: while they differ by the same, asking again brings nothing either.
+    `settled` holds, for each topic, the difference of the two sets after a round that brought
+    nothing. While the difference is the same, asking again brings nothing either.
     """
 
     not_before_s: float = 0.0
@@ -55,7 +56,7 @@ class SyncPace:
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def ended(self, now_s: float, *, brought: int) -> None:
-        """Note that a round is over, and how many new records it brought."""
+        """Record the end of a round, and how many new records it brought."""
         self.wait_s = SHORTEST_WAIT_S if brought else min(2 * self.wait_s, LONGEST_WAIT_S)
         self.ended_s = now_s
         self.not_before_s = now_s + self.wait_s
@@ -66,7 +67,7 @@ class SyncPace:
 
 
 class Syncer:
-    """Fetches records from peers that have others (`/arnode/sync/1`). `clock` is in seconds."""
+    """A fetcher of records that peers have (`/arnode/sync/1`). `clock` is in seconds."""
 
     def __init__(
         self,
@@ -85,14 +86,14 @@ class Syncer:
         self._ingest = ingest
         self._clock = clock
         self._paces: Recent[PeerId, SyncPace] = Recent(PEERS_TRACKED)
-        self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
+        self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order of arrival
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
-        self.has_heard = asyncio.Event()  # once all that a peer has was fetched
+        self.has_heard = asyncio.Event()  # set once everything that one peer has was fetched
         self._is_due = asyncio.Event()
 
     def pace_of(self, peer: PeerId) -> SyncPace:
-        """Return a peer's pace, to be changed in place."""
+        """Return a peer's pace, which may be changed in place."""
         pace = self._paces[peer] = self._paces.get(peer) or SyncPace()
         return pace
 
@@ -106,11 +107,11 @@ class Syncer:
             self._due.pop(peer, None)
 
     def came(self, peer: PeerId) -> None:
-        """Note that a peer is connected."""
+        """Record that a peer is connected."""
         self.pace_of(peer).reconnected()
 
     def forget(self, peer: PeerId) -> None:
-        """Note that a peer has gone."""
+        """Record that a peer has gone."""
         self._due.pop(peer, None)
 
     def differing(self, peer: PeerId, theirs: Mapping[str, TopicDigest]) -> dict[str, TopicDigest]:
@@ -131,13 +132,13 @@ class Syncer:
         }
 
     async def run(self) -> None:
-        """Exchange records with the peers that are due; never return."""
+        """Exchange records with the peers that are due. Never returns."""
         async with asyncio.TaskGroup() as workers:
             for _ in range(MOST_AT_ONCE):
                 workers.create_task(self._work())
 
     async def exchange(self, peer: PeerId, theirs: Mapping[str, TopicDigest]) -> int:
-        """Fetch what a peer has of these topics and we lack; return how many records were new."""
+        """Fetch the missing records of these topics from a peer; return the number of new ones."""
         if peer in self._busy:
             return 0
         self._busy.add(peer)
@@ -167,7 +168,7 @@ class Syncer:
             _log.info("peer %s: its records took more than %d s", peer, EXCHANGE_LIMIT_S)
         except NetworkError as fault:
             _log.info("peer %s: %s", peer, fault.message)
-        except ArnodeError as fault:  # of the store here: the peer is not to blame
+        except ArnodeError as fault:  # a fault of this store: the peer is not to blame
             _log.warning("records from peers are not kept: %s (%s)", fault.message, fault.hint)
         finally:
             self._busy.discard(peer)
@@ -185,13 +186,14 @@ class Syncer:
     async def _is_through(
         self, talk: Exchange, peer: PeerId, theirs: Mapping[str, TopicDigest]
     ) -> bool:
-        """Fetch all topics; say whether nothing was left out and the peer did no wrong.
+        """Fetch all topics; return True if nothing was left out and the peer committed no fault.
 
-        Tasks first, as claims on one that is not known would wait for it. Then two at a time: while
-        one ends with a few questions in turn, the other keeps what reads and stores records busy.
+        Topics of tasks come first, since claims on an unknown task would have to wait. Then two
+        topics run at a time: while one ends with a few questions in turn, the other keeps the
+        parser and the store busy.
         """
         ours = self._indexes.digests()
-        # What differs comes first: an exchange that is cut short still brought something.
+        # Differing topics come first, so that an exchange that is cut short still brings something.
         ranked = sorted(theirs, key=lambda name: (theirs[name] == ours[name], *rank_of(name)))
         tasks = deque(name for name in ranked if is_of_tasks(name))
         others = deque(name for name in ranked if not is_of_tasks(name))
@@ -203,11 +205,11 @@ class Syncer:
                     if (fault := await talk.fetch(topic, theirs=theirs[topic])) is not None:
                         return fault
             finally:
-                topics.clear()  # once one fails, no other is begun
+                topics.clear()  # start no other topic once one fails
             return None
 
         for topics, at_once in ((tasks, 1), (others, TOPICS_AT_ONCE)):
-            # Whatever ends one of them, what the other has on its way is kept.
+            # If one of them ends early, the records that the other is fetching are kept.
             fetches = (fetch_some(topics) for _ in range(at_once))
             for ended in await asyncio.gather(*fetches, return_exceptions=True):
                 if isinstance(ended, BaseException):
@@ -219,6 +221,6 @@ class Syncer:
 
 
 def _gap(ours: TopicDigest, theirs: TopicDigest) -> tuple[int, int]:
-    """Return how many ids more a peer has than this node, and the difference of their sums."""
+    """Return how many more ids a peer has than this node, and the difference of their sums."""
     sums = [int.from_bytes(summed, "little") for _, summed in (ours, theirs)]
     return theirs[0] - ours[0], (sums[1] - sums[0]) % _MODULUS

@@ -1,1 +1,1 @@
-"""Lanes of other machines of the same owner: what they are asked, and how they are reached."""
+"""Lanes on other machines of the same owner: their messages, and the links to them."""

@@ -1,7 +1,7 @@
-"""Lanes whose programs are started by commands, as over ssh: a process here for each of them.
+"""Lanes whose programs are started by commands, such as ssh: one local process for each lane.
 
-What it reads and writes are the lane's messages. One that ends is started again, later and later
-while it dies young.
+The process's standard input and output carry the lane's messages. A process that ends is restarted,
+after longer and longer waits if it ends soon after its start.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from protocol.framing import ChannelError, Message
 
 
 class CommandLink:
-    """Carries messages to lanes, one for each of these commands."""
+    """A link to lanes, one for each command."""
 
     def __init__(self, commands: Sequence[Sequence[str]]) -> None:
         self._commands = commands
@@ -26,18 +26,18 @@ class CommandLink:
         self._again = [asyncio.Event() for _ in commands]
 
     async def run(self, lanes: RemoteLanes) -> NoReturn:
-        """Start the lanes and tell `lanes` what they say; never return."""
+        """Start the lanes and pass their messages to `lanes`. Never returns."""
         async with asyncio.TaskGroup() as keeping:
             for number in range(len(self._commands)):
                 keeping.create_task(self._keep(number, lanes))
-        raise AssertionError  # none of them ends
+        raise AssertionError  # none of the tasks ends
 
     def send(self, lane: int, message: Message) -> None:
-        """Hand a message to a lane; it is dropped while there is none."""
+        """Send a message to a lane; it is dropped while the lane is away."""
         self._outboxes[lane].put_nowait(message)
 
     def restart(self, lane: int) -> None:
-        """End a lane's program; it is started again after a while."""
+        """End a lane's program; it is restarted after a while."""
         self._again[lane].set()
 
     async def _keep(self, number: int, lanes: RemoteLanes) -> NoReturn:
@@ -56,9 +56,9 @@ class CommandLink:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # an interrupt at the terminal is for the node
+            start_new_session=True,  # an interrupt at the terminal is for the node only
         )
-        assert process.stdin is not None  # noqa: S101 -- pipes were asked for
+        assert process.stdin is not None  # noqa: S101 -- pipes were requested
         assert process.stdout is not None  # noqa: S101
         channel = ProcessChannel(process.stdout, process.stdin, FRAMING)
         outbox = self._outboxes[number] = asyncio.Queue()

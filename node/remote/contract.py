@@ -1,23 +1,23 @@
-"""What a node asks of a lane elsewhere, and what that answers: the messages, whoever carries them.
+"""The messages between a node and a lane on another machine, over any transport.
 
-N numbers the node's questions. A lane is one device and does one thing after another, but scores a
-run while it trains the next.
+N numbers the node's questions. A lane is one device. It runs one question after another, but scores
+a run while it trains the next.
 
     node → lane                             lane → node
-    ["open", Opening]                       ["here", version]       first, and after each new start
+    ["open", Opening]                       ["here", version]       first, and after each restart
     ["calibrate", N, seed]                  ["opens", what, thousandths]
     ["run", N, Wanted]                      ["open", Opened]  or  ["refused", message, hint]
-    ["judge", N, evidence, seed]            ["waits"]               a run does, for an idle minute
-    ["audits", N, whether]                  ["trains", N]           now, or anew
+    ["judge", N, evidence, seed]            ["waits"]               a run waits for an idle minute
+    ["audits", N, bool]                     ["trains", N]           training starts or restarts
     ["hopeless", N, why]                    ["curve", N, [[step, loss]], steps | nil]
-    ["cancel", N]                           ["trained", N]          the next may train
-    ["hurry"]                               ["claims", N, public, secret]   is it audited?
-    ["no more"]                             ["ended", N, Told, tolerance]
+    ["cancel", N]                           ["trained", N]          the next run may train
+    ["hurry"]                               ["claims", N, public, secret]   audit it?
+    ["no more"]                             ["ended", N, LaneOutcome, tolerance]
                                             ["put off", N]
                                             ["failed", N, message, hint]
 
-A lane is its owner's own machine. What it says is read as strictly as a record all the same: a
-version that means something else must not be taken for one that does not.
+A lane is on its owner's own machine. Its messages are still parsed as strictly as records, so that
+a message with another meaning in another version is not accepted.
 """
 
 import io
@@ -39,10 +39,10 @@ from protocol.source import Source
 from trainer.measuring.outcome import Answers, RunOutcome
 
 PROGRAM: Final = "node.remote.lane"
-MOST_BYTES: Final = 512 << 20  # a message: what a model made, or what it answers
+MOST_BYTES: Final = 512 << 20  # per message: a model's product, or its answers
 FRAMING: Final[Framing[Message]] = plain_framing(MOST_BYTES)
-RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unread
-_ROLE: Final[Role] = "candidate"  # whoever asks knows which it is
+RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unparsed
+_ROLE: Final[Role] = "candidate"  # the node knows the role
 _KEY_BYTES: Final = 32
 _FAULT_CHARACTERS: Final = 400
 
@@ -54,10 +54,11 @@ _Seed: TypeAlias = Annotated[int, integer(0, MAX_SEED)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOpening(Mapped):
-    """The task that a lane opens, and what the node's settings say of its runs.
+    """The task that a lane opens, and the node's settings for its runs.
 
-    `task`: what commands call it, `id` which one that must be. `audit_key`: 32 secret bytes that
-    decide where audits look. `runs_strangers`: whether peers' code will be run as well.
+    `task`: the name that commands use for it; `id`: the id that it must have. `audit_key`: 32
+    secret bytes that decide what audits look at. `runs_strangers`: True if untrusted code will run
+    as well.
     """
 
     task: _Text
@@ -72,7 +73,7 @@ class LaneOpening(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened(Mapped):
-    """What a lane measures on: a device of this class, which `environment` tells more of."""
+    """The device of a lane: its hardware class, and details in `environment`."""
 
     machine: _Text
     hardware_class: Word
@@ -83,7 +84,10 @@ class Opened(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted(Mapped):
-    """One run; all as in `trainer.runner.Runner.run`. `left_ms`: until its session ends."""
+    """A run, with the arguments of `trainer.runner.Runner.run`.
+
+    `left_ms`: the time until its session ends.
+    """
 
     files: Annotated[tuple[_File, ...], Items(1, MAX_FILES)]
     seed: _Seed
@@ -95,14 +99,15 @@ class Wanted(Mapped):
 
     @property
     def source(self) -> Source:
-        """What is to be run."""
+        """The source to run."""
         return Source.of(dict(self.files))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOutcome(Mapped):
-    """A run's outcome, as `RunOutcome` has it. `stored`: what the store keeps of one, as bytes;
-    `fault`: the message and hint of one.
+    """A run's outcome with the fields of `RunOutcome`.
+
+    `stored`: the part that the store keeps, as bytes; `fault`: a message and a hint.
     """
 
     stored: _Bytes = field(repr=False)
@@ -114,7 +119,7 @@ class LaneOutcome(Mapped):
 
     @classmethod
     def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "LaneOutcome":
-        """Return what is told of an outcome."""
+        """Return an outcome in the form that is sent."""
         stored = StoredOutcome(
             run=outcome.to_run(_ROLE),
             log_tail=outcome.log_tail,
@@ -132,7 +137,7 @@ class LaneOutcome(Mapped):
         )
 
     def outcome(self) -> RunOutcome:
-        """Return the outcome. Raises ChannelError for one that does not read."""
+        """Return the outcome. Raises ChannelError if it is invalid."""
         try:
             stored = decode_outcome(self.stored)
         except (DamagedStoreError, TypeError, ValueError) as fault:
@@ -163,12 +168,12 @@ class LaneOutcome(Mapped):
 
 
 def told_fault(fault: ArnodeError) -> tuple[str, str]:
-    """Return the message and hint of a fault, each a line."""
+    """Return the message and hint of a fault, each as one line."""
     return fit_line(fault.message, _FAULT_CHARACTERS), fit_line(fault.hint, _FAULT_CHARACTERS)
 
 
 def packed(answers: Answers | None) -> bytes | None:
-    """Return answers as bytes: those of all kinds that have any are arrays of numbers."""
+    """Return answers as bytes; all kinds of task have numeric arrays as answers."""
     if answers is None:
         return None
     stream = io.BytesIO()
@@ -177,7 +182,7 @@ def packed(answers: Answers | None) -> bytes | None:
 
 
 def unpacked(data: bytes | None) -> Answers | None:
-    """Return the answers that bytes are. Raises ChannelError if they are none."""
+    """Parse answers. Raises ChannelError if they are invalid."""
     if data is None:
         return None
     try:
@@ -187,5 +192,5 @@ def unpacked(data: bytes | None) -> Answers | None:
 
 
 def as_value(message: Message) -> Value:
-    """Return a part of a message as the value that a map is read from."""
+    """Return a part of a message as the value that a map is parsed from."""
     return cast("Value", message)

@@ -1,8 +1,8 @@
-"""The program of one lane: it opens the task that a node names, and measures what that asks for.
+"""The program of one lane: it opens the task that a node names, and makes the runs it asks for.
 
-It speaks over its standard input and output (`node.remote.contract`), ends with them, and its
-sandboxes with it. Whoever started it may be on another machine. It has a home of its own, of which
-it uses the prepared data alone.
+It communicates over standard input and output (`node.remote.contract`). When these close, it ends
+together with its sandboxes. The node may be on another machine. The program has a home of its own,
+of which it uses only the prepared data.
 """
 
 import asyncio
@@ -33,18 +33,18 @@ from trainer.task_kinds import load_task, settled_task
 
 
 def main() -> None:
-    """Be the program that Ray starts: arguments are the cards to choose from, none for all."""
+    """Run the program that Ray starts. Arguments are the cards to choose from; none means all."""
     serve_standard(gpus=sys.argv[1:])
 
 
 def serve_standard(*, gpus: Sequence[str]) -> None:
     """Serve the node at the other end of standard input and output until it goes.
 
-    `gpus` are the cards to choose from, as the setting of that name has them; none for all.
+    `gpus` are the cards to choose from, as in the setting of that name; empty for all.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     said = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints is no message
+    os.dup2(2, 1)  # text that a library prints must not mix with messages
     asyncio.run(_serve_over(0, said, gpus=gpus))
 
 
@@ -61,11 +61,11 @@ async def _serve_over(heard: int, said: int, *, gpus: Sequence[str]) -> None:
 
 
 async def serve(channel: ProcessChannel[Message], home: Home, *, gpus: Sequence[str] = ()) -> None:
-    """Open what the node names, and answer it until the channel ends."""
+    """Open the task that the node names, and answer the node until the channel ends."""
     try:
         await channel.send(["here", version()])
         opening = _read_opening(await channel.receive())
-        following = asyncio.create_task(channel.receive())  # or the end, while it opens
+        following = asyncio.create_task(channel.receive())  # or the end while it opens
         try:
             session = await _opened(opening, home, gpus, channel, following)
         except ChannelError:
@@ -101,7 +101,7 @@ async def _opened(
     channel: ProcessChannel[Message],
     following: "asyncio.Task[Message]",
 ) -> Session:
-    """Open the task, unless the node goes meanwhile: `following` then raises ChannelError."""
+    """Open the task. If the node goes meanwhile, `following` raises ChannelError."""
     loop = asyncio.get_running_loop()
 
     def progress(what: str, share: float) -> None:
@@ -133,7 +133,7 @@ def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progr
         progress,
         devices=probe_devices(task.manifest, gpus)[:1],
         data_url=opening.data_url,
-        forks_strangers=True,  # the node says of each run whether it may be
+        forks_strangers=True,  # the node decides it for each run
         patience_s=opening.patience_ms / 1000,
         audit_key=opening.audit_key,
     )
@@ -142,7 +142,7 @@ def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progr
 
 
 def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
-    """Return the task, which must be the very one that the node works on."""
+    """Return the task, which must have the same id as the node's."""
     task = settled_task(
         partial(load_task, opening.task, data_dir=home.data),
         data_dir=home.data,

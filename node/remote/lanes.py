@@ -1,7 +1,8 @@
-"""All lanes of a node that are elsewhere: opened on the node's task, heard, and opened again.
+"""All remote lanes of a node: they are opened on the node's task, listened to, and reopened.
 
-What carries their messages is a `LaneLink`. A lane whose device is of another class than the first
-one's, or whose last digits may differ from its, is left out: metrics of both would be compared.
+A `LaneLink` carries their messages. A lane is left out if its device has another hardware class
+than the first lane's, or may differ in the last digits. Otherwise metrics that cannot be compared
+would be compared.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from protocol.framing import ChannelError, Message
 from trainer.host.device import Device
 from trainer.task_folder.task import Task
 
-# Of a device's environment, what differs from machine to machine without changing a digit.
+# Properties of a device's environment that differ between machines without changing a digit.
 _OF_NO_MATTER: Final = frozenset({"cores"})
-_SETTLED_S: Final = 5.0  # without a further lane: the others may come later
+_SETTLED_S: Final = 5.0  # without a further lane; the others may come later
 _SILENT_HINT: Final = (
     "what it said is in the log; is arnode installed there, with the same version?"
 )
@@ -31,37 +32,37 @@ _log = logging.getLogger("node")
 
 
 class _SilentError(ArnodeError):
-    """A lane's program ended at once: what it lacks may be there later."""
+    """A lane's program ended at once; what it lacks may be available later."""
 
 
 class LaneLink(Protocol):
-    """Carries messages to lanes and back, over whatever there is, and starts lanes that ended."""
+    """A link to lanes over any transport, which restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
-        """Tell `lanes` what each says and when one is lost; never return.
+        """Pass each lane's messages and losses to `lanes`. Never returns.
 
-        Raises ArnodeError if there can be none.
+        Raises ArnodeError if there can be no lanes.
         """
 
     def send(self, lane: int, message: Message) -> None:
-        """Hand a message to a lane; it is dropped if there is none."""
+        """Send a message to a lane; it is dropped while the lane is away."""
 
     def restart(self, lane: int) -> None:
-        """End a lane's program, and start it again after a while."""
+        """End a lane's program, and restart it after a while."""
 
 
 @dataclass(slots=True, kw_only=True)
 class LaneState:
-    """How a lane stands: what people are told of it. `fault`: why it does not serve, if so."""
+    """A lane's state as users see it. `fault`: the reason it does not serve, if any."""
 
     stage: str = "starting"
     fault: str = ""
-    is_known: bool = False  # it has said that it is there, once at least
+    is_known: bool = False  # it has reported at least once
     times_lost: int = 0
 
 
 class RemoteLanes:
-    """So many lanes on a task. `say` tells people once; `states` are for whoever looks."""
+    """The remote lanes for a task. `say` shows users a message; `states` are for displays."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class RemoteLanes:
         self._opening = opening
         self._link = link
         self._say = say
-        self.device: Device | None = None  # that all of them are like
+        self.device: Device | None = None  # the device that all lanes must be like
         self.runners = tuple(
             RemoteRunner(task, number, self._sending(number)) for number in range(count)
         )
@@ -92,7 +93,7 @@ class RemoteLanes:
         return [runner for runner in self.runners if runner.is_there]
 
     def told(self) -> list[Message]:
-        """Return what scripts are told of each."""
+        """Return each lane's state for scripts."""
         return [
             {
                 "lane": runner.number,
@@ -105,8 +106,10 @@ class RemoteLanes:
         ]
 
     def heard(self, number: int, message: Message) -> None:
-        """Take in what a lane says. One that cannot measure, or says what it should not, is left
-        out until it has been started anew."""
+        """Handle a lane's message.
+
+        A lane that cannot run, or breaks the protocol, is left out until it has been restarted.
+        """
         try:
             self._hear(number, message)
         except ChannelError as fault:
@@ -134,7 +137,7 @@ class RemoteLanes:
                 self.runners[number].heard(message)
 
     def lost(self, number: int, why: str) -> None:
-        """Take note that a lane is not there any more; one that never said a word cannot serve."""
+        """Handle the loss of a lane. A lane that never reported at all is left out."""
         runner, state = self.runners[number], self.states[number]
         if not state.is_known:
             fault = _SilentError(f"its program ended before it said anything ({why})", _SILENT_HINT)
@@ -181,7 +184,7 @@ class RemoteLanes:
         state, machine = self.states[number], self.runners[number].machine
         where = f" ({machine})" if machine else ""
         hint = f" ({fault.hint})" if fault.hint else ""
-        if state.fault != fault.message:  # else it was said before
+        if state.fault != fault.message:  # else it was shown before
             self._say(f"lane {number}{where} is left out: {fault.message}{hint}")
         state.stage, state.fault, self.refused = "left out", fault.message, fault
         self.changed.set()
@@ -191,9 +194,9 @@ class RemoteLanes:
 async def opened_lanes(
     lanes: RemoteLanes, link: LaneLink, progress: Progress
 ) -> AsyncIterator[None]:
-    """Open the lanes, have them heard during the block, and enter it when some are open.
+    """Open the lanes, handle their messages during the block, and enter it once some are open.
 
-    Raises ArnodeError if the link cannot be had, or no lane serves.
+    Raises ArnodeError if the link fails, or no lane serves.
     """
     running = asyncio.create_task(link.run(lanes))
     running.add_done_callback(partial(_say_end, lanes))
@@ -206,7 +209,7 @@ async def opened_lanes(
 
 
 def _say_end(lanes: RemoteLanes, running: "asyncio.Task[None]") -> None:
-    """Say of a link that ended by itself that there are no lanes any more, and why."""
+    """If a link ended by itself, log the reason and mark all its lanes as lost."""
     if not running.cancelled() and (fault := running.exception()) is not None:
         _log.error("lanes elsewhere are not reached any more", exc_info=fault)
         for runner in lanes.runners:
@@ -241,7 +244,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
 
 
 def _differences(ours: Device, theirs: Device) -> str:
-    """Return in which way last digits of two devices may differ; "" if in none."""
+    """Return a difference of two devices that may change last digits; "" if there is none."""
     if ours.slug != theirs.slug:
         return f"it is {theirs.slug}, the others are {ours.slug}"
     first, second = _told(ours.environment), _told(theirs.environment)

@@ -1,4 +1,4 @@
-"""Opens the lanes that settings name, on a task of this node: by Ray, or over ssh."""
+"""The opening of the remote lanes in the settings, on a task of this node: by Ray, or over ssh."""
 
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +22,7 @@ from trainer.cards.cards import is_for_cards
 from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
-# No question that nobody answers; a machine that hangs is noticed within 15 s.
+# ssh must never ask a question; a machine that hangs is noticed within 15 s.
 _SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
     "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
@@ -39,10 +39,10 @@ async def remote_lanes(
     progress: Progress,
     say: Callable[[str], None],
 ) -> AsyncIterator[RemoteLanes]:
-    """Have the lanes that settings name on a task during the block.
+    """Open the lanes in the settings on a task, for the time of the block.
 
-    `runs_strangers`: whether peers' code is run as well; `say` tells people once. Raises
-    ArnodeError if none can be had.
+    `runs_strangers`: True if untrusted code runs as well; `say` shows users a message once. Raises
+    ArnodeError if no lane is available.
     """
     opening = LaneOpening(
         task=_named_anywhere(config.task),
@@ -61,7 +61,7 @@ async def remote_lanes(
 
 
 def _named_anywhere(task: str) -> str:
-    """Return how lanes call a task: a folder by its whole path, as it lies on their machine."""
+    """Return the task's name on lanes: a folder by its absolute path, equal on all machines."""
     folder = Path(task)
     return str(folder.absolute()) if folder.is_dir() else task
 
@@ -70,7 +70,7 @@ def _named_anywhere(task: str) -> str:
 async def _linked(
     home: Home, config: Config, task: Task, progress: Progress
 ) -> AsyncIterator[tuple[LaneLink, int]]:
-    """Yield what carries messages to lanes, and how many there are."""
+    """Yield the link to the lanes, and the number of lanes."""
     if config.ray is None:
         commands = list(_commands(config, task))
         yield CommandLink(commands), len(commands)
@@ -89,14 +89,14 @@ async def _linked(
 
 
 def _commands(config: Config, task: Task) -> Iterator[list[str]]:
-    """Yield the command of each lane, which has a card of its own where there are several."""
+    """Yield the command of each lane. Each lane has its own card if the task needs cards."""
     for text in config.lane_hosts:
         named = lane_host(text)
-        assert isinstance(named, LaneMachine)  # noqa: S101 -- the setting was read by it
+        assert isinstance(named, LaneMachine)  # noqa: S101 -- the settings were validated by it
         for number in range(named.lanes):
             cards = [str(number)] if is_for_cards(task.manifest) else []
             if named.host == HERE:
                 yield [*program_command(PROGRAM, flags=()), *cards]
                 continue
             there = [*config.lane_command, *(["--gpus", *cards] if cards else [])]
-            yield [*_SSH, named.host, "--", shlex.join(there)]  # a shell reads it there
+            yield [*_SSH, named.host, "--", shlex.join(there)]  # a shell parses it there

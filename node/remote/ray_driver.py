@@ -6,9 +6,9 @@
     ["to", lane, message]                         ["lost", lane, why]
     ["again", lane]
 
-Ray's client is heavy, has many threads and loads what a cluster sends it, so that it lives beside
-the node, whose key it has not. What a call came to is not known where its actor cannot be reached:
-then the lane is lost, and its program started anew before anything else is said to it.
+Ray's client is heavy, has many threads and loads what a cluster sends it. So it runs in a process
+of its own, without the node's key. If an actor cannot be reached, the result of a call is unknown.
+Then the lane is lost, and its program is restarted before the next message to it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from node.remote.ray_setup import environment, local_options
 from protocol.errors import describe_fault
 from protocol.framing import ChannelError, Message
 
-_CALLS: Final = 8  # of one actor at once
+_CALLS: Final = 8  # concurrent calls of one actor
 _NAMESPACE: Final = "arnode"
 _REACHED_WITHIN_S: Final = 5.0
 
@@ -47,9 +47,9 @@ async def _serve(end: socket.socket) -> None:
                 {"address": str(address), "token": str(token), "home": str(home), "lanes": lanes},
             ]:
                 os.environ.update(environment(Path(token)))  # before Ray is imported
-                if address == LOCAL:  # what it starts inherits them
+                if address == LOCAL:  # inherited by the processes that it starts
                     os.environ |= {"ARNODE_HOME": home, "HOME": str(Path.home())}
-                told = _connect(address, lanes)  # in the main thread, which Ray asks for
+                told = _connect(address, lanes)  # in the main thread, as Ray requires
                 await channel.send(told)
                 if told[0] == "up":
                     await _Lanes(channel).run()
@@ -81,7 +81,7 @@ def _connect(address: str, lanes: Message) -> list[Message]:
             ignore_reinit_error=False,
         )
         resources = ray.cluster_resources()
-    except Exception as fault:  # noqa: BLE001 (whatever Ray meets: the node is told)
+    except Exception as fault:  # noqa: BLE001 (any fault of Ray is reported to the node)
         where = "on this machine" if address in (AUTO, LOCAL) else f"at {address}"
         return ["down", f"there is no Ray to be had {where}: {describe_fault(fault)}", hint]
     return ["up", int(resources.get("CPU", 0)), int(resources.get("GPU", 0))]
@@ -125,11 +125,11 @@ class _Lanes:
 
 
 class _Lane:
-    """One lane: its actor, which Ray starts again wherever there is room."""
+    """One lane: its actor, which Ray restarts wherever there is room."""
 
     def __init__(self, channel: ProcessChannel[Message], number: int, *, gpus: int) -> None:
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self.again = asyncio.Event()  # its program is to be started anew
+        self.again = asyncio.Event()  # set to restart its program
         self._channel = channel
         self._number = number
         self._gpus = gpus
@@ -145,7 +145,7 @@ class _Lane:
             try:
                 await self._live()
             except RayError as fault:
-                if isinstance(fault, ActorDiedError):  # for good: it is not started again
+                if isinstance(fault, ActorDiedError):  # for good: Ray does not restart it
                     self._actor = None
                 why = describe_fault(fault).partition("\n")[0][:200]
                 await self._channel.send(["lost", self._number, why])
@@ -155,7 +155,7 @@ class _Lane:
         if self._actor is None:
             self._actor = self._started()
         await self._actor.begin.remote()
-        self.outbox = asyncio.Queue()  # what was meant for the program before is for nobody
+        self.outbox = asyncio.Queue()  # drop messages for the program before
         self.again.clear()
         await first_of(self._hear(), self._say(), self.again.wait())
 

@@ -1,7 +1,7 @@
-"""What Ray starts on a machine for each lane: it keeps the lane's program and passes messages on.
+"""The actor that Ray starts for each lane: it runs the lane's program and passes messages on.
 
-The program is a process of its own, of which Ray knows nothing but the bytes that it says and is
-told. It ends with whoever started it here, and that with Ray's own process on the machine.
+The program is a separate process. Ray sees only the bytes of its messages. It ends with this actor,
+and the actor ends with Ray's own process on the machine.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from node.remote.contract import PROGRAM, RAW
 from protocol.framing import ChannelError
 from trainer.host.interpreter import program_command
 
-_WAITING: Final = 1024  # messages that nobody has asked for yet
+_WAITING: Final = 1024  # messages not requested yet
 _TAKEN_AT_ONCE: Final = 64
 _LOOKED_S: Final = 1.0
 _PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_DATA_HOME", "ARNODE_HOME")
 
 
 class LaneHost:
-    """An actor: `begin` starts the lane's program anew, `hear` and `say` carry its messages."""
+    """An actor: `begin` restarts the lane's program, `hear` and `say` carry its messages."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -33,7 +33,7 @@ class LaneHost:
         threading.Thread(target=self._watch_ray, args=(os.getppid(),), daemon=True).start()
 
     async def begin(self) -> None:
-        """Start the program, and end the one before."""
+        """Start the program, after ending the previous one."""
         await self._end()
         self._heard = asyncio.Queue(_WAITING)
         gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
@@ -49,7 +49,7 @@ class LaneHost:
         self._reading = asyncio.create_task(self._read(self._process, self._heard))
 
     async def hear(self) -> list[bytes]:
-        """Return what the program says next, one message or more.
+        """Return the next messages of the program, one or more.
 
         Raises:
             ChannelError: it has ended.
@@ -64,7 +64,7 @@ class LaneHost:
         return [message for message in messages if message is not None]
 
     async def say(self, message: bytes) -> None:
-        """Tell the program something; what has ended hears nothing, as `hear` will say."""
+        """Send the program a message. A program that has ended ignores it; `hear` then raises."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(RAW.frame(message))
 
@@ -80,7 +80,7 @@ class LaneHost:
     async def _read(
         process: asyncio.subprocess.Process, heard: "asyncio.Queue[bytes | None]"
     ) -> None:
-        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 -- a pipe was requested
         try:
             while True:
                 await heard.put(await RAW.receive(process.stdout.readexactly))
@@ -88,7 +88,7 @@ class LaneHost:
             await heard.put(None)
 
     def _watch_ray(self, parent: int) -> None:
-        """End with the raylet: one that dies unnoticed would leave its lane on a device."""
+        """End together with the raylet. Otherwise its death would leave the lane on a device."""
         while os.getppid() == parent and not _is_zombie(parent):
             time.sleep(_LOOKED_S)
         if self._process is not None and self._process.returncode is None:

@@ -1,12 +1,12 @@
-"""Lanes by Ray, as the node has them: a process beside it that speaks with the cluster.
+"""The node's end of lanes by Ray: a separate process that speaks with the cluster.
 
     async with RayLink(cluster, lanes=None, say=…) as link:
         lanes = RemoteLanes(task, opening, link, count=link.cpus, …)
         async with opened_lanes(lanes, link, progress):
             …
 
-The first process says whether there is a cluster. One that dies later is started again, and all
-lanes are opened anew.
+The first process reports whether there is a cluster. If it dies later, it is restarted, and all
+lanes are reopened.
 """
 
 import asyncio
@@ -26,30 +26,31 @@ _PROGRAM: Final = ChildProgram(
     name="the process that speaks with Ray",
     module="node.remote.ray_driver",
     framing=FRAMING,
-    hidden=None,  # Ray's sockets and memory are all over the machine, and its machines the owner's
+    hidden=None,  # Ray's sockets and memory are all over the machine; its machines are the owner's
     is_cached=True,
 )
 
 
 class RayLink:
-    """Carries messages to lanes by a cluster, while its block lasts.
+    """A link to lanes of a cluster, for the time of its block.
 
-    `lanes`: how many a cluster of this node's own has. `gpus_each`: how many cards a lane takes.
+    `lanes`: the number of lanes if the cluster is this node's own. `gpus_each`: the number of cards
+    for each lane.
     """
 
     def __init__(self, cluster: Cluster, *, lanes: int | None) -> None:
         self._cluster = cluster
         self._count = lanes
-        self._wanted: list[Message] | None = None  # lanes, once they are known
+        self._wanted: list[Message] | None = None  # starts the lanes, once known
         self._lanes: RemoteLanes | None = None
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._first: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         self._supervisor = Supervisor(_PROGRAM, self._live, on_death=self._note_death)
-        self.cpus = self.gpus = 0  # of the cluster, when it was reached first
+        self.cpus = self.gpus = 0  # of the cluster when it was first reached
         self.gpus_each = 0
 
     async def __aenter__(self) -> Self:
-        """Reach the cluster. Raises ArnodeError if there is none."""
+        """Connect to the cluster. Raises ArnodeError if there is none."""
         self._supervisor.start()
         try:
             async with asyncio.timeout(_REACHED_WITHIN_S):
@@ -69,19 +70,19 @@ class RayLink:
         await self._supervisor.stop()
 
     async def run(self, lanes: RemoteLanes) -> NoReturn:
-        """Start the lanes and tell `lanes` what they say; never return."""
+        """Start the lanes and pass their messages to `lanes`. Never returns."""
         self._lanes = lanes
         self._wanted = ["lanes", len(lanes.runners), self.gpus_each]
         self._outbox.put_nowait(self._wanted)
         await asyncio.Event().wait()
-        raise AssertionError  # the event is nobody's
+        raise AssertionError  # nothing sets the event
 
     def send(self, lane: int, message: Message) -> None:
-        """Hand a message to a lane; it is dropped while there is none."""
+        """Send a message to a lane; it is dropped while the lane is away."""
         self._outbox.put_nowait(["to", lane, FRAMING.encode(message)])
 
     def restart(self, lane: int) -> None:
-        """End a lane's program; it is started again after a while."""
+        """End a lane's program; it is restarted after a while."""
         self._outbox.put_nowait(["again", lane])
 
     async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:
@@ -112,7 +113,7 @@ class RayLink:
             sending.cancel()
 
     def _heard(self, message: Message) -> None:
-        assert self._lanes is not None  # noqa: S101 -- none speaks before it was wanted
+        assert self._lanes is not None  # noqa: S101 -- lanes speak only after they were requested
         match message:
             case ["from", int(lane), bytes(data)]:
                 self._lanes.heard(lane, FRAMING.read(data))

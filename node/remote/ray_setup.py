@@ -1,8 +1,8 @@
-"""How Ray is started here: with a token, without a dashboard, on addresses of one's own network.
+"""How arnode starts Ray: with a token, without a dashboard, on addresses of the user's network.
 
 Source: Ray 2.60, "Ray token authentication" and "Configuring Ray". All of this must be the same on
-every machine of a cluster. Ray's processes listen on all interfaces whatever address they are
-given, and whoever has the token runs code as their user: a firewall or a VPN belongs around them.
+every machine of a cluster. Ray's processes listen on all interfaces, whatever address they get.
+Anyone with the token can run code as their user. So a cluster needs a firewall or a VPN around it.
 """
 
 import os
@@ -26,7 +26,7 @@ _NODE_PORTS: Final = ("--node-manager-port", "--object-manager-port", "--runtime
 _FIRST_NODE_PORT: Final = 6380
 _FIRST_WORKER_PORT: Final = 6400
 _LAST_WORKER_PORT: Final = 6599
-_OBJECT_STORE_BYTES: Final = 80 << 20  # next to nothing goes through it
+_OBJECT_STORE_BYTES: Final = 80 << 20  # hardly anything goes through it
 _TOKEN_BYTES: Final = 32
 # A machine that hangs is noticed after 16 s instead of 65.
 _HEALTH: Final = {
@@ -39,9 +39,9 @@ _HEALTH: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Which Ray: `address` as `node.home.fleet` has it; `token`: what lets one in.
+    """A Ray cluster: `address` as in `node.home.fleet`; `token`: the file that gives access.
 
-    `home` is the node's, where the lanes of a Ray of its own have their data, too.
+    `home` is the node's. If Ray is the node's own, its lanes have their data there, too.
     """
 
     address: str
@@ -52,7 +52,7 @@ class Cluster:
 def cluster_of(home: Home, config: Config, address: str) -> Cluster:
     """Return the cluster that a setting names.
 
-    Raises ConfigurationError where Ray is not installed or there is no token.
+    Raises ConfigurationError if Ray is not installed or there is no token.
     """
     require_ray()
     token = token_of(home, config)
@@ -62,7 +62,7 @@ def cluster_of(home: Home, config: Config, address: str) -> Cluster:
 
 
 def token_of(home: Home, config: Config) -> Path:
-    """Return where the token of this home's clusters lies."""
+    """Return the path of the token of this home's clusters."""
     return Path(config.ray_token).expanduser().absolute() if config.ray_token else home.ray_token
 
 
@@ -81,7 +81,7 @@ def make_token(home: Home, token: Path) -> None:
 
 
 def checked_token(path: Path) -> Path:
-    """Return the file of a token. Raises ConfigurationError if others can read it, or nobody."""
+    """Return a token's path. Raises ConfigurationError if it is missing or others can read it."""
     with explaining_faults(path):
         if not path.exists():
             raise ConfigurationError(
@@ -95,19 +95,19 @@ def checked_token(path: Path) -> Path:
 
 
 def environment(token: Path) -> dict[str, str]:
-    """Return what Ray's processes and whoever joins them have in their environment."""
+    """Return the environment variables for Ray's processes and for processes that join them."""
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
-        "PYTHONSAFEPATH": "1",  # Ray starts Pythons of its own, in whatever folder it was started
+        "PYTHONSAFEPATH": "1",  # Ray starts Python in whatever folder it was started
         **_HEALTH,
     }
 
 
 def head_command(host: str, *, port: int, lanes: int | None) -> list[str]:
-    """Return the command that is Ray's head at an address until it ends."""
+    """Return the command that runs Ray's head at an address until it ends."""
     given = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false"]
     return _command(given, lanes)
 
@@ -126,7 +126,7 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:
-    """Return what `ray.init` is given for a Ray of one's own, whatever others Ray remembers."""
+    """Return the arguments of `ray.init` for a Ray of the node's own, ignoring others."""
     return {
         "address": "local",
         "num_cpus": lanes or os.cpu_count(),

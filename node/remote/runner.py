@@ -1,7 +1,7 @@
-"""A lane elsewhere, as the loop sees it: a runner whose runs are made on another machine.
+"""A remote lane as the loop sees it: a runner whose runs are made on another machine.
 
-What was under way when the lane went away has no outcome, and is made again: `run` raises PutOff,
-as for a run that a session's end put off.
+A run in progress when the lane goes away has no outcome and is repeated: `run` raises PutOff, as
+for a run that a session's end put off.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.task_folder.task import Task
 
-_Ended: TypeAlias = tuple[RunOutcome, bytes | None]  # and what it made, if that was asked for
+_Ended: TypeAlias = tuple[RunOutcome, bytes | None]  # and the run's product, if requested
 
 
 class _AwayError(ArnodeError):
-    """The lane went away, or put the run off: it is made again."""
+    """The lane went away, or put the run off: it is repeated."""
 
 
 class _ToldCurve(LossCurve):
-    """A curve that fills elsewhere."""
+    """A loss curve that is filled from a lane's messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class _ToldCurve(LossCurve):
         return self._told_steps
 
     def show(self, points: list[tuple[int, int]], steps: int | None) -> None:
-        """Take in how it looks now."""
+        """Replace the curve's points."""
         self._told = tuple(LossPoint(step=step, loss_nano=nano) for step, nano in points)
         self._told_steps = steps
 
 
 @dataclass(slots=True, kw_only=True)
 class _UnderWay:
-    """What is to be told of a run that is under way, and asked about it."""
+    """The callbacks of a run in progress."""
 
     needs_audit: NeedsAudit
     on_trained: Callable[[], None]
@@ -65,41 +65,41 @@ class _UnderWay:
 
 
 class RemoteRunner:
-    """Measures on lane `number`, while it is there; `send` hands a message to it."""
+    """A runner on lane `number` while it is there; `send` sends the lane a message."""
 
     def __init__(self, task: Task, number: int, send: Callable[[Message], None]) -> None:
         self.task = task
         self.number = number
         self._send = send
         self._device: Device | None = None
-        self.machine = ""  # that it is on, empty before it was there
+        self.machine = ""  # its machine; empty before it was first there
         self._is_there = False
         self._is_timed = False
         self._tolerance = 0.0
         self._is_hurried = False
         self._calls: Calls[_Ended] = Calls()
         self._runs: dict[int, _UnderWay] = {}
-        self._asked: set[asyncio.Task[None]] = set()  # audits, whose answers are on their way
+        self._asked: set[asyncio.Task[None]] = set()  # unanswered audit questions
         self._on_wait: Callable[[], None] = lambda: None
         self._on_change: Callable[[], None] = lambda: None
 
-    # As the loop sees it
+    # The interface that the loop uses
 
     @property
     def is_there(self) -> bool:
-        """Whether the lane is open."""
+        """True if the lane is open."""
         return self._is_there
 
     @property
     def is_timed(self) -> bool:
-        """Whether the baseline was measured since the lane was opened."""
+        """True if the baseline was measured since the lane was opened."""
         return self._is_timed
 
     @property
     def device(self) -> Device:
-        """What the lane measures on: a device like all other lanes'.
+        """The lane's device, which is like that of all other lanes.
 
-        Raises ArnodeError before any of them was there.
+        Raises ArnodeError before any lane was there.
         """
         if self._device is None:
             raise ArnodeError(f"lane {self.number} was never there")
@@ -107,7 +107,7 @@ class RemoteRunner:
 
     @property
     def metric_tolerance(self) -> float:
-        """The audits' tolerance there, in the metric's unit; 0 before `calibrate`."""
+        """The tolerance of audits there, in the metric's unit; 0 before `calibrate`."""
         return self._tolerance
 
     async def open(self) -> None:
@@ -117,7 +117,7 @@ class RemoteRunner:
         """Do nothing: the lane ends with its connection."""
 
     def expect_no_more(self) -> None:
-        """Have nothing started ahead there for a run after the next."""
+        """Start nothing there ahead of time for a run after the next."""
         self._send(["no more"])
 
     def hurry(self) -> None:
@@ -126,24 +126,24 @@ class RemoteRunner:
         self._send(["hurry"])
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
-        """Have somebody told whenever a run begins to wait for an idle minute."""
+        """Call `on_wait` whenever a run starts to wait for an idle minute."""
         self._on_wait = on_wait
 
     def tell_presence(self, on_change: Callable[[], None]) -> None:
-        """Have somebody told whenever the lane comes or goes."""
+        """Call `on_change` whenever the lane comes or goes."""
         self._on_change = on_change
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """Nothing: a run that waits there keeps the other runs of its lane waiting."""
+        """Always empty: a run that waits there keeps the other runs of its lane waiting."""
         return ()
 
     def is_used_by_others(self) -> bool:
-        """Say no: what others do there its own machine flags."""
+        """Return False: the lane's own machine flags other use of it."""
         return False
 
     async def calibrate(self, seed: int) -> RunOutcome:
-        """Measure what the baseline costs there. Raises PutOff if that comes to nothing."""
+        """Measure the cost of the baseline there. Raises PutOff if there is no result."""
         self._is_timed = False
         outcome, _ = await self._ask("calibrate", seed)
         self._is_timed = True
@@ -164,7 +164,7 @@ class RemoteRunner:
         is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
         on_product: Callable[[bytes], None] | None = None,
     ) -> RunOutcome:
-        """Have a source trained and scored there, as `trainer.runner.Runner.run` does."""
+        """Train and score a source there, as `trainer.runner.Runner.run` does."""
         left_s = session_ends_s - time.monotonic()
         wanted = Wanted(
             files=source.files,
@@ -194,7 +194,7 @@ class RemoteRunner:
         return outcome
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Have somebody's evidence judged there."""
+        """Judge a peer's evidence there, without running the peer's code."""
         return (await self._ask("judge", evidence, seed))[0]
 
     async def _ask(self, what: str, *more: Message, under_way: _UnderWay | None = None) -> _Ended:
@@ -214,28 +214,28 @@ class RemoteRunner:
             finally:
                 self._runs.pop(number, None)
 
-    # As the lane is heard
+    # Messages from the lane
 
     def expect(self, device: Device) -> None:
-        """Take note of what it will measure on."""
+        """Set the device that the lane will have."""
         self._device = device
 
     def came(self) -> None:
-        """The lane is there."""
+        """Mark the lane as open."""
         self._is_there = True
         if self._is_hurried:
             self._send(["hurry"])
         self._on_change()
 
     def lost(self) -> None:
-        """The lane went away, and what was under way with it."""
+        """Mark the lane as away, and fail its open questions."""
         was_there, self._is_there, self._is_timed = self._is_there, False, False
         self._calls.fail_all(_AwayError("the lane went away"))
         if was_there:
             self._on_change()
 
     def heard(self, message: Message) -> None:
-        """Take in what an open lane says. Raises ChannelError for what is no message."""
+        """Handle a message of an open lane. Raises ChannelError for an invalid one."""
         match message:
             case ["ended", int(number), dict(value), float() | int() as tolerance]:
                 told = LaneOutcome.from_value(as_value(value))
@@ -277,7 +277,7 @@ class RemoteRunner:
 
 
 def device_of(opened: Opened) -> Device:
-    """Return the device that a lane says to be."""
+    """Return the device that a lane reports."""
     return Device(
         hardware_class=HardwareClass(opened.hardware_class, opened.family),
         environment=dict(opened.environment.items),

@@ -1,4 +1,4 @@
-"""What a lane answers its node: runs that are measured, what is told of them meanwhile."""
+"""A lane's answers to its node: the outcomes of runs, and their progress."""
 
 import asyncio
 import math
@@ -16,11 +16,11 @@ from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 
-_CURVE_S: Final = 1.0  # from one look at a curve that fills to the next
+_CURVE_S: Final = 1.0  # between two looks at a growing curve
 
 
 class Serving:
-    """Answers a node's questions with what a runner measures."""
+    """A server of a node's questions, which makes the runs."""
 
     def __init__(self, channel: ProcessChannel[Message], runner: LaneRunner) -> None:
         self._channel = channel
@@ -98,10 +98,10 @@ class Serving:
             self._say(["put off", number])
         except ArnodeError as fault:
             self._say(["failed", number, *told_fault(fault)])
-        except Exception as fault:  # noqa: BLE001 (a supervisor: the node is told, and goes on)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the node gets the error)
             self._say(["failed", number, *told_fault(ArnodeError(describe_fault(fault)))])
         else:
-            if steady.slept_s:  # nothing of it is looked at
+            if steady.slept_s:  # the machine was suspended: the outcome is not used
                 self._say(["put off", number])
                 return
             told = LaneOutcome.of(outcome, product[0] if product else None)
@@ -151,7 +151,7 @@ class Serving:
         return say
 
     async def _watch(self, number: int, curve: LossCurve) -> None:
-        """Show a curve as it fills."""
+        """Send a curve as it grows."""
         told: list[tuple[int, float]] = []
         while True:
             await asyncio.sleep(_CURVE_S)
@@ -167,4 +167,4 @@ def _ends_s(left_ms: int | None) -> float:
 
 
 def _ignored(_product: bytes) -> None:
-    """Keep nothing of what a run made."""
+    """Ignore the product."""
