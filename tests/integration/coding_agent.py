@@ -294,6 +294,18 @@ def linger() -> None:
         time.sleep(60)
 
 
+def fork_until_refused() -> None:
+    """As many processes as it gets, whose number is its edit."""
+    started = 0
+    with contextlib.suppress(OSError):
+        while started < 5000:
+            if not os.fork():
+                time.sleep(60)
+                os._exit(0)
+            started += 1
+    TRAIN.write_text(f"STARTED = {started}\n")
+
+
 def fork_bomb() -> None:
     """Processes without end."""
     while True:

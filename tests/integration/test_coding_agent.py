@@ -42,7 +42,9 @@ from protocol.source import Source
 from tests.workers import passing_budget
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group, own_threads
 from trainer.sandbox.tier import Tier, TierName, probe_tier
+from trainer.workshop import at_work
 from trainer.workshop.at_work import WorkshopLimits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
@@ -463,6 +465,20 @@ def test_a_file_beyond_the_bound_cannot_be_written(desk: Desk) -> None:
 @every_tier
 def test_who_takes_too_much_memory_is_ended(desk: Desk) -> None:
     assert desk.silence("hoard") == f"it took more than {700 * MIB} bytes of memory"
+
+
+@every_tier
+def test_the_kernel_bounds_processes_before_the_watchdog_looks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.getuid() == 0 and probe_tier().name == "full" and control_group() is None:
+        pytest.skip("root may make no control group here")
+    monkeypatch.setattr(at_work, "_WATCH_INTERVAL_S", 60.0)
+    proposed = desk.propose("fork_until_refused")
+    assert isinstance(proposed, Proposal), proposed
+    started = int(proposed.source["train.py"].decode().split()[-1])
+    assert 50 < started <= max(MOST_OF_ROOT, WorkshopLimits(limit_s=1).threads + own_threads())
+    assert desk.left() == []
 
 
 @every_tier

@@ -23,6 +23,7 @@ from trainer.sandbox.enclosure import (
     until_gone,
 )
 from trainer.sandbox.packages import shown_packages
+from trainer.sandbox.process_limit import joining_group
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sealed import in_memory
 from trainer.sandbox.seccomp import seccomp_program
@@ -185,7 +186,7 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
                 "install your distribution's package `bubblewrap`, then `arnode doctor`",
             )
         command = [bwrap, "--args", str(arguments), "--", INTERPRETER, *FLAGS]
-        yield [*command, *program], arguments
+        yield joining_group([*command, *program]), arguments
     finally:
         os.close(arguments)
 

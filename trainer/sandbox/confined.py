@@ -36,6 +36,7 @@ from trainer.sandbox.enclosure import (
 )
 from trainer.sandbox.landlock import CARD, DEVICE, OWN, READ, WRITE
 from trainer.sandbox.packages import shown_packages
+from trainer.sandbox.process_limit import SPARE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.spawned import SpawnedProcess, spawn
 from trainer.sandbox.toolchains import shown_by
@@ -197,7 +198,7 @@ def specification(
         has_pairs=profile.may_have_pairs,
         weighs_memory=profile.weighs_memory,
         restricts_later=profile.restricts_later,
-        processes=profile.threads + 8,  # more, so that the watchdog acts first and names the limit
+        processes=profile.threads + SPARE,
         file_bytes=profile.scratch_bytes,
     )
 

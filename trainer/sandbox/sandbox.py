@@ -32,6 +32,7 @@ from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.enclosure import Enclosure, SandboxProcess, to_its_end, until_ready
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
+from trainer.sandbox.process_limit import bind_process
 from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.syscall_gate import Gate
 from trainer.sandbox.tier import enclose
@@ -282,6 +283,7 @@ class Sandbox:
                     self._enclosure.attach(self._pid)
                 except OSError as error:  # it has died since
                     raise SandboxEnded from error
+                bind_process(self._pid, self.profile.threads)
             elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 listener = struct.unpack("i", data[:4])[0]
         if listener is not None:

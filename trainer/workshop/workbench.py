@@ -45,6 +45,7 @@ class WorkshopSpec:
     uid: int | None
     rules: dict[str, int]
     processes: int
+    group: str
     file_bytes: int
 
 
@@ -99,7 +100,11 @@ def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
     program = workshop_program(is_confined=spec.bubblewrap is None)
+    if spec.group:
+        Path(spec.group).write_text("0\n")
     if spec.bubblewrap is not None:
+        # Counts what our user runs elsewhere, too; inside, only what runs there (Linux 5.14).
+        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         _die_with_parent(libc)
         _enter_namespaces(spec, spec.bubblewrap, program)
     _give_up_rights(spec, libc, program)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import Rejected, SafetyError
-from trainer.host.processes import status_number
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.process_limit import control_group, own_threads
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import Places, RunningCommand, WorkshopLimits
 from trainer.workshop.installed import installation
@@ -169,19 +169,12 @@ def _furnish(
         bubblewrap=bubblewrap_arguments(view, limits.scratch_bytes) if is_full else None,
         uid=uid,
         rules={str(path): allowed for path, allowed in rules.items()},
-        processes=limits.threads + (_own_threads() if tier.name == "partial" else 0),
+        processes=limits.threads + (0 if uid is not None else own_threads()),
+        group=str(control_group() or ""),
         file_bytes=limits.scratch_bytes,
     )
     kept = tuple(path for path in view.kept if path.is_dir())
     return spec, Places(folder=folder, kept=kept, in_memory=view.in_memory if is_full else ())
-
-
-def _own_threads() -> int:
-    """The threads of our own user, which a limit of processes counts as well."""
-    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    return sum(
-        status_number(pid, "Threads") for pid in pids if status_number(pid, "Uid") == os.getuid()
-    )
 
 
 def _remove_left_over(folder: Path) -> None:
