@@ -1,8 +1,9 @@
-"""Generate agent/source/allow_list.json: what candidates may use of the installed torch and numpy.
+"""A generator of agent/source/allow_list.json: what candidates may use of torch and numpy.
 
 The list has the public names of the modules in tools/allow_list.toml and the attributes of their
-classes, except those that this file denies. `python -m tools.allow_list` writes the list. Its diff
-shows what an upgrade lets candidates use, so read it before you commit it.
+classes, except those that this file denies. It applies to the installed versions. `python -m
+tools.allow_list` writes the list. Its diff shows what an upgrade lets candidates use, so read it
+before you commit it.
 """
 
 import fnmatch

@@ -41,7 +41,7 @@ _SCHEMA: Final = (
         about BLOB,
         introducer TEXT)""",
     # Each index costs half a dozen more page writes per ten records of peers. `record_sort` also
-    # finds records by author and number. Two with the same are an equivocation; both are kept.
+    # finds records by author and number. Two with one number are an equivocation; both are kept.
     "CREATE INDEX record_sort ON record (author, sort, seq, id)",
     "CREATE INDEX record_kind ON record (kind, ts_ms)",
     "CREATE INDEX record_own ON record (n) WHERE own",
@@ -277,9 +277,9 @@ def require_format(database: sqlite3.Connection, path: Path) -> None:
 
 
 def create(database: sqlite3.Connection, path: Path, statements: tuple[str, ...] = _SCHEMA) -> None:
-    """Create the tables if there are none, all or nothing. Raises ConfigurationError.
+    """Create the tables if the file is empty, all or none.
 
-    The error means that the file has another format.
+    Raises ConfigurationError if the file has another format.
     """
     if is_empty(database):
         database.execute("BEGIN IMMEDIATE")
