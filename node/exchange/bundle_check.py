@@ -24,7 +24,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFinding:
-    """One check: its name, whether it passed, and details."""
+    """A check: its name, whether it passed, and details."""
 
     name: str
     ok: bool

@@ -42,7 +42,7 @@ _MAX_ID = 60
 
 
 class Reach(Enum):
-    """From where a host can be reached: the `AddressScope` of its IP address, or a name."""
+    """The part of the world that can reach a host: its IP address's `AddressScope`, or a name."""
 
     PUBLIC = AddressScope.PUBLIC.value
     NAME = "name"  # a DNS name, which may resolve to anything
@@ -79,7 +79,7 @@ class Address:
 
     @property
     def reach(self) -> Reach:
-        """From where the host can be reached."""
+        """The part of the world that can reach the host."""
         return Reach.NAME if self.kind in _NAMED else reach_of(self.host)
 
     @property

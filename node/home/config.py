@@ -38,7 +38,7 @@ def _one_of(*words: str) -> ValueKind[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting: its default, what it takes, what it means, and its flag if it has one."""
+    """All settings: their defaults, accepted values, meanings, and flags if they have one."""
 
     task: str = setting(
         "auto",

@@ -27,7 +27,7 @@ from node.home.network_definition import (
 from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, UsageError
 
-# Packages depend in one direction, bootstrap on node. So its files are found by name, as data.
+# The package bootstrap imports node, so node must not import it. Its files are found by name.
 _SHIPPED = ("bootstrap", "networks")
 _SUFFIX = ".toml"
 _OTHERS = 0o077

@@ -37,7 +37,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignRow:
-    """One experiment as another tool wrote it; `label` is its commit or its name in that tool.
+    """An experiment as another tool wrote it; `label` is its commit or its name in that tool.
 
     If a piece cannot be read as an experiment, `is_read` is False and the description has its text.
     `source` is the source that came with the row. Once it is stored, `tree` is its tree id.

@@ -28,7 +28,7 @@ _columns_of = attrgetter(*_COLUMNS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """One imported file."""
+    """An imported file."""
 
     id: bytes
     name: str

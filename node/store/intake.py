@@ -339,15 +339,16 @@ class Intake:
         )
 
     def _make_room(self, *, has_unknown: bool = True) -> None:
-        """If over a total, remove the oldest records of the unproven authors with most."""
+        """Remove records over the totals: the oldest ones of unproven authors with most records."""
         self._shrink(self.quotas.total, "TRUE")
         if has_unknown:
             self._shrink(self.quotas.unknown_in_all, "sort = 'unknown'")
 
     def _shrink(self, most: int, where: str) -> None:
-        """If some sorts have more than `most` records in total, remove some.
+        """Remove records of some sorts, if there are more than `most` of them in total.
 
-        This goes 1 % below `most`, so that the next call is not due at once.
+        This goes 1 % below `most`, so that the next call is not due at once. This node's own
+        records and those of proven authors stay.
         """
         ((total,),) = self._database.rows(
             f"SELECT coalesce(sum(count), 0) FROM tally WHERE {where}"  # noqa: S608 (constants)

@@ -43,7 +43,7 @@ _LIMIT_BYTES = 1 << 20  # larger than a record, since local values may hold the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineKey:
-    """One task on one hardware class."""
+    """A task and a hardware class."""
 
     task: bytes
     hardware_class: str
@@ -74,11 +74,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[S_co]):
-    """One unit of the loop's work. `step` is all that its kind needs to resume after a kill.
-
-    `split` names the secret split of its runs (`node.line.splits`). None: each run has its own
-    split.
-    """
+    """A unit of the loop's work. `step` is all that its kind needs to resume after a kill."""
 
     id: int
     line: LineKey

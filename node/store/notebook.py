@@ -83,10 +83,10 @@ class Lineage:
             if self.main is None:
                 self.main = self.working = commit
                 self.main_trees.append(entry.tree)
-        elif entry.stage == "keep":  # a step to another tree is one, too
+        elif entry.stage == "keep":  # also for a step to another tree
             self.working = self.by_tree[entry.tree] = commit
         elif entry.stage == "confirm":
-            # If it passed, the adoption that follows moves both branches.
+            # Go back to the head. If it passed, the adoption that follows moves both branches.
             self.working = self.main
 
 

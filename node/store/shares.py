@@ -82,7 +82,7 @@ class RecordCounts:
         return self._add(author, sort, 1)
 
     def uncount(self, author: bytes, sort: Sort) -> None:
-        """Count a record no longer."""
+        """Remove a record from the count."""
         self._add(author, sort, -1)
 
     @classmethod

@@ -71,7 +71,7 @@ class Store:
 
     @classmethod
     def open_read_only(cls, home: Home) -> "Store":
-        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        """Open for reading while a node may run; a home without a store counts as an empty one."""
         return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:
