@@ -33,13 +33,13 @@ class Backoff:
 
 
 class Supervisor(Generic[M]):
-    """Restarts a process when it dies, with longer waits after short lives.
+    """A supervisor that restarts a process when it dies, with longer waits after short lives.
 
     `live` talks to one process over its channel until that closes; an error that it raises ends the
-    process. `on_death` gets the reason and the seconds until the next start; it returns True if the
-    process shall be restarted.
+    process. `on_death` gets the reason and the seconds until the next start. It returns True if the
+    process is to be restarted.
 
-    A process that dies or cannot be started never raises an error here.
+    `run` raises no error if a process dies or cannot be started.
     """
 
     def __init__(

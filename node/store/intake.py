@@ -80,7 +80,7 @@ class IntakeReport:
 
 
 class Intake:
-    """Stores records and derives the other tables from them."""
+    """The intake of records, which stores them and derives the other tables from them."""
 
     def __init__(
         self, database: Database, records: Records, boards: Boards, topics: Topics, quotas: Quotas
@@ -328,7 +328,7 @@ class Intake:
         return bool(self._database.rows(proof, (one.author, one.seq)))
 
     def _oldest(self, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
-        """Return number and id of the records to remove first; those that settle stay."""
+        """Return number and id of the records to remove first; proofs (`_settles`) stay."""
         return self._database.rows(
             "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
             "SELECT first FROM equivocation WHERE author = ?1"
