@@ -1,4 +1,4 @@
-"""Content-addressed files: sources, logs, claims, long diffs.
+"""Content-addressed files: sources, runs' answers, texts of reports, long diffs.
 
 The name of a blob is the SHA-256 of its bytes, which is checked on every read. A file that exists
 is complete, because files are renamed into place after an fsync.
