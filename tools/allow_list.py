@@ -1,8 +1,9 @@
-"""Writes agent/source/allow_list.json: what candidates may use of the installed torch and numpy.
+"""A generator of agent/source/allow_list.json: what candidates may use of torch and numpy.
 
-These are the public names of the modules in tools/allow_list.toml, and the attributes of their
-classes, less what that file denies. `python -m tools.allow_list` writes the list. Its diff is what
-an upgrade lets candidates use, so read it before you commit it.
+The list has the public names of the modules in tools/allow_list.toml and the attributes of their
+classes, except those that this file denies. It applies to the installed versions. `python -m
+tools.allow_list` writes the list. Its diff shows what an upgrade lets candidates use, so read it
+before you commit it.
 """
 
 import fnmatch
@@ -25,7 +26,7 @@ from tools.paths import ROOT
 RULES: Final = Path(__file__).with_suffix(".toml")
 TARGET: Final = ROOT / "agent" / "source" / "allow_list.json"
 PACKAGES: Final = ("numpy", "torch")
-# What a script gets without naming it: from a call, an attribute, a hook.
+# Classes whose values a script gets without naming them: from a call, an attribute, a hook.
 _HANDED_OUT: Final = (
     *(np.dtype, np.generic, np.ufunc, torch.Generator, torch.UntypedStorage, torch.TypedStorage),
     *(torch.autograd.function.FunctionCtx, torch.device, torch.dtype, torch.layout, torch.Size),
@@ -33,8 +34,8 @@ _HANDED_OUT: Final = (
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions that the list is about, without what they were built for."""
-    python = ".".join(map(str, sys.version_info[:2]))  # Enum's own attributes are others in each
+    """Return the installed versions that the list is for, without build tags."""
+    python = ".".join(map(str, sys.version_info[:2]))  # Enum's attributes differ between versions
     return {"python": python, **{one: version(one).split("+")[0] for one in PACKAGES}}
 
 
@@ -56,7 +57,7 @@ def allow_list() -> dict[str, Any]:
 
 
 def kinds(modules: Mapping[str, Iterable[str]]) -> Iterator[type]:
-    """Yield the classes that the allow-list names, and those that values of them hand out."""
+    """Yield the classes on the allow-list, and the classes of values that they return."""
     listed = {path: names for path, names in MODULES.items() if path.split(".")[0] in PACKAGES}
     for path, names in {**listed, **modules}.items():
         module = importlib.import_module(path)
@@ -66,17 +67,17 @@ def kinds(modules: Mapping[str, Iterable[str]]) -> Iterator[type]:
 
 
 def attributes_of(kind: type) -> set[str]:
-    """Return the names that a value of a class can be asked for, but for Python's own."""
+    """Return the attributes of a class, without Python's own double-underscore names."""
     return {name for name in dir(kind) if not name.startswith("__")}
 
 
 def text_of(found: Mapping[str, Any]) -> str:
-    """Return the list as it is kept, a name on each line, so that a diff shows each."""
+    """Return the list as JSON with one name per line, so that a diff shows each."""
     return json.dumps(found, indent=1) + "\n"
 
 
 def matching(names: Iterable[str], patterns: str) -> set[str]:
-    """Return the names that one of some patterns fits."""
+    """Return the names that match at least one of the patterns."""
     return {name for name in names for one in patterns.split() if fnmatch.fnmatchcase(name, one)}
 
 
@@ -93,7 +94,7 @@ def _names(path: str, rules: Mapping[str, Any]) -> set[str]:
 
 
 def _is_own(value: object) -> bool:
-    """Say whether a name is a constant, or a class or function of torch's or numpy's own."""
+    """Return True if a value is a constant, or a class or function of torch or numpy."""
     if isinstance(value, types.ModuleType):
         return False
     home = getattr(value, "__module__", None) if callable(value) else None

@@ -1,4 +1,4 @@
-"""Processes of a long proof that end with it, whatever ends it: `python dying.py COMMAND…`."""
+"""Helper processes of a long test that end with it, even by a kill: `python dying.py COMMAND…`."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""When figures were measured, and of what."""
+"""The provenance of measured figures: date and commit."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ def provenance() -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """Return the commit that is checked out; None without git or its history."""
+    """Return the checked-out commit; None without git or its history."""
     try:
         said = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],

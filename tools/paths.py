@@ -1,4 +1,4 @@
-"""Where the repository is, and the tests' tasks in it."""
+"""The paths of the repository and of the tests' tasks."""
 
 from pathlib import Path
 from typing import Final

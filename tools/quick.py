@@ -24,16 +24,16 @@ from tests.longest_first import DURATIONS
 from tools.paths import ROOT
 
 PACKAGES: Final = ("agent", "bootstrap", "node", "protocol", "trainer", "tests", "tools")
-BUDGET_S: Final = 240.0  # of both workers, which also have to start
-_UNKNOWN_S: Final = 10.0  # of a file that has no duration yet
-_COMMITS: Final = 100  # the last ones, which tell what changes together
-_MANY_FILES: Final = 100  # a commit with more tells nothing of that
+BUDGET_S: Final = 240.0  # of both workers together; they also need time to start
+_UNKNOWN_S: Final = 10.0  # assumed for a file without a known duration
+_COMMITS: Final = 100  # the last commits, which show what changes together
+_MANY_FILES: Final = 100  # commits with more files are ignored
 
-Rank: TypeAlias = tuple[bool, int, int]  # not named after it, less often changed with it, imports
+Rank: TypeAlias = tuple[bool, int, int]  # not named after it, minus joint changes, imports between
 
 
 class Code:
-    """All modules, by path: what they say, and which others use them."""
+    """All modules, by path: their text, and the modules that use them."""
 
     def __init__(self) -> None:
         self.graph = grimp.build_graph(*PACKAGES, cache_dir=str(ROOT / "build" / "grimp"))
@@ -42,7 +42,7 @@ class Code:
 
     @cached_property
     def always(self) -> list[str]:
-        """The tests that are run whatever was changed, as pytest names them."""
+        """The tests that are always run, as pytest names them."""
         return [
             f"{path}::{function.name}"
             for path in self.tests
@@ -69,7 +69,7 @@ class Code:
         return users
 
     def ranked(self, changed: Collection[str]) -> dict[str, Rank]:
-        """Return the test files that changed files reach, with what sorts the nearest first."""
+        """Return the test files that changed files affect, each with its rank; lowest first."""
         away = self._imports_between(changed)
         together = _changed_together(changed)
         own = {f"test_{Path(path).stem}.py" for path in changed}
@@ -91,7 +91,7 @@ class Code:
 
     def _users_of(self, path: str) -> set[str]:
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        is_known = module in self.graph.modules  # tasks are no packages
+        is_known = module in self.graph.modules  # tasks are not packages
         users = self.graph.find_modules_that_directly_import(module) if is_known else ()
         return {_path_of(user) for user in users} | self._users_of_fixtures.get(path, set())
 
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def nearest(ranks: Mapping[str, Rank], durations: Mapping[str, float]) -> list[str]:
-    """Return as many test files as the time allows: the nearest first, of these the quickest."""
+    """Return as many test files as fit into the time: the nearest first, then the fastest."""
     left_s = BUDGET_S
     chosen = []
     for path in sorted(ranks, key=lambda path: (ranks[path], durations.get(path, _UNKNOWN_S))):

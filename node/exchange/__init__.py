@@ -1,1 +1,1 @@
-"""What crosses between nodes and tools as files: bundles, imports, pull requests."""
+"""Files exchanged between nodes and with other tools: bundles, imports, pull requests."""

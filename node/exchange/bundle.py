@@ -1,8 +1,8 @@
-"""A bundle: everything about one record in one file, to be checked by anybody without a network.
+"""A bundle: everything about one record in one file, which anybody can check offline.
 
-A zip that any tool opens: `manifest.json`, `records/ID` (wire forms), `blobs/HASH`. The names are
-what the bytes hash to, and the same content always makes the same file. A stranger's file is read
-within bounds, and nothing in it is believed: whatever is wrong with it is a `SafetyError`.
+It is an ordinary zip file: `manifest.json`, `records/ID` (wire forms), `blobs/HASH`. The names are
+the hashes of the bytes, and the same content always gives the same file. Bundles are untrusted:
+reading is limited in size, and everything is checked. Any fault is a `SafetyError`.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record, parse_record
 from protocol.source import Source
 
-# What a bundle can be about: what names the source that it is about.
+# The records that a bundle can be about: those that name a source.
 Subject: TypeAlias = ResultBody | AttestBody | AdoptBody | PatchBody
 
 FORMAT: Final = "arnode-bundle/1"
@@ -36,13 +36,13 @@ _MAX_CONTENT_BYTES = 128 << 20
 _MAX_ENTRIES = 4_096
 _MANIFEST = "manifest.json"
 _NAME = re.compile("(records|blobs)/[0-9a-f]{64}")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can say
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _HINT = "ask whoever made it for a new one: `arnode export bundle ID`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Valid records and whole blobs, by hash; `about` is the record that it was made for."""
+    """Valid records and intact blobs, by hash; `about` is the record that the bundle is about."""
 
     about: bytes
     records: Mapping[bytes, Record]
@@ -54,7 +54,7 @@ class Bundle:
         return self.records[self.about]
 
     def source(self, tree: bytes) -> Source | None:
-        """Return the source with this tree id, if all of it is here."""
+        """Return the source with this tree id; None if the bundle lacks a part of it."""
         listing = self.blobs.get(tree)
         entries = None if listing is None else decode(listing, limit_bytes=BLOB_LIMIT_BYTES)
         if not isinstance(entries, list):
@@ -71,14 +71,14 @@ class Bundle:
 
 
 def trees_of(body: Subject) -> tuple[bytes, bytes]:
-    """Return the tree that a record begins at and the one that it is about."""
+    """Return the tree that a record starts from and the tree that it is about."""
     if isinstance(body, AdoptBody):
         return body.from_tree, body.to_tree
     return body.base, body.tree
 
 
 def write_bundle(path: Path, bundle: Bundle) -> int:
-    """Write the file whole or not at all; return its size."""
+    """Write the whole file or nothing; return its size. Raises UsageError for a bad path."""
     manifest = {
         "v": 1,
         "format": FORMAT,
@@ -102,7 +102,7 @@ def write_bundle(path: Path, bundle: Bundle) -> int:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Return what a file holds. Raises SafetyError for anything that does not check out."""
+    """Return the bundle in a file. Raises SafetyError if anything in it is invalid."""
     with explaining_faults(path):
         if not path.is_file():
             raise UsageError(f"{path} is not a file", "give the path of a bundle")
@@ -111,7 +111,7 @@ def read_bundle(path: Path) -> Bundle:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = _entries(path, archive)
-        # The last two: a compression or an encryption that zipfile does not know.
+        # zipfile raises the last two for a compression or an encryption that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as bad:
             raise _refusal(path, f"not a zip file that can be read: {bad}") from bad
     records: dict[bytes, Record] = {}
@@ -136,7 +136,7 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
-    """Return names and contents, none larger than it may be whatever its header says."""
+    """Return names and contents. Sizes are limited without trusting the headers."""
     infos = archive.infolist()
     if len(infos) > _MAX_ENTRIES:
         raise _refusal(path, f"more than {_MAX_ENTRIES} entries")

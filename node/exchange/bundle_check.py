@@ -1,7 +1,7 @@
-"""What a bundle proves by itself: that everything in it fits together. Nothing is run.
+"""Checks of a bundle: whether its parts are consistent. Nothing in it is run.
 
-Each finding is one line. A claim that holds together is still a claim: only re-running it says
-whether it is true, and what is to be run again is found here.
+Each finding is one line. A consistent claim is still only a claim: only a re-run shows whether it
+is true. This module also finds the sources to run again.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFinding:
-    """One thing that was checked, whether it holds, and what was found."""
+    """A check: its name, whether it passed, and details."""
 
     name: str
     ok: bool
@@ -33,7 +33,7 @@ class BundleFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundClaim:
-    """A claim that holds together. `target` is the result that makes it, if one does."""
+    """A consistent claim. `target` is the result that makes it; None if no result does."""
 
     manifest: TaskManifest
     base: Source
@@ -44,7 +44,7 @@ class FoundClaim:
 
 
 def check_bundle(bundle: Bundle) -> list[BundleFinding]:
-    """Return everything that was checked; it holds if all of it is ok."""
+    """Return all checks of a bundle. It is consistent if all of them passed."""
     body = bundle.subject.body
     findings = [
         BundleFinding(
@@ -79,7 +79,10 @@ def check_bundle(bundle: Bundle) -> list[BundleFinding]:
 
 
 def claim_in(bundle: Bundle, name: str) -> FoundClaim:
-    """Return what a bundle claims. Raises SafetyError if it does not hold together."""
+    """Return the claim of a bundle. Raises SafetyError if the bundle is inconsistent.
+
+    Raises UsageError if the bundle is about a baseline.
+    """
     for finding in check_bundle(bundle):
         if not finding.ok:
             raise _torn(name, f"{finding.name}: {finding.detail}")
@@ -103,7 +106,7 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
 
 
 def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
-    """Return what a result says it gained; None of anything else or without pairs."""
+    """Return the gain that a result claims; None for other records and without pairs."""
     if manifest is None or not isinstance(record.body, ResultBody):
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)
@@ -111,9 +114,9 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
 
 
 def marks_in(bundle: Bundle) -> tuple[CapabilityMark, ...] | None:
-    """Return what its code does that the task's baseline does not; None where it is not in it.
+    """Return the capabilities of a bundle's code beyond the task's baseline; None without the code.
 
-    Without the baseline everything beyond arithmetic is a mark.
+    If the baseline is missing, everything beyond arithmetic is marked.
     """
     body = bundle.subject.body
     if not isinstance(body, Subject) or (source := bundle.source(trees_of(body)[1])) is None:
@@ -124,7 +127,7 @@ def marks_in(bundle: Bundle) -> tuple[CapabilityMark, ...] | None:
 
 
 def manifest_of(bundle: Bundle, task: bytes) -> TaskManifest | None:
-    """Return the manifest of a task that the bundle announces."""
+    """Return the manifest of a task from the bundle's task records; None if there is none."""
     for record in bundle.records.values():
         if isinstance(record.body, TaskBody) and record.body.manifest.id == task:
             return record.body.manifest
@@ -181,7 +184,10 @@ def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:
 
 
 def _maker(bundle: Bundle) -> Record:
-    """Return the record that makes the claim: what an attestation or an adoption rests on."""
+    """Return the record that makes the claim: the result that a re-run or adoption names.
+
+    For other records, and if that result is missing, it is the bundle's own record.
+    """
     match bundle.subject.body:
         case AttestBody(target=named) | AdoptBody(evidence=named) if named is not None:
             made = bundle.records.get(named)

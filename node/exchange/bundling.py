@@ -1,4 +1,4 @@
-"""Gathers a bundle (a record, what it rests on, every source) or reads it, and takes one in."""
+"""Functions to make a bundle (a record, what it rests on, every source), and to import one."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from protocol.records import Record
 
 
 def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> IntakeReport:
-    """Keep a bundle's sources and records: these stay their authors' claims."""
+    """Store a bundle's sources and records; they remain their authors' claims."""
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
@@ -25,7 +25,10 @@ def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> IntakeRe
 
 
 def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
-    """Return the bundle in a file, or about the record with this id; nothing in it is checked."""
+    """Return the bundle in a file, or the bundle about the record with this id.
+
+    Its consistency is not checked. Raises UsageError if there is no such file or record.
+    """
     path = Path(wanted)
     if path.is_file():
         return read_bundle(path)
@@ -35,7 +38,7 @@ def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
-    """Return the bundle about a result, attestation, adoption or patch."""
+    """Return the bundle about a result, re-run, adoption or patch. Raises UsageError for others."""
     body = record.body
     if not isinstance(body, Subject):
         raise UsageError(
@@ -60,7 +63,7 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
 
 
 def _records(store: Store, record: Record) -> Iterator[Record]:
-    """Yield the record, what it names, who made these, and what others say of its tree."""
+    """Yield the record, those that it names, their authors' profiles, and re-runs of its tree."""
     pending: list[bytes] = [record.id]
     seen: set[bytes] = set()
     authors = {record.author}

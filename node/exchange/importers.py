@@ -1,11 +1,10 @@
-"""The door for importers: what brings other systems' tasks, and their histories, here.
+"""The plugin interface of importers, which import tasks and histories from other systems.
 
-An importer is an `Importer` under the entry-point group `arnode.importers`; the entry's name is
-what `arnode task import` and `arnode import` call it. It executes nothing of what it reads, and
-reads files through `trainer.importing.reading` and `trainer.host.folder_files` alone, which bound
-what they read and follow no link out of a folder. It may rely on these two, on `trainer.importing`
-as a whole, `node.store.foreign_rows`, `node.store.foreign_tables`, `protocol.errors` and
-`protocol.regions`.
+An importer is an `Importer` under the entry-point group `arnode.importers`. The entry's name is its
+name in `arnode task import` and `arnode import`. It executes nothing that it reads. It reads files
+only through `trainer.importing.reading` and `trainer.host.folder_files`, which limit sizes and
+follow no link out of a folder. It may depend on these two, on all of `trainer.importing`, and on
+`node.store.foreign_rows`, `node.store.foreign_tables`, `protocol.errors` and `protocol.regions`.
 """
 
 from collections.abc import Callable
@@ -23,11 +22,11 @@ MAX_LOG_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option of the command, `--name VALUE`, which `read` gets as `name`.
+    """An option of the command, `--name VALUE`, passed to `read` as the argument `name`.
 
-    `kind` is int, str or pathlib.Path; `choices` are the words that it takes, all if none are
-    named. One that `is_many` may be given again, and comes as a tuple; one that `is_flag` takes no
-    value and comes as a bool; else it is None where it is not given.
+    `kind` is int, str or pathlib.Path. `choices` are the allowed values; empty: any value. With
+    `is_many` the option may be repeated, and the argument is a tuple. With `is_flag` it takes no
+    value, and the argument is a bool. Any other option is None if it is not given.
     """
 
     name: str
@@ -47,11 +46,11 @@ SELF_SCORED: Final = Option(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskReader:
-    """Makes a task folder of another system's. `summary` is what `--help` says of it.
+    """A converter from another system's folder to a task folder. `summary` is shown by `--help`.
 
     `read(folder, **options)` returns the draft, which the command writes. It raises
-    ConfigurationError for a folder that is none of the system's, and UsageError for options that do
-    not fit it.
+    ConfigurationError if the folder is not one of that system, and UsageError if the options do not
+    fit it.
     """
 
     summary: str
@@ -61,12 +60,12 @@ class TaskReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryReader:
-    """Reads what another tool wrote of its experiments; `read(data)` returns it, row by row.
+    """A reader of another tool's experiments; `read(data)` returns them row by row.
 
-    A row keeps its bytes, so that the file comes out again as it went in; what is no experiment is
-    kept as text. `files` are looked for in a folder that the user names: of each tuple the first
-    that is there. `has_commits`: rows are labelled by commits, whose sources are taken along.
-    `hint` says what such a file looks like, for who named another one.
+    A row keeps its bytes, so that the file can be written out exactly as it was read. A piece that
+    is not an experiment is kept as text. `files` are looked for in a folder that the user names; of
+    each tuple the first existing file is used. `has_commits`: rows are labelled by commits, whose
+    sources are imported too. `hint` describes such a file, for users who named another one.
     """
 
     summary: str
@@ -93,7 +92,7 @@ def history_of(name: str) -> HistoryReader:
 
 
 def read_history(form: str, data: bytes, name: str) -> ForeignLog:
-    """Return what a file of this form holds; raises UsageError if that is no experiment at all."""
+    """Return the rows of a file of this form. Raises UsageError if it has no experiment."""
     if len(data) > MAX_LOG_BYTES:
         raise UsageError(f"{name} is larger than {MAX_LOG_BYTES >> 20} MB", "import a part of it")
     reader = history_of(form)

@@ -1,10 +1,11 @@
-"""Addresses as peers tell them: a host, a TCP port and the id of who must answer there.
+"""Network addresses that peers exchange: a host, a TCP port and the peer id expected there.
 
 The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, or with `ip6`, `dns`,
-`dns4`, `dns6`; or such an address of a relay with `/p2p-circuit/p2p/12D3Koo…` of the peer that is
-reached through it. Nothing else is dialled. An id holds an Ed25519 public key, as every transport
-key here is one. Whoever owns no such key cannot answer under its id, so a wrong address wastes a
-dial and nothing more. Pure: names are never looked up here.
+`dns4`, `dns6`. It may also be such an address of a relay, followed by `/p2p-circuit/p2p/12D3Koo…`
+with the peer reached through it. Nothing else is dialled. A peer id contains an Ed25519 public key,
+as all transport keys here are of that kind. A machine without the private key cannot answer under
+the id, so a wrong address costs a failed dial and nothing more. This module is pure: it never looks
+names up.
 """
 
 import re
@@ -24,7 +25,7 @@ LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything arou
 KEY_BYTES: Final = 32
 EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
 SERVER_EXAMPLE: Final = "/dnsaddr/bootstrap.example.org/p2p/Qm…"
-ANYWHERE: Final = "/ip4/0.0.0.0"  # to listen at each address of a machine
+ANYWHERE: Final = "/ip4/0.0.0.0"  # listens at all addresses of a machine
 
 _CIRCUIT = "/p2p-circuit"
 _NAMED = ("dns", "dns4", "dns6")
@@ -32,8 +33,8 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _MAX_NAME = 253
 _MAX_PORT = 65_535
-# https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md: an identity multihash of the
-# key as protobuf, type 1 (Ed25519), 32 bytes.
+# An identity multihash of the key as protobuf, type 1 (Ed25519), 32 bytes:
+# https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
 _ID_PREFIX = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 _HASHED_ID_PREFIX = bytes([0x12, 0x20])  # of a longer key: its SHA-256
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -41,10 +42,10 @@ _MAX_ID = 60
 
 
 class Reach(Enum):
-    """From where a host can be reached: that of its IP address (`AddressScope`), or a name."""
+    """The part of the world that can reach a host: its IP address's `AddressScope`, or a name."""
 
     PUBLIC = AddressScope.PUBLIC.value
-    NAME = "name"  # whatever it resolves to
+    NAME = "name"  # a DNS name, which may resolve to anything
     PRIVATE = AddressScope.PRIVATE.value
     LINK_LOCAL = AddressScope.LINK_LOCAL.value
     LOOPBACK = AddressScope.LOOPBACK.value
@@ -53,13 +54,13 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a peer may listen. `host` is an IP address in its shortest form or a DNS name."""
+    """An address of a peer. `host` is an IP address in its shortest form or a DNS name."""
 
     kind: str  # ip4, ip6, dns, dns4, dns6
     host: str
     port: int
     key: bytes  # the peer's transport key
-    relay_key: bytes | None = None  # of who listens there, if that is a relay
+    relay_key: bytes | None = None  # the relay's transport key, if host and port are a relay's
 
     def __str__(self) -> str:
         place = f"/{self.kind}/{self.host}/tcp/{self.port}"
@@ -68,24 +69,25 @@ class Address:
 
     @property
     def relay(self) -> PeerId | None:
-        """The id of the relay that the peer is reached through, None if there is none."""
+        """The id of the relay through which the peer is reached; None if there is none."""
         return None if self.relay_key is None else peer_id(self.relay_key)
 
     @property
     def peer(self) -> PeerId:
-        """The id of who must answer there."""
+        """The id of the peer that must answer there."""
         return peer_id(self.key)
 
     @property
     def reach(self) -> Reach:
-        """From where the host can be reached."""
+        """The part of the world that can reach the host."""
         return Reach.NAME if self.kind in _NAMED else reach_of(self.host)
 
     @property
     def site(self) -> str:
-        """What one machine is likely to own of addresses: an IPv4 address, an IPv6 /64, a name.
+        """The group of addresses that one machine is likely to own.
 
-        Behind a relay that is one peer: it is dialled over a connection that is there already.
+        It is an IPv4 address, an IPv6 /64 or a name. A peer behind a relay is a site of its own,
+        since it is dialled over an existing connection.
         """
         if self.relay_key is not None:
             return self.peer
@@ -95,7 +97,10 @@ class Address:
 
     @property
     def neighbourhood(self) -> str:
-        """What one owner of many machines is likely to own: an IPv4 /16, an IPv6 /32, a name."""
+        """The group of addresses that one owner of many machines is likely to own.
+
+        It is an IPv4 /16, an IPv6 /32 or a name.
+        """
         match self.kind:
             case "ip4":
                 return str(IPv4Network((self.host, 16), strict=False))
@@ -105,7 +110,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address | Rejected:
-    """Return the address that `text` is, or what is wrong with it."""
+    """Return the address in `text`, or the reason it is invalid."""
     if len(text) > LIMIT_CHARACTERS:
         return Rejected(f"an address of {len(text)} characters, more than {LIMIT_CHARACTERS}")
     match text.split("/"):
@@ -119,7 +124,7 @@ def parse_address(text: str) -> Address | Rejected:
 
 
 def parse_direct(text: str) -> Address | Rejected:
-    """Return the address that `text` is, but none through a relay, which may be gone tomorrow."""
+    """Return the address in `text`, but reject one through a relay, which may be gone tomorrow."""
     address = parse_address(text)
     if isinstance(address, Address) and address.relay is not None:
         return Rejected(f"it leads through the relay {address.relay}: name that one's own address")
@@ -127,10 +132,10 @@ def parse_direct(text: str) -> Address | Rejected:
 
 
 def parse_server(text: str) -> str | Rejected:
-    """Return the text if it is that of a server of libp2p's DHT, else what is wrong with it.
+    """Return the text if it is an address of a server of libp2p's DHT, else the reason it is not.
 
-    That is an IP address and a port, or a DNS name whose records say where (`/dnsaddr/NAME`), and
-    an id of any kind of key.
+    Such an address has an IP address and a port, or a DNS name whose records have them
+    (`/dnsaddr/NAME`). Its peer id may contain any kind of key.
     """
     match text.split("/") if len(text) <= LIMIT_CHARACTERS else []:
         case ["", "dnsaddr", name, "p2p", peer]:
@@ -148,7 +153,7 @@ def parse_server(text: str) -> str | Rejected:
 def make_address(
     *, kind: str, host: str, port: str, peer: str, relay: str | None = None
 ) -> Address | Rejected:
-    """Return the address of these parts, or what is wrong with them."""
+    """Return the address with these parts, or the reason it is invalid."""
     host = host.lower()
     fault = host_fault(kind, host)
     if fault is not None:
@@ -170,7 +175,7 @@ def make_address(
 
 
 def seen_at(listened: str, hosts: Iterable[str]) -> list[str]:
-    """Return where others find an address that is listened on, which may be `ANYWHERE`."""
+    """Return the addresses at which others can reach a listening address, such as `ANYWHERE`."""
     if not listened.startswith(f"{ANYWHERE}/"):
         return [listened]
     return [f"/ip4/{host}{listened.removeprefix(ANYWHERE)}" for host in hosts]
@@ -182,7 +187,7 @@ def peer_id(key: bytes) -> PeerId:
 
 
 def transport_key(peer: str) -> bytes | Rejected:
-    """Return the 32 bytes that a peer's id holds."""
+    """Return the 32 bytes of the key in a peer id, or the reason the id is invalid."""
     data = _from_base58(peer) if len(peer) <= _MAX_ID else None
     if data is None or len(data) != len(_ID_PREFIX) + KEY_BYTES or data[:6] != _ID_PREFIX:
         return Rejected(f"{peer[:_MAX_ID]!r} is no id of a peer (12D3Koo…)")
@@ -190,32 +195,32 @@ def transport_key(peer: str) -> bytes | Rejected:
 
 
 def port_fault(port: str) -> str | None:
-    """Return what is wrong with a TCP port as text, None if nothing is."""
-    # No sign, no leading zero, no digit of another script.
+    """Return the reason a TCP port is invalid, as text; None if it is valid."""
+    # Reject signs, leading zeros and digits of other scripts.
     if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
         return f"{port!r} is no port from 1 to {_MAX_PORT}"
     return None
 
 
 def reach_of(host: str) -> Reach:
-    """Return from where an IP address can be reached."""
+    """Return the reach of an IP address."""
     return Reach(scope_of(host).value)
 
 
 def may_tell(reach: Reach, teller: Reach | None) -> bool:
-    """Say whether hearsay of a host with this reach is taken from somebody with that one."""
-    # A name may resolve to anything, differently at each time; of the other, no machine is there.
+    """Return True if an address with this reach is accepted from a peer with reach `teller`."""
+    # A name may resolve to something else each time. NOWHERE means that no machine is there.
     if reach in (Reach.NAME, Reach.NOWHERE):
         return False
     return reach is Reach.PUBLIC or teller in (reach, Reach.LOOPBACK)
 
 
 def host_fault(kind: str, host: str) -> str | None:
-    """Return what is wrong with a host as an address of this kind, None if nothing is."""
+    """Return the reason a host is invalid for this kind of address; None if it is valid."""
     if kind in _NAMED:
         labels = host.split(".")
         is_name = len(host) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels))
-        # Some resolvers take a name for an IP address if it ends in a number.
+        # Some resolvers treat a name that ends in a number as an IP address.
         if not is_name or _NUMBER.fullmatch(labels[-1]):
             return f"{host[:_MAX_NAME]!r} is no DNS name"
         return None

@@ -1,7 +1,7 @@
-"""What the setting `agent` takes, stated once for the help, the page and a wrong word's error.
+"""The values of the setting `agent`, defined once for the help, the page and error messages.
 
-What each of them then does is in `node.proposing.choice`. Settings that give a model a role take a
-model as it does.
+`node.proposing.choice` defines what each value does. Settings that give a role to a model accept
+models in the same form.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from protocol.codecs import WORD_PATTERN
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
-_MARK: Final = "#"  # in no model's name
+_MARK: Final = "#"  # occurs in no model's name
 _TEXT: Final = re.compile(r"[a-z0-9-]{1,48}")
 _ALONE: Final = ("auto", "none")
 _READS_NONE: Final = ("knobs", *_ALONE)
@@ -27,7 +27,7 @@ _READS_NONE: Final = ("knobs", *_ALONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentForm:
-    """Words that the setting takes and what they mean; what is in capitals stands for a name."""
+    """A form of values that the setting accepts, and its meaning. Capitals stand for a name."""
 
     words: tuple[str, ...]
     meaning: str
@@ -62,9 +62,9 @@ HELP: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedAgent:
-    """One who proposes, as the setting names them: a word, and the owner's text that they are told.
+    """A proposer, as the setting names it: a word, and the owner's instructions that it gets.
 
-    `text` is the name of a text among the home's programs, "" for the task's own.
+    `text` is the name of instructions among the home's programs; "" means the task's own.
     """
 
     word: str
@@ -72,18 +72,18 @@ class NamedAgent:
 
 
 def named_agent(entry: str) -> NamedAgent:
-    """Return what one entry of the setting names."""
+    """Parse one entry of the setting."""
     word, _, text = entry.partition(_MARK)
     return NamedAgent(word=word, text=text)
 
 
 def entry_of(word: str, text: str) -> str:
-    """Return the entry that names a word and a text."""
+    """Return the entry for a word and the name of instructions."""
     return f"{word}{_MARK}{text}" if text else word
 
 
 def model_at_ollama(name: str) -> str | None:
-    """Return the name that Ollama has for a model that is to be asked there, else None."""
+    """Return Ollama's name for a model if the model is to run there, else None."""
     for prefix in _OLLAMA:
         if name.startswith(prefix):
             return name.removeprefix(prefix)
@@ -91,20 +91,20 @@ def model_at_ollama(name: str) -> str | None:
 
 
 def _is_agent(name: str) -> bool:
-    # One of ours misspelled, rather than a model: their names have a digit or a provider.
+    # A near word is a misspelling and not a model: models' names have a digit or a provider.
     is_near = name.isalpha() and difflib.get_close_matches(name.lower(), AGENTS, 1, NEAR)
     is_model = not is_near and name not in _ALL and _MODEL.fullmatch(name)
     return name in AGENTS or is_plugin(name) or bool(is_model and model_at_ollama(name) != "")
 
 
 def is_plugin(name: str) -> bool:
-    """Say whether a plugin that proposes is called so."""
+    """Return True if there is a proposer plugin with this name."""
     is_word = name not in AGENTS and re.fullmatch(WORD_PATTERN, name)
     return bool(is_word) and name in plugins(PROPOSERS)
 
 
 def _agents(value: Given) -> tuple[str, ...]:
-    """Return who proposes, an entry each."""
+    """Return the proposers, one entry each."""
     entries = words(value)
     if not entries:
         raise ValueError
@@ -132,7 +132,7 @@ def _check(entry: str) -> None:
 
 
 def _same(entry: str) -> NamedAgent:
-    """Return what is the same for two ways to write one entry."""
+    """Return an entry in a normal form, which is equal for two spellings of the same proposer."""
     named = named_agent(entry)
     at_ollama = model_at_ollama(named.word)
     return named if at_ollama is None else NamedAgent(word=f"ollama:{at_ollama}", text=named.text)
@@ -146,7 +146,7 @@ AGENT: Final = ValueKind(
 
 
 def _model(value: Given) -> str:
-    """Return the model that is named."""
+    """Return the name of a language model. Raises WrongWordError if it is something else."""
     name = any_text(value)
     if name in AGENTS or is_plugin(name):
         raise WrongWordError(f"{name} is no language model")

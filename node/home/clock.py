@@ -1,25 +1,26 @@
-"""The time of day as records carry it, and how much of it passes."""
+"""The time of day as records have it, and a clock for durations."""
 
 import time
 from typing import Final
 
-# By how much clocks may differ: what is further ahead waits until its time has come.
+# The tolerance for clocks that differ. Records further in the future wait in quarantine.
 EARLY_MS: Final = 10 * 60 * 1000
 
 
 def clock_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return the milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def is_to_come(at_s: float, now_s: float, *, most_s: float) -> bool:
-    """Say whether a time is to come yet, of two by a clock that may jump.
+    """Return True if `at_s` is in the future, by a clock that may jump.
 
-    It is further ahead than the most that it can be where the clock was put back: then it has come.
+    If it is further away than `most_s`, which is the most possible, then the clock was set back. In
+    that case the time counts as reached.
     """
     return now_s < at_s <= now_s + most_s
 
 
 def passing_s() -> float:
-    """Seconds from anywhere, those for which the machine is suspended too."""
+    """Return seconds from an arbitrary start, including those during which the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,7 +1,7 @@
 """The user's settings: flag > `ARNODE_*` > `config.toml` > default, each value checked once.
 
-One frozen dataclass is the whole table: its fields are the keys of the file, the names of the
-variables and, with dashes, the flags. A key that it does not have is a misspelling.
+One frozen dataclass defines them all. Its fields are the keys of the file, the names of the
+environment variables and, with dashes, the flags. Any other key is an error.
 """
 
 import difflib
@@ -24,7 +24,7 @@ from node.home.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.home.values import NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
-# Not settings: where the home is, and what program tasks are told (docs/writing-a-task.md).
+# Not settings: the home's folder, and variables that program tasks get (docs/writing-a-task.md).
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
 _AMOUNT = take.number(lambda amount: 0 <= amount < 1e6)
 _COUNT = ValueKind(take.count, "a whole number from 1")
@@ -38,7 +38,7 @@ def _one_of(*words: str) -> ValueKind[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting: its default, what it takes, what it means, and its flag if it has one."""
+    """All settings: their defaults, accepted values, meanings, and flags if they have one."""
 
     task: str = setting(
         "auto",
@@ -394,7 +394,7 @@ SETTINGS = settings_of(Config)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The configuration and, per key, where its value came from."""
+    """The configuration, and for each key the origin of its value."""
 
     config: Config
     origins: Mapping[str, str]
@@ -403,7 +403,10 @@ class Settings:
 def load_config(
     path: Path, *, env: Mapping[str, str], flags: Mapping[str, Given | Path] | None = None
 ) -> Settings:
-    """Return the settings in force. Flags that are None or name nothing were not given."""
+    """Return the settings in force. Flags that are None or empty count as not given.
+
+    Raises ConfigurationError for an unknown key, an unknown variable or an invalid value.
+    """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(SETTINGS, "default")
     layers = (
@@ -418,7 +421,7 @@ def load_config(
 
 
 def config_of(home: Home, flags: Mapping[str, Given | Path] | None = None) -> Config:
-    """Return the settings in force for a home in this process, with its own environment."""
+    """Return the settings in force for a home, with this process's environment."""
     return load_config(home.config, env=os.environ, flags=flags).config
 
 
@@ -426,7 +429,7 @@ def _from_file(path: Path) -> dict[str, Given]:
     with explaining_faults(path):
         try:
             text = path.read_bytes().decode("utf-8")
-        except (FileNotFoundError, NotADirectoryError):  # a home that is no folder is told later
+        except (FileNotFoundError, NotADirectoryError):  # not a folder: reported later
             return {}
         except IsADirectoryError as fault:
             raise ConfigurationError(f"{path} is a folder", "move it away") from fault

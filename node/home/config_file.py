@@ -1,8 +1,8 @@
-"""Changes single settings in the user's `config.toml` and leaves every other line as it is.
+"""Changes of single settings in the user's `config.toml`, which keep every other line as it is.
 
-The file is the user's, with comments and an order of its own. Python reads TOML and does not
-write it, so lines are replaced as text, and the outcome is read again before it counts: what a
-line-wise change would break is left to the user.
+The file belongs to the user, with comments and an order of its own. Python can read TOML but not
+write it, so lines are replaced as text. The result is parsed before it is written. If replacing
+lines would break the file, the change is left to the user.
 """
 
 import json
@@ -18,10 +18,10 @@ from protocol.errors import ConfigurationError
 
 
 def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> None:
-    """Give settings of the file new values; None removes one. Its folder must be there.
+    """Set settings in the file; None removes one. The file's folder must exist.
 
     Raises:
-        ConfigurationError: the file has a fault already, or is not written line by line.
+        ConfigurationError: the file is invalid already, or cannot be changed line by line.
     """
     load_config(path, env={})
     with explaining_faults(path):
@@ -34,7 +34,7 @@ def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> Non
         lines = ", ".join(f"`{_line(name, value)}`" for name, value in changes.items())
         raise ConfigurationError(f"{path} is not written line by line", f"put there: {lines}")
     with explaining_faults(path):
-        write_file(path.resolve(), text.encode())  # a link to it stays one
+        write_file(path.resolve(), text.encode())  # keeps a symbolic link to the file
 
 
 def _with_setting(text: str, name: str, value: str | bool | None) -> str:
@@ -48,7 +48,7 @@ def _with_setting(text: str, name: str, value: str | bool | None) -> str:
 
 
 def _line(name: str, value: str | bool | None) -> str:
-    # JSON's words and escapes are also TOML's.
+    # JSON's literals and escapes are also valid TOML.
     return "" if value is None else f"{name} = {json.dumps(value)}"
 
 

@@ -1,8 +1,9 @@
-"""Whether this node speaks to a network at all: nothing is sent before its user agreed.
+"""The user's consent to connect to a network. Nothing is sent before the user agreed.
 
-Asked once, at a terminal, where there is somebody to meet; the answer is the setting `online`.
-Without a terminal only a flag or that setting opens the network. Own text never leaves the machine,
-and a program task of one's own goes into private networks alone.
+The user is asked once, at a terminal, if there is a peer to connect to. The answer is stored as the
+setting `online`. Without a terminal, only a flag or that setting opens the network. The user's own
+text never leaves the machine, and a program task of the user's own is shared only in private
+networks.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
 class TaskOf(Enum):
-    """Whose a task is: everybody's, its user's, who may show it to friends, or this machine's."""
+    """The owner of a task: everybody, its user (who may share it privately), or this machine."""
 
     EVERYBODY = "comes with arnode, or was announced by others"
     ITS_USER = "a folder of the user's that holds all that others need to run it"
@@ -41,7 +42,7 @@ class TaskOf(Enum):
 
     @classmethod
     def of(cls, task: Task, *, data_dir: Path) -> "TaskOf":
-        """Return whose a task is, whatever it is called."""
+        """Return the owner of a task, whatever its name."""
         if task.id in builtin_ids(data_dir).values() or task.program_path is None:
             return cls.EVERYBODY
         is_judged = task.manifest.program is not None and task.manifest.is_ranked
@@ -51,14 +52,14 @@ class TaskOf(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """No network this time, and why, in a line for the log."""
+    """The decision to use no network this time; `reason` is a line for the log."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the command line says: `--network` (a name or "none"), `--join`, `--yes`."""
+    """The network options of the command: `--network` (a name or "none"), `--join`, `--yes`."""
 
     network: str | None = None
     has_invite: bool = False
@@ -66,13 +67,16 @@ class Wishes:
 
     @property
     def settings(self) -> dict[str, str | None]:
-        """What of it is a setting: the network's name."""
+        """The settings that these options imply: the network's name."""
         return {"net": None if self.network == NO_NETWORK else self.network}
 
 
 def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
-    """Return what a user agrees to, four lines: under which key, whose code in which sandbox, for
-    how much of the machine."""
+    """Return the four lines of terms that a user agrees to.
+
+    They name the key, whose code runs in which sandbox, the share of runs, and the visible IP
+    address.
+    """
     key = author.hex()[:_KEY_DIGITS]
     is_walled = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
     code = "Strangers' code does not run here; what they publish is only shown."
@@ -105,16 +109,17 @@ def plan_network(
     has_met: bool,
     ask: Callable[[list[str], str], bool] | None,
 ) -> Network | Offline:
-    """Return the network to speak to, with addresses of flags and settings, or why there is none.
+    """Return the network to connect to, or the reason there is none.
 
-    `config` has `wishes.settings` and an invite's network in it already. `has_met`: peers of its
-    network are known from before. `ask` says some lines, puts a question and returns the answer;
-    None without a terminal. An answer is kept, and so is the network that the command line names:
-    the node's records carry its name, spoken to or not.
+    The network includes addresses from flags and settings. `config` has `wishes.settings` and an
+    invite's network in it already. `has_met`: peers of its network are known from before. `ask`
+    shows some lines, asks a question and returns the answer; it is None without a terminal. The
+    answer is stored. So is the network that the command line names, because the node's records have
+    its name even if it is offline.
 
     Raises:
         UsageError: the network is not defined here.
-        ConfigurationError: its definition or the settings file has a fault.
+        ConfigurationError: its definition or the settings file is invalid.
     """
     if wishes.network == NO_NETWORK:
         return Offline("the network is off: `--network none`")
@@ -134,7 +139,7 @@ def plan_network(
     network = with_settings(defined.network, config)
     if config.online or wishes.agrees:
         return network
-    # Of one's own network or one that was named, the user may be whom the others meet.
+    # In the user's own network, or one named explicitly, this node may be the first one.
     has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
@@ -150,14 +155,14 @@ def plan_network(
     is_agreed = ask(terms, f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}
-    if is_agreed:  # to this network: who agreed to a friend's has not agreed to the public one
+    if is_agreed:  # only to this network: consent to a friend's is not consent to the public one
         changes["net"] = config.net
     change_settings(home.config, changes)
     return network if is_agreed else Offline("the network is off, as answered")
 
 
 def ask_at_terminal(lines: list[str], question: str) -> bool:
-    """Say the lines on stderr and ask there; no answer is a no."""
+    """Show the lines and ask on stderr. The default answer is no."""
     import click
 
     for line in lines:
@@ -166,8 +171,10 @@ def ask_at_terminal(lines: list[str], question: str) -> bool:
 
 
 def with_settings(network: Network, config: Config) -> Network:
-    """Return a network as settings have it: with their addresses before its own, and the DHT if
-    that is wanted."""
+    """Return a network with the settings applied.
+
+    Addresses in the settings come before the network's own. Its DHT is removed if it is disabled.
+    """
     parsed = (parse_direct(text) for text in config.bootstrap)
     told = [address for address in parsed if not isinstance(address, Rejected)]
     if not config.dht:

@@ -1,8 +1,8 @@
-"""How commands reach the running node: one request and one reply over a 0600 unix socket.
+"""The control socket: commands send the running node one request over a 0600 unix socket.
 
-Frames are `protocol.framing`'s, of msgpack, at most 1 MiB. The socket lies in a 0700
-folder, so that whoever can connect is this user; what arrives is checked all the same. Faults
-travel as message, hint and exit code, so that a command fails the same way on both sides.
+Each request gets one reply. Frames are `protocol.framing`'s, of msgpack, at most 1 MiB. The socket
+is in a 0700 folder, so only this user can connect; messages are checked all the same. Errors are
+sent as message, hint and exit code, so that a command fails in the same way on both sides.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _FRAMING: Final = plain_framing(FRAME_LIMIT_BYTES)
 _ADDRESS_LIMIT_BYTES = 100  # sun_path holds 108, see unix(7)
 _NOT_RUNNING_HINT = "start it with `arnode start`"
 _RESTART_HINT = "restart it, so that it has this version: `arnode stop`, `arnode start`"
-_ANY_VERSION: Final = "stop"  # the command that each node takes from each version
+_ANY_VERSION: Final = "stop"  # the command that a node accepts from any version
 _log = logging.getLogger(__name__)
 
 
@@ -45,14 +45,17 @@ async def _unknown_command(_: Mapping[str, Message]) -> Message:
 
 @cache
 def _version() -> str:
-    """Return this version: a node that runs since before an upgrade has another."""
-    from importlib import metadata  # which not every command needs
+    """Return this version. A node that has run since before an upgrade has another one."""
+    from importlib import metadata  # slow, and not every command needs it
 
     return metadata.version("arnode")
 
 
 class ControlServer:
-    """Answers commands while it is entered; `otherwise` answers those that `handlers` lacks."""
+    """A server that answers commands while it is entered.
+
+    `otherwise` answers commands that are not in `handlers`.
+    """
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class ControlServer:
         self._handlers = handlers
         self._otherwise = otherwise
         self._server: asyncio.Server | None = None
-        _version()  # as it is at the start: an upgrade puts another one in its place
+        _version()  # cache it now, since an upgrade may replace the installed version
 
     async def __aenter__(self) -> Self:
         if is_running(self._path):
@@ -122,7 +125,10 @@ def call(
     *,
     timeout_s: float = 30.0,
 ) -> Message:
-    """Send one command to the running node and return its reply."""
+    """Send one command to the running node and return its reply.
+
+    Raises NotRunningError if no node runs, and the error that the node reports.
+    """
     request = _frame(
         {"command": command, "arguments": dict(arguments or {}), "version": _version()}
     )
@@ -143,19 +149,19 @@ def call(
 
 
 def document(reply: Message) -> dict[str, Message]:
-    """Return a reply that is to be a document. Raises ArnodeError if it is something else."""
+    """Return a reply that must be a document. Raises ArnodeError if it is something else."""
     if not isinstance(reply, dict):
         raise nonsense()
     return reply
 
 
 def nonsense() -> ArnodeError:
-    """Return the error about a reply that is not what was asked for."""
+    """Return the error for a reply of an unexpected form."""
     return ArnodeError("the node's answer makes no sense", "see `arnode logs`")
 
 
 def is_running(path: Path) -> bool:
-    """Say whether a node answers there."""
+    """Return True if a node answers there."""
     try:
         with _connected(path, REQUEST_TIMEOUT_S):
             return True
@@ -181,7 +187,7 @@ def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
 
 @contextmanager
 def _address(path: Path) -> Iterator[str]:
-    """Give a path that fits into a socket address, however deep the home lies."""
+    """Yield a path that is short enough for a socket address, however long the home's path is."""
     if len(os.fsencode(path)) <= _ADDRESS_LIMIT_BYTES:
         yield str(path)
         return
@@ -202,7 +208,7 @@ def _frame(message: Message) -> bytes:
 
 
 def _received(connection: socket.socket) -> Message | Rejected:
-    """Return the one message that comes before the node closes the connection."""
+    """Return the one message that the node sends before it closes the connection."""
     with connection.makefile("rb") as stream:
         frame = stream.read(LENGTH.size + FRAME_LIMIT_BYTES)
     head, data = frame[: LENGTH.size], frame[LENGTH.size :]

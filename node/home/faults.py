@@ -1,7 +1,8 @@
-"""Turns what a disk or a database can do to us into one clear error with its mend.
+"""Conversion of disk and database errors to one clear error with a hint.
 
-Full disks, damaged pages, lost permissions: the message says which place failed, the hint how to
-go on. Programming errors (constraint violations, wrong SQL) pass through untouched.
+It covers full disks, damaged pages and lost permissions. The message names the place that failed,
+the hint says how to go on. Programming errors (constraint violations, wrong SQL) pass through
+unchanged.
 """
 
 import errno
@@ -19,7 +20,7 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class DiskFullError(ArnodeError):
-    """A write did not fit; what was committed before is whole."""
+    """A write failed because the disk is full; earlier commits are intact."""
 
 
 class BusyStoreError(ArnodeError):
@@ -27,12 +28,12 @@ class BusyStoreError(ArnodeError):
 
 
 class DamagedStoreError(ArnodeError):
-    """The database file no longer reads as one."""
+    """The database file is damaged."""
 
 
 @contextmanager
 def explaining_faults(place: Path) -> Iterator[None]:
-    """Raise disk and database faults of the body as an `ArnodeError` that names `place`."""
+    """Raise disk and database errors of the body as an `ArnodeError` that names `place`."""
     try:
         yield
     except (sqlite3.Error, OSError) as fault:
@@ -83,7 +84,7 @@ def _file_error(fault: OSError, place: Path) -> ArnodeError | None:
 
 
 def empty_folder(folder: Path) -> None:
-    """Make a folder to write into. Raises UsageError if it holds something, or is none."""
+    """Create a folder to write into. Raises UsageError if it is not an empty folder."""
     with explaining_faults(folder):
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise UsageError(f"{folder} is not an empty folder", "name a new one")

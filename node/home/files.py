@@ -1,7 +1,7 @@
-"""Files that are either wholly there or not at all, whatever kills the process, and room for them.
+"""Files that are written completely or not at all, even if the process is killed, and free space.
 
-The recipe is the same everywhere: temporary name in the same folder, fsync, rename or link,
-fsync the folder.
+Writing always uses the same steps: a temporary name in the same folder, fsync, rename or link,
+fsync of the folder.
 """
 
 import os
@@ -12,28 +12,28 @@ from pathlib import Path
 from typing import Final
 
 TEMPORARY_PREFIX = ".arnode-tmp-"
-LITTLE_BYTES: Final = 2 << 30  # less free room is warned about: tasks and blobs may not fit
-TOO_LITTLE_BYTES: Final = 200 << 20  # with less free room a node is about to end
+LITTLE_BYTES: Final = 2 << 30  # with less free space a node warns: tasks or blobs may not fit
+TOO_LITTLE_BYTES: Final = 200 << 20  # with less free space a node is about to stop
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path` by `data` in one step that survives a power cut."""
+    """Replace `path` by a file with `data`, in one step that survives a power cut."""
     _write_then(path, data, mode, lambda temporary: temporary.replace(path))
 
 
 def create_file(path: Path, data: bytes) -> None:
-    """Like `write_file`, but raise FileExistsError rather than replace anything."""
+    """Create a file like `write_file`, but raise FileExistsError if it exists."""
     _write_then(path, data, 0o600, path.hardlink_to)
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`."""
+    """Delete the half-written files of a killed process in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut."""
+    """Make the names of files in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -56,5 +56,5 @@ def _write_then(path: Path, data: bytes, mode: int, publish: Callable[[Path], ob
 
 
 def free_bytes(place: Path) -> int:
-    """Return how many bytes this user can still write where `place` is."""
+    """Return how many bytes this user can still write on the disk of `place`."""
     return shutil.disk_usage(place).free

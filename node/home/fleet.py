@@ -1,12 +1,12 @@
-"""The nodes of one owner: the list of their keys, which the owner's key signs.
+"""A fleet: the nodes of one owner, given by a list of their keys that the owner's key signs.
 
-The machines of a fleet see each other only over the internet, and stay nodes with records of their
-own. `friends = "fleet:KEY"` names the owner, `arnode friends sign` in the home of that key writes
-the list, `arnode friends take` brings a newer one to a node. A key that was removed from the list
-is untrusted again.
+The machines of a fleet may see each other only over the internet. Each remains a node with records
+of its own. `friends = "fleet:KEY"` names the owner. `arnode friends sign`, in the home of that key,
+writes the list. `arnode friends take` brings a newer list to a node. A key that was removed from
+the list is untrusted again.
 
-Machines that measure for a node, and are none, are named as `ssh` knows them, or by the address of
-a Ray cluster.
+Machines that only make runs for a node are not nodes. They are named as `ssh` knows them, or by the
+address of a Ray cluster.
 """
 
 import ipaddress
@@ -32,21 +32,21 @@ FLEET: Final = "fleet:"  # before the owner's key in a setting
 _KIND: Final = ListKind(
     header="arnode-fleet 1", context=b"arnode/fleet-list/1\0", items="keys", most=MAX_MEMBERS
 )
-LOCAL: Final = "local"  # a Ray of this node's own, on this machine
-AUTO: Final = "auto"  # the one that runs on this machine
+LOCAL: Final = "local"  # a Ray cluster that the node starts on this machine
+AUTO: Final = "auto"  # the Ray cluster that runs on this machine already
 RAY_PORT: Final = 6379
-HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
+HERE: Final = "here"  # the node's own machine, where a lane needs no ssh
 _LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
 _ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
 
 
 def people_of(home: Home, friends: str) -> People:
-    """Return the people of the home's file, and the fleet if the setting `friends` names one.
+    """Return the people in the home's file, and the fleet if the setting `friends` names one.
 
-    The fleet is the keys on its list and its owner's, without those that are blocked.
+    The fleet has the owner's key and the keys on the owner's list, without blocked ones.
 
     Raises:
-        ConfigurationError: a file is not what it should be.
+        ConfigurationError: a file is invalid.
     """
     people, owner = read_people(home.people), owner_of(friends)
     if owner is None:
@@ -57,7 +57,7 @@ def people_of(home: Home, friends: str) -> People:
 
 
 def kept_list(home: Home, owner: bytes) -> SignedList | None:
-    """Return the list of an owner's nodes that this home has; None if there is none yet.
+    """Return the stored list of an owner's nodes; None if there is none yet.
 
     Raises:
         ConfigurationError: it is not a list, or another owner's.
@@ -77,10 +77,10 @@ def kept_list(home: Home, owner: bytes) -> SignedList | None:
 
 
 def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
-    """Keep a list of an owner's nodes, and return it.
+    """Store a list of an owner's nodes, and return it.
 
     Raises:
-        UsageError: it is none, or older than the one that is here.
+        UsageError: it is invalid, or older than the stored one.
     """
     read = read_fleet(data, owner=owner, now_s=time.time())
     if isinstance(read, Rejected):
@@ -101,7 +101,7 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
 
 
 def owner_of(friends: str) -> bytes | None:
-    """Return the key that a setting `fleet:KEY` names; None for another text."""
+    """Return the key in a setting of the form `fleet:KEY`; None for any other text."""
     if not friends.startswith(FLEET):
         return None
     return key_of(friends.removeprefix(FLEET), AUTHOR_BYTES)
@@ -114,7 +114,7 @@ def sign_fleet(members: Iterable[bytes], *, key: SigningKey, written_s: int) -> 
 
 
 def read_fleet(data: bytes, *, owner: bytes, now_s: float) -> SignedList | Rejected:
-    """Return the list that an owner signed, or the first thing that is wrong with it."""
+    """Return the list that an owner signed, or the first reason it is invalid."""
     whose = "the owner that `friends` names"
     read = read_signed(_KIND, data, of=_of(owner), key=owner, whose=whose, now_s=now_s)
     if isinstance(read, SignedList):
@@ -134,7 +134,7 @@ def _of(owner: bytes) -> str:
 
 
 def own_host(text: str) -> str | Rejected:
-    """Return an IP address of this machine or a network of one's own; another is refused."""
+    """Return an IP address if it is of this machine or a private network; else reject it."""
     try:
         host = ipaddress.ip_address(text)
     except ValueError:
@@ -145,7 +145,7 @@ def own_host(text: str) -> str | Rejected:
 
 
 def ray_cluster(text: str) -> str | Rejected:
-    """Return what names a Ray cluster: LOCAL, AUTO, or `HOST:PORT` of a network of one's own."""
+    """Return a valid name of a Ray cluster: LOCAL, AUTO, or `HOST:PORT` in a private network."""
     if text in (LOCAL, AUTO):
         return text
     found = _ADDRESS.fullmatch(text)
@@ -157,14 +157,14 @@ def ray_cluster(text: str) -> str | Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneMachine:
-    """A machine that `ssh` knows by this name, or HERE, and how many lanes it has."""
+    """A machine by its name for `ssh`, or HERE, and its number of lanes."""
 
     host: str
     lanes: int
 
 
 def lane_host(text: str) -> LaneMachine | Rejected:
-    """Return what `HOST[:N]` says."""
+    """Parse `HOST[:N]`; N is 1 by default."""
     found = _LANE_HOST.fullmatch(text)
     if found is None:
         return Rejected(f"{text!r} is no machine's name with a number of lanes")

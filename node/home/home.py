@@ -1,7 +1,7 @@
-"""The one folder in which a node keeps everything, and the lock that makes it one node's.
+"""The folder in which a node keeps everything, and the lock that reserves it for one process.
 
-It is 0700: the signing key, the node secret and the control socket live in it. The lock is an
-flock, so it dies with the process, however that ends.
+The folder is 0700, since the signing key, the node secret and the control socket are in it. The
+lock is an flock, so it is released when the process ends, for whatever reason.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ class InUseError(ConfigurationError):
 
 @contextmanager
 def _naming_the_mend(root: Path) -> Iterator[None]:
-    """Raise what is wrong with a home's path as a ConfigurationError; full disks pass through."""
+    """Raise faults of a home's path as a ConfigurationError; full disks pass through."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as fault:
@@ -45,7 +45,7 @@ def _naming_the_mend(root: Path) -> Iterator[None]:
 
 
 class _HomePath:
-    """A file or folder of a home, by its name there."""
+    """A file or folder in a home, by its name there."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -55,13 +55,16 @@ class _HomePath:
 
 
 def program_file(task: str, text: str = "") -> str:
-    """Return the name of the user's text for a task among `Home.programs`; `text` tells several."""
+    """Return the name of a task's instructions file in `Home.programs`.
+
+    `text` distinguishes several instructions for one task.
+    """
     return f"{task}.{text}.md" if text else f"{task}.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where things are. Nothing is created before `prepare`."""
+    """The paths in a home. Nothing is created before `prepare`."""
 
     root: Path
 
@@ -77,9 +80,9 @@ class Home:
 
     @classmethod
     def here(cls) -> "Home":
-        """Return the home that this process's own environment means.
+        """Return the home that this process's own environment names.
 
-        Raises ConfigurationError if there can be none.
+        Raises ConfigurationError if there cannot be a home at that path.
         """
         home = cls.locate(os.environ)
         with _naming_the_mend(home.root):
@@ -87,35 +90,35 @@ class Home:
                 if not stat.S_ISDIR(home.root.stat().st_mode):
                     raise NotADirectoryError
             except FileNotFoundError:
-                pass  # not made yet
+                pass  # not created yet
         return home
 
     store = _HomePath("records.db")  # SQLite
     mirror = _HomePath("own-records.log")  # a second copy of this node's own records
     blobs = _HomePath("blobs")  # content-addressed files
     journal = _HomePath("journal")  # one git repository per task and hardware class
-    data = _HomePath("data")  # prepared, of tasks
+    data = _HomePath("data")  # prepared data of tasks
     key = _HomePath("key")  # the author and transport seeds
-    secret = _HomePath("secret")  # that secret splits are drawn with
+    secret = _HomePath("secret")  # the secret from which secret splits are drawn
     config = _HomePath("config.toml")  # the user's settings
-    networks = _HomePath("networks")  # of each: the user's definition, and an address book
-    programs = _HomePath("programs")  # the user's texts of a task: what proposers are told to do
-    people = _HomePath("people.json")  # whom the user named as friends, or blocked
-    fleet_list = _HomePath("fleet.txt")  # whose nodes are the user's, signed
+    networks = _HomePath("networks")  # for each: the user's definition, and an address book
+    programs = _HomePath("programs")  # the user's instructions to proposers, by task
+    people = _HomePath("people.json")  # the user's friends and blocked keys
+    fleet_list = _HomePath("fleet.txt")  # the signed list of the user's nodes
     power = _HomePath("power-limits.json")  # the cards' limits before this node lowered them
-    replications = _HomePath("replications")  # runs of `arnode replicate`, a file each
-    comparisons = _HomePath("comparisons")  # of `arnode compare-programs`: blocks, homes
-    web_tokens = _HomePath("web-tokens.json")  # of the server that runs: to read, to steer
-    fleet_key = _HomePath("fleet-key")  # with which other nodes of the user read this one
-    fleet = _HomePath("fleet.json")  # other nodes of the user, with their fleet keys
-    ray_token = _HomePath("ray-token")  # what lets one's own machines into one's own Ray
-    socket = _HomePath("node.sock")  # where the running node takes commands
-    alerts = _HomePath("alerts.json")  # when the user was last told of what, and what was held back
-    log = _HomePath("node.log")  # what the running node says
+    replications = _HomePath("replications")  # one file for each run of `arnode replicate`
+    comparisons = _HomePath("comparisons")  # blocks and homes of `arnode compare-programs`
+    web_tokens = _HomePath("web-tokens.json")  # tokens of the running server: to read, to control
+    fleet_key = _HomePath("fleet-key")  # the key with which the user's other nodes read this one
+    fleet = _HomePath("fleet.json")  # the user's other nodes, with their fleet keys
+    ray_token = _HomePath("ray-token")  # the token with which machines join the user's Ray cluster
+    socket = _HomePath("node.sock")  # where the running node accepts commands
+    alerts = _HomePath("alerts.json")  # when each kind was last sent, and those held back
+    log = _HomePath("node.log")  # the log of the running node
     lock_file = _HomePath("lock")  # held by the one process that may write here
 
     def prepare(self) -> None:
-        """Create the folder for this user alone, or check that it is one."""
+        """Create the folder for this user alone, or check that it is private."""
         with explaining_faults(self.root):
             with _naming_the_mend(self.root):
                 self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -132,7 +135,7 @@ class Home:
             )
         if not status.st_mode & _OTHERS:
             return
-        # A folder full of other things (`/tmp`, a home directory) is not ours to close.
+        # Do not change a folder with other things in it (`/tmp`, a user's home directory).
         if any(self.root.iterdir()) and not (self.store.exists() or self.key.exists()):
             raise ConfigurationError(
                 f"the home {self.root} is open to other users and holds other things",
@@ -142,9 +145,9 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the home for this process; a second node on it is told whose it is."""
+        """Lock the home for this process during a block. Raises InUseError if it is locked."""
         self.prepare()
-        # Not inheritable (Python's default): a run that outlives a killed node cannot keep it.
+        # Not inheritable (Python's default), so a run that outlives a killed node cannot keep it.
         with explaining_faults(self.lock_file):
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -163,7 +166,7 @@ class Home:
             os.close(descriptor)
 
     def lock_holder(self) -> int | None:
-        """Return the process id that last wrote itself into the lock, if any."""
+        """Return the id of the process that last took the lock; None if unknown."""
         try:
             return int(self.lock_file.read_text())
         except (OSError, ValueError):

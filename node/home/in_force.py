@@ -1,6 +1,6 @@
-"""Which network is meant where none is named: the running node's, else that of the settings.
+"""The network to use if none is named: the running node's, else the one in the settings.
 
-The settings remember the one that was joined or named at a start last.
+The settings have the network that was last joined, or last named at a start.
 """
 
 from collections.abc import Collection
@@ -16,10 +16,10 @@ from protocol.errors import NotRunningError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningMember:
-    """What the node that runs on a home says of its part in a network.
+    """The part of the running node in a network, as it reports it.
 
-    `network`: None while it speaks to none. `in_use`: whose name its records carry, None if it does
-    not say. `addresses`: where it says that it can be dialled.
+    `network`: None while it is offline. `in_use`: the network whose name its records have, None if
+    it does not report one. `addresses`: where it can be dialled, as far as it knows.
     """
 
     network: str | None
@@ -28,7 +28,7 @@ class RunningMember:
 
 
 def running_member(home: Home) -> RunningMember | None:
-    """Ask the node that runs on this home, if there is one.
+    """Ask the node that runs on this home; None if there is none.
 
     Raises:
         ArnodeError: it does not answer.
@@ -48,20 +48,20 @@ def running_member(home: Home) -> RunningMember | None:
 
 
 def network_in_force(config: Config, running: RunningMember | None) -> str:
-    """Return the name of the network that this home works in now."""
+    """Return the name of the network that this home uses now."""
     return running.in_use if running and running.in_use else config.net
 
 
 def network_meant(
     home: Home, config: Config, named: str | None, *, also_known: Collection[str] = ()
 ) -> str:
-    """Return the network that a flag names, else the one in force.
+    """Return the network that a flag names, else the one in use.
 
-    `also_known`: names that are right although no definition here has them.
+    `also_known`: names that are valid although they are not defined here.
 
     Raises:
-        UsageError: none of that name is known here.
-        ConfigurationError: its definition has a fault.
+        UsageError: no network of that name is known here.
+        ConfigurationError: its definition is invalid.
     """
     if named is None:
         return network_in_force(config, running_member(home))
@@ -69,13 +69,13 @@ def network_meant(
 
 
 def remember_network(home: Home, name: str) -> None:
-    """Make a network the one in use from now on, if it is not yet.
+    """Store a network as the one in use from now on, if it is not yet.
 
-    A user who said no, which was to another network, is asked again.
+    A user who declined another network is asked again.
 
     Raises:
-        UsageError: none of that name is defined here.
-        ConfigurationError: its definition or the settings file has a fault.
+        UsageError: no network of that name is defined here.
+        ConfigurationError: its definition or the settings file is invalid.
     """
     find_network(home, name)
     home.prepare()

@@ -5,10 +5,10 @@
     address  = [host, port, key]       host: 4 or 16 bytes, or text like "dns4/example.org"
     checksum = the first 4 bytes of SHA-256("arnode invite 1" payload)
 
-A line has one writing only. The checksum finds mistakes of copying; it proves nothing about who
-wrote the line, and joining needs no such proof, for a network is trusted with nothing. Joining
-stores what was told and asks nobody's consent: `node.home.consent` does, before the node first
-speaks to a peer.
+Each invite has exactly one encoding. The checksum finds copying mistakes. It does not prove who
+wrote the line, and joining needs no such proof, because a network is not trusted. Joining stores
+the network and does not ask for consent; `node.home.consent` asks before the node first connects to
+a peer.
 """
 
 import base64
@@ -34,7 +34,7 @@ PREFIX: Final = "arnode1"
 MAX_ADDRESSES: Final = 8
 MAX_AUTHORS: Final = 32  # 1 KiB; longer lists travel as files
 MAX_TASKS: Final = 16
-MAX_LINE: Final = 10_000  # characters, with the longest of everything
+MAX_LINE: Final = 10_000  # characters; enough for the longest invite
 
 _CHECKSUM_BYTES = 4
 _CONTEXT = b"arnode invite 1"
@@ -43,7 +43,7 @@ _MEND = "ask for the line again, and copy the whole of it"
 
 
 def write_invite(network: Network) -> str:
-    """Return the line of a network; of its addresses the first 8 find room in it.
+    """Return the invite of a network, with at most its first 8 addresses.
 
     Raises:
         UsageError: it has no address, or more authors or tasks than fit.
@@ -75,10 +75,10 @@ def write_invite(network: Network) -> str:
 
 
 def read_invite(line: str) -> Network:
-    """Return the network of a line; spaces, line breaks and capitals in it do not count.
+    """Return the network of an invite; spaces, line breaks and capitals in it do not matter.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: the invite is invalid.
     """
     found = _read("".join(line.split()).lower())
     if isinstance(found, Rejected):
@@ -87,12 +87,12 @@ def read_invite(line: str) -> Network:
 
 
 def join_network(home: Home, invited: Network) -> Path:
-    """Store a network that an invite tells of, make it the one in use, return its file.
+    """Store the network of an invite, make it the one in use, and return its file.
 
-    Known addresses stay, behind the new ones. A user who once said no is asked again.
+    Known addresses are kept, after the new ones. A user who once declined is asked again.
 
     Raises:
-        ConfigurationError: another network of this name is known here, or a file has a fault.
+        ConfigurationError: another network of this name is known here, or a file is invalid.
     """
     home.prepare()
     settings = load_config(home.config, env={})
@@ -109,10 +109,10 @@ def join_network(home: Home, invited: Network) -> Path:
                     else "ask for a network of another name: this one comes with arnode",
                 )
         addresses = dict.fromkeys((*invited.bootstrap, *known.network.bootstrap))
-        # What no invite carries stays, too.
+        # Keep what an invite does not contain.
         network = replace(known.network, bootstrap=tuple(addresses)[:MAX_BOOTSTRAP])
     if known is not None and known.is_own and known.network == network:
-        path = own_file(home, network.name)  # its comments stay
+        path = own_file(home, network.name)  # unchanged, so that its comments stay
     else:
         path = replace_network(home, network)
     said_no = settings.config.online is False
@@ -134,7 +134,7 @@ def _read(text: str) -> Network | Rejected:
             return Rejected(f"its character {place} is {digit!r}, neither a-z nor 2-7")
     try:
         data = base64.b32decode(digits.upper() + "=" * (-len(digits) % 8))
-    except ValueError:  # digits that are no whole bytes
+    except ValueError:  # the digits do not make whole bytes
         data = b""
     payload, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
     if checksum != _checksum(payload) or _to_base32(data) != digits:

@@ -1,8 +1,8 @@
-"""This node's identity, and its secrets on disk.
+"""This node's identity and secrets on disk.
 
-One 0600 file holds the two signing seeds, another the secret of the splits. Both are made once, on
-first use. A lost author key is a lost identity: only `renew_keys` replaces it. A damaged file is
-for the user to settle.
+One 0600 file has the two signing seeds, another one the secret of the splits. Both are created
+once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it. A damaged
+file is left to the user.
 """
 
 import secrets
@@ -30,9 +30,10 @@ _SET_DUMPABLE = 4  # prctl(2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeKeys:
-    """The author key signs records; the transport key is the network identity.
+    """The keys of a node: the author key signs records, the transport key is its network identity.
 
-    `transport_seed` is what the network process makes that key from.
+    `transport_seed` is the seed from which the network process derives the transport key.
+    `formerly` is the signed link to the previous author key, if the keys were renewed.
     """
 
     author: SigningKey
@@ -42,7 +43,7 @@ class NodeKeys:
 
 
 def load_keys(home: Home) -> NodeKeys:
-    """Return the node's keys, made now if this is the first use."""
+    """Return the node's keys, created now on first use."""
     home.prepare()
     if not home.key.exists():
         _create(home.key, _new_keys(secrets.token_bytes(SEED_BYTES)))
@@ -50,7 +51,10 @@ def load_keys(home: Home) -> NodeKeys:
 
 
 def renew_keys(home: Home) -> Path:
-    """Make new keys that name the old ones; return where those are kept. Callers hold the lock."""
+    """Replace the keys by new ones that name the old ones; return where the old ones are kept.
+
+    The caller must hold the home's lock.
+    """
     old = read_keys(home).author
     kept = home.key.with_name(f"{home.key.name}-{old.public.hex()[:_KEPT_DIGITS]}")
     _create(kept, _read_private(home.key))
@@ -68,7 +72,10 @@ def _new_keys(author: bytes) -> bytes:
 
 
 def read_keys(home: Home) -> NodeKeys:
-    """Return the node's keys, which must exist. No other process can look into this one then."""
+    """Return the node's keys, which must exist, and make this process undumpable.
+
+    Raises ConfigurationError if the file is missing, damaged, or readable by other users.
+    """
     keep_to_oneself()
     lines = _read_private(home.key).decode("ascii", "replace").splitlines()
     if len(lines) not in (3, 4) or lines[0] != _HEADER:
@@ -83,9 +90,10 @@ def read_keys(home: Home) -> NodeKeys:
 
 
 def keep_to_oneself() -> None:
-    """Leave no core dump and let nobody of our own user trace us or read our memory.
+    """Forbid core dumps, and stop the user's other processes from tracing this one.
 
-    Nor our first environment, which stays there whatever is removed from it.
+    They can then not read its memory or its initial environment. The latter stays in memory even
+    after variables are removed.
     """
     import ctypes
 
@@ -94,7 +102,10 @@ def keep_to_oneself() -> None:
 
 
 def load_secret(home: Home) -> bytes:
-    """Return the node secret that secret splits are drawn with, made now on first use."""
+    """Return the node secret for secret splits, created now on first use.
+
+    Raises ConfigurationError if the file is damaged or readable by other users.
+    """
     home.prepare()
     if not home.secret.exists():
         _create(home.secret, secrets.token_bytes(SEED_BYTES))
@@ -109,7 +120,7 @@ def _create(path: Path, data: bytes) -> None:
         try:
             create_file(path, data)
         except FileExistsError:
-            return  # another command of the same user was first; its file counts
+            return  # another command of the same user was first; use its file
 
 
 def _read_private(path: Path) -> bytes:
@@ -161,7 +172,7 @@ def _damaged(path: Path, what: str) -> ConfigurationError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The keys that sign here, the name and version they sign with, and the network."""
+    """The keys that sign here, the name and version in records, and the network."""
 
     keys: NodeKeys
     name: str
@@ -170,7 +181,7 @@ class Identity:
 
 
 def identity_of(keys: NodeKeys, config: "Config", *, role: str = "node") -> Identity:
-    """Return who signs records here; a node without a name is named by its role and key."""
+    """Return the identity that signs records here; the default name has the role and the key."""
     return Identity(
         keys=keys,
         name=config.name or f"{role}-{keys.author.public.hex()[:12]}",
@@ -180,7 +191,7 @@ def identity_of(keys: NodeKeys, config: "Config", *, role: str = "node") -> Iden
 
 
 def version() -> str:
-    """The version of arnode that is installed."""
-    from importlib import metadata  # 18 ms that few need
+    """Return the installed version of arnode."""
+    from importlib import metadata  # takes 18 ms, and few commands need it
 
     return metadata.version("arnode")

@@ -1,15 +1,15 @@
-"""A network's definition as text: read with one error for each fault, and written.
+"""The text form of a network's definition: parsing, with one error for each fault, and writing.
 
-    name = "lab"                   as the file is called
-    bootstrap = ["/ip4/…"]         where to meet the others
-    dht = ["/dnsaddr/…"]         servers of a libp2p DHT, where to look for others
+    name = "lab"                   the name of the file
+    bootstrap = ["/ip4/…"]         addresses of first peers
+    dht = ["/dnsaddr/…"]           servers of a libp2p DHT in which to look for nodes
     lists = ["https://…"]          where signed lists of addresses are published
-    lists_key = "…"                who signs them: the key of an author, in hex
-    tasks = ["tiny"]               names or ids, left out for all
-    secret = "…"                   32 bytes in hex, of a private swarm
-    authors = ["…"]                whose records count here, left out for everybody's
+    lists_key = "…"                the author key that signs them, in hex
+    tasks = ["tiny"]               names or ids; left out for all
+    secret = "…"                   32 bytes in hex, for a private swarm
+    authors = ["…"]                whose records count here; left out for everybody's
 
-It knows no files: `node.home.networks` has them.
+This module does not know any files: `node.home.networks` does.
 """
 
 import difflib
@@ -35,7 +35,7 @@ from protocol.keys import is_key
 
 T = TypeVar("T")
 
-NO_NETWORK: Final = "none"  # what the flag takes for none, so that no network is called so
+NO_NETWORK: Final = "none"  # the flag's value for no network, so no network can have this name
 TASK_PATTERN: Final = rf"[0-9a-f]{{64}}|{NAME_PATTERN}"
 SECRET_BYTES: Final = 32
 AUTHOR_BYTES: Final = 32
@@ -45,7 +45,7 @@ MAX_LISTS: Final = 8
 MAX_AUTHORS: Final = 1_000
 MAX_TASKS: Final = 64
 MAX_FILE_BYTES: Final = 1 << 18
-DNSADDR: Final = "/dnsaddr/"  # before the name of a list in the DNS
+DNSADDR: Final = "/dnsaddr/"  # the prefix of a list in the DNS
 
 _KEYS: Final = ("name", "bootstrap", "dht", "lists", "lists_key", "tasks", "secret", "authors")
 _HTTPS: Final = "https://"
@@ -63,10 +63,11 @@ _WANTED: Final = {
 class Network:
     """A network's definition.
 
-    `dht`: servers of a DHT where its nodes look for each other, none for not at all. `lists`:
+    `dht`: servers of a DHT in which its nodes look for each other; empty: none is used. `lists`:
     where addresses are published (`https://…`, `/dnsaddr/NAME`), signed by `lists_key`, which is
-    there if they are. `tasks`: names or ids in hex, none for all. `secret`: 32 bytes that all of
-    a private swarm share. `authors`: whose records count here, none for everybody's.
+    set if and only if `lists` is not empty. `tasks`: names or ids in hex; empty: all. `secret`: 32
+    bytes that all members of a private swarm share. `authors`: whose records count here; empty:
+    everybody's.
     """
 
     name: str
@@ -80,10 +81,10 @@ class Network:
 
 
 def read_definition(data: bytes, *, place: str, name: str) -> Network:
-    """Return the network that a file defines; `name` is what the file is called.
+    """Return the network that a file defines; `name` is the name of the file.
 
     Raises:
-        ConfigurationError: the first thing that is wrong, with `place`, its key and the mend.
+        ConfigurationError: the first fault, with `place`, its key and a hint.
     """
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(
@@ -161,8 +162,10 @@ def _list(
 
 
 def _published(text: str) -> str | Rejected:
-    """Return the text if a list of addresses can be published there. No fault repeats it: it may
-    hold a password."""
+    """Return the text if a list of addresses can be published there.
+
+    Errors never repeat the text, since it may contain a password.
+    """
     if len(text) > LIMIT_CHARACTERS:
         return Rejected(f"it has {len(text)} characters, more than {LIMIT_CHARACTERS}")
     if text.startswith(DNSADDR):
@@ -226,7 +229,7 @@ def _secret(table: dict[str, object], place: str) -> bytes | None:
         return None
     text = table["secret"]
     secret = key_of(text, SECRET_BYTES) if isinstance(text, str) else None
-    if secret is None:  # and never say what it is
+    if secret is None:  # the error must not show its value
         raise ConfigurationError(
             f"{place}: `secret` is not {2 * SECRET_BYTES} hex digits",
             "copy it from another member's file, or join by a line of `arnode invite`",
@@ -235,14 +238,14 @@ def _secret(table: dict[str, object], place: str) -> bytes | None:
 
 
 def key_of(text: str, size_bytes: int) -> bytes | None:
-    """Return the bytes that hex digits say, or None if they are not exactly so many."""
+    """Return the bytes of a hex text; None if it is not the hex of exactly `size_bytes` bytes."""
     if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size_bytes}}}", text) is None:
         return None
     return bytes.fromhex(text)
 
 
 def write_definition(network: Network) -> bytes:
-    """Return the file's content."""
+    """Return the content of a network's file."""
     lines = [f'name = "{network.name}"', *_written_list("bootstrap", map(str, network.bootstrap))]
     if network.dht:
         lines += _written_list("dht", network.dht)
@@ -262,5 +265,5 @@ def write_definition(network: Network) -> bytes:
 
 
 def _written_list(key: str, values: Iterable[str]) -> list[str]:
-    # None of these texts holds a quote or a backslash.
+    # These texts contain no quotes and no backslashes.
     return [f"{key} = [", *(f'    "{value}",' for value in values), "]"]

@@ -1,8 +1,9 @@
-"""Networks: a name, where to meet the others, and for some a secret and a list of authors.
+"""Networks: a name, addresses of first peers, and for some a secret and a list of authors.
 
-A definition is a TOML file: own ones lie in the home (0600, they may hold a secret) and go before
-those that come with arnode. It confers no trust: what is adopted was measured here, whatever
-network it came by. A file that is not wholly right is an error that names the file and the key.
+A definition is a TOML file. The user's own ones are in the home (0600, since they may contain a
+secret) and take precedence over those that come with arnode. A definition confers no trust: a node
+adopts only what it measured itself, whatever network it came from. An invalid file is an error that
+names the file and the key.
 """
 
 import difflib
@@ -26,7 +27,7 @@ from node.home.network_definition import (
 from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, UsageError
 
-# The folders have a direction, bootstrap to node, so that its files are found by name, as data.
+# The package bootstrap imports node, so node must not import it. Its files are found by name.
 _SHIPPED = ("bootstrap", "networks")
 _SUFFIX = ".toml"
 _OTHERS = 0o077
@@ -35,7 +36,7 @@ _RULE = f"a-z, 0-9 and -, at most 48, not `{NO_NETWORK}`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defined:
-    """A definition and the file that it is in."""
+    """A definition and its file."""
 
     network: Network
     place: str
@@ -46,8 +47,8 @@ def find_network(home: Home, name: str) -> Defined:
     """Return the definition of a network.
 
     Raises:
-        UsageError: there is none of that name.
-        ConfigurationError: its file is not right.
+        UsageError: no network has that name.
+        ConfigurationError: its file is invalid.
     """
     found = defined_network(home, name)
     if found is not None:
@@ -65,7 +66,7 @@ def find_network(home: Home, name: str) -> Defined:
 def defined_network(home: Home, name: str) -> Defined | None:
     """Return the user's definition of a network, else the one that comes with arnode, else None.
 
-    Addresses that come with arnode are known behind the user's own.
+    Addresses that come with arnode are added after the user's own.
     """
     own, shipped = own_file(home, name), shipped_network(name)
     if not _is_there(own):
@@ -78,7 +79,7 @@ def defined_network(home: Home, name: str) -> Defined | None:
 
 
 def shipped_network(name: str) -> Defined | None:
-    """Return the definition that comes with arnode, if there is one of that name."""
+    """Return the definition that comes with arnode; None if there is none of that name."""
     if name not in _shipped_names():
         return None
     file = _shipped() / f"{name}{_SUFFIX}"
@@ -87,15 +88,15 @@ def shipped_network(name: str) -> Defined | None:
 
 
 def all_networks(home: Home) -> list[Defined]:
-    """Return every network that is defined here, by name."""
+    """Return all networks that are defined here, by name."""
     return [find_network(home, name) for name in sorted(_own_names(home) | _shipped_names())]
 
 
 def own_file(home: Home, name: str) -> Path:
-    """Return where the user's definition of a network is or would be.
+    """Return the path of the user's definition of a network, which need not exist.
 
     Raises:
-        UsageError: no network can be called so.
+        UsageError: the name is invalid.
     """
     if not _is_name(name):
         raise UsageError(f"{name!r} is no network's name", _RULE)
@@ -106,7 +107,7 @@ def create_network(home: Home, network: Network) -> Path:
     """Write a new definition into the home and return its file.
 
     Raises:
-        UsageError: there is a network of that name.
+        UsageError: a network of that name exists.
     """
     path = _prepared_file(home, network.name)
     taken = shipped_network(network.name)
@@ -124,7 +125,7 @@ def create_network(home: Home, network: Network) -> Path:
 
 
 def replace_network(home: Home, network: Network) -> Path:
-    """Write a definition into the home, in place of one that is there, and return its file."""
+    """Write a definition into the home, replacing an existing one, and return its file."""
     path = _prepared_file(home, network.name)
     with explaining_faults(path):
         write_file(path, write_definition(network))

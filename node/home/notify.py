@@ -1,4 +1,4 @@
-"""What the setting `notify` takes: where a node's alerts go. `node.running.alerts` sends them."""
+"""The values of the setting `notify`: where alerts are sent. `node.running.alerts` sends them."""
 
 import json
 import shlex
@@ -19,14 +19,14 @@ _WANTED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
-    """One place that alerts go to: `words` are its URL alone, or a program and its arguments."""
+    """A place to send alerts to. `words` has its URL alone, or a program and its arguments."""
 
     way: Way
     words: tuple[str, ...]
 
     @property
     def shown(self) -> str:
-        """What a log may hold: whoever knows a whole URL could write there, or read."""
+        """The part that a log may show. Anyone with the whole URL could write or read there."""
         if self.way == "command":
             return f"command:{self.words[0]}"
         parts = urlsplit(self.words[0])
@@ -34,7 +34,7 @@ class Outlet:
 
 
 def outlet(word: str) -> Outlet:
-    """Return the outlet that a word of the setting names. Raises WrongWordError."""
+    """Parse one word of the setting. Raises WrongWordError."""
     way, _, rest = word.partition(":")
     match way:
         case "ntfy":
@@ -51,7 +51,7 @@ def outlet(word: str) -> Outlet:
 
 
 def outlets(value: Given) -> tuple[str, ...]:
-    """A list of outlets; as one text it is one of them, or a list in JSON."""
+    """Return a list of outlets. A text is one outlet, or a list in JSON."""
     if isinstance(value, str):
         value = json.loads(value) if value.startswith("[") else [value] if value else []
     if not isinstance(value, list | tuple):
@@ -65,7 +65,7 @@ def outlets(value: Given) -> tuple[str, ...]:
 def _checked_url(word: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        port = parts.port  # to read it is to check it
+        port = parts.port  # reading it checks it
     except ValueError as fault:
         raise WrongWordError(f"`{word}` holds no URL: {str(fault).lower()}") from fault
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:

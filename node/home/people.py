@@ -1,7 +1,7 @@
-"""Whom the user trusts to be worth hearing first, and whom not at all: a small file in the home.
+"""The user's friends and blocked keys: a small file in the home.
 
-It orders and filters what this node looks at, nothing else: boards show everybody, and nobody's
-word is ever evidence.
+They order and filter what this node looks at, and nothing else. Leaderboards show everybody, and
+nobody's word is ever evidence.
 """
 
 import json
@@ -18,7 +18,7 @@ _KEY_DIGITS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Author keys; `fleet` are the user's own other nodes, which the file knows nothing of."""
+    """Author keys. `fleet` are the user's own other nodes, which are not stored in this file."""
 
     friends: frozenset[bytes] = frozenset()
     blocked: frozenset[bytes] = frozenset()
@@ -26,12 +26,15 @@ class People:
 
     @property
     def heard_first(self) -> frozenset[bytes]:
-        """Whose claims are looked at before other newcomers'."""
+        """The authors whose claims are looked at before other newcomers'."""
         return self.friends | self.fleet
 
 
 def read_people(path: Path) -> People:
-    """Return what the file says; nobody if there is none."""
+    """Return the people in the file; empty if there is no file.
+
+    Raises ConfigurationError if the file is invalid.
+    """
     with explaining_faults(path):
         try:
             text = path.read_text(encoding="utf-8")
@@ -50,7 +53,7 @@ def read_people(path: Path) -> People:
 
 
 def write_people(path: Path, people: People) -> None:
-    """Keep what the user said."""
+    """Write the user's friends and blocked keys."""
     document = {
         "friends": sorted(key.hex() for key in people.friends),
         "blocked": sorted(key.hex() for key in people.blocked),

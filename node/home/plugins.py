@@ -1,7 +1,7 @@
-"""Finds plugins: what installed distributions offer under one of arnode's entry-point groups.
+"""Discovery of plugins: entry points of installed distributions in one of arnode's groups.
 
-A plugin runs with all of the node's rights, so nothing is looked for but in what the user installed
-beside arnode. A group is scanned when a command needs it, a plugin imported when it is used.
+A plugin runs with all of the node's rights, so only packages that the user installed next to arnode
+are searched. A group is scanned when a command needs it, and a plugin is imported when it is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 IMPORTERS: Final = "arnode.importers"
 EXPORTERS: Final = "arnode.exporters"
 PROPOSERS: Final = "arnode.proposers"
-GROUPS: Final = {  # and what the entries of each name
+GROUPS: Final = {  # with the class of their entries
     PROPOSERS: "ProposerPlugin",
     IMPORTERS: "Importer",
     EXPORTERS: "Exporter",
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A plugin that is installed: what it is called, and in which distribution it came."""
+    """An installed plugin: its name and its distribution."""
 
     name: str
     distribution: str
@@ -38,14 +38,14 @@ class Found:
 
     @property
     def is_own(self) -> bool:
-        """Whether it came with arnode."""
+        """True if it comes with arnode."""
         return self.distribution == _OWN
 
     def load(self, kind: type[T]) -> T:
-        """Import it and return what it is.
+        """Import the plugin and return its object.
 
         Raises ConfigurationError, which names it and its distribution, if it cannot be imported or
-        is something else.
+        is not a `kind`.
         """
         loaded = self.called(self.entry.load)
         if not isinstance(loaded, kind):
@@ -53,14 +53,14 @@ class Found:
         return loaded
 
     def called(self, action: Callable[[], T]) -> T:
-        """Return what its code makes. Raises ConfigurationError, whatever that raises."""
+        """Call the plugin's code and return the result. Raises ConfigurationError if it fails."""
         try:
             return action()
-        except (Exception, SystemExit) as fault:  # somebody else's code
+        except (Exception, SystemExit) as fault:  # third-party code may raise anything
             raise self.fault(f"cannot be loaded: {type(fault).__name__}: {fault}") from fault
 
     def fault(self, what: str) -> ConfigurationError:
-        """Return the error that says what is wrong with it, and in which distribution it is."""
+        """Return the error about a fault of the plugin, which names its distribution."""
         return ConfigurationError(
             f"the plugin `{self.name}` of {self.distribution} {self.version} {what}",
             f"update it, or remove it: pip uninstall {self.distribution}",
@@ -68,7 +68,7 @@ class Found:
 
 
 def plugins(group: str) -> dict[str, Found]:
-    """Return the plugins of a group by name; of two of one name arnode's own goes first."""
+    """Return the plugins of a group by name. If two have one name, arnode's own comes first."""
     found: dict[str, Found] = {}
     for one in sorted(_scanned(group), key=lambda one: (not one.is_own, one.distribution)):
         found.setdefault(one.name, one)
@@ -76,7 +76,7 @@ def plugins(group: str) -> dict[str, Found]:
 
 
 def plugin(group: str, name: str, what: str) -> Found:
-    """Return the plugin of a name. Raises UsageError, which says which there are."""
+    """Return the plugin with a name. Raises UsageError, which lists the known ones."""
     found = plugins(group)
     if name not in found:
         raise UsageError(f"there is no {what} `{name}`", f"there are: {', '.join(found)}")
@@ -89,7 +89,7 @@ def _scanned(group: str) -> tuple[Found, ...]:
 
 
 def _found(group: str) -> Iterator[Found]:
-    from importlib.metadata import entry_points  # a fifth of what a command imports
+    from importlib.metadata import entry_points  # a fifth of a command's import time
 
     for entry in entry_points(group=group):
         if entry.dist is not None:

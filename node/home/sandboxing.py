@@ -1,4 +1,4 @@
-"""Whose code may run in which sandbox: no sandbox, no run."""
+"""Checks of the sandbox tier before code runs: no sandbox, no run."""
 
 import sys
 
@@ -9,7 +9,7 @@ from trainer.sandbox.tier import probe_tier
 
 
 def require_sandbox(config: Config) -> None:
-    """Raise SafetyError unless candidates can be run safely here; say it if less safely."""
+    """Raise SafetyError unless own experiments can run safely here; warn about a weaker tier."""
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
@@ -25,7 +25,7 @@ def require_sandbox(config: Config) -> None:
 
 
 def require_peer_sandbox(config: Config) -> None:
-    """Raise SafetyError unless a stranger's code can be run safely here."""
+    """Raise SafetyError unless untrusted code can run safely here."""
     tier = probe_tier()
     if tier.name == "container" and not config.peers_in_container:
         raise SafetyError(

@@ -1,7 +1,7 @@
-"""The properties of a setting, stated once next to its name and default in `node.home.config`.
+"""The properties of a setting, defined once next to its name and default in `node.home.config`.
 
-Reading a file, the environment and flags, their errors, the flags of commands and the page of
-documentation all follow from it.
+Everything else follows from them: reading the file, the environment and flags, error messages, the
+flags of commands, and the page of documentation.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ VARIABLES = "ARNODE_"
 
 @dataclass(frozen=True, slots=True)
 class ValueKind(Generic[T]):
-    """How a value is read, and what people are told that a setting takes.
+    """A function that reads a value, and a text that says which values the setting accepts.
 
     `read` raises KeyError, TypeError or ValueError.
     """
@@ -32,9 +32,9 @@ class ValueKind(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A command's flag for a setting: its help, and how its value is named and taken there.
+    """A command's flag for a setting: its help, and the name and type of its value.
 
-    `option`: what the flag is called, where it is not called like the setting.
+    `option`: the flag's name, if it differs from the setting's.
     """
 
     help: str
@@ -46,7 +46,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is stated of one setting beside its type and default."""
+    """The properties of one setting except its type and default."""
 
     name: str
     kind: ValueKind[Any]
@@ -67,11 +67,11 @@ class Setting:
 def setting(default: D, kind: ValueKind[T], flag: Flag | None = None) -> D | T:
     """Declare a field of the settings' dataclass.
 
-    What stands below it says what it means, and after `For:` who needs it.
+    The docstring below the field says what it means, and after `For:` who needs it.
     """
     return field(default=default, metadata={"kind": kind, "flag": flag})
 
 
 def settings_of(table: "type[DataclassInstance]") -> dict[str, Setting]:
-    """Return what a dataclass of such fields states, by name and in its order."""
+    """Return the settings that such a dataclass declares, by name and in order."""
     return {one.name: Setting(name=one.name, **one.metadata) for one in fields(table)}

@@ -1,13 +1,13 @@
-"""A list that somebody signs: one text, which people can read, and which has one writing only.
+"""A signed list: a text that people can read, with exactly one encoding.
 
     arnode-peers 1
     network lab
     written 2026-11-26T06:00:00Z
     …                                        the items, sorted, each once
-    signature …                              128 hex digits, by Ed25519, of all that is above
+    signature …                              128 hex digits, by Ed25519, of everything above
 
-What a list is of says its first line, whose it is its second. What an item means is for others to
-judge. Pure: it knows no clock and no place.
+The first line names the kind of list, the second one its subject. Callers judge what an item means.
+This module is pure: it uses no clock and no files.
 """
 
 import datetime as dt
@@ -20,18 +20,18 @@ from protocol.errors import Rejected
 from protocol.keys import SigningKey, verify
 
 MAX_BYTES: Final = 1 << 16
-AHEAD_S: Final = 86_400  # of the reader's clock
+AHEAD_S: Final = 86_400  # how far a list's time may be ahead of the reader's clock
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _SIGNATURE: Final = re.compile(r"signature [0-9a-f]{128}")
-_EXCERPT: Final = 80  # characters of what is wrong
+_EXCERPT: Final = 80  # characters of an invalid line that an error shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListKind:
-    """What a list is of: its first line, what is signed before the text, and its items' names.
+    """A kind of list: its first line, the signature's context, and the name of its items.
 
-    `most`: so many items at most.
+    `context` is prepended to the text before it is signed. `most`: the most items in a list.
     """
 
     header: str
@@ -42,7 +42,7 @@ class ListKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedList:
-    """A list and its signature, which `read_signed` has verified and `signed` made.
+    """A list with its signature, verified by `read_signed` or made by `signed`.
 
     `of` is its second line; `written_s`: seconds since 1970; `items`: sorted, each once.
     """
@@ -54,7 +54,7 @@ class SignedList:
     signature: bytes
 
     def text(self) -> bytes:
-        """Return what is published."""
+        """Return the text to publish."""
         text = _signed_part(self.kind, self.of, self.written_s, self.items)
         return text + f"signature {self.signature.hex()}\n".encode()
 
@@ -62,7 +62,7 @@ class SignedList:
 def signed(
     kind: ListKind, of: str, items: Iterable[str], *, key: SigningKey, written_s: int
 ) -> SignedList:
-    """Return a list of 1 to `kind.most` items, signed."""
+    """Return a signed list of 1 to `kind.most` items."""
     ordered = tuple(sorted(set(items)))
     signature = key.sign(kind.context + _signed_part(kind, of, written_s, ordered))
     return SignedList(kind=kind, of=of, written_s=written_s, items=ordered, signature=signature)
@@ -71,9 +71,9 @@ def signed(
 def read_signed(
     kind: ListKind, data: bytes, *, of: str, key: bytes, whose: str, now_s: float
 ) -> SignedList | Rejected:
-    """Return the list that `key` signed, or the first thing that is wrong with it.
+    """Return the list that `key` signed, or the first reason it is invalid.
 
-    `whose`: what names that key where it was given.
+    `whose`: a name for the owner of that key, for the error.
     """
     if len(data) > MAX_BYTES:
         return Rejected(f"it has more than {MAX_BYTES} bytes")
@@ -112,7 +112,7 @@ def read_signed(
 
 
 def told_time(at_s: int) -> str:
-    """Return a time as a list tells it: 2026-11-26T06:00:00Z."""
+    """Return a time in the form of a list: 2026-11-26T06:00:00Z."""
     return dt.datetime.fromtimestamp(at_s, dt.UTC).strftime(_TIME)
 
 
@@ -122,7 +122,7 @@ def _signed_part(kind: ListKind, of: str, written_s: int, items: Iterable[str]) 
 
 
 def _time(text: str) -> int | None:
-    """Return the seconds since 1970 of a time in its one writing, else None."""
+    """Return the seconds since 1970 of a time in its exact form, else None."""
     try:
         at_s = int(dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC).timestamp())
     except ValueError:

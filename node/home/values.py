@@ -1,7 +1,7 @@
-"""How a setting's value is read: a file's value, or the word of a flag or variable.
+"""Functions that read a setting's value from the file, a flag or an environment variable.
 
-A value that is wrong raises KeyError, TypeError or ValueError; who reads the settings says where
-it stood and what is taken there (`node.home.setting`).
+They raise KeyError, TypeError or ValueError for an invalid value. The caller adds where the value
+was found and which values are accepted (`node.home.setting`).
 """
 
 import json
@@ -20,7 +20,7 @@ from protocol.errors import Rejected
 NAME_LIMIT = 64  # what a profile record holds
 NO_PAGE = "none"
 FREE_PAGE = "auto"
-NEAR = 0.75  # similarity above which an unknown word is taken for a misspelling
+NEAR = 0.75  # similarity above which an unknown word counts as a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
 _NAME = line(0, NAME_LIMIT)
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
@@ -29,18 +29,18 @@ Given: TypeAlias = str | int | float | tuple[str, ...] | list[str] | None
 
 
 class WrongWordError(ValueError):
-    """One word of a value is wrong, and how."""
+    """One word of a value is invalid; the message says why."""
 
 
 def text(value: Given) -> str:
-    """Any text."""
+    """Return any text."""
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def text_if(is_right: Callable[[str], object]) -> Callable[[Given], str]:
-    """Text of which something holds."""
+    """Return a reader of text for which `is_right` holds."""
 
     def read(value: Given) -> str:
         if not is_right(text(value)):
@@ -51,12 +51,12 @@ def text_if(is_right: Callable[[str], object]) -> Callable[[Given], str]:
 
 
 def one_of(*words: str) -> Callable[[Given], str]:
-    """One of these words."""
+    """Return a reader that accepts only these words."""
     return text_if(words.__contains__)
 
 
 def ray_address(value: Given) -> str:
-    """What names a Ray cluster of one's own."""
+    """Return the address or name of the user's own Ray cluster."""
     named = ray_cluster(text(value))
     if isinstance(named, Rejected):
         raise WrongWordError(named.reason)
@@ -64,7 +64,7 @@ def ray_address(value: Given) -> str:
 
 
 def lane_hosts(value: Given) -> tuple[str, ...]:
-    """Machines, each with how many lanes it has."""
+    """Return machines, each with its number of lanes."""
     named = words(value)
     for word in named:
         if isinstance(read := lane_host(word), Rejected):
@@ -86,7 +86,7 @@ url = text_if(_is_server)
 
 
 def addresses(value: Given) -> tuple[str, ...]:
-    """Addresses of peers, each direct."""
+    """Return addresses of peers, without relays."""
     given = words(value)
     faults = [found for word in given if isinstance(found := parse_direct(word), Rejected)]
     if faults:
@@ -95,7 +95,7 @@ def addresses(value: Given) -> tuple[str, ...]:
 
 
 def sockets(value: Given) -> tuple[str, ...]:
-    """Where to listen."""
+    """Return addresses to listen on."""
     given = words(value)
     if not all(_SOCKET.fullmatch(word) for word in given):
         raise ValueError
@@ -103,7 +103,7 @@ def sockets(value: Given) -> tuple[str, ...]:
 
 
 def words(value: Given) -> tuple[str, ...]:
-    """A list of words; in one text they have commas or blanks between."""
+    """Return a list of words. In a text they are separated by commas or blanks."""
     words = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(words, list | tuple):
         raise TypeError
@@ -111,7 +111,7 @@ def words(value: Given) -> tuple[str, ...]:
 
 
 def count(value: Given) -> int:
-    """A whole number from 1."""
+    """Return a whole number from 1."""
     number = int(value) if isinstance(value, str) else value
     if type(number) is not int or number < 1:
         raise ValueError
@@ -119,7 +119,7 @@ def count(value: Given) -> int:
 
 
 def page_address(value: Given) -> str:
-    """An address and a port to serve a page at; `auto`, or `none`."""
+    """Return an address and a port to serve the page at, `auto` or `none`."""
     if text(value) in (NO_PAGE, FREE_PAGE):
         return text(value)
     host, _, port = text(value).rpartition(":")
@@ -130,12 +130,12 @@ def page_address(value: Given) -> str:
 
 
 def auto_or_count(value: Given) -> int | Literal["auto"]:
-    """`auto`, or a whole number from 1."""
+    """Return `auto`, or a whole number from 1."""
     return "auto" if value == "auto" else count(value)
 
 
 def argv(value: Given) -> tuple[str, ...]:
-    """A command; as one text it is a list in JSON, as a word may have blanks."""
+    """Return a command. A text must be a list in JSON, since a word may contain blanks."""
     if isinstance(value, str):
         value = json.loads(value)
     if not isinstance(value, list | tuple) or not value:
@@ -144,7 +144,7 @@ def argv(value: Given) -> tuple[str, ...]:
 
 
 def number(is_right: Callable[[float], bool]) -> Callable[[Given], float]:
-    """A number in a range."""
+    """Return a reader of numbers for which `is_right` holds."""
 
     def read(value: Given) -> float:
         number = float(value) if isinstance(value, str) else value
@@ -156,7 +156,7 @@ def number(is_right: Callable[[float], bool]) -> Callable[[Given], float]:
 
 
 def switch(value: Given) -> bool:
-    """Yes or no."""
+    """Return True or False."""
     if isinstance(value, bool):
         return value
     return _SWITCH[text(value).lower()]

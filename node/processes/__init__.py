@@ -1,1 +1,1 @@
-"""Processes beside the node: started, spoken to in frames, watched, ended with their parent."""
+"""Child processes of the node: start, framed messages, supervision, end with their parent."""

@@ -1,5 +1,7 @@
-"""One end of the socket between the core and a process beside it: whole messages, both ways, and
-questions that wait for their answers where several are on their way."""
+"""One end of a socket between the core and a child process.
+
+It carries whole messages both ways. `Calls` matches answers to concurrent questions.
+"""
 
 import asyncio
 import socket
@@ -18,7 +20,7 @@ M = TypeVar("M")
 class ProcessChannel(Generic[M]):
     """Messages over one socket, in order. One task receives; any number of tasks send.
 
-    What is written waits in a buffer of bounded size, and whoever writes more waits with it.
+    Messages wait in a buffer of bounded size. If it is full, `send` waits.
     """
 
     def __init__(
@@ -31,34 +33,34 @@ class ProcessChannel(Generic[M]):
 
     @classmethod
     async def over(cls, end: socket.socket, framing: Framing[M]) -> "ProcessChannel[M]":
-        """Return a channel over a connected socket, which is its own from now on."""
+        """Return a channel over a connected socket, which it owns from now on."""
         return cls(*await asyncio.open_unix_connection(sock=end), framing)
 
     async def receive(self) -> M:
-        """Return the next message; cancelled, it may leave a frame half read, and the rest is lost.
+        """Return the next message. If cancelled in the middle of a frame, the channel is unusable.
 
         Raises:
-            ChannelError: the other end has gone, or what came is no message.
+            ChannelError: the other end has closed, or the message is invalid.
         """
         return await self._framing.receive(self._reader.readexactly)
 
     async def send(self, message: M) -> None:
-        """Write a message when there is room for it; one that is cancelled before is not written.
+        """Write a message once there is room. If cancelled before that, nothing is written.
 
         Raises:
-            ChannelError: it is too long, or the other end has gone.
+            ChannelError: the message is too long, or the other end has closed.
         """
         frame = self._framing.frame(message)
         async with self._turn:
             try:
-                # First room, then the frame, whole: the buffer holds one more than it should.
+                # Wait for room, then write the whole frame. The buffer may exceed its limit by one.
                 await self._writer.drain()
             except OSError as fault:
                 raise ChannelError("the other end has gone") from fault
             self._writer.write(frame)
 
     async def pass_on(self, outbox: "asyncio.Queue[M]") -> NoReturn:
-        """Send whatever comes into a queue, in its order; never return.
+        """Send all messages of a queue, in order; never return.
 
         Raises what `send` raises.
         """
@@ -66,13 +68,13 @@ class ProcessChannel(Generic[M]):
             await self.send(await outbox.get())
 
     def close(self) -> None:
-        """End the channel now, whatever is left to write; who receives is told that it ended."""
-        if not self._writer.is_closing():  # of a pipe that broke nothing is left to end
+        """Close the channel at once and drop unwritten data. A pending `receive` raises."""
+        if not self._writer.is_closing():  # a broken pipe is closed already
             self._writer.transport.abort()
 
 
 class Calls(Generic[A]):
-    """Finds whoever waits for an answer by the number of the question, from 1 on."""
+    """Open questions by number, from 1 on, each with a future for its answer."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -80,7 +82,7 @@ class Calls(Generic[A]):
 
     @contextmanager
     def open(self) -> Iterator[tuple[int, asyncio.Future[A]]]:
-        """Yield a number and the answer to come, which after the block nobody waits for."""
+        """Yield a new number and the future of its answer, which is dropped after the block."""
         number = next(self._numbers)
         answer = self._open[number] = asyncio.get_running_loop().create_future()
         try:
@@ -89,26 +91,26 @@ class Calls(Generic[A]):
             del self._open[number]
 
     def answer(self, number: int, answer: A) -> None:
-        """Give an answer to whoever waits for it, if anybody still does."""
+        """Set the answer of a question, if it is still open."""
         if (waiting := self._open.get(number)) is not None and not waiting.done():
             waiting.set_result(answer)
 
     def fail(self, number: int, fault: ArnodeError) -> None:
-        """Raise a fault in whoever waits for an answer, if anybody still does."""
+        """Make a question fail with an error, if it is still open."""
         if (waiting := self._open.get(number)) is not None and not waiting.done():
             waiting.set_exception(fault)
-            waiting.exception()  # looked at: whoever called may be cancelled before it is told
+            waiting.exception()  # retrieved: a cancelled caller would leave it unread
 
     def fail_all(self, fault: ArnodeError) -> None:
-        """Raise a fault in everybody who waits: no answer comes any more."""
+        """Make all open questions fail: no further answer will arrive."""
         for number in self._open:
             self.fail(number, fault)
 
 
 async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
-    """Run parts beside each other until one of them ends; the others are over, too, then.
+    """Run coroutines concurrently until the first one ends, then cancel the others.
 
-    Raises what that one raised.
+    Raises what the first one raised.
     """
     tasks = [asyncio.create_task(part) for part in parts]
     try:

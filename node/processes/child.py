@@ -1,9 +1,9 @@
-"""Programs of the node's own that run as processes next to it, each started in its profile.
+"""The node's own programs that run as child processes, each with its own sandbox settings.
 
-The node speaks with them over a channel, logs what they write to stderr, and ends them in any case.
-They run no untrusted code, so they also run where there is no sandbox, with a warning. Arguments
-and environment hold nothing of the node; all that a program learns comes over its channel, which is
-its standard input and ends with the core, however that ends.
+The node talks to them over a channel, logs what they write to stderr, and always ends them. They
+run no untrusted code, so they also run where there is no sandbox, with a warning. Arguments and
+environment contain nothing about the node. A program learns everything over its channel, which is
+its standard input. The channel closes when the core ends, for whatever reason.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from protocol.framing import Framing
 from trainer.host.interpreter import program_command
 from trainer.sandbox.fence import fenced
 
-# With its channel closed it parts from its peers, then ends by itself.
+# After its channel closes, the process disconnects from its peers and ends by itself.
 PARTING_S: Final = 2.0
 TERMINATION_S: Final = 1.0
 LINES_PER_MINUTE: Final = 30
@@ -38,13 +38,13 @@ BARE: Final = {"PATH": os.defpath}  # the environment of programs that know noth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildProgram(Generic[M]):
-    """A process next to the node, and how the node speaks with it.
+    """A program that runs as a child process, and the messages it exchanges with the node.
 
-    `name`: what it is called in messages, as "the network process". `module`: the one whose `main`
-    it is. `framing`: of the messages that both send. `hidden`: folders that it must not see, the
-    node's home first; None runs it without a fence, with all rights of the user. A fenced process
-    writes no file; `is_networked`: whether it may open sockets. `is_cached`: whether Python may
-    keep what it compiles, outside a fence.
+    `name`: its name in messages, such as "the network process". `module`: the module whose `main`
+    it runs. `framing`: the framing of messages in both directions. `hidden`: folders that it must
+    not see, the node's home first; None runs it without a sandbox, with all rights of the user. A
+    sandboxed process cannot write files; `is_networked`: it may open sockets. `is_cached`: Python
+    may write bytecode files, if there is no sandbox.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ChildProgram(Generic[M]):
     is_cached: bool = False
 
     def command(self) -> list[str]:
-        """Return the command that runs it. This may try the sandbox, which takes a while."""
+        """Return the command that runs it. This may test the sandbox, which takes a while."""
         command = program_command(self.module, flags=() if self.is_cached else ("-B",))
         if self.hidden is None:
             return command
@@ -67,10 +67,10 @@ class ChildProgram(Generic[M]):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ProcessChannel[M]]:
-        """Run a process for a block, and yield the channel to it.
+        """Run a process during a block, and yield the channel to it.
 
-        After the block, cancelled or not, the process has ended, within seconds and whatever its
-        state: first its channel closes, then it is asked to end, then killed.
+        After the block, cancelled or not, the process ends within seconds, whatever its state.
+        First its channel is closed, then it gets SIGTERM, then SIGKILL.
 
         Raises:
             OSError: it cannot be started.
@@ -87,7 +87,7 @@ class ChildProgram(Generic[M]):
                     stderr=asyncio.subprocess.PIPE,
                     cwd="/",
                     env=BARE,
-                    start_new_session=True,  # an interrupt at the terminal is for the core
+                    start_new_session=True,  # Ctrl-C at the terminal must reach only the core
                 )
             except BaseException:
                 channel.close()
@@ -100,9 +100,9 @@ class ChildProgram(Generic[M]):
 async def ended_after(
     process: asyncio.subprocess.Process, channel: ProcessChannel[M], *, whose: str = ""
 ) -> AsyncIterator[None]:
-    """See to it that a process is over after the block, and pass on what it writes to stderr.
+    """Make sure that a process has ended after the block, and log what it writes to stderr.
 
-    `channel` leads to it, `whose` stands before its lines.
+    `channel` leads to it; `whose` is a prefix of its lines.
     """
     lines = asyncio.create_task(_pass_on_lines(process.stderr, whose=whose))
     try:
@@ -115,7 +115,7 @@ async def ended_after(
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-            # What it said last is most of why it died.
+            # Its last lines are the most likely reason why it died.
             ended = asyncio.create_task(process.wait())
             await asyncio.wait([lines, ended], timeout=TERMINATION_S)
             lines.cancel()
@@ -138,7 +138,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = "") -> None:
     """Log what a child writes to stderr: short lines, not too many; the rest is counted.
 
-    `whose` stands before each.
+    `whose` is a prefix of each line.
     """
     budget = LineBudget()
     rest = ""
@@ -153,7 +153,7 @@ async def _pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = ""
 
 
 class LineBudget:
-    """How many lines may be written in each minute. Pure: the clock is passed in."""
+    """A limit on lines written per minute. Pure: the clock is passed in."""
 
     def __init__(self, per_minute: int = LINES_PER_MINUTE) -> None:
         self._per_minute = per_minute
@@ -161,7 +161,7 @@ class LineBudget:
         self._count = 0
 
     def allows(self, now: float) -> bool:
-        """Count a line, and tell whether it is to be written."""
+        """Count a line; return True if it may be written."""
         if now - self._since >= 60:
             if self._count > self._per_minute:
                 _log.warning("%d more lines were not written", self._count - self._per_minute)
@@ -171,7 +171,7 @@ class LineBudget:
 
 
 def printable(line: str) -> str:
-    """Return what of a line may go to a terminal."""
+    """Return a line cut to `LINE_LIMIT`, with each run of unprintable characters as a space."""
     return re.sub(r"[^\x20-\x7e]+", " ", line)[:LINE_LIMIT]
 
 

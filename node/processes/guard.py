@@ -1,12 +1,14 @@
-"""Runs a command that ends with whoever started it: `python guard.py FOLDER COMMAND…`.
+"""A guard, `python guard.py FOLDER COMMAND…`: it runs a command that ends with its starter.
 
-Its standard input is a lifeline: the reading end of a pipe of which the other end is nobody's but
-the starter's, so that the kernel closes it however that ends. Then the command is asked to stop,
-and soon whatever is left below it is killed: what a dead node leaves behind becomes this process's
-child, not the machine's. If this process is killed instead, the kernel kills the command with it.
+Standard input is a lifeline: the reading end of a pipe whose other end only the starter holds. The
+kernel closes it when the starter ends, for whatever reason. Then the command gets SIGTERM, and soon
+after all processes below it are killed. The guard is their subreaper, so processes that a dead node
+leaves behind become its children and not the machine's. If the guard itself is killed, the kernel
+kills the command too.
 
-FOLDER is what the starter would have removed, or nothing. All guards of a starter, and the starter
-itself, hold a lock in it while they live; who ends last without the starter removes it.
+FOLDER is a folder that the starter would have removed, or empty. All guards of a starter, and the
+starter itself, hold a shared lock in it while they live. The last one to end removes it, if the
+starter did not.
 """
 
 import contextlib
@@ -28,7 +30,7 @@ _SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 def main() -> None:
-    """Run the command until it or the lifeline ends; exit as it did."""
+    """Run the command until it or the lifeline ends; exit with its exit code."""
     folder, *command = sys.argv[1:]
     lock = os.open(Path(folder, LOCK), os.O_RDWR) if folder else None
     if lock is not None:
@@ -50,7 +52,7 @@ def _is_cut() -> bool:
 
 
 def _run(command: list[str], woken: int) -> int | None:
-    """Return the command's status; None if it did not end in time when it was asked to."""
+    """Return the command's status; None if it did not end in time after SIGTERM."""
     guard = os.getpid()
     process = os.fork()
     if not process:
@@ -76,7 +78,7 @@ def _run(command: list[str], woken: int) -> int | None:
 def _become(command: list[str], guard: int) -> None:
     try:
         _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != guard:  # it was killed before the kernel was told
+        if os.getppid() != guard:  # the guard died before prctl took effect
             return
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -88,7 +90,7 @@ def _become(command: list[str], guard: int) -> None:
 
 
 def _reap(wanted: int) -> int | None:
-    """Take in whatever ended; return the status of the one that is wanted if it did."""
+    """Reap all ended children; return the status of `wanted` if it is among them."""
     found = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -98,7 +100,7 @@ def _reap(wanted: int) -> int | None:
 
 
 def _end_all() -> None:
-    """Kill what is left below this process until nothing is; children of what dies come here."""
+    """Kill all descendants. Orphans of killed children become children of this process."""
     while _children():
         for child in _children():
             with contextlib.suppress(ProcessLookupError):
@@ -118,7 +120,7 @@ def _children() -> list[int]:
 
 
 def _remove(folder: str, lock: int) -> None:
-    """Remove the folder unless somebody still uses it."""
+    """Remove the folder unless another process still uses it."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

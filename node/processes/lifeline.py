@@ -1,4 +1,4 @@
-"""Processes that end with this one, whatever ends it: a signal, a fault, `kill -9`."""
+"""Processes that end with this one, whether by a signal, a crash or `kill -9`."""
 
 import fcntl
 import os
@@ -18,14 +18,14 @@ _TEMPORARY: Final = "arnode-demo-"
 
 
 class Lifeline:
-    """What processes live on until it is cut, or nobody is left to cut it.
+    """A pipe that keeps processes alive until it is cut, or this process ends.
 
-    `folder` goes when the last of them has ended without this process having removed it.
+    If this process did not remove `folder`, it is removed when the last of them has ended.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._theirs, self._ours = os.pipe()  # neither is inherited unless it is named
+        self._theirs, self._ours = os.pipe()  # neither end is inherited by default
 
     async def start(
         self,
@@ -35,7 +35,7 @@ class Lifeline:
         stdout: int | IO[bytes],
         stderr: int | IO[bytes],
     ) -> subprocess.Process:
-        """Start a command and return the process that guards it, which exits as it does."""
+        """Start a command and return its guard process, which exits with the same code."""
         from asyncio import create_subprocess_exec
 
         return await create_subprocess_exec(
@@ -45,11 +45,11 @@ class Lifeline:
             stdout=stdout,
             stderr=stderr,
             env=env,
-            start_new_session=True,  # an interrupt at the terminal is for this process
+            start_new_session=True,  # Ctrl-C at the terminal must reach only this process
         )
 
     def cut(self) -> None:
-        """Have everything end within seconds; wait for each process to know when it has."""
+        """Make all processes end within seconds. To know that one has ended, wait for it."""
         for end in (self._ours, self._theirs):
             with suppress(OSError):
                 os.close(end)
@@ -58,9 +58,9 @@ class Lifeline:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a short-lived folder, and remove it afterwards.
+    """Create a temporary folder, and remove it after the block.
 
-    What an earlier one left, whose process and all guards were killed, is removed first.
+    Folders of earlier processes that were killed with all their guards are removed first.
     """
     remove_left(Path(tempfile.gettempdir()))
     root, lock = _held_folder()
@@ -76,15 +76,15 @@ def _held_folder() -> tuple[Path, int]:
         root = Path(tempfile.mkdtemp(prefix=_TEMPORARY)).resolve()
         lock = os.open(root / guard.LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_SH)
-        if (root / guard.LOCK).exists():  # nobody took it for a left one before it was locked
+        if (root / guard.LOCK).exists():  # no other process removed it before it was locked
             return root, lock
         os.close(lock)
 
 
 def remove_left(parent: Path) -> None:
-    """Remove temporary folders of this user that no process uses any more."""
+    """Remove this user's temporary folders that no process uses any more."""
     for root in parent.glob(f"{_TEMPORARY}*"):
-        with suppress(OSError):  # somebody else's, or gone meanwhile, or in use
+        with suppress(OSError):  # another user's, already removed, or in use
             about = root.lstat()
             if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
                 continue

@@ -1,4 +1,4 @@
-"""Keeps a program running beside the node: one process after the other."""
+"""A supervisor that keeps a child program running and restarts it when it dies."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ M = TypeVar("M")
 
 @dataclass(slots=True, kw_only=True)
 class Backoff:
-    """Doubles from `first_s` to `longest_s`; a life of `healthy_s` begins anew."""
+    """Waiting times that double from `first_s` to `longest_s`; `healthy_s` of life resets them."""
 
     first_s: float = 0.5
     longest_s: float = 60.0
@@ -24,7 +24,7 @@ class Backoff:
     _next_s: float = 0.0
 
     def wait_s(self, lived_s: float) -> float:
-        """Return the seconds to wait after a life of so many seconds."""
+        """Return the seconds to wait after a process that lived `lived_s` seconds."""
         if self._next_s == 0 or lived_s >= self.healthy_s:
             self._next_s = self.first_s
         wait_s = self._next_s
@@ -33,13 +33,13 @@ class Backoff:
 
 
 class Supervisor(Generic[M]):
-    """Starts a process whenever the last one died, and waits longer between those that die young.
+    """A supervisor that restarts a process when it dies, with longer waits after short lives.
 
-    `live` speaks with one process over its channel, until that ends: what it raises ends the
-    process. `on_death` is told why, and in how many seconds the next one starts; it says whether
-    one is to start at all.
+    `live` talks to one process over its channel until that closes; an error that it raises ends the
+    process. `on_death` gets the reason and the seconds until the next start. It returns True if the
+    process is to be restarted.
 
-    Nothing is raised here because a process died or cannot be started.
+    `run` raises no error if a process dies or cannot be started.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class Supervisor(Generic[M]):
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to run in a task of its own, unless that was done before."""
+        """Start `run` in a task of its own, unless that was done before."""
         if self._task is None:
             self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """End what `start` began, and wait until its process has ended; harmless before."""
+        """Stop the task of `start`, and wait until its process has ended. Safe before `start`."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def run(self) -> None:
-        """Run until no further process is to start; cancelled, end the one that runs first."""
+        """Run until `on_death` returns False. If cancelled, end the process first."""
         backoff, is_wanted = Backoff(), True
         while is_wanted:
             born_s = time.monotonic()
@@ -76,7 +76,7 @@ class Supervisor(Generic[M]):
                 await asyncio.sleep(wait_s)
 
     async def _one_life(self) -> ArnodeError:
-        """Run one process until it ends, and return why it did."""
+        """Run one process until it ends, and return the reason."""
         name = self._program.name
         try:
             async with self._program.running() as channel:

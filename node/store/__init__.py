@@ -1,4 +1,4 @@
-"""The node's memory: one SQLite file and content-addressed blobs; `Store` is the way in.
+"""The node's storage: one SQLite file and content-addressed blobs. `Store` is the entry point.
 
-The journal, a git repository for each task and hardware class, is derived from it.
+The journal, one git repository for each line, is derived from it.
 """

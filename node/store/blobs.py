@@ -1,7 +1,7 @@
-"""Content-addressed files: sources, logs, claims, long diffs.
+"""Content-addressed files: sources, runs' answers, texts of reports, long diffs.
 
-A blob's name is the sha256 of its bytes, checked whenever it is read. A name that exists is
-complete: files are renamed into place after an fsync.
+The name of a blob is the SHA-256 of its bytes, which is checked on every read. A file that exists
+is complete, because files are renamed into place after an fsync.
 """
 
 import contextlib
@@ -34,7 +34,10 @@ class Blobs:
         self._root = root
 
     def put(self, data: bytes) -> bytes:
-        """Keep `data` and return its hash. Putting it again mends a damaged file."""
+        """Store `data` and return its hash. If the stored file is damaged, this repairs it.
+
+        Raises ArnodeError if `data` is larger than `BLOB_LIMIT_BYTES`.
+        """
         if len(data) > BLOB_LIMIT_BYTES:
             raise ArnodeError(
                 f"a blob of {len(data)} bytes is over the limit of {BLOB_LIMIT_BYTES}",
@@ -53,7 +56,7 @@ class Blobs:
         return digest
 
     def get(self, digest: bytes) -> bytes:
-        """Return the bytes that hash to `digest`."""
+        """Return the bytes that hash to `digest`. Raises ArnodeError if missing or damaged."""
         path = self.path(digest)
         with explaining_faults(path):
             try:
@@ -65,41 +68,44 @@ class Blobs:
         return data
 
     def put_source(self, source: Source) -> bytes:
-        """Keep every file of `source` and return its tree id.
+        """Store every file of `source` and return its tree id.
 
-        A tree id is the sha256 of the canonical list of paths and blobs, so that this list, kept
-        as a blob of its own, is what leads from the tree back to the files.
+        A tree id is the SHA-256 of the canonical list of paths and blobs. The list is stored as a
+        blob too, so the tree id leads back to the files.
         """
         return self.put_listing(tuple((path, self.put(data)) for path, data in source.files))
 
     def put_listing(self, files: Listing) -> bytes:
-        """Keep the list of a tree's files and return the tree's id."""
+        """Store the list of a tree's files and return the tree's id."""
         value: Value = [[path, blob] for path, blob in files]
         return self.put(encode(value))
 
     def listing(self, tree: bytes) -> Listing | None:
-        """Return the paths and blobs of a tree; None if they are not here or it is no tree.
+        """Return the paths and blobs of a tree; None if the list is missing or invalid.
 
-        A stranger may have written it: what hashes to a tree's id need be no list, nor a short one.
+        The blob is untrusted: it need not be a list, and it may be long.
         """
         if not self.has(tree):
             return None
         try:
             value = decode(self.get(tree), limit_bytes=LIMIT_BYTES)
-        except ArnodeError:  # damaged: `arnode fsck` says so
+        except ArnodeError:  # damaged: `arnode fsck` reports it
             return None
         found = value if isinstance(value, Rejected) else _LISTING.read(value)
         return None if isinstance(found, Rejected) else found
 
     def lacking(self, tree: bytes) -> list[bytes] | None:
-        """Return what is not here of a tree: its list, or some files; None if it is no tree."""
+        """Return the missing blobs of a tree: its list or some files. None if it is not a tree."""
         if not self.has(tree):
             return [tree]
         listing = self.listing(tree)
         return None if listing is None else [blob for _, blob in listing if not self.has(blob)]
 
     def changed_listing(self, patch: PatchBody) -> Listing | None:
-        """Return the list of a patch's tree if it follows from its base's, which must be here."""
+        """Return the list of a patch's tree, computed from its base's list.
+
+        None if the base's list is missing, or the result does not have the patch's tree id.
+        """
         base = self.listing(patch.base)
         if base is None:
             return None
@@ -108,7 +114,7 @@ class Blobs:
         return found if tree_id([*found]) == patch.tree else None
 
     def get_source(self, tree: bytes) -> Source:
-        """Return the source with this tree id."""
+        """Return the source with this tree id. Raises ArnodeError if it is not a source's id."""
         match decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES):
             case list() as listing:
                 files: dict[str, bytes] = {}
@@ -123,38 +129,38 @@ class Blobs:
         raise ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")
 
     def note_use(self, digest: bytes) -> None:
-        """Set the time at which a blob, or a tree by its list, was last used: `eviction` reads it.
+        """Record that a blob was used now; for a tree, pass its id. `eviction` reads the time.
 
-        It is the file's time of change, since times of access are not kept everywhere.
+        It is stored as the file's modification time, because some file systems keep no access time.
         """
-        with contextlib.suppress(OSError):  # a home that may only be read
+        with contextlib.suppress(OSError):  # the home may be read-only
             os.utime(self.path(digest))
 
     def has(self, digest: bytes) -> bool:
-        """Say whether a file of that name is there (not whether it still hashes right)."""
+        """Return True if the blob's file exists. Its contents are not checked."""
         return self.path(digest).exists()
 
     def path(self, digest: bytes) -> Path:
-        """Return where the blob is or would be."""
+        """Return the path of a blob's file, which need not exist."""
         name = digest.hex()
         return self._root / name[:2] / name
 
     def damaged(self) -> list[bytes]:
-        """Return the names whose bytes no longer hash to them."""
+        """Return the names of blobs whose contents do not match their name."""
         return [digest for digest in self.names() if not self._is_whole(digest)]
 
     def remove_leftovers(self) -> None:
-        """Delete what a killed process left half-written. Only for the holder of the home."""
+        """Delete half-written files of a killed process. The caller must hold the home's lock."""
         for folder in self._root.glob("??"):
             remove_temporaries(folder)
 
     def names(self) -> list[bytes]:
-        """Return the names of all blobs that are here, whole or not."""
+        """Return the names of all stored blobs, intact or damaged."""
         names = (path.name for path in sorted(self._root.glob("??/*")))
         return [bytes.fromhex(name) for name in names if re.fullmatch("[0-9a-f]{64}", name)]
 
     def size_bytes(self) -> int:
-        """Return what all blobs that are here take."""
+        """Return the total size of all stored blobs."""
         return sum(path.stat().st_size for path in self._root.glob("??/*"))
 
     def _is_whole(self, digest: bytes) -> bool:

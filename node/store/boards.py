@@ -1,8 +1,9 @@
-"""What boards read of the records, kept beside them, and the boards that were made of it.
+"""Leaderboards, and the facts from records that they are computed from.
 
-Facts, withdrawals and equivocations are derived as records arrive, in any order: what comes
-before its task waits as an orphan. A board is made when somebody asks for it and then kept until
-something that it reads arrives; a reader beside the writer makes a stale one for itself.
+Facts, withdrawals and equivocations are derived as records arrive, in any order. A record that
+arrives before its task waits as an orphan. A leaderboard is computed on request and cached until a
+record that affects it arrives. A process that only reads the store recomputes a stale one each
+time, since it cannot cache it.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ _BY_ITS_AUTHORS = "author IN (SELECT author FROM fact WHERE net = ? AND task = ?
 
 
 class BoardKey(NamedTuple):
-    """Which board: of one network, task and hardware class."""
+    """The key of a leaderboard: network, task and hardware class."""
 
     net: str
     task: bytes
@@ -44,14 +45,17 @@ def _row(data: bytes) -> Row:
 
 
 class Boards:
-    """The boards of everybody's records, and what they are made of."""
+    """The leaderboards of all records in the store, and the facts they are computed from."""
 
     def __init__(self, database: Database, records: Records) -> None:
         self._database = database
         self._records = records
 
     def get(self, key: BoardKey, limit: int = -1) -> Board:
-        """Return the first rows (-1: all) of the board that follows from the records."""
+        """Return the current leaderboard, with its first `limit` rows (-1: all).
+
+        Raises UsageError if the task is unknown.
+        """
         if not self._is_fresh(key):
             board = self._make(key)
             if board is None:
@@ -63,7 +67,7 @@ class Boards:
         return self._kept(key, limit)
 
     def version(self, key: BoardKey) -> object:
-        """Return what is another one once the board, or what is said of it here, has changed."""
+        """Return a value that changes when the leaderboard or its facts may have changed."""
         kept = self._database.rows(
             "SELECT fresh, set_digest FROM board WHERE net = ? AND task = ? AND class = ?", key
         )
@@ -77,7 +81,7 @@ class Boards:
         return kept, facts, withdrawn
 
     def kept_rows(self, key: BoardKey) -> int | None:
-        """Return how many rows a board has, if it was made since it last changed."""
+        """Return the number of rows of a cached leaderboard; None if it is missing or stale."""
         if not self._is_fresh(key):
             return None
         ((number,),) = self._database.rows(
@@ -86,8 +90,8 @@ class Boards:
         return int(number)
 
     def rows_by(self, key: BoardKey, author: bytes) -> list[Row]:
-        """Return the rows of a board that are an author's, without reading all the others."""
-        self.get(key, 0)  # which keeps it, where this is the writer
+        """Return an author's rows of a leaderboard, without reading all the others."""
+        self.get(key, 0)  # caches the leaderboard, if this process may write
         if not self._is_fresh(key):
             return [row for row in self.get(key).rows if row.author == author]
         found = self._database.rows(
@@ -98,19 +102,19 @@ class Boards:
         return [row for row in (_row(data) for (data,) in found) if row.author == author]
 
     def networks(self) -> list[str]:
-        """Return the networks of which there are boards, by name."""
+        """Return the names of all networks with a leaderboard, sorted."""
         rows = self._database.rows("SELECT DISTINCT net FROM fact ORDER BY net")
         return [net for (net,) in rows]
 
     def listed(self, net: str) -> list[BoardKey]:
-        """Return the boards of a network that something was said about."""
+        """Return the leaderboards of a network that have at least one fact."""
         rows = self._database.rows(
             "SELECT DISTINCT task, class FROM fact WHERE net = ? ORDER BY task, class", (net,)
         )
         return [BoardKey(net, task, name) for task, name in rows]
 
     def facts(self, key: BoardKey) -> list[Fact]:
-        """Return what a board reads of everybody's records, in no order."""
+        """Return the facts of a leaderboard from all authors, in no order."""
         rows = self._database.rows(
             "SELECT record, author, fact FROM fact WHERE net = ? AND task = ? AND class = ?",
             key,
@@ -118,7 +122,7 @@ class Boards:
         return [from_text(record, by, text) for record, by, text in rows]
 
     def own_facts(self, key: BoardKey) -> list[Fact]:
-        """Return what a board reads of this node's own records, in the order they were made."""
+        """Return the facts of a leaderboard from this node's own records, oldest first."""
         rows = self._database.rows(
             "SELECT fact.record, fact.author, fact FROM fact JOIN record ON id = fact.record"
             " WHERE fact.net = ? AND fact.task = ? AND fact.class = ? AND own ORDER BY n",
@@ -127,11 +131,11 @@ class Boards:
         return [from_text(record, by, text) for record, by, text in rows]
 
     def votes(self, key: BoardKey, tree: bytes) -> list[bytes]:
-        """Return the ids of the attestations about a tree."""
+        """Return the ids of the re-run records about a tree."""
         return [fact.id for fact in self.facts(key) if isinstance(fact, Vote) and fact.tree == tree]
 
     def others_votes(self, after: int) -> list[tuple[BoardKey, Vote]]:
-        """Return what others attest, in records with a greater number, and on which boards."""
+        """Return other nodes' re-runs in records after number `after`, with their leaderboards."""
         rows = self._database.rows(
             "SELECT fact.record, fact.net, task, class, fact.author, fact"
             " FROM record JOIN fact ON fact.record = record.id"
@@ -145,7 +149,7 @@ class Boards:
         return [(key, fact) for key, fact in found if isinstance(fact, Vote)]
 
     def faults(self) -> list[str]:
-        """Return which kept boards are not those that follow from what is here."""
+        """Return the names of cached leaderboards that differ from a fresh computation."""
         rows = self._database.rows(
             "SELECT net, task, class FROM board WHERE fresh ORDER BY net, task, class"
         )
@@ -157,7 +161,7 @@ class Boards:
         return found
 
     def derive(self, one: Extract) -> None:
-        """Keep what boards read of news that was just stored, and of what waited for it."""
+        """Store the facts of a news record that was just stored, and of orphans of its task."""
         if one.board is not None:
             task, _ = one.board
             if self._records.manifest(task) is None:
@@ -184,12 +188,12 @@ class Boards:
                 self._adopt_orphans(manifest.id)
 
     def reused_number(self, author: bytes) -> int | None:
-        """Return the lowest number that an author gave to two records; None if to none."""
+        """Return the lowest sequence number that an author used twice; None if there is none."""
         found = self._database.rows("SELECT seq FROM equivocation WHERE author = ?", (author,))
         return int(found[0][0]) if found else None
 
     def note_equivocation(self, one: Extract, ids: Sequence[bytes]) -> None:
-        """Keep an author's lowest number that two records bear, with the smallest two ids."""
+        """Store an author's lowest sequence number used twice, with the smallest two ids."""
         first, second = sorted(ids)[:2]
         self._database.rows(
             "INSERT INTO equivocation (author, seq, first, second) VALUES (?,?,?,?)"
@@ -201,7 +205,7 @@ class Boards:
         self._stale_boards_of(one.author)
 
     def forget(self, record_id: bytes) -> None:
-        """Drop what boards read of a record that is going to be removed."""
+        """Delete all that was derived from a record that is about to be removed."""
         of_record = "SELECT net, task, class FROM fact WHERE record = ?"
         for key in self._database.rows(of_record, (record_id,)):
             self._make_stale(BoardKey(*key))
@@ -213,19 +217,19 @@ class Boards:
             self._database.rows(f"DELETE FROM {table} WHERE record = ?", (record_id,))  # noqa: S608 (names from above)
 
     def forget_all(self) -> None:
-        """Drop everything here: it is about to be derived anew."""
+        """Delete all derived data. The caller derives it again."""
         for table in ("task", "fact", "orphan", "withdrawal", "equivocation", "board", "board_row"):
             self._database.rows(f"DELETE FROM {table}")  # noqa: S608 (names from above)
 
     def _is_fresh(self, key: BoardKey) -> bool:
-        """Say whether the board that is kept is the one that follows from the records."""
+        """Return True if the cached leaderboard is up to date."""
         rows = self._database.rows(
             "SELECT fresh FROM board WHERE net = ? AND task = ? AND class = ?", key
         )
         return bool(rows and rows[0][0])
 
     def _make(self, key: BoardKey) -> Board | None:
-        """Return the board that follows from what is here now; None if its task is not."""
+        """Compute a leaderboard from the stored facts; None if its task is unknown."""
         manifest = self._records.manifest(key.task)
         return (
             None
@@ -240,7 +244,7 @@ class Boards:
         )
 
     def _keep(self, key: BoardKey, board: Board) -> None:
-        """Remember a board until something that it reads arrives."""
+        """Cache a leaderboard. It stays fresh until a record that affects it arrives."""
         self._database.rows("DELETE FROM board_row WHERE net = ? AND task = ? AND class = ?", key)
         for position, row in enumerate(board.rows):
             self._database.rows(
@@ -254,7 +258,7 @@ class Boards:
         )
 
     def _kept(self, key: BoardKey, limit: int) -> Board:
-        """Return the board that is kept, with at most `limit` rows."""
+        """Return the cached leaderboard, with at most `limit` rows (-1: all)."""
         ((set_digest, board_digest),) = self._database.rows(
             "SELECT set_digest, board_digest FROM board WHERE net = ? AND task = ? AND class = ?",
             key,
@@ -271,7 +275,7 @@ class Boards:
         )
 
     def _keep_fact(self, one: Extract) -> None:
-        assert one.board is not None  # noqa: S101 -- nor is there a fact without one
+        assert one.board is not None  # noqa: S101 -- every fact has a board
         key = BoardKey(one.net, *one.board)
         self._database.rows(
             "INSERT OR IGNORE INTO fact (record, net, task, class, author, fact)"
@@ -281,7 +285,7 @@ class Boards:
         self._make_stale(key)
 
     def _read_again(self, wire: bytes) -> Extract:
-        """Return what is kept of a record whose task was not known yet when it was read."""
+        """Extract a record again, now that its task is known."""
         return extract_of(parsed(wire, is_verified=True), self._records.manifest)
 
     def _adopt_orphans(self, task: bytes) -> None:

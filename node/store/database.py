@@ -1,4 +1,4 @@
-"""One SQLite connection with transactions that hold, and faults that explain themselves."""
+"""A SQLite connection with durable transactions and errors that explain themselves."""
 
 import logging
 import sqlite3
@@ -11,12 +11,12 @@ from typing import Any, Final
 from node.home.faults import DAMAGED_HINT, BusyStoreError, DamagedStoreError, explaining_faults
 from node.store import schema
 
-_PATIENCE_S: Final = 600.0  # a backup, or somebody who looks into it with another program
+_PATIENCE_S: Final = 600.0  # enough for a backup, or for a user who inspects the file
 _log = logging.getLogger(__name__)
 
 
 class Database:
-    """A connection; `path` is what its errors name. `is_writer`: nobody else writes meanwhile."""
+    """A connection. Errors name `path`. `is_writer`: this is the node's only writing process."""
 
     def __init__(
         self, connection: sqlite3.Connection, path: Path, *, is_writer: bool = False
@@ -29,7 +29,7 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> "Database":
-        """Open for writing; make the tables of a new file."""
+        """Open a file for writing. Create the tables if the file is new."""
         with explaining_faults(path):
             connection = schema.connect(path, writing=True)
             try:
@@ -41,13 +41,13 @@ class Database:
 
     @classmethod
     def open_read_only(cls, path: Path) -> "Database":
-        """Open for reading beside a writer; a file that is not there reads as an empty one."""
+        """Open a file for reading, while others may write. A missing file counts as empty."""
         with explaining_faults(path):
             if not path.exists():
                 return cls.in_memory(path)
             connection = schema.connect(path, writing=False)
             try:
-                if schema.is_empty(connection):  # it is being made at this moment
+                if schema.is_empty(connection):  # another process is creating it right now
                     connection.close()
                     return cls.in_memory(path)
                 schema.require_format(connection, path)
@@ -58,32 +58,32 @@ class Database:
 
     @classmethod
     def in_memory(cls, path: Path) -> "Database":
-        """Open an empty one that is gone when it is closed; its errors name `path`."""
+        """Open an empty database in memory. Its errors name `path`."""
         connection = schema.connect(":memory:", writing=True)
         schema.create(connection, path)
         return cls(connection, path)
 
     def close(self) -> None:
-        """Close the connection; an open transaction is rolled back."""
+        """Close the connection and roll back an open transaction."""
         self._connection.close()
 
     def rows(
         self, statement: str, values: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
-        try:  # a block around each statement would cost as much as many of them do
+        try:  # a context manager here would cost as much as many statements
             return self._connection.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError):
             with explaining_faults(self.path):
                 raise
 
     def stream(self, statement: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of one statement as they are read: for more than should be in memory."""
+        """Yield the rows of one statement one by one, for results too large for memory."""
         with explaining_faults(self.path):
             yield from self._connection.execute(statement, values)
 
     def insert(self, statement: str, values: Sequence[object]) -> int:
-        """Run one INSERT and return the row's number, 0 if it was ignored."""
+        """Run one INSERT and return the row's number; 0 if it was ignored."""
         try:
             cursor = self._connection.execute(statement, values)
         except (sqlite3.Error, OSError):
@@ -94,13 +94,13 @@ class Database:
     def follow(
         self, *, rolled_back: Callable[[], None], committed: Callable[[], None] = lambda: None
     ) -> None:
-        """Call one of these after every transaction, for what is kept beside the file."""
+        """Register callbacks that run after every transaction, to keep caches consistent."""
         self._committed.append(committed)
         self._rolled_back.append(rolled_back)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that the body writes happens, and is on the disk, or none of it."""
+        """Run the body in a transaction: all that it writes reaches the disk, or nothing does."""
         self._begin()
         try:
             yield
@@ -108,7 +108,7 @@ class Database:
         except BaseException:
             for forget in self._rolled_back:
                 forget()
-            # A full disk makes SQLite roll back by itself.
+            # On a full disk SQLite has already rolled back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
@@ -116,7 +116,10 @@ class Database:
             keep()
 
     def _begin(self) -> None:
-        """Begin a transaction. A node waits up to `_PATIENCE_S` while another program writes."""
+        """Begin a transaction. A writer waits up to `_PATIENCE_S` while another program writes.
+
+        Raises BusyStoreError after that, or at once if this is not the writer.
+        """
         ends_s, is_told = time.monotonic() + _PATIENCE_S, False
         while True:
             try:
@@ -134,7 +137,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Join the transaction that is open, else be one."""
+        """Join the open transaction, or open one if there is none."""
         if self.is_writing:
             yield
         else:
@@ -143,9 +146,10 @@ class Database:
 
     @contextmanager
     def loose_transaction(self) -> Iterator[None]:
-        """As `transaction`, but a power cut may undo it, with all loose ones after it.
+        """Run the body like `transaction`, but without waiting for the disk.
 
-        For what can be had again: it waits for no disk, and no kill undoes it.
+        A killed process loses nothing. A power cut may undo this transaction and all later loose
+        ones, so use it only for data that can be obtained again.
         """
         self.rows("PRAGMA synchronous = NORMAL")
         try:
@@ -156,16 +160,16 @@ class Database:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a transaction is open."""
+        """True if a transaction is open."""
         return self._connection.in_transaction
 
     def require_whole(self) -> None:
-        """Raise DamagedStoreError if a page of the file is damaged: it reads all of them."""
+        """Read all pages of the file. Raises DamagedStoreError if one is damaged."""
         if faults := self.faults():
             raise DamagedStoreError(f"the store {self.path} is damaged: {faults[0]}", DAMAGED_HINT)
 
     def faults(self) -> list[str]:
-        """Return what SQLite finds wrong with the file's pages and indexes."""
+        """Return the faults that SQLite finds in the file's pages and indexes, at most 20."""
         with explaining_faults(self.path):
             lines = [row[0] for row in self._connection.execute("PRAGMA quick_check(20)")]
         return [] if lines == ["ok"] else lines

@@ -1,7 +1,7 @@
-"""Finds what may be new among bytes that anybody sent, before it is read.
+"""Removal of known records from untrusted bytes, before they are parsed.
 
-An id says nothing of the signature: a bad copy must not hide the good one behind it. So every
-copy of a record that is not known yet is to be read, and only its signatures tell which one it is.
+The id of a record does not cover its signature, so an invalid copy must not hide a valid one. Every
+different copy of an unknown record is therefore parsed, and the signature decides which is valid.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +13,12 @@ from node.store.database import Database
 from protocol.errors import Rejected
 from protocol.records import payload_id
 
-BATCH: Final = 500  # at most so many ids are asked for by one statement
+BATCH: Final = 500  # the most ids in one SQL statement
 
 
 @dataclass(kw_only=True)
 class Deduped:
-    """What some wires are: to be read; copies of each other or of what is known; nothing."""
+    """Wires sorted into those to parse, the number of duplicates, and reasons for rejected ones."""
 
     unread: list[bytes] = field(default_factory=list)
     duplicates: int = 0
@@ -26,7 +26,7 @@ class Deduped:
 
 
 def dedupe(database: Database, wires: Sequence[bytes]) -> Deduped:
-    """Tell which of these wires are to be read."""
+    """Return which of these wires must be parsed."""
     different = dict.fromkeys(wires)
     deduped = Deduped(duplicates=len(wires) - len(different))
     ids: dict[bytes, bytes] = {}
@@ -46,12 +46,12 @@ def dedupe(database: Database, wires: Sequence[bytes]) -> Deduped:
 
 
 def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
-    """Return which of these ids are here, refused or in quarantine."""
+    """Return the ids that are stored, refused or in quarantine."""
     found: set[bytes] = set()
     for some in batches(ids):
         for table in ("record", "refused", "quarantine"):
             missing = [one for one in some if one not in found]
-            # The last two are mostly empty.
+            # The last two tables are mostly empty.
             if missing and database.rows(f"SELECT 1 FROM {table} LIMIT 1"):  # noqa: S608 (names from above)
                 places = ",".join("?" * len(missing))
                 statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
@@ -60,7 +60,7 @@ def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
 
 
 def batches(wanted: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield them, wires or ids, in lists of BATCH."""
+    """Yield wires or ids in lists of at most BATCH."""
     rest = iter(wanted)
     while batch := list(islice(rest, BATCH)):
         yield batch

@@ -1,11 +1,13 @@
-"""Removes blobs: what nothing here names any more, and others to make room.
+"""Removal of blobs: those that nothing refers to, and others to free disk space.
 
-A blob is named by a record, job, line or import, or is a file of a tree that one of them names; the
-rest was left by a process that died between writing a source and recording it. To make room, what
-was used longest ago goes first, a whole tree at a time. What this node's own records, jobs, lines
-and imports name stays, with the files of such trees. Of the rest, what somebody adopted and what
-tasks begin with goes last: anybody may say so. A tree's list goes before its files, so that one
-that is still there is whole whatever killed this.
+A blob is needed if a record, job, line or import names it, or names a tree that contains it. Other
+blobs were left by a process that died between writing a source and recording it.
+
+To free space, the least recently used blobs are removed first, a whole tree at a time. Blobs that
+this node's own records, jobs, lines and imports name are never removed, nor the files of such
+trees. Adopted trees and the sources of tasks are removed last; they can be removed because any peer
+may name them. A tree's list is deleted before its files. So if the process is killed, every tree
+whose list exists is still complete.
 """
 
 from collections import Counter
@@ -27,7 +29,7 @@ _SHOWN_EVERY = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What was removed, and what came out of quarantine on the way."""
+    """The numbers of removed blobs, bytes and intents, and of records released from quarantine."""
 
     blobs: int
     bytes: int
@@ -36,7 +38,7 @@ class Collected:
 
 
 def collect(home: Home, progress: Progress) -> Collected:
-    """Remove what nobody needs. The caller holds the home's lock."""
+    """Remove unneeded blobs and old intents. The caller must hold the home's lock."""
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
@@ -61,17 +63,17 @@ def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
 
 
 def _files_of(blobs: Blobs, tree: bytes) -> Iterator[bytes]:
-    """Yield the blobs that a tree's listing names; nothing if it is no listing."""
+    """Yield the blobs that a tree's listing names; nothing if it is not a listing."""
     try:
         listing = decode(blobs.get(tree), limit_bytes=BLOB_LIMIT_BYTES)
     except ArnodeError:
-        return  # damaged: `fsck` says so, and what it named is not known
+        return  # damaged: `fsck` reports it, and its files are not known
     if isinstance(listing, list):
         yield from digests_in(listing)
 
 
 def digests_in(value: Value) -> Iterator[bytes]:
-    """Yield all in a value that may be the name of a blob."""
+    """Yield all byte strings in a value that may be the name of a blob."""
     if isinstance(value, bytes):
         if len(value) == _DIGEST_BYTES:
             yield value
@@ -85,14 +87,14 @@ def digests_in(value: Value) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Whose absence would matter: blobs and trees, by how much."""
+    """Blobs and trees to protect: `own` ones always stay, `adopted` ones are removed last."""
 
     own: frozenset[bytes]
     adopted: frozenset[bytes]
 
 
 def claims_of(store: Store) -> Claims:
-    """Return what is to stay, and what is to go last."""
+    """Return the blobs and trees that always stay, and those that are removed last."""
     return Claims(
         own=frozenset(found for value in store.values(is_own=True) for found in digests_in(value)),
         adopted=frozenset(found for value in store.vouched_values() for found in digests_in(value)),
@@ -100,10 +102,10 @@ def claims_of(store: Store) -> Claims:
 
 
 def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
-    """Remove blobs until the rest takes `to_bytes` or has to stay; return what that takes.
+    """Remove blobs until at most `to_bytes` are used, or all others are protected.
 
-    Reads files only, so that it may run beside whatever uses the store. What is used meanwhile
-    stays.
+    Return the bytes still used. This reads only files, so it may run while other threads use the
+    store. Blobs used in the meantime stay.
     """
     files = {name: blobs.path(name).stat() for name in blobs.names()}
     left_bytes = sum(file.st_size for file in files.values())
@@ -116,13 +118,14 @@ def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
     units |= {blob: (blob,) for blob in files.keys() - trees.keys() - kept if not holders[blob]}
 
     def order(name: bytes) -> tuple[bool, int]:
-        # A tree's list alone: files are shared by trees of any age.
+        # The time of the list decides: files are shared by trees of any age.
         return name in claims.adopted, files[name].st_mtime_ns
 
     for name in sorted(units, key=order):
         if left_bytes <= to_bytes:
             break
-        # A list that a stranger's list named as a file may be gone; its own files are not.
+        # An untrusted list may name another list as a file, which may be deleted already. The
+        # files of that other list still exist.
         if name in files and _used_ns(blobs, name) != files[name].st_mtime_ns:
             continue
         holders.subtract(trees.get(name, ()))
@@ -134,7 +137,7 @@ def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
 
 
 def _trees(blobs: Blobs, files: dict[bytes, stat_result]) -> dict[bytes, frozenset[bytes]]:
-    """Return the lists of files among the blobs, each with what it names."""
+    """Return the blobs that are lists of files, each with the blobs that it names."""
     found: dict[bytes, frozenset[bytes]] = {}
     for name, file in files.items():
         listing = blobs.listing(name) if file.st_size <= LIMIT_BYTES else None

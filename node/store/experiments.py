@@ -1,8 +1,8 @@
-"""One row per experiment of this node: what `log`, the journal and `results.tsv` show.
+"""A table with one row per experiment of this node, for `log`, the journal and `results.tsv`.
 
-A row follows from an own result record and what stood in the store before it (its patch, its
-task, the metric of its base), so that the table can be derived again at any time. The figures
-are for people; what decides is in the loop's own books.
+A row is derived from an own result record and from earlier records (its patch, its task, the
+metric of its base), so the table can be derived again at any time. The figures are only for
+display. The research loop decides with its own data.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ Decision = Literal[
     "branched",
 ]  # fmt: skip
 # Proposers of patches that the node makes itself.
-STACKING: Final = "checkpoint"  # a stack on trial
-STRIPPING: Final = "stripping"  # a stranger's tree made clean
+STACKING: Final = "checkpoint"  # several kept patches as one, in a promotion trial
+STRIPPING: Final = "stripping"  # a peer's tree without untrusted text
 CATCHING_UP: Final = "catch-up"
-ABLATION: Final = "ablation"  # a line without one of its parts
-BRANCHING: Final = "branch"  # a step to another tree, which is no idea for a gain
+ABLATION: Final = "ablation"  # a line without one of its patches
+BRANCHING: Final = "branch"  # a step to another tree, which is not meant as a gain
 MADE_HERE: Final = frozenset({STACKING, STRIPPING, CATCHING_UP, ABLATION, BRANCHING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """The fields are the columns of the table, in its order."""
+    """A row of the table. The fields are its columns, in order."""
 
     id: bytes
     n: int
@@ -55,7 +55,7 @@ class Experiment:
 
     @property
     def line(self) -> LineKey:
-        """The line that it is of."""
+        """The line of this experiment."""
         return LineKey(task=self.task, hardware_class=self.hardware_class)
 
 
@@ -71,7 +71,7 @@ def _experiment(row: Sequence[Any]) -> Experiment:
 
 
 def is_branching(origin: Origin) -> bool:
-    """Say whether a patch is the step with which the working line goes on from another tree."""
+    """Return True if the patch only moves the working line to another tree."""
     return origin.proposer == BRANCHING
 
 
@@ -87,7 +87,7 @@ _SORTED_BY: Final[dict[Column, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which rows are wanted; None is any. `words` are in the title, whatever their case."""
+    """A filter of rows; None means any. `words` must occur in the title, in any case."""
 
     task: bytes | None = None
     hardware_class: str | None = None
@@ -99,7 +99,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """A move of the verified head by this node; `n` is its number in the store."""
+    """A change of the verified head by this node; `n` is its number in the store."""
 
     id: bytes
     n: int
@@ -108,14 +108,14 @@ class Adoption:
 
 
 class Experiments:
-    """The table, and the moves of the verified head."""
+    """The table of experiments, and the changes of the verified head."""
 
     def __init__(self, database: Database, records: Records) -> None:
         self._database = database
         self._records = records
 
     def derive(self, record: Record) -> None:
-        """Let the table follow from one more own record, which is in the store."""
+        """Update the table from a new own record, which must be in the store."""
         if isinstance(record.body, AdoptBody):
             self._database.rows(
                 "UPDATE experiment SET decision = 'adopted' WHERE id = ? AND stage = 'confirm'",
@@ -136,9 +136,9 @@ class Experiments:
         newest_first: bool = False,
         limit: int | None = None,
     ) -> list[Experiment]:
-        """Return rows in the order they were recorded, of a line, of a task or all of them.
+        """Return the rows of a line, of a task or of all, in the order they were recorded.
 
-        `after`: those with a greater number only.
+        `after`: only rows with a greater number.
         """
         values: dict[str, object] = {"after": after, "limit": -1 if limit is None else limit}
         where = ""
@@ -159,7 +159,10 @@ class Experiments:
     def page(
         self, wanted: Filter, *, by: Column, is_rising: bool, offset: int, limit: int
     ) -> tuple[int, list[Experiment]]:
-        """Return how many rows fit a filter, and some of them; those without a figure come last."""
+        """Return how many rows match a filter, and one page of them.
+
+        Rows without a value in the sort column come last.
+        """
         conditions = {
             "task = :task": wanted.task,
             "class = :class": wanted.hardware_class,
@@ -187,8 +190,7 @@ class Experiments:
         return int(total), [_experiment(row) for row in rows]
 
     def tried(self, line: LineKey) -> dict[str, int]:
-        """Return how many ideas of a line were decided how: neither trials of the head nor
-        branches."""
+        """Return the number of patches of a line by decision, without trials and branches."""
         rows = self._database.rows(
             "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
             " AND stage IN ('screen', 'keep') AND origin != ? GROUP BY decision ORDER BY decision",
@@ -197,7 +199,7 @@ class Experiments:
         return dict(rows)
 
     def confirmations(self, line: LineKey) -> dict[str, int]:
-        """Return how many trials of the head of a line were decided how."""
+        """Return the number of promotion trials of a line by decision."""
         rows = self._database.rows(
             "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
             " AND stage = 'confirm' GROUP BY decision",
@@ -206,7 +208,7 @@ class Experiments:
         return dict(rows)
 
     def latest_of(self, line: LineKey, tree: bytes) -> Experiment | None:
-        """Return the last baseline or confirmation of a tree."""
+        """Return the last baseline or promotion trial of a tree; None if there is none."""
         rows = self._database.rows(
             f"SELECT {_COLUMNS} FROM experiment WHERE task = ? AND class = ? AND tree = ?"  # noqa: S608 (constants)
             " AND stage IN ('baseline', 'confirm') ORDER BY n DESC LIMIT 1",
@@ -215,18 +217,18 @@ class Experiments:
         return _experiment(rows[0]) if rows else None
 
     def find(self, record_id: bytes) -> Experiment | None:
-        """Return the row that follows from an own result; None if none does."""
+        """Return the row of an own result record; None if there is none."""
         statement = f"SELECT {_COLUMNS} FROM experiment WHERE id = ?"  # noqa: S608 (constants)
         rows = self._database.rows(statement, (record_id,))
         return _experiment(rows[0]) if rows else None
 
     def lines(self) -> list[LineKey]:
-        """Return the tasks and classes that rows are of."""
+        """Return the lines that have rows."""
         rows = self._database.rows("SELECT DISTINCT task, class FROM experiment")
         return [LineKey(task=task, hardware_class=name) for task, name in rows]
 
     def adoptions(self, line: LineKey, *, after: int = 0) -> list[Adoption]:
-        """Return this node's moves of the verified head of a line, in order."""
+        """Return this node's changes of the verified head of a line, in order."""
         rows = self._database.rows(
             "SELECT n, wire FROM record WHERE own AND kind = 'adopt' AND n > ? ORDER BY n", (after,)
         )
@@ -238,7 +240,7 @@ class Experiments:
         ]
 
     def has_passed(self, line: LineKey, tree: bytes) -> bool:
-        """Say whether a tree ever passed a trial here; of one that did lately, at once."""
+        """Return True if a tree ever passed a promotion trial here. Recent ones are found fast."""
         return bool(
             self._database.rows(
                 "SELECT 1 FROM experiment WHERE task = ? AND class = ? AND tree = ?"
@@ -248,9 +250,9 @@ class Experiments:
         )
 
     def evidence_for(self, line: LineKey, tree: bytes) -> bytes | None:
-        """Return the latest own result that vouches for a tree and was not taken back.
+        """Return the latest own result that supports a tree and was not retracted.
 
-        That is the baseline's, or one of a confirmation that the tree passed.
+        This is the result of a baseline or of a promotion trial that the tree passed.
         """
         for entry in reversed(self.listed(line)):
             vouched = entry.stage == "baseline" or entry.decision == "adopted"
@@ -259,7 +261,7 @@ class Experiments:
         return None
 
     def forget_all(self) -> None:
-        """Empty the table: it is about to be derived anew."""
+        """Empty the table. The caller derives it again."""
         self._database.rows("DELETE FROM experiment")
 
     def _row(self, record: Record, body: ResultBody) -> Experiment:
@@ -298,7 +300,7 @@ class Experiments:
 
 
 def metric_of(body: ResultBody) -> int | None:
-    """Return what the tree of a result measured by its own runs, in 1e-9 units of the metric."""
+    """Return the score of a result's tree over its own runs, in 1e-9 units of the metric."""
     if body.stage not in ("baseline", "confirm"):
         return speaking_nano(body.runs)
     own_role: Role = "base" if body.stage == "baseline" else "candidate"
@@ -306,10 +308,10 @@ def metric_of(body: ResultBody) -> int | None:
 
 
 def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return a metric minus its base's.
+    """Return a metric minus its base's; None if one of the two is unknown.
 
-    The base's metric is the level that the result records, else the mean of the base runs in it,
-    else `base_metric`.
+    The base's metric is the level recorded in the result, else the mean of its base runs, else
+    `base_metric`.
     """
     base_runs = [run.metric_nano for run in body.runs if run.role == "base"]
     if body.level_nano is not None:
@@ -320,7 +322,7 @@ def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> 
 
 
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return candidate minus base: on the secret split in a trial, else what ran beside it."""
+    """Return candidate minus base: on the secret split in a trial, else as `loss_from` does."""
     if body.stage == "confirm":
         by_role = {
             role: _mean([run.secret_nano for run in body.runs if run.role == role])
@@ -332,7 +334,7 @@ def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int 
 
 
 def _decision(body: ResultBody, patch: PatchBody | None, manifest: TaskManifest | None) -> Decision:
-    # A confirmation that passed becomes "adopted" by the adoption that rests on it.
+    # If a promotion trial passed, the adoption record that cites it sets "adopted" later.
     if body.stage == "confirm" and overfit_reason(body.runs, manifest) is not None:
         return "overfit"
     if body.status == "rejected":

@@ -1,7 +1,8 @@
-"""What a store keeps of a record beside its bytes: all that follows from the record alone.
+"""Extracts: the fields of a record that the store keeps next to its bytes.
 
-To read a record and verify it takes longer than to store it, and neither needs the other: a process
-beside may read (`node.peering.record_reader`), and hands over what this module makes of the bytes.
+An extract depends on the record alone, apart from `fact`. Parsing and verifying a record takes
+longer than storing it, so another process may do it (`node.peering.record_reader`) and hand over
+the extracts.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,15 @@ ManifestOf = Callable[[bytes], TaskManifest | None]
 
 
 class Extract(NamedTuple):
-    """A valid record as its store's tables have it.
+    """A valid record as the store's tables have it.
 
-    `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
-    that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names,
-    `about` the record that an attestation, adoption or retraction names, or that a patch was found
-    as before it was carried to another task; of several that were carried as one, the first.
-    `board` is the task and hardware class whose board reads it; `fact` what that board reads
-    (`node.store.facts`), None as well if whoever read the record did not know the task.
+    `sort` is the quota category; leaderboards and all nodes read "news". `topics` are those that
+    the record belongs to by itself (protocol/topics.py). `patch` is the patch that a result names.
+    `about` is the record that a re-run, adoption or retraction names. For a transfer it is the
+    original patch, or the first one if several were transferred as one.
+    `board` is the task and hardware class of the leaderboard that reads the record. `fact` is what
+    that leaderboard reads (`node.store.facts`). It is None if there is nothing to read, or if the
+    task was not known when the record was parsed.
     """
 
     id: bytes
@@ -48,13 +50,13 @@ class Extract(NamedTuple):
 
 
 def extract(wire: bytes, manifest_of: ManifestOf) -> Extract | Rejected:
-    """Check a record's form and signature; return what is kept of it, or why it is none."""
+    """Check a record's form and signature. Return its extract, or the reason it is invalid."""
     record = parse_record(wire)
     return record if isinstance(record, Rejected) else extract_of(record, manifest_of)
 
 
 def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
-    """Return what is kept of a record."""
+    """Return the extract of a parsed record."""
     body = record.body
     board = read_by(record)
     manifest = manifest_of(board[0]) if board else None

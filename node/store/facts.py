@@ -1,7 +1,7 @@
-"""What boards read (protocol/board_facts.py) as JSON: some of its figures exceed 2^53.
+"""The stored form of leaderboard facts (protocol/board_facts.py), as JSON.
 
-A list: of what kind it is, then its fields as they stand there, without those that stand beside it
-in the store: the record's id and its author.
+A fact is a JSON list: its kind, then its fields in order. The record's id and author are left out,
+since they have their own columns in the store. JSON is used because some numbers exceed 2^53.
 """
 
 import json
@@ -16,13 +16,13 @@ from protocol.styles import StyleName
 
 
 def to_text(fact: Fact) -> str:
-    """Return the text that a fact is kept as."""
+    """Return the stored text of a fact."""
     _, _, *values = astuple(fact)
     return json.dumps([type(fact).__name__, *values], separators=(",", ":"), default=bytes.hex)
 
 
 def from_text(record: bytes, author: bytes, text: str) -> Fact:
-    """Return what `to_text` was given, of this record and author."""
+    """Return the fact that `to_text` encoded, for this record and author."""
     match json.loads(text):
         case ["BoardClaim", base, tree, metric_nano, gain, anchor_gain, noise_nano, *rest]:
             size_bytes, env, flags, published = rest

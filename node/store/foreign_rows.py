@@ -1,6 +1,6 @@
-"""What other tools wrote, piece by piece: rows that were read, and text that nobody could read.
+"""Rows of experiments that other tools wrote, and text that could not be read as rows.
 
-The bytes of every piece are kept, so that a file comes out again as it went in.
+The bytes of every piece are kept, so a file can be written out exactly as it was read.
 """
 
 import math
@@ -18,7 +18,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# By the first word of a status, in lower case: `ADOPTED-WIN` is `adopted`.
+# The first word of a status counts, in lower case: `ADOPTED-WIN` is `adopted`.
 CRASHED: Final = _words(
     "abort aborted checks_failed crash crashed error fail failed failure invalid kill killed"
     " nan oom timeout"
@@ -37,10 +37,10 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignRow:
-    """One experiment as another tool wrote it; `label` is its commit or agent's name for it.
+    """An experiment as another tool wrote it; `label` is its commit or its name in that tool.
 
-    What does not read as one (`is_read` is False) is text: its description shows it. `source` is
-    what came with it; once it is kept, `tree` names the source that is known of it.
+    If a piece cannot be read as an experiment, `is_read` is False and the description has its text.
+    `source` is the source that came with the row. Once it is stored, `tree` is its tree id.
     """
 
     label: str = ""
@@ -56,19 +56,19 @@ class ForeignRow:
 
     @property
     def value(self) -> float | None:
-        """The metric as a number; None for a crash, whatever stands there, and for text."""
+        """The metric as a number; None for text and for a crash, even if it has a number."""
         value = number(self.metric)
         return None if value == 0 or word(self.status) in CRASHED else value
 
     @property
     def is_dropped(self) -> bool:
-        """Whether it says of itself that nothing came of it."""
+        """True if the row's own status says that the change was not kept."""
         return word(self.status) in DROPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Rows that are about one metric."""
+    """The metric and direction of a group of rows."""
 
     metric: str
     direction: Direction
@@ -76,7 +76,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignLog:
-    """What one file holds. `header` is what comes before the first row, as it came."""
+    """The content of one file. `header` has the bytes before the first row."""
 
     form: str
     segments: tuple[Segment, ...]
@@ -85,17 +85,17 @@ class ForeignLog:
 
     @property
     def data(self) -> bytes:
-        """The file as it came."""
+        """The bytes of the file as it was read."""
         return self.header + b"".join(row.raw for row in self.rows)
 
     @property
     def read(self) -> tuple[ForeignRow, ...]:
-        """The experiments."""
+        """The rows that are experiments."""
         return tuple(row for row in self.rows if row.is_read)
 
     @property
     def text_lines(self) -> list[int]:
-        """The number of the line at which each piece of text begins, from 1."""
+        """The line number, from 1, at which each piece of text begins."""
         found, line = [], 1 + self.header.count(b"\n")
         for row in self.rows:
             if not row.is_read:
@@ -106,36 +106,36 @@ class ForeignLog:
 
 @dataclass
 class RowReader:
-    """Rows as they are read; what lies between them belongs to the row before, or to the header."""
+    """A builder of rows. Bytes between two rows belong to the row before, or to the header."""
 
     header: bytes = b""
     rows: list[ForeignRow] = field(default_factory=list)
 
     def log(self, form: str, segments: Iterable[Segment]) -> ForeignLog:
-        """Return what was read as what a file of this form holds."""
+        """Return the log of a file of this form."""
         return ForeignLog(
             form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)
         )
 
     def append_raw(self, raw: bytes) -> None:
-        """Keep what is no row, such as a blank line."""
+        """Keep bytes that are not a row, such as a blank line."""
         if self.rows:
             self.rows[-1] = replace(self.rows[-1], raw=self.rows[-1].raw + raw)
         else:
             self.header += raw
 
     def append_text(self, raw: bytes, text: str, *, segment: int) -> None:
-        """Keep what does not read."""
+        """Keep bytes that could not be read as a row."""
         self.rows.append(
             ForeignRow(description=shown(text.strip()), raw=raw, segment=segment, is_read=False)
         )
 
 
 def lines_of(data: bytes) -> list[tuple[bytes, str]]:
-    """Return each line as it came and as text, without its end, whatever wrote it.
+    """Return each line as bytes and as text without its line end, in any common encoding.
 
-    Most are UTF-8. PowerShell writes UTF-16 with a mark at its beginning, and whoever appends to
-    a file on Windows without naming an encoding writes cp1252: that is told line by line.
+    Most files are UTF-8. PowerShell writes UTF-16 with a byte order mark. Programs that append on
+    Windows without naming an encoding write cp1252, so that is decided for each line.
     """
     mark = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(data[:2])
     if mark is not None:
@@ -164,18 +164,18 @@ def _decoded(raw: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """Return what of a text is shown, as a store can hold it: no halves of characters."""
+    """Return the first `MAX_SHOWN` characters of a text, with lone surrogates replaced."""
     return text[:MAX_SHOWN].encode("utf-8", "replace").decode()
 
 
 def word(status: str) -> str:
-    """Return what a status begins with, in lower case."""
+    """Return the first word of a status, in lower case."""
     found = _WORD.match(status.strip().lower())
     return found[0] if found else ""
 
 
 def number(text: str) -> float | None:
-    """Return a finite number, which may have commas between its thousands; None for the rest."""
+    """Return the finite number in a text, which may have commas between thousands; else None."""
     text = text.strip()
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")

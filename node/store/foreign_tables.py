@@ -1,8 +1,9 @@
-"""Reads tables like autoresearch's results.tsv: columns by their header, whatever they are.
+"""A reader of tables like autoresearch's results.tsv. The header decides the columns' meaning.
 
-autoresearch writes commit, val_bpb, memory_gb, status, description. Those who took it further
-added columns, changed the metric, went on below in prose, or began with another header halfway.
-Each header says what the lines below it hold, up to the next; what does not fit it is text.
+autoresearch writes commit, val_bpb, memory_gb, status, description. Its derivatives add columns,
+change the metric, continue in prose below the table, or begin with another header halfway. Each
+header applies to the lines below it, up to the next header. A line that does not fit its header is
+kept as text.
 """
 
 import csv
@@ -30,9 +31,9 @@ from node.store.foreign_rows import (
 Line = tuple[bytes, str]
 
 _PLAIN: Final = ("commit", "val_bpb", "memory_gb", "status", "description")
-_LEAST = 3  # columns of a header
-_MAX_JOINED = 50  # lines of one quoted field
-# What a column is for, by its name; the first that is there.
+_LEAST = 3  # the fewest columns of a header
+_MAX_JOINED = 50  # the most lines of one quoted field
+# Names of columns by purpose. The first one that a table has is used.
 _LABELS = (
     "commit", "git_commit", "commit_hash", "hash", "sha", "git_sha", "experiment_id", "exp_id",
     "experiment", "exp", "run_id", "run", "trial", "iteration", "iter", "id", "name", "tag",
@@ -52,7 +53,7 @@ _STATUS_TEXT = re.compile(r"[^\W\d][\w /()+-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which column is what; None for what a table has not."""
+    """The position of each kind of column; None if the table lacks it."""
 
     names: tuple[str, ...]
     label: int | None
@@ -63,7 +64,7 @@ class _Columns:
 
 
 def read_table(data: bytes) -> ForeignLog:
-    """Return the rows and the text of a table; no rows if it is none."""
+    """Return the rows and the text of a table; no rows if it is not a table."""
     book = RowReader()
     segments: list[Segment] = []
     for header, lines in _blocks(lines_of(data)):
@@ -81,9 +82,10 @@ def read_table(data: bytes) -> ForeignLog:
 
 
 def _blocks(lines: Sequence[Line]) -> list[tuple[tuple[str, ...] | None, list[Line]]]:
-    """Divide lines at their headers; a header is the first line of its block.
+    """Split lines into blocks that begin with their header.
 
-    A file without a header, whose rows are as autoresearch writes them, is read as it would be.
+    A file without a header is read as if it had autoresearch's, if its rows look like
+    autoresearch's.
     """
     blocks: list[tuple[tuple[str, ...] | None, list[Line]]] = [(None, [])]
     for line in lines:
@@ -97,7 +99,7 @@ def _blocks(lines: Sequence[Line]) -> list[tuple[tuple[str, ...] | None, list[Li
 
 
 def _header(text: str) -> tuple[str, ...] | None:
-    """Return the names of a header's columns, None if the line is none."""
+    """Return the column names of a header line; None if the line is not a header."""
     names = tuple(field.strip().strip('"') for field in text.lstrip("# ").split("\t"))
     if len(names) < _LEAST or not all(_NAME.fullmatch(name) for name in names):
         return None
@@ -116,7 +118,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _columns(names: tuple[str, ...], lines: Sequence[Line]) -> _Columns | None:
-    """Find the columns of a block; None if none of them is a metric's."""
+    """Return the columns of a block; None if none of them can be the metric."""
     low = [name.lower() for name in names]
 
     def first(wanted: Sequence[str]) -> int | None:
@@ -125,7 +127,7 @@ def _columns(names: tuple[str, ...], lines: Sequence[Line]) -> _Columns | None:
     label, status, description = first(_LABELS), first(_STATUSES), first(_DESCRIPTIONS)
     memory = first([f"{name}_{unit}" for unit in ("gb", "mb") for name in _MEMORIES])
     taken = {label, status, description, memory}
-    # Of rows that may lack a description, or have tabs in it.
+    # Rows may lack a description, or have tabs in it.
     values = [fields for _, text in lines if len(fields := text.split("\t")) >= len(names) - 1]
     free = [
         at
@@ -141,7 +143,7 @@ def _columns(names: tuple[str, ...], lines: Sequence[Line]) -> _Columns | None:
 
 
 def _is_numeric(at: int, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether more of a column's values are numbers than words; so is one without any value."""
+    """Return True if a column has at least as many numbers as words; an empty one counts."""
     numbers = words = 0
     for row in rows:
         value = row[at].strip() if at < len(row) else ""
@@ -171,10 +173,10 @@ def _rows(lines: Sequence[Line], columns: _Columns | None) -> RowReader:
 
 
 def _fields(lines: Sequence[Line], count: int) -> tuple[list[str], int]:
-    """Return the fields that begin in the first line, and how many lines they take.
+    """Return the fields that begin in the first line, and the number of lines they span.
 
-    Quotes are text, as autoresearch's are, unless only they make as many fields as there are
-    columns, or close what they opened.
+    Quotes are part of the text, as in autoresearch's files. They delimit fields only if that gives
+    as many fields as there are columns.
     """
     text = lines[0][1]
     fields = text.split("\t")
@@ -192,7 +194,7 @@ def _fields(lines: Sequence[Line], count: int) -> tuple[list[str], int]:
 
 
 def _row(fields: list[str], columns: _Columns, raw: bytes) -> ForeignRow | None:
-    """Return the experiment that fields tell of, None if they do not fit the columns."""
+    """Return the experiment that the fields describe; None if they do not fit the columns."""
     last = len(columns.names) - 1
     if columns.description == last and len(fields) > last + 1:  # a tab in the description
         fields = [*fields[:last], "\t".join(fields[last:])]
@@ -223,7 +225,7 @@ def _row(fields: list[str], columns: _Columns, raw: bytes) -> ForeignRow | None:
 
 
 def _is_nothing(text: str) -> bool:
-    """Whether a metric's place says that there is none."""
+    """Return True if a text in the metric's column means that there is no value."""
     nothing = {"", "-", "--", "—", "?", "n/a", "na", "nan", "inf", "-inf", "none", "null", "tbd"}
     return text.lower() in nothing | CRASHED
 
@@ -243,9 +245,10 @@ def _segment(columns: _Columns, rows: Sequence[ForeignRow]) -> Segment:
 
 
 def _direction(metric: str, rows: Sequence[ForeignRow]) -> Direction:
-    """Which way is better: that of most steps from one kept row to the next, as each was better.
+    """Return which direction is better, from the kept rows, since a table does not say it.
 
-    A table does not say it. autoresearch's own metric, losses and errors are to be small.
+    Each kept row should be better than the one before, so the direction of most steps decides. For
+    autoresearch's own metric, losses and errors, smaller is better.
     """
     if _LOW.search(metric.lower()):
         return "min"

@@ -1,7 +1,7 @@
-"""Git's objects as bytes and hashes, without git.
+"""Git objects as bytes and hashes, computed without git.
 
-The journal's commits follow from the records alone. That they can be computed here is how a
-rebuilt journal is known to be the same one, and how an edited one is told from it.
+The journal's commits depend only on the records, and this module computes them. The result shows
+whether a rebuilt journal is identical, and whether a journal was edited.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _FOLDER_MODE = b"40000"
 
 @dataclass(frozen=True, slots=True)
 class GitObject:
-    """One object: what git stores (compressed), and the hash of that in hex."""
+    """A git object: the bytes that git compresses and stores, and their hash in hex."""
 
     framed: bytes
     name: str
@@ -38,7 +38,7 @@ def source_objects(source: Source) -> list[GitObject]:
 def commit_object(
     *, tree: str, parents: Sequence[str], author: str, committer: str, ts_s: int, message: str
 ) -> GitObject:
-    """Return a commit; `author` and `committer` are `name <address>`."""
+    """Return a commit object; `author` and `committer` have the form `name <address>`."""
     lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
     lines += [f"author {author} {ts_s} +0000", f"committer {committer} {ts_s} +0000"]
     return GitObject.of("commit", ("\n".join(lines) + f"\n\n{message}").encode())

@@ -1,7 +1,8 @@
-"""The one place that touches git: a repository whose behaviour depends on its own files only.
+"""The only module that runs git on journals: a repository isolated from the user's git setup.
 
-No global or system configuration, no hooks, no variables of the caller (`GIT_DIR` of a hook that
-runs us) reach it. Objects are written in this process; one `git update-ref` moves the refs.
+Global and system configuration, hooks, and the caller's variables (such as `GIT_DIR` set by a hook
+that runs arnode) have no effect. Objects are written in this process; one `git update-ref` moves
+all refs.
 """
 
 import secrets
@@ -30,7 +31,7 @@ class Repository:
     """A repository with a checked-out `main`."""
 
     def __init__(self, path: Path) -> None:
-        # Not `git.Repo`: it looks at the caller's GIT_* variables before it can be told not to.
+        # Not `git.Repo`: its constructor reads the caller's GIT_* variables.
         self._git = Git(path)
         self._git.update_environment(**_environment(path))
         self._path = path
@@ -38,7 +39,7 @@ class Repository:
 
     @classmethod
     def create(cls, path: Path, *, ignored: Iterable[str]) -> "Repository":
-        """Make an empty repository that does not see the `ignored` names beside its files."""
+        """Create an empty repository that ignores files with the `ignored` names."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         git = Git(path)
         git.update_environment(**_environment(path))
@@ -56,13 +57,13 @@ class Repository:
         return dict(line.split(" ") for line in lines)
 
     def write(self, objects: Iterable[GitObject]) -> None:
-        """Write the objects that are not there yet."""
+        """Write the objects that do not exist yet."""
         for item in objects:
             path = self._objects / item.name[:2] / item.name[2:]
             if not path.exists():
                 path.parent.mkdir(exist_ok=True)
-                # Renamed into place, so whole after a kill; a power cut can lose it, and then
-                # it is written again from the store.
+                # Renaming leaves a complete file after a kill. A power cut can lose the file;
+                # then it is written again from the store.
                 temporary = path.with_name(f"tmp_obj_{secrets.token_hex(8)}")
                 temporary.write_bytes(zlib.compress(item.framed, 1))
                 temporary.replace(path)
@@ -82,24 +83,24 @@ class Repository:
                     self._git.update_ref("--stdin", istream=stream)
 
     def take_index_from(self, ref: str) -> None:
-        """Make the index that of `ref`, so that `git status` compares with it."""
+        """Set the index to `ref`, so that `git status` compares with it."""
         with _explaining_git(self._path):
             self._git.read_tree(ref)
             self._git.update_index("-q", "--refresh", with_exceptions=False)
 
     def pack(self) -> None:
-        """Keep a long history fast: refs in one file, objects too once they are many."""
+        """Keep git fast on a long history: pack all refs, and objects once they are many."""
         with _explaining_git(self._path):
             self._git.pack_refs("--all")
             self._git.gc("--auto", "--quiet")
 
     def write_bundle(self, path: Path, ref: str) -> None:
-        """Write a ref and its whole history into one file, which git can fetch from."""
+        """Write a ref and its whole history into one file that git can fetch from."""
         with _explaining_git(self._path):
             self._git.bundle("create", "--quiet", str(path), ref)
 
     def faults(self) -> list[str]:
-        """Return what git finds broken in it."""
+        """Return the faults that `git fsck` finds."""
         try:
             found = self._git.fsck("--no-dangling", "--no-progress")
         except GitCommandError as fault:
@@ -108,7 +109,7 @@ class Repository:
 
 
 def remove_stale_locks(path: Path) -> None:
-    """Delete what a killed git left behind; only for the holder of the home."""
+    """Delete the lock files of a killed git. The caller must hold the home's lock."""
     folder = path / ".git"
     for lock in [*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")]:
         lock.unlink(missing_ok=True)

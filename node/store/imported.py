@@ -1,7 +1,7 @@
-"""What other tools wrote, kept as it came: unsigned, unverified, on nobody's board.
+"""Experiments imported from other tools: unsigned, unverified, and not on any leaderboard.
 
-Each imported file is named by the hash of its bytes, so that importing it again changes nothing.
-The source of a row is kept if the file, or the git branch next to it, has it.
+An imported file is identified by the hash of its bytes, so importing it again changes nothing. The
+source of a row is stored if the file, or the git branch next to it, has it.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from trainer.sandbox.untrusted_git import UntrustedRepository
 
 _COMMIT = re.compile("[0-9a-f]{7,40}")
 _MAX_COMMITS = 100_000
-# Of a row, those that are called alike in the table.
+# The fields of a row that have the same name in the table.
 _COLUMNS = ("label", "metric", "memory_gb", "status", "description", "segment", "tree")
 _columns_of = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """One file that was imported."""
+    """An imported file."""
 
     id: bytes
     name: str
@@ -36,7 +36,7 @@ class Imported:
     at_ms: int
 
     def best(self, count: int, segment: int) -> list[ForeignRow]:
-        """Return the rows of a segment with the best metrics; none that was dropped or crashed."""
+        """Return a segment's rows with the best metrics, without dropped or crashed ones."""
         sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
             (sign * value, number, one)
@@ -46,12 +46,12 @@ class Imported:
         return [one for _, _, one in sorted(valued, key=lambda entry: entry[:2])[:count]]
 
     def count(self, segment: int) -> int:
-        """Return how many experiments a segment has."""
+        """Return the number of experiments in a segment."""
         return sum(row.segment == segment for row in self.log.read)
 
 
 class Imports:
-    """Everything that was imported."""
+    """All imported files."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,7 +65,10 @@ class Imports:
         at_ms: int,
         sources: Mapping[str, Source],
     ) -> tuple[bytes, bool]:
-        """Keep a file and its rows' sources, by label; return its id and whether it is new."""
+        """Store a file and the sources of its rows; return its id and whether it is new.
+
+        `sources` has sources by the label of a row.
+        """
         identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
         rows: list[ForeignRow] = []
         for row in log.rows:
@@ -97,7 +100,7 @@ class Imports:
         return identity, True
 
     def listed(self) -> list[Imported]:
-        """Return everything that was imported, in the order it came."""
+        """Return all imported files in the order of import."""
         sets = self._database.rows(
             "SELECT id, form, name, metric, direction, header, at_ms FROM imported"
             " ORDER BY at_ms, id"
@@ -119,7 +122,7 @@ class Imports:
         return found
 
     def trees(self) -> Iterator[bytes]:
-        """Yield the trees of what was imported."""
+        """Yield the trees of all imported rows."""
         rows = self._database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
         return (tree for (tree,) in rows)
 
@@ -138,9 +141,9 @@ class Imports:
 def sources_on_branch(
     repository: Path, branch: str, path: str, labels: set[str]
 ) -> dict[str, Source]:
-    """Return the file at `path` in the commits of a branch that these labels abbreviate.
+    """Return the file at `path` from each commit of a branch that a label abbreviates.
 
-    Leaves out a file that is too large to be kept. The repository is untrusted: see
+    Files that are too large to store are left out. The repository is untrusted: see
     `trainer.sandbox.untrusted_git`. Raises UsageError if there is no such repository or branch,
     ConfigurationError or SafetyError if it cannot be read safely.
     """

@@ -1,12 +1,14 @@
-"""Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
+"""Intake of untrusted records: known ones cost almost nothing, and nobody can fill the store.
 
-In this order: size and id, is it known (`node.store.dedupe`); bytes, fields and signatures
-(`node.store.extracts`); the network; the time. What is valid and early waits in quarantine until
-its time has come, within a share of each author's: what is furthest ahead makes room, and comes
-again some day. What is valid and over a quota is refused and its id remembered, so that it is not
-asked for again: of each author's records of one sort the newest by number stay, whatever order
-they came in. Own records are nobody's to evict; own intents that everybody else has let go are
-offered no longer, so that sets can become one.
+The checks run in this order: size, id, and whether it is known (`node.store.dedupe`); encoding,
+fields and signature (`node.store.extracts`); the network; the time. A valid record with a time in
+the future waits in quarantine until then, within a share of its author. If the share is full, the
+record furthest in the future is dropped; peers will offer it again.
+
+A valid record over a quota is refused. Its id is remembered, so that it is not requested again. Of
+each author's records of one sort, those with the highest sequence numbers stay, in whatever order
+they arrived. Own records are never evicted. Own intents that all peers have dropped are no longer
+offered, so that the sets of nodes can become equal.
 """
 
 from collections import Counter
@@ -32,14 +34,16 @@ from protocol.remarks import RetractBody
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_REMEMBERED = 100_000  # refused ids
 _PROVEN_FACTOR = 10
-_ROOM_SHARE = 0.01  # cleared at once when the store is full
+_ROOM_SHARE = 0.01  # the share removed at once when the store is full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """How many records are kept: of one author by sort (but for intents, ten times as many once
-    proven), and in all. Of what says nothing to this version there are bounds in bytes as well and
-    for everybody's together, and so there are of what waits because it is early.
+    """The most records to keep, per author and sort, and in total.
+
+    A proven author (one whose claim a re-run of this node confirmed) may have ten times as many
+    records of each sort, except for intents. Records of unknown kinds are also limited in bytes and
+    over all authors; so are records that wait in quarantine.
     """
 
     news: int = 5_000
@@ -54,12 +58,12 @@ class Quotas:
 
     def of(self, sort: Sort) -> int:
         """Return the quota of a sort."""
-        return int(getattr(self, sort))  # it is called like it
+        return int(getattr(self, sort))  # the field is named like the sort
 
 
 @dataclass(kw_only=True)
 class IntakeReport:
-    """What became of a stretch of records; `claimed` are patches that new confirmations name."""
+    """The outcome for a batch of records. `claimed` are patches of new promotion trials."""
 
     new: list[bytes] = field(default_factory=list)
     claimed: list[bytes] = field(default_factory=list)
@@ -70,13 +74,13 @@ class IntakeReport:
     rejected: list[str] = field(default_factory=list)
 
     def add(self, other: "IntakeReport") -> None:
-        """Let this be the report of both."""
+        """Add the numbers and lists of another report to this one."""
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 class Intake:
-    """Takes in records, and derives what follows from them."""
+    """The intake of records, which stores them and derives the other tables from them."""
 
     def __init__(
         self, database: Database, records: Records, boards: Boards, topics: Topics, quotas: Quotas
@@ -88,7 +92,7 @@ class Intake:
         self.quotas = quotas
 
     def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> IntakeReport:
-        """Take in anybody's records, as far as they are new, valid and within the quotas."""
+        """Store untrusted records that are new, valid and within the quotas."""
         report = IntakeReport()
         for batch in batches(wires):
             deduped = self.dedupe(batch)
@@ -99,11 +103,11 @@ class Intake:
         return report
 
     def dedupe(self, wires: Sequence[bytes]) -> Deduped:
-        """Tell which wires may be new and are to be read."""
+        """Return which wires may be new and must be parsed."""
         return dedupe(self._database, wires)
 
     def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
-        """Return which ids are neither here, nor refused, nor in quarantine."""
+        """Return the ids that are not stored, refused or in quarantine."""
         seen = known(self._database, record_ids)
         return [record_id for record_id in record_ids if record_id not in seen]
 
@@ -115,10 +119,11 @@ class Intake:
         net: str = MAIN_NET,
         introducer: str | None = None,
     ) -> IntakeReport:
-        """Keep in one transaction what of some records is new, of this network, within quotas.
+        """Store in one transaction the parsed records that are new, of this network, within quotas.
 
-        Whoever read them may have taken its time, so that others brought some of it. `read` holds
-        them, or why they are none; `introducer` is the neighbour they came from, None if from none.
+        Parsing may have taken a while, so others may have delivered some of them since. `read` has
+        the records, or the reasons they are invalid. `introducer` is the neighbour that sent them;
+        None if there is none.
         """
         report, different = IntakeReport(), dict[bytes, Extract]()
         for one in read:
@@ -152,9 +157,9 @@ class Intake:
         return report
 
     def settle(self, *, now_ms: int) -> tuple[int, IntakeReport]:
-        """Forget intents of more than a day ago, and take in what is no longer early.
+        """Remove intents older than a day, and store records whose time has come.
 
-        Return how many were forgotten, and what became of those that waited.
+        Return the number of removed intents, and the report on the records from quarantine.
         """
         forgotten = self._forget_old_intents(now_ms)
         report = IntakeReport()
@@ -172,18 +177,18 @@ class Intake:
         return forgotten, report
 
     def keep_own(self, record: Record) -> None:
-        """Store an own record and all that is derived from it, within the caller's transaction."""
+        """Store an own record and all data derived from it, in the caller's transaction."""
         one = extract_of(record, self._records.manifest)
         if self._records.insert(one, own=True):
             with RecordCounts.of(self._database) as tally:
                 tally.count(one.author, one.sort)
-            self._topics.forget(one.id)  # as another's it may have been refused
+            self._topics.forget(one.id)  # it may have been refused when a peer sent it
             self._derive(one)
         if one.sort == "intent":
             self._withdraw_intents(at_most=1)
 
     def rederive(self, progress: Progress) -> None:
-        """Derive anew what follows from the records of everybody. Within a transaction."""
+        """Derive again all data from all authors' records. The caller opens the transaction."""
         self._boards.forget_all()
         self._topics.forget_all()
         self._database.rows("DELETE FROM tally")
@@ -205,7 +210,10 @@ class Intake:
                     self._derive(one)
 
     def _forget_old_intents(self, now_ms: int) -> int:
-        """Remove others' intents of over a day ago, offer own ones no longer; return how many."""
+        """Remove peers' intents older than a day, and stop offering own ones.
+
+        Return the number of removed intents.
+        """
         rows = self._database.rows(
             "SELECT id, own FROM record WHERE kind = 'intent' AND ts_ms < ?"
             " AND (NOT own OR id IN (SELECT id FROM membership WHERE held))",
@@ -222,9 +230,9 @@ class Intake:
         return sum(not is_own for _, is_own in rows)
 
     def _withdraw_intents(self, *, at_most: int = -1) -> None:
-        """Offer own intents over an author's quota no longer: nobody else has them any more.
+        """Stop offering own intents over an author's quota, since no peer keeps them.
 
-        The newest of those that are too many come first; after each that is made it is one.
+        The newest of the excess intents come first. After each new intent there is at most one.
         """
         for (record_id,) in self._database.rows(
             "SELECT id FROM record WHERE own AND kind = 'intent' ORDER BY n DESC LIMIT ? OFFSET ?",
@@ -254,7 +262,7 @@ class Intake:
             report.over_quota += 1
 
     def _derive(self, one: Extract) -> None:
-        """Derive what follows from a record that was just stored."""
+        """Derive the other tables from a record that was just stored."""
         twins = self._records.bearing(one.author, one.seq)
         if len(twins) > 1:
             self._boards.note_equivocation(one, [twin.id for twin in twins])
@@ -279,15 +287,15 @@ class Intake:
         return True
 
     def _is_within(self, one: Extract, count: int) -> bool:
-        """Say whether there is room for a record, with which its author has so many of its sort."""
+        """Return True if there is room for the record, the author's `count`-th of its sort."""
         quota, quota_bytes, size_bytes = self.quotas.of(one.sort), 0, 0
         if one.sort == "unknown":
-            # Of the others nobody makes long ones that say little.
+            # Records of known sorts cannot be long without content.
             quota_bytes = self.quotas.unknown_bytes
             size_bytes = self._bytes_of(one) + len(one.wire)
         if count <= quota and size_bytes <= quota_bytes:
             return True
-        # Who is proven differs from node to node, and an intent proves nothing.
+        # The proven authors differ between nodes, and an intent proves nothing.
         more = 1 if one.sort == "intent" else _PROVEN_FACTOR
         return (
             count <= more * quota
@@ -296,7 +304,7 @@ class Intake:
         )
 
     def _bytes_of(self, one: Extract) -> int:
-        """Return how long an author's records of a record's sort are together."""
+        """Return the total size of the author's records of this record's sort."""
         ((size_bytes,),) = self._database.rows(
             "SELECT coalesce(sum(length(wire)), 0) FROM record WHERE author = ? AND sort = ?",
             (one.author, one.sort),
@@ -304,8 +312,11 @@ class Intake:
         return int(size_bytes)
 
     def _settles(self, one: Extract) -> bool:
-        """Say whether a record decides what its author's others are worth: one of each is kept."""
-        if one.kind == RetractBody.kind:  # of a flood of others none is read again
+        """Return True if a record decides the value of all its author's others.
+
+        These are a revocation of the key and the proof of an equivocation. One of each is kept.
+        """
+        if one.kind == RetractBody.kind:  # other kinds are not parsed again, in case of a flood
             body = parsed(one.wire, is_verified=True).body
             if isinstance(body, RetractBody) and body.target is None:
                 revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
@@ -317,7 +328,7 @@ class Intake:
         return bool(self._database.rows(proof, (one.author, one.seq)))
 
     def _oldest(self, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
-        """Return number and id of the records to go first; those that settle something stay."""
+        """Return number and id of the records to remove first; proofs (`_settles`) stay."""
         return self._database.rows(
             "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
             "SELECT first FROM equivocation WHERE author = ?1"
@@ -328,13 +339,17 @@ class Intake:
         )
 
     def _make_room(self, *, has_unknown: bool = True) -> None:
-        """Over the totals, take the oldest from whoever has most and proved nothing here."""
+        """Remove records over the totals: the oldest ones of unproven authors with most records."""
         self._shrink(self.quotas.total, "TRUE")
         if has_unknown:
             self._shrink(self.quotas.unknown_in_all, "sort = 'unknown'")
 
     def _shrink(self, most: int, where: str) -> None:
-        """Bring some sorts' records of everybody down to fewer than so many, if they are more."""
+        """Remove records of some sorts, if there are more than `most` of them in total.
+
+        This goes 1 % below `most`, so that the next call is not due at once. This node's own
+        records and those of proven authors stay.
+        """
         ((total,),) = self._database.rows(
             f"SELECT coalesce(sum(count), 0) FROM tally WHERE {where}"  # noqa: S608 (constants)
         )
@@ -368,12 +383,12 @@ class Intake:
         self._database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
     def _refuse_new(self, one: Extract) -> None:
-        """Remember a record that was never kept."""
+        """Remember a record that was refused without being stored."""
         self._refuse(one.id, one.net, one.ts_ms)
         self._topics.note_refused(one)
 
     def _refuse(self, record_id: bytes, net: str, ts_ms: int) -> None:
-        """Remember an id that is not wanted; the oldest of too many are forgotten."""
+        """Remember an unwanted id; forget the oldest if there are too many."""
         number = self._database.insert(
             "INSERT OR IGNORE INTO refused (id, net, ts_ms) VALUES (?,?,?)", (record_id, net, ts_ms)
         )

@@ -1,7 +1,8 @@
-"""What the research loop must still know after a kill: lines, jobs, planned runs, what was tried.
+"""The state that the research loop needs after a kill: lines, jobs, planned runs, tried sources.
 
-A finished job is read once: it changes no more. A decision and its record are one transaction,
-which whoever decides opens; what is written outside of one is one by itself.
+A finished job is read from the database once, since it no longer changes. A decision and its record
+are written in one transaction, which the caller opens. A write outside of a transaction is a
+transaction of its own.
 """
 
 from bisect import bisect_right, insort
@@ -30,21 +31,21 @@ from protocol.errors import Rejected
 from protocol.runs import Role, Run
 
 _number = attrgetter("id")
-_READ: Final = 512  # steps that are kept as read: more than are ever open at once
+_READ: Final = 512  # parsed steps to cache: more than are ever open at once
 
 
 class JobStore:
-    """The queue of jobs with their runs, and where each line stands."""
+    """The queue of jobs with their runs, and the state of each line."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # The writer's: each line's finished jobs of a kind, as read, and those that are to be.
+        # A writer's cache: each line's finished jobs of a kind, and those not read yet.
         self._closed: dict[tuple[LineKey, type[Step]], list[Job[Any]]] = {}
         self._closed_since: dict[tuple[LineKey, type[Step]], list[int]] = {}
         database.follow(rolled_back=self._forget_closed)
 
     def line(self, key: LineKey) -> Line | None:
-        """Return where a line stands, or None before its first baseline."""
+        """Return the state of a line; None before its first baseline."""
         rows = self._database.rows(
             "SELECT verified, working, stack, bank, checkpoint_ms FROM line"
             " WHERE task = ? AND class = ?",
@@ -64,13 +65,13 @@ class JobStore:
         )
 
     def lines(self) -> list[Line]:
-        """Return every line of this node."""
+        """Return the state of every line of this node."""
         rows = self._database.rows("SELECT task, class FROM line ORDER BY task, class")
         keys = [LineKey(task=task, hardware_class=name) for task, name in rows]
         return [line for key in keys if (line := self.line(key)) is not None]
 
     def save_line(self, line: Line) -> None:
-        """Remember where a line stands."""
+        """Store the state of a line."""
         values = (line.task, line.hardware_class, line.verified, line.working)
         more = (encode(list(line.stack)), encode(list(line.bank_nano)), line.checkpoint_ms)
         with self._database.writing():
@@ -83,7 +84,7 @@ class JobStore:
     def open_job(
         self, line: LineKey, step: S, *, created_ms: int, split: bytes | None = None
     ) -> Job[S]:
-        """Put a job into the queue; `split` names the secret split that its runs share."""
+        """Add a job to the queue; `split` names the secret split that its runs share."""
         body = encode(step.to_value())
         with self._database.writing():
             number = self._database.insert(
@@ -96,7 +97,7 @@ class JobStore:
         )
 
     def update_step(self, job: Job[Step], step: S) -> Job[S]:
-        """Remember how far a job has come; return it as it is now."""
+        """Store the progress of a job; return the updated job."""
         if job.state == "done":
             self._forget_closed()
         values = (encode(step.to_value()), job.id)
@@ -105,14 +106,14 @@ class JobStore:
         return cast("Job[S]", replace(job, step=step))
 
     def close_job(self, job_id: int) -> None:
-        """Take a job out of the queue; its runs stay."""
+        """Remove a job from the queue; its runs stay."""
         with self._database.writing():
             self._database.rows("UPDATE job SET state = 'done' WHERE id = ?", (job_id,))
             for since in self._closed_since.values():
                 since.append(job_id)
 
     def close_as(self, job: Job[Step], step: Step) -> None:
-        """Take a job out of the queue as one of another kind; its runs and its split stay."""
+        """Change a job's kind and remove it from the queue; its runs and its split stay."""
         values = (step.KIND, encode(step.to_value()), job.id)
         with self._database.writing():
             self._database.rows("UPDATE job SET kind = ?, body = ? WHERE id = ?", values)
@@ -123,7 +124,7 @@ class JobStore:
         return self._of_line(line, "state = 'open'", kinds)
 
     def open_ids(self, line: LineKey) -> set[int]:
-        """Return the numbers of a line's jobs in the queue, of whatever kind."""
+        """Return the numbers of all of a line's jobs in the queue."""
         rows = self._database.rows(
             "SELECT id FROM job WHERE task = ? AND class = ? AND state = 'open'",
             (line.task, line.hardware_class),
@@ -132,7 +133,7 @@ class JobStore:
 
     def closed_jobs(self, line: LineKey, *kinds: type[S], after: int = 0) -> list[Job[S]]:
         """Return a line's finished jobs of these kinds after number `after`, oldest first."""
-        if not self._database.is_writer:  # somebody else may finish some
+        if not self._database.is_writer:  # another process may finish some
             return self._of_line(line, "state = 'done' AND id > :after", kinds, after=after)
         found: list[Job[S]] = []
         for kind in kinds:
@@ -143,16 +144,16 @@ class JobStore:
         return found
 
     def get(self, job_id: int, *kinds: type[S]) -> Job[S] | None:
-        """Return the job with this number, if it is of one of these kinds."""
+        """Return the job with this number; None if it is of another kind."""
         found = self._jobs("id = :id", kinds, {"id": job_id})
         return found[0] if found else None
 
     def last_job(self) -> int:
-        """Return the number of the latest job of any line, 0 before the first."""
+        """Return the number of the latest job of any line; 0 before the first."""
         return int(self._database.rows("SELECT coalesce(max(id), 0) FROM job")[0][0])
 
     def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
-        """Commit to a run before it starts; its ordinal is the next one of the job."""
+        """Commit to a run before it starts. Its ordinal is the job's next one."""
         with self._database.writing():
             ((ordinal,),) = self._database.rows(
                 "SELECT count(*) FROM planned_run WHERE job = ?", (job_id,)
@@ -164,7 +165,7 @@ class JobStore:
         return _planned(job_id, ordinal, role, tree, seed, None)
 
     def finish_run(self, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
-        """Keep how a planned run ended."""
+        """Store the outcome of a planned run."""
         with self._database.writing():
             self._database.rows(
                 "UPDATE planned_run SET outcome = ? WHERE job = ? AND ordinal = ?",
@@ -177,11 +178,11 @@ class JobStore:
         return self._runs("job = ? ORDER BY ordinal", (job_id,))
 
     def open_runs_of(self, job_id: int) -> list[PlannedRun]:
-        """Return those of a job's runs that have not ended, in the order they were planned."""
+        """Return a job's unfinished runs in the order they were planned."""
         return self._runs("job = ? AND outcome IS NULL ORDER BY ordinal", (job_id,))
 
     def latest_of(self, line: LineKey, tree: bytes, *, limit: int) -> list[StoredOutcome]:
-        """Return how the latest runs of a tree on a line ended, the newest first."""
+        """Return the outcomes of the latest runs of a tree on a line, newest first."""
         ended = self._runs(
             "tree = ? AND outcome IS NOT NULL"
             " AND job IN (SELECT id FROM job WHERE task = ? AND class = ?)"
@@ -191,7 +192,10 @@ class JobStore:
         return [one.outcome for one in ended if one.outcome is not None]
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
-        """Return what is kept of these runs of own records, of each that is, in their order."""
+        """Return the stored outcomes of these runs of own records, in their order.
+
+        Runs without a stored outcome are left out.
+        """
         places = ",".join("?" * len(runs))
         ended = self._runs(
             f"seed IN ({places}) AND outcome IS NOT NULL ORDER BY job, ordinal",
@@ -201,7 +205,10 @@ class JobStore:
         return [one for run in runs for one in kept if one.run == run]
 
     def count_runs(self, task: bytes, *kinds: type[Step], before_job: int | None = None) -> int:
-        """Return how many runs of a task's jobs of these kinds ended, all or before a job."""
+        """Return the number of finished runs of a task's jobs of these kinds.
+
+        `before_job`: count only jobs with a lower number.
+        """
         places = ",".join("?" * len(kinds))
         ((count,),) = self._database.rows(
             "SELECT count(outcome) FROM planned_run JOIN job ON job = id"  # noqa: S608 (places only)
@@ -211,23 +218,23 @@ class JobStore:
         return int(count)
 
     def tried(self, task: bytes, fingerprint: bytes) -> bool:
-        """Say whether a source with this canonical AST was ever run."""
+        """Return True if a source with this canonical AST was ever run."""
         statement = "SELECT 1 FROM tried WHERE task = ? AND fingerprint = ?"
         return bool(self._database.rows(statement, (task, fingerprint)))
 
     def result_of(self, task: bytes, fingerprint: bytes) -> bytes | None:
-        """Return the latest result of a source with this canonical AST, if one is recorded."""
+        """Return the latest result of a source with this canonical AST; None without one."""
         statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
         rows = self._database.rows(statement, (task, fingerprint))
         return rows[0][0] if rows else None
 
     def fingerprints(self, task: bytes) -> set[bytes]:
-        """Return every canonical AST of a task that was ever run."""
+        """Return the fingerprints of all sources of a task that were ever run."""
         statement = "SELECT fingerprint FROM tried WHERE task = ?"
         return {row[0] for row in self._database.rows(statement, (task,))}
 
     def mark_tried(self, task: bytes, fingerprint: bytes, record: bytes | None = None) -> None:
-        """Remember that a source with this canonical AST was run, and the record that says so."""
+        """Store that a source with this canonical AST was run, and its result record."""
         with self._database.writing():
             self._database.rows(
                 "INSERT INTO tried (task, fingerprint, record) VALUES (?,?,?)"
@@ -236,7 +243,7 @@ class JobStore:
             )
 
     def values(self) -> Iterator[Value]:
-        """Yield all that lines, jobs and planned runs hold."""
+        """Yield all values in lines, jobs and planned runs."""
         for verified, working, stack in self._database.stream(
             "SELECT verified, working, stack FROM line"
         ):
@@ -247,7 +254,7 @@ class JobStore:
             yield tree
 
     def _closed_of(self, line: LineKey, kind: type[S]) -> list[Job[S]]:
-        """Return a line's finished jobs of a kind; what was finished since is read now."""
+        """Return a line's finished jobs of a kind; read those that finished since the last call."""
         key = (line, kind)
         if key not in self._closed:
             self._closed[key] = list[Job[Any]](self._of_line(line, "state = 'done'", [kind]))
@@ -260,7 +267,7 @@ class JobStore:
         return known
 
     def _forget_closed(self) -> None:
-        """Read all of them anew: what was written is taken back, or a finished job was changed."""
+        """Clear the cache, after a rollback or a change of a finished job."""
         self._closed.clear()
         self._closed_since.clear()
 
@@ -307,7 +314,7 @@ def _read_step(kind: type[S], body: bytes) -> S:
 
 @lru_cache(maxsize=_READ)
 def _step(kind: type[Step], body: bytes) -> Step:
-    """Read a step. Open ones are asked for again and again, and nothing changes one in place."""
+    """Parse a step. Cached: open steps are requested repeatedly, and steps are immutable."""
     step = kind.from_value(body_value(body))
     if isinstance(step, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)

@@ -1,7 +1,8 @@
-"""What the research loop must still know after a kill: its lines, its jobs, its planned runs.
+"""The types of the state that the research loop needs after a kill: lines, jobs, planned runs.
 
-A run's seed is committed before the run starts and its outcome when it has ended, so that a kill
-is never a free retry. What the values mean is the loop's; `node.store.job_store` keeps them.
+A run's seed is committed before the run starts, and its outcome when it has ended. So killing the
+node never gives a free retry. The research loop defines what the values mean;
+`node.store.job_store` stores them.
 """
 
 from dataclasses import dataclass
@@ -18,31 +19,31 @@ JobState = Literal["open", "done"]
 
 
 class Step(Protocol):
-    """What a job is for and how far it has come. Each kind of job has a class of its own."""
+    """The purpose and progress of a job. Each kind of job has a class of its own."""
 
-    KIND: ClassVar[str]  # its word in the store
-    # Its runs are compared with each other on one secret split, which it has alone.
+    KIND: ClassVar[str]  # the name in the store
+    # True if the job's runs are compared on one secret split, used by this job only.
     IS_ON_ONE_SPLIT: ClassVar[bool]
 
     def to_value(self) -> Value:
-        """Return the body to keep."""
+        """Return the body to store."""
         ...
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return the step that a body keeps."""
+        """Return the step from a stored body."""
         ...
 
 
 S = TypeVar("S", bound=Step)
 S_co = TypeVar("S_co", bound=Step, covariant=True)
 
-_LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
+_LIMIT_BYTES = 1 << 20  # larger than a record, since local values may hold the end of a log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineKey:
-    """One task on one hardware class."""
+    """A task and a hardware class."""
 
     task: bytes
     hardware_class: str
@@ -50,10 +51,11 @@ class LineKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Where a line stands: what the node vouches for and where it explores (trees).
+    """The state of a line.
 
-    `stack` are the patches kept since the last checkpoint, at `checkpoint_ms`; `bank_nano` is
-    what runs of the working tree measured, for screening only.
+    `verified` and `working` are the trees of the verified head and the working line. `stack` are
+    the patches kept since the last promotion trial, which was at `checkpoint_ms`. `bank_nano` are
+    the scores of the reference runs of the working tree, used only for screening.
     """
 
     task: bytes
@@ -66,16 +68,13 @@ class Line:
 
     @property
     def key(self) -> LineKey:
-        """What names this line."""
+        """The key of this line."""
         return LineKey(task=self.task, hardware_class=self.hardware_class)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[S_co]):
-    """One piece of the loop's work. `step` is whatever its kind needs to go on after a kill.
-
-    `split` names the secret split of its runs (`node.line.splits`); None: each has one of its own.
-    """
+    """A unit of the loop's work. `step` is all that its kind needs to resume after a kill."""
 
     id: int
     line: LineKey
@@ -87,11 +86,12 @@ class Job(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutcome:
-    """How a run ended: what a record will say of it, and what only this node keeps.
+    """The outcome of a run: what a record will contain, and what only this node keeps.
 
-    `curve` is what it printed of its loss while it trained, of so many `steps` as it said;
-    `given_up` the share of these, in thousandths, after which it looked hopeless. `machine` is
-    another one that measured it for this node.
+    `curve` is the loss that the run printed while training, and `steps` is its total number of
+    steps, if it printed that. If the run was predicted to fail, `given_up` is the share of the
+    steps done by then, in thousandths. `machine` is the other machine that measured the run for
+    this node.
     """
 
     run: Run
@@ -116,12 +116,12 @@ class PlannedRun:
 
     @property
     def run(self) -> Run | None:
-        """What a record will say of it, once it has ended."""
+        """The part of the outcome for a record; None until the run has ended."""
         return self.outcome.run if self.outcome else None
 
 
 def encode_outcome(outcome: StoredOutcome) -> bytes:
-    """Return the bytes the store keeps. The log is foreign text, hence bytes."""
+    """Return the bytes that the store keeps. The log is untrusted text, so it is kept as bytes."""
     log = outcome.log_tail.encode("utf-8", "backslashreplace")
     stages: list[Value] = [[one.part, one.name, one.start_ms, one.end_ms] for one in outcome.stages]
     curve: list[Value] = [[one.step, one.loss_nano] for one in outcome.curve]
@@ -136,7 +136,7 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
-    """Return what `encode_outcome` was given."""
+    """Return the outcome that `encode_outcome` encoded. Raises DamagedStoreError."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
         case {"log": bytes() as log, "run": dict() as value, "stages": list() as stages, **rest}:
             run = Run.from_value(value)
@@ -166,7 +166,7 @@ def _point(item: Any) -> LossPoint:
 
 
 def body_value(data: bytes) -> Value:
-    """Return a job's body."""
+    """Return the value of a job's body. Raises DamagedStoreError."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)

@@ -1,9 +1,9 @@
-"""The journal: a git repository per task and hardware class that reads as a lab notebook.
+"""The journal: a git repository for each line, which reads as a lab notebook.
 
-`main` is the verified head (checked out, so that anybody can read it), `working` the working
-line, `refs/arnode/<id>` each experiment. It follows the store like an outbox: a record whose ref
-is missing is written next, so a kill anywhere loses nothing. What somebody changed in it is never
-overwritten: it is an error, or set aside.
+`main` is the verified head (checked out, so that anybody can read it), `working` the working line,
+`refs/arnode/<id>` each experiment. The journal follows the store: it writes each record whose ref
+is missing, so a kill at any time loses nothing. A user's changes in it are never overwritten. They
+raise an error or are moved aside.
 """
 
 from pathlib import Path
@@ -30,11 +30,11 @@ _MEND = "`arnode fsck --rebuild` makes it anew and keeps the edited one beside i
 
 
 class JournalEditedError(ArnodeError):
-    """Somebody moved a branch of the journal to a commit that is not the node's."""
+    """A branch of the journal was moved to a commit that the node did not write."""
 
 
 class Journal:
-    """The repository of one line. Only the holder of the home's lock may `catch_up`."""
+    """The repository of one line. Call `catch_up` only while holding the home's lock."""
 
     def __init__(self, home: Home, store: Store, blobs: Blobs, line: LineKey) -> None:
         self._folder = home.journal
@@ -48,18 +48,18 @@ class Journal:
 
     @property
     def path(self) -> Path:
-        """The repository's folder, named by the task once that is recorded."""
-        # Asked anew each time: books are opened before a new task's announcement is in the store.
+        """The repository's folder, named after the task once its record is stored."""
+        # Not cached: a journal is opened before a new task's record is in the store.
         manifest = self._store.records.manifest(self._line.task)
         name = "task" if manifest is None else manifest.name
         return self._folder / f"{name}-{self._line.task.hex()[:8]}-{self._line.hardware_class}"
 
     def catch_up(self) -> int:
-        """Write what the store has and the journal has not; return the number of new commits."""
+        """Write what the store has and the journal lacks; return the number of new commits."""
         try:
             return self._write_new()
         except BaseException:
-            # What was turned but not written is read again from the repository next time.
+            # Forget what was not written: the next call reads the state from the repository.
             self._repository = None
             raise
 
@@ -76,7 +76,7 @@ class Journal:
                 step[REFS + entry.id.hex()] = objects[-1].name
             after = self._lineage.branches
             moved = {ref: commit for ref, commit in after.items() if before.get(ref) != commit}
-            # Experiments first: a branch may only ever point to one of them.
+            # Experiments first, since a branch must always point to one of them.
             repository.move(step, moved)
             if MAIN in moved:
                 for path in self._edited_files(self._lineage):
@@ -88,7 +88,7 @@ class Journal:
             return len(entries)
 
     def check(self) -> list[str]:
-        """Return what is missing from the journal or not as the node wrote it."""
+        """Return what the journal lacks, and what differs from what the node wrote."""
         if not (self.path / ".git").is_dir():
             return [f"the journal {self.path} is missing"] if self._entries() else []
         from node.store.git_repository import Repository
@@ -112,7 +112,7 @@ class Journal:
         return [f"journal {self.path.name}: {problem}" for problem in problems]
 
     def rebuild(self) -> Path | None:
-        """Make the journal anew from the store; return where a damaged one was moved."""
+        """Build the journal again from the store; return where a damaged one was moved."""
         aside: Path | None = None
         if self.path.exists() and self.check():
             aside = _free_name(self.path.with_name(f"{self.path.name}.aside"))
@@ -122,7 +122,7 @@ class Journal:
         return aside
 
     def expected(self) -> Lineage:
-        """Return what the journal must hold, computed from the store without git."""
+        """Return the state that the journal must have, computed from the store without git."""
         lineage = Lineage()
         for entry in self._entries():
             objects = page_of(entry, lineage, self._store, self._blobs.get_source)
@@ -130,7 +130,7 @@ class Journal:
         return lineage
 
     def expected_table(self) -> str:
-        """Return results.tsv, computed from the store without git."""
+        """Return the expected results.tsv, computed from the store without git."""
         commits = self.expected().by_record
         rows = self._store.experiments.listed(self._line)
         lines = (table_line(row, commits[row.id]) for row in rows)
@@ -175,7 +175,7 @@ class Journal:
             if commit is None:
                 break
             self._turn(entry, commit)
-        # Where a kill came between the experiments' refs and the branches.
+        # Fix the branches if a kill came between writing the experiments' refs and them.
         branches = self._lineage.branches
         repository.move({ref: name for ref, name in branches.items() if name != found.get(ref)})
         repository.pack()
@@ -187,7 +187,7 @@ class Journal:
     # The checked-out files of main
 
     def _edited_files(self, lineage: Lineage) -> list[Path]:
-        """Return the files that differ from what any verified head ever held there."""
+        """Return the files that differ from their contents in every verified head so far."""
         held: dict[str, set[bytes]] = {}
         for tree in set(lineage.main_trees):
             for name, data in self._blobs.get_source(tree).files:

@@ -1,4 +1,7 @@
-"""What this node itself measured of the trees on a board: the third column, never in a digest."""
+"""This node's own measurements of the trees on a leaderboard.
+
+They are the leaderboard's third column and never part of its digest.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,16 +20,16 @@ from trainer.task_folder.fields import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """This node's last word on a tree; without pairs there is no gain."""
+    """This node's latest verdict on a tree. Without pairs there is no gain."""
 
     verdict: AttestVerdict
     gain: Gain | None
 
 
 def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
-    """Return by tree what own facts, in the order they were made, say last.
+    """Return the latest verdict by tree from own facts, which must be in the order they were made.
 
-    A confirmation that led to an adoption passed; any other left the question open.
+    A promotion trial that led to an adoption counts as confirmed; any other one as unconfirmed.
     """
     here: dict[bytes, Here] = {}
     for fact in facts:
@@ -34,7 +37,7 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
             case BoardClaim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
-                word = cast("AttestVerdict", fact.verdict)  # this node signs no other words
+                word = cast("AttestVerdict", fact.verdict)  # this node signs no other verdicts
                 here[fact.tree] = Here(verdict=word, gain=fact.gain)
             case HeadMove() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
@@ -49,9 +52,9 @@ def choose_board(
     hardware_class: str | None,
     own_class: Callable[[TaskManifest], str],
 ) -> BoardKey | None:
-    """Return a network's board meant: of the named task or the only one, of this machine's class.
+    """Return a network's leaderboard for the named task, or the only one, and this machine's class.
 
-    None if the network has no board at all; UsageError if it is not clear which.
+    None if the network has no leaderboard. Raises UsageError if the choice is ambiguous.
     """
     of_task = boards_of(store, net, task)
     classes = {key.hardware_class for key in of_task}
@@ -80,9 +83,9 @@ def choose_board(
 
 
 def boards_of(store: Store, net: str, task: str | None) -> list[BoardKey]:
-    """Return a network's boards of the named task or the only one, none if it has none yet.
+    """Return a network's leaderboards of the named task, or of its only task; may be empty.
 
-    UsageError if no task here is called so, or it is not clear which is meant.
+    Raises UsageError if there is no task with this name, or if the choice is ambiguous.
     """
     known = [key for key in store.boards.listed(net) if store.records.manifest(key.task)]
     tasks = {key.task for key in known}

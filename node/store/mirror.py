@@ -1,9 +1,9 @@
-"""A second copy of this node's own records, in a file that is only ever appended to.
+"""A second copy of this node's own records, in an append-only file.
 
-A damaged database must not cost an identity: whoever forgets its last sequence number signs it
-a second time, and an equivocation counts against it for ever. The database is the authority and
-the copy follows after each commit, without an fsync of its own; opening the store brings the
-shorter of the two up to the longer.
+A damaged database must not cost the node its identity. A node that forgets its last sequence number
+would sign it a second time, and that equivocation would count against it for ever. The database is
+authoritative. The copy is written after each commit, without an fsync of its own. When the store is
+opened, the shorter of the two is completed from the longer.
 """
 
 import os
@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 
-# A frame is length, wire, then a trailer that is found from the end: crc32, index, length.
+# A frame is length, wire, trailer. The trailer (crc32, index, length) can be read from the end.
 _LENGTH = struct.Struct(">I")
 _TRAILER = struct.Struct(">III")
 _FRAME_LIMIT_BYTES = 1 << 16  # a record is at most 16 KiB
 
 
 class Mirror:
-    """The file; `count` is the number of whole frames in it."""
+    """The file; `count` is the number of complete frames in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,11 +28,11 @@ class Mirror:
 
     @classmethod
     def count_in(cls, path: Path) -> int:
-        """Return the number of whole frames in a file that somebody else may be writing."""
+        """Return the number of complete frames in a file that another process may be writing."""
         return len(_frames(path))
 
     def append(self, wires: Iterable[bytes]) -> None:
-        """Add records behind the last whole one."""
+        """Append records after the last complete one."""
         frames: list[bytes] = []
         for index, wire in enumerate(wires, self.count):
             trailer = _TRAILER.pack(zlib.crc32(wire), index, len(wire))
@@ -42,17 +42,17 @@ class Mirror:
             try:
                 _write_all(stream, b"".join(frames))
             except OSError:
-                # A torn frame in the middle would hide all that follows it.
+                # An incomplete frame in the middle would hide all frames after it.
                 stream.truncate(end)
                 raise
         self.count += len(frames)
 
     def read(self, *, start: int = 0) -> list[bytes]:
-        """Return the whole frames from index `start` on."""
+        """Return the records in the complete frames from index `start` on."""
         return [wire for _, wire in _frames(self._path)][start:]
 
     def _last_index(self) -> int:
-        """Return the index in the last trailer, after cutting off a torn frame if there is one."""
+        """Return the index in the last trailer, after cutting off an incomplete frame."""
         size = self._path.stat().st_size
         if size >= _LENGTH.size + _TRAILER.size:
             with self._path.open("rb") as stream:
@@ -71,7 +71,7 @@ class Mirror:
 
 
 def _frames(path: Path) -> list[tuple[int, bytes]]:
-    """Return (end offset, wire) of the leading frames that are whole."""
+    """Return (end offset, wire) of the leading complete frames."""
     data = path.read_bytes() if path.exists() else b""
     frames: list[tuple[int, bytes]] = []
     offset = 0
@@ -90,7 +90,7 @@ def _frames(path: Path) -> list[tuple[int, bytes]]:
 
 
 def _write_all(stream: FileIO, data: bytes) -> None:
-    # A write to a nearly full disk is short before it fails.
+    # On a nearly full disk, a short write comes before an error.
     written = 0
     while written < len(data):
         written += stream.write(data[written:])

@@ -1,10 +1,9 @@
-"""What asking models took: a row for each question, reserved before it is asked, settled after.
+"""The cost of model calls: one row for each call, reserved before it, settled after it.
 
-Reserving looks at the day's sum and adds to it in one transaction that is on the disk before the
-question leaves, so that no number of tasks, processes or kills passes a limit. What was reserved
-and never settled counts in full for ever, unless somebody corrects it: a correction is a row of its
-own, which counts in place of what it is about, and takes nothing away. Days are UTC's, of the
-moment of reserving.
+Reserving checks the day's sum and adds to it in one transaction, which is on the disk before the
+call is sent. So no number of tasks, processes or kills can exceed a limit. A reservation that is
+never settled counts in full for ever, unless the user corrects it. A correction is a row of its own
+that counts instead of the original, which stays. Days are in UTC, by the time of the reservation.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,10 @@ State = Literal["reserved", "settled", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """Questions, how many of them were visits of coding agents, tokens of both, and 1e-9 USD."""
+    """The numbers of calls, visits and tokens, and the cost in 1e-9 USD.
+
+    Calls include the visits of coding agents, which `visits` counts alone.
+    """
 
     calls: int = 0
     visits: int = 0
@@ -29,7 +31,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendingLimits:
-    """The most of each in a day; None: as much as one likes."""
+    """The most of each in a day; None means unlimited."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -37,7 +39,7 @@ class SpendingLimits:
     visits: int | None = None
 
     def after(self, spent: Spending) -> "SpendingLimits":
-        """Return what is left of them, none below 0."""
+        """Return the remaining limits, at least 0."""
 
         def left(most: int | None, taken: int) -> int | None:
             return None if most is None else max(0, most - taken)
@@ -50,7 +52,7 @@ class SpendingLimits:
         )
 
     def passed_by(self, spending: Spending) -> LimitName | None:
-        """Return which limit so much would pass, None if none."""
+        """Return the first limit that `spending` exceeds; None if there is none."""
         most: tuple[tuple[LimitName, int, int | None], ...] = (
             ("usd_per_day", spending.usd_nano, self.usd_nano),
             ("tokens_per_day", spending.tokens, self.tokens),
@@ -64,7 +66,7 @@ class SpendingLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What one question takes."""
+    """The cost of one call."""
 
     tokens_in: int
     tokens_out: int
@@ -72,14 +74,16 @@ class Charge:
 
     @property
     def tokens(self) -> int:
-        """Of both."""
+        """Tokens of the prompt and the answer together."""
         return self.tokens_in + self.tokens_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One question as it is kept. `charge` is what counts, `booked` what did before somebody
-    corrected it; `corrected_ms` and `why` are the last correction's, None and empty without one."""
+    """A stored call. `charge` is the cost that counts, `booked` the one before corrections.
+
+    `corrected_ms` and `why` are those of the last correction; None and empty without one.
+    """
 
     number: int
     ts_ms: int
@@ -93,18 +97,18 @@ class Call:
 
 
 def day_of(ts_ms: int) -> str:
-    """Return the day (UTC) that a moment belongs to."""
+    """Return the UTC day of a time."""
     return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def spending_on(database: Database, day: str) -> Spending:
-    """Return what a day took so far: settled, reserved and unknown."""
+    """Return the spending of a day so far: settled, reserved and unknown."""
     return _spending(database, "day = ?", day)
 
 
 def spending_in(database: Database, since_ms: int, until_ms: int) -> Spending:
-    """Return what the questions of a span took (both ends included), as `spending_on` does."""
-    days = (day_of(since_ms), day_of(until_ms))  # by which the table is indexed
+    """Return the spending from `since_ms` to `until_ms`, both included, as `spending_on` does."""
+    days = (day_of(since_ms), day_of(until_ms))  # the table's index is by day
     where = "day BETWEEN ? AND ? AND model_call.ts_ms BETWEEN ? AND ?"
     return _spending(database, where, *days, since_ms, until_ms)
 
@@ -118,13 +122,13 @@ def reserve(
     now_ms: int,
     is_visit: bool = False,
 ) -> int | LimitName:
-    """Reserve the most that a question can take; return its number, or the limit in its way."""
+    """Reserve the most that a call can cost; return its number, or the limit it would exceed."""
     day = day_of(now_ms)
     with database.transaction():
         spent = spending_on(database, day)
         wanted = Spending(
             calls=spent.calls + 1,
-            # A model's question is not held up by the agents' visits.
+            # The limit of visits does not stop a model call.
             visits=spent.visits + 1 if is_visit else 0,
             tokens=spent.tokens + most.tokens,
             usd_nano=spent.usd_nano + most.usd_nano,
@@ -140,9 +144,9 @@ def reserve(
 
 
 def settle(database: Database, number: int, actual: Charge | None) -> bool:
-    """Put what a question took in place of what was reserved; None: nobody knows, all of it.
+    """Replace the reserved cost of a call by the actual one. None: unknown, so all of it counts.
 
-    Return whether it was open: a question is settled once.
+    Return True if the call was open; a call is settled only once.
     """
     with database.transaction():
         found = database.rows(
@@ -162,19 +166,19 @@ def settle(database: Database, number: int, actual: Charge | None) -> bool:
 
 
 def calls_on(database: Database, day: str) -> tuple[Call, ...]:
-    """Return the questions of a day, in order."""
+    """Return the calls of a day, in order."""
     rows = database.rows(f"SELECT {_CALL} {_WITH_CORRECTION} WHERE day = ? ORDER BY id", (day,))
     return tuple(map(_call, rows))
 
 
 def call(database: Database, number: int) -> Call | None:
-    """Return a question by its number."""
+    """Return the call with this number."""
     rows = database.rows(f"SELECT {_CALL} {_WITH_CORRECTION} WHERE id = ?", (number,))
     return _call(rows[0]) if rows else None
 
 
 def correct(database: Database, number: int, charge: Charge, *, why: str, now_ms: int) -> None:
-    """Have a question count as so much from now on."""
+    """Set the cost that a call counts as from now on."""
     with database.transaction():
         database.insert(
             "INSERT INTO model_correction (call, ts_ms, tokens_in, tokens_out, usd_nano, why)"

@@ -1,4 +1,4 @@
-"""What `--task` means of what is in a home: a task's name, its folder, or an id's first digits."""
+"""Lookup of the task that `--task` means: by its name, its folder, or an id's first digits."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ _SHOWN_DIGITS = 8
 
 
 def remember_folder(store: Store, task: Task, wanted: str) -> None:
-    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
+    """Store a task's folder, if `wanted` names one, since the name alone would not find it."""
     folder = Path(wanted)
     if folder.is_dir() and task.recipe.name != "text":
         store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
 
 
 def task_source(store: Store, task_id: bytes) -> str | None:
-    """Return what `--task` takes for a task of this home: its folder, else its name."""
+    """Return the value that `--task` takes for a task of this home: its folder, else its name."""
     if folder := store.meta(_FOLDER + task_id.hex()):
         return folder.decode()
     manifest = store.records.manifest(task_id)
@@ -34,7 +34,7 @@ def task_source(store: Store, task_id: bytes) -> str | None:
 
 
 def remember_session(store: Store, line: LineKey) -> None:
-    """Keep which line the node works on: commands that are told of none mean that one."""
+    """Store which line the node works on. Commands use it if no line is named."""
     store.set_meta(_SESSION, line.task + line.hardware_class.encode())
 
 
@@ -47,9 +47,9 @@ def line_of_session(store: Store) -> LineKey | None:
 
 
 def labels(store: Store, tasks: Iterable[bytes]) -> dict[bytes, str]:
-    """Return what people read, and `--task` takes, for each task: its name if that is enough.
+    """Return a label for each task, which `--task` accepts: its name if that is unique.
 
-    Where several have one name (a text that was edited), each is told by its id.
+    If several tasks have one name (such as an edited text), the label is the beginning of the id.
     """
     names = {task: _name(store, task) for task in tasks}
     times = Counter(names.values())
@@ -60,9 +60,9 @@ def labels(store: Store, tasks: Iterable[bytes]) -> dict[bytes, str]:
 
 
 def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
-    """Return the one of these tasks that is meant by a name, a folder or an id's first digits.
+    """Return the one of these tasks that a name, a folder or the first digits of an id name.
 
-    Raises UsageError, which names those there are, if it is none of them or several.
+    Raises UsageError, which lists the known tasks, if none or several of them match.
     """
     known = sorted(set(among))
     shown = labels(store, known)

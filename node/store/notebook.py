@@ -1,9 +1,9 @@
-"""The lab notebook as a pure fold: which commit each own result and adoption becomes, and where
-`main` (the verified head) and `working` (the working line) point after it.
+"""The commits and branches of the journal, computed from the records by a pure fold.
 
-Everything in a commit comes from the record that it stands for and from what was recorded before,
-so the same store always yields the same commits, in any journal. `results.tsv` beside it has
-autoresearch's columns: status is keep, discard or crash, and a crash has 0 for its metric.
+Each own result and adoption becomes one commit. After it, `main` (the verified head) and `working`
+(the working line) are moved. A commit depends only on its record and on earlier records, so the
+same store always gives the same commits, in any journal. The file `results.tsv` has autoresearch's
+columns: status is keep, discard or crash, and a crash has a metric of 0.
 """
 
 import re
@@ -24,8 +24,8 @@ from protocol.units import NANO
 MAIN = "refs/heads/main"
 WORKING = "refs/heads/working"
 _COMMITTER = "arnode"
-# What a line begins with that git reads: the end of a message, comments, diffs, the headers of
-# mails and what others or this journal vouch for.
+# Beginnings of lines that git or mail programs interpret: the end of a message, comments, diffs,
+# mail headers, sign-offs, and this journal's own trailers.
 _STRUCTURE = re.compile(
     r"---|\*\*\*|#|diff -|Index: |@@|>?From |\(cherry picked from|"
     r"(Arnode-[\w-]*|[\w-]*-by|From|Subject|Date|Cc|To|Author|Content-[\w-]*)[ \t]*:",
@@ -36,14 +36,14 @@ _SCISSORS = re.compile("(?<=>)(?=[8%])|(?<=[8%])(?=<)")
 _KEPT = {"baseline", "kept", "adopted"}
 _CRASHED = {"failed", "rejected"}
 _GIB = 1 << 30
-_COMMIT_DIGITS = 7  # what `git rev-parse --short` gave autoresearch
+_COMMIT_DIGITS = 7  # as autoresearch has from `git rev-parse --short`
 
 Entry = Experiment | Adoption
 
 
 @dataclass(slots=True)
 class Lineage:
-    """Where the branches are after the entries turned so far."""
+    """The state of the branches after the entries so far."""
 
     main: str | None = None
     main_trees: list[bytes] = field(default_factory=list)
@@ -54,23 +54,23 @@ class Lineage:
 
     @property
     def branches(self) -> dict[str, str]:
-        """Where each branch points, as far as there is one."""
+        """The commit of each existing branch."""
         commits = {MAIN: self.main, WORKING: self.working}
         return {ref: commit for ref, commit in commits.items() if commit is not None}
 
     def parents(self, entry: Entry) -> list[str]:
-        """Return the commits that the entry's commit follows."""
+        """Return the parents of the entry's commit."""
         if isinstance(entry, Adoption):
             evidence = self.by_record.get(entry.body.evidence or b"")
             candidates = [self.main, evidence]
         else:
-            # A confirmation follows the working line that it confirms.
+            # A promotion trial follows the working line that it tests.
             near = entry.tree if entry.stage in {"baseline", "confirm"} else entry.parent
             candidates = [self.by_tree.get(near) or self.by_tree.get(entry.parent) or self.main]
         return list(dict.fromkeys(commit for commit in candidates if commit is not None))
 
     def turn(self, entry: Entry, commit: str) -> None:
-        """Move the branches as the entry says."""
+        """Move the branches for an entry."""
         self.by_record[entry.id] = commit
         if isinstance(entry, Adoption):
             self.main = self.working = commit
@@ -83,17 +83,17 @@ class Lineage:
             if self.main is None:
                 self.main = self.working = commit
                 self.main_trees.append(entry.tree)
-        elif entry.stage == "keep":  # a branch's step to another tree is one, too
+        elif entry.stage == "keep":  # also for a step to another tree
             self.working = self.by_tree[entry.tree] = commit
         elif entry.stage == "confirm":
-            # Passed, the adoption that follows moves both; else the working line goes back.
+            # Go back to the head. If it passed, the adoption that follows moves both branches.
             self.working = self.main
 
 
 def page_of(
     entry: Entry, lineage: Lineage, store: Store, source_of: Callable[[bytes], Source]
 ) -> list[GitObject]:
-    """Return what the next entry of a line becomes: the objects to write, its commit last."""
+    """Return the git objects of a line's next entry, its commit last."""
     record = store.records.get(entry.id)
     tree = entry.body.to_tree if isinstance(entry, Adoption) else entry.tree
     objects = source_objects(source_of(tree))
@@ -111,10 +111,10 @@ def page_of(
 
 
 def as_prose(text: str) -> str:
-    """Return foreign text in which git and mail programs find nothing but words.
+    """Return untrusted text changed so that git and mail programs treat it as plain words.
 
-    What begins like a trailer, a header, a comment or a diff stands behind a bar, so that neither
-    `git interpret-trailers` nor `git am` takes it for one; scissors are opened.
+    A line that looks like a trailer, a header, a comment or a diff is prefixed with a bar, so that
+    `git interpret-trailers` and `git am` do not interpret it. Scissors lines are broken up.
     """
     lines = [plain(line, lines=True) for line in text.strip().split("\n")]
     opened = (_SCISSORS.sub(" ", line) if "-" in line else line for line in lines)
@@ -122,17 +122,17 @@ def as_prose(text: str) -> str:
 
 
 def _shown(metric_nano: int) -> str:
-    """Return a metric with the digits that people read."""
+    """Return a metric with the digits that are shown to people."""
     return f"{metric_nano / NANO:.6f}"
 
 
 def table_header(metric_name: str) -> str:
-    """Return the first line of `results.tsv`; the metric's column is called as the task does."""
+    """Return the first line of `results.tsv`, with the task's name for the metric."""
     return f"commit\t{metric_name}\tmemory_gb\tstatus\tdescription\n"
 
 
 def table_line(experiment: Experiment, commit: str) -> str:
-    """Return the line of one experiment."""
+    """Return the line of `results.tsv` for one experiment."""
     if experiment.decision in _CRASHED or experiment.metric_nano is None:
         metric, memory, status = "0.000000", "0.0", "crash"
     else:

@@ -1,7 +1,7 @@
-"""What the owner says to whoever proposes, while the node runs: "try this", "leave that alone".
+"""Notes by the owner to the proposers while the node runs: "try this", "leave that alone".
 
-The latest stand in every prompt for a day, as the owner's program does; all of them are kept, and
-the journal has them beside the table of results.
+The latest notes are in every prompt for a day, like the owner's instructions. The last 200 are
+stored. The journal has them in a file next to the table of results.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _IN_FORCE_MS: Final = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Mapped):
-    """What was said, and when."""
+    """A note's text and time."""
 
     ts_ms: Annotated[Natural, Named("ts")]
     text: Annotated[str, text(MAX_NOTE)]
@@ -37,19 +37,19 @@ class _Notes(Mapped):
 
 
 def notes_of(store: Store, line: LineKey) -> tuple[Note, ...]:
-    """Return what was said about a line, oldest first."""
+    """Return the notes on a line, oldest first."""
     kept = kept_of(store, _NOTES, line, _Notes, limit_bytes=_LIMIT_BYTES)
     return kept.notes if kept else ()
 
 
 def notes_in_force(store: Store, line: LineKey, *, now_ms: int) -> tuple[str, ...]:
-    """Return what prompts quote now, oldest first."""
+    """Return the notes that prompts quote now, oldest first."""
     recent = [note for note in notes_of(store, line) if now_ms - note.ts_ms < _IN_FORCE_MS]
     return tuple(note.text for note in recent[-_MOST_IN_FORCE:])
 
 
 def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
-    """Keep what the owner says. Raises UsageError for what no prompt could quote."""
+    """Store a note by the owner. Raises UsageError if a prompt could not quote it."""
     note = Note.from_value({"ts": now_ms, "text": said.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
@@ -61,7 +61,7 @@ def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
 
 
 def notes_page(store: Store, line: LineKey) -> str:
-    """Return them as the journal has them, oldest first; nothing where nothing was said."""
+    """Return the notes as the journal shows them, oldest first; empty without notes."""
     said = [
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)

@@ -1,8 +1,8 @@
-"""What others say of their experiments on a line: what came of them, in the order in which it came,
-and what they are about to try.
+"""Results and intents of other nodes on a line.
 
-Intents are advice, so that two nodes do not try the same at once: anybody may write one, it costs
-nothing, and it expires.
+Results are read in the order of arrival. An intent says what a node is about to try, so that two
+nodes do not try the same at once. It is only advice: anybody may write one, it costs nothing, and
+it expires.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,27 +18,25 @@ from protocol.remarks import IntentBody
 
 _LOOKED_BACK: Final = 5_000  # records, at a start
 _READ_AT_ONCE: Final = 500
-TTL_S: Final = (
-    900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
-)
-_LOOKED_AT = 500  # of the newest
+TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
+_LOOKED_AT = 500  # the newest intents
 
 
 class ToldGains:
-    """What others say that their changes gain: each author's figures beside that author's own.
+    """The gains that other nodes claim, each computed from that author's own figures.
 
-    Of so many trees at `most` it is known what they measured, of the latest; None: of all.
+    The metrics of at most `most` trees are kept, the latest ones; None: of all.
     """
 
     def __init__(self, *, is_maximised: bool, most: int | None = None) -> None:
         self._sign = 1 if is_maximised else -1
         self._most = most
-        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
+        self._metrics: dict[tuple[bytes, bytes], int] = {}  # the latest by author and tree
 
     def take(self, author: bytes, body: ResultBody) -> int | None:
-        """Take in a result; return the gain over its base, in 1e-9 units, positive if better.
+        """Add a result; return its gain over its base, in 1e-9 units, positive if better.
 
-        None of a baseline, of what gave no metric, and where that of its base is not known.
+        None for a baseline, for a result without a metric, and if the base's metric is unknown.
         """
         metric = metric_of(body) if body.status == "ok" else None
         if metric is not None:
@@ -52,7 +50,7 @@ class ToldGains:
 
 
 class OthersResults:
-    """Reads on in the records whenever it is asked, as far as `is_wanted` says of an author."""
+    """A reader of new results. It skips authors for whom `is_wanted` returns False."""
 
     def __init__(
         self, store: Store, line: LineKey, *, is_wanted: Callable[[bytes], bool] = lambda _: True
@@ -63,7 +61,7 @@ class OthersResults:
         self._read = max(0, store.records.last_number() - _LOOKED_BACK)
 
     def new(self) -> Iterator[tuple[Envelope, ResultBody]]:
-        """Yield each result that came since, with its record's envelope."""
+        """Yield each result that arrived since the last call, with its record's envelope."""
         records, line = self._store.records, self._line
         while came := records.after(self._read, limit=_READ_AT_ONCE):
             self._read = records.number_of(came[-1].id)
@@ -78,7 +76,7 @@ class OthersResults:
 
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
-    """Return what everybody but `author` tries on this line now, the newest first."""
+    """Return the current intents of all authors but `author` on this line, newest first."""
     live: list[Record] = []
     for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
@@ -91,7 +89,7 @@ def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -
 
 
 def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
-    """Return what these intents want to try on one tree."""
+    """Return the titles of the intents on one tree."""
     bodies = (record.body for record in intents)
     return frozenset(
         body.title for body in bodies if isinstance(body, IntentBody) and body.base == base

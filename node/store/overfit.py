@@ -1,4 +1,4 @@
-"""Overfit: a change that gains on the visible data of a task and not on its holdout."""
+"""Overfitting: a change that gains on a task's visible data but not on its holdout."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -8,16 +8,17 @@ from protocol.manifest import TaskManifest
 from protocol.runs import ON_SECRET, Run
 from protocol.units import NANO
 
-# With this share of the visible gain or more on the holdout, a trial is undecided and not overfit.
+# If the holdout shows at least this share of the visible gain, a trial counts as undecided.
 _LEAST_SHARE = 0.5
 _LEAST_PAIRS = 2
 _ERRORS = 3.0  # standard errors that a visible gain is above zero
 
 
 def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | None:
-    """Return why the candidate of a trial that it did not pass is overfit, None if it is not.
+    """Return why the candidate of a trial that did not pass is overfit; None if it is not.
 
-    Its words quote nobody: they have the gains on both sets of data, as rounded in the runs.
+    The text quotes no untrusted text. It has the gains on both sets of data, as rounded in the
+    runs.
     """
     if manifest is None or manifest.program is None or manifest.program.holdout is None:
         return None
@@ -44,13 +45,13 @@ def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | 
 
 
 def _is_plain(gains: Sequence[int], floor_nano: int) -> bool:
-    """Say whether a gain is there beyond the luck of a change that does nothing."""
+    """Return True if a gain is larger than a change without effect could reach by chance."""
     error = max(stdev(gains), sqrt(2) * floor_nano) / sqrt(len(gains))
     return fmean(gains) > _ERRORS * error
 
 
 def _visible(run: Run) -> int:
-    return run.metric_nano or 0  # a run that is ok has both
+    return run.metric_nano or 0  # a run with status ok has both figures
 
 
 def _held_out(run: Run) -> int:

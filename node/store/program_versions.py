@@ -1,4 +1,4 @@
-"""What the owner's `program.md` said to whoever proposes, version by version."""
+"""The versions of the owner's instructions to proposers (`program.md`)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from protocol.fields import OPTIONAL, Items, Mapped, Named, Natural
 
 _PROGRAM: Final = "program"
 _MOST_KEPT: Final = 20
-_MOST_BYTES: Final = 64 * 1024  # of one: a longer one is never in force
+_MOST_BYTES: Final = 64 * 1024  # of one version: longer instructions are never used
 _LIMIT_BYTES: Final = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramVersion(Mapped):
-    """A text, and when a proposer was first told it. `name` is None of the task's own text."""
+    """A version, and when a proposer first got it. `name` is None for the task's own text."""
 
     ts_ms: Annotated[Natural, Named("ts")]
     data: Annotated[bytes, binary(0, _MOST_BYTES)]
@@ -26,12 +26,12 @@ class ProgramVersion(Mapped):
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The instructions as text."""
         return self.data.decode("utf-8")
 
     @property
     def hash(self) -> bytes:
-        """The SHA-256 that patches name as the program that they were proposed under."""
+        """The SHA-256 by which patches name the instructions they were proposed under."""
         return hashlib.sha256(self.data).digest()
 
 
@@ -47,9 +47,9 @@ def program_versions(store: Store, line: LineKey) -> tuple[ProgramVersion, ...]:
 
 
 def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int, name: str = "") -> None:
-    """Keep a text that is in force from now on, unless it is the one that was.
+    """Store instructions that apply from now on, unless they equal the last version.
 
-    `name` tells texts apart that are in force beside each other.
+    `name` distinguishes several instructions that apply at the same time.
     """
     data, versions = text.encode("utf-8"), program_versions(store, line)
     before = [one.data for one in versions if (one.name or "") == name]

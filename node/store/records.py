@@ -1,6 +1,7 @@
-"""The records that are here: inserting, finding, listing. Whoever writes adds the transactions.
+"""The stored records: inserting, finding, listing. Callers open the transactions.
 
-Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
+Bytes from the database are parsed like bytes from a peer. If they are invalid, the store is
+damaged.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +18,7 @@ from protocol.record_kinds import PatchBody, TaskBody
 from protocol.records import Record, parse_again, parse_record, payload_id
 
 PREFIX_DIGITS = 4
-# Which records bear an author's number ?1, ?2: with the sorts, an index finds them.
+# Matches the records of author ?1 with number ?2. Naming the sorts lets SQLite use an index.
 BEARING = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
 _SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
@@ -27,7 +28,10 @@ _AN_ID = ("an id", "ids are hex digits: see `arnode log`")
 
 
 def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
-    """Return the record in a row; `is_verified`: its signatures were found to hold as it came."""
+    """Parse the bytes of a stored record; `is_verified`: its signature was checked on arrival.
+
+    Raises DamagedStoreError if they are invalid.
+    """
     record = parse_again(wire) if is_verified else parse_record(wire)
     if isinstance(record, Rejected):
         raise DamagedStoreError(
@@ -37,7 +41,7 @@ def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
 
 
 class Bearer(NamedTuple):
-    """A record that bears an author's number."""
+    """A record with a given author and sequence number."""
 
     id: bytes
     net: str
@@ -45,7 +49,10 @@ class Bearer(NamedTuple):
 
 
 def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
-    """Return the least and the greatest 32 bytes that begin with these hex digits."""
+    """Return the smallest and the largest 32 bytes that begin with these hex digits.
+
+    Raises UsageError if they are not hex digits, too few or too many.
+    """
     digits = prefix.lower()
     if not set(digits) <= set("0123456789abcdef"):
         raise UsageError(f"`{prefix}` is not {what}", hint)
@@ -59,13 +66,13 @@ def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
 
 
 def begins(digest: bytes, prefix: str) -> bool:
-    """Say whether an id begins with these hex digits. Raises UsageError if they are no id's."""
+    """Return True if an id begins with these hex digits. Raises UsageError if they are invalid."""
     low, high = _bounds(prefix, *_AN_ID)
     return low <= digest <= high
 
 
 def only_one(prefix: str, matching: Collection[bytes], what: str = "ids") -> bytes | None:
-    """Return the one id that matches, None if there is none. Raises UsageError if several do."""
+    """Return the one matching id; None if there is none. Raises UsageError if there are several."""
     if len(matching) <= 1:
         return next(iter(matching), None)
     shown = ", ".join(one.hex()[:_SHOWN_DIGITS] for one in sorted(matching)[:_SHOWN_IDS])
@@ -89,7 +96,7 @@ def _envelope(id: bytes, kind: str, author: bytes, seq: int, ts_ms: int, own: in
 
 
 class Records:
-    """Everybody's records, this node's own among them."""
+    """The records of all authors, including this node's own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -97,9 +104,9 @@ class Records:
         database.follow(rolled_back=self._tasks.clear)
 
     def insert(self, one: Extract, *, own: bool, introducer: str | None = None) -> bool:
-        """Keep a record and say whether it is new; one that is there stays where it is.
+        """Store a record; return True if it is new. A record that exists keeps its number.
 
-        `introducer`: the neighbour that it came from, which is kept of results alone.
+        `introducer`: the neighbour that sent it, which is stored for results only.
         """
         if own:
             self._database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
@@ -116,12 +123,12 @@ class Records:
         return number > 0
 
     def bearing(self, author: bytes, seq: int) -> list[Bearer]:
-        """Return the records that bear an author's number: more than one is an equivocation."""
+        """Return an author's records with this number; more than one are an equivocation."""
         statement = f"SELECT id, net, ts_ms FROM record WHERE {BEARING}"  # noqa: S608 (constant)
         return [Bearer(*row) for row in self._database.rows(statement, (author, seq))]
 
     def end_of_chain(self, author: bytes) -> tuple[int, bytes | None]:
-        """Return the sequence number that an author's next record has, and what it follows."""
+        """Return the sequence number of an author's next record, and the id of its previous one."""
         statement = (
             "SELECT seq, id FROM record WHERE author = ? AND sort = ? ORDER BY seq DESC LIMIT 1"
         )
@@ -132,33 +139,33 @@ class Records:
         return seq + 1, record_id
 
     def get(self, record_id: bytes) -> Record:
-        """Return the record with this id."""
+        """Return the record with this id. Raises UsageError if there is none."""
         record = self._read(record_id)
         if record is None:
             raise UsageError(f"there is no record {record_id.hex()[:12]} here", "see `arnode log`")
         return record
 
     def has(self, record_id: bytes) -> bool:
-        """Say whether a record with this id is here."""
+        """Return True if a record with this id is stored."""
         return bool(self._database.rows("SELECT 1 FROM record WHERE id = ?", (record_id,)))
 
     def introducer(self, record_id: bytes) -> str | None:
-        """Return the neighbour from whom a result first came, by its libp2p id, if it is known."""
+        """Return the libp2p id of the neighbour that first sent a result; None if unknown."""
         rows = self._database.rows("SELECT introducer FROM record WHERE id = ?", (record_id,))
         return rows[0][0] if rows else None
 
     def is_own(self, record_id: bytes) -> bool:
-        """Say whether this node made the record with this id."""
+        """Return True if this node made the record with this id."""
         statement = "SELECT 1 FROM record WHERE id = ? AND own"
         return bool(self._database.rows(statement, (record_id,)))
 
     def patch(self, record_id: bytes) -> PatchBody | None:
-        """Return the patch with this record id, if it is here."""
+        """Return the patch with this record id; None if it is not stored."""
         record = self._read(record_id)
         return record.body if record and isinstance(record.body, PatchBody) else None
 
     def manifest(self, task_id: bytes) -> TaskManifest | None:
-        """Return what this task is, if its announcement is here."""
+        """Return the manifest of a task; None if its task record is not stored."""
         if task_id not in self._tasks:
             rows = self._database.rows(
                 "SELECT wire FROM task JOIN record ON record.id = task.record"
@@ -172,27 +179,27 @@ class Records:
         return self._tasks.get(task_id)
 
     def manifests(self, limit: int) -> dict[bytes, TaskManifest]:
-        """Return at most `limit` of the tasks that are here, by id."""
+        """Return at most `limit` of the known tasks, by id."""
         rows = self._database.rows("SELECT DISTINCT id FROM task LIMIT ?", (limit,))
         known = ((task_id, self.manifest(task_id)) for (task_id,) in rows)
         return {task_id: manifest for task_id, manifest in known if manifest is not None}
 
     def tasks_by_prefix(self, digits: str) -> list[bytes]:
-        """Return the ids, of tasks that are here, which begin with these hex digits."""
+        """Return at most 3 ids of known tasks that begin with these hex digits."""
         rows = self._database.rows(
             "SELECT DISTINCT id FROM task WHERE lower(hex(id)) LIKE ? LIMIT 3", (f"{digits}%",)
         )
         return [task_id for (task_id,) in rows]
 
     def task_record(self, task_id: bytes) -> bytes | None:
-        """Return the id of a record that announces this task."""
+        """Return the id of a task record of this task; None if there is none."""
         rows = self._database.rows(
             "SELECT min(record) FROM task WHERE id = ? GROUP BY id", (task_id,)
         )
         return rows[0][0] if rows else None
 
     def is_announced_by_others(self, task_id: bytes, net: str) -> bool:
-        """Say whether somebody else than this node announced a task in a network."""
+        """Return True if another node published this task in a network."""
         rows = self._database.rows(
             "SELECT 1 FROM task JOIN record ON record.id = task.record"
             " WHERE task.id = ? AND record.net = ? AND NOT own LIMIT 1",
@@ -201,7 +208,7 @@ class Records:
         return bool(rows)
 
     def retraction(self, record_id: bytes) -> Record | None:
-        """Return the record by which whoever made a record took it back."""
+        """Return the record by which a record's author retracted it; None if there is none."""
         rows = self._database.rows(
             "SELECT withdrawal.record FROM withdrawal JOIN record ON record.id = withdrawal.target"
             " WHERE withdrawal.target = ? AND withdrawal.author = record.author LIMIT 1",
@@ -210,7 +217,7 @@ class Records:
         return self.get(rows[0][0]) if rows else None
 
     def naming(self, record_id: bytes) -> list[bytes]:
-        """Return own results of a patch, then adoptions, attestations and retractions about it."""
+        """Return own results of a patch, then adoptions, re-runs and retractions about it."""
         rows = self._database.rows(
             "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
             " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1 AND kind != 'patch'"
@@ -220,7 +227,7 @@ class Records:
         return [row[0] for row in rows]
 
     def claims_about(self, patch: bytes, *, limit: int) -> list[Record]:
-        """Return the latest confirmations of a patch, anybody's."""
+        """Return the latest results of promotion trials of a patch, from all authors."""
         rows = self._database.rows(
             "SELECT wire FROM record WHERE patch = ? AND sort = 'news'"
             " ORDER BY ts_ms DESC, n DESC LIMIT ?",
@@ -229,28 +236,28 @@ class Records:
         return [parsed(row[0]) for row in rows]
 
     def carried(self) -> list[Record]:
-        """Return the patches that say where they were found before they were carried, anybody's."""
+        """Return the patches of all authors that name the patch they were transferred from."""
         rows = self._database.rows(
             "SELECT wire FROM record WHERE about IS NOT NULL AND kind = 'patch' ORDER BY n"
         )
         return [parsed(row[0]) for row in rows]
 
     def results_of(self, patch: bytes) -> list[Record]:
-        """Return the results of a patch, anybody's, oldest first."""
+        """Return the results of a patch from all authors, oldest first."""
         rows = self._database.rows("SELECT wire FROM record WHERE patch = ? ORDER BY n", (patch,))
         return [parsed(row[0]) for row in rows]
 
     def matching(self, prefix: str) -> dict[bytes, bytes]:
-        """Return the ids that begin with these hex digits, each with the record that it means.
+        """Return the ids that begin with these hex digits, each with the id of its record.
 
-        An id is a record's, or that of a source that was measured here, which means the latest
-        result. Of many ids some are returned.
+        An id is that of a record, or of a source measured here, which stands for its latest result.
+        If many match, only some are returned.
         """
         bounds = _bounds(prefix, *_AN_ID)
         rows = self._database.rows(
             "SELECT id FROM record WHERE id BETWEEN ? AND ? LIMIT ?", (*bounds, _SHOWN_IDS + 1)
         )
-        # SQLite takes `id` from the row that has the greatest `n`.
+        # SQLite takes `id` from the row with the greatest `n`.
         trees = self._database.rows(
             "SELECT tree, id, max(n) FROM experiment WHERE tree BETWEEN ? AND ?"
             " GROUP BY tree LIMIT ?",
@@ -259,14 +266,21 @@ class Records:
         return {tree: record for tree, record, _ in trees} | {row[0]: row[0] for row in rows}
 
     def find(self, prefix: str) -> Record:
-        """Return the one record that is meant by the first hex digits of an id."""
+        """Return the one record whose id begins with these hex digits.
+
+        The id may also be that of a source measured here. Raises UsageError if none or several
+        match.
+        """
         found = self.matching(prefix)
         if (one := only_one(prefix, found)) is None:
             raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
         return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:
-        """Return the author whose key begins with these hex digits; a whole key may be unknown."""
+        """Return the author whose key begins with these hex digits; a whole key may be unknown.
+
+        Raises UsageError if none or several match.
+        """
         low, high = _bounds(prefix, "a key", "keys are hex digits: see `arnode leaderboard`")
         if low == high:
             return low
@@ -289,7 +303,7 @@ class Records:
         newest_first: bool = False,
         limit: int | None = None,
     ) -> list[Record]:
-        """Return records in the order of their times."""
+        """Return records in order of their timestamps."""
         wanted = {"kind": kind, "author": author}
         given = {name: value for name, value in wanted.items() if value is not None}
         where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
@@ -304,7 +318,7 @@ class Records:
     def page(
         self, kind: str | None, author: bytes | None, *, offset: int, limit: int
     ) -> tuple[int, list[Envelope]]:
-        """Return how many records are of a kind and an author, and some of them, newest first."""
+        """Return the number of records of a kind and an author, and one page, newest first."""
         wanted = {"kind": kind, "author": author}
         given = {name: value for name, value in wanted.items() if value is not None}
         where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
@@ -317,7 +331,7 @@ class Records:
         return int(total), [_envelope(*row) for row in rows]
 
     def after(self, number: int, *, limit: int) -> list[Envelope]:
-        """Return records that came after one, in the order in which they came."""
+        """Return the records with numbers above `number`, in order of arrival."""
         rows = self._database.rows(
             "SELECT id, kind, author, seq, ts_ms, own FROM record WHERE n > ? ORDER BY n LIMIT ?",
             (number, limit),
@@ -334,34 +348,34 @@ class Records:
         return [row[0] for row in self._database.rows(statement, (start,))]
 
     def latest_own_ms(self) -> int:
-        """Return the latest time of this node's own records, 0 before the first."""
+        """Return the latest timestamp of this node's own records; 0 before the first."""
         statement = "SELECT coalesce(max(ts_ms), 0) FROM record WHERE own"
         return int(self._database.rows(statement)[0][0])
 
     def count(self, author: bytes | None = None) -> int:
-        """Return how many records are here, of everybody or of one author."""
+        """Return the number of stored records, of all authors or of one."""
         where, given = ("", ()) if author is None else (" WHERE author = ?", (author,))
         ((number,),) = self._database.rows(f"SELECT count(*) FROM record{where}", given)  # noqa: S608
         return int(number)
 
     def last_number(self) -> int:
-        """Return the number of the record that came last, 0 before the first."""
+        """Return the number of the record that arrived last; 0 before the first."""
         return int(self._database.rows("SELECT coalesce(max(n), 0) FROM record")[0][0])
 
     def number_of(self, record_id: bytes) -> int:
-        """Return the number of a record in the order of arrival."""
+        """Return a record's number in the order of arrival."""
         ((number,),) = self._database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
         return int(number)
 
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return those of some hundred records that are here, by id, in the order asked for."""
+        """Return those of some hundred records that are stored, by id, in the order asked for."""
         places = ",".join("?" * len(record_ids))
         statement = f"SELECT id, wire FROM record WHERE id IN ({places})"  # noqa: S608 (places only)
         found = dict(self._database.rows(statement, record_ids))
         return {record_id: found[record_id] for record_id in record_ids if record_id in found}
 
     def damaged(self, progress: Progress) -> list[str]:
-        """Return which records are not what their id and signature say."""
+        """Return a line for each record whose bytes do not match its id or signature."""
         found: list[str] = []
         total = self.count()
         for number, (record_id, wire) in enumerate(
@@ -376,7 +390,10 @@ class Records:
         return found
 
     def payloads(self, where: str = "TRUE") -> Iterator[Value]:
-        """Yield what every record says, as a value; `where`: of which records, in SQL."""
+        """Yield the decoded payload of every record that matches an SQL condition.
+
+        Raises DamagedStoreError if one cannot be decoded.
+        """
         for (wire,) in self._database.stream(f"SELECT wire FROM record WHERE {where}"):  # noqa: S608 (ours)
             head = payload_id(wire)
             value = head if isinstance(head, Rejected) else decode(head[1])

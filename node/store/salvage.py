@@ -1,7 +1,7 @@
-"""Makes a whole store out of a damaged one, keeping the damaged file beside it.
+"""Repair of a damaged store: a new store is built, and the damaged file is kept next to it.
 
-Rows are read from both ends of every table up to where the damage begins; own records that lay
-in between come back from their second copy. Nothing is taken over that does not check out.
+Rows are read from both ends of every table up to the first damage. Own records in between are
+restored from their second copy. Only rows that pass their checks are copied.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.records import Record, parse_record
 
-# Jobs before their runs. `experiment` is derived anew.
+# Jobs before their runs. `experiment` is derived again.
 _TABLES = (
     *("meta", "record", "line", "job", "planned_run", "tried", "model_call", "model_correction"),
     *("quarantine", "imported", "imported_row", "imported_segment"),
@@ -27,9 +27,9 @@ Row = dict[str, Any]
 
 
 def salvage(home: Home) -> list[str]:
-    """Replace the damaged store by a whole one; return what was done. Needs the home's lock."""
+    """Replace the damaged store; return what was done. The caller must hold the home's lock."""
     aside = _move_aside(home.store)
-    # Opening brings back the own records from their copy, in the order they were made.
+    # Opening restores the own records from their copy, in the order they were made.
     Store.open(home).close()
     new = Database.open(home.store)
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as damaged:
@@ -63,12 +63,12 @@ def _move_aside(path: Path) -> Path:
 
 
 def _rows(damaged: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterator[Row]:
-    """Yield, in order of their key, the rows before the first damage and those after the last."""
+    """Yield, in key order, the rows before the first damage and those after the last."""
     found: set[tuple[object, ...]] = set()
     for direction in ("ASC", "DESC"):
         order = ", ".join(f"{column} {direction}" for column in key)
         with suppress(sqlite3.DatabaseError):
-            # All columns, so that only rows are counted that read as a whole.
+            # Read all columns, so that only rows that are readable as a whole count.
             for row in damaged.execute(f"SELECT {', '.join(key)}, * FROM {table} ORDER BY {order}"):  # noqa: S608 (constants)
                 found.add(row[: len(key)])
     where = " AND ".join(f"{column} = ?" for column in key)
@@ -83,14 +83,14 @@ def _rows(damaged: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterat
 def _keep(new: Database, table: str, row: Row) -> None:
     with suppress(ArnodeError, sqlite3.Error, TypeError):
         if _reads(table, row):
-            # Records are numbered anew, behind the own ones from their copy.
+            # Records get new numbers, after the own ones from their copy.
             kept = {name: row[name] for name in row if (table, name) != ("record", "n")}
             columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
             new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
 
 
 def _reads(table: str, row: Row) -> bool:
-    """Say whether a row is what its table holds. Raises what reading it raises."""
+    """Return True if a row is valid for its table; may raise the errors of parsing it."""
     match table:
         case "record":
             record = parse_record(row["wire"])
@@ -106,7 +106,7 @@ def _reads(table: str, row: Row) -> bool:
 
 
 def _restore_lines(store: Store) -> list[str]:
-    """Put a lost line back to its last verified head, as the records tell it."""
+    """Restore lost lines at their last verified head, according to the records."""
     restored: list[str] = []
     known = {line.key for line in store.jobs.lines()}
     for experiment in store.experiments.listed():

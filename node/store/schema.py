@@ -1,9 +1,9 @@
 """The database's tables.
 
-`record` is the truth; `experiment`, `task`, `tally`, `membership` and what `boards` keeps follow
-from it and can be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop
-must still know after a kill, `model_call` what models were asked today, `model_correction` what of
-it somebody corrected.
+`record` is the authority. `experiment`, `task`, `tally`, `membership` and the tables of `boards`
+are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are what the
+research loop needs after a kill. `model_call` has the calls of models, and `model_correction` the
+user's corrections of their cost.
 """
 
 import os
@@ -13,19 +13,19 @@ from typing import Final
 
 from protocol.errors import ConfigurationError
 
-# Others' records come in no order of the indexes: each changes half a dozen pages anywhere, and
-# one that is changed a hundred times is better written once. Only what is used takes memory.
+# Peers' records arrive in no order of the indexes, so each changes half a dozen random pages. It is
+# cheaper to write a page once after a hundred changes. Only used pages take memory.
 _CHECKPOINT_PAGES = 8_000  # of 4 KiB
 _CACHE_KIB = 16 * 1024
-_BUSY_S = 5.0  # how long SQLite itself waits for another program that writes
-APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck know whose database it is
-FORMAT: Final = 15  # of all that a home holds; raised with every change that older code cannot read
-_READS: Final = {14: "edec47a3"}  # the last commit that reads a format
-_READS_OLDER: Final = "1be73a42"  # that which reads those before them
+_BUSY_S = 5.0  # how long SQLite itself waits while another program writes
+APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck recognise the database
+FORMAT: Final = 15  # of the whole home; raised with every change that older code cannot read
+_READS: Final = {14: "edec47a3"}  # the last commit that can read a format
+_READS_OLDER: Final = "1be73a42"  # the commit that can read all earlier formats
 _SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-    # `patch`: the one that a result names; `about`: what an attestation, an adoption or a
-    # retraction is about; `introducer`: the libp2p id of the neighbour a result first came from.
+    # `patch`: the patch that a result names. `about`: the record that a re-run, an adoption or a
+    # retraction is about. `introducer`: the libp2p id of the neighbour that first sent a result.
     """CREATE TABLE record (
         n INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE,
@@ -40,8 +40,8 @@ _SCHEMA: Final = (
         patch BLOB,
         about BLOB,
         introducer TEXT)""",
-    # Each index is half a dozen pages more to write for ten records of others. `record_sort` also
-    # finds an author's number; two records with one are an equivocation, and both are kept.
+    # Each index costs half a dozen more page writes per ten records of peers. `record_sort` also
+    # finds records by author and number. Two with one number are an equivocation; both are kept.
     "CREATE INDEX record_sort ON record (author, sort, seq, id)",
     "CREATE INDEX record_kind ON record (kind, ts_ms)",
     "CREATE INDEX record_own ON record (n) WHERE own",
@@ -75,7 +75,7 @@ _SCHEMA: Final = (
         bank BLOB NOT NULL,
         checkpoint_ms INTEGER NOT NULL,
         PRIMARY KEY (task, class)) WITHOUT ROWID""",
-    # `split`: the secret split that the job's runs are on.
+    # `split`: the secret split of the job's runs.
     """CREATE TABLE job (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         task BLOB NOT NULL,
@@ -99,7 +99,7 @@ _SCHEMA: Final = (
         fingerprint BLOB NOT NULL,
         record BLOB,
         PRIMARY KEY (task, fingerprint)) WITHOUT ROWID""",
-    # What the boards read, the boards, and what bounds them all.
+    # Leaderboards with the facts they are computed from, and the tables that limit their size.
     "CREATE TABLE task (id BLOB NOT NULL, record BLOB NOT NULL UNIQUE, PRIMARY KEY (id, record))",
     """CREATE TABLE fact (
         record BLOB PRIMARY KEY,
@@ -143,7 +143,7 @@ _SCHEMA: Final = (
         count INTEGER NOT NULL,
         PRIMARY KEY (author, sort)) WITHOUT ROWID""",
     "CREATE TABLE proven (author BLOB PRIMARY KEY) WITHOUT ROWID",
-    # What is early, within a share of each author.
+    # Records with a time in the future, within a share of each author.
     """CREATE TABLE quarantine (
         id BLOB PRIMARY KEY,
         ts_ms INTEGER NOT NULL,
@@ -157,8 +157,7 @@ _SCHEMA: Final = (
         id BLOB NOT NULL UNIQUE,
         net TEXT NOT NULL,
         ts_ms INTEGER NOT NULL)""",
-    # Which topic each record belongs to, in the order in which that changed: a number is never
-    # used again.
+    # The topics of each record, in the order of changes. A number is never used again.
     """CREATE TABLE membership (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
         topic TEXT NOT NULL,
@@ -167,8 +166,8 @@ _SCHEMA: Final = (
         held INTEGER NOT NULL,
         UNIQUE (id, topic))""",
     "CREATE INDEX membership_unheld ON membership (topic) WHERE NOT held",
-    # What others' tools wrote, unsigned: a file's first metric is in `imported`, others in
-    # `imported_segment`; the header and each row's `raw` are the bytes that it came as.
+    # Unsigned files of other tools. A file's first metric is in `imported`, others are in
+    # `imported_segment`. The header and each row's `raw` are the original bytes.
     """CREATE TABLE imported (
         id BLOB PRIMARY KEY,
         form TEXT NOT NULL,
@@ -196,8 +195,8 @@ _SCHEMA: Final = (
         segment INTEGER NOT NULL,
         is_read INTEGER NOT NULL,
         PRIMARY KEY (imported, n)) WITHOUT ROWID""",
-    # What asking models took, day by day (UTC), which of it were visits of coding agents, and what
-    # somebody found that they really took.
+    # The cost of model calls by day (UTC), which of them were visits of coding agents, and the
+    # user's corrections.
     """CREATE TABLE model_call (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         day TEXT NOT NULL,
@@ -222,7 +221,7 @@ _SCHEMA: Final = (
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
-    """Open a connection whose commits survive a power cut."""
+    """Open a connection. With `writing`, its commits survive a power cut."""
     uri = path if isinstance(path, str) else f"{path.as_uri()}?{_way(path, writing=writing)}"
     database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
     database.execute("PRAGMA foreign_keys = ON")
@@ -235,10 +234,10 @@ def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
 
 
 def _way(path: Path, *, writing: bool) -> str:
-    """Return how SQLite is to open a file.
+    """Return the URI options with which SQLite opens a file.
 
-    SQLite needs to write files next to a database even to read it. In a read-only folder it cannot,
-    unless it is told that nothing changes: https://sqlite.org/wal.html#read_only_databases
+    SQLite must write files next to a database even to read it. In a read-only folder it can read
+    only if told that the file never changes: https://sqlite.org/wal.html#read_only_databases
     """
     if writing:
         return "mode=rwc"
@@ -249,19 +248,19 @@ def _way(path: Path, *, writing: bool) -> str:
 
 
 def format_of(database: sqlite3.Connection) -> int:
-    """Return the format that a file was written in; 0: nobody has written anything yet."""
+    """Return the format of a file; 0: nothing was written to it yet."""
     (number,) = database.execute("PRAGMA user_version").fetchone()
     return int(number)
 
 
 def is_empty(database: sqlite3.Connection) -> bool:
-    """Say whether a file is there in which nobody has written anything yet."""
+    """Return True if nothing was written to the file yet."""
     (count,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return format_of(database) == 0 and count == 0
 
 
 def require_format(database: sqlite3.Connection, path: Path) -> None:
-    """Raise ConfigurationError for a file that this version cannot read."""
+    """Raise ConfigurationError if this version cannot read the file's format."""
     number = format_of(database)
     if number > FORMAT:
         raise ConfigurationError(
@@ -278,11 +277,14 @@ def require_format(database: sqlite3.Connection, path: Path) -> None:
 
 
 def create(database: sqlite3.Connection, path: Path, statements: tuple[str, ...] = _SCHEMA) -> None:
-    """Make the tables if they are not there, all or none. Raises ConfigurationError for others."""
+    """Create the tables if the file is empty, all or none.
+
+    Raises ConfigurationError if the file has another format.
+    """
     if is_empty(database):
         database.execute("BEGIN IMMEDIATE")
         try:
-            # Somebody else may have made them while this process waited for the lock.
+            # Another process may have created them while this one waited for the lock.
             if is_empty(database):
                 for statement in statements:
                     database.execute(statement)

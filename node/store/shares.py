@@ -1,8 +1,9 @@
-"""How much of each author's is here: counted by sort, and what waits because it is early.
+"""Limits per author: counts of records by sort, and the quarantine of early records.
 
-What waits does so within a share of each author and of all. What is furthest ahead makes room: it
-would wait longest, and comes again when it is no longer early. So whoever signs with many keys for
-next year takes nothing from a clock that is an hour ahead.
+A record with a time in the future waits in quarantine, within a share of its author and of all
+authors. If a share is full, the record furthest in the future is dropped. It would wait longest,
+and peers offer it again once its time has come. So an attacker who signs records for next year with
+many keys takes no room from a node whose clock is an hour fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from protocol.body import Sort
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How much of something is kept."""
+    """The most to keep of something."""
 
     records: int
     size_bytes: int
@@ -35,9 +36,9 @@ def keep_early(
     of_author: Share,
     in_all: Share,
 ) -> int:
-    """Keep what is early as far as there is room; return how many of it that were.
+    """Put early records into quarantine as far as there is room; return how many stayed.
 
-    `introducer`: the neighbour that it came from.
+    `introducer`: the neighbour that sent them.
     """
     for one in early:
         database.rows(
@@ -53,7 +54,7 @@ def keep_early(
 
 
 def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]) -> set[bytes]:
-    """Let go what is furthest ahead of some that are over their share; return it."""
+    """Drop the records furthest in the future until the rest fits a share; return their ids."""
     counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
     ((records, size_bytes),) = database.rows(counted, given)
     gone = set[bytes]()
@@ -70,24 +71,24 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
 
 
 class RecordCounts:
-    """The counts that a block within a transaction changes, written when it ends."""
+    """Counts of records by author and sort, cached during a block and written at its end."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[tuple[bytes, str], int] = {}
 
     def count(self, author: bytes, sort: Sort) -> int:
-        """Count a record, and return how many of its sort its author has now."""
+        """Count a record; return how many records of its sort its author has now."""
         return self._add(author, sort, 1)
 
     def uncount(self, author: bytes, sort: Sort) -> None:
-        """Count a record no longer."""
+        """Remove a record from the count."""
         self._add(author, sort, -1)
 
     @classmethod
     @contextmanager
     def of(cls, database: Database) -> Iterator[Self]:
-        """Yield a tally that is written when the block has ended, unless it failed."""
+        """Yield counts that are written to the database after the block, unless it fails."""
         tally = cls(database)
         yield tally
         for (author, sort), count in tally._counts.items():

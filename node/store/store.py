@@ -1,9 +1,9 @@
-"""The node's memory: every record, and what the research loop needs after a kill.
+"""The node's database: every record, and what the research loop needs after a kill.
 
-One writer, the holder of the home's lock. Own records are numbered, signed and stored in one
-transaction that is on the disk (`synchronous=FULL`) before anybody hears of them, so that no
-power cut makes the node sign one sequence number twice. `experiment` follows from `record` and
-can be rebuilt from it.
+There is one writer, the holder of the home's lock. Own records are numbered, signed and stored in
+one transaction. It is on the disk (`synchronous=FULL`) before the record is sent to anybody, so no
+power cut makes the node sign one sequence number twice. `experiment` is derived from `record` and
+can be rebuilt.
 """
 
 import time
@@ -33,15 +33,15 @@ from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
 
 _DEFAULT_QUOTAS = Quotas()
-_PLACE = "place"  # in `meta`: the file's own number, by which a copy of it is known
+_PLACE = "place"  # in `meta`: the file's inode number, by which a copy is recognised
 M = TypeVar("M", bound=Mapped)
 
 
 class Store:
-    """An open database. `open` for the one writer, `open_read_only` for everybody else.
+    """An open database. Use `open` in the one writer, `open_read_only` everywhere else.
 
-    Its parts read and write one table or a few each; what they write outside of a transaction is
-    one by itself.
+    Each part reads and writes one or a few tables. A write outside of a transaction is a
+    transaction of its own.
     """
 
     def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
@@ -54,14 +54,14 @@ class Store:
         self.jobs = JobStore(database)
         self.imported = Imports(database)
         self._mirror = mirror
-        self._signed: list[bytes] = []  # in the transaction that is open
+        self._signed: list[bytes] = []  # in the open transaction
         self._unmirrored: list[bytes] = []
         self._opened_ms = time.time_ns() // 1_000_000
         database.follow(committed=self._follow_with_mirror, rolled_back=self._signed.clear)
 
     @classmethod
     def open(cls, home: Home, *, quotas: Quotas = _DEFAULT_QUOTAS) -> "Store":
-        """Open for writing; make the tables of a new file."""
+        """Open for writing. Create the tables if the file is new."""
         home.prepare()
         store = cls(Database.open(home.store), Mirror(home.mirror), quotas)
         store._agree_with_mirror()
@@ -71,11 +71,11 @@ class Store:
 
     @classmethod
     def open_read_only(cls, home: Home) -> "Store":
-        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        """Open for reading while a node may run; a home without a store counts as an empty one."""
         return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:
-        """Close the file; an open transaction is rolled back."""
+        """Close the file and roll back an open transaction."""
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -85,7 +85,7 @@ class Store:
         self.close()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All that the body writes happens, and is on the disk, or none of it."""
+        """Run the body in a transaction: all that it writes reaches the disk, or nothing does."""
         return self.database.transaction()
 
     def append_own(
@@ -97,9 +97,9 @@ class Store:
         net: str = "main",
         refs: tuple[bytes, ...] = (),
     ) -> Record:
-        """Number, chain, sign and store a record of this node's own.
+        """Number, chain, sign and store an own record.
 
-        Raises ConfigurationError once somebody else has signed with its key in the meantime.
+        Raises ConfigurationError if another process has signed with this key in the meantime.
         """
         with self.database.writing():
             seq, prev = self.records.end_of_chain(key.public)
@@ -112,22 +112,22 @@ class Store:
         return record
 
     def is_copy(self) -> bool:
-        """Return whether this database was copied, as when a home is restored or cloned.
+        """Return True if this database was copied, as when a home is restored or cloned.
 
-        It lacks what its key signed since then, and would use those numbers a second time.
+        A copy lacks what its key signed since, and would use those sequence numbers a second time.
         """
         kept = self.meta(_PLACE)
         return kept is not None and kept != self._place()
 
     def settle(self) -> None:
-        """Take this file for the one that goes on: its key's later records are in it, if any."""
+        """Accept this file as the original. A copy must have its key's later records by then."""
         self.set_meta(_PLACE, self._place())
 
     def _place(self) -> bytes:
         return self.database.path.stat().st_ino.to_bytes(8, "big")
 
     def _require_alone(self, last: bytes | None) -> None:
-        """Refuse to go on behind a record of this key that was made elsewhere a moment ago."""
+        """Raise ConfigurationError if the key's last record was made elsewhere since opening."""
         if last is None or self.records.is_own(last):
             return
         made = self.records.get(last)
@@ -148,32 +148,38 @@ class Store:
         return len(self.experiments.listed())
 
     def values(self, *, is_own: bool = False) -> Iterator[Value]:
-        """Yield all that may name a blob: records (or own ones), jobs, lines, runs, imports."""
+        """Yield all values that may name a blob: records, jobs, lines, runs, imports.
+
+        `is_own`: only own records.
+        """
         yield from self.records.payloads("own" if is_own else "TRUE")
         yield from self.jobs.values()
         yield from self.imported.trees()
 
     def vouched_values(self) -> Iterator[Value]:
-        """Yield what anybody adopted, and the tasks that anybody told of."""
+        """Yield the payloads of all adoption and task records, of any author."""
         yield from self.records.payloads("kind IN ('adopt', 'task')")
 
     def meta(self, key: str) -> bytes | None:
-        """Return a small value that was kept under this key."""
+        """Return the small value stored under this key; None if there is none."""
         rows = self.database.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
     def forget_meta(self, key: str) -> None:
-        """Let go of what was kept under this key."""
+        """Delete the value stored under this key."""
         with self.database.writing():
             self.database.rows("DELETE FROM meta WHERE key = ?", (key,))
 
     def set_meta(self, key: str, value: bytes) -> None:
-        """Keep a small value under this key."""
+        """Store a small value under this key."""
         with self.database.writing():
             self.database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
 
     def set_cursor(self, key: str, value: bytes) -> None:
-        """Keep a small value: after a power cut an earlier one, never one ahead of the records."""
+        """Store a position in the records without waiting for the disk.
+
+        A power cut may bring back an earlier position, but never one ahead of the stored records.
+        """
         with self.database.loose_transaction():
             self.set_meta(key, value)
 
@@ -204,7 +210,7 @@ class Store:
             self._follow_with_mirror()
 
     def _follow_with_mirror(self) -> None:
-        # The commit stands whatever happens to its copy; what is left goes with the next one.
+        # The commit is valid even if copying fails. Records not copied go with the next commit.
         self._unmirrored += self._signed
         self._signed.clear()
         if self._mirror is not None and self._unmirrored:
@@ -214,12 +220,15 @@ class Store:
 
 
 def meta_key(what: str, line: LineKey) -> str:
-    """Return the name under which the store keeps something about a line."""
+    """Return the `meta` key of a value that belongs to a line."""
     return f"{what}/{line.task.hex()}/{line.hardware_class}"
 
 
 def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_bytes: int) -> M | None:
-    """Return what is kept under a name, None if nothing is. Raises DamagedStoreError."""
+    """Return the value stored under a line's key, None if there is none.
+
+    Raises DamagedStoreError if it is invalid.
+    """
     kept = store.meta(meta_key(what, line))
     if kept is None:
         return None
@@ -231,5 +240,5 @@ def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_byte
 
 
 def keep(store: Store, what: str, line: LineKey, value: Mapped) -> None:
-    """Keep something under a name, in the place of what was there."""
+    """Store a value under a line's key, in place of the old one."""
     store.set_meta(meta_key(what, line), encode(value.to_value()))

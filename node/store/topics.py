@@ -1,9 +1,9 @@
-"""Which records belong to which topics (protocol/topics.py), kept as they come and go.
+"""The topics of each record (protocol/topics.py), kept up to date as records arrive and go.
 
-`membership` is a log as well: each change gets a new number, so that an index in memory catches
-up by reading on from the last one it saw (`TopicIndexes`). What was refused or removed stays a
-member that is not held, for as long as its id is remembered: it counts as had by whoever asks
-for more, and is offered to nobody.
+`membership` is also a log: each change gets a new number. An index in memory (`TopicIndexes`)
+catches up by reading from the last number it saw. A record that was refused or removed stays a
+member that is not held, as long as its id is remembered. It is not requested from peers, and it is
+not offered to them.
 """
 
 from collections import deque
@@ -19,11 +19,11 @@ from protocol.topics import common_news, parts_of
 
 _ID_BYTES = 32
 _MODULUS = 1 << 256
-_RECENT = 256  # of a topic's sets
+_RECENT = 256  # the number of earlier digests kept for a topic
 
 
 class TopicIndex:
-    """A topic's index with its digest, kept beside it: peers are told it more often than asked."""
+    """The index of a topic with its digest. The digest is kept, as it is sent to peers often."""
 
     def __init__(self, index: RecordIndex) -> None:
         self.index = index
@@ -32,7 +32,7 @@ class TopicIndex:
         self._recent = deque[tuple[int, bytes]](maxlen=_RECENT)
 
     def change(self, key: bytes, *, held: bool) -> None:
-        """Let a record's key (protocol/record_index.py) be in it, or not."""
+        """Add a record's key (protocol/record_index.py) to the index, or remove it."""
         self._recent.append(self.digest())
         number = int.from_bytes(key[-_ID_BYTES:], "little")
         if held and self.index.add(key):
@@ -41,20 +41,20 @@ class TopicIndex:
             self._count, self._sum = self._count - 1, self._sum - number
 
     def digest(self) -> tuple[int, bytes]:
-        """Return count and sum of the ids (`RecordIndex.digest`)."""
+        """Return the count and the sum of the ids (`RecordIndex.digest`)."""
         return self._count, (self._sum % _MODULUS).to_bytes(_ID_BYTES, "little")
 
     def was(self, digest: tuple[int, bytes]) -> bool:
-        """Say whether this was the digest lately."""
+        """Return True if the topic had this digest recently."""
         return digest in self._recent
 
 
 class TopicIndexes:
-    """The index of each of some topics, in memory, of what is here: what peers are offered."""
+    """In-memory indexes of some topics, with the held records, which peers are offered."""
 
     def __init__(self, database: Database, last: int, topics: Iterable[str]) -> None:
         self._database = database
-        # By part: the common news are part of several topics.
+        # Indexes by part: the common news are part of several topics.
         self._of_part: dict[str, list[TopicIndex]] = {}
         self._topics: dict[str, TopicIndex] = {}
         self._last = last
@@ -69,11 +69,11 @@ class TopicIndexes:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Which topics these are."""
+        """The indexed topics."""
         return tuple(self._topics)
 
     def __getitem__(self, topic: str) -> RecordIndex:
-        """Return a topic's index as of now; it changes with the store."""
+        """Return a topic's current index; it changes with the store."""
         self._catch_up()
         return self._topics[topic].index
 
@@ -81,21 +81,21 @@ class TopicIndexes:
         return topic in self._topics
 
     def digests(self) -> Mapping[str, tuple[int, bytes]]:
-        """Return count and sum of the ids of each topic (`RecordIndex.digest`)."""
+        """Return the count and the sum of the ids of each topic (`RecordIndex.digest`)."""
         self._catch_up()
         return {topic: indexed.digest() for topic, indexed in self._topics.items()}
 
     def was(self, topic: str, digest: tuple[int, bytes]) -> bool:
-        """Say whether a topic's set had this digest lately: whoever has that set only lacks some.
+        """Return True if a topic had this digest recently: a peer with it only lacks some records.
 
-        While records are on their way, every other peer does.
+        While records are on their way, this is so for every other peer.
         """
         return self._topics[topic].was(digest)
 
     def had(self, topic: str) -> RecordIndex:
-        """Return a new index of what is here and of what is not wanted: all that is not to come.
+        """Return a new index of the held records and the unwanted ones, which are not requested.
 
-        Asked with only what is here, peers would offer the rest again in every round.
+        Without the unwanted ones, peers would offer them again in every round.
         """
         index = self[topic].copy()
         for part in parts_of(topic):
@@ -106,7 +106,7 @@ class TopicIndexes:
         return index
 
     def _catch_up(self) -> None:
-        if self._database.is_writing:  # what may yet be rolled back did not happen
+        if self._database.is_writing:  # an open transaction may still be rolled back
             return
         for number, topic, ts_ms, record_id, held in self._database.rows(
             "SELECT n, topic, ts_ms, id, held FROM membership WHERE n > ? ORDER BY n",
@@ -118,7 +118,7 @@ class TopicIndexes:
                 indexed.change(key, held=bool(held))
 
     def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
-        """Return the sorted keys of what is here, by part; one reading serves all of them."""
+        """Return the sorted keys of held records by part, with a single query."""
         keys: dict[str, list[bytes]] = {}
         for topic, ts_ms, record_id in self._database.stream(
             "SELECT topic, ts_ms, id FROM membership WHERE held"
@@ -131,17 +131,17 @@ class TopicIndexes:
 
 
 class Topics:
-    """Which records belong where."""
+    """The topics of each record."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def indexes(self, topics: Iterable[str]) -> TopicIndexes:
-        """Return the indexes of these topics, which follow every change of what is here."""
+        """Return the indexes of these topics, which follow every change of the store."""
         return TopicIndexes(self._database, self.last_number(), tuple(topics))
 
     def derive(self, one: Extract) -> None:
-        """Note where a record belongs that was just stored, and what belongs there by it."""
+        """Store the topics of a record that was just stored, and of the patch that it names."""
         self._enter(one, held=True)
         if one.patch is not None:
             for (ts_ms,) in self._database.rows(
@@ -151,9 +151,10 @@ class Topics:
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
     def note_equivocation(self, new: Extract, twins: Sequence[Bearer]) -> None:
-        """Note that those of one number are news once a network has two of them.
+        """Make records with the same number news, once a network has two of them.
 
-        One without the other proves nothing, and whoever reads this author's news needs the proof.
+        One without the other proves nothing, and every reader of this author's news needs the
+        proof.
         """
         same = [one for one in twins if one.net == new.net]
         if len(same) > 1:
@@ -161,26 +162,26 @@ class Topics:
                 self._put((common_news(new.net),), one.id, one.ts_ms, held=True)
 
     def note_refused(self, one: Extract) -> None:
-        """Note where a record would belong that is not kept."""
+        """Store the topics of a refused record, as not held."""
         self._enter(one, held=False)
 
     def note_removed(self, record_id: bytes) -> None:
-        """Note that a record that is going to be removed is held no longer."""
+        """Mark a record that is about to be removed as not held."""
         rows = self._database.rows("SELECT topic, ts_ms FROM membership WHERE id = ?", (record_id,))
         self._database.rows("DELETE FROM membership WHERE id = ?", (record_id,))
         for topic, ts_ms in rows:
             self._put((topic,), record_id, ts_ms, held=False)
 
     def forget(self, record_id: bytes) -> None:
-        """Forget an id that was refused, which is now anybody's to offer again."""
+        """Forget a refused id, so that peers can offer it again."""
         self._database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record_id,))
 
     def forget_all(self) -> None:
-        """Drop what follows from the records that are here: it is about to be derived anew."""
+        """Delete what is derived from held records. The caller derives it again."""
         self._database.rows("DELETE FROM membership WHERE held")
 
     def of(self, record_id: bytes) -> list[str]:
-        """Return where a record that is here belongs."""
+        """Return the topics of a held record."""
         statement = "SELECT topic FROM membership WHERE id = ? AND held ORDER BY topic"
         return [row[0] for row in self._database.rows(statement, (record_id,))]
 
@@ -190,7 +191,7 @@ class Topics:
         return int(number)
 
     def own_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
-        """Return the next changes that made own records belong somewhere: number, topic, wire."""
+        """Return the next changes that added own records to topics: number, topic, wire."""
         return self._database.rows(
             "SELECT membership.n, topic, wire FROM membership"
             " JOIN record ON record.id = membership.id"
@@ -199,15 +200,15 @@ class Topics:
         )
 
     def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
-        """Return the patches that confirmations among so many records are about, the latest first.
+        """Return the patches of promotion trials among `span` records, latest first.
 
-        They are those before record `number`, None for the last ones; the second value is where
-        to go on, None at the end.
+        The records are those before number `number`; None: the last ones. The second value is the
+        number to continue with; None at the end.
         """
         if number is None:
             ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
             number = int(last) + 1
-        # Of results only confirmations count as news.
+        # Only the results of promotion trials are of the sort "news".
         statement = (
             "SELECT patch FROM record WHERE n >= ? AND n < ?"
             " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"
