@@ -209,7 +209,7 @@ class Meetings:
 async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
     """Await a secret batch. If it fails, wait for the public ones before raising.
 
-    A failure on the public split may explain itself.
+    A public failure is then reported first, and its reason may be shown.
     """
     try:
         return await met

@@ -91,7 +91,7 @@ class ProgramStages:
         self._builder = Builder(task.manifest, recipe, self.work)
         self._data = recipe.data
         card = _card(task.manifest, device)
-        # An imported evaluator measures the functions that it calls.
+        # An imported evaluator calls the candidate's functions and measures them.
         measuring = Candidate if spec.module is None else Evaluations
         self._candidate = measuring(task, self.work, card=card)
         self._cores = Cores(is_on_card=card is not None)
@@ -198,7 +198,7 @@ class ProgramStages:
             try:
                 made = Product.unpacked(product)
                 asked, answers = await self.asked(request, made.nonce), made.met
-                # Nobody is to blame if a model is away, and nobody can repeat its judgement.
+                # Scoring may be repeated if a judge asks a model: a model that is away is no fault.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:

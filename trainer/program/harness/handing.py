@@ -1,8 +1,9 @@
-"""Instances and answers as files, for commands that ask for them; folders with encoding `files`.
+"""Files that pass an instance to a command and its answer back, for commands that ask for them.
 
-The command may leave anything in the place of its answer: a link, a pipe, a folder, a file without
-end. Only plain files that exist when the command has ended count as an answer. They are read at
-once, under the clock. Processes that outlive the command write too late.
+With encoding `files` both are folders. The command may leave anything in the place of its answer: a
+link, a pipe, a folder, a file without end. Only plain files that exist when the command has ended
+count as an answer. They are read at once, under the clock. Processes that outlive the command write
+too late.
 """
 
 import contextlib
