@@ -1,1 +1,1 @@
-"""Tasks of other systems, brought over as task folders. Nothing of theirs is executed here."""
+"""Imports tasks of other systems as task folders. No code of theirs is executed here."""

@@ -1,8 +1,8 @@
-"""Any file and a command that prints a number: a task in one line.
+"""Makes a task from any file and a command that prints a number.
 
-The command runs in the sandbox of what it measures, so what comes of it is self-scored. Beside the
-edited files come those that the command names, the Python modules that these import, and what it
-opened in a trial run (`trainer.importing.trial`).
+The command runs in the sandbox of the program that it measures, so the result is self-scored. The
+task contains the edited files, those that the command names, the Python modules that these import,
+and the files that it opened in a trial run (`trainer.importing.trial`).
 """
 
 import ast
@@ -41,10 +41,10 @@ _TRUST: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a user names: edited files, a command that is run in the folder `root`, its metric.
+    """The user's request: edited files, a command that runs in the folder `root`, its metric.
 
-    `beside` are files and folders that the command needs and does not name; `holdout` is a folder
-    of files that replace visible ones where a candidate is judged.
+    `beside` are files and folders that the command needs and does not name. `holdout` is a folder
+    of files that replace visible ones when a candidate is judged.
     """
 
     targets: Sequence[Path]
@@ -57,9 +57,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a trial run showed of a command, or the user said: how its number is to be read.
+    """The facts about a command from a trial run or from the user.
 
-    `unit` is the number's, "" if it has none; `opened` are files of the folder that it opened.
+    `unit` is the number's unit, "" if it has none. `opened` are files of the folder that it opened.
     """
 
     direction: Direction
@@ -73,9 +73,8 @@ class Measured:
 def draft_of(wanted: Wanted, measured: Measured) -> TaskDraft:
     """Return the task of edited files and a command.
 
-    Raises:
-        UsageError: a file is not there, or outside the folder.
-        ConfigurationError: they are too many or too large.
+    Raises: UsageError: a file is missing, or outside the folder. ConfigurationError: the files are
+    too many or too large.
     """
     return _self_scored(wanted, measured).draft()
 
@@ -83,7 +82,7 @@ def draft_of(wanted: Wanted, measured: Measured) -> TaskDraft:
 def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
     """Return a task that runs the command once and reports on it, with all files of the folder.
 
-    Where these are too many it has those that the command names alone. Raises as `draft_of`.
+    If these are too many, it has only those that the command names. Raises as `draft_of`.
     """
     measured = Measured(direction="min", unit=unit, limit_s=limit_s)
     needed = _self_scored(wanted, measured)
@@ -110,7 +109,7 @@ def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
 def _all_beside(root: Path) -> dict[str, FolderFile]:
     try:
         return files_beside(root)
-    except ConfigurationError:  # too many, or some lead out: a trial run goes without
+    except ConfigurationError:  # too many, or some lead out: the trial runs without them
         return {}
 
 
@@ -152,7 +151,7 @@ def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
 def _fixed(
     wanted: Wanted, words: list[str], editable: dict[str, FolderFile], opened: Sequence[str]
 ) -> dict[str, FolderFile]:
-    """Return the files that the command needs; of a holdout what its files replace."""
+    """Return the files that the command needs, with those that a holdout replaces."""
     root, fixed = wanted.root, dict[str, FolderFile]()
     for path in wanted.beside:
         below = files_beside(path).values() if path.is_dir() else ()
@@ -180,9 +179,10 @@ def _shell_scripts(files: Iterable[FolderFile]) -> list[FolderFile]:
 
 
 def _is_of_the_folder(root: Path, word: str) -> bool:
-    """True if a word of the command may name a file of the folder, not a program of the system.
+    """Return True if a word of the command may name a file of the folder.
 
-    A word that leads out by itself is the system's; one that leads out by a link is refused later.
+    A path that leads out of the folder belongs to the system. One that leads out by a link is
+    refused later.
     """
     return word not in {"", "."} and Path(os.path.normpath(root / word)).is_relative_to(root)
 
@@ -198,7 +198,7 @@ def _words(command: str) -> list[str]:
 
 
 def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
-    """Return a file of the folder, by its name without links."""
+    """Return a file of the folder and its name with links resolved."""
     try:
         name = path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError as error:
@@ -214,7 +214,7 @@ def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
 
 
 def _imported(root: Path, files: list[FolderFile], words: list[str]) -> dict[str, FolderFile]:
-    """Return the modules that lie in the folder and are imported by files, or run by `-m`."""
+    """Return the folder's modules that files import or that the command runs with `-m`."""
     runs = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-m"]
     waiting = [file for file in files if file.suffix == ".py"]
     for module in runs:

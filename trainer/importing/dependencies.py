@@ -1,6 +1,6 @@
-"""What a task's code needs to be installed: packages that it imports, toolchains that it calls.
+"""Finds what a task's code needs installed: packages that it imports, toolchains that it calls.
 
-Read from untrusted code, which is never executed.
+The code is untrusted. It is read and never executed.
 """
 
 import ast
@@ -15,7 +15,7 @@ from trainer.importing.draft import safe_name
 from trainer.importing.reading import read_text
 from trainer.sandbox.toolchains import toolchain, toolchain_of
 
-# Packages that are called otherwise than what is imported of them.
+# Packages by the module that they provide, if its name differs.
 _CALLED: Final = {
     "Bio": "biopython",
     "Levenshtein": "levenshtein",
@@ -32,7 +32,7 @@ _CALLED: Final = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-# A judge's word is arnode's own, numpy is there for every program.
+# arnode provides `judging` to judges and numpy to every program.
 _THERE: Final = frozenset({"judging", "numpy"}) | sys.stdlib_module_names
 _STARTERS: Final = frozenset(
     {"call", "check_call", "check_output", "Popen", "popen", "run", "system"}
@@ -42,7 +42,10 @@ _WORD: Final = re.compile(r"[\w+./-]+")
 
 
 def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> list[str]:
-    """Return the packages that code imports, beyond Python's own modules and those in `without`."""
+    """Return the packages that code imports.
+
+    Python's own modules and those in `without` are left out.
+    """
     roots = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -55,7 +58,7 @@ def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> lis
 
 
 def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tuple[str, ...]:
-    """Return the toolchains of shell scripts and commands: a shell, and what they name."""
+    """Return the toolchains that shell scripts and commands name, and that of the shell."""
     texts = [*commands, *(read_text(path) for path in scripts)]
     words = {word for text in texts for word in _WORD.findall(_without_comments(text))}
     named = {found for word in words if (found := toolchain_of(word)) is not None}
@@ -74,7 +77,7 @@ def toolchains_called(trees: Iterable[ast.AST]) -> tuple[str, ...]:
 
 
 def _called(call: ast.Call) -> str:
-    """Return the first word of the command that a call may start, nothing where there is none."""
+    """Return the first word of the command that a call may start, empty if there is none."""
     first = call.args[0]
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
     if isinstance(first, ast.List | ast.Tuple) and first.elts:

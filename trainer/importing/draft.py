@@ -1,6 +1,6 @@
-"""A task folder that is about to be: its fields and files, and what there is to say of it.
+"""A draft of a task folder: its fields and files, and notes for the user.
 
-It is made in memory and written whole, into a folder that was empty or not there.
+It is made in memory and written as a whole, into a folder that was empty or missing.
 """
 
 import re
@@ -18,8 +18,8 @@ from trainer.task_folder.folder import TASK_FILE
 PROGRAM_FILE: Final = "program.md"
 JUDGE_FILE: Final = "judge.py"
 MAX_SOURCE_GROWTH: Final = 8000  # bytes of compressed source, as the shipped tasks allow
-# Of what others measured we know neither scatter nor bound: a node's first session measures the one
-# before it judges anything, the other is as wide as figures may be.
+# Noise and bounds of imported metrics are unknown. A node's first session measures the noise before
+# it judges anything. The step is as wide as figures may be.
 UNKNOWN_NOISE: Final = 0.0
 WIDEST_STEP: Final = 1_000_000.0
 LARGEST_FIGURE: Final = 9e6
@@ -51,9 +51,8 @@ class TaskDraft:
 def write_draft(draft: TaskDraft, into: Path) -> None:
     """Write a task folder, whole or not at all.
 
-    Raises:
-        UsageError: there is something already.
-        ConfigurationError: it cannot be written, or one of its files is refused.
+    Raises: UsageError: the folder exists and is not empty. ConfigurationError: it cannot be
+    written, or one of its files is refused.
     """
     was_there = into.exists()
     if was_there and (not into.is_dir() or any(into.iterdir())):
@@ -89,31 +88,31 @@ def _write(draft: TaskDraft, into: Path) -> None:
             content.copy_to(target)
         else:
             target.write_bytes(content)
-    # The last of all: a folder that has it is whole.
+    # Written last: a folder that has it is complete.
     (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
 
 
 def noise_comment(noise_floor: float) -> str:
-    """Return what a task's file says next to its noise floor."""
+    """Return the comment on the noise floor in a task's file."""
     if noise_floor == UNKNOWN_NOISE:
         return "a node's first session measures it, before anything is judged"
     return "measured in the trial run"
 
 
 def safe_name(text: str) -> str:
-    """Return a text as a task may be called: small letters, digits and hyphens."""
+    """Return a text as a valid task name: small letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-")
     return name or "task"
 
 
 def safe_figure(text: str) -> str:
-    """Return a text as a figure may be called, none of those that the node measures itself."""
+    """Return a text as a valid figure name, different from those that the node measures."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:_LONGEST_FIGURE] or "metric"
     return f"reported_{name}" if name in MEASURED else name
 
 
 def safe_unit(text: str) -> str:
-    """Return a text as a unit, if it is short enough for one."""
+    """Return a text as a unit, "units" if it is not a valid one."""
     unit = " ".join(text.split())
     return unit if unit.isprintable() and 1 <= len(unit) <= _LONGEST_UNIT else "units"
 

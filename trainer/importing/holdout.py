@@ -1,6 +1,6 @@
-"""A holdout folder as an importer takes it: files that replace visible ones of the same names.
+"""A holdout folder for an importer: files that replace visible ones of the same names.
 
-What lies there comes into the task's `holdout/` and into none of its other files.
+They are copied to the task's `holdout/` and to none of its other files.
 """
 
 import secrets
@@ -13,16 +13,17 @@ from trainer.host.folder_files import FolderFile, files_below
 from trainer.importing.reading import MAX_TOTAL_BYTES, explaining_reads, is_path
 
 HOLDOUT_FOLDER: Final = "holdout"  # in a task
-SALT_FILE: Final = ".salt"  # what the hash of a holdout in records is salted with
+SALT_FILE: Final = ".salt"  # the salt for the hash of a holdout in records
 SALT_BYTES: Final = 32
 
 
 def held_out_files(
     folder: Path, visible: Mapping[str, FolderFile], editable: Iterable[str]
 ) -> dict[str, FolderFile]:
-    """Return the files of a holdout folder, each of which replaces one of the `visible`.
+    """Return the files of a holdout folder. Each replaces one of the `visible` files.
 
-    Raises UsageError if it has none, or one that replaces nothing or is visible already.
+    Raises UsageError if the folder is empty, or if a file replaces none, can be edited, or equals a
+    visible one.
     """
     found = named_in(folder)
     if shared := sorted(found.keys() & set(editable)):
@@ -50,7 +51,7 @@ def named_in(folder: Path) -> dict[str, FolderFile]:
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", "name the folder of the holdout files")
     with explaining_reads(folder):
-        # Pictures and notes too: what is held out is never left out.
+        # Pictures and notes too: no file of a holdout is skipped.
         below = files_below(folder, is_wanted=lambda inside, _is_folder: is_path(inside))
         found = {one.inside: one for one in below}
     if not found:
@@ -59,12 +60,12 @@ def named_in(folder: Path) -> dict[str, FolderFile]:
 
 
 def is_within(path: Path, folder: Path | None) -> bool:
-    """True if a file lies in the holdout folder, if there is one."""
+    """Return True if a file lies in the holdout folder, if there is one."""
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
 def holdout_files(files: Mapping[str, FolderFile]) -> dict[str, bytes | FolderFile]:
-    """Return a task's files of a holdout, with a salt of its own; none without a holdout."""
+    """Return a task's holdout files and a new salt, nothing without a holdout."""
     if not files:
         return {}
     named: dict[str, bytes | FolderFile] = {

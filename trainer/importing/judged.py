@@ -1,7 +1,7 @@
-"""Drafts of tasks that an imported evaluator judges, in a sandbox that has none of the program.
+"""Drafts of tasks that an imported evaluator judges, in a sandbox without the program.
 
-The folder is that of a self-scored task, but for what makes the difference: `module` names the
-program, and the evaluator's files lie next to the judge alone. The program has what it imports.
+The folder is that of a self-scored task, with two differences: `module` names the program, and only
+the judge has the evaluator's files. The program has the files that it imports.
 """
 
 import ast
@@ -86,12 +86,11 @@ def draft_of_evaluator(
     function: ast.FunctionDef | ast.AsyncFunctionDef | None = None,
     self_scored: bool = False,
 ) -> TaskDraft:
-    """Return the draft of a task with an imported evaluator: judged where it can be.
+    """Return the draft of a task with an imported evaluator: judged if possible.
 
-    `evaluator` is its file, `scores` are the figures that its score is or is made of, `enforced`
-    the guards that it holds a program against itself, `function` the one that is called with a
-    path.
-    Raises ConfigurationError if the files do not fit.
+    `evaluator` is its file. `scores` are the figures that its score is or is made of. `enforced`
+    are the guards that it checks itself. `function` is the one that is called with a path. Raises
+    ConfigurationError if the files do not fit.
     """
     modules = {
         name: file
@@ -159,7 +158,7 @@ def _judge(
     modules: Mapping[str, FolderFile],
     vary: str | None,
 ) -> dict[str, Value]:
-    """Return what task.toml says of the judge."""
+    """Return the [judge] section of task.toml."""
     judge: dict[str, Value] = {"file": JUDGE_FILE, "files": sorted(files)}
     if vary is not None:
         judge["vary"] = vary
@@ -175,7 +174,7 @@ def _table(
     shown = {**found.editable, **{name: found.files[name] for name in needed}}
     for name, value in found.table(needed).items():
         if name == "threads" and not found.starts_processes(shown):
-            continue  # the evaluator's own processes are its own sandbox's
+            continue  # the evaluator starts processes in its own sandbox
         if name == "run":
             table["module"] = program
         elif name == "judge":
@@ -188,7 +187,7 @@ def _table(
 
 
 def _with_requires(table: Mapping[str, Value], requires: list[str]) -> dict[str, Value]:
-    """Return a table that says what it requires, before its sections."""
+    """Return a table with `requires` before its sections."""
     plain = {name: value for name, value in table.items() if not isinstance(value, Mapping)}
     return {**plain, "requires": requires, **table}
 
@@ -199,9 +198,9 @@ def _needed(
     *,
     with_named: bool = False,
 ) -> list[str]:
-    """Return which files a module imports or names, and what these do in turn.
+    """Return the files that a module imports or names, and those that these need in turn.
 
-    `with_named`: modules that it only names too, as an evaluator does that starts one.
+    `with_named` includes modules that it only names, as an evaluator does that starts one.
     """
     waiting, needed = [first], list[str]()
     while waiting:

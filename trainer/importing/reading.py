@@ -1,6 +1,6 @@
-"""Reading what another system left in a folder: texts, YAML, Python, and the files beside them.
+"""Reads another system's folder: texts, YAML, Python, and the files next to them.
 
-All of it is untrusted: it is read through `trainer.host.folder_files`, parsed within limits and
+All of it is untrusted. It is read through `trainer.host.folder_files`, parsed within limits and
 never executed. Importers read no file in any other way (`tests/plugins/test_outside.py`).
 """
 
@@ -19,7 +19,7 @@ from trainer.task_folder.fields import read_toml
 from trainer.task_folder.folder import TASK_FILE, refuse_harbor
 
 _MAX_TEXT_BYTES: Final = 4 << 20
-_MAX_FILES: Final = 60  # a task has 64, two of which are ours
+_MAX_FILES: Final = 60  # a task may have 64, two of which arnode adds
 MAX_TOTAL_BYTES: Final = 16 << 20
 _SKIPPED_FOLDERS: Final = frozenset(
     {"__pycache__", "build", "dist", "env", "node_modules", "openevolve_output", "target", "venv"}
@@ -31,17 +31,17 @@ _SKIPPED_SUFFIXES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Whose folders are read: what they are called, and what belongs in one."""
+    """The system whose folders are read: its name, and what a folder of it must contain."""
 
     name: str
     needs: str
 
     def missing(self, folder: Path, what: str) -> ConfigurationError:
-        """Return the error that a folder is none of theirs."""
+        """Return the error that a folder does not belong to this system."""
         return ConfigurationError(f"{folder}: no folder of {self.name}: {what}", self.needs)
 
     def check(self, folder: Path) -> None:
-        """Raise ConfigurationError if a folder is not there, or is plainly of another kind."""
+        """Raise ConfigurationError if a folder is missing, or is plainly of another kind."""
         if not folder.is_dir():
             raise self.missing(folder, "there is no such folder")
         if find_file(folder, TASK_FILE) is not None:
@@ -53,7 +53,7 @@ class System:
 
 
 def read_text(file: FolderFile) -> str:
-    """Return a text. Raises ConfigurationError if it is not one, or too long."""
+    """Return a file's text. Raises ConfigurationError if it is not text, or too long."""
     try:
         with explaining_reads(file):
             data = file.read(limit_bytes=_MAX_TEXT_BYTES)
@@ -75,7 +75,7 @@ def explaining_reads(place: FolderFile | Path) -> Iterator[None]:
 
 
 def read_python(path: FolderFile) -> ast.Module:
-    """Return a parsed module. Raises ConfigurationError if it is no Python."""
+    """Return a parsed module. Raises ConfigurationError if it is not valid Python."""
     try:
         return syntax_tree(read_text(path))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -83,7 +83,7 @@ def read_python(path: FolderFile) -> ast.Module:
 
 
 def read_yaml(path: FolderFile) -> Mapping[str, object]:
-    """Return the table of a YAML file. Raises ConfigurationError if it is none."""
+    """Return the table of a YAML file. Raises ConfigurationError if it is not a table."""
     try:
         import yaml  # type: ignore[import-untyped]
     except ImportError as error:
@@ -122,7 +122,7 @@ def number_in(table: Mapping[str, object], name: str) -> float | None:
 
 
 def constant_texts(tree: ast.Module) -> Mapping[str, str]:
-    """Return the texts that a module gives names to at its top."""
+    """Return a module's top-level string constants by name."""
     found = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
@@ -133,13 +133,13 @@ def constant_texts(tree: ast.Module) -> Mapping[str, str]:
 
 
 def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Return the functions at a module's top."""
+    """Return a module's top-level functions by name."""
     functions = ast.FunctionDef | ast.AsyncFunctionDef
     return {one.name: one for one in tree.body if isinstance(one, functions)}
 
 
 def is_path(path: str) -> bool:
-    """Whether a task may have a file of this name."""
+    """Return True if a task may have a file of this name."""
     return path_fault(path) is None
 
 
@@ -148,11 +148,11 @@ def files_beside(
 ) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.
 
-    `within` names a folder in it that alone is looked into. Skips pictures, notes, caches and every
-    name that starts with a dot.
+    `within` limits the search to one folder in it. Skips pictures, notes, caches and every name
+    that starts with a dot.
 
-    Raises ConfigurationError if one of the others leads out of the folder, or they are too many or
-    too large.
+    Raises ConfigurationError if one of the others leads out of the folder, or if they are too many
+    or too large.
     """
     skipped = set(without)
     found: dict[str, FolderFile] = {}

@@ -1,8 +1,8 @@
-"""Drafts of self-scored tasks: somebody's evaluator runs in the candidate's own sandbox.
+"""Drafts of self-scored tasks: an imported evaluator runs in the candidate's own sandbox.
 
-`measure.py`, a copy of a script, runs it and prints one line of figures;
-the judge reads that line and recomputes nothing. So such a task says `scoring = "self"`, and what
-would make it a trusted one is told with it.
+`measure.py`, a copy of a script, runs it and prints one line of figures. The judge reads that line
+and recomputes nothing. So such a task has `scoring = "self"`. A note says what would make it a
+trusted one.
 """
 
 import json
@@ -49,11 +49,11 @@ MOST_EDITABLE: Final = 8
 _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
 TRIAL_SCRIPT: Final = _SCRIPTS / "trial.py"
-_REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
-_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone takes one
-# JAX wakes its threads by calls that are refused to a single process.
+_REGION: Final = "EVOLVE-BLOCK"  # the name of editable regions in OpenEvolve and ShinkaEvolve
+_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone takes 1 GB
+# JAX wakes its threads by calls that a sandbox for a single process refuses.
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
-_DAY_S: Final = 86_400  # some configurations say "for ever"
+_DAY_S: Final = 86_400  # some configurations set no limit
 _JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
 
 from judging import Wrong, random_of
@@ -86,12 +86,14 @@ def check(instance, answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfScored:
-    """What an importer found out. `script` is the file that becomes `measure.py`, `settings` its
-    constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
-    would make the task a trusted one, `why` in one line why it is none. `holdout` replaces those of
-    `files` with the same names where a candidate is judged. `repeats` is how often a run calls the
-    evaluator, `noise_floor` the standard deviation of their mean, `UNKNOWN_NOISE` where nobody
-    measured it. `guards` are limits that the evaluator itself enforces.
+    """The findings of an importer about a task.
+
+    `script` becomes `measure.py`, and `settings` are its constants. `files` are placed next to the
+    editable ones. `told` is for a proposer. `trust` says what would make the task a trusted one.
+    `why` says in one line why it is not. `holdout` replaces those of `files` with the same names
+    when a candidate is judged. `repeats` is how often a run calls the evaluator. `noise_floor` is
+    the standard deviation of their mean, `UNKNOWN_NOISE` if not measured. `guards` are limits that
+    the evaluator itself enforces.
     """
 
     system: str
@@ -152,7 +154,7 @@ class SelfScored:
         )
 
     def own_files(self) -> dict[str, bytes]:
-        """Return the script that measures, with its settings, and what it imports of ours."""
+        """Return the measuring script with its settings, and arnode's module that it imports."""
         settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
         return {
             MEASURE_FILE: script_text(self.script, settings).encode(),
@@ -160,7 +162,7 @@ class SelfScored:
         }
 
     def table(self, files: list[str]) -> dict[str, Value]:
-        """Return what task.toml says, with these files next to the edited ones."""
+        """Return the content of task.toml, with these files next to the edited ones."""
         table: dict[str, Value] = {
             "name": safe_name(self.name),
             "version": 1,
@@ -203,7 +205,7 @@ class SelfScored:
         return table
 
     def starts_processes(self, files: Mapping[str, FolderFile | bytes]) -> bool:
-        """Return True if a sandbox for a single process would not do for these files."""
+        """Return True if these files need a sandbox for more than one process."""
         modules = _modules(files.values())
         texts = [self.script.read_text(encoding="utf-8"), *map(read_text, modules)]
         return any(word in text for text in texts for word in _STARTING)
@@ -217,7 +219,7 @@ class SelfScored:
         return packages_of((read_python(path) for path in modules), without=own)
 
     def check_files(self) -> None:
-        """Raise ConfigurationError if the files are none that a task may have."""
+        """Raise ConfigurationError if a task may not have these files."""
         own = {MEASURE_FILE, REPORTING_FILE, JUDGE_FILE, PROGRAM_FILE}
         for name in (*self.editable, *self.files):
             if name in own:
@@ -240,7 +242,7 @@ class SelfScored:
                 )
 
     def program_text(self, what: str, whose: str) -> str:
-        """Return what a proposer is told: what is to be edited, and whose word the figure is."""
+        """Return the text for proposers: the files to edit, and who reports the figure."""
         better = "lower" if self.direction == "min" else "higher"
         edited = ", ".join(f"`{name}`" for name in self.editable)
         guarded = [_limit_told(name, limit) for name, limit in self.guards.items()]
@@ -266,7 +268,7 @@ def _modules(files: Iterable[FolderFile | bytes]) -> list[FolderFile]:
 
 
 def _with_region(name: str, content: FolderFile | bytes) -> str:
-    """Return what a file's task calls it: with its region, where it has one as these systems do."""
+    """Return a file's name in its task, with the region if it has one as these systems mark it."""
     if isinstance(content, FolderFile):
         with explaining_reads(content):
             content = content.read(limit_bytes=MAX_TOTAL_BYTES)
@@ -281,7 +283,7 @@ def _limit_told(name: str, limit: Mapping[str, float]) -> str:
 
 
 def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
-    """Return a script as it stands in a task folder, with its constants set."""
+    """Return a script as it is in a task folder, with its constants set."""
     text = script.read_text(encoding="utf-8")
     text = text.replace("from trainer.importing.scripts.", "from ")
     for constant, value in settings.items():

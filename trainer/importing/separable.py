@@ -1,7 +1,7 @@
-"""Decide from code whether an evaluator can run apart from the program that it measures.
+"""Decides from code if an evaluator can run in another sandbox than the program it measures.
 
-It can where it imports the program and calls it with plain data. What values are not plain is seen
-when the baseline is run first. Reasons are one line each, for people.
+It can if it imports the program and calls it with plain data. Values that are not plain show when
+the baseline first runs. Reasons are one line each, for users.
 """
 
 import ast
@@ -32,9 +32,10 @@ def why_together(
     scores: frozenset[str],
     device: str = "cpu",
 ) -> str | None:
-    """Return why an evaluator must share its program's process; None if it need not.
+    """Return why an evaluator must share its program's process, None if it need not.
 
-    `modules` are the evaluator's, by name; `scores` the figures that its score is or is made of.
+    `modules` are the evaluator's, by name. `scores` are the figures that its score is or is made
+    of.
     """
     if program is None or program.suffix != ".py":
         name = "the program" if program is None else program.name
@@ -83,7 +84,7 @@ def _why_overwritten(node: ast.AST, program: str) -> str | None:
 
 
 def _is_program(node: ast.AST) -> bool:
-    """Say whether an expression is a program's path, by what it is called."""
+    """Return True if an expression is the program's path, judged by its name."""
     names = (one for one in ast.walk(node) if isinstance(one, ast.Name | ast.Attribute))
     return any(
         _PATH.fullmatch(one.id if isinstance(one, ast.Name) else one.attr) is not None
@@ -101,7 +102,7 @@ def _is_interpreter(node: ast.expr) -> bool:
 
 
 def imported_modules(tree: ast.Module) -> set[str]:
-    """Return the modules that a module imports, and the names that it takes from them."""
+    """Return the modules that a module imports, and the names imported from them."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -114,9 +115,9 @@ def imported_modules(tree: ast.Module) -> set[str]:
 def varied(
     function: ast.FunctionDef | ast.AsyncFunctionDef | None, trees: Mapping[str, ast.Module]
 ) -> str | None:
-    """Return what of an evaluator a seed may decide: an argument, or a variable of its environment.
+    """Return the argument or environment variable of an evaluator that a seed may set.
 
-    None where its code names neither.
+    Returns None if its code names neither.
     """
     if function is not None:
         taken = (*function.args.args[1:], *function.args.kwonlyargs)
@@ -132,7 +133,7 @@ def varied(
 
 
 def _variable(node: ast.AST) -> str | None:
-    """Return the variable of the environment that an expression reads."""
+    """Return the environment variable that an expression reads."""
     match node:
         case ast.Call(
             func=ast.Attribute(attr="getenv" | "get", value=whose),

@@ -1,8 +1,9 @@
-"""Decide from code whether an evaluator's score contains time.
+"""Decides from code if an evaluator's score contains time.
 
-Seconds are followed from the clocks through assignments, calls, containers and conditions, by name:
-a key of a table and an attribute stand for all of that name. What is found may be too much and
-never ranks wrongly; a figure that code hides from this reaches a board as noise that anybody sees.
+Seconds are followed by name from clocks through assignments, calls, containers and conditions. A
+key of a table or an attribute stands for all of that name. The result may contain too many figures,
+which never makes a ranking wrong. Code may also hide a timed figure from this. Then the leaderboard
+shows it as visible noise.
 """
 
 import ast
@@ -15,7 +16,7 @@ _CLOCKS: Final = frozenset(
     | {"process_time", "process_time_ns", "thread_time", "time_ns", "timeit"}
 )
 _ADDING: Final = frozenset({"add", "append", "extend", "insert", "update"})
-_ALL: Final = -1  # of what a function returns: all of it, not one place of a tuple
+_ALL: Final = -1  # a function's whole result, not one place of a tuple
 _MOST_ROUNDS: Final = 20
 
 
@@ -31,7 +32,7 @@ def timed_figures(trees: Iterable[ast.Module]) -> frozenset[str]:
 
 
 class _Followed:
-    """What is known to hold seconds: names by function, keys, and what functions return."""
+    """The places known to hold seconds: names by function, keys, and functions' results."""
 
     def __init__(self, trees: list[ast.Module]) -> None:
         self.keys: set[str] = set()
@@ -45,7 +46,7 @@ class _Followed:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
 
-        # What has no table in it passes on what it is given, and that to whoever calls it alone.
+        # A function without tables returns what it is given, and only to that caller.
         self._passing = {name for name, one in self._functions.items() if not _fills_tables(one)}
 
     @property
@@ -54,7 +55,7 @@ class _Followed:
         return len(self.keys) + len(self._names) + returned
 
     def follow(self) -> None:
-        """Look at every statement once."""
+        """Visit every statement once."""
         for tree in self._trees:
             self._block(tree.body, "", depends=False)
 
@@ -63,7 +64,7 @@ class _Followed:
             self._statement(one, scope, depends=depends)
 
     def _statement(self, one: ast.stmt, scope: str, *, depends: bool) -> None:
-        """Take note of a statement; `depends`: it is run or not by what a clock says."""
+        """Process a statement. `depends` is True if a clock decides whether it runs."""
         match one:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._block(one.body, one.name, depends=False)
@@ -125,7 +126,7 @@ class _Followed:
                     self._mark(one, scope)
 
     def _expression(self, expression: ast.expr, scope: str) -> None:
-        """Take note of what calls and tables in an expression are given."""
+        """Process the values given to calls and tables in an expression."""
         for node in ast.walk(expression):
             match node:
                 case ast.Dict(keys=keys, values=values):
@@ -157,7 +158,7 @@ class _Followed:
                 self._names.add((function.name, given.arg))
 
     def _holds(self, expression: ast.expr, scope: str) -> bool:
-        """Say whether an expression's value contains seconds."""
+        """Return True if an expression's value contains seconds."""
         match expression:
             case ast.Name(id=name):
                 return (scope, name) in self._names or ("", name) in self._names

@@ -1,4 +1,4 @@
-"""Writing TOML, as much of it as a task folder needs: texts, numbers, flags, lists and tables."""
+"""Writes the part of TOML that a task folder needs: texts, numbers, flags, lists and tables."""
 
 import math
 import re
@@ -10,18 +10,18 @@ Value: TypeAlias = Union[Scalar, Sequence[Scalar], Mapping[str, "Value"]]  # noq
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_INLINE: Final = ("guards",)  # tables whose own tables are one line each
+_INLINE: Final = ("guards",)  # tables whose subtables are written inline
 
 
 def toml_text(table: Mapping[str, Value], comments: Mapping[str, str] | None = None) -> str:
-    """Return a document; `comments` are put behind fields, named with dots."""
+    """Return a document. `comments` are put after fields, by their dotted names."""
     return "\n".join(_section(table, "", comments or {})).lstrip("\n") + "\n"
 
 
 def quoted(text: str) -> str:
     """Return a text in quotes."""
     escaped = "".join(_ESCAPES.get(letter, letter) for letter in text)
-    # What else is no printable letter has a number: TOML refuses it bare.
+    # TOML refuses other control characters unless they are escaped.
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
 
 

@@ -1,6 +1,6 @@
 """Reports of trial runs of a command, and guesses from them: direction, unit, limit, repeats.
 
-A report is untrusted: it is what a candidate's sandbox answered. Nothing of it is more than a guess
+A report is untrusted: it is the answer of a candidate's sandbox. Everything from it is only a guess
 that the user confirms.
 """
 
@@ -21,11 +21,11 @@ from trainer.importing.self_scored import Direction
 
 MOST_RUNS: Final = 5
 LEAST_RUNS: Final = 2
-_ALL_RUNS_S: Final = 60.0  # of trial runs, beyond the first two
+_ALL_RUNS_S: Final = 60.0  # of trial runs, except the first two
 _TIMES_SLOWEST: Final = 10
 _LEAST_LIMIT_S: Final = 10
 _MOST_LIMIT_S: Final = 86_400
-_WANTED_NOISE: Final = 0.01  # of the mean: a run repeats the command until it scatters by less
+_WANTED_NOISE: Final = 0.01  # of the mean: repeats reduce the noise of a run to this
 _MOST_REPEATS: Final = 8
 _REPEATS_S: Final = 30.0
 _MOST_NAMES: Final = 64
@@ -51,10 +51,11 @@ _HIGHER: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run of a command. `figure` is None if none can be read, from `line` if that has its name.
+    """One run of a command.
 
-    `opened` is None where accesses to files are not noticed; `missing` are names that the command
-    did not find. `tail` is the end of what it printed. `is_on_stderr`: the figure is printed there.
+    `figure` is None if it cannot be read. `line` is the line that names it. `opened` is None if
+    file accesses cannot be detected here. `missing` are names that the command did not find. `tail`
+    is the end of its output. `is_on_stderr` is True if the figure is printed there.
     """
 
     exit: int
@@ -72,8 +73,8 @@ class Report:
 class Guess:
     """Suggestions from trial runs.
 
-    `direction` is None if neither name nor unit says which is better;
-    `noise_sd` is of one call of the command, None if too few were made to know.
+    `direction` is None if neither name nor unit tells which is better. `noise_sd` is that of one
+    call of the command, None if there were too few calls.
     """
 
     direction: Direction | None
@@ -85,14 +86,14 @@ class Guess:
     opened: tuple[str, ...]
 
     def noise_floor(self, repeats: int) -> float:
-        """Return the standard deviation of a mean of so many calls."""
+        """Return the standard deviation of a mean over `repeats` calls."""
         if self.noise_sd is None:
             return UNKNOWN_NOISE
         return float(f"{self.noise_sd / math.sqrt(repeats):.3g}")
 
 
 def report_of(answer: bytes) -> Report:
-    """Return what a run reports. Raises ValueError if it is no report."""
+    """Return a run's report. Raises ValueError if it is invalid."""
     told = json.loads(answer)
     if not isinstance(told, dict):
         raise ValueError("no report")  # noqa: TRY004 -- what bytes say is a value
@@ -111,12 +112,12 @@ def report_of(answer: bytes) -> Report:
 
 
 def more_runs(first_s: float) -> int:
-    """Return how many runs to make after the first, which took so long."""
+    """Return the number of runs to make after the first, which took `first_s`."""
     return min(MOST_RUNS, max(LEAST_RUNS, int(_ALL_RUNS_S / max(first_s, 0.01)))) - 1
 
 
 def guess_from(reports: Sequence[Report], metric: str, *, unit: str = "") -> Guess:
-    """Return what runs that went well suggest; `unit` is the user's word, if they said one."""
+    """Return what successful runs suggest. `unit` is the user's choice, if any."""
     printed = reports[0].unit if is_unit(reports[0].unit) else ""
     unit = unit or printed or _unit_in_name(metric)
     direction, because = _direction(metric, unit)

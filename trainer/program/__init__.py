@@ -1,1 +1,1 @@
-"""Programs as a kind of task: bytes in, bytes out; instances, clock and checking are ours."""
+"""Tasks whose sources are programs: arnode makes instances, keeps time and checks answers."""

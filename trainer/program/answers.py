@@ -1,8 +1,8 @@
-"""Answers as values that can be changed: read from their bytes, changed in places, written again.
+"""Answers as values that can be changed: decoded from bytes, changed in places, encoded again.
 
-A changed value is a copy; the original stays as it was. What is written may be what no honest
-program writes: NaN, for one, is not JSON. A form that does not preserve what an answer is worth is
-not a form of that answer (`trainer.program.targets`). Knows no judge and no attack.
+A changed value is a copy. The original stays unchanged. The encoded bytes may be something that no
+honest program writes: NaN, for example, is not JSON. A form must preserve an answer's score
+(`trainer.program.targets`). This module knows no judge and no attack.
 """
 
 import json
@@ -28,8 +28,8 @@ _FAULTS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 # Bytes and values
 
 
-class Unreadable(ValueError):  # noqa: N818 -- what bytes are to a form
-    """Bytes that a form cannot read, or a value that it cannot write."""
+class Unreadable(ValueError):  # noqa: N818 -- a property of bytes
+    """Bytes that a form cannot decode, or a value that it cannot encode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A format of answers. `has_types`: a number differs from the same digits as text."""
+    """A format of answers. With `has_types` a number differs from the same digits as text."""
 
     name: str
     decode: Callable[[bytes], Any]
@@ -170,7 +170,7 @@ def numbers_in(value: Any, at: Path = ()) -> Iterator[tuple[Path, float]]:
 
 
 def with_numbers(value: Any, change: Callable[[Path, Any], Any], at: Path = ()) -> Any:
-    """Return a copy in which each number is what `change` makes of its path and itself."""
+    """Return a copy with each number replaced by `change(path, number)`."""
     match value:
         case bool():
             return value
@@ -180,7 +180,7 @@ def with_numbers(value: Any, change: Callable[[Path, Any], Any], at: Path = ()) 
             changed = with_numbers(value.tolist(), change, at)
             try:
                 return np.array(changed)
-            except (ValueError, OverflowError):  # no array holds these
+            except (ValueError, OverflowError):  # no array can hold these
                 return changed
         case list():
             return [with_numbers(item, change, (*at, index)) for index, item in enumerate(value)]
@@ -202,7 +202,7 @@ def all_and_last(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberGroup:
-    """Some of an answer's numbers, changed together: `has` says if a path is one of them."""
+    """Some of an answer's numbers, changed together. `has` returns True for their paths."""
 
     name: str
     has: Callable[[Path], bool]
@@ -227,14 +227,14 @@ def float_groups(value: Any, figure: float) -> list[NumberGroup]:
 
 
 def single_numbers(value: Any) -> list[NumberGroup]:
-    """Return single numbers that may be a figure which an answer states about itself."""
+    """Return single numbers that may be a figure that an answer claims for itself."""
     paths = [at for at, _ in numbers_in(value)]
     named = [at for at in paths if at and isinstance(at[-1], str)][:_MOST_PARTS]
     return [_single(at) for at in dict.fromkeys([*named, *paths[:2], *paths[-1:]])]
 
 
 def increased(value: Any, group: NumberGroup, size: float) -> Any:
-    """Return a copy with the floats of a group larger by `size`, relative to them."""
+    """Return a copy with the floats of a group increased by `size`, relative to them."""
 
     def change(at: Path, number: Any) -> Any:
         if not isinstance(number, float) or not group.has(at):
@@ -249,7 +249,7 @@ def increased(value: Any, group: NumberGroup, size: float) -> Any:
 
 
 def put(value: Any, group: NumberGroup, number: float) -> Any:
-    """Return a copy with a number in the place of each of a group."""
+    """Return a copy with each number of a group replaced by `number`."""
     return with_numbers(value, lambda at, old: number if group.has(at) else old)
 
 
@@ -270,7 +270,7 @@ def _single(path: Path) -> NumberGroup:
 
 
 def halved(value: Any) -> Any:
-    """Return a copy with the first half of each list."""
+    """Return a copy with only the first half of each list."""
     match value:
         case list() | str() | bytes():
             return value[: len(value) // 2]
@@ -282,7 +282,7 @@ def halved(value: Any) -> Any:
 
 
 def lists_in(value: Any) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
-    """Yield each list of two items or more, with a function that puts another in its place."""
+    """Yield each list of two items or more, with a function that replaces it."""
     if isinstance(value, list):
         if len(value) > 1:
             yield value, lambda other: other

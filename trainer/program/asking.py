@@ -1,9 +1,9 @@
-"""The node's side of the models that are asked: who may ask whom, how often, and for how much.
+"""The node's side of questions to language models: which models, how many calls, how many tokens.
 
-A task's budget is a run's. It is dealt out evenly among the instances of a split, because these
-know nothing of each other: none can take from another, nor tell by what is left that it has asked.
-A question counts once it may be asked, tokens once they are there. An answer that would pass the
-budget is not handed over, and nothing is asked after it.
+A task's budget is for a run. It is shared evenly among the instances of a split, because these are
+independent: no instance can use another's share, or reveal by what is left that it has asked. A
+call counts when it is admitted, tokens when the answer arrives. An answer that would exceed the
+budget is not delivered, and nothing is asked after it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from trainer.sandbox.inside.channel import SERVING
 from trainer.sandbox.sandbox import Sandbox
 
 _MOST_AT_ONCE: Final = 256
-_START_S: Final = 60.0  # until the endpoint is there: before any code of a candidate
+_START_S: Final = 60.0  # until the endpoint is ready: before any code of a candidate runs
 
 
 class Asking:
@@ -45,7 +45,7 @@ class Asking:
         models: KeptModels | None,
         work: LaneWork,
     ) -> None:
-        """Raises ConfigurationError where a task asks a model and there is none."""
+        """Raise ConfigurationError if a task asks a model and none is configured."""
         self._share = share_of(budget, instances)
         self._script: Scripted | None = None
         self._scripted: KeptModels | None = None
@@ -60,11 +60,11 @@ class Asking:
             )
 
     def questions(self, seed: int, *, run_seed: int) -> "Questions":
-        """Return what answers whoever has to do with an instance, once; `seed` is the model's."""
+        """Return what answers questions about one instance. `seed` is for the model."""
         return Questions(self, self._share, seed=seed, run_seed=run_seed)
 
     def models_for(self, model: str) -> KeptModels | None:
-        """Return who answers for a model."""
+        """Return the models that answer for a name."""
         return self._scripted if model == SCRIPTED else self._models
 
     async def close(self) -> None:
@@ -74,12 +74,12 @@ class Asking:
 
 
 class Questions:
-    """Answers what one candidate, or the judge, asks about one instance."""
+    """Answers the questions of one candidate, or of the judge, about one instance."""
 
     def __init__(self, asking: Asking, budget: ModelBudget, *, seed: int, run_seed: int) -> None:
         self.calls = 0
         self.tokens = 0
-        self.fault: ArnodeError | None = None  # a model did not answer, and it is not the asker's
+        self.fault: ArnodeError | None = None  # a model failed, not due to the asker
         self._asking = asking
         self._budget = budget
         self._seed = seed
@@ -88,10 +88,10 @@ class Questions:
 
     @contextlib.asynccontextmanager
     async def answered(self, sandbox: Sandbox) -> AsyncIterator[None]:
-        """Answer what is asked in a sandbox while the block lasts.
+        """Answer the questions from a sandbox while the block lasts.
 
-        Raises ArnodeError at its end if a model did not answer through no fault of the candidate:
-        whatever that made of it is nothing that counts.
+        Raises ArnodeError at its end if a model did not answer through no fault of the candidate.
+        The candidate's result does not count then.
         """
         ours, theirs = socket.socketpair()
         with ours:
@@ -111,19 +111,19 @@ class Questions:
                     raise fault
 
     async def _answer_all(self, frames: Frames) -> None:
-        """Answer until nobody can ask any more, each as soon as it is answered."""
+        """Answer until the sandbox has ended, each question as soon as possible."""
         async with asyncio.TaskGroup() as group:
             with contextlib.suppress(SandboxEnded, ForgedFrame):
                 at_once = asyncio.Semaphore(_MOST_AT_ONCE)
                 while await at_once.acquire():
                     number, body = await _next(frames)
-                    # In the order of their arrival: what is counted does not hang on who is fast.
+                    # In order of arrival: the count does not depend on which thread is fast.
                     admitted = self._admitted(body)
                     task = group.create_task(self._answer(frames, number, admitted))
                     task.add_done_callback(lambda _task: at_once.release())
 
     def _admitted(self, body: bytes) -> tuple[ChatRequest, int] | Refusal:
-        """Return a question that may be asked, and how often it was before; or why it may not."""
+        """Return a question and how often it was asked before, or a refusal."""
         asked = read_question(body, self._budget, self._seed)
         if isinstance(asked, Refusal):
             return asked
@@ -137,7 +137,7 @@ class Questions:
         return asked, self._turns[at] - 1
 
     async def answer(self, body: bytes) -> bytes:
-        """Return the body of the reply to a question, which may be why it is not answered."""
+        """Return the body of the reply to a question, which may be a refusal."""
         _, _, reply = await self._replied(self.calls, self._admitted(body))
         return reply
 
@@ -151,7 +151,7 @@ class Questions:
     async def _replied(
         self, number: int, admitted: tuple[ChatRequest, int] | Refusal
     ) -> tuple[int, bool, bytes]:
-        """Return a status of HTTP, whether the body is a stream, and the body."""
+        """Return an HTTP status, True if the body is a stream, and the body."""
         if isinstance(admitted, Refusal):
             return admitted.status, False, admitted.body
         asked, turn = admitted
@@ -162,7 +162,7 @@ class Questions:
 
     async def _outcome(self, asked: ChatRequest, turn: int) -> ModelAnswer | Refusal:
         models = self._asking.models_for(asked.question.model)
-        assert models is not None  # noqa: S101 -- `Asking` has looked
+        assert models is not None  # noqa: S101 -- `Asking` has checked
         try:
             outcome = await models.ask(asked.question, run_seed=self._run_seed, turn=turn)
         except ArnodeError as error:
@@ -183,7 +183,7 @@ class Questions:
 
 
 def share_of(budget: ModelBudget, instances: Instances) -> ModelBudget:
-    """Return what one instance has of a run's budget; what cannot be dealt out is nobody's."""
+    """Return one instance's share of a run's budget. The remainder is not used."""
     count = most_of_a_split(instances)
     return replace(budget, calls=budget.calls // count, tokens=budget.tokens // count)
 

@@ -1,7 +1,7 @@
 """Attacks a judge with dishonest answers, and reports the ones it accepts.
 
-A refused answer is fine, whatever the reason. What counts is a figure better than the honest one,
-or as good for what is no answer at all. Seven attacks come from the table in
+A refused answer is fine, whatever the reason. An attack succeeds if its answer scores better than
+the honest one, or as good although it is no answer at all. Seven attacks come from the table in
 `trainer.program.attacks`; `tolerance` and `transcript`, which compare several answers, are here.
 """
 
@@ -35,9 +35,9 @@ from trainer.program.targets import Target, parts_of
 Outcome: TypeAlias = Literal["refused", "worse", "luck", "as good", "better"]
 
 _INCREASES: Final = (1e-12, 1e-9, 1e-7, 1e-6)
-_LARGER: Final = (1e-5, 1e-4, 1e-3)  # where one of those gained, to see where it is refused
+_LARGER: Final = (1e-5, 1e-4, 1e-3)  # tried if one of those gained, to find the refused one
 _MOST_VARIANTS: Final = 24
-_SLOW_S, _SLOW_TIMES = 2.0, 20.0  # beyond both a judge is slow with an answer
+_SLOW_S, _SLOW_TIMES = 2.0, 20.0  # a judge is slow if it exceeds both
 _STUMBLED: Final = "the judge stumbled over it"
 _CLAIMED: Final = "figures claimed in an answer"
 _INCREASED: Final = "numbers a hair beyond"
@@ -47,7 +47,7 @@ _OUTCOMES: Final[Sequence[Outcome]] = ("refused", "worse", "luck", "as good", "b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """How a dishonest answer was judged; `gain` is over the honest one, in the metric's unit."""
+    """The judgement of a dishonest answer. `gain` is over the honest one, in the metric's unit."""
 
     outcome: Outcome
     seconds: float
@@ -56,7 +56,7 @@ class Shot:
 
 
 class Attacker:
-    """Attacks a task's judge until everything is tried, or its time is over."""
+    """Attacks a task's judge until everything is tried or its time is over."""
 
     def __init__(self, bench: Bench, targets: Sequence[Target], *, until_s: float) -> None:
         self._bench = bench
@@ -125,7 +125,7 @@ class Attacker:
             yield [*before, *(_at(variants, variant, reply) for variants, reply in both)]
 
     async def _shot(self, what: str, target: Target, value: Any) -> Shot | None:
-        """Have a changed answer judged; None if nothing was changed or nothing can write it."""
+        """Judge a changed answer. Return None if it is unchanged or cannot be encoded."""
         try:
             parts = parts_of(self._bench, value, target.form)
         except Unreadable:
@@ -190,7 +190,7 @@ class Attacker:
             )
 
     async def _tolerances(self) -> AsyncIterator[Remark]:
-        """Increase numbers step by step, and see whether that gains until it is refused."""
+        """Increase numbers step by step, and report if that gains until it is refused."""
         harvested = defaultdict[str, list[bool]](list)
         for target in self._targets:
             for group in float_groups(target.honest.value, target.figure):
@@ -228,7 +228,7 @@ class Attacker:
         return gains
 
     async def _believed_claims(self) -> AsyncIterator[Remark]:
-        """Claim figures in the places of numbers, and see whether the judge returns them."""
+        """Put claimed figures in the place of numbers, and report if the judge returns them."""
         if self._bench.manifest.metric.name in MEASURED:
             return
         believed = defaultdict[str, list[bool]](list)
@@ -294,9 +294,10 @@ class Attacker:
 def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
     """Return True if each larger increase gained, until one was refused (None).
 
-    A judge that compares within a tolerance and scores what an answer says pays for each increase,
-    up to where it refuses. One that repairs pays nothing, and an answer that can honestly be
-    improved goes on improving. `gains` are in the order of sizes, and end with the first refused.
+    A judge that compares within a tolerance, but scores the answer as given, pays for each increase
+    up to where it refuses. A judge that repairs the answer first pays nothing. An answer that can
+    honestly be improved keeps improving. `gains` are in the order of sizes, and end with the first
+    refused.
     """
     accepted = [gain for gain in gains if gain is not None]
     if len(accepted) == len(gains) or not accepted or accepted[-1] <= rounding:
@@ -305,14 +306,14 @@ def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
 
 
 def outcome_of(gain: float, rounding: float) -> Outcome:
-    """Return what a gain over the honest answer means."""
+    """Return the outcome that a gain over the honest answer means."""
     if gain < -rounding:
         return "worse"
     return "better" if gain > rounding else "as good"
 
 
 def worst_of(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Level, Outcome]:
-    """Return how bad the worst variant of a forgery is, and how it was scored."""
+    """Return the level and the outcome of the worst variant of a forgery."""
     found: list[tuple[Level, Outcome]] = [("ok", "refused")]
     for of_variant in shots.values():
         outcomes = [shot.outcome for shot in of_variant]
@@ -330,12 +331,12 @@ def worst_of(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Lev
 def _on(
     count: int, outcomes: Sequence[Outcome], forgery: Forgery, found: tuple[Level, Outcome]
 ) -> tuple[Level, Outcome]:
-    """Return what was found, unless only some instances show it and that may be luck."""
+    """Return `found`, or luck if only some instances show it and that may be a coincidence."""
     return ("ok", "luck") if forgery.on_all and count < len(outcomes) else found
 
 
 def _ignores_instance(shot: Shot, target: Target, other: int) -> bool:
-    """Return True if another's answer is worth here what it is worth to its own instance."""
+    """Return True if another instance's answer scores here as it does on its own instance."""
     own = target.figures_of_others[other]
     return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
 
@@ -353,7 +354,7 @@ def _is_claim(figure: float, claim: float) -> bool:
 
 
 def accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -> Remark:
-    """Return the remark on a forgery that a judge took."""
+    """Return the remark on a forgery that a judge accepted."""
     than = "better than" if outcome == "better" else "as good as"
     what = f"the judge takes {forgery.what} for {than} the honest answer"
     return Remark(about=attack.name, level=level, what=what, mend=attack.hint)

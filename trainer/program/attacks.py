@@ -1,9 +1,9 @@
 """The table of attacks on a judge: dishonest answers made from an honest one.
 
-A forgery knows nothing of the task: it takes the baseline's answer as a value, answers to other
-instances and the figures that a liar would claim, and yields answers that no honest program gives.
-Next to it stands what it means if the judge accepts one. Two more attacks need more than a table:
-tolerances and transcripts (`trainer.program.attacking`).
+A forgery does not know the task. It takes the baseline's answer as a value, answers to other
+instances and the figures that a cheating candidate would claim. It yields answers that no honest
+program gives. The table also says how bad it is if the judge accepts one. Two more attacks need
+more than a table: tolerances and transcripts (`trainer.program.attacking`).
 """
 
 import json
@@ -28,18 +28,19 @@ from trainer.program.answers import (
 
 Scope: TypeAlias = Literal["part", "last", "whole"]
 
-_LARGE: Final = (1e308, -1e308, 10**400, -(10**400))  # the last two are no float at all
+_LARGE: Final = (1e308, -1e308, 10**400, -(10**400))  # the last two overflow a float
 _BAD: Final = (math.nan, math.inf, -math.inf)
 _LARGE_BYTES: Final = 1_000_000
-_RAW_DEPTH, _VALUE_DEPTH = 100_000, 60  # beyond what is decoded, and just within
+_RAW_DEPTH, _VALUE_DEPTH = 100_000, 60  # above the decoder's limit, and just below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Honest:
     """The baseline's answer to an instance.
 
-    `others` are its answers to other instances of the same run, `earlier` those to another run's;
-    `claims` are figures of the metric that a liar would claim; `data` the answer's bytes.
+    `others` are its answers to other instances of the same run, `earlier` those of an earlier run.
+    `claims` are figures of the metric that a cheating candidate would claim. `data` is the answer's
+    bytes.
     """
 
     value: Any
@@ -55,7 +56,8 @@ class Forgery:
     """One way to make dishonest answers.
 
     `better` and `as_good` say how bad it is if the judge scores one better than the honest answer,
-    or as good. `on_all`: only if that happens on every instance; on some it may be luck.
+    or as good. With `on_all` this counts only if it happens on every instance. On some it may be
+    luck.
     """
 
     what: str
@@ -69,8 +71,8 @@ class Forgery:
 class Attack:
     """A kind of attack: its forgeries, and how a judge resists them.
 
-    Where an answer is a list of replies, `scope` says whether each reply is forged, only the last,
-    or the whole list.
+    If an answer is a list of replies, `scope` says what is forged: each reply, only the last, or
+    the whole list.
     """
 
     name: str
@@ -152,7 +154,7 @@ def _deep(honest: Honest) -> Iterator[Any]:
         value = [value]
     yield value
     yield Raw(data=b"[" * _RAW_DEPTH + b"]" * _RAW_DEPTH)
-    yield Raw(data=b"\x91" * _RAW_DEPTH)  # lists in lists, as msgpack has them
+    yield Raw(data=b"\x91" * _RAW_DEPTH)  # nested lists in msgpack
 
 
 # Numbers, and other types

@@ -1,7 +1,7 @@
-"""The stages of a program's run taken apart, for whoever tries a task: each step and each answer.
+"""The stages of a program's run as single steps, for checking a task with its baseline.
 
-Runs are those of `trainer.program.stages`, made by it. Beside them are two judges: the second has
-another order of sets and another layout of memory, so that what hangs on these shows.
+Runs are made by `trainer.program.stages`. In addition there are two judges. The second has another
+order of sets and another memory layout, which reveals judges that depend on these.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from trainer.program.stages import ProgramStages
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.task_folder.task import Task
 
-_KEY: Final = hashlib.sha256(b"arnode/task check/1").digest()  # nobody's secret: nothing is kept
+_KEY: Final = hashlib.sha256(b"arnode/task check/1").digest()  # not secret: no result is kept
 _MOST_MESSAGES: Final = 100_000
 
 
@@ -40,7 +40,7 @@ class TimedVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineRun:
-    """A run of the baseline: what it was asked, what it answered, how long all of that took."""
+    """A run of the baseline: its instances, its answers and its duration."""
 
     seed: int
     asked: Sequence[RunInstance]
@@ -54,7 +54,7 @@ class BaselineRun:
 
 
 class Bench:
-    """Makes, meets and judges single instances of a task with its baseline."""
+    """Makes single instances of a task, runs its baseline on them and judges the answers."""
 
     def __init__(
         self, task: Task, *, device: Device | None = None, models: KeptModels | None = None
@@ -88,7 +88,7 @@ class Bench:
         return await self._stages.asked(self._request(seed))
 
     async def again(self, judge: Judge, asked: Sequence[RunInstance]) -> list[bytes]:
-        """Return instances made once more, in the order in which they are given."""
+        """Return the same instances, made again, in the given order."""
         names = [one.name for one in asked]
         return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
 
@@ -102,7 +102,7 @@ class Bench:
         return BaselineRun(seed=seed, asked=asked, met=product.met, seconds=seconds)
 
     async def judged(self, run: BaselineRun) -> BaselineRun:
-        """Return a run with what the judge says of each answer."""
+        """Return a run with the judge's verdict on each answer."""
         both = zip(run.asked, run.answers, strict=True)
         judged = [await self.check(asked, answer) for asked, answer in both]
         return replace(run, judged=judged)
@@ -110,14 +110,14 @@ class Bench:
     async def check(
         self, asked: RunInstance, answer: bytes, judge: Judge | None = None
     ) -> TimedVerdict:
-        """Return what a judge says of an answer (default: the first)."""
+        """Return a judge's verdict on an answer, by default the first judge's."""
         began_s = time.monotonic()
         asking = self._stages.judges_asking(asked)
         verdict = await (judge or self.judge).check(asked.data, answer, asking)
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def forged(self, asked: RunInstance, forge: Forge) -> TimedVerdict:
-        """Return what an evaluator says of the baseline whose replies are forged on their way.
+        """Return an evaluator's verdict on the baseline if `forge` changes its replies.
 
         Raises RunFailed.
         """
@@ -126,9 +126,9 @@ class Bench:
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:
-        """Return the transcript of a conversation with these replies, the last one for ever.
+        """Return the transcript of a conversation with these replies. The last one repeats.
 
-        None if the judge broke it off.
+        Returns None if the judge ended it early.
         """
         most_bytes = self.spec.limits.instance_mb * 1_000_000
         try:
@@ -142,9 +142,9 @@ class Bench:
         return None
 
     def figure(self, verdict: Verdict, answer: bytes) -> float:
-        """Return an answer's share in the metric; 0 where that is nothing of an answer's.
+        """Return an answer's figure for the metric, 0 if the metric does not depend on answers.
 
-        Raises Unfit if the judge does not tell it.
+        Raises Unfit if the judge does not report it.
         """
         name = self.manifest.metric.name
         if name in MEASURED:
@@ -166,7 +166,7 @@ class Bench:
         return metric_nano(self.manifest, measured, size=size)
 
     def measured(self, run: BaselineRun) -> list[InstanceMeasurement]:
-        """Return what was measured and judged of each of its instances."""
+        """Return the measurements and figures of each of a run's instances."""
         both = zip(run.met, run.judged, strict=True)
         return [_measured(met, base, judged.verdict) for (met, base), judged in both]
 

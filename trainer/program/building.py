@@ -1,6 +1,6 @@
-"""A candidate's files as they are met: built, where the task says so, once for each source.
+"""The files that a source is run with: built once for each source, if the task says so.
 
-A build has its toolchain and a sandbox of its own, and knows of no instance and no seed.
+A build has its toolchain and a sandbox of its own. It has access to no instance and no seed.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from trainer.sandbox.sealed import Sealed
 _LIMIT_S: Final = 300.0
 _MOST_BYTES: Final = 64 << 20
 _MEMORY_BYTES: Final = 4 << 30
-_KEPT: Final = 4  # sources: a pair's, and the baseline
+_KEPT: Final = 4  # sources: those of a pair, and the baseline
 
 
 class Package:
-    """What a source became: the files that are there at run time.
+    """The files of a source at run time.
 
-    `built_bytes` are the bytes of those that are not the task's fixed ones; 0 without a build.
-
-    `secret` is what it is run as on secret instances, with the holdout's files if there are any.
+    `built_bytes` is the size of those that are not the task's fixed ones, 0 without a build.
+    `sealed` is used on public instances. `secret` is used on secret ones, with the holdout's files
+    if there are any.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Builder:
         self._building = asyncio.Lock()
 
     async def package(self, source: Source) -> Package:
-        """Return what a source is run as. Raises RunFailed if it does not build."""
+        """Return a source's files for a run. Raises RunFailed if it does not build."""
         async with self._building:
             if source.tree not in self._kept:
                 self._kept[source.tree] = await self._made(source)
@@ -82,7 +82,7 @@ class Builder:
             return self._kept[source.tree]
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Release all packages."""
         while self._kept:
             self._kept.popitem()[1].close()
 
@@ -99,7 +99,7 @@ class Builder:
         return Package(there, holdout=self._holdout, built_bytes=size, log=log)
 
     def _runs(self, source: Source) -> bool:
-        """Return whether a file of the source is run itself, so that it is not only built."""
+        """Return True if the command runs a file of the source itself, not only its build."""
         words = re.findall(r"[^\s\"';|&()<>]+", " ".join(self._run))
         modules = [f"{word.replace('.', '/')}.py" for word in words]  # as of `python -m`
         named = {os.path.normpath(word) for word in (*words, *modules)}
@@ -140,10 +140,10 @@ class Builder:
 def _there_at_run(
     source: Source, fixed: Sequence[File], built: Sequence[File], *, keeps_source: bool
 ) -> list[File]:
-    """Return the files of a run: the fixed ones and what was built, in their place.
+    """Return the files of a run: the fixed ones, and built ones in their place.
 
-    Where bytes of the build are the metric, the source is not among them unless it is run itself:
-    a program could keep itself in a comment of its source.
+    If the metric is the size of the build, the source is left out unless it is run itself.
+    Otherwise a program could hide its code in a comment of its source.
     """
     sources = [File(path=path, data=data) for path, data in source.files] if keeps_source else []
     return list({one.path: one for one in (*fixed, *sources, *built)}.values())

@@ -1,7 +1,8 @@
-"""One candidate meets one instance, or several in turn, in a sandbox, under the node's clock.
+"""Runs one candidate on one instance, or on several in turn, in a sandbox under the node's clock.
 
-The clock runs while its code does: from its files' arrival to the last byte of its answer, less
-what passes until it is given the first instance. What it prints is a log, never read.
+The clock runs while the candidate's code does: from the arrival of its files to the last byte of
+its answer, without the time until it is given the first instance. What it prints is a log that
+decides nothing.
 """
 
 import asyncio
@@ -39,9 +40,9 @@ _USED_BYTES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
-    """A candidate's answer to an instance, and what it took.
+    """A candidate's answer to an instance, and its cost.
 
-    `instructions` is None where a task does not ask for them.
+    `instructions` is None if a task does not ask for them.
     """
 
     answer: bytes
@@ -59,11 +60,11 @@ Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → t
 class Meeting:
     """One instance for a candidate to answer. `package` has its files, built.
 
-    `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
-    language models. `name` says which instance it is, to people; of one whose end tells nobody
-    anything (`is_heard` is False) nothing is kept. `core` is the one that all its threads share,
-    None if they may use any. `curve` is filled with the loss that it prints; `forge` replaces its
-    replies to an imported evaluator, to see whether that believes them.
+    `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
+    asks of language models. `name` names the instance in messages. If `is_heard` is False, nothing
+    that the candidate prints is kept. `core` is the one that all its threads share, None if they
+    may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies to an
+    imported evaluator, to test whether the evaluator believes them.
     """
 
     package: Sealed
@@ -81,7 +82,7 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Used:
-    """CPU seconds of a process that a sandbox's first one waited for, and a peak of memory."""
+    """CPU seconds of a process that a sandbox's first process waited for, and a peak of memory."""
 
     waited_cpu_s: float = 0.0
     peak_bytes: int = 0
@@ -89,20 +90,20 @@ class _Used:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """What a sandbox's processes have done: CPU seconds, and instructions where they count."""
+    """The work of a sandbox's processes: CPU seconds, and instructions if they are counted."""
 
     cpu_s: float
     instructions: int
 
     @classmethod
     def so_far(cls, sandbox: Sandbox, counter: Counter | None) -> "_Work":
-        """Return all of it up to now."""
+        """Return all work up to now."""
         instructions = 0 if counter is None else counter.instructions()
         return cls(cpu_s=sandbox.cpu_s(), instructions=instructions)
 
     @classmethod
     def of(cls, met: Met) -> "_Work":
-        """Return what an instance took of it."""
+        """Return the work that an instance took."""
         return cls(cpu_s=met.cpu_s, instructions=met.instructions or 0)
 
     def __add__(self, other: "_Work") -> "_Work":
@@ -118,7 +119,7 @@ class Candidate:
     """Runs candidates on instances of one task."""
 
     def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
-        """`card` is the one that its programs may use, if they need one."""
+        """Use `card` for the task's programs, if they need one."""
         self._manifest = manifest = task.manifest
         self._spec = spec = spec_of(manifest)
         self._limit_s = float(manifest.limits.limit_s)
@@ -130,12 +131,13 @@ class Candidate:
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def close(self) -> None:
-        """Each meeting has ended what it started."""
+        """Do nothing: each call of `meet` ends what it started."""
 
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
-        """Return what one process answers to instances, one after the other. Raises RunFailed.
+        """Return one process's answers to instances, in sequence. Raises RunFailed.
 
-        All of them are heard or none is. The last has the log of all, and the first the import.
+        The output of all of them is kept, or of none. The last result has the log of all. The first
+        one's cost includes the import.
         """
         first, met = meetings[0], list[Met]()
         sandbox = await Sandbox.launch(self._profile)
@@ -161,7 +163,7 @@ class Candidate:
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
                 for meeting in meetings:
-                    if met:  # what passes between two counts with the later: a thread may work then
+                    if met:  # a thread may work between instances: that counts for the later one
                         before, watch = before + _Work.of(met[-1]), watch.next(meeting.name)
                     async with stage(sandbox, meeting.name):
                         met.append(await self._one(sandbox, counter, meeting, watch, before))
@@ -186,7 +188,7 @@ class Candidate:
         watch: Stopwatch,
         before: _Work,
     ) -> Met:
-        """Return what is answered to one instance; what came `before` does not count."""
+        """Return the answer to one instance and its cost. The work `before` does not count."""
         answer, used = await self._answer(sandbox, meeting, watch)
         work = _Work.so_far(sandbox, counter) - before
         return Met(
@@ -214,9 +216,9 @@ class Candidate:
     async def _warm_up(
         self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch
     ) -> _Work:
-        """Let a function meet throw-away instances; return what that takes.
+        """Run a function on throw-away instances. Return the work that this took.
 
-        It is not counted, so all of them have one limit together.
+        The work is not counted, so all warm-ups together have one limit.
         """
         before = _Work.so_far(sandbox, counter)
         if meeting.warm_ups:
@@ -231,7 +233,7 @@ class Candidate:
     async def _answer(
         self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
     ) -> tuple[bytes, _Used]:
-        """Return the answer, and what it took beside what the sandbox tells by itself."""
+        """Return the answer, and the cost that the sandbox cannot measure by itself."""
         if self._spec.entry is None:
             return await self._answer_of_command(sandbox, meeting, watch)
         if meeting.talk is not None:
@@ -249,7 +251,7 @@ class Candidate:
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
         peak_kib = status_number(sandbox.pid, "VmHWM")
         sandbox.note_written()
-        if not peak_kib:  # else it waits for what comes next
+        if not peak_kib:  # a live process would wait for what comes next
             told = "it ended by itself, before it was known what it took"
             raise RunFailed("crash", f"{meeting.name}: {told}")
         return answer, _Used(peak_bytes=peak_kib << 10)
@@ -278,7 +280,7 @@ class Candidate:
             return answer, await self._ended(sandbox)
 
     async def _spoken(self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch) -> bytes:
-        """Speak with a command in lines: one for each message, one for each reply."""
+        """Talk with a command in lines: one for each message, one for each reply."""
         assert meeting.talk is not None  # noqa: S101 -- asked by the caller
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -300,19 +302,19 @@ class Candidate:
                         raise SandboxEnded
                     await self._reply(conversation, reply[:-1], meeting)
                 return conversation.transcript
-        except (ConnectionError, ValueError) as error:  # it is gone, or the line has no end
+        except (ConnectionError, ValueError) as error:  # it has ended, or the line is too long
             raise SandboxEnded from error
         finally:
             writer.close()
 
     async def _reply(self, conversation: Conversation, reply: bytes, meeting: Meeting) -> None:
-        """Hand a reply on. Raises RunFailed where all of them are larger than an answer may be."""
+        """Pass a reply on. Raises RunFailed if all replies exceed the limit of an answer."""
         await conversation.reply(reply)
         if conversation.replied_bytes > self._most_bytes:
             raise RunFailed("rejected", f"{meeting.name}: its answer is larger than allowed")
 
     async def _ended(self, sandbox: Sandbox) -> _Used:
-        """Wait for a command's end, return what it took. Raises SandboxEnded if it failed."""
+        """Wait for a command's end. Return its cost. Raises SandboxEnded if it failed."""
         if self._profile.single_process:
             if await sandbox.ended():
                 raise SandboxEnded
@@ -328,9 +330,9 @@ class Candidate:
 def peak_of(sandbox: Sandbox, found_bytes: int, *, read_bytes: int = 0) -> int:
     """Return the most memory that a sandbox held at once, files in its folders included.
 
-    `found_bytes` is what its processes were found to hold. Between two looks a file may come and
-    go. So where memory is weighed, all that was written counts in full, whether or not it was
-    deleted, but for what was read here.
+    `found_bytes` is the peak measured for its processes. A file may come and go between two
+    measurements. So if the sandbox weighs memory, everything written counts in full, deleted or
+    not, except output that was read here.
     """
     peak_bytes = max(sandbox.peak_resident_bytes, found_bytes)
     if sandbox.profile.weighs_memory:
@@ -339,7 +341,7 @@ def peak_of(sandbox: Sandbox, found_bytes: int, *, read_bytes: int = 0) -> int:
 
 
 def keep_to(sandbox: Sandbox, core: int) -> None:
-    """Let all threads of a sandbox share one core; filters refuse it to choose others."""
+    """Pin all threads of a sandbox to one core. Filters stop them from choosing others."""
     threads = Path(f"/proc/{sandbox.pid}/task")
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended by itself
         for thread in threads.iterdir():
@@ -347,7 +349,7 @@ def keep_to(sandbox: Sandbox, core: int) -> None:
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:
-    """Return what is written to a pipe until nobody holds its other end."""
+    """Return what is written to a pipe until its other end is closed everywhere."""
     stream = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)

@@ -1,8 +1,8 @@
-"""OpenAI's chat completions as bytes: what a candidate asks, and how it is answered. Pure.
+"""OpenAI's chat completions as bytes: parses a candidate's question, builds the reply. Pure.
 
-What is asked comes from a candidate, so it is read with limits. Chats are texts: pictures, tools
-and several answers at once are refused with a word on that. Source: OpenAI's API reference, "Create
-chat completion" and "Error codes".
+Questions come from a candidate, so they are parsed with limits. Chats are texts: pictures, tools
+and several answers at once are refused with a message. Source: OpenAI's API reference, "Create chat
+completion" and "Error codes".
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Final
 from protocol.program import ModelBudget
 from trainer.measuring.models import ModelAnswer, ModelMessage, ModelQuestion
 
-ANY: Final = "any"  # in a task's file: whichever the node has
+ANY: Final = "any"  # in a task's file: any model that the node has
 MOST_MESSAGES: Final = 1000
 _ROLES: Final = {
     "system": "system",
@@ -27,7 +27,7 @@ _REFUSED: Final = ("tools", "functions", "audio", "modalities")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """A question, and how its answer is to be sent."""
+    """A question, and the form in which its answer is sent."""
 
     question: ModelQuestion
     is_streamed: bool
@@ -36,7 +36,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a question is not answered: a status of HTTP, OpenAI's word for it, and a sentence."""
+    """The reason why a question is not answered: HTTP status, OpenAI's error type, a sentence."""
 
     status: int
     kind: str
@@ -44,13 +44,13 @@ class Refusal:
 
     @property
     def body(self) -> bytes:
-        """It as OpenAI writes it."""
+        """The refusal in OpenAI's format."""
         told = {"message": self.detail, "type": self.kind, "param": None, "code": self.kind}
         return json.dumps({"error": told}).encode()
 
 
 def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | Refusal:
-    """Return what a candidate asks; `budget` says of whom and how much, in one instance."""
+    """Return a candidate's question. `budget` limits the models and tokens of one instance."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
 
 
 def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
-    """Return the body of an answer, the `number`-th: whole, or as a stream of one piece."""
+    """Return the body of the answer with this number, whole or as a stream of one piece."""
     usage = {
         "prompt_tokens": answer.tokens_in,
         "completion_tokens": answer.tokens_out,
@@ -101,7 +101,7 @@ def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
     head = {
         "id": f"chatcmpl-{number}",
         "object": kind,
-        "created": 0,  # no clock: the same run gives the same bytes
+        "created": 0,  # no time: the same run gives the same bytes
         "model": asked.question.model,
     }
     said = {"role": "assistant", "content": answer.text}
@@ -132,7 +132,7 @@ def _messages(told: object) -> tuple[ModelMessage, ...] | Refusal:
 
 
 def _text(content: object) -> str | None:
-    """Return a content's text, which may come in parts; None for what is no text."""
+    """Return a content's text, which may come in parts, None if it is not text."""
     if isinstance(content, str):
         text = content
     elif isinstance(content, list):
@@ -148,7 +148,7 @@ def _text(content: object) -> str | None:
         text = "".join(parts)
     else:
         return None
-    return text.encode("utf-8", "replace").decode()  # JSON may hold halves of characters
+    return text.encode("utf-8", "replace").decode()  # JSON may hold lone surrogates
 
 
 def _bad(detail: str) -> Refusal:

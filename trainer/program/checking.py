@@ -1,8 +1,8 @@
-"""Tries a program's task before a night is spent on it.
+"""Checks a program's task before a night of experiments is spent on it.
 
-In the order of what rests on what: instances, the baseline on them, the judge's figures, noise,
-then attacks on the judge. What fails ends it, since all that follows would be about something else.
-Nothing is recorded, and nothing here is told to anybody's candidates.
+Each check relies on the ones before: instances, the baseline on them, the judge's figures, noise,
+then attacks on the judge. A failure ends the checks, since the rest would be meaningless. Nothing
+is recorded, and no candidate sees anything of it.
 """
 
 import time
@@ -40,9 +40,9 @@ from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of
 from trainer.task_folder.task import Task
 
-SECONDS: Final = 120.0  # about what the checking takes, where a run takes little
+SECONDS: Final = 120.0  # about how long the checks take if runs are short
 _LEAST_SEEDS, _MOST_SEEDS = 2, 8
-_LAST_SEED: Final = 1_000  # instances made in the end are none that were made before
+_LAST_SEED: Final = 1_000  # seeds above it give instances that were not made before
 _BEYOND_BEST: Final = 0.02  # of the best known: a baseline this much better needs an explanation
 _MOST_JUDGING: Final = 0.5  # of the seconds of a run
 _LITTLE_S: Final = 2.0
@@ -58,10 +58,9 @@ async def examine(
     models: KeptModels | None = None,
     seconds: float = SECONDS,
 ) -> AsyncGenerator[Remark, None]:
-    """Yield remarks on a task, as they are found; the last may be what ended it.
+    """Yield remarks on a task as they are found. The last may be the failure that ended it.
 
-    Raises ConfigurationError for a task that asks language models, or needs a card, where there are
-    none.
+    Raises ConfigurationError if the task asks language models or needs a card, and there are none.
     """
     bench = Bench(task, device=device, models=models)
     try:
@@ -73,7 +72,7 @@ async def examine(
         yield replace(fault("baseline", said, "mend the editable files"), printed=printed)
     except Unfit as unfit:
         yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
-    except ConfigurationError as error:  # it cannot be loaded, or makes no instances
+    except ConfigurationError as error:  # the judge cannot be loaded, or makes no instances
         yield fault("instances", error.message, error.hint)
     finally:
         await bench.close()
@@ -150,7 +149,7 @@ _TRUST: Final = "for a task that peers believe, let a judge compute the figure f
 
 
 def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
-    """Return what is wrong with the baseline's answers, None if nothing is."""
+    """Return the remark on wrong answers of the baseline, None if all are right."""
     both = list(zip(run.asked, run.judged, strict=True))
     wrong = [(asked, judged.verdict.wrong) for asked, judged in both if judged.verdict.wrong]
     if not wrong:
@@ -166,7 +165,7 @@ def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
 
 
 async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[Remark]:
-    """Yield what the metric of the baseline says of itself, of bounds and of guards."""
+    """Yield remarks on the baseline's metric, on bounds and on guards."""
     manifest, spec = bench.manifest, bench.spec
     nanos = [await bench.metric(run, secret=secret) for run in runs for secret in (False, True)]
     value, sign = fmean(nanos) / NANO, manifest.metric.sign
@@ -192,7 +191,7 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
 
 
 def _beside_best(value: float, best: float, told: str) -> Remark:
-    """Return how a metric stands to the best known; both are such that less is better."""
+    """Return the remark on a metric and the best known. In both, less is better."""
     beyond = best - value
     if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
         return note(
@@ -204,7 +203,7 @@ def _beside_best(value: float, best: float, told: str) -> Remark:
 
 
 async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
-    """Return whether another process of the judge, and another fork, find the same figures."""
+    """Return the remark on repeated verdicts, from another fork and another process."""
     differing = 0
     for asked, answer, judged in zip(run.asked, run.answers, run.judged, strict=True):
         for judge in (bench.judge, bench.other_judge):
@@ -224,7 +223,7 @@ async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
 async def _seconds(
     bench: Bench, runs: Sequence[BaselineRun], progress: Progress
 ) -> AsyncIterator[Remark]:
-    """Yield what an A/A test of seconds says; one that is not silent is repeated once."""
+    """Yield remarks on an A/A test of seconds. If it shows a difference, it is repeated once."""
     shares, silent = log_shares(bench, runs), True
     if not is_silent(shares):
         fresh: list[BaselineRun] = []
@@ -238,11 +237,11 @@ async def _seconds(
 
 
 def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
-    """Return what a run takes, and how much of it is no candidate's."""
+    """Return the remark on the cost of a run, and the overhead in it."""
     count = len(runs[0].met)
     candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
-    elapsed_s = min(run.seconds for run in runs)  # the first also starts what stays
+    elapsed_s = min(run.seconds for run in runs)  # the first run also starts processes that stay
     processes = len(batches(bench.manifest, runs[0].asked))
     beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
     meetings = 2 if is_of_baseline(bench.manifest) else 1

@@ -1,8 +1,8 @@
-"""Folders of data that a task's judge or its candidates read, by the hash of a listing.
+"""Folders of data that a task's judge or its candidates read, identified by the hash of a listing.
 
-They stay where they lie, however large, and a sandbox is shown them read-only: so no record has
-them, and a task that has any is private. What was hashed is what is shown: a folder that has
-changed meanwhile is refused.
+The data stay in their folder, whatever their size, and sandboxes see them read-only. So no record
+contains them, and a task with data is private. The hashed data are the data shown: a folder that
+has changed since is refused.
 """
 
 import hashlib
@@ -17,20 +17,22 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
-LIMIT_S: Final = 60  # of a judge's question, where a task says nothing else
+LIMIT_S: Final = 60  # of a judge's question, by default
 MEMORY_BYTES: Final = 2 << 30  # likewise
-SHOWN_IN: Final = "/data"  # in a sandbox, beside our code
+SHOWN_IN: Final = "/data"  # in a sandbox, next to arnode's code
 _MOST_FILES: Final = 10_000
-_MOST_LISTING: Final = 1 << 20  # bytes, as of any file that stands in a bundle
+_MOST_LISTING: Final = 1 << 20  # bytes, the limit of any file in a bundle
 
-# What the kernel says of a file: its size, its number, and when it was written and changed.
+# A file's stat fields: size, inode number, times of its last write and its last change.
 _Mark: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFolder:
-    """One of them. `name` is where a program finds it, beside itself; `listing` are lines as
-    `sha256sum` prints them, sorted by path.
+    """One folder of data.
+
+    `name` is where a program finds it, next to its own files. `listing` has lines as `sha256sum`
+    prints them, sorted by path.
     """
 
     name: str
@@ -41,7 +43,7 @@ class DataFolder:
     @classmethod
     def read(cls, name: str, path: Path) -> "DataFolder":
         """Return a folder as it is now. Raises ConfigurationError if it cannot be shown."""
-        # Marks first: what is written while it is read shows in them later.
+        # Marks first: a write during reading then shows as a changed mark in `check`.
         marks = _marks(path)
         return cls(name=name, path=path, listing=_listing(path, marks), _marks=marks)
 
@@ -52,11 +54,11 @@ class DataFolder:
 
     @property
     def shown(self) -> VisiblePath:
-        """Where sandboxes show it."""
+        """The path where sandboxes show it."""
         return VisiblePath(self.path, f"{SHOWN_IN}/{self.name}")
 
     def check(self) -> None:
-        """Raise ConfigurationError if what lies there is no longer what was read."""
+        """Raise ConfigurationError if the data are no longer those that were read."""
         marks = _marks(self.path)
         if marks == self._marks:
             return
@@ -69,8 +71,9 @@ class DataFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeResources:
-    """The packages that a judge may import, the data that it reads, and its limits for a question:
-    bytes to write, seconds, bytes of memory.
+    """The packages that a judge may import, the data that it reads, and its limits.
+
+    The limits are for one question: bytes to write, seconds, bytes of memory.
     """
 
     packages: Packages = NO_PACKAGES

@@ -1,8 +1,9 @@
-"""Environments of tasks' own: Python packages that arnode's environment lacks, made once by pip.
+"""Environments for tasks: Python packages that arnode's environment lacks, installed once by pip.
 
-pip resolves what a task asks for beside what every sandbox shows, which stays as it is, and unpacks
-wheels: nothing of a package runs until a candidate or a judge imports it in a sandbox. What came of
-it is written beside the task as a list, which its id hangs on, so that others make the same.
+pip resolves what a task requires on top of the packages of every sandbox, which stay as they are.
+It only unpacks wheels: no code of a package runs until a candidate or a judge imports it in a
+sandbox. The result is written next to the task as a list. The task's id depends on the list, so
+others install the same versions.
 """
 
 import asyncio
@@ -34,18 +35,20 @@ from trainer.sandbox.packages import (
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError
 
-LOCK: Final = "requires.lock"  # beside `task.toml`: the candidates' packages
+LOCK: Final = "requires.lock"  # next to `task.toml`: the candidates' packages
 JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
 _MAKING: Final = "making-"
-_TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # and not its warnings
-_LINES: Final = 1 << 20  # bytes of one line of pip's
+_TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
+_LINES: Final = 1 << 20  # bytes of one line of pip's output
 _MAX_LOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """Packages that are needed and not here: `lines` of a list; or what a task asks for, whose list
-    is to be written to `lock_path`.
+    """Packages that are required and not installed.
+
+    `lines` are those of a list. If the task has no list yet, they are its requirements, and the
+    list is to be written to `lock_path`.
     """
 
     lines: tuple[str, ...]
@@ -55,9 +58,9 @@ class Unmet:
 def packages_of_folder(
     asked: tuple[str, ...], folder: TaskFolder, lock_name: str
 ) -> Packages | Unmet:
-    """Return the packages that a task's file asks for, as its list has them if there is one.
+    """Return the packages that a task's file requires, in the versions of its list, if any.
 
-    Raises ConfigurationError if the list lacks one of them, or is none.
+    Raises ConfigurationError if the list lacks one of them, or is invalid.
     """
     if not asked:
         return NO_PACKAGES
@@ -80,7 +83,7 @@ def packages_of_folder(
 
 
 def packages_of_lock(lock: bytes) -> Packages | Unmet:
-    """Return the packages of a list. Raises ConfigurationError if nothing can bring them."""
+    """Return the packages of a list. Raises ConfigurationError if no install can provide them."""
     try:
         return locked(lock)
     except PackagesMissing:
@@ -90,8 +93,9 @@ def packages_of_lock(lock: bytes) -> Packages | Unmet:
 def require_met(
     packages: Packages | Unmet, judges: Packages | Unmet, *, task: str, title: str
 ) -> tuple[Packages, Packages]:
-    """Return the candidates' packages and the judge's. Raises NotPreparedError if some are not
-    here; `task` is what commands call the task.
+    """Return the candidates' packages and the judge's.
+
+    Raises NotPreparedError if some are not installed. `task` is the name of the task in commands.
     """
     if isinstance(packages, Packages) and isinstance(judges, Packages):
         return packages, judges
@@ -111,13 +115,13 @@ def require_met(
 
 
 def make_environment(unmet: Unmet, progress: Progress) -> None:
-    """Install packages into an environment of their own, and write the list of what was asked for.
+    """Install packages into an environment of their own, and write the list of them.
 
-    Raises ConfigurationError if pip cannot, or there is nowhere to write.
+    Raises ConfigurationError if pip fails, or files cannot be written.
     """
     try:
         with one_at_a_time(ENVIRONMENTS / "lock", progress):
-            for left in ENVIRONMENTS.glob(f"{_MAKING}*"):  # somebody was killed
+            for left in ENVIRONMENTS.glob(f"{_MAKING}*"):  # left by a process that was killed
                 shutil.rmtree(left)
             _make(unmet, progress)
     except OSError as error:
@@ -137,7 +141,7 @@ def _make(unmet: Unmet, progress: Progress) -> None:
         lock = found.lock if unmet.lock_path else "".join(f"{line}\n" for line in lines).encode()
         making.chmod(0o755)
         target = environment_of(lock)
-        shutil.rmtree(target, ignore_errors=True)  # one that another arnode's packages completed
+        shutil.rmtree(target, ignore_errors=True)  # one that an arnode with other packages made
         making.rename(target)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
@@ -148,7 +152,7 @@ def _make(unmet: Unmet, progress: Progress) -> None:
 
 
 def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
-    """Return what would have to be installed beside what is here."""
+    """Return the packages to install on top of the installed ones."""
     with tempfile.TemporaryDirectory(prefix="arnode-") as folder:
         kept, report = Path(folder, "constraints"), Path(folder, "report")
         kept.write_text("".join(f"{name}=={version}\n" for name, version in everybodys().items()))
@@ -159,7 +163,7 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
 
 
 def _pip(words: list[str], progress: Progress) -> None:
-    """Let pip do something. Raises ConfigurationError in its words if it cannot."""
+    """Run pip. Raises ConfigurationError with pip's message if it fails."""
     command = [*python_command("-m", "pip"), "install", "--no-input", "--progress-bar", "off"]
     options = ["--disable-pip-version-check", "--only-binary", ":all:"]
     said = ["asking for Python packages"]
@@ -175,14 +179,14 @@ def _pip(words: list[str], progress: Progress) -> None:
 
 
 def _fault_of(lines: list[str]) -> str:
-    """Return what pip's last lines say went wrong, with the versions that clash if some do."""
+    """Return the error in pip's last lines, with the versions that clash if any do."""
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     clashing = [line for line in lines if " depends on " in line or "(constraint)" in line]
     return "; ".join([*(errors[:1] or lines[-1:]), *clashing]) or "pip said nothing"
 
 
 async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] | None:
-    """Run a command to its end; return the last lines that it said if it failed."""
+    """Run a command to its end. Return its last lines if it failed, else None."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     pip = await asyncio.create_subprocess_exec(
         *command,

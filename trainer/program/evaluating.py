@@ -1,9 +1,9 @@
-"""An imported evaluator measures a program that it never meets: one evaluation of one instance.
+"""Measures a program with an imported evaluator: one evaluation for each instance.
 
-The evaluator is in a sandbox of its own, new for each evaluation, and asks for values of a stub.
-Each load of the stub is a sandbox of the program's; what passes between the two passes here, in
-frames of bounded size that nobody looks into. The figures come from the evaluator alone. It may
-start processes, which takes tier full: their namespace ends with them.
+The two run in separate sandboxes. The evaluator's is new for each evaluation, and calls a stub of
+the program. Each load of the stub starts a sandbox of the program. Messages between the two pass
+through here in frames of bounded size that are not inspected. The figures come from the evaluator
+alone. It may start processes. This needs tier full, where their namespace ends with them.
 """
 
 import asyncio
@@ -33,17 +33,20 @@ from trainer.task_folder.task import Task
 
 _VERDICT_BYTES: Final = 64 << 10
 _REFUSAL_BYTES: Final = 8 << 10
-_FRAME_BYTES: Final = 1 << 16  # of a frame, beside the values in it
+_FRAME_BYTES: Final = 1 << 16  # of a frame, in addition to the values in it
 _MOST_LOADED: Final = 8  # sandboxes of one program at once
-_PROCESSES: Final = 256  # of an evaluator, and threads
+_PROCESSES: Final = 256  # processes and threads of an evaluator
 _HINT: Final = "import it again with --self-scored: then it is measured, and never ranked"
 
 
 class Evaluations:
-    """Those of one lane, on one task. `meet` is as `trainer.program.candidate.Candidate` has it."""
+    """Evaluations of one lane, on one task.
+
+    `meet` has the interface of `trainer.program.candidate.Candidate`.
+    """
 
     def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
-        """Raises SafetyError where no sandbox may start processes safely."""
+        """Raise SafetyError if no sandbox on this machine may start processes safely."""
         if probe_tier().name != "full":
             raise SafetyError(
                 f"task {task.name}: its evaluator may start processes, so it runs in sandbox tier"
@@ -71,7 +74,7 @@ class Evaluations:
         )
 
     async def close(self) -> None:
-        """Let go of the evaluator's files; each evaluation has ended what it started."""
+        """Close the evaluator's files. Each evaluation ends what it started."""
         self._files.close()
 
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
@@ -104,7 +107,7 @@ class Evaluations:
 
 
 class _Evaluation:
-    """One of them: the loads of a program, what they took together and what they printed."""
+    """One evaluation: the loads of a program, their total cost and what they printed."""
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class _Evaluation:
         self._loads: dict[int, tuple[asyncio.Queue[bytes], asyncio.Task[None]]] = {}
 
     async def verdict(self, files: int) -> bytes:
-        """Return what the evaluator says. Raises RunFailed."""
+        """Return the evaluator's verdict. Raises RunFailed."""
         name = self._meeting.name
         try:
             async with stage(self._evaluator, name), asyncio.timeout(self._all_s):
@@ -156,7 +159,7 @@ class _Evaluation:
         return json.dumps(job).encode()
 
     async def _served(self) -> bytes:
-        """Hand requests and replies on until there is a verdict."""
+        """Pass requests and replies on until there is a verdict."""
         expected = {
             MESSAGE: self._spec.limits.instance_mb * 1_000_000 + _FRAME_BYTES,
             LEFT: CALLS.size,
@@ -195,7 +198,7 @@ class _Evaluation:
         return RunFailed("rejected", f"{self._meeting.name}: {why}; {_HINT}", unquoted=told)
 
     async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
-        """Load the program in a sandbox of its own, and have it answer what is asked."""
+        """Load the program in a sandbox of its own and let it answer requests."""
         program = await Sandbox.launch(self._program)
         if not self._meeting.is_heard:
             program.stop_listening()

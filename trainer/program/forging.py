@@ -1,7 +1,8 @@
-"""Attacks an imported evaluator with dishonest values in place of what the baseline returns.
+"""Attacks an imported evaluator with dishonest values in place of the baseline's.
 
-Each value that crosses to the evaluator is replaced by what the table of `trainer.program.attacks`
-makes of it. As with judges, what counts is a better figure, or one as good for what is no answer.
+Each value that goes to the evaluator is replaced by a forgery from the table of
+`trainer.program.attacks`. As with judges, an attack succeeds if it scores better, or as good
+although the value is no answer.
 """
 
 import time
@@ -20,12 +21,12 @@ from trainer.program.bench import BaselineRun, Bench
 from trainer.program.harness.crossing import CALL, VALUE, NotPlain, packed, plain, unpacked
 
 _MOST_VARIANTS: Final = 8
-_CLAIMED: Final = 12_345.678  # no honest answer makes so much of by chance
-_SKIPPED: Final = ("another's",)  # attacks that take answers to several instances
+_CLAIMED: Final = 12_345.678  # so much better that no honest answer gets it by chance
+_SKIPPED: Final = ("another's",)  # attacks that need answers to several instances
 
 
 class Forger:
-    """Replaces the values of one evaluation by a forgery's; `has_forged` says whether it could."""
+    """Replaces the values of one evaluation by a forgery's. `has_forged` is True if any changed."""
 
     def __init__(self, forgery: Forgery, variant: int, honest: Callable[[Any], Honest]) -> None:
         self.has_forged = False
@@ -34,7 +35,7 @@ class Forger:
         self._honest = honest
 
     def __call__(self, request: bytes, reply: bytes) -> bytes:
-        """Return a forged reply, or the honest one where there is no such forgery of it."""
+        """Return a forged reply, or the honest one if the forgery cannot be made of it."""
         kind, value = unpacked(reply, is_finite=False)
         if kind != VALUE or unpacked(request, is_finite=False)[0] != CALL:
             return reply
@@ -50,7 +51,7 @@ class Forger:
 
 
 class EvaluatorAttacker:
-    """Attacks a task's evaluator on the first public instance, until all is tried or time is up."""
+    """Attacks a task's evaluator on the first public instance, within a time limit."""
 
     def __init__(self, bench: Bench, run: BaselineRun, *, until_s: float) -> None:
         self._bench = bench

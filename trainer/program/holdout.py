@@ -1,8 +1,8 @@
-"""Holdout files: they replace visible files of the same names where a candidate is judged.
+"""Holdout files. They replace visible files of the same names when a candidate is judged.
 
-A candidate meets them on secret instances only, so in promotion trials and in `verify`. No record,
-prompt, log or page has them: a manifest names them by one hash, and a file of random bytes next to
-them goes into it, so that nobody can guess a small file by its hash.
+A candidate meets them on secret instances only: in promotion trials and in `verify`. They appear in
+no record, prompt, log or page. A manifest names them by one hash. A file of random bytes next to
+them is part of that hash, so that nobody can guess a small file from it.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ class Holdout:
     digest: bytes
 
     def in_place(self, files: Sequence[File]) -> list[File]:
-        """Return a candidate's files with those of the holdout in place of the visible ones."""
+        """Return a candidate's files with the holdout's in place of the visible ones."""
         held_out = {one.path: one for one in self.files}
         return [held_out.get(one.path, one) for one in files]
 
 
 def read_holdout(root: Path, name: str, fixed: Sequence[File]) -> Holdout:
-    """Return the holdout in the folder `name` of a task; `fixed` are the files it may replace.
+    """Return the holdout in the folder `name` of a task. It may replace files in `fixed`.
 
-    Raises ConfigurationError if it has no salt, or a file that replaces none.
+    Raises ConfigurationError if it has no salt, or has a file that replaces none.
     """
     folder = check_inside(root, name)
     try:

@@ -1,7 +1,7 @@
-"""A run's instances, as the task's judge makes them: kept while the runs of a pair meet them.
+"""A run's instances, made by the task's judge and kept while the runs of a pair need them.
 
-Where a metric is a share of the baseline's cost, each run has instances of its own, named by a
-nonce. No process whose cost counts may follow one of a candidate on the same instance: the kernel
+If a metric is a share of the baseline's cost, each run has instances of its own, named by a nonce.
+No process whose cost counts may run after a candidate's process on the same instance: the kernel
 keeps state between processes, in which a candidate could leave answers for the next one.
 """
 
@@ -20,7 +20,7 @@ from trainer.task_folder.task import Task
 
 NO_NONCE: Final = b""
 _NONCE_BYTES: Final = 16
-_KEPT: Final = 2  # runs': a pair's, and those of the one before
+_KEPT: Final = 2  # sets of instances: this pair's and the pair's before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class RunInstance:
 
     @property
     def words(self) -> str:
-        """What it is called to people; of a secret one not even its number."""
+        """Its name in messages. For a secret instance not even its number is shown."""
         if self.is_secret:
             return ON_SECRET
         if self.name.split == PUBLIC:
@@ -46,7 +46,7 @@ class RunInstance:
 
 
 class MadeInstances:
-    """Those of one task, made by one lane's judge."""
+    """The instances of one task, made by one lane's judge."""
 
     def __init__(self, task: Task, judge: Judge) -> None:
         self._task = task.id
@@ -58,11 +58,11 @@ class MadeInstances:
         self._first: RunInstance | None = None
 
     def fresh_nonce(self) -> bytes:
-        """Return what names a run's own instances; `NO_NONCE` where runs may share them."""
+        """Return a nonce for a run's own instances, `NO_NONCE` if runs may share them."""
         return secrets.token_bytes(_NONCE_BYTES) if self._is_of_baseline else NO_NONCE
 
     async def of_run(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[RunInstance]:
-        """Return a run's instances; those of its secret split hang on `key`."""
+        """Return a run's instances. The secret ones depend on `key`."""
         at = (key, 0 if self._spec.instances.fixed else seed, nonce)
         if at not in self._kept:
             names = self.names(seed, key, nonce)
@@ -76,7 +76,7 @@ class MadeInstances:
         return [replace(one, run_seed=seed) for one in self._kept[at]]
 
     def names(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[InstanceName]:
-        """Return what a run's instances are made from."""
+        """Return the names from which a run's instances are made."""
         counts, task = self._spec.instances, self._task
         if counts.fixed:
             return [fixed(task, name, index) for index, name in enumerate(counts.fixed)]
@@ -110,10 +110,10 @@ class MadeInstances:
 
 
 def batches(manifest: TaskManifest, asked: Sequence[RunInstance]) -> list[list[RunInstance]]:
-    """Return the instances by the process that meets them; a secret one is never with a public.
+    """Group the instances by the process that runs them, never a secret one with a public one.
 
-    Where seconds count a split has two processes: the candidate comes first on one of the batches,
-    the baseline on the other.
+    If seconds count, a split has two processes: the candidate runs first on one of the batches, the
+    baseline on the other.
     """
     if spec_of(manifest).isolation != BATCH:
         return [[one] for one in asked]

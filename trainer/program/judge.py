@@ -1,8 +1,8 @@
-"""A task's judge as the node asks it: it makes instances, checks answers, speaks with candidates.
+"""The node's side of a task's judge: makes instances, checks answers, talks with candidates.
 
-It lives in a sandbox of its own, which no candidate's code enters, and answers each question by a
-fork. What it says of an answer is figures or a reason; whatever else happens to it while it looks
-at an answer counts against that answer.
+The judge is in a sandbox of its own, which no candidate's code enters. A fork answers each
+question. The verdict on an answer is figures or a reason. Any other failure while the judge checks
+an answer counts against that answer.
 """
 
 import asyncio
@@ -39,19 +39,19 @@ from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 
 _VERDICT_BYTES: Final = 64 << 10
 _NO_END: Final = json.dumps({"wrong": "the judge came to no end with it"}).encode()
-_CHECKS, _MAKES = 2, 3  # as often as others may end the judge meanwhile
+_CHECKS, _MAKES = 2, 3  # attempts: another question may end the judge meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a judge says of an answer: figures by name, or in `wrong` why there are none."""
+    """A judge's verdict on an answer: figures by name, or in `wrong` why there are none."""
 
     figures: dict[str, float] = field(default_factory=dict)
     wrong: str = ""
 
 
 class Conversation:
-    """One instance spoken about: messages of the judge, replies of a candidate."""
+    """A conversation about one instance: messages of the judge, replies of a candidate."""
 
     def __init__(self, loaded: LoadedFile, frames: Frames, most_bytes: int) -> None:
         self._loaded = loaded
@@ -62,7 +62,7 @@ class Conversation:
         self.replied_bytes = 0
 
     async def message(self) -> bytes | None:
-        """Return what the judge says next; None: it has nothing more to say."""
+        """Return the judge's next message, None at the end of the conversation."""
         expected = {MESSAGE: self._most_bytes, OVER: 0}
         async with self._loaded.in_time():
             tag, payload = await self._frames.receive_one(expected)
@@ -70,7 +70,7 @@ class Conversation:
         return payload if tag == MESSAGE else None
 
     async def reply(self, reply: bytes) -> None:
-        """Say what a candidate replied to the last message."""
+        """Send the judge a candidate's reply to the last message."""
         self._said.append((self._message, reply))
         self.replied_bytes += len(reply)
         async with self._loaded.in_time():
@@ -78,7 +78,7 @@ class Conversation:
 
     @property
     def transcript(self) -> bytes:
-        """All that was said, as an answer to be checked."""
+        """The whole conversation, as an answer to be checked."""
         return bytes(msgpack.packb(self._said))
 
 
@@ -97,7 +97,11 @@ class Judge:
         work: LaneWork,
         hash_seed: int = 0,
     ) -> None:
-        """`has_evaluated`: an imported evaluator called the candidate; answers are its verdicts."""
+        """Create a judge. It starts at the first question.
+
+        `has_evaluated` is True if an imported evaluator calls the candidate. Answers are then the
+        evaluator's verdicts.
+        """
         self._task = task
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed]
         self._has_evaluated = has_evaluated
@@ -107,17 +111,17 @@ class Judge:
         self._loaded = LoadedFile(name, files, job, work=work, means=means, hash_seed=hash_seed)
 
     async def close(self) -> None:
-        """End it."""
+        """End its sandbox."""
         await self._loaded.close()
 
     async def make(self, names: Sequence[InstanceName], *, most_bytes: int) -> list[bytes]:
-        """Return the instances of these names, made twice, in processes of their own.
+        """Return the instances of these names. They are made twice, in separate processes.
 
-        Raises ConfigurationError if the judge fails, or makes others from the same seeds.
+        Raises ConfigurationError if the judge fails, or makes different ones from the same seeds.
         """
         making = (self._make(names, most_bytes) for _ in range(2))
         both: list[list[bytes]] = []
-        # Both come to an end: none is left to start a sandbox that nobody closes.
+        # Wait for both, so that neither starts a sandbox later that nobody closes.
         for made in await asyncio.gather(*making, return_exceptions=True):
             if isinstance(made, BaseException):
                 raise made
@@ -135,10 +139,10 @@ class Judge:
     async def check(
         self, instance: bytes, answer: bytes, asking: Callable[[], Questions] | None = None
     ) -> Verdict:
-        """Return what an answer is worth; `asking` makes what answers questions of the judge's.
+        """Return the verdict on an answer. `asking` creates what answers the judge's questions.
 
-        Where an evaluator has called the candidate, that is what it said then.
-        Raises ArnodeError if a model does not answer it, through no fault of the judge.
+        If an evaluator called the candidate, the answer is its verdict. Raises ArnodeError if a
+        model does not answer, through no fault of the judge.
         """
         if self._has_evaluated:
             return verdict_of(answer)
@@ -150,7 +154,7 @@ class Judge:
                     payload = await _judged(frames, limit, questions)
             except SandboxEnded:
                 if self._loaded.is_gone:
-                    continue  # another answer may have ended all of it
+                    continue  # another answer may have ended the whole sandbox
                 payload = _NO_END
             except (ForgedFrame, TimeoutError):
                 payload = _NO_END
@@ -161,9 +165,9 @@ class Judge:
 
     @contextlib.asynccontextmanager
     async def talk(self, instance: bytes, *, most_bytes: int) -> AsyncIterator[Conversation]:
-        """Speak about an instance while the block lasts.
+        """Hold a conversation about an instance while the block lasts.
 
-        Raises SandboxEnded in it when the judge ends, or takes too long to say something.
+        Raises SandboxEnded in the block if the judge ends, or takes too long to send a message.
         """
         try:
             async with self._loaded.asked() as frames:
@@ -184,7 +188,7 @@ class Judge:
                         made.append((await frames.receive_one({INSTANCE: most_bytes}))[1])  # noqa: PERF401
             except (SandboxEnded, ForgedFrame, TimeoutError) as error:
                 if isinstance(error, SandboxEnded) and self._loaded.is_gone and left:
-                    continue  # an answer that is checked beside may have ended all of it
+                    continue  # an answer checked meanwhile may have ended the sandbox
                 raise await self._loaded.fault(
                     f"made no instance {names[len(made)].index}"
                 ) from error
@@ -193,7 +197,7 @@ class Judge:
 
 
 async def _judged(frames: Frames, limit: asyncio.Timeout, questions: Questions | None) -> bytes:
-    """Return what a judge says at last; while a model is asked its clock stands."""
+    """Return the judge's verdict. Its clock stops while a model is asked."""
     expected = {VERDICT: _VERDICT_BYTES}
     if questions is not None:
         expected[QUESTION] = MOST_BYTES
@@ -210,7 +214,10 @@ async def _judged(frames: Frames, limit: asyncio.Timeout, questions: Questions |
 
 
 def verdict_of(payload: bytes) -> Verdict:
-    """Return what a judge said, which may have become an answer's own: it is a stranger's word."""
+    """Return the verdict in a judge's reply.
+
+    The reply is untrusted: the answer under check may have taken over the judge's process.
+    """
     try:
         match json.loads(payload):
             case {"wrong": str() as wrong}:

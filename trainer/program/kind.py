@@ -1,4 +1,4 @@
-"""A program as a kind of task: the interface of `trainer.measuring.kind`, filled in."""
+"""A program as a kind of task: implements the interface of `trainer.measuring.kind`."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
@@ -66,7 +66,7 @@ def _kept_from(spec: ProgramSpec) -> list[str]:
 
 
 class InstanceSupply:
-    """The data of a program's task: nothing to prepare, since its judge makes the instances."""
+    """The data of a program task. There is nothing to prepare: the judge makes the instances."""
 
     floor_nano: int | None = None
     pool_bytes: int | None = None
@@ -79,11 +79,11 @@ class InstanceSupply:
         self.size = f"{manifest.budget.amount} instances a run"
 
     def load_rest(self, progress: Progress) -> None:
-        """There is nothing to come."""
+        """Do nothing: all data is there already."""
 
 
 class ProgramKind:
-    """Builds a candidate, lets it meet instances, and has a judge check what it answers."""
+    """Builds a candidate, runs it on instances and has a judge check its answers."""
 
     harness: Final = HARNESS
 
@@ -103,14 +103,14 @@ class ProgramKind:
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Make the environments of its own that a task lacks."""
+        """Create the package environments that a task lacks."""
         if not isinstance(unsettled.unknown, tuple):
             raise TypeError("what is not here are no packages")
         for unmet in unsettled.unknown:
             make_environment(unmet, progress)
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
-        """Say that there is nothing to fetch."""
+        """Return True: there is nothing to fetch."""
         return True
 
     def prepare(
@@ -122,11 +122,11 @@ class ProgramKind:
         data_url: str | None = None,
         visible: Sequence[Path] | None = None,
     ) -> Prepared:
-        """Return what there is, which is nothing: instances are made for each run."""
+        """Return the supply of instances. They are made for each run, so nothing is prepared."""
         return InstanceSupply(task.manifest)
 
     def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
-        """Say that there is none: a program brings what it uses a card with."""
+        """Return None: a program brings its own code for using a card."""
         return None
 
     def examined(
@@ -145,7 +145,11 @@ class ProgramKind:
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
-        """Return a stranger's task; what it says to proposers beside that is not to be had."""
+        """Return a peer's task, rebuilt from its manifest.
+
+        What its own folder says to proposers is not available. Raises ConfigurationError if the
+        task needs data that only its author has.
+        """
         spec = spec_of(manifest)
         has_data = spec.public_data is not None or spec.holdout is not None
         if has_data or any(name != SCRIPT for name, _ in spec.judge_data):
@@ -191,7 +195,7 @@ class ProgramKind:
         )
 
     def words(self, manifest: TaskManifest) -> TaskWords:
-        """Say how a program is run and judged."""
+        """Describe how a program is run and judged."""
         spec, limits = spec_of(manifest), manifest.limits
         whats = "fixed instances" if spec.instances.fixed else "instances, new in each run"
         if spec.has_public_instances:
@@ -210,7 +214,7 @@ class ProgramKind:
         )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:
-        """Say whether a task's metric is no seconds."""
+        """Return True if other work may run at the same time: the metric is not seconds."""
         return not is_timed(manifest)
 
     def measuring(
@@ -223,14 +227,14 @@ class ProgramKind:
         audit_key: bytes,
         models: KeptModels | None = None,
     ) -> Measuring:
-        """Return what runs and judges sources of a task."""
+        """Return the object that runs and judges sources of a task."""
         from trainer.program.stages import ProgramStages
 
         return ProgramStages(task, task_key=audit_key, device=device, models=models)
 
 
 def _judge_means(spec: ProgramSpec, packages: Packages) -> JudgeResources:
-    """Return what a stranger's judge has beside itself."""
+    """Return the resources of the judge of a peer's task."""
     limits = spec.limits
     memory_mb = limits.judge_memory_mb
     return JudgeResources(

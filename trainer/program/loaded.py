@@ -1,8 +1,9 @@
-"""A task's own file as the node asks it: loaded once in a sandbox that no candidate's code enters.
+"""A file of a task that answers the node's questions, loaded once in a sandbox of its own.
 
-Each question is answered by a fork that ends with it, so that nothing is left for the next one. A
-judge is such a file, and a script that stands in for a language model. One that may write files is
-loaded anew for each question, in a sandbox whose end takes along what was written.
+No candidate's code enters that sandbox. A fork answers each question and ends with it, so nothing
+is left for the next question. Judges are such files, and so are scripts that replace a language
+model. A file that may write to disk is loaded again for each question, in a sandbox that is
+discarded with everything written there.
 """
 
 import asyncio
@@ -31,17 +32,17 @@ from trainer.sandbox.sealed import sealed
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.tier import probe_tier
 
-_GRACE_S: Final = 5.0  # beyond that, in which a fork's own alarm has ended it
+_GRACE_S: Final = 5.0  # after the limit, by which a fork's own alarm has ended it
 _START_S: Final = 60.0
-_TURNS: Final = 10  # of the loop, from output that can be read to output that is
-_AT_ONCE: Final = 3  # forks that may take all of their memory
-_SCRATCH_BYTES: Final = 16 << 20  # of the file itself, and what lies beside it
+_TURNS: Final = 10  # turns of the event loop that suffice to read available output
+_AT_ONCE: Final = 3  # forks that may use their full memory at the same time
+_SCRATCH_BYTES: Final = 16 << 20  # for the file itself and those next to it
 
 
 class LoadedFile:
-    """One of them; it is started when it is first asked, and again when it has died.
+    """One loaded file. It starts at the first question, and again if it has died.
 
-    `name` is what it is called to people, with its task; the first of `files` is it.
+    `name` is its name in messages, with its task. It is the first of `files`.
     """
 
     def __init__(
@@ -65,16 +66,16 @@ class LoadedFile:
         self._starting = asyncio.Lock()
 
     async def close(self) -> None:
-        """End it."""
+        """End its sandbox."""
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
             await self._end(sandbox)
 
     @contextlib.asynccontextmanager
     async def asked(self) -> AsyncIterator[Frames]:
-        """Have it fork for one question, which follows in the block.
+        """Fork for one question, which the block then asks.
 
-        Raises ConfigurationError if it cannot be loaded, or its data are no longer what they were.
+        Raises ConfigurationError if the file cannot be loaded, or its data have changed.
         """
         for folder in self._means.data:
             await asyncio.to_thread(folder.check)
@@ -91,7 +92,7 @@ class LoadedFile:
 
     @property
     def _is_for_one(self) -> bool:
-        """Whether a sandbox of it answers a single question."""
+        """True if each sandbox answers a single question."""
         return self._means.scratch_bytes > 0
 
     @contextlib.asynccontextmanager
@@ -106,10 +107,11 @@ class LoadedFile:
 
     @contextlib.asynccontextmanager
     async def in_time(self) -> AsyncIterator[asyncio.Timeout]:
-        """Wait for it in the block, which may put the limit off.
+        """Limit the time to wait for an answer in the block, which may extend the limit.
 
-        Raises TimeoutError where that takes longer than any question may: a fork that has not ended
-        by then has put its alarm off, and would go on beside the next. So all of it is ended.
+        Raises TimeoutError if it takes longer than any question may. A fork that still runs then
+        has postponed its own alarm and would run on during the next question. So the whole sandbox
+        is ended.
         """
         try:
             async with asyncio.timeout(self._means.limit_s + _GRACE_S) as limit:
@@ -120,9 +122,9 @@ class LoadedFile:
 
     @property
     def is_gone(self) -> bool:
-        """Whether all of it has ended, and not only what was answering a question."""
+        """True if the whole sandbox has ended, not only the fork that answers."""
         if self._is_for_one:
-            return False  # nobody else's question could end it
+            return False  # no other question could end it
         sandbox = self._sandbox
         return sandbox is None or sandbox.has_ended or not status_number(sandbox.pid, "VmRSS")
 
@@ -143,14 +145,14 @@ class LoadedFile:
 
     async def _read_output(self, sandbox: Sandbox) -> None:
         for _ in range(_TURNS):
-            await asyncio.sleep(0)  # what it has printed by now is read
+            await asyncio.sleep(0)  # let the loop read what was printed so far
         self._last_output = sandbox.output_tail()
 
     async def _start(self) -> Sandbox:
         sandbox = await Sandbox.launch(self._profile)
         self._work.begin(sandbox)
         is_confined = probe_tier().name != "full"
-        # A question is answered by what cannot even move a file that the next one reads.
+        # The fork that answers cannot even move a file that the next one reads.
         only_read = asdict(ruleset({Path("/"): READ})) if landlock_abi() else None
         limits = {
             "ruleset": only_read,
@@ -177,7 +179,7 @@ class LoadedFile:
         return sandbox
 
     async def fault(self, what: str) -> ConfigurationError:
-        """Return what is told of a file that does not do what it should."""
+        """Return the error to raise for a file that fails; `what` says how."""
         if self._sandbox is not None:
             await self._read_output(self._sandbox)
         said = _last_words(self._last_output)
@@ -188,7 +190,7 @@ class LoadedFile:
 
 
 def _last_words(output: str) -> str:
-    """Return what a traceback ends with; another may have begun after it."""
+    """Return the last line of a traceback, even if another one has begun after it."""
     lines = [one for one in output.splitlines() if one.strip()]
     ends = [one for one in lines if not one.startswith((" ", "Traceback"))]
     return ends[-1].strip() if ends else ""

@@ -1,7 +1,7 @@
-"""What a program task is made of: its manifest, which others know, and the files behind it.
+"""The parts of a program task: its manifest, which is public, and the files behind it.
 
-Everything that a number depends on is in the manifest, by hash: the judge, fixed files, limits.
-Which toolchain a command needs follows from its first word; what a script calls, `toolchains` name.
+The manifest names by hash everything that a score depends on: the judge, fixed files, limits. The
+toolchain that a command needs follows from its first word. `toolchains` names what scripts call.
 """
 
 from dataclasses import dataclass, field
@@ -27,33 +27,33 @@ from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.task import Download, Task
 
 KIND: Final = "program"
-# 2: where costs are compared with the baseline's, each run has instances of its own.
+# 2: if costs are compared with the baseline's, each run has its own instances.
 EVALUATOR: Final = "program/2"
-JUDGE: Final = "judge.py"  # what it is called where it runs
+JUDGE: Final = "judge.py"  # the file name in the sandbox
 SCRIPT: Final = "scripted.py"  # likewise
-SCRIPTED: Final = "scripted"  # the model that it is
+SCRIPTED: Final = "scripted"  # the name of the model that it replaces
 ENCODINGS: Final = ("bytes", "json", "arrays", FOLDERS)
-FRESH: Final = "fresh"  # a process an instance
-BATCH: Final = "batch"  # one for all instances of a split, one after the other
+FRESH: Final = "fresh"  # one process per instance
+BATCH: Final = "batch"  # one process for all instances of a split, in sequence
 ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
 FOLDERS_MEND: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
-VARIED: Final = ("argument", "variable", "folder")  # what of an evaluator a seed may decide
+VARIED: Final = ("argument", "variable", "folder")  # the parts of an evaluator that a seed may set
 MODULE_HINT: Final = "see docs/writing-a-task.md, An imported evaluator"
 BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramRecipe:
-    """The files of a task that no candidate may edit: its judge, and what lies beside sources.
+    """The files of a task that no candidate may edit: its judge and the files next to sources.
 
-    `judge_files` lie next to the judge alone, as those of an imported evaluator.
+    `judge_files` are next to the judge alone, such as those of an imported evaluator.
 
-    `script` stands in for a language model and is hidden from candidates as the judge is;
-    `holdout` are files that replace fixed ones on secret instances;
-    `packages` are those that these may import beside everybody's, `data` is the folder that
-    they may read; `judge_means` is what its judge has beside itself, that folder among it.
+    `script` replaces a language model and is hidden from candidates, as the judge is. `holdout`
+    holds files that replace fixed ones on secret instances. `packages` are those that candidates
+    may import in addition to the ones that every task has. `data` is the folder that they may read.
+    `judge_means` are the judge's own resources, that folder included.
     """
 
     judge: bytes
@@ -69,7 +69,7 @@ class ProgramRecipe:
 
     @property
     def beside(self) -> tuple[bytes, ...]:
-        """What others who run the task fetch beside its baseline."""
+        """The contents that others fetch, in addition to the baseline, to run the task."""
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)
         locks = (one.lock for one in (self.packages, self.judge_means.packages) if one.lock)
@@ -85,48 +85,48 @@ def recipe_of(task: Task) -> ProgramRecipe:
 
 
 def spec_of(manifest: TaskManifest) -> ProgramSpec:
-    """Return how a program is built, run and judged. Raises TypeError for another kind's."""
+    """Return how a program is built, run and judged. Raises TypeError for another kind of task."""
     if manifest.program is None:
         raise TypeError(f"task {manifest.name} is no program")
     return manifest.program
 
 
 def tools_of(command: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the toolchains that a command needs by its first word."""
+    """Return the toolchains that a command needs, by its first word."""
     found = toolchain_of(command[0]) if command else None
     return (found,) if found else ()
 
 
 def is_timed(manifest: TaskManifest) -> bool:
-    """Say whether a task's metric is seconds, so that nothing may run beside."""
+    """Return True if a task's metric is seconds, so that nothing else may run meanwhile."""
     return manifest.metric.name in TIMED
 
 
 def is_of_baseline(manifest: TaskManifest) -> bool:
-    """Say whether a task's metric is a share of what the baseline takes beside it."""
+    """Return True if a task's metric is a share of the baseline's cost in the same run."""
     return manifest.metric.name in OF_BASELINE
 
 
 def counts_instructions(manifest: TaskManifest) -> bool:
-    """Say whether a task asks for instructions, as its metric or in a guard."""
+    """Return True if a task counts instructions, in its metric or in a guard."""
     guards = spec_of(manifest).guards
     return INSTRUCTIONS in {manifest.metric.name, *(guard.name for guard in guards)}
 
 
 def is_exact(manifest: TaskManifest) -> bool:
-    """Say whether a task's instances never change and its metric is no measurement."""
+    """Return True if a task's instances never change and its metric is not measured."""
     spec = spec_of(manifest)
     is_measured = manifest.metric.name in MEASURED or bool(spec.model_budgets)
     return bool(spec.instances.fixed) and not is_measured
 
 
 def most_of_a_split(instances: Instances) -> int:
-    """Return how many instances a split of a run has, where these differ the larger number."""
+    """Return the number of instances in the larger split of a run."""
     return max(instances.public, instances.secret, len(instances.fixed))
 
 
 def batch_fault(spec: ProgramSpec) -> str | None:
-    """Return why a task's instances cannot be met in a batch, None if they can or are not to."""
+    """Return why a task's instances cannot run in a batch, None if they can or need not."""
     if spec.isolation != BATCH:
         return None
     if spec.entry is None:
@@ -155,7 +155,7 @@ def module_fault(manifest: TaskManifest) -> str | None:
 
 
 def folders_fault(spec: ProgramSpec) -> str | None:
-    """Return why a task cannot have folders of files for instances and answers, if it says so."""
+    """Return why a task that asks for folders of files cannot have them, None if it can."""
     if spec.encoding != FOLDERS or spec.run is None:
         return None
     lacking = [what for what in (IN, OUT) if not is_asked(spec.run, what)]
@@ -163,7 +163,7 @@ def folders_fault(spec: ProgramSpec) -> str | None:
 
 
 def check(manifest: TaskManifest) -> None:
-    """Raise ConfigurationError for a task with a word that this version does not know."""
+    """Raise ConfigurationError for a task that uses a value unknown to this version."""
     spec = spec_of(manifest)
     for name, word, known in (
         ("evaluator", manifest.evaluator, (EVALUATOR,)),

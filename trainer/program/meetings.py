@@ -1,8 +1,8 @@
-"""Run a candidate on the instances of a run: on all cores at once, or timed, one by one.
+"""Runs a candidate on the instances of a run: on all cores at once, or timed one by one.
 
-A candidate meets an instance of a run once. Where its cost is compared with the baseline's, no run
-of any candidate shares an instance with another (`trainer.program.instances`), so that no process
-finds what an earlier one of a candidate left behind about the instance, in whatever memory.
+A candidate runs once on each instance of a run. If its cost is compared with the baseline's, no two
+runs of any candidates share an instance (`trainer.program.instances`). So no process can find what
+an earlier candidate's process left in any memory about the instance.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LOG_CHARACTERS: Final = 4000
 
 
 class Meets(Protocol):
-    """What lets a candidate meet instances: by itself, or through an imported evaluator."""
+    """An interface for running candidates on instances, directly or through an evaluator."""
 
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]: ...
 
@@ -39,20 +39,20 @@ class Meets(Protocol):
 
 
 class Cores:
-    """Where one lane's candidates and judges run: each on a core that is theirs meanwhile."""
+    """The cores for one lane's candidates and judges. Each has a core to itself while it runs."""
 
-    # Of all lanes of a process' loop: a core has one candidate.
+    # Shared by all lanes of an event loop: a core runs one candidate at a time.
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Queue[int]"]] = (
         WeakKeyDictionary()
     )
 
     def __init__(self, *, is_on_card: bool) -> None:
-        """`is_on_card`: they share a card, whose memory is one's alone."""
+        """Let candidates take turns if they share a card, whose memory only one can use."""
         self._on_card = asyncio.Lock() if is_on_card else None
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[int | None]:
-        """Hold one of them in a block, and yield its number: None for programs on a card."""
+        """Hold a core in a block and yield its number, None for programs on a card."""
         if self._on_card is not None:
             async with self._on_card:
                 yield None
@@ -70,7 +70,7 @@ class Cores:
 
 
 class Meetings:
-    """Those of one lane, on one task."""
+    """Runs of candidates on instances, for one lane and one task."""
 
     def __init__(
         self,
@@ -94,9 +94,10 @@ class Meetings:
     async def all_met(
         self, package: Package, base: Package | None, asked: Sequence[RunInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
-        """Let a candidate meet all its instances; the first that fails ends it.
+        """Run a candidate on all its instances. The first failure ends the run.
 
-        `base` is what is measured beside it. The first of them draw its curve. Raises RunFailed.
+        `base` is the baseline, if it is measured in the same run. The first batch fills the loss
+        curve. Raises RunFailed.
         """
         if base is not None and self._is_timed:
             return await self._timed(package, base, asked, meter)
@@ -123,7 +124,7 @@ class Meetings:
         number: int,
         meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
-        """Let a candidate meet a batch, and the baseline after it where that is beside it."""
+        """Run a candidate on a batch, then the baseline if the two are compared."""
         async with self._cores.one() as core:
             curve = None if number else meter.curve
             met = await self._in_turn(package, batch, core=core, curve=curve)
@@ -136,10 +137,10 @@ class Meetings:
     async def _timed(
         self, package: Package, base: Package, asked: Sequence[RunInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
-        """Time a candidate and the baseline on each batch, in an order that alternates.
+        """Time a candidate and the baseline on each batch, in alternating order.
 
-        Both are started once before, on an instance that is not counted: the first process of a
-        tree finds less of its files in memory.
+        Both run once before, on an instance that is not counted: the first process of a source tree
+        finds less of its files in memory.
         """
         met: dict[RunInstance, tuple[Met, Met | None]] = {}
         async with self._cores.one() as core:
@@ -166,14 +167,14 @@ class Meetings:
         core: int | None,
         curve: LossCurve | None = None,
     ) -> list[Met]:
-        """Let a process of its own meet the instances of a batch, one after the other."""
+        """Run one new process on the instances of a batch, in sequence."""
         kept_to = core if self._spec.limits.threads == 1 else None
         meetings = [await self._meeting(package, one, kept_to) for one in batch]
         meetings[0] = replace(meetings[0], curve=curve)
         return await self._candidate.meet(meetings)
 
     async def forged(self, package: Package, asked: RunInstance, forge: Forge) -> bytes:
-        """Return what an evaluator says of a program whose replies are forged on their way."""
+        """Return what an evaluator says of a program if `forge` changes its replies."""
         meeting = replace(await self._meeting(package, asked, None), forge=forge)
         (met,) = await self._candidate.meet([meeting])
         return met.answer
@@ -206,7 +207,10 @@ class Meetings:
 
 
 async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
-    """Await what is met of the secret split; it fails after the public one, which may say why."""
+    """Await a secret batch. If it fails, wait for the public ones before raising.
+
+    A public failure is then reported first, and its reason may be shown.
+    """
     try:
         return await met
     except RunFailed:
@@ -215,7 +219,7 @@ async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None,
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what ended a group: a run's own failure before anything else."""
+    """Return the exception that ended a group: any other one before a `RunFailed`."""
     flat: list[BaseException] = []
     waiting: list[BaseException] = list(failures.exceptions)
     while waiting:

@@ -1,6 +1,6 @@
-"""From figures of single instances to a run's metric, and whether its guards hold.
+"""Computes a run's metric from the figures of single instances, and checks its guards.
 
-Figures come from the judge, or are measured here; none is what a candidate says of itself.
+Figures come from the judge or are measured here. None comes from the candidate itself.
 """
 
 import math
@@ -15,28 +15,28 @@ from protocol.units import NANO
 
 TIMED: Final = frozenset({"cpu_s", "wall_s"})
 INSTRUCTIONS: Final = "instructions"
-# What is told as shares of the baseline's, on the same instances, measured beside it: seconds are
-# a machine's own, and counts have no bound.
+# Given as shares of the baseline's, measured in the same run on the same instances: seconds differ
+# between machines, and counts have no bound.
 OF_BASELINE: Final = TIMED | {INSTRUCTIONS}
-# Of a candidate, not of what it answers to an instance.
+# Properties of a candidate, not of its answer to an instance.
 OF_SOURCES: Final = frozenset({"source_bytes", "build_bytes"})
 MEASURED: Final = OF_BASELINE | OF_SOURCES | {"peak_mb", "answer_bytes"}
 AGGREGATES: Final = ("mean", "geomean", "sum", "max")
-SCALE: Final = 9  # figures here are in 1e-9 units, as a language model's are
-MOST: Final = 9_000_000.0  # 2^53 of these
+SCALE: Final = 9  # figures are in 1e-9 units, as those of language models
+MOST: Final = 9_000_000.0  # 2^53 of these units
 _DIGITS: Final = 6
-_PARTS: Final = 8  # of the noise floor: an error that adds 0.1 % to the variance of a run
+_PARTS: Final = 8  # of the noise floor: the rounding error adds 0.1 % to the variance of a run
 
 
-class Unfit(ValueError):  # noqa: N818 -- what a figure is
-    """A figure that is no metric, in words for whoever wrote the task."""
+class Unfit(ValueError):  # noqa: N818 -- a figure's property
+    """A figure that cannot be a metric. The message is for the author of the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceMeasurement:
     """The measurements of one instance, and the judge's figures for it.
 
-    `instructions` is None where a task does not ask for them.
+    `instructions` is None if a task does not ask for them.
     """
 
     wall_s: float
@@ -48,7 +48,7 @@ class InstanceMeasurement:
     base: "InstanceMeasurement | None" = None
 
     def figure(self, name: str) -> float:
-        """Return a figure by its name. Raises Unfit if there is none that is finite."""
+        """Return a figure by its name. Raises Unfit if it is missing or not finite."""
         match name:
             case "cpu_s":
                 value = self.cpu_s
@@ -69,14 +69,14 @@ class InstanceMeasurement:
         return value
 
     def share(self, name: str) -> float:
-        """Return seconds or instructions as a share of those that the baseline took beside it."""
+        """Return seconds or instructions as a share of the baseline's on the same instance."""
         if self.base is None:
             raise Unfit(f"{name} was measured beside nothing")
         return self.figure(name) / max(1e-9, self.base.figure(name))
 
 
 def aggregated(values: Sequence[float], how: str) -> float:
-    """Return one figure for a run. Raises Unfit where there is none."""
+    """Return one figure for a run. Raises Unfit if there is none."""
     match how:
         case "mean":
             return fmean(values)
@@ -92,8 +92,10 @@ def aggregated(values: Sequence[float], how: str) -> float:
 def metric_nano(
     manifest: TaskManifest, measured: Sequence[InstanceMeasurement], *, size: int
 ) -> int:
-    """Return a run's metric on some instances, in 1e-9 units. `size`: bytes of what is built or
-    written, where the metric is that. Raises Unfit."""
+    """Return a run's metric on some instances, in 1e-9 units. Raises Unfit.
+
+    `size` is the size of the source or of its build in bytes, for metrics that are that size.
+    """
     assert manifest.program is not None  # noqa: S101 -- a program's
     name, how = manifest.metric.name, manifest.program.aggregate
     if name in OF_SOURCES:
@@ -108,9 +110,9 @@ def metric_nano(
 
 
 def coarse(nano: int, manifest: TaskManifest) -> int:
-    """Return what is told of an exact metric: a multiple of an eighth of the noise floor.
+    """Return an exact metric rounded to a multiple of an eighth of the noise floor.
 
-    Where that is not known, it is told in six digits.
+    If the noise floor is unknown, it is rounded to six digits.
     """
     grain = max(1, manifest.noise_floor_nano // _PARTS)
     if not manifest.noise_floor_nano:
@@ -119,21 +121,21 @@ def coarse(nano: int, manifest: TaskManifest) -> int:
 
 
 def impossible(nano: int, manifest: TaskManifest) -> bool:
-    """Whether a metric is better than the task says that any can be."""
+    """Return True if a metric is better than the task's bound on what is possible."""
     assert manifest.program is not None  # noqa: S101 -- a program's
     bound, sign = manifest.program.impossible, manifest.metric.sign
     return bound is not None and sign * nano < sign * bound
 
 
 def guarded(guards: Sequence[Guard], measured: Sequence[InstanceMeasurement]) -> dict[str, float]:
-    """Return what each guard looks at: the mean over instances. Raises Unfit."""
+    """Return the value that each guard checks: the mean over instances. Raises Unfit."""
     return {guard.name: fmean(one.figure(guard.name) for one in measured) for guard in guards}
 
 
 def guard_fault(
     guards: Sequence[Guard], found: Mapping[str, float], base: Mapping[str, float]
 ) -> str | None:
-    """Return which guard does not hold; `base` is what the baseline came to here."""
+    """Return the first guard that fails. `base` holds the baseline's values on this machine."""
     for guard in guards:
         value = found[guard.name]
         if guard.most is not None and value > guard.most / 10**guard.scale:

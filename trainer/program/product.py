@@ -1,4 +1,4 @@
-"""What a program's run makes: its answers with what each took, as bytes until they are judged."""
+"""The product of a program's run: its answers and their costs, as bytes until they are judged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from trainer.program.metric import InstanceMeasurement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A run's meetings, each with the baseline's if there is one; `nonce` names its instances."""
+    """A run's answers, each with the baseline's if there is one. `nonce` names its instances."""
 
     nonce: bytes
     met: Sequence[tuple[Met, Met | None]]
@@ -24,18 +24,18 @@ class Product:
 
     @classmethod
     def unpacked(cls, product: bytes) -> Self:
-        """Return what bytes stand for, which are this process' own."""
+        """Return the product that this process packed before."""
         nonce, met = msgpack.unpackb(product)
         return cls(nonce=nonce, met=[(_met(one), base and _met(base)) for one, base in met])
 
 
 def evidence_of(met: Sequence[tuple[Met, Met | None]]) -> bytes:
-    """Return the answers of a run to fixed instances, as records lead to them."""
+    """Return the answers of a run to fixed instances, as records refer to them."""
     return bytes(msgpack.packb([one.answer for one, _ in met]))
 
 
 def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
-    """Return the answers that somebody else's evidence holds; None if it is none."""
+    """Return the answers in a peer's evidence, None if the evidence is invalid."""
     try:
         answers = msgpack.unpackb(evidence)
     except ValueError:
@@ -48,12 +48,12 @@ def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
 
 
 def met_of(answer: bytes) -> Met:
-    """Return a meeting of which nothing but the answer is known."""
+    """Return an instance's run of which only the answer is known."""
     return Met(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
 
 
 def measured_of(met: Met) -> InstanceMeasurement:
-    """Return what was measured of a meeting, before the judge says anything."""
+    """Return the measurements of one instance, before the judge adds figures."""
     return InstanceMeasurement(
         wall_s=met.wall_s,
         cpu_s=met.cpu_s,

@@ -1,4 +1,4 @@
-"""What a candidate's sandbox allows and shows, as its task's manifest has it."""
+"""The sandbox profile of a candidate, derived from its task's manifest."""
 
 from typing import Final
 
@@ -15,11 +15,11 @@ from trainer.sandbox.seccomp import last_program, seccomp_program
 from trainer.sandbox.toolchains import toolchain
 
 SCRATCH_BYTES: Final = 64 << 20
-_SCRATCH_BYTES_OF_CARD: Final = 1 << 30  # of what is compiled for it
+_SCRATCH_BYTES_OF_CARD: Final = 1 << 30  # for kernels compiled for the card
 
 
 def is_one_process(manifest: TaskManifest) -> bool:
-    """Say whether a task's candidates may start no other process."""
+    """Return True if a task's candidates may start no other process."""
     spec = spec_of(manifest)
     return not _tools_at_run(spec) and spec.limits.threads == 1
 
@@ -31,11 +31,11 @@ def profile_of(
     data: DataFolder | None = None,
     card: Device | None = None,
 ) -> Profile:
-    """Return the limits of a candidate's sandbox, and what it shows beside everybody's: packages
-    of Python, a folder of data and a card.
+    """Return the limits of a candidate's sandbox and what it shows.
 
-    Where it asks language models another process is beside it, who hands on what it asks; where its
-    answer is a file, one that waits for its end.
+    In addition to what every sandbox shows, it may show Python packages, a folder of data and a
+    card. If the candidate asks language models, another process next to it passes its questions on.
+    If its answer is a file, another process waits for its end.
     """
     spec = spec_of(manifest)
     is_alone = spec.llm is None and not is_filed(spec, OUT)
@@ -60,9 +60,9 @@ def profile_of(
 
 
 def candidate_filter(manifest: TaskManifest, profile: Profile, *, keeps_core: bool) -> bytes:
-    """Return the filter that a candidate loads on top of its sandbox's, empty if it needs none.
+    """Return the filter that a candidate loads on top of its sandbox's, empty if none.
 
-    A process that answers for models, or waits for a file, stays next to the candidate: the sandbox
+    A process that answers for models, or waits for a file, stays next to the candidate. The sandbox
     then allows several processes, and the candidate is one of them.
     """
     if not profile.waits:
@@ -78,12 +78,12 @@ def candidate_filter(manifest: TaskManifest, profile: Profile, *, keeps_core: bo
 
 
 def _weighs_memory(manifest: TaskManifest, spec: ProgramSpec) -> bool:
-    """Say whether a task's metric or a guard of it is memory."""
+    """Return True if a task's metric or one of its guards is memory."""
     return "peak_mb" in (manifest.metric.name, *(one.name for one in spec.guards or ()))
 
 
 def is_filed(spec: ProgramSpec, what: str) -> bool:
-    """Say whether a program's command asks for a file, of the instance or of the answer."""
+    """Return True if a program's command asks for a file, for the instance or the answer."""
     return spec.run is not None and is_asked(spec.run, what)
 
 

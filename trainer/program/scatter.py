@@ -1,7 +1,7 @@
-"""How much a program's figures scatter: over seeds, against itself, and beside others' work.
+"""The scatter of a program's figures: over seeds, against itself, and next to other work.
 
-Of a task that measures seconds, an A/A test says whether the measuring itself favours one side: the
-baseline against itself, each instance as it is measured in any run.
+For tasks that measure seconds, an A/A test shows if the measurement favours one side: the baseline
+runs against itself, on each instance as in any run.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from trainer.program.metric import OF_BASELINE
 
 LEAST_PAIRS: Final = 8
 _ERRORS: Final = 2.0  # standard errors from zero
-_TIMES: Final = 4.0  # a declared noise floor may be off by so much: few runs know it no better
-_PAIRS: Final = 20  # what a trial takes at most, as a rule
+_TIMES: Final = 4.0  # a declared noise floor may be off by this much: few runs give no better
+_PAIRS: Final = 20  # the usual maximum of a trial
 _OF_MACHINES: Final = OF_BASELINE | {"peak_mb", "build_bytes"}
 _BUSY: Final = "while True: pass"
 
 
 def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
-    """Return ln of the baseline's seconds over its own, one for each instance that it met."""
+    """Return ln of the baseline's seconds over its own, one value for each instance."""
     is_cpu = bench.manifest.metric.name == "cpu_s"
     shares: list[float] = []
     for run in runs:
@@ -42,12 +42,12 @@ def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
 
 
 def is_silent(shares: Sequence[float]) -> bool:
-    """Say whether the mean is within two standard errors of zero."""
+    """Return True if the mean is within two standard errors of zero."""
     return abs(fmean(shares)) <= _ERRORS * _error(shares)
 
 
 def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
-    """Return what an A/A test came to."""
+    """Return the remark on an A/A test."""
     mean, error = fmean(shares), _error(shares)
     said = f"the baseline against itself: {mean:+.3f} ± {error:.3f} in ln seconds"
     figures = {"mean": mean, "error": error, "pairs": float(len(shares))}
@@ -62,9 +62,9 @@ def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
 
 
 def can_tell(bench: Bench, shares: Sequence[float]) -> Remark:
-    """Return which gain in seconds a trial can tell on this machine."""
+    """Return the remark on the smallest gain in seconds that a trial can detect here."""
     of_run = stdev(shares) / math.sqrt(max(1, bench.spec.instances.secret))
-    # A pair is two runs; with this ratio a mean is just shown, so half the time.
+    # A pair is two runs. A true gain at this ratio is just detected, so half the time.
     ratio = critical_ratio(_PAIRS, -math.log(DEFAULT.alpha))
     gain = math.sqrt(ratio * (_PAIRS - 1) / _PAIRS) * math.sqrt(2) * of_run
     said = f"in {_PAIRS} pairs a gain of {gain:.1%} is told half the time here"
@@ -75,7 +75,7 @@ def can_tell(bench: Bench, shares: Sequence[float]) -> Remark:
 
 
 async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
-    """Return how the metric scatters over runs, beside the noise floor that the task declares."""
+    """Return the remark on the metric's scatter over runs and the declared noise floor."""
     is_fixed = bool(bench.spec.instances.fixed)
     splits = (False,) if is_fixed else (False, True)
     values = [await bench.metric(run, secret=secret) / NANO for run in runs for secret in splits]
@@ -85,10 +85,10 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     sd = stdev(values)
     said = f"{sd:.3g} {unit} over {len(values)} runs, {floor:.3g} declared"
     figures = {"sd": sd, "declared": floor, "mean": fmean(values)}
-    # A pair meets the same instances: what these make figures scatter by is no floor of its own.
+    # A pair runs on the same instances, so scatter between instances does not count as noise.
     is_paired = not is_fixed and bench.manifest.metric.name not in OF_BASELINE
     least = 0.0 if is_paired else sd / _TIMES
-    if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing of other programs
+    if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing about other programs
         cancels = ", most of which pairs cancel" if is_paired and sd else ""
         return fine("noise", f"{said}{cancels}", **figures)
     mend = f"noise_floor = {sd:.2g}, if other programs scatter as the baseline does"
@@ -96,7 +96,7 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
 
 
 async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, BaselineRun]:
-    """Run the baseline once more with a seed: whether it answers the same."""
+    """Run the baseline again with a seed. Return a remark on differences, and the run."""
     again = await bench.judged(await bench.run(run.seed))
     differ = _differing(run, again)
     if not differ:
@@ -116,7 +116,7 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
 
 
 async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
-    """Return whether a run of the baseline that is slowed down gives the same bytes."""
+    """Return the remark on whether a slowed run of the baseline gives the same bytes."""
     mend = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
     spec, name = bench.spec, bench.manifest.metric.name
     if spec.limits.threads != 1 or spec.model_budgets or name in _OF_MACHINES:
@@ -137,11 +137,11 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
 
 @asynccontextmanager
 async def _busy_cores() -> AsyncIterator[None]:
-    """Keep each core that is ours busy while the block lasts."""
+    """Keep each core that arnode may use busy while the block lasts."""
     others: list[asyncio.subprocess.Process] = []
     try:
         for _ in range(usable_cores()):
-            others.append(  # noqa: PERF401 -- what was started is ended, also if the next is not
+            others.append(  # noqa: PERF401 -- ends those started, even if the next fails
                 await asyncio.create_subprocess_exec(*python_command("-S", "-c"), _BUSY)
             )
         yield

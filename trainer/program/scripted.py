@@ -1,9 +1,8 @@
-"""A task's script that stands in for a language model: `answer(messages, seed) -> str`.
+"""A task's script that replaces a language model: `answer(messages, seed) -> str`.
 
-It is deterministic and comes with the task, so that a run gives the same on every machine, without
-a key. It runs in a sandbox as a judge does, one fork for each question, and is given nothing but
-the chat and a seed that no candidate can know beforehand. A token of it is four bytes, begun ones
-counted.
+It is deterministic and part of the task, so a run gives the same result on every machine, without
+an API key. It runs in a sandbox like a judge, in one fork for each question. It gets only the chat
+and a seed that no candidate can know in advance. Its tokens are four bytes each, rounded up.
 """
 
 import json
@@ -22,14 +21,14 @@ _MOST_BYTES: Final = 1 << 20  # of an answer
 
 
 class Scripted:
-    """One lane's script, as `trainer.measuring.models.Models` has it."""
+    """One lane's script. Implements `trainer.measuring.models.Models`."""
 
     def __init__(self, task: str, script: bytes, *, work: LaneWork) -> None:
         files = [File(path=SCRIPT, data=script)]
         self._loaded = LoadedFile(f"task {task}: its script", files, {}, work=work)
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return what the script says. Raises ConfigurationError if it cannot be loaded."""
+        """Return the script's answer. Raises ConfigurationError if it cannot be loaded."""
         messages = [{"role": one.role, "content": one.content} for one in question.messages]
         told = json.dumps({"messages": messages, "seed": question.seed}).encode()
         try:
@@ -49,10 +48,10 @@ class Scripted:
         )
 
     async def close(self) -> None:
-        """End it."""
+        """End its sandbox."""
         await self._loaded.close()
 
 
 def tokens_of(text: bytes) -> int:
-    """Return how many tokens a script's texts are."""
+    """Return the number of tokens of a text."""
     return -(-len(text) // TOKEN_BYTES)

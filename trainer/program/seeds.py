@@ -1,9 +1,9 @@
-"""What a run's seed names: instances that everybody can make, and others that only this node can.
+"""Names of a run's instances: public ones anyone can make, secret ones only this node can.
 
-Run seeds have 31 bits, so what follows from them alone counts as known to whoever wrote a
-candidate: it is for screens, and decides nothing. What decides hangs on the key of a secret split.
-A candidate's own seed is derived from its instance's one-way, so that it leads to no instance.
-Where costs are compared with the baseline's, a nonce makes the instances of each run its own.
+Run seeds have 31 bits. So the author of a candidate may know whatever follows from them alone: such
+instances serve for screens, and decide nothing. The deciding instances depend on the key of a
+secret split. A candidate's own seed is derived one-way from its instance's seed, so it reveals no
+instance. If costs are compared with the baseline's, a nonce gives each run its own instances.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _JUDGES_MODEL = b"arnode/judges-model/1\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceName:
-    """Which instance a judge is asked for: 32 bytes of its own, its split, its number in that."""
+    """The name of an instance for the judge: 32 bytes of seed, its split and its index there."""
 
     seed: bytes
     split: str
@@ -33,23 +33,27 @@ class InstanceName:
 
     @property
     def judges_split(self) -> str:
-        """The split that the judge is told: a warm-up is made as a public instance is."""
+        """The split that the judge sees: a warm-up is made like a public instance."""
         return PUBLIC if self.split == WARM_UP else self.split
 
     @property
     def candidate_seed(self) -> int:
-        """The random seed of a candidate that meets it, of 31 bits."""
+        """The random seed, of 31 bits, of the candidate that runs on it."""
         derived = hashlib.sha256(_CANDIDATE + self.seed).digest()
         return int.from_bytes(derived[:4], "big") & MAX_SEED
 
     @property
     def model_seed(self) -> int:
-        """The chance of a language model that is asked about it, which no candidate gets to see."""
+        """The seed for a language model that a candidate asks. No candidate sees it."""
         return int.from_bytes(hashlib.sha256(_MODEL + self.seed).digest()[:8], "big")
 
     @property
     def judges_model_seed(self) -> int:
-        """Likewise, where the judge asks: no candidate can ask beforehand what it will be told."""
+        """The seed for a language model that the judge asks.
+
+        It differs from `model_seed`, so that no candidate can ask the model in advance what the
+        judge will be answered.
+        """
         return int.from_bytes(hashlib.sha256(_JUDGES_MODEL + self.seed).digest()[:8], "big")
 
 
@@ -58,7 +62,8 @@ def drawn(
 ) -> InstanceName:
     """Return one of the instances that a run draws.
 
-    `key` is a secret split's, of 32 bytes; `nonce` is a run's own, where no two may share any.
+    `key` is the key of a secret split, of 32 bytes. `nonce` is a run's own, for runs that may share
+    no instance.
     """
     told = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
     told += index.to_bytes(4, "big") + nonce

@@ -1,8 +1,8 @@
-"""The stages of a program's run: build → instances → the candidate meets each → the judge checks.
+"""The stages of a program's run: build, make instances, run the candidate, judge the answers.
 
-Each is in sandboxes of its own, and what came before has ended by then. Instances of the secret
-split are met as those of the public one are; of these nothing is told but whether all were answered
-rightly, and one coarse figure.
+Each stage has sandboxes of its own, and the earlier stage has ended by then. Secret instances run
+as public ones do. Of these only two things are reported: whether all answers are right, and one
+coarse figure.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 class ProgramStages:
-    """Runs them for one lane, one run at a time; instances stand beside each other if they may."""
+    """Runs the stages for one lane, one run at a time. Instances may run in parallel if allowed."""
 
     def __init__(
         self,
@@ -72,8 +72,9 @@ class ProgramStages:
         device: Device | None = None,
         models: KeptModels | None = None,
     ) -> None:
-        """Raises ConfigurationError for a task that needs a card, where `device` is none, or that
-        counts what this machine does not.
+        """Raise ConfigurationError if this machine lacks what the task needs.
+
+        That is a card, if `device` is None, or a counter of instructions.
         """
         if counts_instructions(task.manifest):
             require_counter()
@@ -83,14 +84,14 @@ class ProgramStages:
         self._task = task
         self._manifest = task.manifest
         self._spec = spec = spec_of(task.manifest)
-        self._own_split = hashlib.sha256(task_key + task.id).digest()  # of runs that name none
+        self._own_split = hashlib.sha256(task_key + task.id).digest()  # for runs that name no split
         self._is_of_baseline = is_of_baseline(task.manifest)
         self._is_exact = is_exact(task.manifest)
         recipe = recipe_of(task)
         self._builder = Builder(task.manifest, recipe, self.work)
         self._data = recipe.data
         card = _card(task.manifest, device)
-        # What an imported evaluator calls is measured by it.
+        # An imported evaluator calls the candidate's functions and measures them.
         measuring = Candidate if spec.module is None else Evaluations
         self._candidate = measuring(task, self.work, card=card)
         self._cores = Cores(is_on_card=card is not None)
@@ -130,13 +131,13 @@ class ProgramStages:
         return 0.0
 
     async def grown(self) -> None:
-        """Nothing is on its way."""
+        """Do nothing: no data is still loading."""
 
     async def completed(self) -> None:
-        """All is here."""
+        """Do nothing: all data is loaded."""
 
     def expect_no_more(self) -> None:
-        """Nothing is started ahead."""
+        """Do nothing: no run is started in advance."""
 
     def _asking_of(self, budget: ModelBudget, models: KeptModels | None) -> Asking:
         task, recipe = self._task, recipe_of(self._task)
@@ -152,7 +153,7 @@ class ProgramStages:
         self._builder.close()
 
     async def run(self, request: Request, meter: Meter) -> bytes:
-        """Return the answers of a source to all its instances, with what each took."""
+        """Return the answers of a source to all its instances, with the cost of each."""
         async with self._running:
             timeline = meter.timeline
             timeline.enter("train", "build")
@@ -167,7 +168,7 @@ class ProgramStages:
                     base = await self._builder.package(self._task.source)
                 nonce = self.instances.fresh_nonce()
                 asked = await self.asked(request, nonce)
-                await self.instances.warm_ups()  # once, before candidates ask for theirs
+                await self.instances.warm_ups()  # once, before candidates ask for them
                 timeline.enter("train", "train")
                 met = await self._meetings.all_met(package, base, asked, meter)
             except ProgramFailed as failed:
@@ -185,19 +186,19 @@ class ProgramStages:
             return Product(nonce=nonce, met=met).packed()
 
     async def forged(self, asked: RunInstance, forge: Forge) -> bytes:
-        """Return what an evaluator says of the baseline whose replies are forged on their way."""
+        """Return what an evaluator says of the baseline if `forge` changes its replies."""
         package = await self._builder.package(self._task.source)
         return await self._meetings.forged(package, asked, forge)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
-        """Return what answers are worth on both splits."""
+        """Return the scores of a run's answers on both splits."""
         async with self._judging:
             began_s = time.monotonic()
             meter.timeline.enter("claim", "score")
             try:
                 made = Product.unpacked(product)
                 asked, answers = await self.asked(request, made.nonce), made.met
-                # A model that is away is nobody's doing, and what it judges is nobody else's.
+                # Scoring may be repeated if a judge asks a model: a model that is away is no fault.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:
@@ -220,7 +221,7 @@ class ProgramStages:
         )
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Return what somebody's answers to the fixed instances are worth."""
+        """Return the score of another author's answers to the fixed instances."""
         fixed = self._spec.instances.fixed
         answers = answers_in(evidence, most_bytes=self._spec.limits.answer_mb * 1_000_000)
         if not self._is_exact or answers is None or len(answers) != len(fixed):
@@ -238,9 +239,9 @@ class ProgramStages:
         )
 
     async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[RunInstance]:
-        """Return a run's instances; those of its secret split hang on the key of that.
+        """Return a run's instances. The secret ones depend on the key of the split.
 
-        A screen names no split, so it never meets a holdout.
+        A screen names no split, so it never uses a holdout.
         """
         key = request.split or self._own_split
         found = await self.instances.of_run(request.seed, key, nonce)
@@ -275,7 +276,7 @@ class ProgramStages:
         return replace(measured_of(met), figures=verdict.figures, base=beside)
 
     def judges_asking(self, asked: RunInstance) -> Callable[[], Questions] | None:
-        """Return what makes the answers to a judge that asks a model about an instance."""
+        """Return a factory for the models' replies to a judge's questions about an instance."""
         asking = self._judges_asking
         if asking is None:
             return None
@@ -283,7 +284,7 @@ class ProgramStages:
         return lambda: asking.questions(seed, run_seed=asked.run_seed)
 
     async def size_of(self, source: Source) -> int:
-        """Return the bytes of a source, or of what it is built into where the metric is that."""
+        """Return the bytes of a source, or of its build if the metric is `build_bytes`."""
         if self._manifest.metric.name == "build_bytes":
             return (await self._builder.package(source)).built_bytes
         return sum(len(data) for _, data in source.files)
@@ -300,7 +301,10 @@ class ProgramStages:
         return nano if self._is_exact else coarse(nano, self._manifest)
 
     def _secret_figure(self, measured: Sequence[InstanceMeasurement], size: int) -> int:
-        """As `_figure`; what is wrong with one would tell of the split in digits."""
+        """Return the figure of the secret split, as `_figure` does.
+
+        The failure message is a fixed one: the details of a fault would reveal digits of the split.
+        """
         try:
             return self._figure(measured, size)
         except RunFailed as failed:
@@ -309,9 +313,9 @@ class ProgramStages:
     def _guarded(
         self, public: Sequence[InstanceMeasurement], secret: Sequence[InstanceMeasurement]
     ) -> dict[str, float]:
-        """Hold a run against the task's guards and what the baseline's first run came to.
+        """Check a run against the task's guards and the baseline's first run.
 
-        Return what this one comes to.
+        Return the guards' values in this run. Raises RunFailed if a guard fails.
         """
         try:
             found = guarded(self._spec.guards, [*public, *secret])
@@ -319,16 +323,16 @@ class ProgramStages:
             raise RunFailed("rejected", str(fault)) from fault
         base: dict[str, float] = {}
         if self.baseline_cost is not None:
-            base = self.baseline_cost.audited  # type: ignore[assignment]  # what this has put there
+            base = self.baseline_cost.audited  # type: ignore[assignment]  # this class set it
         if guard_fault(self._spec.guards, found, base):
-            # In digits of what was public alone.
+            # The message shows digits of the public split only.
             shown = guard_fault(self._spec.guards, guarded(self._spec.guards, public), base)
             raise RunFailed("rejected", shown or "a guard does not hold, the secret split included")
         return found
 
 
 def _card(manifest: TaskManifest, device: Device | None) -> Device | None:
-    """Return the card that a task's candidates use, None for those that use none."""
+    """Return the card that a task's candidates use, None if they use none."""
     if spec_of(manifest).device != CARD:
         return None
     if device is None or device.cuda is None:

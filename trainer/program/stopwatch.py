@@ -1,7 +1,8 @@
-"""The clock of a candidate's code, with a limit that others on the machine do not use up.
+"""A clock for a candidate's code. Its limit grows while other processes use the processors.
 
-Where strangers take the processors, whatever runs gets a share of them: so the limit is as many
-times as long, up to `_MOST_STRETCH`. Nobody gains by it but who would have ended in time alone.
+If other users of the machine take part of its processors, the code gets only a share of them. The
+limit is then longer by the same factor, up to `_MOST_STRETCH`. This helps only code that would have
+finished in time on an idle machine.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from typing import Final
 from trainer.measuring.metering import RunFailed
 
 _MOST_STRETCH: Final = 8.0
-_BEFORE_S: Final = 0.005  # so long before a limit it is looked whether it stands
+_BEFORE_S: Final = 0.005  # how long before a limit it is checked for extension
 
 
 class Stopwatch:
-    """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
+    """Counts the seconds in which a candidate's code runs, and stops it at a limit."""
 
     def __init__(
         self,
@@ -27,8 +28,10 @@ class Stopwatch:
         strangers_share: Callable[[], float],
         since_s: float | None = None,
     ) -> None:
-        """`strangers_share`: what strangers use, as a share of all processors' time; `since_s`:
-        when it began to run, if that is before a block is entered.
+        """Create a clock that stands still until `running` is entered.
+
+        `strangers_share` returns the share of all processors' time that others' processes use.
+        `since_s` is the start time, if the code started before the block is entered.
         """
         self.used_s = 0.0
         self._limit_s = limit_s
@@ -56,7 +59,7 @@ class Stopwatch:
             self.used_s += time.monotonic() - began_s
 
     def next(self, name: str, *, limit_s: float | None = None) -> "Stopwatch":
-        """Return one that runs from now on, for what comes next; by default with the same limit."""
+        """Return a clock for the next step, running from now. The limit stays by default."""
         return Stopwatch(
             self._limit_s if limit_s is None else limit_s,
             name,
@@ -66,7 +69,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def _stretching(self, limit: asyncio.Timeout, ends_s: float, alone_s: float) -> Iterator[None]:
-        """Put a limit off when it is nearly reached, by what strangers have taken of it."""
+        """Extend a limit shortly before it is reached, by the time that others took."""
         loop = asyncio.get_running_loop()
         looking: list[asyncio.TimerHandle] = []
 
@@ -86,7 +89,7 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return when the limit is reached, in the loop's seconds: `alone_s` if nobody else is."""
+        """Return the time of the limit on the loop's clock; it is `alone_s` on an idle machine."""
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:

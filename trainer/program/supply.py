@@ -1,7 +1,6 @@
-"""Whether a judge's instances follow from their seeds alone, differ, and do not run out.
+"""Checks that a judge's instances follow from their seeds, differ, and do not run out.
 
-What everybody makes for themselves must be the same for everybody; what nobody has seen must be
-something else than what was seen.
+Public instances must be the same on every node. Secret instances must differ from public ones.
 """
 
 import hashlib
@@ -20,18 +19,18 @@ _MEND: Final = (
 
 
 async def follows(bench: Bench, asked: Sequence[RunInstance]) -> bool:
-    """Say whether instances are the same when another process makes them the other way round."""
+    """Return True if instances stay the same when another process makes them in reverse order."""
     again = await bench.again(bench.other_judge, asked[::-1])
     return [one.data for one in asked[::-1]] == again
 
 
 def unseeded() -> Remark:
-    """Return what is said where they are not."""
+    """Return the remark for instances that do not follow from their seeds."""
     return fault("instances", "the judge makes other instances from the same seed", _MEND)
 
 
 async def supplied(bench: Bench, runs: Sequence[Sequence[RunInstance]]) -> AsyncIterator[Remark]:
-    """Yield what several runs' instances say of all that the judge makes."""
+    """Yield remarks on the supply of instances, judged by those of several runs."""
     if bench.spec.instances.fixed:
         for remark in _fixed(bench, runs[0]):
             yield remark
@@ -51,7 +50,10 @@ _FOLLOW: Final = "draw all that an instance is made of from random_of(seed)"
 
 
 def _is_shared(run: Sequence[RunInstance], digests: Sequence[bytes]) -> bool:
-    """Say whether half of a run's secret instances are public ones: in each run that is no luck."""
+    """Return True if half of a run's secret instances are public ones.
+
+    If that holds in each run, it is no coincidence.
+    """
     both = list(zip(run, digests, strict=True))
     public = {digest for one, digest in both if not one.is_secret}
     secret = [digest for one, digest in both if one.is_secret]
@@ -59,7 +61,7 @@ def _is_shared(run: Sequence[RunInstance], digests: Sequence[bytes]) -> bool:
 
 
 def _of_evaluator(vary: str | None) -> Remark:
-    """Say whether an imported evaluator asks anything that is not known beforehand."""
+    """Report if an imported evaluator asks anything that is not known in advance."""
     if vary is not None:
         return fine("held out", f"judged, held out: {vary} is drawn for each run")
     return note(
@@ -87,7 +89,7 @@ def _fixed(bench: Bench, asked: Sequence[RunInstance]) -> list[Remark]:
 
 
 def _kind(bench: Bench, digests: Sequence[bytes]) -> Remark:
-    """Say whether instances are made without end, run out, or are nobody else's business."""
+    """Report if instances are unlimited, run out, or are private."""
     again = len(digests) - len(Counter(digests))
     if bench.task.is_private and not again:
         return _private()

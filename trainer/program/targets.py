@@ -1,7 +1,7 @@
-"""The honest answers that a judge is attacked with: some of the baseline's, read as values.
+"""The honest answers that a judge is attacked with: some of the baseline's, decoded to values.
 
-What an answer reads as must be worth the same when it is written again: else what is changed would
-be its spelling.
+A decoded answer must have the same score when it is encoded again. Otherwise an attack would only
+change its encoding.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,17 @@ from trainer.program.metric import MEASURED
 
 _INSTANCES: Final = 3
 _OTHERS: Final = 3
-_BEYOND: Final = 12_345.678  # so much better is a claim that no honest answer makes by chance
+_BEYOND: Final = 12_345.678  # so much better that no honest answer gets it by chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An honest answer as it is attacked. `form` is None if no form reads its bytes.
+    """An honest answer to attack. `form` is None if no form can decode its bytes.
 
-    `parts` is the answer, or its replies, as the form writes them, to recognise one that was not
-    changed. `figures_of_others` are what the honest's `others` are worth to their own instances;
-    `messages` is the judge's side of a conversation, None if that depends on the replies.
+    `parts` is the answer, or its replies, as the form encodes them. It serves to recognise an
+    answer that was not changed. `figures_of_others` are the figures of the honest's `others` on
+    their own instances. `messages` is the judge's side of a conversation, None if that depends on
+    the replies.
     """
 
     asked: RunInstance
@@ -42,12 +43,12 @@ class Target:
 
     @property
     def rounding(self) -> float:
-        """Figures that differ by no more than this count as equal."""
+        """The tolerance: figures that differ by no more than this count as equal."""
         return 2e-9 + 1e-9 * abs(self.figure)
 
 
 async def targets_of(bench: Bench, run: BaselineRun, earlier: BaselineRun | None) -> list[Target]:
-    """Return the honest answers to attack: a few of a judged run, of both splits."""
+    """Return the honest answers to attack: a few of a judged run, from both splits."""
     chosen = sorted({0, 1, len(run.asked) - 1} & set(range(len(run.asked))))[:_INSTANCES]
     return [await _target(bench, run, earlier, index) for index in chosen]
 
@@ -83,7 +84,7 @@ async def _target(
 
 
 async def _form(bench: Bench, asked: RunInstance, answer: bytes, figure: float) -> Form | None:
-    """Return the form in which an answer is worth the same when it is written again."""
+    """Return the form in which an answer, decoded and encoded again, keeps its score."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
             return form
@@ -104,7 +105,7 @@ async def _form(bench: Bench, asked: RunInstance, answer: bytes, figure: float) 
 async def _messages(
     bench: Bench, asked: RunInstance, answer: bytes, others: Sequence[Any]
 ) -> tuple[bytes, ...] | None:
-    """Return the judge's messages; None if other replies would change them."""
+    """Return the judge's messages, None if other replies would change them."""
     if not bench.spec.interactive or not others or not others[0]:
         return None
     said = tuple(message for message, _ in msgpack.unpackb(answer))
@@ -127,7 +128,7 @@ def _value(bench: Bench, answer: bytes, form: Form | None) -> Any:
 
 
 def _claims(bench: Bench, figure: float) -> tuple[float, ...]:
-    """Return the figures that a liar would claim."""
+    """Return the figures that a cheating candidate would claim."""
     sign, spec = bench.manifest.metric.sign, bench.spec
     bounds = [one / NANO for one in (spec.best_known, spec.impossible) if one is not None]
     claimed = [*bounds, 0.0, 1.0, figure - sign * _BEYOND]

@@ -1,4 +1,4 @@
-"""What a program task's `task.toml` says, read into its manifest and the files behind it."""
+"""Parsing of a program task's `task.toml` into its manifest and the files behind it."""
 
 import hashlib
 import re
@@ -61,7 +61,7 @@ _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 def read_manifest(
     fields: Fields, folder: TaskFolder, source: Source, *, title: str
 ) -> tuple[TaskManifest, ProgramRecipe]:
-    """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
+    """Return a task's manifest and recipe. Implements `trainer.task_folder.task.KindReader`."""
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
     public, hidden = _data(fields, folder)
@@ -118,7 +118,7 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     told = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)
     if "cpu_s" in told and (spec.limits.threads > 1 or has_tools):
-        # A process that nobody waits for is in nobody's account.
+        # The time of a process that is not waited for is not counted.
         problem = "does not tell what other processes take, which may be started here"
         raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
     drawn = spec.instances.public + spec.instances.secret
@@ -216,7 +216,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
 
 
 def _warmup_limit_s(fields: Fields, spec: ProgramSpec) -> int:
-    """Return for how long all warm-ups of a process may last together, which nothing counts."""
+    """Return the time limit for all warm-ups of a process together. No metric counts it."""
     if not spec.limits.warmup:
         if fields.has("warmup_limit_s"):
             raise fields.error("warmup_limit_s", "stands alone", "write `warmup = 1`, or omit it")
@@ -234,7 +234,7 @@ def _named(files: tuple[File, ...]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
-    """Return the words that no source may hold; the baseline holds none either."""
+    """Return the words that no source may contain. The baseline must not contain them either."""
     words = tuple(sorted(set(section.texts("forbid")))) if section.has("forbid") else ()
     section.finish()
     if (fault := check_words(source, words)) is not None:
@@ -248,7 +248,7 @@ def _check_files(
     run: tuple[str, ...] | None,
     build: tuple[str, ...] | None,
 ) -> None:
-    """Raise ConfigurationError where a command asks for a file that it cannot have."""
+    """Raise ConfigurationError if a command asks for a file that it cannot have."""
     asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
     if any(is_asked(build or (), what) for what in (IN, OUT)):
         raise fields.error("build", f"asks for {IN} or {OUT}", "a build is before any instance")
@@ -262,7 +262,7 @@ def _check_files(
 
 
 def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:
-    """Return the folders of data that candidates see, and that the judge alone does."""
+    """Return two groups of data folders: those candidates see, and those only the judge sees."""
     section = _optional(fields, "data")
     named = [(section.text(one),) if section.has(one) else () for one in ("public", "judge")]
     section.has("holdout")
@@ -302,7 +302,7 @@ def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdo
 
 
 def _judge_limits(section: Fields) -> dict[str, int]:
-    """Return what of a judge's limits the file says."""
+    """Return the limits of the judge that the file sets."""
     said = {}
     if section.has("limit_s"):
         said["limit_s"] = section.whole("limit_s", low=1, high=_MOST_JUDGING_S)
@@ -313,7 +313,10 @@ def _judge_limits(section: Fields) -> dict[str, int]:
 
 
 def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
-    """Refuse files where data are shown: candidates would see the judge's, or write theirs."""
+    """Refuse sources and fixed files inside a data folder.
+
+    Candidates would see files of the judge's data, or edit their own data.
+    """
     taken = {folder.name for folder in recipe.judge_means.data}
     files = (one.path for one in (*recipe.fixed, *recipe.judge_files))
     for path in (*sources, *files, JUDGE):
@@ -349,7 +352,7 @@ def _instances(section: Fields) -> Instances:
 
 
 def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
-    """Return whose word figures are: a judge's, the candidate's own, or a language model's."""
+    """Return the source of scores: a judge, the candidate itself or a language model."""
     least = "judged" if judge_llm is None else "model"
     scoring = _word(fields, "scoring", ("judged", "self"), least)
     if judge_llm is not None and scoring != least:
@@ -358,7 +361,7 @@ def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
 
 
 def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
-    """Return the task's script, which stands in for a model wherever one is asked."""
+    """Return the task's script, which replaces a language model wherever one is asked."""
     named = {one.text("script"): one for one in sections if one.has("script")}
     if len(named) > 1:
         raise sections[-1].error("script", "is another one", "a task has one script")
@@ -366,10 +369,10 @@ def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
 
 
 def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
-    """Return what a run may ask of language models; without the section nothing.
+    """Return what a run may ask of language models, None without the section.
 
-    `models` are names, "any" for whichever a node has, "scripted" for the task's own `script`;
-    `calls` and `tokens` are a run's, dealt out evenly among the instances of a split.
+    `models` are names: "any" for any model that a node has, "scripted" for the task's own `script`.
+    `calls` and `tokens` are limits of a run, shared evenly among the instances of a split.
     """
     if not section.names():
         return None

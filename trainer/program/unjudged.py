@@ -1,4 +1,4 @@
-"""Runs of a program that no judge looks at: what its baseline answers to given instances."""
+"""Runs of a program without a judge: the baseline's answers to given instances."""
 
 from collections.abc import AsyncGenerator, Iterable
 
@@ -12,9 +12,10 @@ from trainer.task_folder.task import Task
 async def unjudged_answers(
     task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the baseline's answers to instances, each in a sandbox of its own.
+    """Yield the baseline's answers to instances, each from a sandbox of its own.
 
-    `on_holdout`: with the holdout's files, where nothing that it prints is kept. Raises RunFailed.
+    `on_holdout` uses the holdout's files and keeps nothing that the baseline prints. Raises
+    RunFailed.
     """
     work = LaneWork()
     builder = Builder(task.manifest, recipe_of(task), work)

@@ -1,4 +1,4 @@
-"""Runs a command that prints a number, then checks if there are any, and prints one line."""
+"""Runs a command that prints a number, then the checks if there are any, and prints one line."""
 
 import json
 import math
@@ -14,11 +14,11 @@ from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of,
 COMMAND = "sh measure.sh"
 CHECKS = ""
 METRIC = "seconds"
-TOLD = "seconds"  # as the command calls it
-UNIT = ""  # of the figure: others of its kind are converted to it; empty: as it is printed
+TOLD = "seconds"  # the command's name for it
+UNIT = ""  # of the figure: units of its kind are converted to it; empty: no conversion
 GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
-IS_MARKED = False  # whether figures stand in lines of `METRIC name=value` alone
+IS_MARKED = False  # True if figures are only in lines `METRIC name=value`
 
 _SECONDS = {
     "ns": 1e-9, "nanoseconds": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6,
@@ -41,7 +41,7 @@ _THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 
 _FOR_A_SHELL = re.compile(r"[|&;<>()$`*?~{}\[\]\n]")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: elsewhere that is 1.234
+_COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: it may mean 1.234
 _NUMBER = rf"[-+]?(?:{_COMMAS}|\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = "|".join(sorted((*_UNITS, *_THOUSANDS), key=len, reverse=True))
 _FIGURE = re.compile(rf"({_NUMBER})(?: ?({_UNIT})(?![\w/%]))?")
@@ -51,7 +51,7 @@ _END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
 # A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
 _ANOTHER = re.compile(r"(?:\W|(?:to|of|vs|or|and|then|from|versus)\b)*\d")
 _ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
-# What is said in place of a number, or begins so.
+# Words printed in place of a number, or their beginnings.
 _NO_NUMBERS = (
     "nan", "inf", "none", "null", "fail", "error", "n/a", "undefined", "timeout", "timed out",
     "crash", "diverge", "invalid",
@@ -92,7 +92,7 @@ def _run(command: str, seed: int) -> str:
 
 
 def arguments(command: str) -> list[str]:
-    """Return how a command is called: without a shell where it asks for nothing of one."""
+    """Return the arguments to run a command, without a shell if it needs none."""
     words = shlex.split(command)
     if _FOR_A_SHELL.search(command) or words[0] not in ("python", "python3"):
         return ["sh", "-c", command]
@@ -100,7 +100,7 @@ def arguments(command: str) -> list[str]:
 
 
 def _marked(output: str) -> dict[str, float]:
-    """Return figures of lines `METRIC name=value`; of a name's several the last counts."""
+    """Return the figures of lines `METRIC name=value`, the last of each name."""
     found = dict(re.findall(r"^METRIC\s+([\w.µ]+)=(.*)$", output, flags=re.MULTILINE))
     numbers: dict[object, object] = {}
     for name, text in found.items():
@@ -116,7 +116,7 @@ def _marked_line(output: str) -> str | None:
 
 
 def _named(output: str) -> dict[str, float]:
-    """Return the figure of the last line that tells it, if there is one in it."""
+    """Return the figure of the last line that names it, if it has exactly one."""
     line = last_line(output)
     figures = set() if line is None else set(_figures(line))
     figure = figures.pop() if len(figures) == 1 else None
@@ -133,8 +133,9 @@ def _tabled(output: str) -> dict[str, float]:
 
 
 def last_line(output: str) -> str | None:
-    """Return the last line that names the figure; else the last that is nothing but a number, or
-    says that there is none.
+    """Return the last line that names the figure.
+
+    If no line does, return the last line that is only a number or says that there is none.
     """
     lines = re.split(r"[\r\n]+", _COLOURS.sub("", output))
     naming = [line for line in lines if any(True for _ in _texts(line))]
@@ -143,12 +144,12 @@ def last_line(output: str) -> str | None:
 
 
 def figure_in(output: str) -> float | None:
-    """Return the figure that an output tells, None if it tells none."""
+    """Return the figure in an output, None if there is none."""
     return {**_tabled(output), **_named(output)}.get(TOLD)
 
 
 def unit_in(output: str) -> str:
-    """Return the known unit that the figure of an output is printed with, "" if it has none."""
+    """Return the known unit of the figure in an output, "" if it has none."""
     line = last_line(output)
     if line is None or _table(line) is not None:
         return ""
@@ -158,14 +159,14 @@ def unit_in(output: str) -> str:
 
 
 def is_unit(text: str) -> bool:
-    """Say whether a text is a unit that figures are converted from and to."""
+    """Return True if a text is a unit that figures can be converted from and to."""
     return text in _UNITS
 
 
 def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
-    """Return a figure in the unit that is wanted, None if that is of another kind.
+    """Return a figure in the unit `wanted`, None if that measures something else.
 
-    A figure without a unit, or where none is wanted, stays as it is.
+    A figure stays as it is if it has no unit, or none is wanted.
     """
     if not unit or not wanted or unit == wanted:
         return number
@@ -174,7 +175,7 @@ def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
 
 
 def _figures(line: str) -> Iterator[float | None]:
-    """Yield what a line tells as the figure, None for what is no number."""
+    """Yield the figures in a line, None for one that is not a number."""
     table = _table(line)
     if table is not None and TOLD in table:
         yield numbers_of({TOLD: table[TOLD]}).get(TOLD)
@@ -184,7 +185,7 @@ def _figures(line: str) -> Iterator[float | None]:
 
 
 def _texts(line: str) -> Iterator[str]:
-    """Yield what stands behind the figure's name, wherever a line tells it."""
+    """Yield the text after each mention of the figure's name in a line."""
     words = "|".join(_NO_NUMBERS)
     # The name may be quoted or marked: `"score": 1`, `{'score': nan}`, `**score**: 1`.
     behind = rf"[\"'`*]{{0,3}}(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
@@ -193,7 +194,7 @@ def _texts(line: str) -> Iterator[str]:
 
 
 def _figure(text: str) -> float | None:
-    """Return the number at the beginning of a text: all of it, with its unit, or None."""
+    """Return the number that begins a text, with its unit applied, None if it is unclear."""
     found = _FIGURE.match(text)
     if found is None or _RATE.match(text, found.end(1)):
         return None
@@ -201,7 +202,7 @@ def _figure(text: str) -> float | None:
         return None
     number, unit = float(re.sub("[_,]", "", found[1])), found[2]
     if not number and re.match(r"\D*[0._]*[1-9]", found[1]):
-        return None  # too small to be told from nothing
+        return None  # underflows to zero
     if unit in _THOUSANDS:
         number, unit = number * _THOUSANDS[unit], None
     number_here = in_unit(number, unit, UNIT)
@@ -209,7 +210,7 @@ def _figure(text: str) -> float | None:
 
 
 def _table(line: str) -> dict[object, object] | None:
-    """Return a line that is a JSON table, None for another one."""
+    """Return a line that is a JSON table, None for any other line."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

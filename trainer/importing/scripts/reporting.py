@@ -1,6 +1,6 @@
-"""What every `measure.py` shares: the seed that it is given, and the one line that it prints.
+"""The shared part of every `measure.py`: reads the seed of the run and prints the one line.
 
-The line is printed by the same process that ran the candidate, so it is a claim and no proof.
+The process that ran the candidate also prints the line. So the line is a claim, not a proof.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NoReturn
 
 _KEPT_OUTPUT = os.dup(1)
-IS_JUDGED = False  # whether a judge asked, which hears of a failure by an exception
+IS_JUDGED = False  # True if a judge runs this: failures are then exceptions
 
 
 class Failed(BaseException):
-    """Why there is no figure."""
+    """The reason why there is no figure."""
 
 
 def begin() -> int:
-    """Return the seed of this run; what is printed from now on goes to the log."""
+    """Return the seed of this run. Later output goes to the log."""
     seed = int(json.loads(sys.stdin.buffer.read() or b"{}").get("seed", 0))
     sys.stdout.flush()
     os.dup2(2, 1)
@@ -37,18 +37,18 @@ def begin() -> int:
 
 
 def numbers_of(table: Mapping[object, object]) -> dict[str, float]:
-    """Return what in a table is a finite number, by name."""
+    """Return the finite numbers in a table, by name."""
     return {name: number for name, number in figures_of(table).items() if math.isfinite(number)}
 
 
 def figures_of(table: Mapping[object, object]) -> dict[str, float]:
-    """Return what in a table is a number, by name: NaN for one that is not finite."""
+    """Return the numbers in a table, by name, with NaN for those that are not finite."""
     found = {}
     for name, value in table.items():
         if isinstance(value, bool | str | bytes):
             continue
         try:
-            number = float(value)  # type: ignore[arg-type] # numbers of numpy are none of Python's
+            number = float(value)  # type: ignore[arg-type] # numpy's numbers are accepted too
         except OverflowError:
             number = math.nan
         except (TypeError, ValueError):
@@ -58,7 +58,7 @@ def figures_of(table: Mapping[object, object]) -> dict[str, float]:
 
 
 def awaited(result: object) -> object:
-    """Return what a function gave, having run it where it is asynchronous."""
+    """Return a function's result, awaited if the function is asynchronous."""
     if not inspect.isawaitable(result):
         return result
 
@@ -69,18 +69,18 @@ def awaited(result: object) -> object:
 
 
 def fail(why: str) -> NoReturn:
-    """End this run without a figure: a failure is no number."""
+    """End this run without a figure: a failure is not a number."""
     if IS_JUDGED:
         raise Failed(why)
     print(why, file=sys.stderr)
     sys.stderr.flush()
-    os._exit(1)  # threads that an evaluator left behind are not waited for
+    os._exit(1)  # without waiting for an evaluator's leftover threads
 
 
 def finish(
     numbers: Mapping[str, float], *, metric: str, guards: Sequence[str], divisor: float
 ) -> NoReturn:
-    """Print the figures that the task asks for, and end."""
+    """Print the figures that the task asks for, and exit."""
     figures = {}
     for name in (metric, *guards):
         if not math.isfinite(numbers.get(name, math.nan)):
@@ -92,7 +92,7 @@ def finish(
 
 
 def hand_over(answer: Mapping[str, object]) -> NoReturn:
-    """Print the answer, and end."""
+    """Print the answer, and exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     with os.fdopen(_KEPT_OUTPUT, "wb") as answered:
@@ -101,7 +101,7 @@ def hand_over(answer: Mapping[str, object]) -> NoReturn:
 
 
 def python_on_path() -> None:
-    """Let `python` and `python3` be this interpreter in scripts too, where they are not there."""
+    """Make `python` and `python3` this interpreter in scripts too."""
     folder = Path.cwd() / ".arnode-bin"
     folder.mkdir(exist_ok=True)
     for name in ("python", "python3"):

@@ -1,4 +1,4 @@
-"""Run a command once. Report what it printed and opened, and which files it did not find."""
+"""Runs a command once. Reports its output, the files that it opened and those it did not find."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from trainer.importing.scripts.reporting import begin, hand_over, python_on_path
 
 COMMAND = "sh measure.sh"
 
-_TICK_S = 0.05  # longer than the clock that the kernel marks accesses with
+_TICK_S = 0.05  # longer than a tick of the kernel's clock for access times
 _TAIL_CHARACTERS = 4000
 _MOST_NAMES = 64
-# How interpreters and tools name a file that they do not find.
+# Messages of interpreters and tools about a file that they do not find.
 _MISSING = re.compile(
     r"No such file or directory: ['\"](?P<python>[^'\"\n]+)['\"]"
     r"|can't open file ['\"](?P<script>[^'\"\n]+)['\"]"
@@ -63,7 +63,7 @@ def _files() -> list[Path]:
 
 
 def _opened(given: dict[Path, int]) -> list[str]:
-    """Return which of the files were read: the kernel marks a first access, whoever reads."""
+    """Return the files that were read, by any process: the kernel marks a first access."""
     return sorted(
         path.as_posix()
         for path, before_ns in given.items()
@@ -78,7 +78,7 @@ def _probe() -> Path:
 
 
 def _is_noticed(probe: Path) -> bool:
-    """Say whether accesses are marked here: a file system may be mounted without that."""
+    """Return True if accesses are marked here. A file system may be mounted without that."""
     before_ns = probe.stat().st_atime_ns
     probe.read_text()
     return probe.stat().st_atime_ns != before_ns

@@ -1,3 +1,3 @@
-"""What runs inside the sandboxes of program tasks: a candidate's side, a judge's, a build's."""
+"""The code inside the sandboxes of program tasks: for candidates, judges and builds."""
 
 HARNESS = "trainer/program/harness"

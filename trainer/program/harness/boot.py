@@ -1,8 +1,8 @@
-"""The first program in a program task's sandboxes: it gets ready, then is what its role says.
+"""The first program in a program task's sandboxes. It prepares itself, then takes up its role.
 
-Run as `python … boot.py DESCRIPTOR ROLE`. With `forks` after that it is a zygote, which imports
-numpy once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Until a
-job arrives only our own code has run here.
+Run as `python … boot.py DESCRIPTOR ROLE`. With `forks` after that it is a zygote: it imports numpy
+once and continues here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Until a job
+arrives, only arnode's own code has run here.
 """
 
 import gc
@@ -16,7 +16,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 
 def main() -> None:
-    """Get ready, announce it, and do what the role does."""
+    """Prepare, announce it, and run the role."""
     from trainer.sandbox.inside.channel import FORKS, OUT_OF_MEMORY, READY, Channel
     from trainer.sandbox.inside.restrictions import limit_self
     from trainer.sandbox.inside.zygote import serve
@@ -48,7 +48,7 @@ def main() -> None:
     except MemoryError:
         traceback.print_exc()
         status = OUT_OF_MEMORY
-    except BaseException:  # noqa: BLE001 -- whatever a candidate raises
+    except BaseException:  # noqa: BLE001 -- a candidate may raise anything
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _warm() -> None:
-    gc.disable()  # nothing that is imported goes away
+    gc.disable()  # imported modules are never freed
     from trainer.program.harness import candidate, evaluator, judge  # noqa: F401
 
     gc.freeze()

@@ -1,8 +1,8 @@
-"""A candidate's side of its build, and of one instance: a function that is called, or a command.
+"""A candidate's side of its build and of one instance: a function that is called, or a command.
 
-A build turns a candidate's files into others before there is any instance. A function is imported
-before there is an instance. A command is executed in place of this process, or waited for where new
-processes are allowed.
+A build turns a candidate's files into others before there is any instance. A function is also
+imported before that. A command replaces this process. If new processes are allowed, this process
+waits for it instead.
 """
 
 import importlib.util
@@ -24,11 +24,11 @@ from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
 from trainer.sandbox.inside.restrictions import load_filter
 
 _MOST_BUILT = 64  # files
-_NOT_FOUND = 127  # as a shell has it
+_NOT_FOUND = 127  # as in a shell
 
 
 def work(channel: Channel) -> None:
-    """Take a job and do it. Raises whatever the candidate raises."""
+    """Receive a job and do it. Passes on any exception of the candidate."""
     tag, payload, descriptor = channel.receive()
     if tag == MODELS and descriptor is not None:
         from trainer.program.harness.endpoint import open_endpoint
@@ -58,7 +58,7 @@ def work(channel: Channel) -> None:
 
 
 def build(channel: Channel) -> None:
-    """Build, and send what is new or changed. Raises SystemExit if the command fails."""
+    """Build, and send the new and changed files. Raises SystemExit if the command fails."""
     tag, payload, descriptor = channel.receive()
     if tag != JOB or descriptor is None:
         raise SystemExit("the first frame must be the job")
@@ -83,13 +83,16 @@ def build(channel: Channel) -> None:
 
 
 def _written_ns(path: str) -> tuple[int, int]:
-    """Return which file this is and when it was written: a build may write the same once more."""
+    """Return the inode of a file and the time it was written.
+
+    A build may write the same content again.
+    """
     found = Path(path).stat()
     return found.st_ino, found.st_mtime_ns
 
 
 def _found(folder: Path) -> list[File]:
-    """Return the files below a folder; a build may have made anything."""
+    """Return the files below a folder. A build may have put anything there."""
     found: list[File] = []
     for within, _, names in os.walk(folder):
         for name in names:
@@ -99,20 +102,20 @@ def _found(folder: Path) -> list[File]:
             if len(found) == _MOST_BUILT:
                 raise SystemExit(f"the build made more than {_MOST_BUILT} files")
             data, inside = path.read_bytes(), path.relative_to(folder).as_posix()
-            # A linker could not say so: the calls that change modes are refused in here.
+            # A linker could not mark it: calls that change modes are refused in this sandbox.
             is_program = data.startswith((b"\x7fELF", b"#!"))
             found.append(File(path=inside, data=data, is_executable=is_program))
     return found
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Give up what only this program needed, as new processes and filters of its own."""
+    """Give up the right to start processes and load filters, which only this program needed."""
     if job["filter"]:
         load_filter(bytes.fromhex(job["filter"]))
 
 
 def _call(channel: Channel, job: dict[str, Any]) -> None:
-    """Import the function, then answer with it: warm-ups first, then what counts."""
+    """Import the function and answer with it: first warm-ups, then instances that count."""
     encoding = job["encoding"]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # it is killed once it has answered
@@ -146,7 +149,7 @@ def _imported(entry: str) -> Callable[[Any], Any]:
 
 
 def _execute(channel: Channel, job: dict[str, Any]) -> None:
-    """Become the command, with the instance to read and the answer to write."""
+    """Run the command with the instance as its input and the answer as its output."""
     instance = None
     while True:
         tag, _, descriptor = channel.receive()
@@ -182,20 +185,20 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
 
 
 def _as_command(words: list[str]) -> list[str]:
-    """Return a command as it is called in here: `python` is the interpreter that there is."""
+    """Return a command as it is run here: `python` is the current interpreter."""
     if words[0] in ("python", "python3"):
         return [sys.executable, "-B", "-S", "-s", *words[1:]]
     return words
 
 
 def _become(command: list[str], reading: int, writing: int) -> None:
-    """Execute a command in place of this process; it has what it reads and writes, no more."""
-    os.environ["PYTHONPATH"] = sys.path[1]  # packages, as they are named in here
+    """Replace this process by a command that has only its input and its output open."""
+    os.environ["PYTHONPATH"] = sys.path[1]  # the path of packages in this sandbox
     os.dup2(reading, 0)
     os.dup2(writing, 1)
     os.closerange(3, 1 << 16)
     try:
-        os.execvp(command[0], command)  # noqa: S606 -- that is what it is for
+        os.execvp(command[0], command)  # noqa: S606 -- its purpose
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
         os._exit(_NOT_FOUND)

@@ -1,9 +1,9 @@
-"""How instances and answers become bytes: `bytes`, `json`, `arrays` or `files`; never pickle.
+"""Encodings of instances and answers: `bytes`, `json`, `arrays` or `files`; never pickle.
 
-`arrays` is msgpack with types of its own for what JSON has no word for: arrays of numpy, scipy's
-sparse matrices (CSR and CSC), tuples, big and complex numbers, and maps whose keys are no texts.
-`files` are contents by path. What comes from a candidate is decoded where judges are, within
-limits, and holds no number that is not finite.
+`arrays` is msgpack with extension types for what JSON lacks: numpy arrays, scipy's sparse matrices
+(CSR and CSC), tuples, big and complex numbers, and maps whose keys are not text. `files` are
+contents by path. A candidate's bytes are decoded where judges run, within limits, and only finite
+numbers are accepted.
 """
 
 import importlib
@@ -20,16 +20,16 @@ from trainer.program.harness.files import File, pack_files, unpack_files
 
 _MOST_DEPTH: Final = 64
 _ARRAY, _TUPLE, _BIG, _COMPLEX, _MAP, _SCALAR, _SPARSE = 1, 2, 3, 4, 5, 6, 7
-_KINDS: Final = frozenset("biufcUS")  # of numbers, and of texts of fixed length
+_KINDS: Final = frozenset("biufcUS")  # of numbers and of fixed-length text
 _SPARSE_TYPES: Final = ("csr_matrix", "csc_matrix", "csr_array", "csc_array")
 
 
-class Undecodable(ValueError):  # noqa: N818 -- what bytes say of themselves
-    """Bytes that are no value, in words for whoever wrote them."""
+class Undecodable(ValueError):  # noqa: N818 -- a property of bytes
+    """Bytes that stand for no value. The message is for their author."""
 
 
 def encode(value: object, encoding: str) -> bytes:
-    """Return the bytes of a value. Raises TypeError or ValueError for what has none."""
+    """Return the bytes of a value. Raises TypeError or ValueError if it has no encoding."""
     match encoding:
         case "bytes":
             if not isinstance(value, bytes | bytearray | memoryview):
@@ -46,7 +46,7 @@ def encode(value: object, encoding: str) -> bytes:
 def decode(data: bytes, encoding: str, *, is_finite: bool = True) -> Any:
     """Return the value that bytes stand for. Raises Undecodable.
 
-    `is_finite` refuses numbers that are not, which whoever decodes their own data may allow.
+    `is_finite` refuses numbers that are not finite. It may be False for a process's own data.
     """
     if encoding == "bytes":
         return data
@@ -75,7 +75,7 @@ def _encoded_files(value: object) -> bytes:
     if len(files) < len(value):
         raise TypeError("a file whose content is neither text nor bytes")
     packed = pack_files(files)
-    _decoded_files(packed)  # whoever reads them refuses paths that are none
+    _decoded_files(packed)  # the reader refuses invalid paths: refuse them here already
     return packed
 
 
@@ -117,7 +117,7 @@ def _check(value: Any, depth: int, *, is_finite: bool) -> None:
             pass
         case _ if _is_sparse(value):
             _check(value.data, depth - 1, is_finite=is_finite)
-        case _:  # as msgpack's own of a time
+        case _:  # for example msgpack's timestamp
             raise Undecodable(f"it holds a {type(value).__name__}")
 
 
@@ -163,7 +163,7 @@ def _unpacked(data: bytes, depth: int = _MOST_DEPTH) -> Any:
             case 4:
                 return complex(*inner(body))
             case 5:
-                return {key: item for key, item in inner(body)}  # noqa: C416 -- pairs, checked so
+                return {key: item for key, item in inner(body)}  # noqa: C416 -- checks pairs
             case 7:
                 return _sparse(*inner(body))
         raise Undecodable(f"type {code} is unknown")
@@ -190,7 +190,7 @@ def _sparse_parts(matrix: Any) -> list[object]:
 
 
 def _sparse(kind: str, shape: list[int], *parts: Any) -> Any:
-    """Return a matrix without duplicates. scipy is imported for it: its task must require it."""
+    """Return a matrix without duplicates. It needs scipy, which the task must require."""
     if kind not in _SPARSE_TYPES or len(shape) != 2:
         raise Undecodable(f"a sparse matrix that is a {kind!r} of {len(shape)} dimensions")
     for part, kinds in zip(parts, ("biufc", "i", "i"), strict=True):

@@ -1,9 +1,9 @@
-"""Values that cross between an imported evaluator and the program it measures: plain data.
+"""Values that pass between an imported evaluator and the program that it measures: plain data.
 
-None, numbers, texts, bytes, lists, tuples, dicts and arrays of numpy cross; arrays of JAX and torch
-become such before they do. Objects, callables and classes do not; a refusal names the value by its
-place. Both ends take what arrives as untrusted: `codec` decodes it within limits, and can build
-nothing but such data.
+None, numbers, text, bytes, lists, tuples, dicts and numpy arrays pass. Arrays of JAX and torch are
+converted to numpy first. Objects, callables and classes do not pass. The refusal gives the value's
+place. Both ends treat what arrives as untrusted: `codec` decodes it within limits, and can build
+only such data.
 """
 
 import math
@@ -14,20 +14,20 @@ import numpy as np
 
 from trainer.program.harness.codec import decode, encode
 
-# What is asked of a program, and what is answered.
+# Kinds of requests to a program, and kinds of its replies.
 LOAD, GET, CALL = "load", "get", "call"
 VALUE, CALLABLE, MISSING, REFUSED, RAISED = "value", "callable", "missing", "refused", "raised"
 
-MOST_WORDS: Final = 2000  # of a message
-MOST_DEPTH: Final = 48  # of a value: around it are a frame's own lists
+MOST_WORDS: Final = 2000  # characters of a message
+MOST_DEPTH: Final = 48  # of a value; a frame nests it in further lists
 _KINDS: Final = frozenset("biufcUS")
 _ENCODING: Final = "arrays"
-_ARRAYS: Final = frozenset({"jax", "jaxlib", "torch"})  # whose arrays become numpy's
+_ARRAYS: Final = frozenset({"jax", "jaxlib", "torch"})  # their arrays become numpy's
 _SCALARS: Final = (type(None), bool, int, float, complex, str, bytes)
 
 
 class NotPlain(TypeError):  # noqa: N818 -- a refusal
-    """A value that does not cross, named by its place."""
+    """A value that may not pass. The message gives its place."""
 
 
 def packed(value: object) -> bytes:
@@ -38,16 +38,16 @@ def packed(value: object) -> bytes:
 def unpacked(data: bytes, *, is_finite: bool = True) -> Any:
     """Return the plain data that bytes stand for. Raises Undecodable.
 
-    `is_finite` refuses numbers that are not: of a program's, which could pass an evaluator's
-    comparisons, but not of an evaluator's own.
+    `is_finite` refuses numbers that are not finite. It is for a program's values, whose NaN could
+    pass an evaluator's comparisons. An evaluator's own values are not checked.
     """
     return decode(data, _ENCODING, is_finite=is_finite)
 
 
 def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
-    """Return a value as plain data alone: what is of a subclass becomes the plain type's.
+    """Return a value as plain data. Instances of subclasses become the plain type.
 
-    Raises NotPlain for the first part of it that is none.
+    Raises NotPlain for the first part that is not plain.
     """
     if type(value) in _SCALARS:
         return value
@@ -82,7 +82,7 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
 
 
 def not_finite(value: object, place: str) -> str | None:
-    """Return where a plain value holds a number that is not finite, None if nowhere."""
+    """Return the place of the first number that is not finite, None if there is none."""
     match value:
         case float() | complex():
             is_finite = math.isfinite(value.real) and math.isfinite(value.imag)

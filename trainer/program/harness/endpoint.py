@@ -1,8 +1,8 @@
-"""Language models as a candidate finds them: an OpenAI-compatible server on its own loopback.
+"""The candidate's access to language models: an OpenAI-compatible server on its own loopback.
 
-It is a process beside the candidate, in a network where nobody else is, and hands on what it is
-asked: whom may be asked and how often the node says, at the other end of its channel. Whoever
-disturbs it disturbs himself.
+The server is a process next to the candidate, alone with it in its network. It only passes
+questions on. The node, at the other end of its channel, decides which models may be asked and how
+often. A candidate that disrupts the server harms only itself.
 """
 
 import json
@@ -21,16 +21,16 @@ from trainer.sandbox.inside.channel import Channel
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 URL: Final = f"http://{HOST}:{PORT}/v1"
-KEY: Final = "arnode"  # clients want one; it opens nothing
+KEY: Final = "arnode"  # clients require one; it is not secret
 MOST_BYTES: Final = 4 << 20  # of a question
-# What lies in sockets is memory that no process' size shows, of a pool that is the machine's.
+# Socket buffers come from a memory pool of the machine and show in no process's size.
 MOST_DESCRIPTORS: Final = 64
 
 
 def open_endpoint(channel: Channel, descriptor: int, names: list[str]) -> None:
-    """Start the server as a child, and say in the environment where it is.
+    """Start the server as a child process, and put its address into the environment.
 
-    `channel` is this process's own; `descriptor` leads to who answers; `names` are the models'.
+    `channel` is this process's own. `descriptor` leads to the node. `names` are the models' names.
     """
     listener = socket.create_server((HOST, PORT), backlog=MOST_DESCRIPTORS)
     if not os.fork():
@@ -61,7 +61,7 @@ class _Server(ThreadingMixIn, TCPServer):
         threading.Thread(target=self._hand_back, daemon=True).start()
 
     def ask(self, body: bytes) -> tuple[int, bool, bytes]:
-        """Return status of what is answered to a question, whether it is a stream, and its body."""
+        """Return a reply's status, True if it is a stream, and its body."""
         answered: queue.SimpleQueue[tuple[int, bool, bytes]] = queue.SimpleQueue()
         with self._sending:
             self._number += 1
@@ -71,10 +71,10 @@ class _Server(ThreadingMixIn, TCPServer):
         return answered.get()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that has gone."""
+        """Ignore clients that have disconnected."""
 
     def _hand_back(self) -> None:
-        """Give each reply to the thread that waits for it; when none can come any more, end."""
+        """Pass each reply to the thread that waits for it. End when the channel closes."""
         try:
             while True:
                 _, payload, _ = self._channel.receive()
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, json.dumps({"object": "list", "data": listed}).encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: what is printed here is the candidate's."""
+        """Print nothing: this output is the candidate's log."""
 
     def version_string(self) -> str:
         return KEY
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("x-should-retry", "false")  # OpenAI's client would: nothing gets better
+        self.send_header("x-should-retry", "false")  # OpenAI's client would, in vain
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,8 +1,8 @@
-"""An imported evaluator's side: it runs as a child, next to a stub of the program that it measures.
+"""An imported evaluator's side. It runs as a child, next to a stub of the program it measures.
 
-This process is the broker. It hands requests of the stubs on to the node, and replies back, without
-looking into them; it takes the figures from the evaluator's own process, by a pipe that no other
-program inherits. None of the program's code is in this sandbox, which ends with the run.
+This process is the broker. It passes requests of the stubs to the node, and replies back, without
+inspecting them. It reads the figures from the evaluator's own process, by a pipe that no other
+program inherits. No code of the program is in this sandbox, which ends with the run.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from trainer.program.harness.tags import CALLS, LEFT, REPLY, VERDICT
 from trainer.sandbox.inside.channel import SERVING, Channel
 
 _MOST_WORDS: Final = 400
-_LOOK_S: Final = 0.2  # between two looks at whether the evaluator has ended without a word
+_LOOK_S: Final = 0.2  # between two checks for an evaluator that ended without a verdict
 _READ: Final = 1 << 20
 
 
@@ -59,11 +59,11 @@ def work(channel: Channel) -> None:
     os.close(writing)
     verdict = _Broker(channel, place, control, pid, reading).serve()
     channel.send(VERDICT, verdict)
-    channel.receive()  # until the node ends all of it
+    channel.receive()  # wait until the node ends the sandbox
 
 
 def _let_python_be_found() -> None:
-    """Let children find our packages, and `python` be this interpreter."""
+    """Make `python` this interpreter for children, and arnode's packages importable."""
     os.environ["PYTHONPATH"] = sys.path[1]
     folder = Path(tempfile.mkdtemp(prefix="bin-"))
     for name in ("python", "python3"):
@@ -72,18 +72,18 @@ def _let_python_be_found() -> None:
 
 
 def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
-    """Be the evaluator's process: write figures, or why there are none, and end."""
+    """Run the evaluator in this process: write figures or a reason, and exit."""
     instance = decode(job["instance"].encode(), "json")
     random.seed(instance["seed"])
     np.random.seed(instance["seed"])
     try:
         said = _verdict(loaded(Path.cwd() / job["file"]), instance, stub, job["vary"])
-        # A stub's connection is a file: nothing that was printed is lost, nobody is waited for.
+        # Flush before the verdict: the sandbox may end after it. Open stubs are not waited for.
         sys.stdout.flush()
         sys.stderr.flush()
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(said).encode())
-    except BaseException:  # noqa: BLE001 -- a fork must never go on as what forks
+    except BaseException:  # noqa: BLE001 -- a fork must never return
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -97,13 +97,13 @@ def _verdict(judge: ModuleType, instance: dict[str, Any], stub: Path, vary: str)
         return {"figures": checked(judge.evaluate(instance, str(stub), vary))}
     except judging.Wrong as wrong:
         return {"wrong": str(wrong)[:_MOST_WORDS]}
-    except (Exception, SystemExit) as fault:  # noqa: BLE001 -- whatever an evaluator raises
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 -- an evaluator may raise anything
         traceback.print_exc()
         return {"wrong": f"the evaluator failed: {type(fault).__name__}: {fault}"[:_MOST_WORDS]}
 
 
 class _Load:
-    """One load of the program: what came of a request, and what is left of a reply."""
+    """One load of the program: a request being received, and a reply being sent."""
 
     def __init__(self, number: int, requests: int, replies: int) -> None:
         self.number = number
@@ -114,7 +114,7 @@ class _Load:
 
 
 class _Broker:
-    """Serves whoever loaded the program, until the evaluator has said its figures or ended."""
+    """Serves all loads of the program until the evaluator sends its figures or ends."""
 
     def __init__(self, channel: Channel, place: Path, control: int, pid: int, verdict: int) -> None:
         self._channel = channel
@@ -155,7 +155,10 @@ class _Broker:
         return bytes(self._said) or b'{"wrong": "the evaluator ended without a score"}'
 
     def _serve_rest(self) -> None:
-        """Hand on what was said before the verdict: of a refusal the node must know first."""
+        """Pass on requests sent before the verdict.
+
+        The node must see a refusal before it sees the verdict.
+        """
         if any(key.fd == self._control for key, _ in self._selector.select(0)):
             self._open_loads()
         for key, event in self._selector.select(0):
@@ -169,9 +172,9 @@ class _Broker:
         for name in names:
             self._number += 1
             path = self._place / name.decode()
-            with contextlib.suppress(OSError):  # whoever wrote it is gone
+            with contextlib.suppress(OSError):  # the process that wrote it has ended
                 flags = os.O_NONBLOCK | os.O_CLOEXEC
-                # Reading and writing: else it could not be opened before the other end is.
+                # O_RDWR: opening for writing alone fails until the other end is open.
                 replies = os.open(f"{path}{REPLIES}", os.O_RDWR | flags)
                 requests = os.open(f"{path}{REQUESTS}", os.O_RDONLY | flags)
                 load = _Load(self._number, requests, replies)
@@ -201,7 +204,7 @@ class _Broker:
             raise SystemExit(f"unknown frame {tag!r}")
         load = self._loads.get(CALLS.unpack(payload[: CALLS.size])[0])
         if load is None:
-            return  # whoever asked is gone
+            return  # the process that asked has ended
         reply = payload[CALLS.size :]
         load.reply = memoryview(SIZE.pack(len(reply)) + reply)
         self._selector.register(load.replies, selectors.EVENT_WRITE, load)
@@ -215,7 +218,7 @@ class _Broker:
             self._selector.unregister(load.replies)
 
     def _end(self, load: _Load) -> None:
-        """Let the node end the program that somebody loaded who is gone."""
+        """Ask the node to end the program of a load whose process has ended."""
         self._selector.unregister(load.requests)
         if load.reply:
             self._selector.unregister(load.replies)

@@ -1,6 +1,6 @@
-"""A candidate's files as bytes: so they are sent, and so what a build made comes back.
+"""A candidate's files as bytes: for sending them to a sandbox, and a build's files back.
 
-Folders of data are no bytes: they are shown beside our code.
+Folders of data are not sent as bytes. Sandboxes show them next to arnode's code.
 """
 
 import os
@@ -16,7 +16,7 @@ _DATA = Path(__file__).parents[4] / "data"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One of them; its path is relative and stays inside."""
+    """One file. Its path is relative and stays inside its folder."""
 
     path: str
     data: bytes
@@ -29,7 +29,7 @@ def pack_files(files: Sequence[File]) -> bytes:
 
 
 def unpack_files(data: bytes) -> list[File]:
-    """Return the files that bytes stand for, which may be a stranger's. Raises ValueError."""
+    """Return the files that bytes stand for, which may be untrusted. Raises ValueError."""
     try:
         listed = msgpack.unpackb(data, max_map_len=0, max_ext_len=0)
     except Exception as error:
@@ -40,18 +40,18 @@ def unpack_files(data: bytes) -> list[File]:
 
 
 def write_files(files: Sequence[File], folder: Path) -> None:
-    """Write files below a folder, in which there are none of these names."""
+    """Write files below a folder that has none of these names."""
     for one in files:
         target = folder / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The calls that change modes are refused in here: what a new file may be is said at once.
+        # Calls that change modes are refused in the sandbox, so the mode is set at creation.
         mode = 0o755 if one.is_executable else 0o644
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, mode), "wb") as file:
             file.write(one.data)
 
 
 def link_data(folder: Path) -> None:
-    """Let a folder seem to have the folders of data that are shown here."""
+    """Link the data folders of this sandbox into a folder."""
     if _DATA.is_dir():
         for one in _DATA.iterdir():
             (folder / one.name).symlink_to(one)

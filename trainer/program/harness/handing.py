@@ -1,9 +1,9 @@
-"""An instance that is a file, and an answer that is one, of a command that asks for either; with
-the encoding `files` both are folders.
+"""Files that pass an instance to a command and its answer back, for commands that ask for them.
 
-The command may leave anything in the place of its answer: a link, a pipe, a folder, a file without
-end. Only plain files that are there when the command has ended are an answer. They are read at
-once, under the clock: what somebody who outlives the command writes later comes too late.
+With encoding `files` both are folders. The command may leave anything in the place of its answer: a
+link, a pipe, a folder, a file without end. Only plain files that exist when the command has ended
+count as an answer. They are read at once, under the clock. Processes that outlive the command write
+too late.
 """
 
 import contextlib
@@ -26,18 +26,20 @@ _MOST_BYTES: Final = 256 << 20  # more than any answer may be
 
 
 def named(command: Sequence[str]) -> list[str]:
-    """Return a command with the files' names in place of their words."""
+    """Return a command with the files' names in place of the placeholders."""
     return [word.replace(IN, IN_FILE).replace(OUT, OUT_FILE) for word in command]
 
 
 def is_asked(command: Sequence[str], what: str) -> bool:
-    """Say whether a command asks for a file, of the instance or of the answer."""
+    """Return True if a command contains a placeholder, for the instance or the answer."""
     return any(what in word for word in command)
 
 
 def put(instance: int, encoding: str) -> int:
-    """Write the instance to its file, or its files to their folder beside an empty one for the
-    answer's; return a descriptor of nothing to be read in its place.
+    """Write the instance to its file. Return an empty descriptor to be read in its place.
+
+    With encoding `files`, write its files to a folder, and create an empty folder for the answer.
+    Raises SystemExit if the file or folder exists already.
     """
     try:
         with os.fdopen(instance, "rb") as file:
@@ -54,18 +56,18 @@ def put(instance: int, encoding: str) -> int:
 
 
 def hand_over(writing: int, encoding: str) -> None:
-    """Write the answer to a pipe. Raises SystemExit where there is none."""
+    """Write the answer to a pipe. Raises SystemExit if there is none."""
     if encoding == FOLDERS:
         _hand_over_folder(writing)
         return
     try:
-        # A pipe would not open until somebody writes to it.
+        # O_NONBLOCK: a named pipe would otherwise not open until a writer opens it.
         reading = os.open(OUT_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SystemExit(f"there is no answer in {OUT_FILE}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(reading).st_mode):
         raise SystemExit(f"the answer in {OUT_FILE} is no plain file")
-    # Whoever reads has enough at some point, where it is larger than an answer may be.
+    # The reader closes the pipe if the answer exceeds its limit.
     broken = contextlib.suppress(BrokenPipeError)
     with broken, os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb") as pipe:
         shutil.copyfileobj(file, pipe)
@@ -89,7 +91,7 @@ def _hand_over_folder(writing: int) -> None:
 
 
 def _plain_file(name: str, at: int, inside: str, *, most: int) -> bytes:
-    """Return at most so many bytes of a file in an open folder."""
+    """Return at most `most` bytes of a file in an open folder."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         reading = os.open(name, flags, dir_fd=at)

@@ -1,9 +1,9 @@
-"""A judge's side: it is loaded once, and each question is answered by a fork that ends with it.
-So is a script that stands in for a language model.
+"""A judge's side. The judge is loaded once, and a fork answers each question and ends with it.
 
-So what an answer does to the process that checks it is nothing to the next one. A fork can start
-no process, has its time and memory, and writes no file, or so much of them as its task grants: then
-nobody is asked anything after it.
+A script that replaces a language model works in the same way. So the effect of an answer on the
+process that checks it cannot reach the next check. A fork can start no process, and has limits of
+time and memory. It writes no files, or only as many bytes as its task allows. In that case nothing
+else is asked of this sandbox.
 """
 
 import json
@@ -49,7 +49,7 @@ def work(channel: Channel) -> None:
     job = job_of(channel)
     judge = loaded(Path.cwd() / job["file"])
     channel.send(SERVING)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are not waited for
     while True:
         tag, _, descriptor = channel.receive()
         if tag != ASK or descriptor is None:
@@ -59,7 +59,7 @@ def work(channel: Channel) -> None:
             try:
                 _confine(job)
                 _answer(judge, Channel(descriptor), job)
-            except BaseException:  # noqa: BLE001 -- a fork must never go on as what forks
+            except BaseException:  # noqa: BLE001 -- a fork must never return
                 traceback.print_exc()
             finally:
                 os._exit(0)
@@ -67,7 +67,7 @@ def work(channel: Channel) -> None:
 
 
 def job_of(channel: Channel) -> dict[str, Any]:
-    """Return the job that the node sends first, with its files written and its data linked."""
+    """Return the node's job, which arrives first. Write its files and link its data."""
     tag, payload, descriptor = channel.receive()
     if tag != JOB or descriptor is None:
         raise SystemExit("the first frame must be the job")
@@ -79,7 +79,7 @@ def job_of(channel: Channel) -> dict[str, Any]:
 
 
 def loaded(path: Path) -> ModuleType:
-    """Return the module of a judge's file, with what it may import."""
+    """Return the module of a judge's file, with `judging` importable."""
     sys.modules["judging"] = judging
     sys.path.insert(0, str(path.parent))
     module = ModuleType("judge")
@@ -90,7 +90,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Let a fork take so much, start and signal nothing, and leave nothing."""
+    """Limit a fork's resources, and stop it from starting, signalling or leaving anything."""
     if job["ruleset"] is not None:  # before the filter, which may refuse to load it
         ruleset = Ruleset(**job["ruleset"])
         if job["scratch_bytes"]:
@@ -137,7 +137,7 @@ def _replied(channel: Channel, question: dict[str, Any]) -> str:
 
 
 def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) -> None:
-    """Speak with a candidate about an instance, until the judge has nothing more to say."""
+    """Talk with a candidate about an instance until the judge ends the conversation."""
     speaking = judge.converse(instance)
     try:
         message = next(speaking)
@@ -149,7 +149,7 @@ def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) 
             if tag != REPLY:
                 return
             message = speaking.send(decode(payload, encoding))
-    except (StopIteration, judging.Wrong, Undecodable):  # what is wrong is said when it is checked
+    except (StopIteration, judging.Wrong, Undecodable):  # check() reports the fault
         channel.send(OVER)
 
 
@@ -169,7 +169,7 @@ def _verdict(
         return {"wrong": str(wrong)[:_MOST_WORDS]}
     except MemoryError:
         return {"wrong": "checking it takes more memory than the judge has"}
-    except Exception as fault:  # noqa: BLE001 -- a judge that stumbles over an answer refuses it
+    except Exception as fault:  # noqa: BLE001 -- a judge that fails on an answer refuses it
         return {
             "wrong": f"the judge stumbled over it: {type(fault).__name__}: {fault}"[:_MOST_WORDS]
         }
@@ -183,7 +183,7 @@ def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
 
 
 def checked(figures: object) -> dict[str, float]:
-    """Return what a judge said. Raises TypeError for what are no numbers by name."""
+    """Return a judge's figures. Raises TypeError if they are not numbers by name."""
     if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
         raise TypeError("check must return {name: number}")
     for name, figure in figures.items():

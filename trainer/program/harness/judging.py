@@ -1,4 +1,4 @@
-"""What a task's judge may import, as `judging`: the word for a wrong answer, chance, and models."""
+"""The module `judging` that a task's judge may import: wrong answers, random numbers, models."""
 
 import random
 from collections.abc import Callable
@@ -6,20 +6,20 @@ from typing import Any
 
 
 class Wrong(Exception):  # noqa: N818 -- a verdict
-    """What is wrong with an answer, in one plain sentence."""
+    """The reason why an answer is wrong, in one plain sentence."""
 
 
 def random_of(seed: bytes) -> random.Random:
-    """Return chance that follows from the 32 bytes of an instance alone."""
+    """Return a generator of random numbers that depend only on an instance's 32 bytes."""
     return random.Random(int.from_bytes(seed, "big"))
 
 
 class Unanswered(Exception):  # noqa: N818 -- likewise
-    """Why a language model says nothing, in one sentence: the budget is spent, or it is away."""
+    """The reason why a language model did not answer: the budget is spent, or it is away."""
 
 
 def ask(messages: list[dict[str, str]], *, model: str = "any", **parameters: Any) -> str:
-    """Return what a language model says to a chat, where the task's [judge.llm] lets its judge ask.
+    """Return a language model's answer to a chat. The task needs a [judge.llm].
 
     `messages` and `parameters` are those of OpenAI's chat completions. Raises Unanswered.
     """
@@ -30,4 +30,4 @@ def _unasked(_question: dict[str, Any]) -> str:
     raise Unanswered("only check() may ask, and only with a [judge.llm] in task.toml")
 
 
-reply_to: Callable[[dict[str, Any]], str] = _unasked  # what loads the judge puts another here
+reply_to: Callable[[dict[str, Any]], str] = _unasked  # replaced by the code that loads the judge

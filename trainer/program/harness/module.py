@@ -1,7 +1,7 @@
 """A program as a module whose functions an imported evaluator calls, by value.
 
-It is imported when the first message asks for it, so that what fails then is the evaluator's to
-handle. What a function prints is a log. Whatever this process says is untrusted.
+The module is imported at the first message, so that the evaluator can handle a failure. The output
+of its functions is a log. Everything that this process sends is untrusted.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ from trainer.sandbox.inside.channel import SERVING, Channel
 def serve(channel: Channel, job: dict[str, Any]) -> None:
     """Answer messages until the sandbox is ended."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # it is killed when nobody calls any more
+        sys.stdout.reconfigure(line_buffering=True)  # the process is killed after the last call
     random.seed(job["seed"])
     np.random.seed(job["seed"])
     channel.send(SERVING)
@@ -58,18 +58,18 @@ def serve(channel: Channel, job: dict[str, Any]) -> None:
                 reply = _got(module, name)
             else:
                 reply = _called(module, name, arguments, named)
-        except Exception as fault:  # noqa: BLE001 -- whatever a candidate raises
+        except Exception as fault:  # noqa: BLE001 -- a candidate may raise anything
             traceback.print_exc()
             reply = RAISED, f"{type(fault).__name__}: {fault}"[:MOST_WORDS]
         channel.send(REPLY, packed(reply))
 
 
 def _imported(path: str) -> ModuleType:
-    """Import the program as its evaluator would: from its own folder, under its file's name."""
+    """Import the program as its evaluator would: from its folder, under its file's name."""
     folder = str((Path.cwd() / path).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-        # What it imports may lie in the evaluator's folder, from which it would be imported there.
+        # The program may import files next to the evaluator, whose folder would be on the path.
         others = {str(one.parent) for one in Path.cwd().rglob("*.py")}
         sys.path.extend(sorted(others - set(sys.path)))
     name = Path(path).stem
@@ -84,7 +84,7 @@ def _imported(path: str) -> ModuleType:
 
 
 def _names(module: ModuleType) -> dict[str, list[Any]]:
-    """Return the names of a module: of a callable its parameters, of anything else nothing."""
+    """Return the names of a module, with the parameters of those that are callable."""
     found = {}
     for name, value in vars(module).items():
         if name.startswith("__") or isinstance(value, ModuleType):
@@ -97,7 +97,7 @@ def _names(module: ModuleType) -> dict[str, list[Any]]:
 
 
 def _parameters(function: object) -> list[Any] | None:
-    """Return a function's parameters: name, kind, and whether it may be left out."""
+    """Return a function's parameters: name, kind, and True if there is a default."""
     try:
         parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):

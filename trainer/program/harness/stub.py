@@ -1,10 +1,10 @@
-"""A stand-in at the path of a program in its evaluator's sandbox: it calls the program by value.
+"""A stand-in for a program in its evaluator's sandbox. It calls the program by value.
 
-No line of the program is there. Each import of the stub, in whatever process, opens a connection of
-its own to the broker (`trainer.program.harness.evaluator`), by a pair of named pipes in a folder
-that the stub's text names: so a child that starts with no descriptor of its parent's finds it too.
-Behind each connection the program runs in a sandbox of its own, which ends with it. An answer is
-plain data or a message; both are decoded here within limits.
+No line of the program is in that sandbox. Each import of the stub, in any process, opens its own
+connection to the broker (`trainer.program.harness.evaluator`), by a pair of named pipes. They are
+in a folder that the stub's text names, so a child that inherits no descriptor finds it too. Behind
+each connection the program runs in a sandbox of its own, which ends with the connection. A reply is
+plain data or an error message. Both are decoded here within limits.
 """
 
 import contextlib
@@ -58,24 +58,24 @@ _numbers = itertools.count()
 
 
 class ProgramError(RuntimeError):
-    """What the program raised, or why an answer of it is none; its text is all that crossed."""
+    """An exception of the program, of which only the text passes, or an invalid reply."""
 
 
 def stub_text(place: Path, paths: Sequence[str]) -> str:
-    """Return what stands in the program's file; `paths` are where our own code is found."""
+    """Return the text of the stub's file. `paths` are where arnode's own code is found."""
     return _TEXT.format(paths=list(paths), place=str(place))
 
 
 def stand_in(namespace: dict[str, Any], place: str) -> None:
-    """Fill the namespace of a module, or of a text that is executed, with the program's names.
+    """Fill the namespace of a module, or of executed text, with the program's names.
 
-    What a text that is executed finds there already stays. Raises ProgramError where the program
-    cannot be imported.
+    Names that are in the namespace already stay. Raises ProgramError if the program cannot be
+    imported.
     """
     connection = _Connection(Path(place))
     if namespace.get("__name__") == "__main__":
         connection.refuse("the evaluator runs the program as a script, and a stub has no output")
-    # Names are the program's word: none of Python's own, none that is there before.
+    # The program's names are untrusted: they replace neither dunder names nor existing ones.
     names = {
         name: told
         for name, told in connection.ask(LOAD).items()
@@ -84,7 +84,7 @@ def stand_in(namespace: dict[str, Any], place: str) -> None:
     for name, (kind, parameters) in names.items():
         if kind == CALLABLE:
             namespace[name] = _function(connection, name, parameters)
-    if namespace.get("__spec__") is None:  # of a text that is executed nobody asks attributes
+    if namespace.get("__spec__") is None:  # attributes of executed text are never looked up
         for name, (kind, _) in names.items():
             if kind == VALUE:
                 with contextlib.suppress(AttributeError):
@@ -94,7 +94,7 @@ def stand_in(namespace: dict[str, Any], place: str) -> None:
 
 
 def _attribute(connection: "_Connection", name: str) -> Any:
-    """Return an attribute of the program's. Raises AttributeError for what does not cross."""
+    """Return an attribute of the program. Raises AttributeError for one that may not pass."""
     if name.startswith("__"):
         raise AttributeError(f"module has no attribute {name!r}")
     kind, value = connection.exchange(GET, name)
@@ -131,7 +131,7 @@ def _valued(kind: str, value: Any) -> Any:
 
 
 class _Connection:
-    """One load of the program; it is made anew in a fork, and after an exchange that broke off."""
+    """One load of the program. It is opened again in a fork, and after a broken exchange."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -142,7 +142,7 @@ class _Connection:
     def ask(
         self, what: str, name: str = "", arguments: Sequence[Any] = (), named: Any = None
     ) -> Any:
-        """Return the value that the program answers with. Raises ProgramError."""
+        """Return the value of the program's reply. Raises ProgramError."""
         kind, value = self.exchange(what, name, arguments, named)
         if kind == REFUSED:
             self.refuse(str(value))
@@ -151,7 +151,7 @@ class _Connection:
     def exchange(
         self, what: str, name: str = "", arguments: Sequence[Any] = (), named: Any = None
     ) -> tuple[str, Any]:
-        """Return what kind of answer the program gives, and the answer."""
+        """Return the kind of the program's reply, and the reply."""
         try:
             given = [plain(one, f"argument {at} of {name}()") for at, one in enumerate(arguments)]
             called = {
@@ -177,7 +177,7 @@ class _Connection:
         return str(kind), value
 
     def refuse(self, why: str) -> NoReturn:
-        """Have the run end for what cannot cross. Raises NotPlain."""
+        """End the run because a value may not pass. Raises NotPlain."""
         with self._lock:
             if self._owner != os.getpid():
                 self._open()
@@ -200,7 +200,7 @@ class _Connection:
         self._owner = os.getpid()
 
     def _said(self, request: bytes) -> bytes:
-        """Send a request, and return what comes back."""
+        """Send a request, and return the reply."""
         self._send(MESSAGE, request)
         (size,) = SIZE.unpack(self._read(SIZE.size))
         return self._read(size)
@@ -224,7 +224,7 @@ class _Connection:
         self._owner = 0
 
     def _forget(self) -> None:
-        """Close the pipes; in a fork that leaves the parent's open."""
+        """Close the pipes. In a fork, the parent's stay open."""
         for descriptor in (self._requests, self._replies):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):

@@ -2,21 +2,21 @@
 
 import struct
 
-INSTANCE = b"I"  # to a candidate, a descriptor of it; from a judge, its bytes
-OUTPUT = b"O"  # to a candidate's command, where its answer goes
-TALK = b"T"  # to a candidate's command, what it speaks on; to a judge, the instance to speak about
+INSTANCE = b"I"  # to a candidate, its descriptor; from a judge, its bytes
+OUTPUT = b"O"  # to a candidate's command, the descriptor for its answer
+TALK = b"T"  # to a candidate's command, a descriptor for messages; to a judge, the instance
 MESSAGE, REPLY = b"M", b"P"  # one each way
-LEFT = b"L"  # from an evaluator: who had loaded the program under this number is gone
-REFUSAL = b"W"  # from an evaluator: what cannot cross, which ends the run
-CALLS = struct.Struct(">I")  # before a message of an evaluator, and its reply: that number
-OVER = b"V"  # the judge has nothing more to say
-USED = b"U"  # what a command that was waited for used, and how it ended
+LEFT = b"L"  # from an evaluator: the process behind the load of this number has ended
+REFUSAL = b"W"  # from an evaluator: a value that may not pass, which ends the run
+CALLS = struct.Struct(">I")  # before an evaluator's message and its reply: the load's number
+OVER = b"V"  # the judge ends the conversation
+USED = b"U"  # the cost and the exit code of a command that was waited for
 BUILT = b"B"  # the files that a build made
 ASK = b"Q"  # to a judge, a descriptor on which one question follows
-MAKE, CHECK = b"K", b"E"  # its questions: instances for seeds; what an answer is worth
+MAKE, CHECK = b"K", b"E"  # the judge's questions: make instances for seeds; check an answer
 VERDICT = b"Y"
-SAY = b"Z"  # to a task's script, a chat that it goes on with
-MODELS = b"G"  # to a candidate, a descriptor on which models are asked, and their names
-QUESTION = b"X"  # on that, a question; a REPLY follows
+SAY = b"Z"  # to a task's script, a chat to continue
+MODELS = b"G"  # to a candidate, a descriptor for asking models, and their names
+QUESTION = b"X"  # on that descriptor, a question; a REPLY follows
 ASKED = struct.Struct(">I")  # before a question: its number
-REPLIED = struct.Struct(">IH?")  # before a reply: that number, its status, whether it is a stream
+REPLIED = struct.Struct(">IH?")  # before a reply: that number, its status, True if it is a stream
