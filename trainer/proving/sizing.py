@@ -116,7 +116,7 @@ def sizes_of(script: bytes) -> list[Size]:
 def sizes_within(sizes: Sequence[Size], room: Room) -> list[Size]:
     """Return the sizes that are meant for a card with this memory and that fit it now.
 
-    A step uses at most SHARE of the size's `least_gib` (`make fake-gpu` checks it).
+    A step uses at most SHARE of the size's `least_gib` (measured by `make fake-gpu`).
     """
     return [
         size
