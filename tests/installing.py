@@ -1,4 +1,4 @@
-"""What tests install for themselves, once, or skip: programs that registries have."""
+"""Programs from package registries, installed once; if that fails, their tests are skipped."""
 
 import os
 import subprocess
