@@ -207,7 +207,10 @@ def test_a_gain_of_two_deviations_passes_and_one_of_one_mostly(gain: float, leas
 
 
 def passed_of(noise: Noise, width: int, *, name: str, count: int) -> tuple[int, int]:
-    """How many trials ever reach 1 in 20, and a line's first alpha; looked at after each pair."""
+    """Return the number of trials that ever reach 1 in 20, and a line's first alpha.
+
+    Each trial is evaluated after each pair.
+    """
     chance, style = random.Random(f"{name} {width}"), Style.drawing(width)
     of_run = mean_of(noise, width)
     highest = []

@@ -184,7 +184,7 @@ _ASKED_OF_THE_TABLE = {
 @pytest.mark.always
 def test_nothing_asks_python_where_an_address_leads() -> None:
     """Python's answers differ between patch versions; the table's do not."""
-    own = {("trainer", "is_private"), ("node", "is_private")}  # of tasks
+    own = {("trainer", "is_private"), ("node", "is_private")}  # not of an address
     found = set()
     for folder in ("agent", "bootstrap", "node", "protocol", "trainer"):
         for path in (ROOT / folder).rglob("*.py"):

@@ -40,7 +40,7 @@ def confirm(
     size: int | None = None,
     env: str = "torch2.13-cpu",
 ) -> ResultBody:
-    """Return a confirmation whose pairs gain this much, and as much over the anchor beside them."""
+    """Return a confirmation whose pairs have these gains; `anchors` are gains over the anchor."""
     runs: list[Run] = []
     for seed, gain in enumerate(gains):
         runs += [run(seed, "base", level), run(seed, "candidate", level - gain)]
