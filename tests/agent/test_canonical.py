@@ -1,4 +1,4 @@
-"""The fingerprint: equal for what runs alike, different for what does not."""
+"""The fingerprint: equal for code that runs the same, different otherwise."""
 
 import gc
 import sys
@@ -116,7 +116,7 @@ def test_a_slip_of_syntax_has_a_line_and_a_reason(data: bytes, line: int, why: s
 def test_threads_may_parse_at_the_same_time() -> None:
     text = b"x = [" + b"[1], " * 3000 + b"]\n"
     interval_s, threshold = sys.getswitchinterval(), gc.get_threshold()
-    gc.callbacks.append(noticed := lambda *_: None)  # any Python within a collection lets others go
+    gc.callbacks.append(noticed := lambda *_: None)  # lets other threads run
     gc.set_threshold(50)
     sys.setswitchinterval(1e-6)
     try:

@@ -40,7 +40,7 @@ class Place:
         self.address: str = self._hear()["address"]
 
     def members(self) -> int:
-        """Return how many records it has, each in all its topics: asking costs it little."""
+        """Return the number of records, each counted in all its topics. This costs little."""
         return int(self._ask("members")["members"])
 
     def look(self) -> dict[str, Any]:
@@ -69,11 +69,11 @@ def place(
     host: str = "127.0.0.1",
     within: Sequence[str] = (),
 ) -> Iterator[Place]:
-    """Run a node in a home, with the given records to begin with, until the block ends.
+    """Run a node in a home, with these bootstrap addresses, until the block ends.
 
-    It subscribes to what a node of that class does, or to everything. `secret` is that of a private
-    network. `dht` lists servers of a DHT for its network's rendezvous. `host` is where it listens,
-    and `within` is a prefix for its command.
+    It subscribes to what a node of that hardware class does, or to everything. `secret` is that of
+    a private network. `dht` lists servers of a DHT for its network's rendezvous. `host` is where it
+    listens, and `within` is a prefix for its command.
     """
     told = {
         "home": str(home),

@@ -254,7 +254,7 @@ def test_what_was_claimed_before_a_restart_is_fetched_after_it(scene: Scene) -> 
         assert scene.wires.questions[BLOB] == 0
         await scene.meet(scene.first)
         async with asyncio.timeout(10):
-            while not scene.asking.blobs.has(sha256(LONG_DIFF)):  # noqa: ASYNC110 (nobody tells)
+            while not scene.asking.blobs.has(sha256(LONG_DIFF)):  # noqa: ASYNC110 (no event exists)
                 await asyncio.sleep(0.01)
         working.cancel()
 
