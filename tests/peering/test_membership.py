@@ -92,7 +92,7 @@ def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None
             network = at(first)
             async with place(tmp_path / "second", network) as second:
                 await until_has(second, before)
-                now = second.publish()  # that is for gossip, or what mends it
+                now = second.publish()  # reaches others by gossip, or else by reconciliation
                 await until_has(first, now)
                 async with place(tmp_path / "third", network) as third:
                     for record in (before, now):
