@@ -24,8 +24,8 @@ OTHER = os.urandom(3_000_000)
 class Server:
     """A server of one file.
 
-    `faults` are used one per request: an int is the number of bytes before the connection is cut,
-    or a status to answer with.
+    `faults` are used one per request. An int is the number of bytes before the connection is cut; a
+    str is a status to answer with.
     """
 
     def __init__(self) -> None:
