@@ -1,4 +1,4 @@
-"""Which peers to dial, and what peers report about others, over wires in memory."""
+"""The choice of peers to dial, and peers' reports about others, over wires in memory."""
 
 import asyncio
 import random

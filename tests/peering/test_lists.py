@@ -1,4 +1,4 @@
-"""When lists are read, which list replaces which, and what is kept of them."""
+"""Published lists: when they are read, which one replaces which, and what is kept."""
 
 import asyncio
 import logging

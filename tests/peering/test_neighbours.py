@@ -45,7 +45,7 @@ def _needs_multicast() -> None:
 async def neighbour(
     network: Network, own: Address, found: Callable[[Address], None]
 ) -> AsyncIterator[None]:
-    """A process that announces an address, at which nothing needs to listen."""
+    """Announce an address until the block ends; nothing needs to listen there."""
     one = Neighbours(network, hidden=(), listened=lambda: (str(own),), found=found)
     running = asyncio.create_task(one.run())
     try:

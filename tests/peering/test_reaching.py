@@ -1,4 +1,4 @@
-"""How a node finds out whether others can reach it, over wires in memory."""
+"""A node finds out whether others can reach it, over wires in memory."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""When a node searches the DHT for others, under which keys, and which addresses it announces."""
+"""A node's use of the DHT: when it searches, under which keys, and the addresses it announces."""
 
 from pathlib import Path
 

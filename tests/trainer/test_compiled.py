@@ -18,7 +18,7 @@ def kept(tmp_path: Path) -> CompiledCode:
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    """The files that a run left."""
+    """Write and return the files that a run left."""
     folder = tmp_path / "left"
     (folder / "triton" / "ab").mkdir(parents=True)
     (folder / "triton" / "ab" / "kernel.cubin").write_bytes(b"code")

@@ -1,4 +1,4 @@
-"""How the losses are read from a script's output, and how many are kept."""
+"""The losses read from a script's output, and how many of them are kept."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""When a run is repeated; a script that knows its result gains nothing by it.
+"""Repeated runs; a script that knows its result gains nothing by repetition.
 
 Sandboxes are scripted (`tests.trainer.scripted`), everything around them is real.
 """

@@ -123,7 +123,7 @@ def _read(said: str, names: Sequence[str]) -> list[Probed]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What works here: a kind of attention, compilation, and copies from pinned memory."""
+    """The features that work: a kind of attention, compilation, and copies from pinned memory."""
 
     attention: str
     compiles: bool

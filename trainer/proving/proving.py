@@ -84,7 +84,7 @@ class Proving:
         )
 
     async def _told(self) -> dict[str, Any]:
-        """Return what scripts are given; empty if no run can be made."""
+        """Run the steps; return what scripts are given, empty if no run can be made."""
         if not await self._step("card", self._look_at_card()):
             return {}
         abilities = await self._step("abilities", self._try_abilities())

@@ -34,7 +34,7 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccess:
-    """What a command may access: parts of the home, its whole environment, its limits.
+    """The access of a command: parts of the home, its whole environment, its limits.
 
     `shown` (read-only) and `kept` (writable) come from `trainer.workshop.view.nameable`; paths that
     do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
