@@ -1,4 +1,4 @@
-"""Fixtures for all tests: small tasks, their data (made once), edits of a baseline."""
+"""Fixtures for all tests: small tasks, their data (prepared once), edits of a baseline."""
 
 import fcntl
 import gc
@@ -23,13 +23,13 @@ DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
 UNHURRIED_TASK = Path(__file__).parent / "tasks" / "unhurried"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
-# Continuous integration shares its processors; an example's wall-clock says nothing there.
+# Continuous integration machines are shared, so the wall-clock time of an example means nothing.
 hypothesis.settings.register_profile("arnode", deadline=None, max_examples=15)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=200)  # make soak
 hypothesis.settings.load_profile("arnode")
 
-# Of what is imported to collect all tests nothing is garbage: to look for it, then and in each test
-# later, is a fifth of the work.
+# The modules imported to collect all tests are no garbage. Searching them, then and in each later
+# test, would take a fifth of the time.
 gc.disable()
 
 
@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-# A shell that starts this with `&` has it, and all that it starts, ignore interrupts.
+# If a shell starts this with `&`, this process and its children would ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -48,7 +48,7 @@ def _silent(_what: str, _share: float) -> None:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Keep other workers out of a folder until the block ends, or this process."""
+    """Lock a folder against other workers until the block ends, or this process."""
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -56,7 +56,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder for what is made once and used by all workers."""
+    """Return a folder for what is made once and used by all workers."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "shared"
     folder.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir(shared: Path) -> Path:
-    """Data of tasks, to be prepared one at a time."""
+    """Return a folder with data of tasks, which one worker at a time may prepare."""
     folder = shared / "data"
     folder.mkdir(exist_ok=True)
     return folder
@@ -84,7 +84,7 @@ def short_data(short_task: Task, data_dir: Path) -> TaskData:
 
 @pytest.fixture(scope="session")
 def seconds_task(data_dir: Path) -> Task:
-    """A script of autoresearch's shape with a budget of time."""
+    """Return a task with a script shaped like autoresearch's, which trains for a fixed time."""
     return load_task(SECONDS_TASK, data_dir=data_dir)
 
 
@@ -96,7 +96,7 @@ def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
 
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of parquet shards. Only to be read."""
+    """Return a folder of parquet shards, which is only to be read."""
     from tests.trainer.hub import write_hub  # loads pyarrow, which few tests need
 
     return write_hub(tmp_path_factory.mktemp("shards"))
@@ -104,7 +104,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def edited(short_task: Task) -> Callable[..., Source]:
-    """The baseline with texts replaced: `edited((old, new), …)`; each must be there."""
+    """Return a function that replaces texts in the baseline: `edited((old, new), …)`.
+
+    Each old text must occur.
+    """
 
     def edit(*replacements: tuple[str, str]) -> Source:
         text = short_task.source["train.py"].decode()

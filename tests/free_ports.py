@@ -1,4 +1,4 @@
-"""A port for a test that has to name one, where `0` will not do."""
+"""A free port for tests that must name one, because port 0 will not do."""
 
 import errno
 import secrets
@@ -6,14 +6,13 @@ import socket
 from typing import Final
 
 _FIRST: Final = 10_240
-_END: Final = 32_768  # from here on Linux hands them out by itself, to other tests too
+_END: Final = 32_768  # from this port on Linux assigns them itself, to other tests too
 
 
 def free_port() -> int:
-    """Return a port of loopback at which nobody listens, by TCP or UDP, that nobody gets by chance.
+    """Return a free TCP and UDP port of loopback that the kernel assigns to nobody by itself.
 
-    Raises:
-        OSError: A thousand ports, tried at random, were taken.
+    Raises OSError if a thousand random ports were in use.
     """
     for _ in range(1000):
         port = _FIRST + secrets.randbelow(_END - _FIRST)

@@ -1,4 +1,4 @@
-"""What tests install for themselves, once, or skip: programs that registries have."""
+"""Programs from package registries, installed once; if that fails, their tests are skipped."""
 
 import os
 import subprocess
@@ -9,14 +9,15 @@ from typing import Final
 
 import pytest
 
-# Without network npm would try again for minutes.
+# Without a network, npm would retry for minutes.
 _QUICK: Final = {"npm_config_fetch_retries": "0", "npm_config_update_notifier": "false"}
 
 
 def installed_once(folder: Path, install: Callable[[Path], None]) -> Path:
-    """Return `folder`, made by `install` where it is not there yet.
+    """Return `folder`, which `install` fills if it does not exist yet.
 
-    It appears in one step: what is there is whole, whoever else installs it at this moment.
+    The folder appears in one step. So it is always complete, even if several processes install it
+    at the same time.
     """
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,7 @@ def installed_once(folder: Path, install: Callable[[Path], None]) -> Path:
 def run_or_skip(
     command: Sequence[str], patience_s: float, name: str, folder: Path | None = None
 ) -> str:
-    """Return what an installer's command prints; skip the test where it fails or takes too long."""
+    """Return the output of an installer's command; skip the test if it fails or takes too long."""
     try:
         done = subprocess.run(
             command,

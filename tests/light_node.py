@@ -1,4 +1,4 @@
-"""The `arnode` command with the model worker of `tests/light_worker.py`, which starts at once."""
+"""The `arnode` command with the model worker of `tests/light_worker.py`, which starts quickly."""
 
 from unittest import mock
 

@@ -1,8 +1,8 @@
-"""A worker without litellm, whose import takes five seconds: for tests of what is around it.
+"""A model worker without litellm, whose import takes five seconds, for tests of the code around it.
 
-What stands in for litellm asks a server as OpenAI's clients do, and knows no list of models.
-Process, fence, channel, transport, and the judgement of what a request met are arnode's own.
-`tests/node/test_model.py` holds it to what litellm does.
+The stand-in for litellm sends requests to a server as OpenAI's clients do, and knows no list of
+models. The process, its sandbox, channel, transport and the handling of results are arnode's own.
+`tests/node/test_model.py` checks that it behaves as litellm does.
 """
 
 import json
@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 
 class BadRequestError(Exception):
-    """litellm's error for a model that it does not know."""
+    """The error that litellm raises for an unknown model."""
 
 
 async def acompletion(*, model: str, api_base: str, api_key: str, **asked: Any) -> Any:
@@ -36,12 +36,12 @@ async def acompletion(*, model: str, api_base: str, api_key: str, **asked: Any) 
 
 
 def get_model_info(model: str) -> Any:
-    """Know no model."""
+    """Raise litellm's error, since no model is known."""
     raise BadRequestError(model)
 
 
 def get_llm_provider(model: str) -> tuple[str, str]:
-    """Return the name and whatever stands before it."""
+    """Return the model's name and the provider in front of it."""
     provider, _, name = model.rpartition("/")
     return name, provider
 

@@ -1,21 +1,21 @@
-"""A language model's provider, as real as can be had: an OpenAI-compatible server on loopback.
+"""A language model's provider for tests: a real OpenAI-compatible server on loopback.
 
     with LlmServer(says("first"), refuses(429, retry_after="1"), says("again")) as server:
-        …                                # anything, in this process or another, asks server.url
+        …                                # any code, in this process or another, asks server.url
     assert server.questions[0]["messages"][-1]["content"] == "…"
 
-It runs in a thread of its own, so tests of coroutines, of threads and of whole programs use it
-alike. Each request for an answer takes the next of the replies; when there are none left the
-last is given again. `server.will(says(…))` adds replies while it runs, `server.begin(…)` begins a
-new script. `server.requests` are all that came (method, path, headers, body), `server.questions`
-the bodies of those for an answer: all that are posted, wherever to, so that `sends` can speak for
-other providers too. `server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's)
-list `server.models`, which may be changed. Entered again, a server is at the same address.
+It runs in a thread of its own, so tests of coroutines, threads and whole programs can use it. Each
+request for an answer takes the next reply; after the last, that is repeated. `server.will(says(…))`
+adds replies while it runs, `server.begin(…)` begins a new script. `server.requests` has all
+requests (method, path, headers, body). `server.questions` has the bodies of requests for an answer,
+which are all POST requests to any path, so that `sends` can imitate other providers too.
+`server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's) list `server.models`,
+which may be changed. If a server is entered again, it keeps its address.
 
 Replies: `says` (content, usage, finish reason), `refuses` (a status with OpenAI's error body),
-`page` (HTML), `sends` (any body), `stalls` (before its first byte, or after so many of the
-answer), `hangs_up` (before, or in the middle), `points_to` (a redirect), and `waits_for` (an
-event of the test's before the reply proper). A stalled one is let go when the server closes.
+`page` (HTML), `sends` (any body), `stalls` (before the first byte, or after some bytes of the
+answer), `hangs_up` (at the beginning, or in the middle), `points_to` (a redirect), and `waits_for`
+(waits for the test's event before the actual reply). A stalled reply ends when the server closes.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from typing import Any, Self, TypeAlias
 from aiohttp import web
 
 Reply: TypeAlias = Callable[["LlmServer", web.Request], Awaitable[web.StreamResponse]]
-TOKENS_IN, TOKENS_OUT = 11, 7  # of an answer, where nothing else is said
+TOKENS_IN, TOKENS_OUT = 11, 7  # for an answer, unless stated otherwise
 _PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One request, as it came."""
+    """One recorded request."""
 
     method: str
     path: str
@@ -44,7 +44,7 @@ class Recorded:
 
 
 class LlmServer:
-    """A server with a script; see the module."""
+    """A server with a script of replies; see the module."""
 
     def __init__(self, *replies: Reply, models: Sequence[str] = ("small",)) -> None:
         self.replies = list(replies)
@@ -58,7 +58,7 @@ class LlmServer:
 
     @property
     def url(self) -> str:
-        """Where it is, with `/v1`."""
+        """The server's URL, which ends in `/v1`."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
@@ -67,15 +67,15 @@ class LlmServer:
         return [one.body for one in self.requests if one.method == "POST"]
 
     def will(self, *replies: Reply) -> None:
-        """Add to the script."""
+        """Add replies to the script."""
         self.replies.extend(replies)
 
     def begin(self, *replies: Reply) -> None:
-        """Begin a new script, with nothing recorded; what is stalled stays so."""
+        """Begin a new script, and forget the recorded requests. Stalled replies stay stalled."""
         self.replies, self.requests, self._given = list(replies), [], 0
 
     async def over(self) -> None:
-        """Return when the server is closed: what a stalled reply waits for."""
+        """Return when the server is closed; stalled replies wait for this."""
         await self._is_over.wait()
 
     def __enter__(self) -> Self:
@@ -119,7 +119,7 @@ class LlmServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         await self._record(request)
-        # Taken before anything is waited for: who comes first gets the first.
+        # Taken before anything is awaited, so that replies are given in the order of the requests.
         reply = self.replies[min(self._given, len(self.replies) - 1)]
         self._given += 1
         return await reply(self, request)
@@ -133,7 +133,7 @@ class LlmServer:
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         await self._record(request)
-        return web.Response(status=426)  # no WebSocket here: who asks goes on with HTTP
+        return web.Response(status=426)  # no WebSocket here: the client falls back to HTTP
 
     async def _record(self, request: web.Request) -> None:
         data = await request.read()
@@ -150,7 +150,10 @@ def completion(
     finish: str = "stop",
     usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
 ) -> dict[str, Any]:
-    """Return the body of an answer; `usage` is prompt and answer, None for a server without."""
+    """Return the body of an answer.
+
+    `usage` is the token counts of prompt and answer, None for a server without them.
+    """
     message = {"role": "assistant", "content": text}
     body: dict[str, Any] = {
         "id": "chatcmpl-1",
@@ -174,14 +177,14 @@ def says(
     finish: str = "stop",
     usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
 ) -> Reply:
-    """An answer; None is a content of null, a list one in parts."""
+    """Return an answer; None is a content of null, a list is a content in parts."""
     return sends(completion(text, finish=finish, usage=usage))
 
 
 def sends(
     body: object, *, status: int = 200, kind: str = "application/json", **headers: str
 ) -> Reply:
-    """Any body: bytes as they are, else as JSON. Headers have `_` for `-`."""
+    """Return any body: bytes unchanged, else as JSON. Headers are written with `_` for `-`."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -194,24 +197,24 @@ def sends(
 def refuses(
     status: int, message: str = "no", *, code: str | None = None, retry_after: str | None = None
 ) -> Reply:
-    """A status with OpenAI's error body."""
+    """Return a status with OpenAI's error body."""
     body = {"error": {"message": message, "type": "error", "code": code}}
     headers = {} if retry_after is None else {"retry_after": retry_after}
     return sends(body, status=status, **headers)
 
 
 def page(status: int = 200) -> Reply:
-    """A web page, as a wrong address or a gateway answers."""
+    """Return a web page, such as a wrong address or a gateway sends."""
     return sends(b"<!DOCTYPE html><html>Welcome</html>", status=status, kind="text/html")
 
 
 def points_to(location: str) -> Reply:
-    """A redirect."""
+    """Return a redirect."""
     return sends({}, status=307, location=location)
 
 
 def stalls(*, after_bytes: int | None = None) -> Reply:
-    """Nothing more after so many bytes of an answer's body; None: not even a status."""
+    """Stall after so many bytes of an answer's body; None: before the status."""
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
         if after_bytes is not None:
@@ -223,7 +226,7 @@ def stalls(*, after_bytes: int | None = None) -> Reply:
 
 
 def hangs_up(*, after_bytes: int | None = None) -> Reply:
-    """The connection closes after so many bytes of an answer's body; None: before anything."""
+    """Close the connection after so many bytes of an answer's body; None: before the status."""
 
     async def reply(_: LlmServer, request: web.Request) -> web.StreamResponse:
         if after_bytes is not None:
@@ -236,7 +239,7 @@ def hangs_up(*, after_bytes: int | None = None) -> Reply:
 
 
 def waits_for(is_let_go: threading.Event, reply: Reply) -> Reply:
-    """The reply, when the test says so."""
+    """Give the reply once the event is set."""
 
     async def later(server: LlmServer, request: web.Request) -> web.StreamResponse:
         await asyncio.to_thread(is_let_go.wait, _PATIENCE_S)

@@ -1,10 +1,9 @@
-"""Files whose tests take longest go first, so that no worker has a long one left at the end.
+"""A pytest plugin that starts the slowest test files first, so that no worker is left with one.
 
-A worker gets all tests of a file, because what a file makes once (a calibrated runner, a home)
-would be made again by each worker that has a part of it. How many seconds each file takes is in
-`durations.json`, which `make durations` writes: of the files that ran, and of those that were all
-skipped what was there before. A file that is not in there goes first. In one process nothing is
-reordered.
+A worker gets all tests of a file. Otherwise each worker with a part of it would prepare the same
+things, such as a calibrated runner or a home. `make durations` writes the seconds per file into
+`durations.json`. Files whose tests were all skipped keep their old value. Files without a value go
+first. In a single process the order is unchanged.
 """
 
 import json
@@ -15,9 +14,9 @@ from typing import Final
 import pytest
 
 DURATIONS: Final = Path(__file__).with_name("durations.json")
-_PACKAGE: Final = "tests/adversarial/"  # whose files share a runner while they follow one another
+_PACKAGE: Final = "tests/adversarial/"  # its files share a runner if they run in a row
 
-_ran_s: Counter[str] = Counter()  # of this session, by file
+_ran_s: Counter[str] = Counter()  # seconds in this session, by file
 _skipped: set[str] = set()
 
 
@@ -29,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # of xdist
+    if hasattr(config, "workerinput"):  # a process of xdist
         seconds = json.loads(DURATIONS.read_text())
         for item in items:
             seconds.setdefault(_file_of(item.nodeid), float("inf"))

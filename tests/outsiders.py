@@ -1,4 +1,4 @@
-"""What a hostile folder has in the place of a file: each leads out of it, or is no file."""
+"""Hostile replacements of a file in a folder: each leads out of the folder, or is not a file."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ REFUSED: Final = r"(lies outside the folder: it leads to|is a (FIFO|socket|devic
 
 
 def secret_next_to(root: Path) -> Path:
-    """Make a folder with a file that nobody named."""
+    """Make a folder with a file that no task names."""
     folder = root / "secret"
     folder.mkdir(exist_ok=True)
     (folder / "id_rsa").write_text(f"{SECRET}\n")
@@ -35,7 +35,7 @@ def _upwards(path: Path, secret: Path) -> None:
 
 
 def _over_a_link(path: Path, secret: Path) -> None:
-    """A link inside the folder to a link that leads out."""
+    """Make a link to another link inside the folder, which leads out of it."""
     step = path.with_name("0_step")
     step.symlink_to(secret / "id_rsa")
     path.symlink_to(step.name)
@@ -43,7 +43,7 @@ def _over_a_link(path: Path, secret: Path) -> None:
 
 def _socket(path: Path, _: Path) -> None:
     before = Path.cwd()
-    os.chdir(path.parent)  # a socket's name is short
+    os.chdir(path.parent)  # the path of a socket must be short
     try:
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(path.name)

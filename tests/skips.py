@@ -1,4 +1,4 @@
-"""One line at the end that says what was skipped, in place of pytest's line for each."""
+"""A pytest plugin that sums up skipped tests in one line, instead of pytest's line for each."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def told(reasons: list[str]) -> str:
-    """Say how many were skipped for which reason, the most frequent first, and what runs them."""
+    """Return the number of skips per reason, the most frequent first, and how to run them."""
     counts = Counter(reasons).most_common()
     listed = "; ".join(f"{count} × {reason}" for reason, count in counts)
     return (

@@ -1,4 +1,4 @@
-"""Every Python that arnode starts is isolated from the current folder, and none is overlooked."""
+"""Every Python process that arnode starts is isolated from the current folder."""
 
 import ast
 import functools
@@ -12,7 +12,8 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = ("agent", "arnode_plugins", "bootstrap", "node", "protocol", "trainer")
 OWNER: Final = "trainer/host/interpreter.py"
-# What runs in a sandbox is a candidate's or a judge's, and finds its own folder first on purpose.
+# Programs in a sandbox belong to a candidate or a judge. They find their own folder first, on
+# purpose.
 INSIDE: Final = (
     "arnode_plugins/scripts/",
     "trainer/importing/scripts/",
@@ -22,7 +23,7 @@ INSIDE: Final = (
     "trainer/sandbox/inside/",
     "trainer/tasks/",
 )
-# Where the interpreter or a command is named and none is started, and why.
+# Places that name the interpreter or a command but start none, with the reason.
 NAMED: Final = {
     ("trainer/sandbox/confined.py", "sys.executable"): "the sandbox's own, with `FLAGS`",
     ("trainer/sandbox/visible.py", "sys.executable"): "a file that sandboxes are shown",
@@ -38,7 +39,7 @@ _STARTING: Final = ("multiprocessing", "runpy", "concurrent.futures.process", "P
 
 @functools.cache
 def places() -> list[tuple[str, int, str]]:
-    """Return the module, the line and the words of all that could start a Python."""
+    """Return the module, line and words of all code that could start a Python process."""
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     names = [str(path.relative_to(ROOT)) for path in paths]
     return [
@@ -50,7 +51,7 @@ def places() -> list[tuple[str, int, str]]:
 
 
 def found(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the line and the words of all that could start a Python."""
+    """Yield the line and words of all code that could start a Python process."""
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(value=ast.Name(id="sys"), attr="executable" | "_base_executable"):

@@ -1,4 +1,4 @@
-"""The README's error rates are those of the simulations it names, as docs/bench.json has them."""
+"""The README's error rates are those of the simulations that it names, as in docs/bench.json."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Git is used on a journal, or through the sandboxed reader: in no other place of the product."""
+"""Only the journal and the sandboxed reader use git."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ ALLOWED = {
 
 
 def uses_git(tree: ast.AST) -> bool:
-    """True if a module imports GitPython, or has the bare word `git` as a program would."""
+    """Return True if a module imports GitPython, or contains the bare word `git` like a command."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

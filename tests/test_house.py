@@ -1,4 +1,4 @@
-"""The picture of the house is what the code says: rooms, their floors, both ways through them."""
+"""The picture of the packages agrees with the code: rooms, floors, and both ways through them."""
 
 from pydoc import locate
 

@@ -1,4 +1,4 @@
-"""The page on how a run goes shows the code as it is, in a few lines of each stage."""
+"""The page on how a run goes shows the current code, a few lines of each stage."""
 
 import re
 import textwrap

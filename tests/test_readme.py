@@ -1,9 +1,9 @@
-"""The README is true: every command in it works, and what it names is there.
+"""The README is true: every command in it works, and everything that it names exists.
 
-Its shell blocks are run line by line, in order, in one home and one folder, with smaller goals and
-a task of a fortieth of tiny's tokens in which nothing is kept and confirmed. A node is started as a
-process of its own, other commands run in this one. What would install or recurse is checked
-instead of run.
+The lines of its shell blocks are run in order, in one home and one folder. They have smaller goals,
+and a task with a fortieth of tiny's tokens, in which no patch is kept and confirmed. A node is
+started as a process of its own; other commands run in this process. Commands that would install
+something or recurse are only checked.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TEXT_BYTES = 460_000
-# Goals that a test can wait for; everything else of a command stays as the README has it.
+# Goals that are small enough for a test; all other words of a command stay as in the README.
 SMALLER = {"--max-experiments": "1", "--for": "1s", "--pairs": "2", "--seeds": "1"}
-NOT_SHOWN = 5  # where two pairs were too few
+NOT_SHOWN = 5  # the exit status if two pairs are too few
 TIMEOUT_S = 600
 
 
 def shell_lines(page: str) -> Iterator[str]:
-    """The commands of a page's shell blocks, in order."""
+    """Yield the commands of a page's shell blocks, in order."""
     for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
         yield from filter(None, block.splitlines())
 
@@ -53,7 +53,7 @@ def arnode_lines() -> list[str]:
 
 
 class Reader:
-    """Somebody who types what the README says."""
+    """A user who types the README's commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,11 +65,11 @@ class Reader:
             "ARNODE_TASK": str(DEAF_TASK),
             "ARNODE_DHT": "0",
             "ARNODE_LANES": "1",
-            "ARNODE_QUIET_MINUTES": "0",  # other tests may disturb its runs all the time
+            "ARNODE_QUIET_MINUTES": "0",  # other tests may disturb its runs at any time
         }
 
     def types(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run one line that begins with `arnode`, its redirection included."""
+        """Run one line that begins with `arnode`, including its redirection."""
         command, _, target = line.partition(" > ")
         words = shlex.split(command)[1:]
         for place, word in enumerate(words[:-1]):
@@ -99,14 +99,15 @@ class Reader:
             return in_process(words, self._env)
 
     def looks_up_an_id(self) -> None:
-        """Take an experiment's id from the log, as it prints them."""
+        """Read an experiment's id from the log."""
         experiments = json.loads(self.types("arnode log --json").stdout)["experiments"]
-        # The first one: its idea costs no more than the baseline, and so waits for no quiet minute.
+        # The first one: its idea costs no more than the baseline, so it does not wait for a quiet
+        # minute.
         self.id = next(entry["id"][:12] for entry in reversed(experiments) if entry["patch"])
 
 
 def write_text(path: Path) -> None:
-    """Write a text that no installed file holds and that does not repeat itself."""
+    """Write a text that is in no installed file and does not repeat itself."""
     verses = []
     size = number = 0
     while size < TEXT_BYTES:
@@ -120,7 +121,7 @@ def write_text(path: Path) -> None:
 def test_every_arnode_command_of_the_readme_is_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its words, without what it does: that is `make soak PART=tests`."""
+    """Only the words are checked; `make soak PART=tests` runs the commands."""
     heard: list[str] = []
     monkeypatch.setattr(click.Context, "invoke", lambda ctx, *_, **__: heard.append(ctx.info_name))
     reader = Reader(tmp_path)
@@ -258,7 +259,7 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
         if config.agent == ("auto",):
             continue
         choice = arms_of(config)[0].choice
-        if isinstance(choice, ModelChoice):  # with the keys that the page names nothing is missing
+        if isinstance(choice, ModelChoice):  # with the keys that the page names, nothing is missing
             settings_for(config, choice, ApiKeys(dict.fromkeys(named, "sk-1")))
     for agent in re.findall(r'`"([^"…]+)"`', page):
         choice = arms_of(Config(agent=(agent,), agent_command=("my-agent",)))[0].choice
@@ -327,11 +328,11 @@ def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> Non
     assert [knob.name for knob in find_knobs(task.source, task.editable, task.knobs)] == ["STARTS"]
     judge = judge_of(folder)
     solve: dict[str, Any] = {}
-    exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own
+    exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own code
     instance = judge.instance(bytes(32), "public", 0)
     before = judge.check(instance, solve["solve"](instance))["length"]
     assert 4 < before < 10
-    solve["STARTS"] = 16  # there is something to find
+    solve["STARTS"] = 16  # makes the program worse, so that there is a gain to find
     assert judge.check(instance, solve["solve"](instance))["length"] < before
     with pytest.raises(judge.Wrong, match="every city"):
         judge.check(instance, [0] * 40)

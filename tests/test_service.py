@@ -1,4 +1,4 @@
-"""The page on a node as a service and its files: they read, agree, and name what is there."""
+"""The files of the page on running a node as a service can be parsed, and agree with each other."""
 
 import configparser
 import json
@@ -24,7 +24,7 @@ FILES = ("service.md", "arnode.service", "Containerfile")
 PAGE, UNIT, IMAGE = ((DOCS / name).read_text(encoding="utf-8") for name in FILES)
 HOME = "/var/lib/arnode"
 PROGRAM = "/opt/arnode/.venv/bin/arnode"
-ENGINE = {  # flags of the engine's that stand before the image's name, with how many words
+ENGINE = {  # options of the engine before the image's name, with their number of words
     "--detach": 0, "--init": 0, "--rm": 0, "--name": 1, "--restart": 1, "--stop-timeout": 1,
     "--memory": 1, "--volume": 1, "--publish": 1, "--security-opt": 1, "--cap-drop": 1,
     "--cap-add": 1, "--user": 1,
@@ -39,7 +39,7 @@ def unit() -> configparser.ConfigParser:
 
 
 def told_commands() -> Iterator[list[str]]:
-    """What stands behind `arnode`, wherever the files start it."""
+    """Return the words after `arnode` in all the commands of the files."""
     (default,) = (rest for word, rest in instructions_in(IMAGE) if word == "CMD")
     block = re.compile(r"^```(?:sh|ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
     quoted = re.findall(r"`([^`]+)`", block.sub("", PAGE))
@@ -58,7 +58,7 @@ def told_commands() -> Iterator[list[str]]:
 
 
 def engine_flags(words: list[str]) -> list[str]:
-    """The words of a `podman run` between that and the image's name."""
+    """Return the words of a `podman run` between that and the image's name."""
     place = 2
     while words[place].startswith("--"):
         place += 1 + ENGINE[words[place]]
@@ -104,7 +104,7 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not here")
-    program = Path(sys.executable)  # that the unit's is not installed here is no fault of it
+    program = Path(sys.executable)  # the unit's own program need not be installed here
     copy = tmp_path / "arnode.service"
     copy.write_text(UNIT.replace(PROGRAM, str(program)))
     done = subprocess.run(
@@ -119,7 +119,8 @@ def test_the_image_holds_what_the_bootstrap_node_s_does_and_a_sandbox() -> None:
     ours, others = instructions_in(IMAGE), instructions_in(theirs)
     for word in ("FROM", "WORKDIR", "COPY", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT"):
         assert [one for one in ours if one[0] == word] == [one for one in others if one[0] == word]
-    # Below what the volume shows: the image's folder is one user's, and root's home is no other's.
+    # The home is inside the volume: the image's folder belongs to one user, and root's home is
+    # closed to others.
     assert dict(ours)["ENV"] == f"ARNODE_HOME={dict(ours)['VOLUME']}/home"
     packages = next(rest for word, rest in ours if word == "RUN" and "apt-get" in rest)
     assert {"bubblewrap", "gcc", "git", "libc6-dev", "libgmp-dev"} <= set(packages.split())
@@ -139,7 +140,7 @@ def test_containers_have_the_rights_that_their_tier_takes_and_no_other() -> None
 
 
 def test_the_files_name_no_host_and_only_settings_that_there_are() -> None:
-    for text in (PAGE, UNIT, IMAGE):  # HOST is the reader's own
+    for text in (PAGE, UNIT, IMAGE):  # HOST stands for the reader's own
         assert set(re.findall(r"\w+://(?!HOST/)[^\s)]*", text)) <= {
             "file:///opt/arnode/docs/service.md"
         }

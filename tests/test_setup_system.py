@@ -1,4 +1,4 @@
-"""What `setup-system` asks for, where it is missing, by the names of each package manager."""
+"""`setup-system` installs missing packages by the names of each package manager."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "setup-system"
 PYTHON_DEV = f"python{sys.version_info[0]}.{sys.version_info[1]}-dev"
-# A compiler that knows these headers.
+# A stand-in for a compiler that has only these headers.
 CC = '#!/bin/sh\nread -r include\ncase "$include" in {known}) exit 0;; esac\nexit 1\n'
 SAYS = '#!/bin/sh\necho "{name} $*" >> {log}\n'
 
 
 class Machine:
-    """A machine that has nothing but what is put there."""
+    """A machine that has only the programs put there."""
 
     def __init__(self, folder: Path) -> None:
         self._bin = folder / "bin"
@@ -24,7 +24,7 @@ class Machine:
 
     @property
     def called(self) -> list[str]:
-        """What package managers were asked for."""
+        """The calls of package managers."""
         return self._log.read_text().splitlines()
 
     def has(self, *names: str) -> None:

@@ -1,4 +1,4 @@
-"""What is built to be installed is whole: a node starts from it where no checkout is in reach."""
+"""The wheel is complete: a node starts from it without a checkout nearby."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def test_a_node_starts_from_the_wheel_alone(tmp_path: Path) -> None:
     python = tmp_path / "empty" / "bin" / "python"
     (packages,) = (tmp_path / "empty" / "lib").glob("python*/site-packages")
     zipfile.ZipFile(wheel).extractall(packages)
-    # What arnode depends on comes from here; of folders named so, no checkout's link is followed.
+    # arnode's dependencies come from here. Links to a checkout in such a folder are not followed.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
     def arnode(*words: str) -> str:

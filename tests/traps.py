@@ -1,4 +1,4 @@
-"""A folder of modules that leave a mark when somebody imports them."""
+"""A folder of modules that leave a mark if something imports them."""
 
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ raise ImportError("a trap in the current folder")
 
 
 class Traps:
-    """The folder, and who stepped into it."""
+    """The folder, and the record of imports."""
 
     def __init__(self, folder: Path, *, without: tuple[str, ...] = ()) -> None:
         self.folder = folder
@@ -28,5 +28,5 @@ class Traps:
 
     @property
     def imported(self) -> str:
-        """The modules that were imported from here, each with the command that did it."""
+        """The modules that were imported from here, each with the command that imported it."""
         return self._mark.read_text() if self._mark.exists() else ""

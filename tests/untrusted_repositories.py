@@ -1,4 +1,4 @@
-"""Repositories whose files try to have git run a command: `MARK` is then in their folder."""
+"""Repositories whose files try to make git run a command, which would create the file `MARK`."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ HOOKS: Final = (
     "post-checkout", "post-index-change", "post-merge", "pre-auto-gc", "pre-push",
     "reference-transaction", "update",
 )  # fmt: skip
-# `@RUN@` leaves the mark. Where objects are missing git may fetch them from the promisor `origin`.
+# `@RUN@` creates the mark. If objects are missing, git may fetch them from the promisor `origin`.
 CONFIGURATIONS: Final = {
     "fsmonitor": '[core]\n\tfsmonitor = "@RUN@"\n',
     "pager": '[core]\n\tpager = "@RUN@"\n[pager]\n\tcat-file = true\n\trev-list = true\n',
@@ -72,9 +72,9 @@ def repository(folder: Path, *, branch: str = "main") -> Path:
 
 
 def hostile(folder: Path, name: str) -> Path:
-    """Make a repository with one of the configurations; an object of it is missing to be fetched.
+    """Make a repository with one of the configurations and a missing object, which git may fetch.
 
-    Its hooks, attributes and programs are there as well, whatever the configuration.
+    Hooks, attributes and programs are included with every configuration.
     """
     repository(folder)
     (folder / "hooks").mkdir()
@@ -113,7 +113,7 @@ def _lose(folder: Path, blob: str) -> None:
 
 
 def by_plain_git(folder: Path) -> None:
-    """Ask for train.py with no care at all: what a configuration here does shows then."""
+    """Read train.py with plain git, which shows the effect of a configuration here."""
     subprocess.run(
         ["git", "-C", str(folder), "cat-file", "blob", "HEAD:train.py"],
         capture_output=True, check=False, stdin=subprocess.DEVNULL,
@@ -136,7 +136,7 @@ def _link_for(folder: Path, secret: Path) -> None:
 
 
 def _worktree_for(folder: Path, secret: Path) -> None:
-    """A linked work tree of the secret repository, which names another folder."""
+    """Make a linked work tree of the secret repository, which names another folder."""
     git(secret, "worktree", "add", "-q", str(secret.with_name("real")))
     (folder / ".git").rename(folder.with_name("old"))
     (folder / ".git").write_text(f"gitdir: {secret / '.git' / 'worktrees' / 'real'}\n")
@@ -162,7 +162,7 @@ def _points_at(folder: Path, secret: Path) -> None:
     (folder / ".git" / "refs" / "heads" / "main").write_text(f"{head}\n")
 
 
-# Each makes the repository lead to another one, whose train.py nobody named.
+# Each makes the repository lead to another one, whose train.py the user did not name.
 LEADING: Final[dict[str, Callable[[Path, Path], None]]] = {
     "gitdir": _file_for,
     "link": _link_for,
@@ -196,7 +196,7 @@ def _ref_link(folder: Path, secret: Path) -> None:
     _link(main, secret / ".git" / "refs" / "heads" / "main")
 
 
-# These are passed over: what they lead to is not there where git runs.
+# These have no effect, since their targets do not exist where git runs.
 IGNORED: Final[dict[str, Callable[[Path, Path], None]]] = {
     "commondir": _commondir,
     "core.worktree": _core_worktree,

@@ -1,10 +1,10 @@
-"""The worker as it is where litellm was not installed."""
+"""The model worker as it is if litellm is not installed."""
 
 import sys
 
 from agent.worker.program import main
 
-# `import litellm` finds None and raises what it raises where there is nothing.
+# `import litellm` finds None, and raises the error of a missing module.
 sys.modules["litellm"] = None  # type: ignore[assignment]
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Workers that ask a model, in tests: their processes, and a model over a scripted server."""
+"""Model workers for tests: their processes, and a model behind a scripted server."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ KEY = "sk-proj-0123456789abcdefXYZ"
 KEYS = ApiKeys({"MODEL_KEY": KEY})
 LIGHT = "tests.light_worker"
 ONCE = Ladder(again={})
-LIMIT_S = 240  # importing litellm takes five seconds of a processor that others may use too
+LIMIT_S = 240  # importing litellm takes five seconds on a processor that may be busy
 
 
 def question(
@@ -44,7 +44,7 @@ def question(
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """One worker for several tests, its loop, and the server that it asks."""
+    """A worker for several tests, its event loop, and the server that it asks."""
 
     runner: asyncio.Runner
     worker: ModelWorker
@@ -60,13 +60,13 @@ class Shared:
         self.runner.run(within_limit())
 
     def script(self, *replies: Reply) -> None:
-        """Begin a new script, with nothing recorded."""
+        """Begin a new script of replies, and forget the requests recorded so far."""
         self.server.begin(*replies)
 
 
 @contextmanager
 def shared_worker(model: str, key: str, program: str = PROGRAM) -> Iterator[Shared]:
-    """Yield a worker of this program that is up, over a scripted server."""
+    """Yield a running worker of this program, connected to a scripted server."""
     with LlmServer(says("warm")) as server, asyncio.Runner() as runner:
         settings = ModelSettings(model=f"openai/{model}", api_base=server.url, api_key=key)
 
@@ -75,7 +75,7 @@ def shared_worker(model: str, key: str, program: str = PROGRAM) -> Iterator[Shar
                 entered = ModelWorker(settings, hidden=())
             await entered.__aenter__()
             await entered.facts()
-            # The first question loads what a provider needs.
+            # The first request loads what a provider needs.
             assert isinstance(await entered.ask(question()), Said)
             return entered
 
@@ -87,7 +87,7 @@ def shared_worker(model: str, key: str, program: str = PROGRAM) -> Iterator[Shar
 
 
 def configured(url: str, **settings: Any) -> Config:
-    """Return settings that ask a model `small` of this server."""
+    """Return settings that use a model `small` of this server."""
     return Config(**{"agent": ("small",), "llm_url": url, "llm_key": "MODEL_KEY", **settings})
 
 
@@ -123,14 +123,14 @@ def worker_programs(ancestor: int, program: str = PROGRAM) -> list[int]:
 
 
 def own_worker(program: str = PROGRAM) -> int:
-    """Return the one worker of this test."""
+    """Return the process id of this test's only worker."""
     (pid,) = worker_programs(os.getpid(), program)
     return pid
 
 
 @contextmanager
 def passing_budget(config: Config | None = None) -> Iterator[SpendingBudget]:
-    """A day's budget with the limits of the settings, gone afterwards."""
+    """Yield a day's budget with the limits of the settings; it is discarded afterwards."""
     with passing_ledger() as ledger:
         yield SpendingBudget(
             ledger,

@@ -1,1 +1,1 @@
-"""Programs that are copied into task folders: each runs somebody's evaluator and tells figures."""
+"""Programs that are copied into task folders. Each runs an evaluator and prints its figures."""

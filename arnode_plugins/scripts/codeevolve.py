@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def measured(program: str) -> dict[str, float]:
-    """Return the figures that the evaluator writes of a program."""
+    """Return the figures that the evaluator writes for a program."""
     path, results = Path.cwd() / EVALUATOR, Path.cwd() / "codeevolve_results.json"
     os.chdir(path.parent)
     sys.path.insert(0, str(path.parent))
@@ -32,7 +32,7 @@ def measured(program: str) -> dict[str, float]:
     except SystemExit as ended:
         if ended.code:
             fail(f"{EVALUATOR} ended with {ended.code}")
-    except Exception as fault:  # noqa: BLE001 -- whatever it raises
+    except Exception as fault:  # noqa: BLE001 -- an evaluator may raise anything
         fail(f"the evaluator says: {type(fault).__name__}: {fault}")
     try:
         told = json.loads(results.read_bytes())

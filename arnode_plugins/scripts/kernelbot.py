@@ -1,4 +1,4 @@
-"""Runs KernelBot's tests and its ranked benchmark on the submission, and prints one line."""
+"""Run KernelBot's tests and its ranked benchmark on the submission, and print one line."""
 
 import math
 import os
@@ -16,7 +16,7 @@ GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
 TESTS: tuple[str, ...] = ()
 BENCHMARKS: tuple[str, ...] = ()
-RANKING = "last"  # last, mean or geom: of the benchmarks' means
+RANKING = "last"  # which of the benchmarks' means counts: the last, their mean or geometric mean
 _NANOSECONDS = 1e3  # in a microsecond
 _MEAN = re.compile(r"benchmark\.(\d+)\.mean")
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _run(mode: str, cases: tuple[str, ...], seed: int) -> dict[str, str]:
-    """Return what the evaluator says in a mode: it writes `name: value` lines on a descriptor."""
+    """Return the `name: value` lines that the evaluator writes to a descriptor in a mode."""
     listed = Path.cwd() / f"cases_{mode}.txt"
     listed.write_text("\n".join(cases) + "\n")
     with tempfile.TemporaryFile() as said:

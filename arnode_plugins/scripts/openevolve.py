@@ -1,4 +1,4 @@
-"""Runs an evaluator of OpenEvolve on the program beside it, and prints one line of figures."""
+"""Run an evaluator of OpenEvolve on the program next to it, and print one line of figures."""
 
 import importlib.util
 import inspect
@@ -19,13 +19,13 @@ DIVISOR = 1.0
 # A stage is run if the one before reached its threshold; without thresholds there are no stages.
 THRESHOLDS: tuple[float, ...] = ()
 IS_COMBINED = False  # whether the evaluator combines a score, so that one without it has failed
-# What describes a program and counts nothing where the evaluator combines no score itself.
+# Figures that only describe a program. They do not count if the evaluator gives no combined score.
 FEATURES: tuple[str, ...] = ()
 _MISSED = "stages_missed"
 
 
 class EvaluationResult:
-    """What an evaluator may return instead of a table: figures, and texts for people."""
+    """A result that an evaluator may return instead of a table: figures, and texts for people."""
 
     def __init__(
         self, metrics: Mapping[str, float], artifacts: Mapping[str, object] | None = None
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measured(program: str, **varied: object) -> dict[str, float]:
-    """Return the evaluator's figures of a program; `varied` are further arguments."""
+    """Return the evaluator's figures for a program; `varied` are further arguments."""
     _stand_in()
     path = Path.cwd() / EVALUATOR
     os.chdir(path.parent)
@@ -61,7 +61,7 @@ def _arguments(evaluator: types.ModuleType) -> list[str]:
 
 
 def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
-    """Run the stages until one misses its threshold, which counts as a figure of its own."""
+    """Run the stages until one misses its threshold; count those not run as a figure."""
     numbers: dict[str, float] = {}
     missed = len(stages)
     for number, stage in enumerate(stages):
@@ -80,7 +80,7 @@ def _figures(result: object) -> dict[str, float]:
     error = table.get("error")
     if (isinstance(error, str) and error) or table.get("timeout") is True:
         fail(f"the evaluator says: {error or 'it took too long'}")
-    # NaN is kept: as the score it fails the run, and so it does as part of a mean.
+    # NaN is kept, since it must fail the run, as the score or as part of a mean.
     numbers = figures_of(table)
     if METRIC in table:
         numbers.setdefault(METRIC, math.nan)
@@ -88,7 +88,7 @@ def _figures(result: object) -> dict[str, float]:
 
 
 def _score(numbers: Mapping[str, float]) -> float:
-    """Return the combined score, which is the mean of all figures where none is told."""
+    """Return the combined score; without one, the mean of all figures that count."""
     if METRIC in numbers:
         return numbers[METRIC]
     counted = [value for name, value in numbers.items() if name not in (*FEATURES, _MISSED)]
@@ -107,7 +107,7 @@ def _loaded(path: Path) -> types.ModuleType:
 
 
 def _stand_in() -> None:
-    """Let evaluators import the one class of OpenEvolve that they return."""
+    """Provide the one class of OpenEvolve that evaluators import, if it is not installed."""
     if importlib.util.find_spec("openevolve") is not None:
         return
     package = types.ModuleType("openevolve")

@@ -1,4 +1,4 @@
-"""Runs an evaluator of ShinkaEvolve on the program beside it, and prints one line of figures."""
+"""Run an evaluator of ShinkaEvolve on the program next to it, and print one line of figures."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def measured(program: str) -> dict[str, float]:
-    """Return the figures that the evaluator writes of a program."""
+    """Return the figures that the evaluator writes for a program."""
     _stand_in()
     results = Path.cwd() / "shinka_results"
     sys.path.insert(0, str(Path.cwd()))
@@ -43,7 +43,8 @@ def measured(program: str) -> dict[str, float]:
         fail(f"the evaluator says that it is not correct: {verdict.get('error')}")
     told = _written(results / "metrics.json")
     public = told.get("public")
-    # What is no number takes the place of a public one of its name too, and is missing then.
+    # A value at the top replaces a public one of the same name, even if it is not a number. Then
+    # the figure is missing.
     whole = {**public, **told} if isinstance(public, dict) else told
     return numbers_of(whole)
 
@@ -66,9 +67,9 @@ def run_shinka_eval(
     validate_fn: Callable[[Any], tuple[bool, str | None]] | None = None,
     **_others: object,
 ) -> tuple[dict[str, Any], bool, str | None]:
-    """Run a program so many times, validate and sum up: what evaluators call, as documented.
+    """Run a program `num_runs` times, validate and aggregate, as ShinkaEvolve documents it.
 
-    Options that change how fast it is done, or draw pictures, change nothing here.
+    Evaluators call this. Options that only change the speed, or draw pictures, are ignored.
     """
     metrics: dict[str, Any] = {"combined_score": 0.0}
     why: str | None = None
@@ -86,7 +87,7 @@ def run_shinka_eval(
         metrics = dict(aggregate_metrics_fn(outputs)) if aggregate_metrics_fn else {}
         metrics.pop("extra_data", None)
         metrics["execution_time_mean"] = statistics.fmean(seconds) if seconds else 0.0
-    except Exception as fault:  # noqa: BLE001 -- whatever a candidate raises
+    except Exception as fault:  # noqa: BLE001 -- a candidate may raise anything
         traceback.print_exc()
         why = why or f"{type(fault).__name__}: {fault}"
     _keep(Path(results_dir), metrics, why)
@@ -110,7 +111,7 @@ def _loaded(path: str) -> types.ModuleType:
 
 
 def _stand_in() -> None:
-    """Let evaluators import the one function of ShinkaEvolve that they call."""
+    """Provide the one function of ShinkaEvolve that evaluators call, if it is not installed."""
     if importlib.util.find_spec("shinka") is not None:
         return
     package, core = types.ModuleType("shinka"), types.ModuleType("shinka.core")

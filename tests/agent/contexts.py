@@ -1,4 +1,4 @@
-"""Contexts to propose in: the tiny task, with a history and with peers."""
+"""Contexts for proposers: the tiny task, with a history and with peers."""
 
 import tomllib
 from dataclasses import replace
@@ -44,7 +44,7 @@ def edit(search: str, replacement: str) -> Edit:
 
 
 def context(**changes: Any) -> Context:
-    """Return a context of the tiny task without history or peers, but for `changes`."""
+    """Return a context of the tiny task without history or peers, with these changes."""
     plain = Context(
         source=TINY,
         editable=("train.py",),
@@ -92,7 +92,7 @@ def peer(name: str = "qk-norm", **changes: Any) -> PeerPatch:
 
 
 def peer_report(**changes: Any) -> PeerReport:
-    """Return what a peer published of a night."""
+    """Return a peer's published report on a night."""
     plain = PeerReport(
         author="somebody",
         hardware_class="cpu-x86_64",

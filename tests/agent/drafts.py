@@ -1,4 +1,4 @@
-"""Blocks and drafts as the parser makes them, and what comes of an answer on a source."""
+"""Blocks and drafts as the parser makes them, and the result of an answer on a source."""
 
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import EditBlock, ParsedAnswer, Slip
@@ -22,7 +22,7 @@ def of(*blocks: EditBlock) -> ParsedAnswer:
 
 
 def outcome_of(text: str, source: Source) -> Source | Slip:
-    """Return what an answer makes of a source of which every file is editable."""
+    """Return the result of an answer on a source with only editable files."""
     draft = parse_answer(text, [path for path, _ in source.files])
     return draft if isinstance(draft, Slip) else apply_draft(draft, source)
 
@@ -35,7 +35,7 @@ def made(text: str, source: Source) -> Source:
 
 
 def refused(text: str, source: Source) -> str:
-    """Return why an answer is refused."""
+    """Return the reason that an answer is rejected."""
     found = outcome_of(text, source)
     assert isinstance(found, Slip), found
     return found.message

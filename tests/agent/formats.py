@@ -1,4 +1,4 @@
-"""One change in every format that is read, as models write it, and in some that are not."""
+"""One change in every accepted format, as models write it, and in some that are rejected."""
 
 import json
 from typing import Final

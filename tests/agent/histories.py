@@ -1,4 +1,4 @@
-"""Histories of any length, as a node tells them: constants and moves of the tiny task, faults."""
+"""Histories of any length, as a node gives them: constants and moves of the tiny task, faults."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from agent.source.literals import Knob, find_knobs
 from protocol.ideas import Edit
 from tests.agent.contexts import BRIEF, MOVES, TINY, context, outcome, peer
 
-IN_FULL: Final = 300  # of the latest; of older ones a node remembers no edits
+IN_FULL: Final = 300  # of the latest; a node forgets the edits of older ones
 _STEPS: Final = (0.25, 0.5, 0.71, 0.84, 1.19, 1.41, 2.0, 4.0)
 _FAULTS: Final = (
     ("exit code 1", "RuntimeError: mat1 and mat2 shapes cannot be multiplied (512x64 and 96x64)"),
@@ -22,7 +22,7 @@ _FAULTS: Final = (
 
 
 def long_context(experiments: int) -> Context:
-    """Return what a node tells after so many experiments, with peers that did something, too."""
+    """Return a node's context after so many experiments, including some by peers."""
     history = tuple(_outcomes(experiments))
     last_kept = max((one.number for one in history if one.decision == "kept"), default=0)
     base = BaseFigures(
@@ -73,7 +73,7 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
 
 
 def _idea(chance: random.Random, knobs: list[Knob]) -> tuple[str, str, tuple[Edit, ...]]:
-    """Return the title, the key and the edits of a constant's change, or now and then of a move."""
+    """Return the title, key and edits of a change of a constant, or sometimes of a move."""
     if chance.random() < 0.25:
         name = chance.choice([*MOVES])
         return f"What {name} is for, once more", f"move:{name}", MOVES[name]

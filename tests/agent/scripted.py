@@ -1,4 +1,4 @@
-"""A model that says what a test wrote, and the check that a node makes, without its child."""
+"""A model with scripted answers, and a node's check of a proposal, without a child process."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ SPENT = ModelCost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 
 
 class Model:
-    """Gives its answers in turn and keeps the questions; a text is an answer of 7 tokens."""
+    """A model that gives its answers in turn and records requests; a text counts as 7 tokens."""
 
     def __init__(self, *answers: str | ModelCompletion | CompletionFault) -> None:
         self._answers = list(answers)
@@ -33,12 +33,12 @@ class Model:
 
     @property
     def told(self) -> str:
-        """The last thing that the model was told."""
+        """The last message that the model received."""
         return self.asked[-1].messages[-1].content
 
 
 async def check(source: Source) -> Checked:
-    """Return what hygiene and the inspector say of a version of the tiny task."""
+    """Return the findings of hygiene and inspector for a version of the tiny task."""
     rejected = check_source(source, editable=["train.py"], baseline=TINY, max_growth_bytes=8192)
     if rejected is not None:
         return Checked(fingerprint=None, fault=rejected.reason)
@@ -56,7 +56,7 @@ def replacing(
     why: str = "It holds more.",
     path: str = "train.py",
 ) -> str:
-    """Return an answer in the format that is asked for."""
+    """Return an answer in the requested format."""
     return "\n".join([f"TITLE: {title}", f"WHY: {why}", *_blocks(pairs, path)])
 
 

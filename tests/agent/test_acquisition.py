@@ -1,4 +1,4 @@
-"""Changes that a model asks for: they lead to the best of a surface that it sees through noise."""
+"""Changes that a surrogate model suggests lead to the best point of a noisy surface."""
 
 import math
 import random
@@ -49,7 +49,7 @@ def outcome(
 
 
 def searched(metric: Metric, runs: int, seed: int = 1) -> tuple[Source, list[Outcome]]:
-    """Let the model alone search, keeping what gains by a deviation; a first draw is by chance."""
+    """Let the model alone search, and keep gains above one deviation. The first tries are fixed."""
     chance = random.Random(seed)
     source, history = START, list[Outcome]()
     for _ in range(runs):
@@ -77,7 +77,7 @@ def searched(metric: Metric, runs: int, seed: int = 1) -> tuple[Source, list[Out
 
 
 def surface(values: Mapping[str, Scalar]) -> float | None:
-    """Best, by about 40 deviations, at a rate of 0.1, a decay of 0.1, a width of 512 and L."""
+    """Return a loss with its best, 40 deviations lower, at RATE 0.1, DECAY 0.1, WIDTH 512, L."""
     rate, decay, width = (float(values[name]) for name in ("RATE", "DECAY", "WIDTH"))
     if rate > 0.5:
         return None
@@ -140,7 +140,7 @@ def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
     wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
 
     def best_beyond(refused: int) -> int:
-        """Return the place of the first proposal that goes at least as far."""
+        """Return the index of the first proposal with at least that RATE."""
         known = tuple(trials([*history, *[wrong] * refused], SPECS))
         found = promising(knobs, [1.0] * 5, known, random.Random(1))
         values = [{one.knob.name: one.value for one in changes} for changes in found]
@@ -164,7 +164,7 @@ def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
     assert likely(wrong, wrong) == pytest.approx(1 / 3)
     assert likely(wrong, fine) == pytest.approx(2 / 3)
     assert likely(wrong, at=0.02) == 1.0  # not as far
-    assert likely(wrong, at=0.001) == 1.0  # the other way
+    assert likely(wrong, at=0.001) == 1.0  # in the other direction
 
 
 def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:
@@ -174,7 +174,7 @@ def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:
     usual = reach()
     assert reach("kept") > usual > reach("screened_out") > reach("failed", "screened_out")
     assert reach("rechecked_out") == usual == reach("kept", key="knob:A:up")
-    # One success in five keeps it as it is.
+    # One success in five leaves it unchanged.
     assert reach("kept", *["screened_out"] * 4) == pytest.approx(usual)
     assert 0 < reach(*["screened_out"] * 99) < reach(*["kept"] * 99) < 1
 
@@ -190,7 +190,7 @@ def test_expected_gain_rewards_both_promise_and_doubt() -> None:
     ("decision", "gain_sd", "loss_sd"),
     [
         ("kept", 2.0, -2.0),
-        ("screened_out", None, 3.0),  # stopped while it trained: a measure of its own is missing
+        ("screened_out", None, 3.0),  # stopped during training, so it has no score of its own
         ("failed", None, 15.0),
     ],
 )
@@ -202,11 +202,11 @@ def test_what_was_stopped_counts_as_worse_and_not_as_broken(
     assert difference_of(trial, Cube(knobs)).loss_sd == loss_sd
 
 
-# What others say
+# Peers' trials
 
 
 def others_of(history: list[Outcome], author: str, *, base: str = "00") -> list[PeerTrial]:
-    """Return an own history as if somebody else told it."""
+    """Return a history of our own as if a peer had reported it."""
     return [
         PeerTrial(
             author=author,

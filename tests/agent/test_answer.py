@@ -1,4 +1,4 @@
-"""What a model writes is read as it is meant, or told what is wrong; nothing makes it fail."""
+"""A model's answer is read as intended, or rejected with a message; no answer raises an error."""
 
 from dataclasses import replace
 
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said(text: str, message: str) -> None:
 def test_a_placeholder_for_code_is_refused(line: str) -> None:
     text = f"<<<<<<< SEARCH\na\nb\n=======\nc\n{line}\n>>>>>>> REPLACE\n"
     assert "placeholder" in slip(text)
-    # What is there already may stay.
+    # Lines that are there already may remain.
     assert draft(text.replace("a\n", f"{line}\n", 1))
 
 

@@ -1,4 +1,4 @@
-"""The fingerprint: equal for what runs alike, different for what does not."""
+"""The fingerprint: equal for code that runs the same, different otherwise."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The lint marks what does more than arithmetic, and leaves honest training code alone."""
+"""The lint marks code that does more than arithmetic, and accepts honest training code."""
 
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from protocol.source import Source
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "trainer" / "tasks"
-# What speedruns and forks of autoresearch do that none of the scripts here does.
+# Features of speedruns and forks of autoresearch that none of the scripts here uses.
 HABITS = """
 import os
 
@@ -372,7 +372,7 @@ def edited(text: str, edits: list[dict[str, str]]) -> str:
 
 
 def family() -> Iterator[tuple[str, str]]:
-    """Yield the scripts that a node meets: the tasks' own with each edit, and their relatives."""
+    """Yield the scripts that a node gets: the tasks' own with each edit, and their forks."""
     for task in ("tiny", "nanochat"):
         baseline = (TASKS / task / "train.py").read_text()
         moves = {one["name"]: one for one in listed(task, "move")}
@@ -392,7 +392,7 @@ def listed(task: str, what: str) -> list[dict[str, Any]]:
 
 
 FAMILY = list(family())
-# The stranger of whom one of them asks for a kernel; the others ask for what everybody has.
+# An unknown name from which one script downloads a kernel; the others use known names.
 ASKED = ("'somebody/flash-attention-3'",)
 
 
@@ -430,7 +430,7 @@ def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
     assert new("os.environ['LD_PRELOAD'] = 'x.so'\n") == [(5, "os.environ['LD_PRELOAD'] = 'x.so'")]
     assert new("os.system('id')\n") == [(5, "os.system('id')")]
     assert new("y = [os]\n") == [(5, "os")]
-    # The same once more, and the same with another value, are not what the baseline does.
+    # Repeating it, or using another value, is not what the baseline does.
     assert new("os.environ['A'] = '1'\n") == [(5, "os.environ['A'] = '1'")]
     changed = baseline["train.py"].decode().replace('"1"', '"/tmp/x.so"')
     assert [mark.text for mark in beyond(findings(of(changed)), known)] == [

@@ -1,4 +1,4 @@
-"""Knobs changed together: one edit a line, and what an edit changed is read from it alone."""
+"""Several hyperparameters changed at once: one edit per line, and an edit shows all changes."""
 
 import ast
 import random
@@ -133,7 +133,7 @@ def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
         return read_back(edits_between(SOURCE, tree), SPECS)
 
     assert to("DEPTH = 4", "DEPTH = 5") == KnobChanges({"DEPTH": 4}, {"DEPTH": 5})
-    assert to("    0.9,\n    0.9,\n", "    0.9,\n    0.8,\n") is None  # no tuple without its lines
+    assert to("    0.9,\n    0.9,\n", "    0.9,\n    0.8,\n") is None  # not all lines of it
     assert to("return x", "return -x") is None
     assert to("the head's", "the tail's") is None
     assert to("DEPTH = 4\n", "") is None

@@ -1,4 +1,4 @@
-"""A program as a proposer: what it is told, and what is made of what it wrote."""
+"""A program as a proposer: its input, and how its output is used."""
 
 import asyncio
 import hashlib
@@ -56,7 +56,7 @@ def proposer(
     prompt: Write = lambda context: f"Seed {context.seed}.",
     remark: str = "",
 ) -> CommandProposer:
-    """A proposer whose program leaves these behind, one after the other."""
+    """Return a proposer whose program writes these results, one after the other."""
     left = list(done)
 
     async def run(job: Assignment) -> Ran:
@@ -134,7 +134,7 @@ def test_one_that_was_not_even_started_waits_as_long_as_it_is_told_to() -> None:
     assert proposed(made) == over
     said = proposed(made)
     assert isinstance(said, Silence)
-    assert said.retry_s == FIRST_RETRY_S  # and that was no failure of the program's
+    assert said.retry_s == FIRST_RETRY_S  # and that was no failure of the program
 
 
 def test_a_title_without_letters_gets_a_key_all_the_same() -> None:
@@ -173,7 +173,7 @@ def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
     assert jobs[0].source == crashed
     assert (said.parent, said.key) == (BASE.tree, "repair:1:command:x")
     assert reason(made, context) == "it changed nothing"
-    assert reason(made, context) == "it changed nothing"  # back to what crashed before
+    assert reason(made, context) == "it changed nothing"  # this time it went back to the base
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def test_edits_see_the_text_before_any_of_them() -> None:
         [edit("LR = 1\n", "")],  # twice
         [edit("aa", "b")],  # twice, overlapping
         [edit("", "b")],
-        [edit("y = 2", "y = 3")],  # in the other file
+        [edit("y = 2", "y = 3")],  # in another file
         [edit("y = 2", "y = 3", "c.py")],
-        [edit("x = a", "1"), edit("= aaa", "2")],  # overlapping one another
+        [edit("x = a", "1"), edit("= aaa", "2")],  # overlapping each other
         [edit("x = aaa", "fine"), edit("absent", "")],
     ],
 )
@@ -103,7 +103,7 @@ def test_edits_between_two_sources_make_one_of_the_other(
         assert reapply(edits, before) == after
         assert are_kept(edits)
     else:
-        # Only where nothing changed or there is no text to hold on to.
+        # Only if nothing changed, or if there is no text to match.
         assert before == after or not before["a.py"]
 
 

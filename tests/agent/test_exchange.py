@@ -1,4 +1,4 @@
-"""What a question met decides which fault it is; its words are harmless."""
+"""The kind of fault depends on the response to a request; its text is harmless."""
 
 import json
 from dataclasses import replace
@@ -75,7 +75,7 @@ CASES: tuple[tuple[ModelExchange, FaultKind, bool], ...] = (
     (met(408, b""), "timeout", True),
     (met(400, error("temperature is wrong")), "garbage", False),
     (met(307, b"", location="http://elsewhere/"), "garbage", False),
-    # A captive portal's, or what stands before a server: no model said that.
+    # From a captive portal, or from a proxy in front of a server: not from a model.
     (met(200, PAGE), "garbage", False),
     (met(200, b"log in", content_type="text/html; charset=utf-8"), "garbage", False),
     (met(200, b"no route"), "garbage", False),

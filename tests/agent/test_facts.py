@@ -1,4 +1,4 @@
-"""What a change does is told in our words, whoever made it and whatever they call it."""
+"""The description of a change uses our own words and ignores its author's names for it."""
 
 import pytest
 from hypothesis import given
@@ -50,8 +50,8 @@ def test_lines_are_counted_and_only_known_names_are_named() -> None:
 
 
 def test_words_of_comments_and_texts_are_no_names() -> None:
-    assert "everything" not in KNOWN  # of the docstring
-    assert "learning" not in KNOWN  # of a comment
+    assert "everything" not in KNOWN  # from the docstring
+    assert "learning" not in KNOWN  # from a comment
     assert {"LAYERS", "attend_out", "warmup"} <= KNOWN
 
 

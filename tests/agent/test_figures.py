@@ -1,4 +1,4 @@
-"""What proposers are told of the rule is the rule of the task's style."""
+"""The rule in a proposer's prompt is the one for the task's style."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whatever a model gives a change in, it is understood if it can mean one thing only."""
+"""A change in any format is accepted if it has only one meaning."""
 
 from typing import Final
 
@@ -46,7 +46,7 @@ def test_several_files_are_told_apart(name: str) -> None:
     assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, SCALED)
 
 
-# Next to a block two labelled snippets explain what it does.
+# Two labelled snippets next to a block explain the change.
 EXPLAINING: Final = ("before and after", "original code and updated code")
 WIDER: Final = TRAIN.replace("WIDTH = 64", "WIDTH = 96")
 REFUSED: Final = {
@@ -223,11 +223,11 @@ def test_a_large_answer_of_garbage_is_refused(piece: str, begun: str) -> None:
     most = MAX_ANSWER_LINES // (piece.count("\n") or 1) - 10
     text = begun + piece * min(200_000 // len(piece), most)
     found = outcome_of(text, BASE)
-    # A block that came first may stand; of the rest nothing is a change.
+    # The first block may count; nothing after it is a change.
     assert isinstance(found, Slip) or found["train.py"].decode() == DEEPER
 
 
-# Pieces of all formats, which come in any order.
+# Parts of all formats, in any order.
 TEXTS: Final = [*(text for text, _ in FORMATS.values()), *UNREAD.values()]
 PIECES: Final = sorted({line for text in TEXTS for line in text.split("\n")})
 

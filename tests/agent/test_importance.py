@@ -1,4 +1,4 @@
-"""Importance of knobs: the model's main effects, beside Optuna's fANOVA on the same trials."""
+"""Importance of hyperparameters: the model's main effects and Optuna's fANOVA on equal trials."""
 
 import itertools
 import random
@@ -25,12 +25,12 @@ COUNT = 60
 
 
 def loss_sd(strong: float, weak: float) -> float:
-    """Best at (0.9, 0.2); the one knob does about ten times what the other does."""
+    """Return a loss with its best at (0.9, 0.2); one value has about ten times the effect."""
     return 40 * (strong - 0.9) ** 2 + 12 * (weak - 0.2) ** 2
 
 
 def tried(count: int, seed: int = 1) -> list[tuple[dict[str, float], float]]:
-    """Random values of the knobs, and the noisy gain over the start."""
+    """Return random values of the hyperparameters, and the noisy gain over the start."""
     chance = random.Random(seed)
     found = []
     for _ in range(count):
@@ -60,7 +60,7 @@ def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance
 
 
 def test_the_order_and_the_shares_are_those_of_fanova() -> None:
-    # Imported here, as this takes seconds and other tests do not need it.
+    # Imported here, since this takes seconds and other tests do not need it.
     import optuna
     from optuna.distributions import FloatDistribution
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances

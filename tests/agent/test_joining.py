@@ -1,4 +1,4 @@
-"""What a model goes on with is joined to what was cut, wherever the cut was."""
+"""A model's continuation is joined to the answer that was cut off, at any place."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What gives a secret away is noticed in whatever writing, and honest answers are not."""
+"""Leaks of a key are noticed in any encoding, and honest answers are not."""
 
 import base64
 import codecs
@@ -44,7 +44,7 @@ def pieces(text: str, length: int) -> list[str]:
 
 
 def halves(key: str) -> list[str]:
-    """Return two halves of what is a key's own, the first behind its prefix."""
+    """Return the two halves of a key's own part, the first with its prefix."""
     own = own_part(key)
     first, second = pieces(own, -(-len(own) // 2))
     return [key.removesuffix(own) + first, second]
@@ -55,7 +55,7 @@ def is_hex(text: str) -> bool:
 
 
 def small_pieces(key: str) -> list[str]:
-    """Return pieces of four characters, of a key in hex of five."""
+    """Return pieces of four characters, or five for a key in hex."""
     own = own_part(key)
     return pieces(own, 5 if is_hex(own) else 4)
 
@@ -159,7 +159,7 @@ def test_words_are_not_masked_and_keys_are(key: str) -> None:
 
 
 def test_no_source_of_this_project_gives_a_key_away() -> None:
-    """None of half a million characters and more, as one server's answers, comes near a key."""
+    """More than half a million characters, as one server's answers, have nothing close to a key."""
     watch = KeyWatch([KEYS[name] for name in ("openai", "hex", "short")])
     chars = 0
     for folder in ("agent", "protocol", "trainer/tasks"):
@@ -178,7 +178,7 @@ def test_no_source_of_this_project_gives_a_key_away() -> None:
 
 
 def test_random_text_gives_no_key_away() -> None:
-    """Answers of hashes, ids and base64 are the most like keys."""
+    """Answers with hashes, ids and base64 are the most similar to keys."""
     watch = KeyWatch([KEYS[name] for name in ("openai", "hex", "short")])
     for number in range(40):
         letters = LETTERS if number % 2 else "0123456789abcdef"

@@ -1,4 +1,4 @@
-"""The proposer without a model: deterministic, one line a patch, never the same thing twice."""
+"""The proposer without a model: deterministic, one line per patch, never the same twice."""
 
 import ast
 import difflib
@@ -68,7 +68,7 @@ def context(
 
 
 def proposals(count: int, start: Context, decision: Decision = "screened_out") -> list[Proposal]:
-    """Propose again and again, every proposal ending alike on an unchanged base."""
+    """Propose repeatedly; all proposals have the same outcome, and the base stays the same."""
     seen: set[bytes] = set()
     made: list[Proposal] = []
     current = replace(start, tried=seen.__contains__)
@@ -150,7 +150,7 @@ def test_untried_moves_are_about_half_of_the_first_proposals_in_the_seeds_order(
         orders.add(tuple(moves))
         positions.append(keys.index(moves[-1]) + 1 if len(moves) == 4 else 14)
     assert len(orders) > 5
-    # The fourth of four at one in two comes eighth on average.
+    # With four of them and a chance of one half, the fourth is the eighth on average.
     assert 6 <= sum(positions) / len(positions) <= 10
 
 
@@ -219,7 +219,7 @@ def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> N
     assert kept_up > 3 * kept_down
     failed_up, failed_down = shares("failed")
     assert failed_down > failed_up
-    # A knob that gained is also chosen more often than one that failed.
+    # A hyperparameter that gained is also chosen more often than one that failed.
     assert kept_up + kept_down > failed_up + failed_down
 
 
@@ -294,7 +294,7 @@ def test_a_small_space_is_searched_to_its_end() -> None:
 
 
 def firsts(start: Context, count: int = 200) -> list[str]:
-    """Return the first untried move of so many contexts that differ by their seed alone."""
+    """Return the first untried move in each of so many contexts, which differ only by seed."""
     orders = (ordered_moves(replace(start, seed=seed), ())[0] for seed in range(count))
     return [f"move:{order[0].name}" for order in orders]
 

@@ -1,4 +1,4 @@
-"""Knobs in turn, as peers changed them, by local steps, as a model expects: alike from the same."""
+"""Hyperparameter proposals in turn: peers' changes, local steps, a model; all deterministic."""
 
 import ast
 import random
@@ -48,7 +48,7 @@ MOVE = Move(
     edits=(Edit(path="train.py", search="gelu(x)", replace="relu(x)"),),
 )
 MODEL = "a model of what was tried expects most of it"
-# What this proposer asked for when its numbers were last changed.
+# This proposer's proposals when its numbers were last changed.
 GOLDEN = (
     "BETAS[0] 0.9 → 0.973",
     "WIDTH 64 → 128",
@@ -109,14 +109,14 @@ def peer(old: str, new: str, number: int = 1) -> PeerPatch:
 
 
 def loss(values: Mapping[str, Scalar]) -> float:
-    """A surface whose best, about 50 deviations better, has another rate, decay and width."""
+    """Return a loss with its best, about 50 deviations lower, at another rate, decay and width."""
     rate, decay, width = (float(values[name]) for name in ("RATE", "DECAY", "WIDTH"))
     listed = {32: 20, 64: 15, 128: 8, 512: 0}[int(width)]
     return 12 * (log10(rate) + 1) ** 2 + 60 * (decay - 0.1) ** 2 + listed
 
 
 def played(runs: int, *, seed: int = 1, peers: tuple[PeerPatch, ...] = ()) -> list[Proposal]:
-    """Search that surface through noise: what gains by a deviation is kept."""
+    """Search that surface with noise, and keep gains above one deviation."""
     chance = random.Random(seed)
     made: list[Proposal] = []
     current = context(seed=seed, peers=peers)
@@ -283,7 +283,7 @@ def test_any_history_leads_to_one_proposal_that_is_whole_and_new(
     asked: list[bytes] = []
 
     def tried(mark: bytes) -> bool:
-        """Refuse the first two, as if others had run them."""
+        """Reject the first two, as if others had run them."""
         asked.append(mark)
         return mark in asked[:2]
 

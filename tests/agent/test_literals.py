@@ -1,4 +1,4 @@
-"""Which constants are knobs, how far they may go and how they are written."""
+"""Constants that are hyperparameters, their ranges, and how values are written."""
 
 import ast
 
@@ -10,7 +10,7 @@ from agent.source.literals import Knob, axis_of, find_knobs, knob_values
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 
-# What autoresearch's train.py has, and what must be left alone.
+# Constants as in autoresearch's train.py, and some that must be left alone.
 TEXT = """\
 '''Größe: a docstring with letters of two bytes.'''
 import math

@@ -1,4 +1,4 @@
-"""A conversation with a model ends in a patch that was checked, or in a reason and a pause."""
+"""A conversation with a model ends with a checked patch, or with a reason and a pause."""
 
 import asyncio
 import hashlib
@@ -177,7 +177,7 @@ def test_an_answer_that_stays_cut_is_asked_for_again_shorter() -> None:
     assert made.cost.calls == 5
     assert "Your answer was cut off after 4000 tokens" in model.told
     told = [len(question.messages) for question in model.asked]
-    assert told == [2, 4, 4, 4, 6]  # twice it goes on, after that it is told
+    assert told == [2, 4, 4, 4, 6]  # two continuations, then a request for a shorter one
     assert len(model.asked[3].messages[2].content) < 1_100
     assert "cut off after 12000 tokens" in model.asked[3].messages[3].content
 

@@ -1,4 +1,4 @@
-"""A search matches exactly once, or the model hears why not and what stands there instead."""
+"""A search text matches exactly once; otherwise the model gets the reason and the actual text."""
 
 from dataclasses import replace
 
@@ -125,7 +125,7 @@ def test_what_is_applied_matched_once(text: str, search: str) -> None:
     if isinstance(result, Source):
         after = result["train.py"].decode()
         assert after.count("ZZZ") == 1
-        # Blanks at the ends of lines are put up with.
+        # Blanks at the ends of lines are tolerated.
         assert after.replace("ZZZ", search).split() == text.split()
 
 

@@ -1,4 +1,4 @@
-"""An idea that was had before is known again, whatever it is called; another value is another."""
+"""An earlier idea is recognised under any name; one with another value is a different idea."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def alike(one: list[Hunk], other: list[Hunk]) -> float:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        # the same, called otherwise
+        # the same with another name
         (("", SOFTCAP), ("", SOFTCAP.replace("LOGIT_CAP", "SOFT_LIMIT"))),
         (
             ("", "def rotate(x):\n    left, right = x.chunk(2)\n    return left + right"),
@@ -38,7 +38,7 @@ def alike(one: list[Hunk], other: list[Hunk]) -> float:
             ("", "for name in rows:\n    total = total + norm(name)"),
             ("", "for row in rows:\n    total = total + norm(row)"),
         ),
-        # spaced and commented otherwise
+        # with other spacing and comments
         (("", "x = F.relu( h ).square()  # sparse"), ("", "x=F.relu(h).square()")),
         (
             ("hidden = F.gelu(h)", "hidden = F.relu(h)"),
@@ -62,13 +62,13 @@ def test_one_idea_is_known_again(one: tuple[str, str], other: tuple[str, str]) -
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        # a clearly other value
+        # a clearly different value
         (("LR = 0.01", "LR = 0.02"), ("LR = 0.01", "LR = 0.03")),
         (("LAYERS = 2", "LAYERS = 3"), ("LAYERS = 2", "LAYERS = 4")),
         (("BETA2 = 0.95", "BETA2 = 0.99"), ("BETA2 = 0.95", "BETA2 = 0.98")),
         (("BATCH = 2**18", "BATCH = 2**19"), ("BATCH = 2**18", "BATCH = 2**17")),
         (("", SOFTCAP), ("", SOFTCAP.replace("15.0", "30.0"))),
-        # another knob
+        # another hyperparameter
         (("LR = 0.01", "LR = 0.02"), ("HEAD_LR = 0.01", "HEAD_LR = 0.02")),
         # another function in the same place
         (("x = F.gelu(y(z))", "x = F.relu(y(z))"), ("x = F.gelu(y(z))", "x = F.silu(y(z))")),

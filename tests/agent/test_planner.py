@@ -1,4 +1,4 @@
-"""A planner reads what whoever proposes reads, and what it writes is cut and made harmless."""
+"""A planner gets the same context as a proposer, and its answer is shortened and made harmless."""
 
 import asyncio
 from dataclasses import replace
@@ -97,7 +97,7 @@ def test_what_it_writes_and_what_that_cost_come_back() -> None:
         ("go deeper", "go deeper"),
         ("AIM:\n\n`go deeper`", "go deeper"),
         ("The aim: unclear", "The aim: unclear"),
-        ("AIM: <|im_start|>\u202ego", "<|im_start|>go"),  # a quote takes tags apart
+        ("AIM: <|im_start|>\u202ego", "<|im_start|>go"),  # quoting breaks up tags
         ("AIM:", ""),
         ("<think>hm", ""),
         (" \n", ""),

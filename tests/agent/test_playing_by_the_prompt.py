@@ -1,7 +1,7 @@
-"""What a prompt shows is enough to try nothing twice.
+"""A prompt shows enough to try nothing twice.
 
-A scripted model chooses among a finite set of constants' values. It knows of nothing but the text
-that it is asked: the source in it, and the lines of the table.
+A scripted model chooses among a finite set of constants' values. It knows only the prompt: the
+source in it, and the lines of the table.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ CHOICES = [(name, value) for name, values in VALUES.items() for value in values]
 
 
 class Player(Model):
-    """Answers with the first of its choices that the prompt does not show as tried or present."""
+    """A model that chooses the first value that the prompt does not show as tried or present."""
 
     async def __call__(self, question: CompletionRequest) -> ModelCompletion:
         self.asked.append(question)
@@ -49,14 +49,14 @@ class Player(Model):
 
 
 def is_shown(name: str, value: str, told: str) -> bool:
-    """Say whether a line of the table says so, or the source."""
+    """Return True if the source, or a line of the table, shows this value."""
     tried = rf" \| {name} \S+ → {re.escape(value)}( |$)"
     present = rf"^{name} = {re.escape(value)}( |$)"
     return bool(re.search(f"{tried}|{present}", told, re.MULTILINE))
 
 
 def played(limit_chars: int) -> tuple[list[Proposal], Player, Context]:
-    """Have as many proposals made, each with what came of those before it."""
+    """Make all proposals, each with the outcomes of those before it."""
     player, told, made = Player(), context(), list[Proposal]()
     one = proposer(player, limits=replace(LIMITS, prompt_chars=limit_chars))
     chance = random.Random(1)
@@ -88,11 +88,11 @@ def test_who_plays_by_the_prompt_alone_tries_nothing_twice(limit_chars: int) -> 
     made, player, told = played(limit_chars)
     tried = [proposal.title.replace(" → ", " ").split(" ") for proposal in made]
     assert len({(name, value) for name, _, value in tried}) == PROPOSALS
-    assert len(player.asked) == PROPOSALS  # no answer was sent back as a repetition
+    assert len(player.asked) == PROPOSALS  # no answer was rejected as a repetition
     assert any(one.decision == "kept" for one in told.history)
     assert all(
         sum(len(message.content) for message in question.messages) <= limit_chars
         for question in player.asked
     )
-    if limit_chars < 60_000:  # there was too little room for all of it
+    if limit_chars < 60_000:  # the limit was too small for everything
         assert "quoted: shortened: " in player.asked[-1].messages[1].content

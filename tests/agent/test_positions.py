@@ -1,4 +1,4 @@
-"""Knobs as points: ranges become unit lengths, and a step is another value in the range."""
+"""Hyperparameters as points: a range has length one, and a step gives another value in it."""
 
 import random
 from itertools import combinations

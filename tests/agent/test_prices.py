@@ -1,4 +1,4 @@
-"""Prices are whole 1e-9 USD, never less than what is charged."""
+"""Prices are whole multiples of 1e-9 USD, and never below the actual cost."""
 
 from decimal import Decimal
 

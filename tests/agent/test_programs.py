@@ -1,4 +1,4 @@
-"""What programs may use beside training code: answering instances is no mark, reaching out is."""
+"""Features that programs may use beyond training code: plain work is fine, outside access not."""
 
 import importlib
 import io
@@ -73,7 +73,7 @@ if __name__ == "__main__":
 """
 REVIEWED = tomllib.loads((ROOT / "tools/allow_list.toml").read_text())
 HARMLESS = listed(REVIEWED["attributes"]["free"]["names"])
-# Within reach of the standard library's values: figures, texts, and work on the value itself.
+# Available from the standard library's values: figures, texts, and work on the value itself.
 FREE = listed(
     """
     ASCII DEBUG DOTALL DataError DatabaseError Error Etiny Etop IntegrityError InterfaceError
@@ -90,7 +90,7 @@ FREE = listed(
     utcfromtimestamp utcnow utctimetuple variant write_through
     """
 )
-# What is had without being named: of a call, an attribute, a stream.
+# Objects available without a name: from a call, an attribute, a stream.
 HAD = (
     *(io.BufferedReader, io.BufferedWriter, sqlite3.Connection, sqlite3.Cursor, memoryview),
     *(type(re.match("", "")), type(zlib.compressobj()), type(threading.Lock())),
@@ -166,7 +166,7 @@ def test_a_tensor_is_detached_where_nobody_speaks_of_streams() -> None:
 
 
 def kinds() -> Iterator[type]:
-    """Yield the classes of the standard library that programs get, and what values hand out."""
+    """Yield the standard library's classes that programs can get, directly or from values."""
     for path, names in MODULES.items():
         if path.split(".")[0] in sys.stdlib_module_names:
             module = importlib.import_module(path)
@@ -176,7 +176,7 @@ def kinds() -> Iterator[type]:
 
 
 def test_every_attribute_within_reach_of_programs_was_sorted() -> None:
-    """Names with an underscore first are what a value does with itself."""
+    """Names that begin with an underscore only concern the value itself."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip(f"the tables are about Python 3.11, not {sys.version.split()[0]}")
     tables = KNOWN | TAKEN | HARMLESS | PROGRAM_KNOWN | PROGRAM_TAKEN | FREE

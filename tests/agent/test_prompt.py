@@ -1,7 +1,7 @@
-"""A prompt is a pure function of its context, bounded, and the source in it whole.
+"""A prompt is a pure function of its context, has a limit, and contains the whole source.
 
-The files in `snapshots/` are what a model reads. After a change that is meant, write them anew
-with `ARNODE_SNAPSHOTS=write python -m pytest tests/agent/test_prompt.py` and read the diff.
+The files in `snapshots/` are what a model reads. After an intended change, write them again with
+`ARNODE_SNAPSHOTS=write python -m pytest tests/agent/test_prompt.py` and read the diff.
 """
 
 import os
@@ -59,7 +59,7 @@ def size(told: tuple[ChatMessage, ...]) -> int:
 
 
 def with_everything(**changes: Any) -> Context:
-    """Return a context in which every section has something to say."""
+    """Return a context that fills every section."""
     history = (
         outcome("kept", title="Deeper", gain_sd=1.6, metric=1.2511, seconds=61.0),
         outcome("failed", title="Wider", reason="exit code 1", edits=(), last_line="MemoryError"),
@@ -194,7 +194,7 @@ def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
     assert "2.5 hours, 40 experiments, 1.50 USD for asking models today." in user.content
     assert "# What is left" not in messages(context())[1].content
     mend = messages(with_everything(crash=crash(broken())))[1].content
-    assert "The loss that it prints" not in mend  # it would be another source's
+    assert "The loss that it prints" not in mend  # it would belong to another source
 
 
 def test_the_planners_aim_is_a_quote_after_the_owners_words() -> None:
@@ -205,7 +205,7 @@ def test_the_planners_aim_is_a_quote_after_the_owners_words() -> None:
         assert f"\n{mark}Look at the optimiser first" in shown
         assert "# The planner's aim" not in told_to_do(with_everything())
     mend = messages(with_everything(brief=PLANNED_BRIEF, crash=crash(broken())))[1].content
-    assert "# The planner's aim" not in mend  # whose idea stays what it was
+    assert "# The planner's aim" not in mend  # its idea stays the same
 
 
 def test_an_aim_is_one_line_however_it_is_written() -> None:

@@ -1,4 +1,4 @@
-"""The memory of a model: bounded, own outcomes first, others' words only where they may be."""
+"""The history in a prompt: limited, own outcomes first, others' text only where it is allowed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Others' words become harmless: visible, short, marked line by line, and no markup."""
+"""Untrusted text becomes harmless: visible, short, with a mark on each line, without markup."""
 
 import unicodedata
 
@@ -31,10 +31,10 @@ MEGABYTE = 1 << 20
         ("two\nlines\tand \u2028 more", "two lines and more"),
         ("\x1b]0;title\x07red\x1b[31m", "]0;titlered[31m"),
         ("a\u202eb\u200bc\u2066d\ufeffe\u00ad", "abcde"),
-        ("a\u3164b\u2800c\ufe0f", "abc"),  # drawn as nothing
+        ("a\u3164b\u2800c\ufe0f", "abc"),  # invisible characters
         ("cafe\u0301", "café"),
         ("β2 and µ of ReLU²…", "β2 and µ of ReLU²…"),
-        ("слово", "слово"),  # a word of one script
+        ("слово", "слово"),  # a word in a single script
         ("syst\u0435m", "syst\\u0435m"),  # a Cyrillic letter in a Latin word
         ("\u0421APS", "\\u0421APS"),
         ("\U0001d5e2\U0001d5da", "\\U0001d5e2\\U0001d5da"),  # mathematical letters
@@ -131,7 +131,7 @@ def test_code_in_a_quote_reads_as_it_did() -> None:
 @given(st.lists(st.text()), st.text())
 def test_nothing_leaves_its_quote(lines: list[str], label: str) -> None:
     quote = FENCE.quote("x", lines)
-    _, *inner, _ = quote.splitlines()  # by every character that ends a line somewhere
+    _, *inner, _ = quote.splitlines()  # at all characters that end a line anywhere
     assert all(line.startswith("0123| ") for line in inner)
     assert not any(mark in quote for mark in ("<|", "|>", "</", "<<<", ">>>", "===", "```"))
 

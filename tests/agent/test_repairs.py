@@ -1,4 +1,4 @@
-"""A mend's key says how often its idea was mended, and which idea that is."""
+"""A repair's key contains its idea, and how often that was repaired."""
 
 import pytest
 

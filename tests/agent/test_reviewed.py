@@ -1,4 +1,4 @@
-"""Several proposals for one slot, each told of those before: the reviewer says which one is run."""
+"""Several proposals for one slot, each prompt with the ones before; a reviewer chooses one."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ AWAY = CompletionFault(kind="unreachable", detail="refused", cost=ModelCost(call
 
 @dataclass(kw_only=True)
 class Desk:
-    """A proposer that is reviewed, both scripted; `said` is what people are told."""
+    """A reviewed proposer, with scripted models; `said` has the messages for people."""
 
     writer: Model
     judge: Model
@@ -47,7 +47,7 @@ class Desk:
 
 
 def number_of(title: str, *titles: str, told: Context | None = None) -> int:
-    """Return the number under which a reviewer is shown one of these titles."""
+    """Return the number under which a reviewer sees the first of these titles."""
     return in_drawn_order(titles, seed=(told or context()).seed).index(title) + 1  # type: ignore[arg-type]
 
 

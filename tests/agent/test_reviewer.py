@@ -1,4 +1,4 @@
-"""A reviewer sees all proposals in a drawn order, and names one by its number, or none."""
+"""A reviewer sees all proposals in a random order, and chooses one by its number, or none."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""What a change is written in makes no difference: it is made exactly, or refused, never another.
+"""In every format a change is made exactly, or rejected, and never becomes another change.
 
-Sources are of few different lines, so that many of them are alike and much has several places.
+Sources have few different lines, so many are equal, and many texts occur in several places.
 """
 
 import difflib
@@ -33,7 +33,7 @@ NUMBERS = re.compile(r"\d+")
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[list[str], list[str]]:
-    """Draw a source's lines and the same with a few stretches of them replaced."""
+    """Draw a source's lines, and the same with a few stretches of them replaced."""
     old = draw(st.lists(LINES, min_size=1, max_size=14))
     cuts = sorted(draw(st.lists(st.integers(0, len(old)), min_size=2, max_size=6)))
     new = list(old)
@@ -43,7 +43,7 @@ def changes(draw: st.DrawFn) -> tuple[list[str], list[str]]:
 
 
 def leads_to(text: str, old: Sequence[str], new: Sequence[str]) -> bool:
-    """Say whether an answer is understood; it may not lead anywhere but to the new lines."""
+    """Return True if an answer is accepted; assert that it only leads to the new lines."""
     before, after = ("".join(f"{line}\n" for line in lines) for lines in (old, new))
     found = outcome_of(text, Source.of({"train.py": before.encode()}))
     if isinstance(found, Source):
@@ -54,7 +54,7 @@ def leads_to(text: str, old: Sequence[str], new: Sequence[str]) -> bool:
 def steps(
     old: Sequence[str], new: Sequence[str], context: int
 ) -> list[tuple[list[str], list[str]]]:
-    """Return what goes and what comes in each place, with lines around it that stay."""
+    """Return the old and new lines of each place, with unchanged lines around them."""
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     found = []
     for group in matcher.get_grouped_opcodes(context):

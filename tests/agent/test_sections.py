@@ -1,4 +1,4 @@
-"""What is left out of a prompt is left out by rank."""
+"""Sections are left out of a prompt by rank."""
 
 from hypothesis import given
 from hypothesis import strategies as st

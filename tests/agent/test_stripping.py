@@ -1,4 +1,4 @@
-"""What strangers wrote to be read goes, what they wrote to be run and what was there stays."""
+"""Text that untrusted authors wrote for readers is removed; their code and the base's text stay."""
 
 import ast
 import io
@@ -142,7 +142,7 @@ def test_moves_of_strangers_lose_their_comments_only(move: dict[str, list[dict[s
         for edit in move["edit"]
     ]
     source = reapply(edits, TINY)
-    if source is None:  # blank lines around a longer search text are part of it
+    if source is None:  # blank lines around a longer search text belong to it
         edits = [
             Edit(path="train.py", search=edit["search"][1:], replace=edit["replace"][1:])
             for edit in move["edit"]
@@ -181,7 +181,7 @@ HEADS = [
 
 @st.composite
 def programs(draw: st.DrawFn, depth: int = 2) -> str:
-    """Draw statements, blocks among them; a `try` gets its `finally`."""
+    """Draw statements with blocks; a `try` gets its `finally`."""
     parts = draw(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=4))
     if depth and draw(st.booleans()):
         head = draw(st.sampled_from(HEADS))
@@ -193,7 +193,7 @@ def programs(draw: st.DrawFn, depth: int = 2) -> str:
 
 
 def check(result: bytes, base: bytes) -> None:
-    """Assert that no comment and no unused text stands on a line that the base does not have."""
+    """Assert that lines that are not in the base have no comment and no unused text."""
     lines = split_lines(result)
     origins = ancestry(split_lines(base), lines)
     tokens = tokenize.generate_tokens(io.StringIO(result.decode()).readline)

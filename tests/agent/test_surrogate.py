@@ -1,4 +1,4 @@
-"""The model of knobs: it learns from differences, whatever the base, and knows how sure it is."""
+"""The model of hyperparameters learns from differences between any bases, and knows its error."""
 
 import random
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ MIDDLE = (0.5,) * KNOBS
 
 
 def bowl(at: Sequence[float]) -> float:
-    """Two knobs matter, two do nothing; the best is at (0.8, 0.3)."""
+    """Return a loss that two of four values affect; the best is at (0.8, 0.3)."""
     return 60 * (at[0] - 0.8) ** 2 + 30 * (at[1] - 0.3) ** 2
 
 
 def trials_of(
     bases: Sequence[Position], count: int, *, levels: Sequence[float] = (), seed: int = 1
 ) -> list[TrialDifference]:
-    """Return noisy trials around bases in turn; `levels` are errors of their banks."""
+    """Return noisy trials around bases in turn; `levels` are errors of their reference runs."""
     chance = random.Random(seed)
     seen = []
     for number in range(count):
@@ -64,7 +64,7 @@ def test_trials_that_came_to_the_same_may_be_told_at_once() -> None:
 def test_the_expected_loss_is_a_sum_of_bumps() -> None:
     model = Surrogate(trials_of([MIDDLE, (0.6, 0.5, 0.2, 0.5)], 20), MIDDLE)
     bumps = model.bumps
-    assert len(bumps.centres) == 22  # a base is one point, however many began there
+    assert len(bumps.centres) == 22  # a base is one point, even if many trials began there
 
     def summed(at: Position) -> float:
         steps = (np.array(at) - bumps.centres) / bumps.reaches

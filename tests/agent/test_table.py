@@ -1,4 +1,4 @@
-"""The table of experiments: a line each, shortened and then dropped from the oldest on."""
+"""The table of experiments has a line for each; old lines are shortened first, then dropped."""
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def test_where_there_is_less_room_old_lines_are_shortened_and_what_came_close_st
     assert "Not shown" not in text
     shortened = [int(row.split(" | ")[0]) for row in rows(brief)]
     assert shortened == sorted(shortened, reverse=True)
-    assert max(shortened) < 49  # of the newest twelve none
+    assert max(shortened) < 49  # none of the newest twelve
     assert not any(number % 10 == 3 or number % 7 == 2 for number in shortened)
     assert all(
         row.endswith("which has a title of some length so that it can be…")

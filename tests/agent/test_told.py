@@ -1,4 +1,4 @@
-"""What coding agents print of what they took, as their newest programs print it."""
+"""The usage that coding agents print, as in their newest versions."""
 
 import json
 
@@ -98,7 +98,7 @@ def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
 
 @pytest.mark.parametrize(
     ("printed", "told"),
-    [  # aider 0.86.2; half of the last digit may have been rounded away
+    [  # aider 0.86.2; the last digit may have been rounded
         (
             "Tokens: 1.0k sent, 50 received. Cost: $0.0030 message, $0.0030 session.\n",
             ToldUsage(tokens_in=1_050, tokens_out=50, usd_nano=3_050_000),

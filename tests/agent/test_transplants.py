@@ -1,4 +1,4 @@
-"""Peers' knobs on the own line: values of the right kind and range, and nothing else of theirs."""
+"""Peers' hyperparameters on the own line: values of the right type and range, and nothing else."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -90,7 +90,7 @@ def test_where_the_line_differs_first_the_value_then_the_ratio_is_taken() -> Non
     assert lines(peer(edit("BETA = 0.8", "BETA = 0.95"))) == [["BETA = 0.95"], ["BETA = 0.975"]]
     # Whole numbers on an even axis have no ratio.
     assert lines(peer(edit("DEPTH = 3", "DEPTH = 4"))) == [["DEPTH = 4"]]
-    # Even where the value is what we have already, its ratio is another.
+    # Even if we already have the value, its ratio gives another one.
     assert lines(peer(edit("RATE = 0.01", "RATE = 0.02"))) == [["RATE = 0.04"]]
 
 
@@ -99,7 +99,7 @@ def test_several_knobs_come_together_or_not_at_all() -> None:
     assert lines(both) == [["BATCH = 2**7", "DEPTH = 6"]]
     assert found(peer(edit("DEPTH = 5", "DEPTH = 6"), edit("HERS = 1", "HERS = 2"))) == []
     assert found(peer(edit("DEPTH = 5", "DEPTH = 6"), edit("RATE = 0.02", "RATE = 0.9"))) == []
-    # What we have of it already need not be done.
+    # The part that we already have is left out.
     assert lines(peer(edit("DEPTH = 4", "DEPTH = 5"), edit("BATCH = 2**8", "BATCH = 2**7"))) == [
         ["BATCH = 2**7"]
     ]

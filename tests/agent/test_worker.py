@@ -1,4 +1,4 @@
-"""The worker beside a provider that litellm reaches by another way than OpenAI's library."""
+"""The worker with a provider that litellm does not reach by OpenAI's library."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ def test_a_question_is_one_request_whatever_becomes_of_it() -> None:
     said = f"invalid x-api-key {KEY}"
     with LlmServer(sends(MESSAGE), hangs_up(), refuses(401, said), refuses(529)) as server:
         reply, broken, refused, busy = asyncio.run(answers(server, *[question()] * 4))
-    # litellm would ask again after a broken connection, which may cost twice.
+    # litellm would retry after a broken connection, which may cost twice.
     assert len(server.requests) == 4
     assert {one.path for one in server.requests} == {"/v1/messages"}
     assert server.requests[0].headers["x-api-key"] == KEY

@@ -1,4 +1,4 @@
-"""Frames between core and worker: what is written is read again, and nothing else is."""
+"""Frames between core and worker round-trip, and anything else is rejected."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Nodes of one network for these tests: a store, blobs and the core's side of the network."""
+"""Nodes of one network for tests: a store, blobs and the core's side of the network."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ TASK = MANIFEST.id
 
 
 class Clock:
-    """Stands still until told otherwise, in seconds."""
+    """A clock in seconds, which stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
@@ -41,19 +41,16 @@ class Clock:
 
 @dataclass(kw_only=True)
 class Member:
-    """One node."""
-
     carrier: MemoryCarrier
     store: Store
     blobs: Blobs
     peering: Peering
 
     def ids(self) -> set[bytes]:
-        """The records that are here."""
         return {record.id for record in self.store.records.listed()}
 
     def take(self, records: Sequence[Record]) -> None:
-        """Take records in as if a peer had sent them."""
+        """Add records as if a peer had sent them."""
         report = self.store.intake.ingest([one.wire for one in records], now_ms=NOW_MS)
         assert report.rejected == []
 
@@ -101,7 +98,7 @@ async def greet(wires: Wires, dialler: Member, other: Member) -> None:
 
 
 async def pull(asking: Member, other: Member) -> int:
-    """Let one node exchange what its last hello from the other calls for, now."""
+    """Let one node exchange at once the topics that differ by its last hello from the other."""
     peer = other.carrier.peer_id
     hello = asking.peering.peers[peer].hello
     assert hello is not None
@@ -119,7 +116,7 @@ async def level(wires: Wires, clock: Clock, one: Member, other: Member) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the others work until something is so."""
+    """Let other tasks run until the condition is true."""
     for _ in range(100_000):
         if condition():
             return
@@ -139,7 +136,7 @@ def signed(key: SigningKey, seq: int, body: Body, *, ts_ms: int | None = None) -
 
 
 def library(count: int) -> list[Record]:
-    """Return records of all sorts: patches with screens and confirmations, remarks, profiles."""
+    """Return records of all kinds: patches with screens and confirmations, insights, intents."""
     records = [signed(KEYS[0], 0, TaskBody(manifest=MANIFEST))]
     for number in range(1, count):
         key, seq = KEYS[number % len(KEYS)], number
@@ -161,6 +158,6 @@ def library(count: int) -> list[Record]:
         else:
             body = replace(INTENT, title=f"intent {number}")
         records.append(signed(key, seq, body))
-    # The first author signs one number twice.
+    # The first author signs two records with one number.
     records.append(signed(KEYS[0], 4, replace(INSIGHT, message="something else")))
     return records

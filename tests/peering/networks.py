@@ -1,4 +1,4 @@
-"""Network processes over loopback, and a look at them from outside."""
+"""Network processes over loopback, and how they look from outside."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def settings(**changes: object) -> NetworkSettings:
 async def network(
     *, hidden: tuple[Path, ...] = (), **changes: object
 ) -> AsyncIterator[NetworkProcess]:
-    """Yield a network that is up and answers each question with it and who asked."""
+    """Yield a running network that answers each request with the request and its sender."""
     async with NetworkProcess(settings(**changes), hidden=hidden) as process:
         process.serve(ECHO, echo)
         await process.wait_up()
@@ -48,18 +48,18 @@ async def echo(peer: PeerId, question: Message) -> Message:
 
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run one test on asyncio; nothing may hang."""
+    """Run a test on asyncio, with a time limit."""
     asyncio.run(in_time(test))
 
 
 async def in_time(test: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run one test; nothing may hang."""
+    """Run a test, with a time limit."""
     async with asyncio.timeout(PATIENCE_S):
         await test()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that nobody tells of."""
+    """Wait for a condition that has no event."""
     while not condition():  # noqa: ASYNC110 (of other processes there is no event)
         await asyncio.sleep(0.02)
 
@@ -95,7 +95,7 @@ def ancestors(pid: int) -> Iterator[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs: one that waits for its parent to look does not."""
+    """Return True if a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -103,6 +103,6 @@ def is_alive(pid: int) -> bool:
 
 
 def own_program(*, besides: Collection[int] = ()) -> int:
-    """Return the one network program of this test, besides those of others."""
+    """Return the process id of this test's only network program."""
     (pid,) = set(programs(os.getpid())) - {*besides}
     return pid

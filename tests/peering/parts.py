@@ -1,4 +1,4 @@
-"""Which of a core's processes is which."""
+"""The roles of a core's processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ _PARTS: Final = {
     "node.peering.record_reader": "reading",
     "node.network.dht_program": "meeting",
 }
-ENDED: Final = (FileNotFoundError, ProcessLookupError)  # of a process that was just there
+ENDED: Final = (FileNotFoundError, ProcessLookupError)  # of a process that has just ended
 
 
 def parts_of(core: int) -> Iterator[tuple[int, str]]:
-    """Yield each process of a core and what it is; those that only watch over one are none."""
+    """Yield each process of a core with its role, except those that only watch another one."""
     yield core, "core"
     yield from _below(core)
 

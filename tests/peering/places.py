@@ -1,6 +1,6 @@
-"""Nodes for benchmarks: core, network process and store, each a program of its own.
+"""Nodes for benchmarks: core, network process and store, each in its own process.
 
-What they cost is read from their own processes, so that a busy machine changes it little.
+Costs are read from these processes, so that other load on the machine has little effect.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ class Place:
         self.address: str = self._hear()["address"]
 
     def members(self) -> int:
-        """Return how many records it has, each in all its topics: asking costs it little."""
+        """Return the number of records, each counted in all its topics. This costs little."""
         return int(self._ask("members")["members"])
 
     def look(self) -> dict[str, Any]:
-        """Return what else there is to know of it, and what it cost so far."""
+        """Return other facts about the node, and its costs so far."""
         return self._ask("all")
 
     def _ask(self, what: str) -> dict[str, Any]:
@@ -69,11 +69,11 @@ def place(
     host: str = "127.0.0.1",
     within: Sequence[str] = (),
 ) -> Iterator[Place]:
-    """Run a node in a home, with these to begin with, until the block ends.
+    """Run a node in a home, with these bootstrap addresses, until the block ends.
 
-    It subscribes to what a node of that class does, or to everything. `secret`: of a private
-    network. `dht`: servers of a DHT where its network meets. `host`: where it listens; `within`:
-    what to write before its command.
+    It subscribes to what a node of that hardware class does, or to everything. `secret` is that of
+    a private network. `dht` lists servers of a DHT for its network's rendezvous. `host` is where it
+    listens, and `within` is a prefix for its command.
     """
     told = {
         "home": str(home),
@@ -119,7 +119,7 @@ async def _run(told: Mapping[str, Any]) -> None:
             listen=(told["listen"],),
         ) as membership:
             _count_questions(membership.process, asked)
-            # Nobody has the sources of invented records: to ask for them is no part of it.
+            # The sources of invented records do not exist, so asking for them is left out.
             membership.peering.fetcher._has_more = False
             await membership.process.wait_up()
             _say({"address": membership.addresses[0]})
@@ -140,7 +140,7 @@ async def _run(told: Mapping[str, Any]) -> None:
 
 
 def _count_questions(process: NetworkProcess, asked: Counter[str]) -> None:
-    """Count questions of each protocol, and the bytes of question and answer."""
+    """Count requests of each protocol, and the bytes of request and answer."""
     ask = process.ask
 
     async def counted(
@@ -155,9 +155,9 @@ def _count_questions(process: NetworkProcess, asked: Counter[str]) -> None:
 
 
 def _costs(core: int) -> dict[str, dict[str, float]]:
-    """Return CPU seconds and memory of a core's processes, by what they are.
+    """Return CPU seconds and memory of a core's processes, by role.
 
-    What processes share counts for each in part, so that their memory adds up.
+    Shared memory counts in part for each process, so that the numbers can be added.
     """
     cpu_s: dict[str, float] = {}
     memory_bytes: dict[str, float] = {}

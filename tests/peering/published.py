@@ -1,4 +1,4 @@
-"""Where lists are published in tests: a web server with a certificate, and one for names."""
+"""Places where tests publish lists: a web server with a certificate, and a name server."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from tests.network.zone import Zone, answer_of
 HOST: Final = "127.0.0.1"
 _LONGEST_BY_UDP: Final = 1_232
 
-# What is answered to a request; None: nothing, for ever.
+# The answer to a request; None to never answer.
 Answer: TypeAlias = bytes | None
 
 
@@ -35,7 +35,7 @@ def page(body: bytes, *, status: str = "200 OK", head: str = "") -> bytes:
 
 
 def endless() -> bytes:
-    """Return the beginning of an answer without an end, longer than any list."""
+    """Return the beginning of an endless answer, longer than any list."""
     return b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (1 << 17)
 
 
@@ -43,7 +43,7 @@ class Web:
     """A web server on loopback: `pages` by path."""
 
     def __init__(self, port: int, client: ssl.SSLContext, pages: dict[str, Answer]) -> None:
-        self.client = client  # believes this server, and no other
+        self.client = client  # trusts this server, and no other
         self.pages = pages
         self.asked: Counter[str] = Counter()
         self._port = port
@@ -66,7 +66,7 @@ async def web(folder: Path, pages: dict[str, Answer] | None = None) -> AsyncIter
             answer = found[0].pages[path]
             if answer is None or answer.startswith(endless()[:20]):
                 writer.write(answer or b"")
-                await reader.read()  # until the other side has had enough
+                await reader.read()  # until the client gives up
             else:
                 writer.write(answer)
                 await writer.drain()
@@ -79,7 +79,7 @@ async def web(folder: Path, pages: dict[str, Answer] | None = None) -> AsyncIter
 
 
 def _contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return a server's side and that of who believes it."""
+    """Return the TLS contexts of a server and of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
     now = dt.datetime.now(dt.UTC)
@@ -110,7 +110,7 @@ def _contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def names(zone: Zone) -> AsyncIterator[Resolver]:
-    """Answer for names until the block ends, by TCP what is too long for UDP; return who asks."""
+    """Answer name queries until the block ends, by TCP if too long for UDP; yield the queries."""
     port = free_port()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

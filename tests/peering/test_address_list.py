@@ -1,4 +1,4 @@
-"""A signed list of addresses: one writing, and nothing but that is read."""
+"""A signed list of addresses has one text form, and nothing else is accepted."""
 
 import random
 import re
@@ -51,7 +51,7 @@ def read(
 
 
 def signed(text: str) -> bytes:
-    """Return a text with a signature that holds, whatever the text is."""
+    """Return a text with a valid signature, even if the text is invalid."""
     signature = SIGNER.sign(b"arnode/peers-list/1\0" + text.encode())
     return text.encode() + f"signature {signature.hex()}\n".encode()
 

@@ -1,4 +1,4 @@
-"""Whom to dial, and what peers tell of others, over wires in memory."""
+"""The choice of peers to dial, and peers' reports about others, over wires in memory."""
 
 import asyncio
 import random
@@ -65,7 +65,7 @@ def test_what_nobody_answers_at_is_left_alone_for_a_while() -> None:
 
 
 def dialled(one: Party, other: MemoryCarrier) -> Party:
-    """Let a node dial another one, and notice."""
+    """Let a node dial another one and notice the connection."""
     asyncio.run(one.dialler._dial(address(1)))
     assert other.peer_id in one.carrier.peers
     return one
@@ -78,7 +78,7 @@ def test_a_peer_that_hangs_up_at_once_is_left_alone_longer_and_longer() -> None:
     for times in range(1, 4):
         dialled(one, full)
         wires.cut(full, one.carrier)
-        if times != 2:  # its coming and going was told; else it was too short
+        if times != 2:  # the second time, only the connection's shortness shows it
             one.dialler.went(full.peer_id)
         assert one.dialler._due() == []
         (entry,) = one.book.entries

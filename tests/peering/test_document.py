@@ -1,4 +1,4 @@
-"""docs/protocol.md says what nodes ask each other: fields, names, bounds."""
+"""docs/protocol.md agrees with the requests between nodes: fields, names, limits."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Sources come blob by blob, only those that records lead to, and never unchecked."""
+"""Sources are fetched blob by blob, only those that records lead to, and always checked."""
 
 import asyncio
 import logging
@@ -61,7 +61,7 @@ class Scene:
             one.take([PATCH_RECORD])
 
     def bounded(self, quota_bytes: int) -> Fetcher:
-        """Give the asking node another share of the disk."""
+        """Give the asking node another disk quota."""
         one = self.asking
         one.peering.fetcher = Fetcher(
             one.carrier,
@@ -248,13 +248,13 @@ def test_what_was_claimed_before_a_restart_is_fetched_after_it(scene: Scene) -> 
     scene.fill(scene.first)
 
     async def talk() -> None:
-        # As after a start: nobody told of anything, nothing waits.
+        # As after a start: no node has announced anything, and nothing waits.
         working = asyncio.create_task(scene.asking.peering.fetcher.run())
         await asyncio.sleep(0)
         assert scene.wires.questions[BLOB] == 0
         await scene.meet(scene.first)
         async with asyncio.timeout(10):
-            while not scene.asking.blobs.has(sha256(LONG_DIFF)):  # noqa: ASYNC110 (nobody tells)
+            while not scene.asking.blobs.has(sha256(LONG_DIFF)):  # noqa: ASYNC110 (no event exists)
                 await asyncio.sleep(0.01)
         working.cancel()
 
@@ -319,8 +319,8 @@ def test_a_text_that_is_longer_than_its_record_says_is_not_loaded(scene: Scene) 
 
     asyncio.run(talk())
     assert scene.asking.blobs.names() == []
-    assert scene.wires.questions[BLOB] == 1  # of the first part, which says how long it is
-    assert scene.first.carrier.peer_id in scene.asking.carrier.peers  # and nobody is blamed
+    assert scene.wires.questions[BLOB] == 1  # for the first part, which contains the length
+    assert scene.first.carrier.peer_id in scene.asking.carrier.peers  # and no peer is blamed
 
 
 def test_a_tree_that_is_no_list_of_files_asks_for_nothing_more(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Hello: who is believed to be there, and who is not asked again."""
+"""The hello: which peers count as present, and which are not asked again."""
 
 import asyncio
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
     async def meet() -> None:
         greeter = one.peering.greeter
         running = asyncio.create_task(greeter.run())
-        await asyncio.sleep(0)  # it looks, and nobody is there
+        await asyncio.sleep(0)  # it looks, and no peer is there
         wires.connect(one.carrier, other.carrier)
         greeter.came(other.carrier.peer_id, dialled=True)
         async with asyncio.timeout(10):
@@ -181,7 +181,7 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
 def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
     pair: tuple[Wires, Clock, Member, Member], version: int, dialled: bool
 ) -> None:
-    """Whatever else its hello says: nothing but the number is read of it."""
+    """The rest of its hello is not read, only the number."""
     wires, _, one, _ = pair
     stranger = wires.carrier("stranger")
     told: list[Message] = []
@@ -219,13 +219,13 @@ def test_a_peer_that_is_silent_twice_is_disconnected(
     other.carrier.is_silent = True
     asyncio.run(one.peering.greeter.greet(peer))
     other.carrier.is_silent = False
-    asyncio.run(one.peering.greeter.greet(peer))  # once is forgiven
+    asyncio.run(one.peering.greeter.greet(peer))  # one failure is forgiven
     other.carrier.is_silent = True
     asyncio.run(one.peering.greeter.greet(peer))
     assert one.carrier.disconnected == []
     asyncio.run(one.peering.greeter.greet(peer))
     assert one.carrier.disconnected == [peer]
-    assert one.carrier.dropped == {}  # it may come again
+    assert one.carrier.dropped == {}  # it may connect again
     assert peer not in one.peering.peers
 
 

@@ -1,4 +1,4 @@
-"""Whatever a peer answers: nothing is raised, everything ends, and it is left alone for longer."""
+"""With any answer of a peer nothing raises, every exchange ends, and the peer is avoided longer."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ Lie = Callable[[dict[str, Any]], Message]
 
 
 class Liar:
-    """A peer that answers as it pleases; `asked` counts its questions."""
+    """A peer that answers as it likes; `asked` counts the requests."""
 
     def __init__(self, wires: Wires, victim: Member) -> None:
         self.carrier: MemoryCarrier = wires.carrier("liar")
@@ -125,14 +125,14 @@ def test_ids_that_nobody_has_are_given_up(scene: Scene) -> None:
 
     assert scene.exchange(lie, FEW) == 0
     assert scene.liar.asked <= MOST_ROUNDS + MOST_IN_VAIN
-    assert scene.victim.carrier.dropped == {}  # it may have removed them just now
+    assert scene.victim.carrier.dropped == {}  # it may just have removed them
 
 
 def test_a_difference_without_end_ends_and_is_asked_for_less_and_less(scene: Scene) -> None:
     counter = iter(range(10**9))
 
     def lie(_: dict[str, Any]) -> Message:
-        # A fingerprint of everything that equals nothing: there is always more to say.
+        # A fingerprint of everything that matches nothing, so the difference never ends.
         return {"message": b"\x61\x00\x00\x01" + next(counter).to_bytes(16, "big")}
 
     for _ in range(12):

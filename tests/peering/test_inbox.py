@@ -1,4 +1,4 @@
-"""What waits for a reader, and how long to wait for a process."""
+"""Messages that wait for a reader, and how long to wait for a process."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is published is read as far as a list may be long, in time, and from nobody else."""
+"""A published list is read up to its longest length, in time, and from no other place."""
 
 import asyncio
 import socket
@@ -20,11 +20,11 @@ LIST = sign_list(
 )
 TEXT = LIST.text()
 NAME = "example.org"
-_IN_TIME_S = 60  # on a busy machine, and less than anybody waits who was told nothing
+_IN_TIME_S = 60  # enough for a busy machine, and less than the default time limits
 
 
 def fetched(folder: Path, answer: bytes | None, *, https_s: float = 20.0) -> bytes | Rejected:
-    """Return what is read of a server that answers so."""
+    """Return the result of reading from a server with this answer."""
 
     async def test() -> bytes | Rejected:
         async with web(folder, {"/peers.txt?of=lab": answer}) as there:
@@ -107,7 +107,7 @@ def test_where_nobody_listens_is_said() -> None:
 def looked_up(
     texts: Sequence[str] | None, *, name: str = NAME, dns_s: float = 10.0
 ) -> bytes | Rejected:
-    """Return what is read of a name whose records are these."""
+    """Return the result of looking up a name with these records."""
 
     async def test() -> bytes | Rejected:
         async with names(lambda asked: texts if asked == NAME else []) as resolver:

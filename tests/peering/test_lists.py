@@ -1,4 +1,4 @@
-"""When lists are looked at, what replaces what, and what of them survives."""
+"""Published lists: when they are read, which one replaces which, and what is kept."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ def listed(*numbers: int, ago_s: int = 0, net: str = "lab", by: SigningKey = SIG
 
 
 class Reading:
-    """The lists of a network, read at two places of a server that stands still otherwise."""
+    """The lists of a network, read at two places of a server, with a clock that stands still."""
 
     def __init__(self, there: Web, store: Store) -> None:
         self.now_s = float(NOW_S)
@@ -43,7 +43,7 @@ class Reading:
         self.lists = self.anew()
 
     def anew(self, *, by: SigningKey = SIGNER, reader: ListReader | None = None) -> Lists:
-        """Return what a start makes of what was kept."""
+        """Return the lists as after a start, from what was stored."""
         self.lists = Lists(
             Network(name="lab", lists=self.places, lists_key=by.public),
             by.public,
@@ -57,7 +57,7 @@ class Reading:
         return self.lists
 
     async def look(self, a: bytes | None, b: bytes | None = b"") -> tuple[KnownList, KnownList]:
-        """Look at what is published there now; return what is known of both places."""
+        """Read what is published there now; return what is known of both places."""
         for path, body in (("/a", a), ("/b", b)):
             self.there.pages[path] = None if body is None else page(body)
         await self.lists._look()
@@ -76,7 +76,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def reading(tmp_path: Path, store: Store) -> Callable[[Test], None]:
-    """Return what runs a test beside a server."""
+    """Return a function that runs a test with a server."""
 
     def run(test: Test) -> None:
         async def within() -> None:
@@ -146,7 +146,7 @@ def test_a_fault_leaves_what_was_read_before_and_the_other_list(
         assert fault in first.fault
         assert (second.text, second.fault) == (listed(2, 3, ago_s=-1), None)
         assert set(node.said[-1]) == {address(1), address(2), address(3)}
-        for known in (first, second):  # and so after a start
+        for known in (first, second):  # the same after a start
             assert known.text in [one.text for one in node.anew().last]
 
     reading(test)

@@ -1,4 +1,4 @@
-"""Nodes that take part in a network: real processes and sockets, records and sources all over."""
+"""Nodes of a network with real processes and sockets: records and sources reach all of them."""
 
 import asyncio
 import time
@@ -38,14 +38,14 @@ PEER = "12D3KooWLKzRAW2b2kySAAh96rhvXcwvMdAiWfQKdY2SokL4YEAA"
 
 @dataclass(kw_only=True)
 class Place:
-    """A node's home, open."""
+    """The open home of a node."""
 
     keys: NodeKeys
     store: Store
     membership: Membership
 
     def publish(self) -> bytes:
-        """Sign a record of one's own; return its id."""
+        """Sign and publish a record of the node's own; return its id."""
         now_ms = time.time_ns() // 1_000_000
         with self.store.transaction():
             return self.store.append_own(
@@ -74,7 +74,7 @@ async def place(
 
 
 def at(found: Place, **more: object) -> Network:
-    """Return the network that is entered at a node."""
+    """Return the network with this node as its bootstrap node."""
     (address,) = (parse_address(text) for text in found.membership.addresses)
     assert isinstance(address, Address)
     return Network(name=NET, bootstrap=(address,), **more)  # type: ignore[arg-type]
@@ -88,11 +88,11 @@ async def until_has(found: Place, record: bytes) -> None:
 def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None:
     async def meet() -> None:
         async with place(tmp_path / "first", Network(name=NET)) as first:
-            before = first.publish()  # that is for reconciliation
+            before = first.publish()  # reaches others by reconciliation
             network = at(first)
             async with place(tmp_path / "second", network) as second:
                 await until_has(second, before)
-                now = second.publish()  # that is for gossip, or what mends it
+                now = second.publish()  # reaches others by gossip, or else by reconciliation
                 await until_has(first, now)
                 async with place(tmp_path / "third", network) as third:
                     for record in (before, now):
@@ -179,7 +179,7 @@ def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> Non
                 book = outside.membership.peering.dialler._book
                 await until(lambda: any(entry.failures for entry in book.entries))
                 (entry,) = book.entries
-                # It connected, for a moment: that is no success.
+                # It connected only for a moment, which does not count as a success.
                 assert (entry.success_s, outside.membership.peers) == (0, [])
                 assert entry.not_before_s > entry.tried_s
             assert full.peers == (guest.peer_id,)

@@ -1,4 +1,4 @@
-"""The longest and fullest that an honest node asks and answers is within what peers may send."""
+"""The largest requests and answers of an honest node are within the limits for peers."""
 
 import pytest
 

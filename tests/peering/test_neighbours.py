@@ -1,4 +1,4 @@
-"""Nodes that find each other by multicast DNS, over real sockets; on loopback they stay alone."""
+"""Nodes find each other by multicast DNS over real sockets; on loopback they stay alone."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ _GROUP, _LOOPBACK = "224.0.0.251", "127.0.0.1"
 
 
 def _needs_multicast() -> None:
-    """Skip where even this machine's loopback carries no multicast."""
+    """Skip the tests if this machine's loopback does not carry multicast."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hearing,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as saying,
@@ -45,7 +45,7 @@ def _needs_multicast() -> None:
 async def neighbour(
     network: Network, own: Address, found: Callable[[Address], None]
 ) -> AsyncIterator[None]:
-    """A process that announces an address, where nobody need listen."""
+    """Announce an address until the block ends; nothing needs to listen there."""
     one = Neighbours(network, hidden=(), listened=lambda: (str(own),), found=found)
     running = asyncio.create_task(one.run())
     try:

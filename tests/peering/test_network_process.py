@@ -1,4 +1,4 @@
-"""Network processes as the core has them: real children, real sockets, real deaths."""
+"""Network processes as the core starts them: real children, real sockets, real deaths."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ SOON = partial(Backoff, first_s=0.1, longest_s=0.1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two networks for several tests, in a loop of their own; only the first is ever killed."""
+    """Two networks for several tests, in one event loop; only the first is ever killed."""
 
     runner: asyncio.Runner
     one: NetworkProcess
@@ -65,11 +65,10 @@ class Pair:
 
     @property
     def pid(self) -> int:
-        """The process of the first."""
         return own_program(besides=[self.other_pid])
 
     def run(self, test: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run one test in their loop, and let them part."""
+        """Run one test in their loop, and disconnect them."""
         self.runner.run(in_time(test))
         self.runner.run(in_time(self._part))
 
@@ -157,7 +156,7 @@ def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
         await one.dial(other.addresses[0])
         await until_event(events, Connected)
 
-        # Until both know that the other is in the topic, what is published goes nowhere.
+        # Until both know that the other subscribes to the topic, published messages reach nobody.
         publishing = asyncio.create_task(publish_again_and_again(one))
         await other.heard(1)
         publishing.cancel()
@@ -243,7 +242,7 @@ def test_one_that_was_killed_comes_back_under_its_name_and_serves_again(pair: Pa
             await other.ask(one.peer_id, ECHO, 1)
         with pytest.raises(NetworkError, match="down"):
             await other.dial(one.addresses[0])
-        await other.publish(TOPIC, RECORD.wire)  # lost, as the interface says
+        await other.publish(TOPIC, RECORD.wire)  # lost, as the interface documents
         await other.wait_up()
         assert other.peer_id == name
         await one.dial(other.addresses[0])
@@ -333,7 +332,7 @@ def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
 
     async def test() -> None:
         await one.dial(other.addresses[0])
-        for seq in range(100):  # some before it knows that the other is in the topic
+        for seq in range(100):  # some before it knows that the other subscribes to the topic
             if other.ignored_messages:
                 break
             await one.publish(TOPIC, foreign(seq))

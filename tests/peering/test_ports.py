@@ -1,4 +1,4 @@
-"""The port of a node, over real restarts and with real sockets."""
+"""The port of a node, with real restarts and real sockets."""
 
 import asyncio
 import os
@@ -80,7 +80,7 @@ def test_the_usual_port_is_asked_for_until_another_was_had(
         monkeypatch.setattr(ports, "_TRIES", 1)
         assert listening(store) == (f"/ip4/0.0.0.0/tcp/{free}",)
         kept_in(store).got([f"/ip4/0.0.0.0/tcp/{taken}/p2p/{PEER}"])
-        assert listening(store) == (f"/ip4/0.0.0.0/tcp/{free}",)  # its own is taken by now
+        assert listening(store) == (f"/ip4/0.0.0.0/tcp/{free}",)  # its own port is in use by now
         monkeypatch.setattr(ports, "USUAL_PORT", taken)
         assert listening(store) == ("/ip4/0.0.0.0/tcp/0",)
 

@@ -1,4 +1,4 @@
-"""How a node finds out whether it is reached, over wires in memory."""
+"""A node finds out whether others can reach it, over wires in memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ PORT = 4001
 
 
 class Listening(MemoryCarrier):
-    """A node that listens at a port, as far as it tells."""
+    """A node that reports that it listens at a port."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Party:
         self.changes += 1
 
     def bootstrap(self, number: int, seen: Message = None) -> MemoryCarrier:
-        """Connect to one that answers a question for this node's reach so."""
+        """Connect to a node that gives this answer to questions about reachability."""
         carrier = self.wires.carrier(peer_id(bytes([number] * 32)))
         self.wires.connect(self.carrier, carrier)
         address = make_address(
@@ -102,7 +102,7 @@ def test_a_place_is_renewed_before_it_ends(node: Party) -> None:
     node.clock.now_s += ASKED_EVERY_S
     node.ask()
     assert node.carrier.reserved == [relay.peer_id] * 2
-    assert node.changes == 1  # which peers are told of at once
+    assert node.changes == 1  # peers are notified of it at once
     assert node.reaching.addresses == (node.through(relay),)
 
 

@@ -1,4 +1,4 @@
-"""Records are read in a process beside, or here, and it comes to the same."""
+"""Records are read in another process or in this one, with the same result."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ BAD = SESSION[0][:-1] + bytes([SESSION[0][-1] ^ 1])
 
 
 def batch(count: int) -> list[bytes]:
-    """Return so many wires, of which some are no records."""
+    """Return so many wires, some of which are not records."""
     return random.Random(count).choices([*SESSION, b"no record", BAD], k=count)
 
 
 def here(wires: list[bytes]) -> list[Extract | Rejected]:
-    """Return what comes of reading them in this process."""
+    """Return the result of reading them in this process."""
     return [extract(wire, TASKS.get) for wire in wires]
 
 
@@ -40,7 +40,7 @@ def children() -> list[int]:
 
 
 def program_of(pid: int) -> bytes:
-    """Return its command line; empty once it has ended."""
+    """Return a process's command line; empty once it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def test_whoever_stops_waiting_does_not_disturb_the_next() -> None:
     async def read() -> None:
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             hasty = asyncio.create_task(reader.read(batch(500), TASKS))
-            while not children():  # noqa: ASYNC110 (of a process that starts there is no event)
+            while not children():  # noqa: ASYNC110 (the start of a process has no event)
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
             hasty.cancel()

@@ -1,4 +1,4 @@
-"""When a node looks for others in the DHT, under which keys, and where it says to be."""
+"""A node's use of the DHT: when it searches, under which keys, and the addresses it announces."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DIRECT = str(address(1))
 
 
 class Node:
-    """A node that stands still until told otherwise."""
+    """A node whose clock stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now_s = NOON_S

@@ -1,4 +1,4 @@
-"""The parts joined: three nodes that run, talk, and outlive a fault in one of their parts."""
+"""All parts together: three nodes run, talk, and survive a fault in one of their parts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -185,7 +185,7 @@ def test_what_waited_until_it_was_no_longer_early_is_news_like_any_other(scene: 
     for node in (one, two):
         node.take([patch])
     assert one.store.intake.ingest([claim.wire], now_ms=claim.ts_ms - EARLY_MS - 1).quarantined == 1
-    one.peering.fetcher._has_more = False  # nothing of before the start is looked for
+    one.peering.fetcher._has_more = False  # nothing from before the start is fetched
 
     async def talk() -> None:
         everyone = await running(scene, one, two)

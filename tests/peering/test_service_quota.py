@@ -1,4 +1,4 @@
-"""Peers' questions take a share of the core's time; who asks for much waits for who does not."""
+"""Peers' requests get a share of the core's time, and peers with few requests go first."""
 
 import asyncio
 import time
@@ -28,9 +28,9 @@ CROWD = tuple(PeerId(f"greedy {number}") for number in range(8))
 
 
 class Scene:
-    """Questions that take as long as they say, by a clock that goes on when somebody waits.
+    """Requests that take a given time, by a clock that advances when the quota waits.
 
-    `size_bytes` is how long each is; `answered` is whose were answered, in order.
+    `size_bytes` is the length of each request; `answered` lists the peers in order of the answers.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ class Scene:
         monkeypatch.setattr(service_quota, "wait_for", self._wait)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
-        await asyncio.sleep(0)  # whoever asks now is heard first
+        await asyncio.sleep(0)  # first let other tasks make their requests
         if not event.is_set():
             self.waited_s += seconds
             self.clock.now_s += seconds
@@ -97,7 +97,7 @@ def test_beyond_their_share_questions_wait(scene: Scene) -> None:
 
 
 def test_a_small_question_waits_for_nobody_who_asked_much(scene: Scene) -> None:
-    """Eight peers had their turns until the share was used up, and have 32 questions open."""
+    """Eight peers used up the share, and have 32 open requests."""
 
     async def ask() -> None:
         while not scene.waited_s:
@@ -167,7 +167,7 @@ def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene
     burst_s = ALLOWANCES[CostKind.EFFORT].burst
 
     async def ask() -> None:
-        await scene.answer(ONE, burst_s + 15)  # and it waits for that to pass
+        await scene.answer(ONE, burst_s + 15)  # and it waits until that time has passed
         with pytest.raises(RefusedError, match="enough time"):
             await scene.answer(ONE, 0.1)
         assert scene.carrier.dropped == {}
@@ -192,7 +192,7 @@ def test_who_has_gone_is_waited_for_no_longer(scene: Scene) -> None:
 
 def test_the_loop_has_its_turn_between_any_two_answers() -> None:
     async def slow(_: PeerId, __: Message) -> Message:
-        time.sleep(0.02)  # noqa: ASYNC251 (what a long answer is)
+        time.sleep(0.02)  # noqa: ASYNC251 (simulates a long answer)
         return None
 
     async def ask() -> None:

@@ -1,4 +1,4 @@
-"""Questions over a channel to a process that may die, and the next process after it."""
+"""Requests over a channel to a process that may die, and the next process after it."""
 
 import asyncio
 import signal
@@ -78,7 +78,7 @@ def test_whatever_ends_a_process_the_next_one_starts_as_long_as_it_is_wanted(
 def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It heeds neither a closed channel nor a request to end."""
+    """It ignores a closed channel and a request to end."""
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1, flush=True)"
     )

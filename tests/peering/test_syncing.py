@@ -1,4 +1,4 @@
-"""Whatever two nodes have, and however badly the network carries it, they end with the same."""
+"""Two nodes end with the same records, for any start and over a bad network."""
 
 import asyncio
 import random
@@ -74,7 +74,7 @@ def meeting() -> Iterator[Meeting]:
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.Runner]:
-    """One event loop for a node that others meet twice."""
+    """Return one event loop for a node that others connect to twice."""
     with asyncio.Runner() as runner:
         yield runner
 
@@ -93,7 +93,7 @@ def test_two_nodes_with_any_overlap_end_with_the_same(
         other.take([record for record, who in pairs if who != "one"])
         asyncio.run(meeting.level(one, other))
         named = {record.body.patch for record, _ in pairs if hasattr(record.body, "patch")}
-        # A patch that no result names belongs nowhere yet.
+        # A patch without a result belongs to no topic yet.
         expected = {
             record.id for record, _ in pairs if record.kind != "patch" or record.id in named
         }
@@ -151,7 +151,7 @@ def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting, count
             meeting.wires.bytes.clear()
             assert await one.peering.syncer.exchange(peer, {topic: digest}) == 0
             assert meeting.wires.bytes[SYNC] < 150
-        # Known to be equal, they are not compared again before the next half hour.
+        # Topics known to be equal are not compared again for half an hour.
         meeting.clock.now_s += 60
         assert one.peering.syncer.differing(peer, hello.digests) == {}
 
@@ -217,7 +217,7 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
 def test_a_node_that_was_away_for_a_day_fetches_nothing_that_it_has(
     meeting: Meeting, tmp_path: Path, loop: asyncio.Runner
 ) -> None:
-    records = library(737)  # no patch at the end without its result
+    records = library(737)  # the last patch needs its result
     before, meanwhile = records[:400], records[400:]
     stayed, home = meeting.member("stayed"), Home(tmp_path / "home")
     stayed.take(before)
@@ -265,7 +265,7 @@ def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
         before = wants
         await meeting.level(small, full)
         assert (before, wants) == (1, 1)
-        # Nor is the lasting difference looked at every ten seconds.
+        # The lasting difference is not compared every ten seconds either.
         meeting.clock.now_s += 1_000
         hello = small.peering.peers[full.carrier.peer_id].hello
         assert hello is not None
@@ -480,7 +480,7 @@ def test_of_kinds_that_a_node_does_not_know_a_peer_brings_so_many_at_once(
         await pull(one, other)
         assert one.ids() >= {record.id for record in known}, "those it knows all come"
         assert one.store.records.count() == len(known) + 5
-        # The rest comes in time, and nobody is to blame.
+        # The rest arrives in time, and no peer is to blame.
         meeting.clock.now_s += 7_000
         await greet(meeting.wires, one, other)
         await pull(one, other)

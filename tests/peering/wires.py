@@ -1,7 +1,7 @@
 """The network process of several nodes, in memory: it carries bytes, and can do so badly.
 
-It stands for nothing of the core. What is asked and answered goes through msgpack and the frame
-limit, as on a stream; `tamper` may delay an answer, change it, or lose it.
+It imitates nothing of the core. Requests and answers go through msgpack and the frame limit, as on
+a stream. `tamper` may delay, change or lose an answer.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from node.network.messages import (
 from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from protocol.errors import ArnodeError
 
-# Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.
+# Maps protocol, request and answer to the answer that arrives; raises NetworkError to lose it.
 Tamper = Callable[[str, Message, Message], Awaitable[Message]]
 
 
@@ -29,7 +29,7 @@ async def faithful(_protocol: str, _question: Message, answer: Message) -> Messa
 
 
 class Wires:
-    """What connects the carriers of one test."""
+    """The connections between the carriers of one test."""
 
     def __init__(self) -> None:
         self.carriers: dict[PeerId, MemoryCarrier] = {}
@@ -71,7 +71,7 @@ class MemoryCarrier:
         self.published: list[tuple[str, bytes]] = []
         self.reserved: list[PeerId] = []
         self.is_silent = False
-        self.has_room = True  # for who reserves
+        self.has_room = True  # for relay reservations
         self._wires = wires
         self._id = peer_id
         self._peers: list[PeerId] = []

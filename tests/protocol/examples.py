@@ -46,7 +46,7 @@ DIFF = "--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n-DEPTH = 2\n+DEPTH = 3\n"
 
 
 def sha256(data: bytes) -> bytes:
-    """Return a digest to fill a field with."""
+    """Return a digest to fill a field."""
     return hashlib.sha256(data).digest()
 
 
@@ -141,7 +141,7 @@ PATCH = PatchBody(
             path="train.py", old=sha256(b"DEPTH = 2\n"), new=sha256(b"DEPTH = 3\n"), size_bytes=10
         ),
     ),
-    # Stored, not deflated: zlib's versions compress differently, and a vector is for ever.
+    # Stored, not deflated: zlib's versions compress differently, and a vector must never change.
     diff=Diff(zlib=zlib.compress(DIFF.encode(), level=0)),
     title="Three layers instead of two",
     why="Depth was never tried.\nIt costs half as much again.",
@@ -201,7 +201,7 @@ PROOF = prove_seeds(AUTHOR, target=sha256(b"result"), base=BASELINE.tree, tree=C
 
 
 def attested_run(pair: int, role: Role, nano: int) -> Run:
-    """Return a run of a pair that an attestation by AUTHOR has to make."""
+    """Return a run of a pair that a re-run by AUTHOR must contain."""
     seed = attestation_seed(PROOF, pair)
     return replace(GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=nano + 7, flags=())
 
@@ -302,7 +302,8 @@ BODIES: dict[str, Body] = {
     "proposals": PROPOSALS,
 }
 
-# What is optional, and words that no version knows yet: valid, kept and passed on by everybody.
+# Optional fields, and words that no version knows yet. They are valid, and every node keeps and
+# forwards them.
 VARIANTS: dict[str, Body] = {
     "a program task": TaskBody(manifest=PROGRAM_MANIFEST),
     "a task of a later kind": TaskBody(

@@ -1,6 +1,6 @@
-"""What a candidate that is no better gains on one instance, for simulations: of mean 0.
+"""Gains of a useless candidate on one instance, for simulations; their mean is 0.
 
-A run is a mean over instances, and base and candidate of a pair meet the same ones.
+A run is a mean over instances. Base and candidate of a pair have the same ones.
 """
 
 import math
@@ -12,28 +12,28 @@ from tests.protocol.scatter import Noise, normal
 
 
 def ties(share: float, noise: Noise = normal) -> Noise:
-    """Return differences of which so many are exactly 0."""
+    """Return differences of which this share is exactly 0."""
     return lambda chance: 0.0 if chance.random() < share else noise(chance)
 
 
 def coin(chance: random.Random) -> float:
-    """Return one won or lost: all that differ differ by the same."""
+    """Return 1 or -1: all instances that differ do so by the same amount."""
     return chance.choice((-1.0, 1.0))
 
 
 def lognormal(sign: int, width: float) -> Noise:
-    """Return a skewed difference: with sign -1 mostly gains, and long losses."""
+    """Return a skewed difference: with sign -1 mostly gains, and a long tail of losses."""
     mean = math.exp(width * width / 2)
     return lambda chance: sign * (chance.lognormvariate(0, width) - mean)
 
 
 def rare_losses(share: float) -> Noise:
-    """Return a small gain nearly always, and a loss that makes up for all of them."""
+    """Return a small gain nearly always, and rarely a loss that outweighs all gains."""
     return lambda chance: -(1 - share) / share if chance.random() < share else 1.0
 
 
 def heavy(degrees: int) -> Noise:
-    """Return Student's t, also of two degrees, which has no variance."""
+    """Return Student's t. With two degrees of freedom it has no variance."""
 
     def draw(chance: random.Random) -> float:
         spread = sum(chance.gauss(0, 1) ** 2 for _ in range(degrees)) / degrees
@@ -43,7 +43,7 @@ def heavy(degrees: int) -> Noise:
 
 
 def mean_of(noise: Noise, instances: int) -> Noise:
-    """Return the difference of two runs of so many instances each."""
+    """Return the difference of two runs, as a mean over this many instances."""
     return lambda chance: fmean(noise(chance) for _ in range(instances))
 
 
@@ -63,8 +63,8 @@ NULLS: Final[dict[str, Noise]] = {
     "heavy_tails_t2": heavy(2),
     "heavy_tails_t3": heavy(3),
 }
-# What pairs cannot show before they have met it: how rare a loss may be is a matter of how many
-# instances there are.
+# Pairs cannot show a loss that has not occurred in them yet. How rare a loss may be depends on the
+# number of instances.
 RARER: Final[dict[str, Noise]] = {
     "rare_losses_10": rare_losses(0.1),
     "rare_losses_5": rare_losses(0.05),

@@ -1,8 +1,8 @@
-"""A library of records as a network makes them, signed once and kept: 100,000 take a minute.
+"""A library of records like a network's, signed once and stored; 100,000 take a minute.
 
-Its sessions are like a real one with task tiny, in which 171 experiments made patches of 789 bytes
-and screens of 777: 34 experiments, two of them kept, then a confirmation, an adoption, somebody's
-attestation and the noise.
+Sessions are like a real one with task tiny, in which 171 experiments made patches of 789 bytes and
+screens of 777. A session has 34 experiments, two of them kept, then a confirmation, an adoption, a
+re-run of another author's claim, and the noise.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ AUTHORS = 1_000
 CLASSES = ("h200-141g", "rtx4090-24g", "cpu-x86_64", "rtx5090-32g")
 EXPERIMENTS = 34
 _DIFF_BYTES = 160  # compressed
-_KEPT = (10, 20)  # of them
+_KEPT = (10, 20)  # the kept ones among them
 SESSION_RECORDS = 2 * EXPERIMENTS + 5  # the first session of all has the task, too
-_MEANWHILE_MS = 30  # between two records of anybody
+_MEANWHILE_MS = 30  # between two records of any author
 
 
 def library(kept: Path, count: int) -> list[bytes]:
-    """Return at least so many records' wires, in no order of time."""
+    """Return the wires of at least so many records, not sorted by time."""
     sessions = -(-count // (SESSION_RECORDS - 1))
     first = [record.wire for record in session(0, sessions)]
     key = hashlib.sha256(b"".join(first)).hexdigest()[:16]
@@ -56,7 +56,10 @@ def _wires(job: tuple[int, int]) -> list[bytes]:
 
 
 def session(number: int, sessions: int) -> list[Record]:
-    """Return what an author makes in one session of so many, which all go on at once."""
+    """Return the records of one session.
+
+    An author makes them; all of the `sessions` take place at the same time.
+    """
     chance, author = random.Random(number), number % AUTHORS
     key = SigningKey.from_seed(hashlib.sha256(b"author %d" % author).digest())
     name = CLASSES[author % len(CLASSES)]

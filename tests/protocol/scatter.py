@@ -1,4 +1,4 @@
-"""How runs of one tree scatter, for simulations: in standard deviations, of variance 1."""
+"""Distributions of one tree's runs for simulations, in standard deviations, with variance 1."""
 
 import random
 from collections.abc import Callable
@@ -7,12 +7,12 @@ Noise = Callable[[random.Random], float]
 
 
 def normal(chance: random.Random) -> float:
-    """Return the scatter of a well-behaved machine."""
+    """Return the noise of a well-behaved machine."""
     return chance.gauss(0, 1)
 
 
 def student(degrees: int) -> Noise:
-    """Return a scatter with heavy tails, of variance 1."""
+    """Return noise with heavy tails and variance 1."""
     scale = ((degrees - 2) / degrees) ** 0.5
 
     def draw(chance: random.Random) -> float:
@@ -23,19 +23,19 @@ def student(degrees: int) -> Noise:
 
 
 def skewed(sign: int) -> Noise:
-    """Return a scatter with one long tail, of variance 1."""
+    """Return noise with one long tail and variance 1."""
     return lambda chance: sign * (chance.expovariate(1.0) - 1)
 
 
 def scaled(sd: float) -> Noise:
-    """Return a scatter of another size than is thought."""
+    """Return noise of another size than assumed."""
     return lambda chance: chance.gauss(0, sd)
 
 
 def lasting(correlation: float) -> Noise:
-    """Return a scatter that stays for a while: each run's is correlated with the one before (AR 1).
+    """Return noise that lasts: each run is correlated with the one before (AR 1), with variance 1.
 
-    Of variance 1. It remembers the last run, so that every stream needs one of its own.
+    It remembers the last run, so every stream needs its own.
     """
     now: list[float] = []
 

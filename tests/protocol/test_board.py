@@ -1,4 +1,4 @@
-"""Boards follow from the set of records alone, and nobody gains by what should not count."""
+"""Leaderboards depend only on the set of records, and excluded records bring no advantage."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -38,12 +38,10 @@ SMALL = (20_000_000, 21_000_000, 19_000_000, 20_000_000)
 
 
 def board(records: list[Record]) -> Board:
-    """Return the board of a set."""
     return board_of(records, MANIFEST, CLASS)
 
 
 def rows(world: World) -> list[Row]:
-    """Return the board's rows."""
     return list(board(world.records).rows)
 
 
@@ -74,7 +72,7 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
     for row in shown.rows:
         assert (row.rank is None) == (max(row.anchor_pairs, row.attested_pairs) < 4)
         assert row.tie == (ranked.count(row.rank) > 1 if row.rank else False)
-    # An environment of one entry is sorted as it is.
+    # With one entry, the environment is sorted already.
     encoded = [msgpack.packb(dict(sorted(row.to_value().items()))) for row in shown.rows]  # type: ignore[union-attr]
     context = b"arnode/board/%d\0" % VERSION
     expected = context + MANIFEST.id + CLASS.encode() + b"\0" + b"".join(encoded)
@@ -150,7 +148,7 @@ def test_two_pairs_are_a_try_and_a_third_makes_a_row() -> None:
 
 
 def test_the_luck_of_many_tries_is_that_of_what_their_runs_scatter() -> None:
-    """A noise floor that is too low for this machine makes no luck believable."""
+    """A noise floor that is too low for this machine does not make luck believable."""
     world = World()
     noisy = (100_000_000, 160_000_000, 40_000_000, 100_000_000)
     for key, tree, gains in ((KEYS[0], TREES[0], STEADY), (KEYS[1], TREES[1], noisy)):
@@ -189,7 +187,7 @@ def test_the_best_of_several_results_stands_for_a_tree() -> None:
 
 def test_a_metric_of_zero_is_a_failure_and_never_ranks() -> None:
     world = World()
-    zeros = tuple(2 * NANO for _ in range(4))  # what a crash's 0 would gain
+    zeros = tuple(2 * NANO for _ in range(4))  # the gain if a crash counted as a score of 0
     world.say(KEYS[0], confirm(TREES[0], zeros))
     (row,) = rows(world)
     assert row.rank is None
@@ -220,7 +218,7 @@ def test_only_flags_of_the_boards_own_are_shown() -> None:
 
 
 def opinions(*said: tuple[SigningKey, Any]) -> tuple[int, int, int, int, int]:
-    """Return what others say of the first tree, claimed by the first key."""
+    """Return the other authors' verdicts on the first tree, claimed by the first key."""
     world = World()
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
     for key, body in said:
@@ -232,7 +230,7 @@ def opinions(*said: tuple[SigningKey, Any]) -> tuple[int, int, int, int, int]:
 def says(
     verdict: str, gains: Sequence[int] = STEADY, *, is_aimed: bool = True, **more: Any
 ) -> Callable[[SigningKey, bytes], AttestBody]:
-    """Return what makes an attestation of the first tree, by a key, that answers a claim."""
+    """Return a function that makes a re-run of the first tree by a key, in answer to a claim."""
 
     def made(key: SigningKey, target: bytes) -> AttestBody:
         aim = target if is_aimed else None
@@ -261,15 +259,15 @@ def test_others_are_keys_that_re_ran_the_claim() -> None:
     ("verdict", "gains"),
     [
         ("confirmed", (-1, -1, -1)),
-        ("confirmed", STEADY[:2]),  # two pairs know nothing of their noise
+        ("confirmed", STEADY[:2]),  # two pairs tell nothing about their noise
         ("confirmed", (9_000_000, 10_000_000, 11_000_000)),  # one deviation, on average
-        ("confirmed", A_FIFTH),  # a gain, but not what was claimed
+        ("confirmed", A_FIFTH),  # a gain, but not the claimed one
         ("smaller", STEADY),
         ("smaller", NOTHING),
         ("refuted", NOTHING[:2]),
         ("refuted", STEADY),
         ("refuted", A_FIFTH),
-        ("refuted", (40_000_000, 60_000_000, 50_000_000)),  # half of it is there
+        ("refuted", (40_000_000, 60_000_000, 50_000_000)),  # half of it exists
     ],
 )
 def test_a_verdict_that_its_own_runs_do_not_bear_out_is_shown_as_that(
@@ -300,7 +298,7 @@ def test_an_attestation_against_another_base_answers_another_question() -> None:
 
 
 def test_a_claim_ranks_by_the_split_on_which_it_gains_less() -> None:
-    """Screens select on the public split; the secret one is the author's own."""
+    """Screens select on the public split; only the author knows the secret one."""
     world = World()
     selected = confirm(TREES[0], STEADY)
     runs = tuple(
@@ -322,7 +320,7 @@ def test_a_claim_ranks_by_the_split_on_which_it_gains_less() -> None:
 
 
 def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
-    """Return the first tree's row, after a claim of STEADY and what others say of it."""
+    """Return the first tree's row, after a claim of STEADY and other authors' verdicts on it."""
     world = World()
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY, base=base, anchors=STEADY))
     for key, made in said:
@@ -385,7 +383,7 @@ def test_the_author_attests_nothing_of_the_own_row() -> None:
 
 
 def test_a_row_s_metric_is_of_the_runs_that_count() -> None:
-    """Of each seed the first that is ok, and no zero that a crash was written down as."""
+    """The first successful run of each seed counts, and not a score of 0 that records a crash."""
     world = World()
     claim = confirm(TREES[0], STEADY)
     first = next(one for one in claim.runs if one.role == "candidate")

@@ -1,4 +1,4 @@
-"""Untrusted text that is shown cannot drive a terminal."""
+"""Untrusted text that is shown cannot control a terminal."""
 
 from hypothesis import given
 from hypothesis import strategies as st

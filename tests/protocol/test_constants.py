@@ -1,4 +1,4 @@
-"""Constants as text: found where they are assigned once, and set without touching anything else."""
+"""Constants in a source text: found if assigned once, and changed without any other change."""
 
 import ast
 

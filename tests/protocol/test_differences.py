@@ -1,4 +1,4 @@
-"""One sample of differences: by its closed form, by what it must not do, and by simulation."""
+"""One sample of differences: against its closed form, by forbidden behaviour, and by simulation."""
 
 import math
 import random
@@ -29,7 +29,7 @@ LN_20 = math.log(20)
 
 
 def evidence(*gains: float, floor: float = 0.0) -> DifferenceEvidence:
-    """Evidence of pairs that gained this."""
+    """Return evidence from pairs with these gains."""
     return DifferenceEvidence(gains, floor=floor)
 
 
@@ -44,7 +44,7 @@ def test_it_is_the_e_process_of_the_pairs_and_an_unseen_one(gains: list[float]) 
         return
     unseen = -UNSEEN * math.sqrt(sum(gain * gain for gain in gains) / n)
     all_of_them = [*gains, unseen]
-    # A difference has the variance of two runs, so n of them are worth n / 2.
+    # A difference has the variance of two runs, so n differences are worth n / 2 runs.
     expected = log_e_value(
         fmean(all_of_them), (n + 1) / 2, sum_of_squares(all_of_them) / 2, float(n)
     )
@@ -73,7 +73,8 @@ def test_what_lies_beyond_the_interval_is_refuted_and_nothing_else(
     lower, upper = shown.interval(0.95)
     reach = upper - lower
     if math.isfinite(reach) and min(abs(gain - lower), abs(gain - upper)) > 1e-5 * reach:
-        # That it is above a gain is what is shown of the same pairs turned round.
+        # The evidence that the gain is above a value is that of the same pairs with the sign
+        # reversed.
         turned = evidence(*(-one for one in gains))
         assert (gain < lower) == (turned.log_e_absent(-gain) > LN_20)
         assert (gain > upper) == (shown.log_e_absent(gain) > LN_20)
@@ -93,7 +94,7 @@ def test_the_critical_ratio_is_where_the_evidence_is_reached(pairs: int) -> None
     assert at == pytest.approx(LN_20, abs=1e-6)
 
 
-# What it must not do
+# Forbidden behaviour
 
 
 @pytest.mark.parametrize("pairs", range(30))
@@ -189,7 +190,7 @@ def test_the_larger_a_claim_the_more_speaks_against_it(
 def test_no_kind_of_null_passes_more_often_than_one_in_twenty(name: str, width: int) -> None:
     count = 400
     passed = passed_of(NULLS[name], width, name=name, count=count)
-    assert passed[0] <= 0.065 * count  # the bench has the narrow interval
+    assert passed[0] <= 0.065 * count  # `make bench` has the narrow interval
     assert passed[1] <= 0.04 * count
 
 
@@ -200,13 +201,16 @@ def test_losses_that_runs_of_sixteen_meet_do_not_pass(name: str) -> None:
 
 @pytest.mark.parametrize(("gain", "least"), [(2.0, 0.98), (1.0, 0.8)])
 def test_a_gain_of_two_deviations_passes_and_one_of_one_mostly(gain: float, least: float) -> None:
-    # Of one instance; a mean of 16 scatters a quarter as much.
+    # Of one instance; a mean over 16 has a quarter of this spread.
     passed = passed_of(lambda chance: chance.gauss(gain / 4, 1), 16, name="gain", count=200)
     assert passed[1] >= least * 200
 
 
 def passed_of(noise: Noise, width: int, *, name: str, count: int) -> tuple[int, int]:
-    """How many trials ever reach 1 in 20, and a line's first alpha; looked at after each pair."""
+    """Return the number of trials that ever reach 1 in 20, and a line's first alpha.
+
+    Each trial is evaluated after each pair.
+    """
     chance, style = random.Random(f"{name} {width}"), Style.drawing(width)
     of_run = mean_of(noise, width)
     highest = []
@@ -223,7 +227,7 @@ def passed_of(noise: Noise, width: int, *, name: str, count: int) -> tuple[int, 
 
 
 def exact(*gains: float) -> ExactEvidence:
-    """Evidence of pairs on fixed instances."""
+    """Return evidence from pairs on fixed instances."""
     return ExactEvidence(tuple(map(to_nano, gains)))
 
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: fields, tables, examples."""
+"""docs/protocol.md agrees with the code: fields, tables, examples."""
 
 import json
 import re
@@ -156,7 +156,7 @@ def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
 
 
 def documented_family(slug: str) -> str:
-    """Return the family of a class as the document says it."""
+    """Return the family of a class according to the document."""
     lines = re.findall(r"^\| `([^|]*)` \| `([^|]*)` \|", section("Topics"), re.MULTILINE)
     for patterns, family in lines:
         if any(re.fullmatch(f"{pattern}(-.*)?", slug) for pattern in patterns.split(" ")):

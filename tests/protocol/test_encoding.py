@@ -1,4 +1,4 @@
-"""Canonical encoding: one value, one spelling; foreign bytes never raise."""
+"""Canonical encoding: each value has one encoding, and untrusted bytes never raise."""
 
 import unicodedata
 from enum import IntEnum
@@ -104,7 +104,7 @@ def test_known_spellings() -> None:
         (b"\x82\xa1a\x01\xa1a\x01", "not in canonical form"),  # a key twice
         (b"\x82\xa1b\x01\xa1a\x01", "not in canonical form"),  # unsorted
         (b"\xcc\x01", "not in canonical form"),
-        (b"\xd0\x01", "not in canonical form"),  # int8 for what a fixint says
+        (b"\xd0\x01", "not in canonical form"),  # int8 for a value that fits a fixint
         (b"\xd2\xff\xff\xff\xff", "not in canonical form"),
         (b"\xd9\x01a", "not in canonical form"),
         (b"\xc5\x00\x01a", "not in canonical form"),
@@ -185,8 +185,8 @@ def test_a_limit_of_ones_own_is_kept() -> None:
 
 
 def test_marks_that_came_after_unicode_3_2_do_not_decide_validity() -> None:
-    # U+08E4 came with Unicode 6.1: a Python that knows it would reorder the marks, an older
-    # one would not, and the two would hold different sets of valid records.
+    # Unicode 6.1 added U+08E4. A Python that knows it would reorder the marks, and an older one
+    # would not. The two would have different sets of valid records.
     text = "a\u08e4\u0323"
     assert not unicodedata.is_normalized("NFC", text)
     assert is_normal(text)

@@ -1,4 +1,4 @@
-"""A fault described in one line."""
+"""The description of a fault in one line."""
 
 from protocol.errors import describe_fault
 

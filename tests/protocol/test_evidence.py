@@ -1,4 +1,4 @@
-"""What pairs bear out in whole numbers: against the e-process in floats, and by simulation."""
+"""Evidence from pairs in whole numbers, against the e-process in floats and by simulation."""
 
 import json
 import math
@@ -35,7 +35,7 @@ SD = 10_000_000
 
 
 def critical(pairs: int) -> int:
-    """Return the table's entry by its definition: where ln E reaches ln 20, by bisection."""
+    """Return the table's entry by its definition: where ln E reaches ln 20, found by bisection."""
     h, nu = pairs / 2, 2 * (pairs - 1)
     low, high = 0.0, 100.0
     for _ in range(100):
@@ -128,7 +128,7 @@ NOISES: dict[str, tuple[Callable[[random.Random], float], float, float]] = {
 
 @pytest.mark.parametrize("name", NOISES)
 def test_nulls_looked_at_after_each_of_32_pairs_are_rarely_borne_out(name: str) -> None:
-    """Whatever alpha their attester took, and with no noise floor to help."""
+    """This holds for any alpha of the author of a re-run, and without a noise floor."""
     noise, scale, correlation = NOISES[name]
     chance, count = random.Random(name), 1000
     false = 0
@@ -139,10 +139,10 @@ def test_nulls_looked_at_after_each_of_32_pairs_are_rarely_borne_out(name: str) 
             second = correlation * first + math.sqrt(1 - correlation**2) * second
             pairs.append((round(first * SD), round(scale * second * SD)))
         false += any(Evidence.of(pairs[:n], 0).is_above(0) for n in range(3, 33))
-    assert upper_end(false, count) <= 0.06  # the bench has the narrow interval
+    assert upper_end(false, count) <= 0.06  # `make bench` has the narrow interval
 
 
-# Programs: pairs that meet the same instances
+# Programs: pairs with the same instances
 
 DRAWN, EXACT = Style.drawing(64), Style(name="exact")
 drawn_pairs = st.lists(
@@ -239,4 +239,4 @@ def test_nulls_of_programs_are_rarely_borne_out(name: str) -> None:
         pairs = [(round(noise(chance) * SD), 0) for _ in range(32)]
         looks = range(FEWEST_DIFFERENCES, 33)
         false += any(Evidence.of(pairs[:n], 0, DRAWN).is_above(0) for n in looks)
-    assert upper_end(false, count) <= 0.075  # the bench has the narrow interval
+    assert upper_end(false, count) <= 0.075  # `make bench` has the narrow interval

@@ -1,4 +1,4 @@
-"""A dataclass's annotations are the map that stands for it."""
+"""A dataclass's annotations define the map that it is encoded as."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -15,7 +15,7 @@ A_DIGEST = bytes(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf(Mapped):
-    """A map in a map."""
+    """A map inside a map."""
 
     word: Word
 

@@ -1,4 +1,4 @@
-"""Frames on a stream: what is written is read again, and nothing over the limit is read at all."""
+"""Frames on a stream: they round-trip, and one over the limit is not read at all."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ FRAMING: Framing[str] = Framing(limit_bytes=8, encode=str.encode, decode=decode)
 
 
 def reader(data: bytes) -> Callable[[int], Awaitable[bytes]]:
-    """Return what reads a stream of these bytes, however it is cut."""
+    """Return a reader of a stream of these bytes, split at any places."""
     stream = asyncio.StreamReader()
     stream.feed_data(data)
     stream.feed_eof()
@@ -27,7 +27,7 @@ def reader(data: bytes) -> Callable[[int], Awaitable[bytes]]:
 
 
 async def received(data: bytes) -> tuple[list[str], str]:
-    """Return the messages of a stream, and why it had no more."""
+    """Return the messages of a stream, and the reason that it ended."""
     read, found = reader(data), list[str]()
     try:
         while True:
@@ -52,7 +52,7 @@ def test_a_length_is_four_bytes_in_network_order() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\0\0\0\x09", "a frame of 9 bytes"),  # refused before any of it has come
+        (b"\0\0\0\x09", "a frame of 9 bytes"),  # rejected before any of it has arrived
         (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes"),
         (b"\0\0\0\1\xff", "a frame that is none: not ASCII"),
     ],

@@ -83,7 +83,7 @@ def test_pairs_are_of_one_seed_and_both_ok() -> None:
         run(2, "base", 100),  # its candidate failed
         replace(FAILED_RUN, seed=2, role="candidate"),
         run(3, "candidate", 80),  # has no base
-        run(4, "base", 0),  # a crash that was written down as 0
+        run(4, "base", 0),  # a crash recorded as 0
         run(4, "candidate", 95),
         run(5, "candidate", 99),
         run(5, "base", 101),
@@ -100,7 +100,7 @@ def test_zero_is_a_failure_of_language_models_and_a_figure_of_programs() -> None
     runs = [
         run(seed, role, nano, secret=nano)
         for seed in range(2)
-        for role, nano in (("base", 5), ("candidate", 0))  # such as: no test fails any more
+        for role, nano in (("base", 5), ("candidate", 0))  # such as the number of failing tests
     ]  # type: ignore[list-item]
     assert pairs_of(runs, "base", FigureScale.of(MANIFEST), secret=True) == ()
     assert pairs_of(runs, "base", FigureScale.of(PROGRAM_MANIFEST), secret=True) == ((5, 0), (5, 0))
@@ -118,5 +118,5 @@ def test_what_fails_at_zero_follows_from_the_manifest_whatever_evaluator_it_name
 
 
 def gains(pairs: tuple[Pair, ...]) -> list[int]:
-    """Return what each pair gains."""
+    """Return the gain of each pair."""
     return [against - candidate for against, candidate in pairs]

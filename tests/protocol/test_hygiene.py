@@ -1,4 +1,4 @@
-"""What a stranger's source may contain."""
+"""The source of an untrusted author: allowed and forbidden contents."""
 
 import ast
 
@@ -158,7 +158,7 @@ def test_an_f_string_that_passes_names_nothing_but_ascii(quote: str, body: str) 
 
 BEFORE = Source.of({"train.py": b"x = 1\n"})
 AFTER = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
-HEARD = HEARD_BITS / 2_000  # by the runs of one confirmation of each other
+HEARD = HEARD_BITS / 2_000  # for each of the runs of one confirmation
 
 
 def scored(pool_bytes: int | None, *, is_public: bool = False, told_runs: int = 0) -> Scored:
@@ -170,7 +170,7 @@ def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None
     assert extra > 40
     public = scored(4_000, is_public=True)
     assert memorised(BEFORE, AFTER, public) == pytest.approx(HEARD + 8 * extra / 4_000)
-    # What shrinks has nothing to hide.
+    # Code that gets shorter cannot hide anything.
     assert memorised(AFTER, BEFORE, public) == pytest.approx(HEARD)
 
 

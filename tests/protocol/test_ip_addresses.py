@@ -1,4 +1,4 @@
-"""Where an IP address leads: each row of the one table, its ends and its neighbours."""
+"""The reach of an IP address: for each row of the table, its ends and its neighbours."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from protocol.address_blocks import BLOCKS, NO_MACHINE, AddressScope
 from protocol.ip_addresses import embedded_ipv4, is_own, is_this_machine, scope_of
 
 ROOT = Path(__file__).parents[2]
-# A block; what the address before it is, its first, its last, and the one after it.
+# A block, and the expected answers for the address before it, its first, its last, and the next.
 ROWS = """
 0.0.0.0/8          -           nowhere     nowhere     public
 0.0.0.0/32         -           nowhere     nowhere     nowhere
@@ -108,7 +108,7 @@ def test_each_row_is_tested_and_says_which_document_it_is_from() -> None:
         ("64:ff9b:1::8.8.8.8", [], AddressScope.PRIVATE),
         ("2002:7f00:1::1", ["127.0.0.1"], AddressScope.LOOPBACK),
         ("2002:808:808::1", ["8.8.8.8"], AddressScope.NOWHERE),
-        # The example of RFC 4380: the client is 192.0.2.45, its server 65.54.227.120.
+        # The example of RFC 4380: the client is 192.0.2.45, its server is 65.54.227.120.
         (
             "2001:0:4136:e378:8000:63bf:3fff:fdd2",
             ["192.0.2.45", "65.54.227.120"],
@@ -184,7 +184,7 @@ _ASKED_OF_THE_TABLE = {
 @pytest.mark.always
 def test_nothing_asks_python_where_an_address_leads() -> None:
     """Python's answers differ between patch versions; the table's do not."""
-    own = {("trainer", "is_private"), ("node", "is_private")}  # of tasks
+    own = {("trainer", "is_private"), ("node", "is_private")}  # not of an address
     found = set()
     for folder in ("agent", "bootstrap", "node", "protocol", "trainer"):
         for path in (ROOT / folder).rglob("*.py"):

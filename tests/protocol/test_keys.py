@@ -1,4 +1,4 @@
-"""Keys: what verifies, what never may."""
+"""Keys: which signatures are valid, and which must never be."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.vectors import edwards, signatures
 VECTORS: Any = json.loads((Path(edwards.__file__).parent / "signatures.json").read_text("utf-8"))
 
 
-# Message, key, R and S of the signature: where implementations disagree, so that none holds.
+# Message, key, R and S of signatures that implementations disagree about. None of them is valid.
 # Source: github.com/novifinancial/ed25519-speccheck, of "Taming the many EdDSAs" (2020).
 DISPUTED = (
     (
@@ -121,7 +121,7 @@ def _accepted_by_openssl(public: bytes, message: bytes, signature: bytes) -> boo
 
 
 def _accepted_eightfold(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether eight times the equation holds, in whatever spelling, as ZIP 215 has it."""
+    """Return True if eight times the equation holds, in any encoding, as in ZIP 215."""
     key, r = _point_of(public), _point_of(signature[:32])
     s = int.from_bytes(signature[32:], "little")
     if key is None or r is None or s >= edwards.L:
@@ -202,7 +202,7 @@ def test_a_library_that_multiplies_by_the_cofactor_changes_no_verdict(
 
 
 def test_openssl_alone_accepts_what_nobody_signed() -> None:
-    # The reason for the rule: the equation holds for keys of small order, whoever made it.
+    # The reason for the rule: for keys of small order the equation holds without a secret key.
     alone = {entry["name"] for entry in VECTORS if _accepted_by_openssl(*_signed(entry))}
     good = {entry["name"] for entry in VECTORS if entry["fault"] is None}
     assert good < alone

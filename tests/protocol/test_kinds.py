@@ -1,4 +1,4 @@
-"""Bodies: they survive the way through a record, and each limit holds."""
+"""Bodies of records: they round-trip through a record, and each limit is enforced."""
 
 import unicodedata
 from dataclasses import replace
@@ -169,7 +169,7 @@ def test_unknown_fields_are_ignored(body: Body) -> None:
     assert isinstance(value, dict)
     later = body_from_value(body.kind, {**value, "from_a_later_version": [1]})
     assert not isinstance(later, Rejected)
-    if body.kind != "task":  # a task's id covers them: see test_manifest
+    if body.kind != "task":  # covered by a task's id: see test_manifest
         assert later == body
 
 
@@ -313,7 +313,7 @@ def test_text_that_fits_is_left_alone() -> None:
         == "Two lines, one tab: é \ufffd[0m"
     )
     assert unicodedata.is_normalized("NFC", fit_text("e\u0301" * 3, 2))
-    # A joiner, a selector and a mark that languages and emoji need.
+    # A joiner, a variation selector and a combining mark, which languages and emoji need.
     shaped = "\u0645\u06cc\u200c\u062e\u0648 \U0001f469\u200d\U0001f52c \u26a0\ufe0f"
     assert fit_line(shaped, 100) == shaped
 
@@ -326,5 +326,5 @@ def test_text_that_hides_or_turns_is_refused_and_made_to_show(hidden: str) -> No
     for codec in (line(0, 9), text(9)):
         assert codec.read(f"a{hidden}b") == Rejected(f"the hidden character U+{ord(hidden):04X}")
     assert fit_text(f"a{hidden}b", 9) == "a\ufffdb"
-    # A line separator ends a word, as every other end of a line does.
+    # A line separator ends a word, like any other line end.
     assert fit_line(f"a{hidden}b", 9) == ("a b" if hidden == "\u2028" else "a\ufffdb")

@@ -1,8 +1,8 @@
-"""A set of records in which three authors in ten lie: what a board shows of it, column by column.
+"""A set of records in which three of ten authors lie, and each column of its leaderboard.
 
-The honest measure small true gains, re-run each other and say what they found. The liars make up
-large gains with steady runs, and vouch for each other with as many keys as they like. The README
-tells a newcomer what this test shows.
+Honest authors measure small true gains, re-run each other's claims and publish their results. Liars
+invent large gains with steady runs, and confirm each other with any number of keys. The README
+describes to a newcomer what this test shows.
 """
 
 import hashlib
@@ -24,12 +24,11 @@ from tests.protocol.worlds import CLASS, World, attest, confirm, retract
 HONEST, LIARS, SYBILS = 14, 6, 20
 SD = MANIFEST.noise_floor_nano
 PAIRS = 6
-CLAIMED = NANO // 6  # within what the task calls plausible
-HEARD = 4  # honest attestations of each claim that honest nodes looked at
+CLAIMED = NANO // 6  # a gain that the task calls plausible
+HEARD = 4  # honest re-runs of each claim that honest nodes checked
 
 
 def keys(name: str, count: int) -> list[SigningKey]:
-    """Return so many keys."""
     return [
         SigningKey.from_seed(hashlib.sha256(f"{name} {number}".encode()).digest())
         for number in range(count)
@@ -38,7 +37,7 @@ def keys(name: str, count: int) -> list[SigningKey]:
 
 @dataclass(frozen=True)
 class Set:
-    """The records, and which trees are lies."""
+    """The records, and the trees that are lies."""
 
     world: World
     lies: frozenset[bytes]
@@ -46,13 +45,12 @@ class Set:
 
 
 def measured(chance: random.Random, gain: int) -> list[int]:
-    """Return what pairs measure where the true gain is this."""
+    """Return pairs' measured gains if the true gain is this."""
     return [round(gain + chance.gauss(0, SD) - chance.gauss(0, SD)) for _ in range(PAIRS)]
 
 
 @cache
 def told() -> Set:
-    """Make the set."""
     chance, world = random.Random(7), World()
     honest, liars, sybils = keys("honest", HONEST), keys("liar", LIARS), keys("sybil", SYBILS)
     worths: dict[bytes, int] = {}
@@ -66,7 +64,7 @@ def told() -> Set:
             world.say(other, attest(other, tree, found, verdict(found), target=claim))
     lies = [hashlib.sha256(b"lie %d" % number).digest() for number in range(LIARS)]
     for key, tree in zip(liars, lies, strict=True):
-        gains = [CLAIMED + step for step in range(PAIRS)]  # made up, and steadier than any machine
+        gains = [CLAIMED + step for step in range(PAIRS)]  # invented, and steadier than any machine
         claim = world.say(key, confirm(tree, gains)).id
         for friend in [*liars, *sybils]:
             world.say(friend, attest(friend, tree, gains, "confirmed", target=claim))
@@ -77,24 +75,23 @@ def told() -> Set:
 
 
 def verdict(found: list[int]) -> AttestVerdict:
-    """Return what an honest node says of an honest claim after pairs like these."""
+    """Return an honest node's verdict on an honest claim after such pairs."""
     shown = Evidence.of([(gain, 0) for gain in found], SD)
     return "confirmed" if shown.is_above(0) else "unconfirmed"
 
 
 def board() -> Board:
-    """Return the board of the set."""
     return board_of(told().world.records, MANIFEST, CLASS)
 
 
 def parted() -> tuple[list[Row], list[Row]]:
-    """Return the rows that are lies and those that are not."""
+    """Return the rows that are lies, and the others."""
     rows, lies = board().rows, told().lies
     return [row for row in rows if row.tree in lies], [row for row in rows if row.tree not in lies]
 
 
 def test_claimed_lies_stand_first() -> None:
-    """What is claimed promises a signature, no more: the six lies are the first six rows."""
+    """A claim only proves a signature: the six lies are the first six rows."""
     lies, honest = parted()
     assert [row.tree in told().lies for row in board().rows[:LIARS]] == [True] * LIARS
     assert {row.rank for row in lies} == {1}
@@ -103,11 +100,11 @@ def test_claimed_lies_stand_first() -> None:
 
 
 def test_others_count_keys_and_liars_have_as_many_as_they_like() -> None:
-    """Every lie has 25 keys for it; no honest gain has more than four."""
+    """Each lie has 25 keys for it; no honest gain has more than four."""
     lies, honest = parted()
     assert {row.confirmed for row in lies} == {LIARS - 1 + SYBILS}
     assert max(row.confirmed for row in honest) <= HEARD
-    # What gives them away to whoever looks: honest nodes that re-ran them say so.
+    # Honest nodes that re-ran the lies publish their results, which expose them to any reader.
     assert {row.refuted for row in lies} == {HEARD}
     assert {row.refuted for row in honest} == {0}
     assert sum(row.confirmed for row in honest) >= len(honest)
@@ -122,7 +119,6 @@ def test_their_own_words_for_themselves_do_not_count() -> None:
 
 
 def by(key: SigningKey) -> list[Record]:
-    """Return an author's records."""
     return [one for one in told().world.records if one.author == key.public]
 
 
@@ -130,7 +126,7 @@ ATTESTERS, LOOSE = 300, Policy(alpha=0.5, max_pairs=16, futility_probability=0.1
 
 
 def test_who_confirms_at_one_half_is_not_counted_but_shown() -> None:
-    """A verdict at an alpha of 0.5 confirms every sixth null; its own runs do not bear it out."""
+    """A verdict at an alpha of 0.5 confirms every sixth null; its own runs do not support it."""
     chance, world = random.Random(11), World()
     claimant, *attesters = keys("loose", ATTESTERS + 1)
     tree = hashlib.sha256(b"null").digest()
@@ -144,19 +140,19 @@ def test_who_confirms_at_one_half_is_not_counted_but_shown() -> None:
 
 
 def verdict_at_one_half(chance: random.Random) -> tuple[list[int], AttestVerdict]:
-    """Return the pairs and the verdict of somebody who re-runs a null and asks for little."""
+    """Return the pairs and the verdict of a re-run of a null with a weak criterion."""
     noise = NoiseEstimate(sum(chance.gauss(0, SD) ** 2 for _ in range(20)), 20.0)
     found: list[int] = []
     while True:
         found.append(round(chance.gauss(0, SD) - chance.gauss(0, SD)))
-        # The base is the same in all pairs, as `attest` writes them: all that scatters is here.
+        # The base is the same in all pairs, as `attest` writes them, so all of the spread is here.
         evidence = PairedEvidence(noise, (0.0,) * len(found), tuple(-float(gain) for gain in found))
         if (said := judge(evidence, LOOSE).verdict) is not None:
             return found, said
 
 
 def test_honest_bounds_hold_what_they_say() -> None:
-    """Of the honest rows none claims, as its bound, more than is there."""
+    """No honest row claims, as its bound, more than the true gain."""
     _, honest = parted()
     for row in honest:
         assert row.gain_anchor_lower_nano is not None

@@ -1,4 +1,4 @@
-"""Lines end at LF only, and an old line keeps its identity in a new version."""
+"""Lines end at LF only, and an unchanged line keeps its identity in a new version."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""A task's id is the hash of everything that its numbers depend on."""
+"""A task's id is the hash of everything that its scores depend on."""
 
 import hashlib
 from dataclasses import replace

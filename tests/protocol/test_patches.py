@@ -1,4 +1,4 @@
-"""Diffs round-trip and apply exactly or not at all; compressed data stays within its bound."""
+"""Diffs round-trip and apply exactly or not at all, and decompressed data has a limit."""
 
 import hashlib
 import zlib
@@ -18,7 +18,7 @@ from protocol.patches import (
 from protocol.record_kinds import FileChange
 from protocol.source import Source
 
-# Lines that a diff could mistake for its own, repeated so that contexts are ambiguous.
+# Lines that look like parts of a diff, repeated so that contexts are ambiguous.
 lines = st.sampled_from(
     ["", "x = 1", "y = 2", "--- a/a.py", "+++ b/a.py", "@@ -1,1 +1,1 @@", "-", "+", " ", "\\ No"]
 ) | st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=6)
@@ -112,7 +112,7 @@ def test_new_and_deleted_files_and_empty_ones_are_carried() -> None:
     assert isinstance(apply_diff(two, diff), Rejected)
 
 
-# Each is the good diff with one thing wrong.
+# Each is the good diff with one fault.
 FAULTS = {
     "shifted by one line": DIFF.replace("-2,7 +2,7", "-3,7 +3,7"),
     "lands elsewhere": DIFF.replace("+2,7", "+3,7"),

@@ -1,4 +1,4 @@
-"""What boards read of records about programs: by the pairs' differences, or by one exact pair."""
+"""Leaderboards of program tasks: pairs count by their differences, or one exact pair decides."""
 
 import hashlib
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def confirmed(
     base: bytes | None = None,
     anchors: Sequence[int] = (),
 ) -> ResultBody:
-    """A confirmation on this task; its base is the task's baseline unless one is named."""
+    """Return a confirmation on this task; its default base is the task's baseline."""
     body = confirm(
         TREES[0], gains, base=manifest.baseline_tree if base is None else base, anchors=anchors
     )
@@ -48,7 +48,7 @@ def confirmed(
 
 
 def claim_of(manifest: TaskManifest, body: ResultBody) -> BoardClaim:
-    """What a board reads of a confirmation."""
+    """Return the claim that a leaderboard reads from a confirmation."""
     record = sign_record(KEYS[0], net=MAIN_NET, seq=0, prev=None, ts_ms=START_MS, body=body)
     fact = read_fact(record, manifest, CLASS)
     assert isinstance(fact, BoardClaim)
@@ -56,7 +56,7 @@ def claim_of(manifest: TaskManifest, body: ResultBody) -> BoardClaim:
 
 
 def row(manifest: TaskManifest, records: list[Record]) -> Row:
-    """The only row of the task's board."""
+    """Return the only row of the task's leaderboard."""
     (only,) = board_of(records, manifest, CLASS).rows
     return only
 
@@ -98,7 +98,7 @@ def test_drawn_instances_take_ten_pairs_and_only_their_differences_count() -> No
     assert enough.gain is not None
     assert 0 < enough.gain.lower_nano() < 1_000 < enough.gain.upper_nano
     body = confirmed(DRAWN, HARD)
-    # Instances of one seed are harder than those of another, for both alike.
+    # The instances of one seed are harder than those of another, for base and candidate alike.
     harder = tuple(
         replace(
             run,
@@ -158,11 +158,11 @@ def test_an_attestation_of_one_exact_pair_counts_for_what_it_shows(
         ("any", 3, 1_000, "confirmed", "unsupported"),
         ("any", 3, 0, "confirmed", "confirmed"),
         ("any", 3, 0, "refuted", "unsupported"),
-        # Two machines may round a figure to neighbouring grains.
+        # Two machines may round a figure to neighbouring multiples.
         ("any", 3, 2, "confirmed", "confirmed"),
         ("any", 3, -2, "confirmed", "confirmed"),
         ("any", 3, 3, "refuted", "refuted"),
-        # A seed that nobody published says nothing, nor a figure that hardware changes.
+        # An unpublished seed does not count, and neither does a figure that depends on hardware.
         ("any", 99, 1_000, "refuted", "unsupported"),
         (CLASS, 3, 1_000, "refuted", "unsupported"),
     ],

@@ -1,4 +1,4 @@
-"""What a claim is worth before anybody re-ran it, and what an author's record makes of it."""
+"""The value of a claim before a re-run, and the effect of an author's earlier claims."""
 
 import random
 from collections.abc import Sequence
@@ -81,10 +81,10 @@ def test_a_newcomers_large_claim_counts_as_a_small_one() -> None:
     ("is_kept", "claim_sd", "gain_sd", "outcome"),
     [
         (True, 2.0, 1.5, "confirmed"),
-        (True, 5.0, 0.8, "unconfirmed"),  # kept by luck, which proves no such claim
+        (True, 5.0, 0.8, "unconfirmed"),  # kept by luck, which does not prove such a claim
         (False, 2.0, 0.0, "unconfirmed"),
         (False, 5.0, 0.5, "refuted"),
-        (False, 19.0, 10.0, "unconfirmed"),  # on another tree gains add up to less
+        (False, 19.0, 10.0, "unconfirmed"),  # on another tree, the sum of gains is smaller
     ],
 )
 def test_a_trial_counts_by_what_was_claimed(
@@ -97,7 +97,7 @@ def test_a_trial_counts_by_what_was_claimed(
     ("is_kept", "claim_sd", "gain_sd", "outcome"),
     [
         (True, 12.0, 10.0, "confirmed"),
-        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied: nobody is proven by it
+        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied, so none is proven
         (False, 12.0, 0.0, None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reconciliation finds exactly the difference of any two sets, and no peer can make it run on."""
+"""Reconciliation finds exactly the difference of any two sets, and no peer can prolong it."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,12 +18,11 @@ Peer = Callable[[bytes], bytes]
 
 
 def key(number: int) -> bytes:
-    """Return a key that a number stands for; every third time is shared."""
+    """Return the key for a number; three numbers in a row share a time."""
     return key_of(START_MS + number // 3 * 3, hashlib.sha256(b"%d" % number).digest())
 
 
 def keys(numbers: "set[int] | range") -> set[bytes]:
-    """Return the keys of these numbers."""
     return {key(number) for number in numbers}
 
 
@@ -34,7 +33,7 @@ def reconcile(
     frame_limit_bytes: int = FRAME_LIMIT_BYTES,
     opened: Callable[[Initiator], bytes] = Initiator.open,
 ) -> tuple[set[bytes], set[bytes], int]:
-    """Return what only we have, what only they have, and the number of messages."""
+    """Return the keys that only we have, those that only they have, and the number of messages."""
     initiator = Initiator(RecordIndex(sorted(ours)), frame_limit_bytes=frame_limit_bytes)
     other = RecordIndex(sorted(theirs))
     have: list[bytes] = []
@@ -57,7 +56,6 @@ def reconcile(
 
 
 def ids(some: set[bytes]) -> set[bytes]:
-    """Return the ids in keys."""
     return {item[8:] for item in some}
 
 
@@ -118,11 +116,11 @@ def test_the_newest_are_found_in_a_few_messages() -> None:
 
 
 def test_a_first_message_is_what_negentropy_writes() -> None:
-    # Two ids, one millisecond apart: all are named, up to no bound.
+    # Two ids, one millisecond apart: all ids are listed, up to no bound.
     first, second = key_of(5, b"\1" * 32), key_of(6, b"\2" * 32)
     message = Initiator(RecordIndex([first, second])).open()
     assert message.hex() == "61" + "0000" + "02" + "02" + "01" * 32 + "02" * 32
-    # The other has one more between them: it answers with its own.
+    # The other set has one more id between them, so it answers with its own ids.
     third = key_of(5, b"\3" * 32)
     answer = respond(RecordIndex([first, third, second]), message)
     assert isinstance(answer, bytes)
@@ -176,7 +174,7 @@ def test_a_message_of_the_smallest_ranges_is_answered_within_the_frame() -> None
 
 
 def drive(index: RecordIndex, peer: Peer, **limits: int) -> tuple[int, int, Rejected | None]:
-    """Return rounds, ids named, and why it ended if not by itself."""
+    """Return the number of rounds, the number of ids named, and the rejection, if any."""
     initiator = Initiator(index, **limits)
     message: bytes | None = initiator.open()
     rounds = named = 0

@@ -1,4 +1,4 @@
-"""The index against a plain sorted list, whatever is added and removed in whatever order."""
+"""The index against a plain sorted list, with any order of additions and removals."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from protocol.record_index import RecordIndex, decode_varint, encode_varint, key
 
 
 def key(number: int) -> bytes:
-    """Return a key that a number stands for; many share a time."""
+    """Return the key for a number; many keys have the same time."""
     return key_of(number // 7, hashlib.sha256(number.to_bytes(4, "big")).digest())
 
 

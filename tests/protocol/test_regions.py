@@ -1,4 +1,4 @@
-"""Regions: what lies between the markers may change, and nothing else."""
+"""Regions: only the text between the markers may change."""
 
 from dataclasses import replace
 
@@ -92,7 +92,7 @@ def test_other_files_of_a_source_are_free() -> None:
 
 @given(inner=st.lists(st.sampled_from(["x", "EVOLVE-BLOCK-START", "EVOLVE-BLOCK-END", "", "y\r"])))
 def test_no_text_inside_changes_what_lies_outside(inner: list[str]) -> None:
-    """Whatever is taken has the baseline's other lines, in their order."""
+    """An accepted source has the baseline's other lines in their order."""
     text = TEXT.replace("fn sort() {}", "\n".join(inner))
     if refusal(text) is None:
         found, known = outside(text.encode(), REGION), outside(TEXT.encode(), REGION)

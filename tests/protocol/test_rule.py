@@ -1,4 +1,4 @@
-"""The rule's letter, and by simulation its error rates and power."""
+"""The rule as it is written, and its error rates and power by simulation."""
 
 import math
 import random
@@ -31,7 +31,7 @@ NOISE = NoiseEstimate(30.0, 30.0)
 
 
 def pairs_with_gain(gain: float, count: int) -> PairedEvidence:
-    """`count` pairs whose gain is exactly this, with a spread of about one."""
+    """Return `count` pairs with exactly this gain, with a spread of about one."""
     base = tuple((-1.0) ** i for i in range(count))
     return PairedEvidence(NOISE, base, tuple(value - gain for value in base))
 
@@ -51,7 +51,7 @@ def simulate(
 
 
 def upper_end(successes: int, count: int) -> float:
-    """The upper end of Wilson's 95 % interval."""
+    """Return the upper end of Wilson's 95 % interval."""
     rate, z = successes / count, 1.959964
     spread = math.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
     return (rate + z * z / (2 * count) + z * spread) / (1 + z * z / count)
@@ -150,7 +150,7 @@ def test_a_claim_on_a_worse_candidate_is_refuted_but_not_by_one_pair() -> None:
 
 
 def test_a_claim_of_a_small_loss_is_refuted_by_being_worse() -> None:
-    # A simplification may say that it costs a little; what costs clearly more is refuted.
+    # A simplification may claim a small loss. A clearly larger loss is refuted.
     pairs, claim = pairs_with_gain(-1.2, 20), Claim(gain=-1.0)
     assert pairs.log_e_absent(claim.least) < math.log(20)
     assert judge(pairs, POWER, claim=claim).verdict == "refuted"
@@ -220,7 +220,7 @@ def test_nulls_looked_at_after_each_of_forty_pairs_are_rarely_confirmed() -> Non
     chance, count = random.Random(20), 1500
     outcomes = [simulate(0.0, policy, chance) for _ in range(count)]
     false = sum(judgement.verdict == "confirmed" for judgement, _ in outcomes)
-    # It must be possible to fail: some nulls are confirmed, and the others saw all 40 looks.
+    # The test must be able to fail: some nulls are confirmed, and all others had all 40 looks.
     assert false > 0
     assert all(pairs == 40 for judgement, pairs in outcomes if judgement.verdict != "confirmed")
     assert upper_end(false, count) <= 0.05
@@ -266,13 +266,13 @@ def test_of_a_claim_of_sixteen_deviations_three_that_are_there_are_found() -> No
     assert verdicts.count("refuted") / count <= 0.03
 
 
-# The same rule where pairs are differences, and where they are exact
+# The same rule if pairs are differences, and if they are exact
 
 DIFFERENCES, EXACT = Style.drawing(64), Style(name="exact")
 
 
 def pairs_of_style(style: Style, *gains: float) -> GainEvidence:
-    """Pairs of a base at 5 that gained this, on a task of this style."""
+    """Return evidence from pairs of a base at 5 with these gains, on a task of this style."""
     return evidence_of(style, NOISE, [5.0] * len(gains), [5.0 - gain for gain in gains])
 
 

@@ -1,4 +1,4 @@
-"""Words that a task forbids: found where they stand whole, and nowhere else."""
+"""Forbidden words of a task are found only as whole words."""
 
 from dataclasses import replace
 

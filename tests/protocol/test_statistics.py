@@ -1,4 +1,4 @@
-"""Student's t against published and high-precision values, the e-value against a table."""
+"""Student's t against published and high-precision values, and the e-value against a table."""
 
 import math
 import random
@@ -18,14 +18,14 @@ from protocol.statistics import (
     student_t_quantile,
 )
 
-# At 20 digits from mpmath's incomplete beta function.
+# From mpmath's incomplete beta function, with 20 digits.
 CDF_VALUES = [
     (-2.5, 7.0, 0.020496109292876448445),
     (1.3, 31.0, 0.89840781843170612555),
     (-4.0, 4.5, 0.0063822447328120230521),
     (2.75, 69.0, 0.99619854683999444981),
 ]
-# The usual table, with its digits from mpmath.
+# The usual table, with digits from mpmath.
 QUANTILES = [
     (0.975, 1.0, 12.706204736174704646),
     (0.975, 4.0, 2.7764451051977943578),
@@ -158,7 +158,8 @@ def test_the_posterior_agrees_with_integrating_likelihood_and_prior() -> None:
     weights = []
     for step in range(-4000, 4001):
         gain = step / 400
-        # s² integrated out under 1/s²: what remains is a power of the total sum of squares.
+        # s² is integrated out under the prior 1/s². What remains is a power of the total sum of
+        # squares.
         weights.append((gain, (ss + h * (z - gain) ** 2 + gain * gain / 4) ** (-(nu + 2) / 2)))
     expected = sum(w for gain, w in weights if gain > 0.75) / sum(w for _, w in weights)
     assert pairs.posterior_above(0.75) == pytest.approx(expected, abs=1e-3)
@@ -191,7 +192,7 @@ def test_too_few_pairs_leave_the_interval_open() -> None:
 
 @pytest.mark.parametrize("gain", [0.0, 0.5, 2.0])
 def test_the_interval_is_true_wherever_the_rule_stops(gain: float) -> None:
-    """A t interval covers a true half of a deviation in a quarter of what is confirmed."""
+    """In a quarter of the confirmed trials, a t interval covers a true gain of half a deviation."""
     chance = random.Random(f"interval {gain}")
     missed = below = count = 0
     for _ in range(400):

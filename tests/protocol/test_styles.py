@@ -1,4 +1,4 @@
-"""Which way a task's pairs are read follows from its manifest."""
+"""A task's manifest decides how its pairs are evaluated."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ FIXED = Instances(public=0, secret=0, fixed=("n=26",))
 def program(
     instances: Instances, *, metric: str = "excess", llm: ModelBudget | None = None
 ) -> TaskManifest:
-    """A program task of these instances."""
+    """Return the manifest of a program task with these instances."""
     spec = PROGRAM_MANIFEST.program
     assert spec is not None
     return replace(

@@ -1,4 +1,4 @@
-"""Which topics a record belongs to, and which a node subscribes to."""
+"""The topics that a record belongs to, and those that a node subscribes to."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Slopes: found again where they are planted, unsure where little is known, always numbers."""
+"""Slopes: planted ones are found, little data gives large uncertainty, and all are finite."""
 
 import math
 import random
@@ -15,7 +15,7 @@ FINITE = st.floats(-10, 10)
 
 
 def planted(slope: float, *, count: int, seed: int, scatter: float = 0.2) -> list[Carried]:
-    """Changes that gain something below and, on average, that share of it above."""
+    """Return changes that gain on the lower rung and, on average, this share of it on the upper."""
     chance = random.Random(seed)
     found = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Small sets of records that say things about one board: honest ones, lies, withdrawals."""
+"""Small sets of records about one leaderboard: honest ones, lies and retractions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
 CLASS = "cpu-x86_64"
 BASELINE = MANIFEST.baseline_tree
 KEYS = tuple(SigningKey.from_seed(bytes([number] * 32)) for number in range(1, 5))
-STRANGER = SigningKey.from_seed(bytes([5] * 32))  # who says nothing in drawn worlds
+STRANGER = SigningKey.from_seed(bytes([5] * 32))  # has no records in drawn worlds
 TREES = tuple(hashlib.sha256(b"tree %d" % number).digest() for number in range(4))
 
 
 def run(seed: int, role: Role, nano: int, *, secret: int | None = None) -> Run:
-    """Return a run that went well; unless told, the secret split differs a little."""
+    """Return a successful run; by default, the secret split's score differs a little."""
     secret_nano = nano + 10**6 if secret is None else secret
     return replace(
         GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=secret_nano, flags=()
@@ -40,7 +40,7 @@ def confirm(
     size: int | None = None,
     env: str = "torch2.13-cpu",
 ) -> ResultBody:
-    """Return a confirmation whose pairs gain this much, and as much over the anchor beside them."""
+    """Return a confirmation whose pairs have these gains; `anchors` are gains over the anchor."""
     runs: list[Run] = []
     for seed, gain in enumerate(gains):
         runs += [run(seed, "base", level), run(seed, "candidate", level - gain)]
@@ -71,9 +71,9 @@ def attest(
     target: bytes | None = None,
     anchors: Sequence[int] = (),
 ) -> AttestBody:
-    """Return an attestation by a key whose pairs gain this much, and over the anchor beside them.
+    """Return a re-run by a key whose pairs have these gains.
 
-    `anchors` are of the first pairs.
+    The first pairs have an anchor, too; `anchors` are the gains over it.
     """
     proof = prove_seeds(key, target=target, base=base, tree=tree)
     runs: list[Run] = []
@@ -97,7 +97,6 @@ def attest(
 
 
 def adopt(tree: bytes, *, unverified: bool = False) -> AdoptBody:
-    """Return an adoption of a tree."""
     return AdoptBody(
         task=MANIFEST.id,
         hardware_class=CLASS,
@@ -109,7 +108,7 @@ def adopt(tree: bytes, *, unverified: bool = False) -> AdoptBody:
 
 
 def retract(target: bytes | None) -> RetractBody:
-    """Return a retraction of a record, or of the key."""
+    """Return a retraction of a record, or with None a revocation of the key."""
     return RetractBody(target=target, revoke=target is None, reason="")
 
 
@@ -120,7 +119,7 @@ class World:
     records: list[Record] = field(default_factory=list)
 
     def say(self, key: SigningKey, body: Body, *, seq: int | None = None) -> Record:
-        """Add a record to an author's chain, or at a number it already used."""
+        """Add a record to an author's chain; `seq` may be a number that the author already used."""
         own = [record for record in self.records if record.author == key.public]
         record = sign_record(
             key,
@@ -139,7 +138,7 @@ GAINS = st.lists(st.integers(-NANO // 2, NANO // 2), max_size=7)
 
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Record]:
-    """Draw a set of records about one board."""
+    """Draw a set of records about one leaderboard."""
     world = World()
     for _ in range(draw(st.integers(0, 14))):
         key = draw(st.sampled_from(KEYS))

@@ -1,4 +1,4 @@
-"""How much of the time of some runs the device trained with the clock of the budget running."""
+"""The share of time in which a device trained with the budget's clock running."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from trainer.measuring.timeline import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """How much of a stretch of runs counted; `gaps_ms` lie between one counted stage and the next.
+    """The counted share of a stretch of runs; `gaps_ms` are between counted stages.
 
-    The stretch goes from where the first counted stage begins to where the last one begins: each
-    run with all that it takes until the next may train.
+    The stretch goes from the start of the first counted stage to the start of the last one. So each
+    run includes the time until the next may train.
     """
 
     share: float
@@ -20,7 +20,7 @@ class Counted:
 
 
 def counted(stages: Iterable[Stage]) -> Counted | None:
-    """Return how much of some runs on one device counted; None of fewer than two runs."""
+    """Return the counted share of some runs on one device; None for fewer than two runs."""
     trained = sorted((one.start_ms, one.end_ms) for one in stages if one.counts)
     if len(trained) < 2 or trained[-1][0] == trained[0][0]:
         return None

@@ -1,5 +1,6 @@
-"""A hub on loopback: real parquet shards in a folder, and a server that tells their hashes or not,
-cuts, changes and refuses.
+"""A hub for tests on loopback: real parquet shards, and a server that can misbehave.
+
+The server announces hashes or not, cuts connections, changes files and refuses requests.
 """
 
 import hashlib
@@ -21,17 +22,17 @@ import pyarrow.parquet as pq
 from trainer.tasks.tiny import world
 
 _LOOKED_S = 0.05
-_STOPPED_S = 0.01  # how often a server looks whether it is to stop
+_STOPPED_S = 0.01  # how often a server checks whether it must stop
 _PIECE = 1 << 18  # bytes
 
-SPLITS = {  # the number of each shard, and how many bytes of text it has at least
+SPLITS = {  # the number of each shard, and its least bytes of text
     "training/shard_0.parquet": (0, 480_000),
     "training/shard_1.parquet": (1, 480_000),
     "public/shard_8.parquet": (8, 120_000),
     "secret/shard_9.parquet": (9, 240_000),
 }
 
-# A task of them that nobody has looked at, with a script that trains for a budget of seconds.
+# A task of these shards without hashes, with a script that trains for a number of seconds.
 _SCRIPT = Path(__file__).parents[1] / "tasks" / "seconds"
 UNPINNED = """
 extends = "tiny"
@@ -62,7 +63,7 @@ secret = ["shard_9.parquet"]
 
 @cache
 def documents_of(name: str) -> tuple[str, ...]:
-    """Return a shard's documents: of tiny's world, of another split for each shard."""
+    """Return a shard's documents, of tiny's world; each shard has another split."""
     number, size = SPLITS[name]
     split = b"secret\0" + hashlib.sha256(b"shards").digest() + number.to_bytes(8, "big")
     return tuple(document.text for document in world.first_documents(split, size))
@@ -100,12 +101,12 @@ def hashes_of(folder: Path) -> dict[str, str]:
 
 @dataclass
 class Hub:
-    """What a server does. `asked` are the requests that it got, as "METHOD name".
+    """The behaviour of a server. `asked` are the requests that it got, as "METHOD name".
 
-    `announces`: it tells hashes by the header of hubs, with a redirect to another path.
-    `missing` are the names it does not have; `cuts` in how many bytes a name's next answer ends;
-    to be asked for what is `stalled` takes for ever. `mbit_s`: what goes over its line, if that is
-    bounded.
+    With `announces` it sends hashes in the header that hubs use, with a redirect to another path.
+    `missing` are names that it does not have. `cuts` gives the bytes after which a name's next
+    answer is cut off. A request for a name in `stalled` never ends. `mbit_s` is the bandwidth of
+    its line.
     """
 
     url: str = ""
@@ -119,7 +120,7 @@ class Hub:
     line: Lock = field(default_factory=Lock)
 
     def carry(self, content: bytes, target: IO[bytes]) -> None:
-        """Write some bytes as fast as the line carries them, whoever else has some for it."""
+        """Write bytes at the speed of the line, which all connections share."""
         for start in range(0, len(content), _PIECE):
             piece = content[start : start + _PIECE]
             with self.line:
@@ -171,7 +172,7 @@ class _Handler(SimpleHTTPRequestHandler):
     def copyfile(self, source: Any, outputfile: IO[bytes]) -> None:
         cut = self._hub.cuts.pop(self.path.rpartition("/")[2], None)
         content = source.read()
-        with suppress(ConnectionError):  # whoever asked is gone
+        with suppress(ConnectionError):  # the client has gone
             self._hub.carry(content[:cut], outputfile)
         if cut is not None:
             self.close_connection = True
@@ -179,7 +180,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path, **given: float) -> Iterator[Hub]:
-    """Serve a folder while the block lasts; whatever of the hub is changed takes effect at once."""
+    """Serve a folder while the block lasts; changes of the hub take effect at once."""
     hub = Hub(**given)  # type: ignore[arg-type]
     handler = partial(_Handler, hub=hub, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Programs inside one sandbox: start them, hear what they printed, see what ended them."""
+"""Programs in a sandbox: start them, read their output, see what ended them."""
 
 import asyncio
 from dataclasses import replace
@@ -37,12 +37,12 @@ def light_profile(*, single_process: bool = True) -> Profile:
 
 
 def inside(code: str, limits: Profile | None = None) -> str:
-    """Return what a program printed that ran to its end."""
+    """Return the output of a program that ran to its end."""
     return _settled(code, limits).output_tail()
 
 
 def ran_out_of_memory(code: str) -> bool:
-    """Return whether a program ended because its device had no more memory."""
+    """Return True if a program ended because its device had no more memory."""
     return _settled(code, None).ran_out_of_memory
 
 
@@ -64,7 +64,7 @@ def _settled(code: str, limits: Profile | None) -> Sandbox:
 
 
 def ended(code: str, limits: Profile) -> Sandbox:
-    """Return the closed sandbox of a program that some limit had to end."""
+    """Return the closed sandbox of a program that a limit had to end."""
 
     async def run() -> Sandbox:
         sandbox = await Sandbox.launch(limits)

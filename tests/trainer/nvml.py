@@ -1,4 +1,4 @@
-"""A driver of invented machines, in the place of NVIDIA's library: the calls that arnode makes."""
+"""A driver of invented machines in place of NVIDIA's library, with the calls that arnode makes."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class FakeSlice:
-    """A slice of a card. Its `name` carries the profile, but for older drivers."""
+    """A slice of a card. Its `name` contains the profile, except with older drivers."""
 
     name: str
     mib: int
@@ -27,7 +27,7 @@ class FakeSlice:
 
 @dataclass(frozen=True, kw_only=True)
 class FakeCard:
-    """A card, as its driver tells of it. None is what it has no answer to."""
+    """A card as its driver reports it; None is an unsupported value."""
 
     name: str
     mib: int | None
@@ -45,47 +45,46 @@ class FakeCard:
 
 @dataclass(kw_only=True)
 class FakeProcess:
-    """A process on a card. `percent`: of the card's time, since it was last asked for."""
+    """A process on a card. `percent` is its share of the card's time since the last call."""
 
     mib: int | None
     percent: int = 0
-    draws: bool = False  # a window system's, not a program's that computes
+    draws: bool = False  # it draws windows and does not compute
 
 
 @dataclass(kw_only=True)
 class FakeLoad:
-    """What goes on on a card. `mib` is what nobody holds that is listed."""
+    """The load of a card. `mib` is memory that no listed process holds."""
 
     mib: int = 300
     processes: dict[int, FakeProcess] = field(default_factory=dict)
     hidden: dict[int, FakeProcess] = field(default_factory=dict)  # of other containers
-    past: dict[int, int] = field(default_factory=dict)  # who was there before: percents
+    past: dict[int, int] = field(default_factory=dict)  # earlier processes, with their percents
     reasons: int = 0
     sm_mhz: int = 2500
 
     @property
     def used_mib(self) -> int:
-        """What is used in all."""
+        """The memory in use."""
         everybody = [*self.processes.values(), *self.hidden.values()]
         return self.mib + sum(process.mib or 0 for process in everybody)
 
     @property
     def percent(self) -> int:
-        """How much of the time anybody used."""
+        """The share of time in which any process used the card."""
         everybody = [*self.processes.values(), *self.hidden.values()]
         return min(100, sum(process.percent for process in everybody))
 
 
 @dataclass(kw_only=True)
 class FakeDriver:
-    """Answers as the library does: with a value, or by raising NVMLError.
+    """A driver that answers like the library: with a value, or by raising NVMLError.
 
-    `errors`: what calls answer instead, by their names; `hangs`: until this is set, if there is
-    one, no call comes back.
+    `errors` are the errors of calls, by name. With `hangs`, no call returns until the event is set.
     """
 
     cards: Sequence[FakeCard] = ()
-    fault: int | None = None  # of the start
+    fault: int | None = None  # at the start
     driver: str = "570.133.20"
     cuda: int | None = 12080
     load: FakeLoad = field(default_factory=FakeLoad)
@@ -97,17 +96,17 @@ class FakeDriver:
     _now_us: int = field(default=1_000_000, init=False)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Take the library's place."""
+        """Replace the library."""
         for name in dir(self):
             if name.startswith("nvml"):
                 monkeypatch.setattr(pynvml, name, self._failing(name, getattr(self, name)))
 
     def fail(self, error: int) -> None:
-        """Answer every question about a card like this from now on."""
+        """Answer every call about such a card with an error from now on."""
         self.errors |= {name: error for name in dir(self) if name.startswith("nvmlDevice")}
 
     def without(self, *names: str) -> None:
-        """Support no calls with these words in their names."""
+        """Make all calls with these words in their names unsupported."""
         for name in dir(self):
             if any(word in name for word in names):
                 self.errors[name] = pynvml.NVML_ERROR_NOT_SUPPORTED
@@ -132,7 +131,7 @@ class FakeDriver:
         self.open -= 1
 
     def nvmlSystemGetDriverVersion(self) -> bytes:
-        return self.driver.encode()  # bytes in older versions of the binding
+        return self.driver.encode()  # older versions of the binding return bytes
 
     def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
         return _told(self.cuda)
@@ -280,7 +279,7 @@ class FakeDriver:
 
 
 def _whole(handle: FakeCard | FakeSlice) -> FakeCard:
-    """Return a card, and no slice of one, which has no answer."""
+    """Return a card; a slice of one raises an error, since it has no answer."""
     if isinstance(handle, FakeSlice):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return handle

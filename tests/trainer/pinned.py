@@ -1,4 +1,4 @@
-"""Tasks whose shards nobody has looked at yet, with invented hashes: for all but their data."""
+"""Tasks with invented hashes of their shards, for tests that do not need the data."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from trainer.task_kinds import load_task
 
 
 def load_pinned(name: str, folder: Path) -> Task:
-    """Load a built-in task; what it waits for is written into `folder`, with tiny's tokens."""
+    """Load a built-in task; the missing parts are written into `folder`, with tiny's vocabulary."""
     try:
         return load_task(name, data_dir=folder)
     except NotPreparedError as fault:

@@ -1,4 +1,4 @@
-"""A machine on which a card may prove itself: its driver is faked, and it lacks nothing else."""
+"""A machine on which a card can pass its self-test: only its driver is faked."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from trainer.language_model import card_checks
 
 
 def working_driver(monkeypatch: pytest.MonkeyPatch, card: FakeCard) -> FakeDriver:
-    """Take the library's place on a machine that lacks nothing of what can be read."""
+    """Replace the library, on a machine where no readable requirement is missing."""
     driver = FakeDriver(cards=[card])
     driver.install(monkeypatch)
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))

@@ -1,4 +1,4 @@
-"""Runners of any task, and what they measure."""
+"""Runners of any task, and their measurements."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def runner_of(
         device=device,
         compiled=compiled,
         audit_key=b"a test's key",
-        patience_s=0.0,  # the tests beside this one are a crowd that never goes
+        patience_s=0.0,  # the parallel tests are a load that never ends
     )
     runner.expect_no_more()
     return runner
@@ -42,14 +42,14 @@ def prepare_all(
     data_url: str | None = None,
     visible: Sequence[Path] | None = None,
 ) -> TaskData:
-    """Return all of a task's data, also what a first run does not need."""
+    """Return all of a task's data, including what a first run does not need."""
     data = prepare(task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible)
     data.load_rest(progress)
     return data
 
 
 def brief(task: Task) -> Task:
-    """Return a task with a fifth of the short task's tokens, where nothing looks at the metric."""
+    """Return a task with a fifth of the short task's tokens, for tests that ignore the score."""
     budget = replace(task.manifest.budget, amount=3_072)
     return replace(task, manifest=replace(task.manifest, budget=budget))
 

@@ -1,8 +1,8 @@
-"""Sandboxes whose scripts are a few numbers, on a machine whose crowd a test decides.
+"""Sandboxes with scripts of a few numbers, on a machine whose load a test decides.
 
-Stands for processes and torch alone: stages, ceilings, clocks and audits around them are the real
-ones. A script trains one number, its luck, and its model is the better the larger that is; it knows
-it, and may burn its processor seconds in any stage whenever it is bad.
+They replace only processes and torch; stages, ceilings, clocks and audits are real. A script trains
+one number, its luck, and a larger one means a better model. The script knows it, and if it is bad,
+may waste processor seconds in any stage.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from trainer.task_folder.task import Task
 
 Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
 
-CLAIM, AUDIT = lm_bpb_1.asked(1, 1)  # the tags alone
+CLAIM, AUDIT = lm_bpb_1.asked(1, 1)  # only the tags
 ROWS = 64  # of each split, in batches of 32
 _BATCHES = 2 * ROWS // 32
 _WORTH = 0.01  # of the model's scale, for one standard deviation of luck
@@ -41,10 +41,10 @@ _CROWD = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What a script costs where nobody disturbs it, and what it does about bad luck.
+    """The costs of a script on an idle machine, and its reaction to bad luck.
 
-    `is_random`: it does not take its luck from its seed. `burns` says where it burns seconds when
-    its luck is below `content`, and how many; None: for ever.
+    With `is_random` its luck does not come from its seed. `burns` gives the stage where it wastes
+    seconds if its luck is below `content`, and their number; None means for ever.
     """
 
     train_s: float = 4.0
@@ -57,7 +57,7 @@ class Script:
     burnt_s: float | None = None
 
     def source(self, task: Task) -> Source:
-        """What stands for it in a task."""
+        """Return a task's source with this script."""
         return task.source.replacing("train.py", json.dumps(asdict(self)).encode())
 
 
@@ -66,11 +66,11 @@ HONEST = Script()
 
 @dataclass(kw_only=True)
 class Machine:
-    """How busy others are, how that stretches seconds, and what scripts do with theirs.
+    """A machine with other load, which stretches seconds, and a record of the scripts on it.
 
-    `luck` are the numbers drawn, one for each training, `scored` those of the weights that were
-    shown rows; `audits` is what audits were asked. `stretches`: a training on a crowded machine
-    takes from once to so many times as long.
+    `luck` are the numbers drawn, one for each training. `scored` are those of the weights that saw
+    rows. `audits` are the requests of audits. `stretches`: on a busy machine, a training takes from
+    once to this many times as long.
     """
 
     random: Random = field(default_factory=lambda: Random(1))
@@ -86,16 +86,16 @@ class Machine:
 
     @property
     def share(self) -> float:
-        """Of all processors' time, what others use."""
+        """The others' share of all processors' time."""
         return _CROWD if self.is_crowded else 0.0
 
     def calm_down(self) -> None:
-        """Others go."""
+        """End the other load."""
         self.is_crowded, self.stretch = False, 1.0
 
 
 class ScriptedSandbox:
-    """A process of a script: the frames of a harness, and a clock that it moves."""
+    """A script's process: the frames of a harness, and a clock that the script advances."""
 
     has_ended = False
     peak_memory_bytes = 1
@@ -139,7 +139,7 @@ class ScriptedSandbox:
         if tag == JOB:
             self._job = json.loads(payload)
             text = base64.b64decode(cast("dict[str, str]", self._job["files"])["train.py"])
-            with contextlib.suppress(ValueError):  # the task's own is the honest one
+            with contextlib.suppress(ValueError):  # the task's own script is the honest one
                 self._script = Script(**json.loads(text))
         elif tag == WEIGHTS:
             assert descriptor is not None
@@ -192,7 +192,7 @@ class ScriptedSandbox:
             return
         if self._script.burnt_s is None:
             self._used_s += 1e6
-            await asyncio.Event().wait()  # until somebody ends it
+            await asyncio.Event().wait()  # until the sandbox is closed
         self._spend(self._script.burnt_s or 0.0)
 
     def _spend(self, seconds: float) -> None:
@@ -222,7 +222,7 @@ def _read(payload: bytes) -> tuple[int, int, "np.typing.NDArray[np.uint16]"]:
 
 
 class ScriptedPool:
-    """Makes them, instead of `trainer.sandbox.pool`."""
+    """A pool of such sandboxes, instead of `trainer.sandbox.pool`."""
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ class ScriptedPool:
 def scripted_runner(
     task: Task, data: TaskData, machine: Machine, *, audit_key: bytes = b"a key"
 ) -> Runner:
-    """Return a runner of few rows whose sandboxes are scripted."""
+    """Return a runner with few rows whose sandboxes are scripted."""
     few = replace(
         data,
         public_rows=data.public_rows[:ROWS],
@@ -269,7 +269,7 @@ ROLES: tuple[Role, ...] = ("train", "serve")
 
 @contextlib.contextmanager
 def watched(machine: Machine) -> Iterator[None]:
-    """Let whatever looks at how busy others are see the scripted machine; minutes pass at once."""
+    """Let all measurements of other load see the scripted machine; minutes pass at once."""
     share, idle_s, step_s = HostLoad.share, host_load.IDLE_S, metering._FIRST_STEP_S
     HostLoad.share = lambda _load: machine.share  # type: ignore[method-assign]
     host_load.IDLE_S = 0.0  # type: ignore[misc]

@@ -1,7 +1,8 @@
-"""A script of autoresearch's shape, with no line about arnode in it, is measured as it stands.
+"""A script in the shape of autoresearch's is measured unchanged, without a line about arnode.
 
-`tests/tasks/seconds/train.py` is our own code in that shape: kernels from a hub, its own seed,
-gradient accumulation, its own clock whose first steps do not count, a summary after the score.
+`tests/tasks/seconds/train.py` is our own code in that shape. It has kernels from a hub, its own
+seed, gradient accumulation, a clock that does not count the first steps, and a summary after the
+score.
 """
 
 import re
@@ -16,7 +17,7 @@ from trainer.task_folder.task import Task
 
 @pytest.fixture(scope="module")
 def outcomes(seconds_task: Task, seconds_data: TaskData) -> list[RunOutcome]:
-    """The baseline's calibration and another run of it."""
+    """Return the baseline's calibration and another run of it."""
     return measured(seconds_task, seconds_data, 1, 2)
 
 
@@ -46,12 +47,12 @@ def test_it_trains_for_its_budget_and_learns(outcomes: list[RunOutcome]) -> None
     for outcome in outcomes:
         assert 2000 <= outcome.ms < 20_000
         assert outcome.metric_nano is not None
-        assert outcome.metric_nano < 3_200_000_000  # an untrained model is worth 4.5 bits a byte
+        assert outcome.metric_nano < 3_200_000_000  # an untrained model has 4.5 bits per byte
 
 
 @pytest.mark.soak
 def test_its_own_seed_does_not_hide_the_runs_seed(outcomes: list[RunOutcome]) -> None:
-    # Rounded figures of two seeds fall together now and then; the losses printed do not.
+    # Rounded scores of two seeds are equal now and then; the printed losses are not.
     first, second = (re.findall(r"loss: (\d+\.\d+)", outcome.log_tail) for outcome in outcomes)
     assert first
     assert second

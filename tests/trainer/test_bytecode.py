@@ -1,4 +1,4 @@
-"""Compiled files name no folder of the host, and stay what they were otherwise."""
+"""Compiled files name no folder of the host, and are otherwise unchanged."""
 
 import importlib.util
 import marshal
@@ -34,7 +34,7 @@ def compiled(folder: Path, name: str) -> Path:
 def test_a_compiled_file_names_no_folder_of_the_host_and_is_as_valid(
     tmp_path: Path, length: int
 ) -> None:
-    """Also a long one, of which marshal writes the length otherwise."""
+    """This includes long paths, whose length marshal writes in another form."""
     parts = [f"name-of-a-user-{part}"[:20] for part in range(length // 20 + 1)]
     thing = Path(tmp_path, *parts, "thing")
     files = [compiled(thing, "__init__.py"), compiled(thing, "deep/module.py")]
@@ -43,7 +43,7 @@ def test_a_compiled_file_names_no_folder_of_the_host_and_is_as_valid(
     for file, data in zip(files, before, strict=True):
         assert b"name-of-a-user" in data
         said = file.read_bytes().count(b"name-of-a-user")
-        assert said == len(parts)  # in a text of its own, which is none of ours to change
+        assert said == len(parts)  # in a separate text that must not be changed
         assert len(file.read_bytes()) == len(data)
         code = marshal.loads(file.read_bytes()[16:])  # noqa: S302 -- we have just compiled it
         assert code.co_filename.lstrip("/").startswith("packages/thing/")
@@ -55,7 +55,7 @@ def test_a_compiled_file_names_no_folder_of_the_host_and_is_as_valid(
 
 
 def test_what_is_hidden_is_seen_to_be_whatever_its_length() -> None:
-    """Its length stands before it, and 47 is a slash."""
+    """Its length is stored before it, and 47 is the code of a slash."""
     with tempfile.TemporaryDirectory() as folder:
         room = 47 - len(f"{folder}//thing/__init__.py")
         thing = Path(folder, "x" * room, "thing")
@@ -90,7 +90,7 @@ def test_what_is_no_such_file_stays(tmp_path: Path) -> None:
 
 
 def test_a_module_of_arnode_that_any_process_compiles_names_none_either(tmp_path: Path) -> None:
-    """No installer compiles these, and one that imports a module at this moment may come later."""
+    """No installer compiles these, and a process that imports a module now may write it later."""
     host = tmp_path / "trainer" / "sandbox" / "inside"
     host.mkdir(parents=True)
     (host / "thing.py").write_text("x = 1\n")
@@ -106,7 +106,8 @@ def test_a_module_of_arnode_that_any_process_compiles_names_none_either(tmp_path
     assert str(tmp_path).encode() not in file.read_bytes()
 
 
-# pytest compiles what is named like a test for itself, also a module of torch that a test imports.
+# pytest compiles modules with a test's name itself, including a module of torch that a test
+# imports.
 LOOK = """
 import os, re
 shown = 0

@@ -1,4 +1,4 @@
-"""What of a machine is ours, also in a container."""
+"""The resources of a machine that are ours, also in a container."""
 
 import os
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_limit_that_is_used_up_leaves_nothing(tmp_path: Path) -> None:
 def test_groups_of_version_one_are_read_as_well(tmp_path: Path) -> None:
     root = machine(
         tmp_path,
-        # A container's path is the host's: what is mounted is its group.
+        # A container's path is the host's; the mounted folder is its own group.
         "4:cpu,cpuacct:/docker/abc\n3:memory:/docker/abc\n1:name=systemd:/docker/abc",
         **{
             "cpu/cpu.cfs_quota_us": "400000",

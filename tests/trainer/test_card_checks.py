@@ -1,4 +1,4 @@
-"""Why a card cannot be used, by what is missing, and what mends it."""
+"""The reason that a card cannot be used, and the hint, for each missing part."""
 
 import asyncio
 import sys
@@ -50,7 +50,7 @@ def card_of(capability: tuple[int, int], cuda_driver: str) -> GraphicsCard:
     ("capability", "cuda_driver", "built", "name", "mend"),
     [
         ((8, 9), "12.8", (12, 8), "", ""),
-        ((8, 9), "12.8", (12, 9), "", ""),  # drivers of one major version reach all its toolkits
+        ((8, 9), "12.8", (12, 9), "", ""),  # drivers of one major version support all its toolkits
         ((8, 9), "12.8", (13, 0), "driver-too-old", "cu126"),
         ((8, 9), "13.0", (13, 2), "", ""),
         ((8, 9), "13.0", None, "cpu-build", "cu130"),
@@ -88,7 +88,7 @@ def test_what_the_build_has_code_for_counts_where_it_tells(monkeypatch: pytest.M
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
     monkeypatch.setattr(card_checks, "torch_codes", lambda: ("sm_70", "sm_75"))
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
-    assert software_fault(card_of((7, 0), "12.8")) is None  # as torch 2.8 to 2.10 have it
+    assert software_fault(card_of((7, 0), "12.8")) is None  # as in torch 2.8 to 2.10
     monkeypatch.setattr(card_checks, "torch_codes", lambda: ("sm_75", "sm_80"))
     assert said(software_fault(card_of((7, 0), "12.8"))).startswith(
         "torch's build for CUDA 12.8 has no machine code for cards of compute capability 7.0,"
@@ -145,7 +145,7 @@ def test_each_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_file_that_does_not_open_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever asks: what is a folder, root cannot open either, as in a container."""
+    """It is a folder, which root cannot open as a file either, such as in a container."""
     monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/lib/libcuda.so.1"),))
     for name in ("nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
@@ -159,7 +159,7 @@ def test_a_file_that_does_not_open_is_named(
 
 
 def test_rights_on_slices_are_only_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A program that runs is read by all and written by nobody, as these files are."""
+    """A running program is readable for all and writable for nobody, like these files."""
     monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/lib/libcuda.so.1"),))
     (tmp_path / "nvidia-caps").mkdir()
     for name in ("nvidiactl", "nvidia-uvm", "nvidia0"):
@@ -177,7 +177,7 @@ def test_wsl_needs_no_files_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert file_fault(ADA, tmp_path) is None
 
 
-# In a sandbox, with another device in the place of the card's files
+# In a sandbox, with another device instead of the card's files
 
 
 def fault_in_sandbox(monkeypatch: pytest.MonkeyPatch, *files: str) -> CardFault | None:

@@ -1,4 +1,4 @@
-"""What is usual of a card and what is beyond it, whatever the driver tells."""
+"""A card's usual load and the load beyond it, for any reports of the driver."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Runs on a card whose driver is faked, with the processor in its place: what comes of them."""
+"""Runs on a card with a faked driver, which use the processor instead: their results."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ from trainer.runner import Runner
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
-GAME = 4_000_000  # a process number that nobody has
+GAME = 4_000_000  # no process has this id
 OOM = b"import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')\n"
 
 
@@ -37,7 +37,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
 
 
 class WithOurs(dict[int, FakeProcess]):
-    """The processes on a card: those in it, and whatever of ours is in a sandbox."""
+    """The processes on a card: those in the dictionary, and all of ours in sandboxes."""
 
     def items(self) -> ItemsView[int, FakeProcess]:
         roots = [box.root for box in [*Sandbox._open]]
@@ -54,8 +54,10 @@ def measured(
     on_wait: Callable[[], None] = lambda: None,
     patience_s: float = 0.0,
 ) -> RunOutcome:
-    """Return a run of the baseline; `on_watched` is called when the usual load is known, `on_wait`
-    when the run begins to wait for a quiet minute.
+    """Return a run of the baseline, and call these functions on the way.
+
+    `on_watched` is called when the usual load is known, `on_wait` when the run begins to wait for a
+    quiet minute.
     """
 
     async def measure() -> RunOutcome:

@@ -1,4 +1,4 @@
-"""A card that is watched: whose load it is, what slowed it down, and how it was lost."""
+"""A watched card: the source of its load, the reason it was slow, and how it was lost."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,12 @@ from trainer.cards.watch import LEAVING_S, CardWatch, watching
 
 CARD = FakeCard(name="NVIDIA GeForce RTX 3070", mib=8192)
 UUID = "GPU-NVIDIA GeForce RTX 3070"
-ROOT, INSIDE = 4000, 4002  # a sandbox's first process and the one that has the card
+ROOT, INSIDE = 4000, 4002  # a sandbox's first process, and the one on the card
 GAME = FakeProcess(mib=5000, percent=60, draws=True)
 
 
 class Machine:
-    """A card with a driver, a clock that goes a second a look, and a desktop at rest."""
+    """A card with a driver, a clock that advances a second per look, and an idle desktop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, uuid: str = UUID) -> None:
         self.driver = FakeDriver(cards=[CARD])
@@ -61,7 +61,7 @@ class Machine:
         looks: int = 20,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> CardReport:
-        """Have a sandbox of ours on the card for a while."""
+        """Put a run of ours on the card for a while."""
         self.now_s += LEAVING_S
         async with watch.around() as window:
             with watch.ours(ROOT):
@@ -87,7 +87,7 @@ class Machine:
     def one_run(
         self, *, pid: int = INSIDE, looks: int = 20, meanwhile: Callable[[], None] = lambda: None
     ) -> CardReport:
-        """Look at the card at rest, then have a run on it."""
+        """Look at the card at rest, then make a run on it."""
         reports: list[CardReport] = []
 
         async def scenario(watch: CardWatch) -> None:
@@ -102,7 +102,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch)
 
 
-# Whose load it is
+# The source of the load
 
 
 def test_a_desktop_at_rest_is_no_contention(machine: Machine) -> None:
@@ -155,7 +155,7 @@ def test_what_is_usual_follows_a_desktop_and_not_a_game(machine: Machine) -> Non
 
 
 def test_a_sandbox_that_has_just_ended_is_not_somebody_else(machine: Machine) -> None:
-    """The driver tells of it once more: as busy, and as holding its memory."""
+    """The driver still lists it once, as busy and as holding its memory."""
 
     async def scenario(watch: CardWatch) -> None:
         await machine.run(watch)
@@ -170,7 +170,7 @@ def test_a_sandbox_that_has_just_ended_is_not_somebody_else(machine: Machine) ->
 
 @pytest.mark.parametrize("has_game", [False, True])
 def test_our_own_numbers_are_others_in_a_container(machine: Machine, has_game: bool) -> None:
-    """The driver lists the run by the number that it has outside."""
+    """The driver lists the run by its process id outside the container."""
 
     def begin() -> None:
         if has_game:
@@ -196,7 +196,7 @@ def test_where_no_process_is_listed_the_card_at_rest_tells(
                 await machine.look(watch, 20)
         report = window.report
         assert report.is_contended == has_game
-        assert report.peak_own_bytes == (8000 if has_game else 3000) * MIB  # or whoever came
+        assert report.peak_own_bytes == (8000 if has_game else 3000) * MIB  # or of the new program
 
     machine.rested(scenario)
 
@@ -294,7 +294,7 @@ def test_memory_of_a_sandbox_that_has_ended_is_freed_a_little_later(machine: Mac
 
 
 def test_who_was_there_without_us_is_not_taken_for_us(machine: Machine) -> None:
-    """Also where we cannot be told from others by number."""
+    """This holds even if process ids do not distinguish us from others."""
     machine.load.processes[69000] = FakeProcess(mib=3500)
     report = machine.one_run(pid=70000)
     assert report.peak_own_bytes == 3000 * MIB
@@ -313,7 +313,7 @@ def test_others_are_asked_for_since_the_last_time(machine: Machine) -> None:
     machine.rested(scenario)
 
 
-# What slowed it down
+# The reason it was slow
 
 
 @pytest.mark.parametrize(
@@ -451,7 +451,7 @@ def test_a_run_ends_when_its_card_is_lost(machine: Machine) -> None:
         async with watching(UUID, every_s=0.0) as watch:
             with pytest.raises(CardLost, match="fallen off the bus"):
                 await wait_forever(watch)
-            await asyncio.sleep(0)  # nothing is left of the cancellation
+            await asyncio.sleep(0)  # the cancellation leaves nothing behind
 
     asyncio.run(scenario())
     assert machine.driver.open == 0
@@ -518,7 +518,7 @@ def test_a_driver_that_hangs_is_given_up(machine: Machine) -> None:
             machine.driver.hangs = threading.Event()
             with pytest.raises(CardLost, match="hangs"):
                 await watch.look()
-        # What hangs is asked nothing more.
+        # A driver that hangs gets no further calls.
         assert sum(thread.name == "card" for thread in threading.enumerate()) == 1
         machine.driver.hangs.set()
 
@@ -574,7 +574,7 @@ except CardLost as lost:
 
 
 def test_an_update_beneath_a_running_node_is_noticed(tmp_path: object) -> None:
-    """The old library goes on answering, so only what is mapped tells."""
+    """The old library still answers, so only the mapped file shows it."""
     import _ctypes
 
     words = [sys.executable, "-c", UPDATED, str(tmp_path), _ctypes.__file__]

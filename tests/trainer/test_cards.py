@@ -1,4 +1,4 @@
-"""Machines as their drivers tell of them: what comes of each, whatever is not supported."""
+"""Machines as their drivers report them, with any features not supported."""
 
 import os
 from dataclasses import replace
@@ -180,7 +180,7 @@ def test_runs_are_on_the_class_with_most_cards(monkeypatch: pytest.MonkeyPatch) 
     driver = FakeDriver(cards=[larger, RTX, RTX])
     driver.install(monkeypatch)
     assert [one.slug for one in probe_devices(timed)] == ["rtx3060-12g"] * 2
-    driver.cards = [RTX, larger]  # one of each: that with most memory
+    driver.cards = [RTX, larger]  # one of each class: the one with most memory
     assert [one.slug for one in probe_devices(timed)] == ["rtx4090-24g"]
     assert [one.slug for one in probe_devices(timed, ["0"])] == ["rtx3060-12g"]
     assert probe_devices(MANIFEST) == (processor(),)

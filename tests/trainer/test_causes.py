@@ -1,4 +1,4 @@
-"""The line that says why a program failed, in what compilers and interpreters print."""
+"""The line that says why a program failed, in the output of compilers and interpreters."""
 
 import pytest
 

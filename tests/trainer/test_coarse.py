@@ -1,4 +1,4 @@
-"""What of an exact figure leaves the stages that have seen secret text."""
+"""The part of an exact number that leaves the stages that have seen secret text."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_no_claim_makes_a_metric_that_a_record_cannot_hold(nano: int) -> None:
 
 
 def audited(mean: float, error: float, largest: float) -> Audit:
-    """The audit that is told of these figures, in nats."""
+    """Return the published audit for these statistics, in nats."""
     statistics = AuditStatistics(
         k=256, mean=mean, standard_error=error, largest=largest, outliers=0
     )
@@ -36,7 +36,7 @@ def audited(mean: float, error: float, largest: float) -> Audit:
 
 @given(st.floats(-0.4e-4, 0.4e-4), st.floats(1e-9, 6e-6), st.floats(5e-5, 1e-4))
 def test_audits_that_pass_all_say_the_same(mean: float, error: float, largest: float) -> None:
-    """Whatever a script writes into what it claims, within what an audit lets through."""
+    """This holds for any claims of a script that an audit accepts."""
     assert audited(mean, error, largest) == audited(0.0, 1e-7, 6e-5)
 
 

@@ -1,4 +1,4 @@
-"""What a compiler made: kept by source, taken from a folder that a stranger may write to."""
+"""Compiled kernels: stored per source, and read from a folder that untrusted code may write to."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def kept(tmp_path: Path) -> CompiledCode:
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    """What a run left."""
+    """Write and return the files that a run left."""
     folder = tmp_path / "left"
     (folder / "triton" / "ab").mkdir(parents=True)
     (folder / "triton" / "ab" / "kernel.cubin").write_bytes(b"code")
@@ -47,7 +47,7 @@ def test_a_source_gets_what_its_own_tree_left(
     kept.keep(left, OTHER)
     assert kept.has(OTHER)
     assert filled(kept, tmp_path, OTHER) == {"triton/ab/kernel.cubin": b"code"}
-    assert filled(kept, tmp_path, THIRD) == {}  # never another's
+    assert filled(kept, tmp_path, THIRD) == {}  # never another source's
 
 
 def test_the_first_time_it_gets_the_baselines(

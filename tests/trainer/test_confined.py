@@ -1,7 +1,7 @@
 """A sandbox without namespaces, from the inside and from the outside.
 
-With root's rights it is tier container, unless our own installation lies where other users cannot
-go; else tier partial. `make soak PART=hostile` runs all attacks in both.
+For root it is tier container, unless our own installation is where other users have no access;
+otherwise tier partial. `make soak PART=hostile` runs all attacks in both.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def own(profile: Profile) -> Enclosure:
 
 
 def folders() -> set[Path]:
-    """Those of sandboxes, beside those of what they are forked from."""
+    """Return the folders of sandboxes, without those of zygotes."""
     made = set(Path(tempfile.gettempdir()).glob("arnode-*"))
     zygotes = {one.folder for one in Zygote._fit.values() if one.folder is not None}
     return (made - zygotes) | {box for one in zygotes for box in (one / BOXES).iterdir()}
@@ -55,7 +55,7 @@ def folders() -> set[Path]:
 
 @pytest.fixture(autouse=True, params=[own_or_forked, own], ids=["forked", "own"])
 def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWalls]:
-    """Every sandbox of these tests, forked where it may be or not; none leaves its folder."""
+    """Make all sandboxes of these tests in this way, and check that each removes its folder."""
     monkeypatch.setattr(sandbox_module, "enclose", request.param)
     before = folders()
     yield request.param
@@ -64,7 +64,7 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_temporary_folder() -> Iterator[None]:
-    """Keep folders of sandboxes apart from other tests', where throw-away users may pass."""
+    """Keep sandbox folders apart from other tests', in a place open to throwaway users."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         with pytest.MonkeyPatch.context() as patched:

@@ -1,4 +1,4 @@
-"""What a candidate may cost."""
+"""The largest cost that a candidate may have."""
 
 import math
 from dataclasses import astuple, replace

@@ -1,4 +1,4 @@
-"""The counter of instructions; where a machine has none, another count of the same kernel's."""
+"""The counter of instructions; if a machine has none, another count of the kernel."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from protocol.errors import ConfigurationError
 from trainer.host import counting
 from trainer.host.counting import Counter, counted, require_counter
 
-TASK_CLOCK = (1, 1)  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK: nanoseconds, anywhere
+TASK_CLOCK = (1, 1)  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK: nanoseconds, on any machine
 UNKNOWN = (0xFFFF, 0)
 
 
@@ -18,7 +18,7 @@ def busy() -> None:
 
 
 def test_what_a_process_and_its_children_do_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a child also once it has ended."""
+    """This includes a child that has ended."""
     monkeypatch.setattr(counting, "_EVENT", TASK_CLOCK)
     require_counter()
     with counted(os.getpid()) as counter:
@@ -55,7 +55,7 @@ def test_a_counter_that_is_not_allowed_is_told_with_what_allows_it(
 
 
 def test_a_counter_that_others_took_away_counts_nothing() -> None:
-    """The kernel reads as ended then."""
+    """Reading from the kernel then gives an end of file."""
     taken = os.open(os.devnull, os.O_RDONLY)
     try:
         with pytest.raises(ConfigurationError, match="another program uses"):

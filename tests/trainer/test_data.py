@@ -1,4 +1,4 @@
-"""A task's data: by seed, by secret, the same each time, and never the wrong bytes."""
+"""A task's data: it depends on seed and secret only, and wrong bytes are never used."""
 
 import shutil
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from trainer.tasks.tiny import world
 
 @pytest.fixture(scope="module")
 def own_dir(data_dir: Path, short_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the training tokens that the short task shares with tiny, to be spoilt."""
+    """Return a folder with the training tokens that the short task shares with tiny, to damage."""
     assert short_data.is_complete
     folder = tmp_path_factory.mktemp("data")
     (folder / "tokens").mkdir()
@@ -45,7 +45,7 @@ def data(tiny: Task, own_dir: Path) -> TaskData:
 
 @pytest.fixture(scope="module")
 def small(data: TaskData) -> TaskData:
-    """The same with a pool of a few documents."""
+    """Return the same with a pool of a few documents."""
     (pool,) = data.training_parts
     starts = np.flatnonzero(pool == data.vocabulary.bos)
     return replace(data, training_parts=(pool[: starts[2]], pool[starts[2] : starts[5]]))
@@ -185,7 +185,7 @@ def test_progress_never_goes_back(tiny: Task, own_dir: Path) -> None:
     assert 0.0 < shares[-1] <= 1.0
 
 
-# Own text
+# The user's own text
 
 
 @pytest.fixture(scope="module")

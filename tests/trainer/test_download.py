@@ -22,8 +22,10 @@ OTHER = os.urandom(3_000_000)
 
 
 class Server:
-    """Serves one file. `faults` are taken one a request: how many bytes are sent before the
-    connection is cut, or which status is answered.
+    """A server of one file.
+
+    `faults` are used one per request. An int is the number of bytes before the connection is cut; a
+    str is a status to answer with.
     """
 
     def __init__(self) -> None:
@@ -53,7 +55,7 @@ class Server:
             await response.write(self.content[start:])
         else:
             await response.write(self.content[start : start + fault])
-            await asyncio.sleep(0.05)  # what was written is on its way
+            await asyncio.sleep(0.05)  # what was written is in transit
             assert request.transport is not None
             request.transport.abort()
         return response
@@ -70,7 +72,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def served(server: Server, ask: Callable[[str], Awaitable[Any]]) -> Any:
-    """Return what comes of asking the server that runs at a URL."""
+    """Return the result of a request to the server that runs at a URL."""
 
     async def talk() -> Any:
         app = web.Application()
@@ -173,7 +175,7 @@ def test_another_file_than_the_hash_says_is_not_kept(
         fetched(server, target)
     assert SHA256.hex()[:12] in caught.value.message
     assert left(target) == set()
-    assert len(server.ranges) == 2  # damage on the way is possible, once
+    assert len(server.ranges) == 2  # one transmission error is possible
 
 
 def test_a_damaged_file_of_before_is_fetched_again(server: Server, target: Path) -> None:
@@ -189,7 +191,7 @@ def test_without_a_hash_what_comes_is_told(server: Server, target: Path) -> None
 
 
 def test_what_nothing_can_check_is_fetched_from_its_beginning(server: Server, target: Path) -> None:
-    """Neither a hash nor an ETag would tell that the beginning is another file's."""
+    """Neither a hash nor an ETag could show that the beginning belongs to another file."""
     target.parent.mkdir()
     target.with_name("one.parquet.part").write_bytes(OTHER[:1_000_000])
     server.tag = ""

@@ -1,4 +1,4 @@
-"""`lm-bpb/1` is frozen: fixed arrays give fixed numbers, and lies of every kind are found."""
+"""`lm-bpb/1` is frozen: fixed arrays give fixed numbers, and all kinds of lies are found."""
 
 import math
 
@@ -17,7 +17,7 @@ CAPS = Tolerance(mean=0.001, tau=0.02)
 
 
 def mixed(*shape: int, seed: int) -> np.ndarray:
-    """Return fixed numbers in [0, 1) without a generator whose stream a library could change."""
+    """Return fixed numbers in [0, 1), without a generator that a library could change."""
     count = math.prod(shape)
     values = (np.arange(1, count + 1, dtype=np.uint64) * 2654435761 + seed * 40503) % (1 << 20)
     return (values / (1 << 20)).reshape(shape)
@@ -119,7 +119,7 @@ def test_half_the_draw_goes_where_claims_leave_the_incumbents() -> None:
         positions = evaluator.draw_positions(claims, incumbent, 256, np.random.default_rng(seed))
         lying = {(int(row), int(row) % length) for row in where}
         found.append(len(lying & {(int(row), int(time)) for row, time in positions}))
-    # A row drawn uniformly shows a lie in one of 128 places; a weighted draw goes straight to it.
+    # A uniformly drawn position of a row shows a lie in 1 of 128 cases; a weighted draw finds it.
     assert min(found) >= lies // 2
     positions = evaluator.draw_positions(claims, claims, 256, np.random.default_rng(1))
     assert len(positions) == 256  # no difference anywhere: still a full draw
@@ -128,7 +128,7 @@ def test_half_the_draw_goes_where_claims_leave_the_incumbents() -> None:
 @given(st.integers(0, 1 << 32))
 def test_an_audit_shows_the_prefix_and_real_text_but_never_the_target(seed: int) -> None:
     random = np.random.default_rng(seed)
-    # Every token tells its row and place, so that one can see where filler comes from.
+    # Every token contains its row and place, to show the origin of filler.
     rows = np.arange(ROWS * (CONTEXT + 1), dtype=np.uint16).reshape(ROWS, CONTEXT + 1)
     positions = evaluator.draw_positions(fixed_claims(), None, 20, random)
     inputs = evaluator.audit_inputs(rows, positions, random)
@@ -139,7 +139,7 @@ def test_an_audit_shows_the_prefix_and_real_text_but_never_the_target(seed: int)
         if len(filler):
             source = filler[0] // (CONTEXT + 1)
             assert (filler == rows[source, time + 1 : CONTEXT]).all()
-            # Of 40 rows one may be its own filler by chance; of a task's 1,024 hardly ever.
+            # With 40 rows, a row may by chance be its own filler; with a task's 1,024 hardly ever.
             assert source == row or rows[row, time + 1] not in shown
 
 
@@ -236,7 +236,7 @@ def test_a_constant_gain_is_refused_however_small_beside_tau() -> None:
 
 
 def test_a_model_that_claims_too_little_is_refused_as_another_model() -> None:
-    assert fault_of(np.full(256, -5e-5)) is None  # within tau, to its own harm
+    assert fault_of(np.full(256, -5e-5)) is None  # within tau, and to its own disadvantage
     assert fault_of(np.full(256, -0.1)) is not None
 
 
@@ -269,7 +269,7 @@ def test_the_harness_answers_what_an_evaluator_asks_and_honest_answers_agree(
     )
 
 
-# Exact figures of version 1. Whoever has to change one raises the number in EVALUATOR.
+# Exact numbers of version 1. A change of one needs a new number in EVALUATOR.
 GOLDEN_METRIC = 1092713055
 GOLDEN_POSITIONS = [[30, 8], [18, 5], [6, 6], [24, 14], [26, 13], [31, 6], [39, 11], [27, 12]]
 GOLDEN_POSITIONS_ALONE = [[23, 14], [33, 4], [32, 9], [0, 6]]

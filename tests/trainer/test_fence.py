@@ -1,4 +1,4 @@
-"""A fenced program's attempts on this machine: it reads what is installed and writes nothing."""
+"""Attempts of a fenced program on this machine: it reads installed files and writes nothing."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def look(home: Path, *, is_networked: bool = False) -> list[str]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's home. It lies in `/tmp`, so another folder stands in for the emptied ones."""
+    """Return a user's home. It is in `/tmp`, so another folder stands in for the emptied ones."""
     monkeypatch.setattr(fence, "_SHARED", (tmp_path / "tmp",))
     (tmp_path / "tmp").mkdir()
     (tmp_path / "hidden").mkdir()
@@ -81,7 +81,7 @@ def test_without_a_sandbox_nothing_starts(home: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture(params=["full", "partial" if os.geteuid() else "container"])
 def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A tier that this machine can give a fence."""
+    """Return a tier that this machine supports for a fence."""
     name: str = request.param
     if name == "full":
         if probe_tier().name != "full":
@@ -94,7 +94,7 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 def attempted(code: str, *words: object, hidden: tuple[Path, ...] = (), **has: bool) -> Any:
-    """Return what a fenced program says of its attempts."""
+    """Return a fenced program's report on its attempts."""
     command = [*python_command("-B"), "-c", ATTEMPT + code, *map(str, words)]
     done = subprocess.run(
         fenced(command, hidden=hidden, is_networked=has.get("is_networked", True)),
@@ -117,7 +117,7 @@ def works(action):
         return False
     return True
 """
-# Nothing is changed where the fence does not hold: files are only opened, new ones are removed.
+# Harmless if the fence fails: files are only opened, and new ones are removed.
 WRITES = """
 def make(path):
     os.mknod(path)
@@ -198,7 +198,7 @@ print(json.dumps({
 
 @pytest.fixture
 def listeners(home: Path) -> Iterator[tuple[str, str, int, str]]:
-    """What a user's programs listen on: two sockets of the machine, one of TCP, a pipe."""
+    """Yield listening sockets of a user's programs: two local ones, one of TCP, a pipe."""
     file, name, pipe = home / "socket", f"arnode-{os.getpid()}", home / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Catalogues of published findings: every one that ships fits its task, every mistake is told."""
+"""Catalogues of published findings: each one included fits its task, every mistake is reported."""
 
 import ast
 from pathlib import Path
@@ -38,12 +38,12 @@ source = "somebody else"
 claimed = "not quantified"
 """
 LEAST_FINDINGS = 12
-WITH_FINDINGS = ("nanochat", "tiny", "tiny-long", "tiny-short")  # of programs nothing is published
+WITH_FINDINGS = ("nanochat", "tiny", "tiny-long", "tiny-short")  # no program has published ones
 
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
-    """The built-in tasks; shards that nobody has looked at yet are pinned with invented hashes."""
+    """Return the built-in tasks; shards without known hashes get invented ones."""
     folder = tmp_path_factory.mktemp("data")
     return {name: load_pinned(name, folder) for name in builtin_tasks()}
 
@@ -53,7 +53,7 @@ def tiny(tasks: dict[str, Task]) -> Task:
     return tasks["tiny"]
 
 
-# What ships
+# Included catalogues
 
 
 @pytest.mark.parametrize("name", WITH_FINDINGS)
@@ -73,7 +73,7 @@ def test_every_finding_of_a_built_in_task_is_a_change_of_its_baseline_that_may_r
             ast.parse(content.decode(), path)
         assert not is_made(finding.edits, task.source), finding.name
         assert check_for_task(source, task.manifest, baseline=task.source) is None, finding.name
-        # Neither is it in the baseline already, nor is it another finding's under its name.
+        # It is not in the baseline already, nor another finding under its name.
         assert fingerprint(source) not in marks, finding.name
         marks.add(fingerprint(source))
 
@@ -101,7 +101,7 @@ def test_claims_say_where_they_were_published_and_how_large_they_are(
             assert has_figure or finding.claimed.startswith("not quantified"), finding.name
 
 
-# What is read
+# Reading
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ NAMES = (
 
 
 def toml_value(value: object) -> str:
-    """Write a value as TOML has it."""
+    """Return a value as TOML."""
     match value:
         case bool():
             return str(value).lower()

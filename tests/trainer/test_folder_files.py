@@ -1,4 +1,4 @@
-"""Files of an untrusted folder: what leads out of it, or is no plain file, is refused by name."""
+"""Files of an untrusted folder: links that lead out, and special files, are rejected by name."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ from trainer.host.folder_files import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a file, a folder with one, and a secret next to it."""
+    """Return a folder with a file, a folder with another one, and a secret next to it."""
     secret_next_to(tmp_path)
     (tmp_path / "given" / "deep").mkdir(parents=True)
     (tmp_path / "given" / "a.txt").write_text("one")

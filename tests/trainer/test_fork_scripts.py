@@ -1,7 +1,7 @@
-"""Scripts of the structures that autoresearch and its forks have, measured as they stand.
+"""Scripts with the structures of autoresearch and its forks, measured unchanged.
 
-`tests/tasks/forks/` holds our own code in their shapes, each with a header that says what is
-peculiar about it. The other scripts are tiny's, which has the same contract, with edits.
+`tests/tasks/forks/` has our own code in their shapes, each with a header that describes its
+peculiarities. The other scripts are edits of tiny's, which has the same contract.
 """
 
 import asyncio
@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Edits, str]] = {
     ),
     "what fails only on rows": (
         ((LOGITS, "            return logits if len(tokens) == 3 else None\n"),),
-        "in scoring: it ended before it had answered everything",  # no more is said: it has text
+        "in scoring: it ended before it had answered everything",  # no details, since it had text
     ),
 }
 
@@ -139,7 +139,7 @@ def edited(source: Source, edits: Edits) -> Source:
 
 
 def inside_a_function(source: Source) -> Source:
-    """Return the script with everything from its tokenizer on in `main`."""
+    """Return the script with everything from its tokenizer on inside `main`."""
     head, start, body = source["train.py"].decode().partition("tokenizer = ")
     text = f"{head}def main():\n{textwrap.indent(start + body, '    ')}\n\nmain()\n"
     return source.replacing("train.py", text.encode())
@@ -179,21 +179,21 @@ def test_a_script_of_the_family_is_measured_and_audited_unmodified(
     assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
     assert outcome.audit is not None
     assert outcome.metric_nano is not None
-    assert outcome.metric_nano < 3_600_000_000  # an untrained model is worth 4.5 bits a byte
+    assert outcome.metric_nano < 3_600_000_000  # an untrained model has 4.5 bits per byte
     assert printed in outcome.log_tail
     assert "val_bpb:" not in outcome.log_tail
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Runs scripts, all with the seed of the plain one."""
+    """A runner of scripts, which all have the seed of the plain one."""
 
     loop: asyncio.Runner
     runner: Runner
     plain: RunOutcome
 
     def run(self, script: Source) -> RunOutcome:
-        """Run one, again where a crowd of tests stretched its seconds beyond what it may cost."""
+        """Run a script; repeat it if other tests stretched its time beyond the limit."""
         for _ in range(ATTEMPTS):
             run = self.runner.run(script, SEED, split=SPLIT, needs_audit=audited(False))
             if (outcome := self.loop.run(run)).status != "timeout":
@@ -203,7 +203,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
-    """A runner for all of the edited scripts."""
+    """Yield a runner for all edited scripts."""
     with asyncio.Runner() as loop:
         runner = runner_of(brief(short_task), short_data)
         try:

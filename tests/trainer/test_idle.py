@@ -1,15 +1,15 @@
-"""A node that waits for a quiet machine starts after a minute in which others used little."""
+"""A node that waits for a quiet machine starts after a minute with little other load."""
 
 import itertools
 import time
 
 from trainer.measuring.host_load import IDLE_S, LOOKED_S, Idle
 
-TICKS_S = 0.5  # processors' time is told in ticks of 10 ms: a look takes many
+TICKS_S = 0.5  # the kernel counts processor time in ticks of 10 ms: an interval has many
 
 
 class Machine:
-    """What others use of it, and a clock."""
+    """The load of other programs, and a clock."""
 
     def __init__(self) -> None:
         self.now_s, self.share, self.looks, self.is_gaming = 0.0, 0.0, 0, False
@@ -52,7 +52,7 @@ def test_others_on_the_card_are_others_too() -> None:
 
 
 def test_the_card_is_asked_also_while_the_processors_are_busy() -> None:
-    """What it answers is of the time since it was asked."""
+    """The card reports the load since the last request."""
     machine, asked = Machine(), []
     machine.share = 0.5
 

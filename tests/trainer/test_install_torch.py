@@ -1,7 +1,7 @@
-"""torch's build for the driver and the cards, as `make setup` and a command bring it.
+"""The build of torch for driver and cards, as `make setup` and a command install it.
 
-The outermost programs are others: `nvidia-smi`, `uv` and `pip` write down how they were called, and
-put a torch of a version file there. Python is that of a new environment, without packages.
+Stand-ins for `nvidia-smi`, `uv` and `pip` record their calls, and install a torch with only a
+version file. Python is that of a new environment without packages.
 """
 
 import shutil
@@ -55,7 +55,7 @@ if "uv" in sys.argv:
     shutil.copy(here / "uv", here / "site" / "uv" / "__main__.py")
     (here / "site" / "uv" / "__init__.py").touch()
 """
-# As much of nvidia-ml-py as is asked, above a driver with one card.
+# As much of nvidia-ml-py as the code calls, with a driver of one card.
 LIBRARY = """
 class NVMLError(Exception): value = 0
 def __getattr__(name):
@@ -71,7 +71,7 @@ def nvmlDeviceGetCudaComputeCapability(handle): return {capability}
 
 @dataclass
 class Machine:
-    """A folder that is all that a new environment finds."""
+    """A folder with everything that a new environment can find."""
 
     here: Path
 
@@ -85,7 +85,7 @@ class Machine:
         path.chmod(0o755)
 
     def driver(self, *rows: str, knows_capability: bool = True) -> None:
-        """Have `nvidia-smi`; older ones know no `compute_cap`."""
+        """Add `nvidia-smi`; older ones do not know `compute_cap`."""
         refusal = (
             "case $1 in *compute_cap*)"
             " echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2;; esac\n"
@@ -116,7 +116,7 @@ class Machine:
         )
 
     def setup(self) -> str:
-        """Run what `make setup` runs before it installs, and return what it says."""
+        """Run what `make setup` runs before it installs, and return its output."""
         constraints, kept = self.here / "constraints.txt", self.here / "kept.txt"
         constraints.write_text(CONSTRAINTS)
         done = self.run("--constraints", str(constraints), "--kept", str(kept))
@@ -134,7 +134,7 @@ class Machine:
         return log.read_text().splitlines() if log.exists() else []
 
     def install(self, build: str, requirement: str) -> str:
-        """Return how uv is to be called."""
+        """Return the expected call of uv."""
         requirement += f"+{build}" if "==" in requirement else ""
         return (
             f"uv pip install --python {self.python} --torch-backend {build}"
@@ -202,7 +202,7 @@ def test_the_build_that_fits_is_installed_first(
     assert f"torch's build for CUDA {build[2:4]}.{build[4:]} fits and is installed first" in said
     assert machine.calls == [machine.install(build, requirement)]
     assert machine.kept == CONSTRAINTS.replace(PIN, kept)
-    machine.setup()  # what is there is not fetched again
+    machine.setup()  # an existing build is not fetched again
     assert len(machine.calls) == 1
     assert machine.kept == CONSTRAINTS.replace(PIN, kept)
 

@@ -1,4 +1,4 @@
-"""Where a program's files are found, wherever beneath the home somebody installed it."""
+"""A program's files are found wherever it is installed below the home."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_package_of_node_comes_with_its_interpreter(home: Path) -> None:
     package = installation(["codex"], home=home, search_path=path)
     assert package.program == str(version / "bin" / "codex")
     assert set(package.paths) == {version, version / "lib" / "node_modules"}
-    assert package.links == ()  # inside of what is shown
+    assert package.links == ()  # inside a shown folder
     assert installation(["node"], home=home, search_path=path).program == str(node)
 
 
@@ -142,7 +142,7 @@ def test_what_is_missing_is_said_with_the_mend(
     assert hint in refused.value.hint
 
 
-# -- shims: what stands first in PATH is no program -------------------------------------------
+# -- shims: the file first in PATH is not the program -----------------------------------------
 
 
 def pyenv(home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Tasks of any kind: the runner measures one that knows nothing of text as it does any other."""
+"""Tasks of any kind: the runner measures one without text like any other."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from trainer.task_kinds import KINDS, kind_of
 
 @dataclass(kw_only=True)
 class Lengths:
-    """Runs nothing: a source's product is its file, and the shorter the better."""
+    """Runs without a program: a source's product is its file, and shorter is better."""
 
     watch: None = None
     baseline_cost: BaselineCost | None = None
@@ -69,7 +69,7 @@ class Lengths:
 
 
 class Measured(LanguageModel):
-    """A kind whose sources are measured by their length."""
+    """A kind of task that measures the length of its sources."""
 
     def __init__(self, lengths: Lengths) -> None:
         self._lengths = lengths
@@ -82,7 +82,7 @@ def runner_of_lengths(
     monkeypatch: pytest.MonkeyPatch, task: Task, data: TaskData
 ) -> tuple[Runner, Lengths]:
     lengths = Lengths()
-    monkeypatch.setattr(HostLoad, "share", lambda _load: 0.0)  # else the baseline is scored anew
+    monkeypatch.setattr(HostLoad, "share", lambda _load: 0.0)  # else the baseline is scored again
     monkeypatch.setattr(kinds, "KINDS", {task.manifest.kind: Measured(lengths)})
     return Runner(task, data, audit_key=bytes(32), patience_s=0.0), lengths
 

@@ -1,4 +1,4 @@
-"""Landlock, as a process that has restricted itself finds it."""
+"""Landlock, from the view of a process that restricted itself."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""What is read of the lines that a script prints of its loss, and how much of it is kept."""
+"""The losses read from a script's output, and how many of them are kept."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainer.measuring.loss_curve import MAX_POINTS, LossCurve, as_pairs
 
-# As the scripts themselves print them.
+# As the scripts print them.
 READ = {
     b"step 120 loss 3.21": (120, 3.21),
     b"step 50: loss 3.2104, 9,123 tokens/s": (50, 3.2104),
@@ -106,7 +106,7 @@ def test_points_are_means_of_equally_many_lines_up_to_their_step(count: int) -> 
     assert count > MAX_POINTS or len(points) == count
     assert points[-1].step == count - 1
     strides = [after.step - before.step for before, after in pairwise(points)]
-    assert len(set(strides[:-1])) <= 1  # to the latest it may be less
+    assert len(set(strides[:-1])) <= 1  # the last distance may be smaller
     first = 0
     for point in points:
         assert point.loss == (first + point.step) / 2 + 0.5

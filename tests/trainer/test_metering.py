@@ -1,4 +1,4 @@
-"""Ceilings that hold, and what an end means."""
+"""Resource ceilings that hold, and the reason that a sandbox ended."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from trainer.sandbox.sandbox import End, Sandbox
 
 
 class Clocked:
-    """Stands for a sandbox whose CPU clock the test sets."""
+    """A stand-in for a sandbox whose CPU clock the test sets."""
 
     def __init__(self, *readings_s: float) -> None:
         self.readings_s = list(readings_s)
@@ -186,7 +186,7 @@ def test_both_limits_at_once_are_one_timeout() -> None:
                 async with wall_limit(0, "x"), metered_limit(clocked, 1.0, "x"):
                     await asyncio.Event().wait()
             assert failed.value.status == "timeout"
-            await asyncio.sleep(0)  # nothing of the cancellation is left over
+            await asyncio.sleep(0)  # the cancellation leaves nothing behind
 
     asyncio.run(block())
 
@@ -284,7 +284,7 @@ def test_a_reason_is_one_line_whatever_was_printed(said: str) -> None:
 def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
     end: End | Literal["device"] | None, status: str
 ) -> None:
-    """How it ends, by which limit and with what on its lips, is of its choosing."""
+    """The program can choose how it ends, at which limit, and with which output."""
     words = {"crash": "it ended before it had answered everything"}
     words["oom"] = "more memory than there is for it"
     clocked = Clocked(0.0)
@@ -303,7 +303,7 @@ def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
 
 
 def test_a_forged_frame_says_nothing_once_secret_text_was_seen() -> None:
-    """Its tag is five bytes of the script's choosing, its size another eight."""
+    """The script chooses the frame's tag, which is five bytes, and its size, another eight."""
     clocked = Clocked(0.0)
     clocked.is_heard = False
 

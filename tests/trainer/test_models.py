@@ -1,4 +1,4 @@
-"""What language models answered is kept, for whoever asks the same in the same place of a run."""
+"""A model's answer is stored, and repeated for the same request at the same place of a run."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from trainer.measuring.models import (
 
 @dataclass
 class Slow:
-    """Takes some seconds of a clock that only it and sleepers move."""
+    """A model whose answers take seconds, by a clock that only it and sleeping tasks advance."""
 
     takes_s: float = 1.0
     now_s: float = 100.0

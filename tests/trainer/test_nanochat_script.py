@@ -1,4 +1,4 @@
-"""nanochat: its script and moves, at the size that is taken where there is no GPU, its task."""
+"""nanochat: its script and moves, at the size without a GPU, and its task."""
 
 import ast
 import gc
@@ -46,7 +46,7 @@ tau = 0.02
 
 
 def pieces(*names: str) -> dict[str, Any]:
-    """Return these of the script's constants and functions: the rest of it is a whole run."""
+    """Return these constants and functions of the script, whose other code is a complete run."""
     tree = ast.parse(SCRIPT.read_text())
     wanted = [
         node
@@ -87,7 +87,7 @@ def test_it_learns_is_audited_and_its_seed_decides(outcomes: list[RunOutcome]) -
     for outcome in outcomes:
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
         assert outcome.metric_nano is not None
-        assert outcome.metric_nano < 2_500_000_000  # an untrained model is worth 4.5 bits a byte
+        assert outcome.metric_nano < 2_500_000_000  # an untrained model has 4.5 bits per byte
     assert outcomes[0].audit is not None
     first, other = ((outcome.metric_nano, outcome.secret_nano) for outcome in outcomes)
     assert first != other
@@ -95,7 +95,7 @@ def test_it_learns_is_audited_and_its_seed_decides(outcomes: list[RunOutcome]) -
 
 @pytest.mark.parametrize(("name", "mib"), [card[:2] for card in CARDS])
 def test_a_class_of_cards_has_one_size(name: str, mib: int) -> None:
-    """torch tells of a few per cent less memory than the card has, more or less by driver."""
+    """torch reports a few per cent less memory than the card has, depending on the driver."""
     size_for = pieces("SIZES", "size_for")["size_for"]
     sizes = {tuple(size_for(mib / 1024 * share)) for share in (1.0, 0.98, 0.96)}
     assert len(sizes) == 1, name
@@ -147,7 +147,7 @@ def test_a_step_is_about_as_long_in_every_direction_of_a_matrix_of_any_shape() -
         assert 0.3 < values.min() < values.max() < 2.0, shape
 
 
-# The task, pinned with hashes of nothing: what its files say needs no shard
+# The task, pinned with invented hashes: the content of its files needs no shard
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(
 
 
 def test_a_knob_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
-    """A value that the knob could not say would be lost to whoever only turns knobs."""
+    """A search that only varies hyperparameters could not return to a value outside the range."""
     code = nanochat.source["train.py"].decode()
     brought = "\n".join(edit.replace for move in nanochat.moves for edit in move.edits)
     for knob in nanochat.knobs:
@@ -219,15 +219,15 @@ QUICK = BEGINNING_ALIKE[:1]
 
 
 def marked(*names: str) -> list[Any]:
-    """Return these changes as parameters, all but the quick ones for the soak."""
+    """Return these changes as parameters, and mark all but the quick ones for the soak tests."""
     return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.soak) for name in names]
 
 
 @pytest.fixture(scope="module")
 def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Return what runs the script with a move to its end, on a few tokens, and returns its names.
+    """Return a function that runs the script with a move on a few tokens, and returns its names.
 
-    The data and the harness are elsewhere's to test (`outcomes`).
+    The data and the harness are tested elsewhere (`outcomes`).
     """
     seen: list[Any] = []
 
@@ -240,7 +240,7 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
             return VOCABULARY
 
     def batch(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        # Each token tells the next one: there is something to learn.
+        # Each token determines the next one, so there is something to learn.
         tokens = (torch.arange(length + 1) + torch.randint(VOCABULARY, (rows, 1))) % VOCABULARY
         return tokens[:, :-1], tokens[:, 1:], 0
 
@@ -282,7 +282,7 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 def changes(task: Task) -> list[Move | PublishedFinding]:
-    """The moves, and the published findings that are no moves."""
+    """Return the moves, and the published findings that are not moves."""
     assert task.catalogue is not None
     known = {move.edits for move in task.moves}
     findings = load_catalogue(task.catalogue, task)
@@ -298,7 +298,7 @@ def names_of_changes() -> list[str]:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", marked("", *names_of_changes()))
 def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
-    """The baseline as well. What is trained is every parameter, and it learns."""
+    """This includes the baseline. Every parameter is trained, and the loss decreases."""
     names = trained(name)
     model = names["model"].eval()
     held = {id(one) for group in names["others"].param_groups for one in group["params"]}
@@ -325,12 +325,12 @@ def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, 
 
 @pytest.mark.parametrize("name", marked(*BEGINNING_ALIKE[1:]))
 def test_a_move_begins_as_the_baseline_does(trained: Any, name: str) -> None:
-    """Two of them begin as nothing, and one computes the same loss in pieces."""
+    """Two of them begin with no effect, and one computes the same loss in pieces."""
     tokens = torch.arange(130).view(2, 65) % VOCABULARY
     losses = []
     for model in (trained("")["model"], trained(name)["model"]):
         model.initialise()
         with torch.no_grad():
-            model.head.weight.mul_(100)  # else nobody's logits differ by much
+            model.head.weight.mul_(100)  # otherwise all logits are nearly the same
             losses.append(model(tokens[:, :-1], tokens[:, 1:]))
     torch.testing.assert_close(losses[1], losses[0])

@@ -1,4 +1,4 @@
-"""A narrow sandbox shows a program what it is given, and has no other program."""
+"""A narrow sandbox shows a program only the given files, and has no other program."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ def _each_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def said_by(*words: str, shown: Path, is_alone: bool = True) -> subprocess.CompletedProcess[bytes]:
-    """Run git with one folder in sight."""
+    """Run git with one visible folder."""
     environment = {"HOME": "/", "PATH": "/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1"}
     narrow = Narrow(
         command=[GIT, *words], environment=environment, shown=[str(shown)], is_alone=is_alone
@@ -37,7 +37,7 @@ def said_by(*words: str, shown: Path, is_alone: bool = True) -> subprocess.Compl
 
 @pytest.fixture
 def shown(tmp_path: Path) -> Path:
-    """A folder to show, with a link that leads to a secret next to it."""
+    """Return a folder to show, with a link that leads to a secret next to it."""
     folder = tmp_path / "shown"
     folder.mkdir()
     (folder / "a").write_text("mine\n")

@@ -1,4 +1,4 @@
-"""What a sandbox with a card shows beside everything else, with no card there.
+"""The additional files in a sandbox with a card, tested without a card.
 
 A device that every machine has stands for NVIDIA's files.
 """
@@ -130,12 +130,12 @@ def test_a_card_and_a_compiler_are_there_without_namespaces(
     found = seen(tmp_path, str(next(_python_headers())[0]))
     refused = [found.pop(name) for name in list(found) if name[:5] in ("other", "chang", "/proc")]
     assert set(refused) <= {"PermissionError", "FileNotFoundError"}
-    # Under the node's own user, what is there can be asked for, not opened.
+    # With the node's own user, files can be looked up, but not opened.
     assert found == {name: SEEN[name] for name in found} | {"home": weaker == "partial"}
 
 
 def _python_headers() -> Iterator[tuple[Path, str]]:
-    """Yield where they are, outside and inside."""
+    """Yield the headers' folder outside and inside the sandbox."""
     for host, shown in nvidia.compiler_files():
         if shown.startswith("/python/include"):
             yield host, shown
@@ -144,7 +144,7 @@ def _python_headers() -> Iterator[tuple[Path, str]]:
 
 @pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
 def test_beside_a_candidates_process_ours_is_the_first_and_out_of_sight() -> None:
-    """It answers for the candidate, whose memory it could change by a file of `/proc`."""
+    """Our process answers for the candidate, which could change its memory by a file of `/proc`."""
 
     async def seen() -> tuple[str, list[Path]]:
         ours = Profile(
@@ -284,7 +284,7 @@ def test_a_card_has_its_own_device_files(
 
 
 def test_a_slice_has_its_own_rights_and_no_others(tmp_path: Path) -> None:
-    """As the driver of an A100 tells it: each GPU instance, and each compute instance in it."""
+    """As an A100's driver lists them: for each GPU instance, and each compute instance in it."""
     rights, files = tmp_path / "rights", ["nvidiactl", "nvidia-uvm", "nvidia0"]
     (tmp_path / "nvidia-caps").mkdir()
     for part, number in ("gi1", 12), ("gi1/ci0", 13), ("gi2", 21), ("gi2/ci0", 22), ("gi2/ci1", 23):
@@ -303,7 +303,7 @@ def test_a_slice_has_its_own_rights_and_no_others(tmp_path: Path) -> None:
 
     assert caps(part) == ["21", "23"]
     assert caps(replace(part, instance=(1, 0))) == ["12", "13"]
-    # Where the driver does not tell, a slice has what there is, as it would not run otherwise.
+    # If the driver lists none, a slice gets all, since it would not run otherwise.
     assert len(caps(replace(part, instance=None))) == 5
     assert len(caps(replace(part, instance=(3, 0)))) == 5
     (rights / "gpu0" / "mig" / "gi1" / "access").write_text("nothing that reads\n")

@@ -1,4 +1,4 @@
-"""What may stand beside what on a device, by the stages of two runs in a row."""
+"""The stages of two runs in a row that may overlap on a device."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from trainer.task_folder.task import Task
 def two_runs(
     task: Task, data: TaskData, *, on_second_trained: Callable[[], None] = lambda: None
 ) -> list[RunOutcome]:
-    """Return two runs, the second begun as soon as it may train."""
+    """Return two runs, the second started as soon as it may train."""
 
     async def measure() -> list[RunOutcome]:
         runner = runner_of(task, data)
@@ -75,7 +75,7 @@ def test_with_a_budget_of_tokens_training_stands_beside_scoring(
     is_second_trained, draw = threading.Event(), SecretSplits.draw
 
     def drawn_late(splits: SecretSplits, key: bytes | None) -> ScoredRows:
-        """Draw what is scored once the second run is trained, however slow this machine is."""
+        """Draw the scored rows only after the second run is trained, even on a slow machine."""
         assert is_second_trained.wait(300), "the second run waits for the scoring of the first"
         return draw(splits, key)
 

@@ -1,4 +1,4 @@
-"""Distributions that a task names: shown with what they need, without what says whose they are."""
+"""Distributions that a task names: shown with their dependencies, without their owner's name."""
 
 import pytest
 

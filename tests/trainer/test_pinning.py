@@ -1,4 +1,4 @@
-"""Tasks whose shards are not known by hash: what makes them known, interrupted at every point."""
+"""Tasks without hashes of their shards: how these become known, with a stop at every point."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ Unpinned = Callable[..., Path]
 
 @pytest.fixture
 def copied(shards: Path, tmp_path: Path) -> Path:
-    """Return a folder of the same shards, to be spoilt."""
+    """Return a folder of the same shards, to damage."""
     return Path(shutil.copytree(shards, tmp_path / "hub"))
 
 
@@ -46,7 +46,7 @@ def unpinned(tmp_path: Path) -> Unpinned:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One attempt, so that nothing waits."""
+    """Use one attempt, so that nothing waits."""
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     monkeypatch.setattr(announced_module, "ATTEMPTS", 1)
 
@@ -348,7 +348,7 @@ def test_killed_at_any_moment_a_second_call_goes_on(
 def test_a_pin_of_known_shards_is_these_bytes(
     unpinned: Unpinned, shards: Path, tmp_path: Path
 ) -> None:
-    """Another version of whatever trains vocabularies would make another task of the same data."""
+    """Another version of the vocabulary trainer would make another task from the same data."""
     task = pinned(unpinned(), tmp_path / "data", str(shards))
     ranks = hashlib.sha256(task.recipe.vocabulary.file_bytes).hexdigest()
     assert ranks.startswith("ed90b00cd71d6784")

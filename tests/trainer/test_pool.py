@@ -1,4 +1,4 @@
-"""Spares that wait, and those that do not live to be taken."""
+"""Spare sandboxes that wait, and those that end before they are used."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ def test_a_sandbox_that_did_not_start_is_started_again_a_few_times(
     launch, refusals = Sandbox.launch, iter([True] * refused)
 
     async def refused_at_first(wanted: Profile) -> Sandbox:
-        if next(refusals, False):  # as when a kernel's limit for this user is used up
+        if next(refusals, False):  # as if a kernel limit for this user was reached
             raise SafetyError("the sandbox did not start: Too many references", "")
         return await launch(wanted)
 
@@ -71,7 +71,7 @@ def test_a_run_that_is_ended_while_it_waits_leaves_no_sandbox_behind(
 
     async def ending_who_waits(wanted: Profile) -> Sandbox:
         launched.append(await launch(wanted))
-        waiting[0].cancel()  # at the very moment when it has come
+        waiting[0].cancel()  # at the very moment when it has arrived
         return launched[-1]
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Machines by what the kernel reports of their power supplies and clocks."""
+"""Machines, by the kernel's report on power supplies and clocks."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ EMPTIED, CHARGED = (
     {"type": "Battery", "status": status, "scope": "System"} for status in ("Discharging", "Full")
 )
 MOUSE = {"type": "Battery", "status": "Discharging", "scope": "Device"}
-PLAIN = {"type": "Battery", "status": "Discharging"}  # many laptops tell no scope
+PLAIN = {"type": "Battery", "status": "Discharging"}  # many laptops report no scope
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ PLAIN = {"type": "Battery", "status": "Discharging"}  # many laptops tell no sco
         ([UNPLUGGED, EMPTIED], True),
         ([UNPLUGGED, PLAIN], True),
         ([EMPTIED], True),
-        ([MAINS, EMPTIED], False),  # some empty theirs a little beside the mains
+        ([MAINS, EMPTIED], False),  # some discharge theirs a little on mains power
         ([CHARGER, EMPTIED], False),
         ([UNPLUGGED, CHARGED], False),
         ([MOUSE], False),

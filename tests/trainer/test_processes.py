@@ -1,4 +1,4 @@
-"""What /proc says of processes that a sandbox's watchdog cannot see in their size."""
+"""/proc reports memory of processes that a sandbox's watchdog does not see in their size."""
 
 import os
 import socket

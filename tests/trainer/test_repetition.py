@@ -1,6 +1,6 @@
-"""When a run is repeated, and that a script which knows how it did gains nothing by it.
+"""Repeated runs; a script that knows its result gains nothing by repetition.
 
-Sandboxes are scripted (`tests.trainer.scripted`), all around them is real.
+Sandboxes are scripted (`tests.trainer.scripted`), everything around them is real.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def known(short_task: Task, short_data: TaskData) -> Runner:
-    """A runner that was calibrated on a quiet machine; others take over what it knows."""
+    """Return a runner calibrated on a quiet machine; others copy what it knows."""
 
     async def calibrate() -> Runner:
         runner = scripted_runner(short_task, short_data, Machine())
@@ -62,7 +62,7 @@ def known(short_task: Task, short_data: TaskData) -> Runner:
 def calibrated(
     short_task: Task, short_data: TaskData, machine: Machine, known: Runner
 ) -> Callable[[Callable[[Runner], Awaitable[T]]], T]:
-    """Return what work with a runner comes to that was calibrated on a quiet machine."""
+    """Return a function that runs work with a runner calibrated on a quiet machine."""
 
     def run(work: Callable[[Runner], Awaitable[T]]) -> T:
         async def session() -> T:
@@ -83,7 +83,7 @@ Calibrated = Callable[[Callable[[Runner], Awaitable[Any]]], Any]
 def test_nothing_is_repeated_once_a_row_was_shown(
     calibrated: Calibrated, machine: Machine, place: Place, is_crowded: bool
 ) -> None:
-    """A script that knows its metric by then could burn seconds until it likes that."""
+    """A script that knows its score by then could waste seconds until it likes the score."""
     machine.is_crowded = is_crowded
 
     async def work(runner: Runner) -> RunOutcome:
@@ -92,7 +92,7 @@ def test_nothing_is_repeated_once_a_row_was_shown(
 
     outcome = calibrated(work)
     assert outcome.status == "timeout"
-    assert CONTENDED not in outcome.flags  # whatever others did, it is the script's own fault
+    assert CONTENDED not in outcome.flags  # the script's own fault, even with other load
     assert (len(machine.luck), machine.served) == (1, 1)
 
 
@@ -113,7 +113,7 @@ def test_a_start_that_is_slow_once_a_row_was_shown_is_final(
 def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
     calibrated: Calibrated, machine: Machine, slow_starts: int, status: str
 ) -> None:
-    """A page cache that was emptied, say: no row was shown, and nothing is trained anew."""
+    """For example, the page cache was emptied: no row was shown, and nothing is trained again."""
 
     async def work(runner: Runner) -> RunOutcome:
         machine.slow_starts = slow_starts
@@ -129,7 +129,7 @@ def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
 def test_an_audit_that_begins_anew_looks_at_the_same_places(
     short_task: Task, short_data: TaskData, machine: Machine, known: Runner
 ) -> None:
-    """Also in another session, after a kill: by a key that nobody in a sandbox has."""
+    """This holds in another session after a kill, too: the key is never inside a sandbox."""
 
     async def audits(key: bytes, seed: int, *, slow_starts: int = 0) -> list[bytes]:
         runner = scripted_runner(short_task, short_data, machine, audit_key=key)
@@ -159,16 +159,16 @@ def test_an_audit_that_begins_anew_looks_at_the_same_places(
 def test_a_ceiling_is_that_of_a_machine_as_crowded_as_it_is(
     calibrated: Calibrated, machine: Machine
 ) -> None:
-    """The baseline takes as much longer: a candidate that takes long is scored, as it trained."""
+    """The baseline takes longer by the same factor, so a slow candidate is scored."""
 
     async def work(runner: Runner) -> list[RunOutcome]:
         machine.is_crowded, machine.stretch = True, 1.3
-        slow = Script(train_s=5.5)  # 7.15 s here, where 6.25 s are allowed without a crowd
+        slow = Script(train_s=5.5)  # 7.15 s here, while 6.25 s are allowed without other load
         return [await runner.run(slow.source(runner.task), seed) for seed in (2, 3)]
 
     outcomes = calibrated(work)
     assert [(one.status, one.flags) for one in outcomes] == [("ok", (CONTENDED,))] * 2
-    # Each trained once; the baseline beside them was timed once in this session.
+    # Each trained once. The baseline was also timed once in this session.
     assert len(machine.luck) == 3
     assert [[x.name for x in one.stages].count("baseline") for one in outcomes] == [2, 0]
 
@@ -196,9 +196,9 @@ def test_a_baseline_timed_in_a_lull_is_timed_again_when_it_failed_three(
     ("script", "status", "trained"),
     [
         (Script(train_s=5.9, is_random=False), "ok", 2),
-        (Script(train_s=5.9), "timeout", 2),  # other weights: whoever picked them
+        (Script(train_s=5.9), "timeout", 2),  # other weights, so somebody may have chosen them
         (Script(train_s=6.9, is_random=False), "timeout", 2),  # too slow by itself
-        (Script(train_s=99.0, is_random=False), "timeout", 1),  # no crowd makes twice of it
+        (Script(train_s=99.0, is_random=False), "timeout", 1),  # other load cannot double its time
     ],
 )
 def test_a_disturbed_training_is_tried_again_in_a_quiet_minute(
@@ -234,7 +234,7 @@ def test_other_weights_are_told_of(calibrated: Calibrated, machine: Machine) -> 
 def test_who_burns_seconds_in_training_keeps_the_first_luck_it_had(
     calibrated: Calibrated, machine: Machine, burnt_s: float | None, stretch: float
 ) -> None:
-    """However much of it, and however crowded the machine is: nothing is drawn a second time."""
+    """This holds for any length and any load: nothing is drawn a second time."""
 
     async def work(runner: Runner) -> list[tuple[float, int | None]]:
         runner.tell_waits(machine.calm_down)
@@ -256,7 +256,7 @@ def test_who_burns_seconds_in_training_keeps_the_first_luck_it_had(
 
 
 def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine: Machine) -> None:
-    """It has no outcome then, so that it is made later, with its seed."""
+    """It has no outcome, so it is made later, with its seed."""
 
     async def work(runner: Runner) -> None:
         machine.is_crowded, machine.stretch = True, 1.3
@@ -274,7 +274,7 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
 def test_no_run_waits_beyond_the_end_of_its_session(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch, left_s: float
 ) -> None:
-    """Nor does it train again then, in a minute as quiet as it may be."""
+    """It does not train again then, even in a quiet minute."""
     monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0 if left_s else 0.0)
 
     async def work(runner: Runner) -> None:
@@ -341,7 +341,7 @@ def test_where_no_minute_is_quiet_what_is_within_its_ceiling_stands(
     start_s: float,
     status: str,
 ) -> None:
-    """Room for the start of scoring is wished for, and then that start is what decides."""
+    """Time for the start of scoring is only desired; then the start itself decides."""
     monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0)
 
     async def work(runner: Runner) -> RunOutcome:
@@ -362,7 +362,7 @@ def test_a_candidate_waits_for_all_of_the_text(
     known: Runner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It could ask for more than is there, and so be repeated whenever it wants to."""
+    """Otherwise it could request too much, and so be repeated whenever it wants."""
     monkeypatch.setattr("trainer.language_model.supply._LOOKED_S", 0.01)
     (tokens,) = short_data.training_parts
     data = replace(short_data, coming=(lambda _progress: tokens[:9],))
@@ -383,7 +383,7 @@ def test_a_candidate_waits_for_all_of_the_text(
 def test_an_error_of_our_own_ends_a_run_that_saw_a_row(
     calibrated: Calibrated, machine: Machine, takes: int, has_rows: bool
 ) -> None:
-    """A script that can bring it about must not have its run begun anew by a node that restarts."""
+    """A script that can cause it must not get a new run from a node that restarts."""
 
     async def work(runner: Runner) -> None:
         pool = runner._stages._pool
@@ -413,7 +413,7 @@ def test_an_error_of_our_own_ends_a_run_that_saw_a_row(
 def test_other_lanes_disturb_no_run(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that is full of this node's own runs is as it was when the baseline was timed."""
+    """A machine that only this node's runs fill counts as it was when the baseline was timed."""
     monkeypatch.setattr(HostLoad, "share_with_lanes", lambda load: load.share() + 0.9)
     waits: list[str] = []
 
@@ -426,10 +426,10 @@ def test_other_lanes_disturb_no_run(
 
     *honest, slow = calibrated(work)
     assert [(one.status, one.flags) for one in honest] == [("ok", ())] * 3
-    # No overtime, no second try in a quiet minute: it is slower than the baseline beside lanes.
+    # No overtime, and no second try in a quiet minute: it is slower than the baseline in lanes.
     assert (slow.status, slow.flags, waits) == ("timeout", (), [])
     assert len(machine.luck) == 5
-    assert machine.served == 4  # nor was the baseline scored anew
+    assert machine.served == 4  # and the baseline was not scored again
 
 
 def test_a_crowd_beside_lanes_excuses_a_run_as_it_does_beside_one(
@@ -449,7 +449,7 @@ def test_a_crowd_beside_lanes_excuses_a_run_as_it_does_beside_one(
 def test_what_follows_a_new_lines_baseline_is_held_against_it(
     short_task: Task, short_data: TaskData, machine: Machine
 ) -> None:
-    """Nothing else says what the baseline costs in that session."""
+    """Nothing else gives the baseline's cost in that session."""
 
     async def session() -> list[RunOutcome]:
         runner = scripted_runner(short_task, short_data, machine)

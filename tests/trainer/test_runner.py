@@ -1,4 +1,4 @@
-"""A run from source to metric: the same bits each time, and one word for each way to fail."""
+"""A run from source to score: deterministic, and one word for each way to fail."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ from trainer.task_folder.task import Task
 Edited = Callable[..., Source]
 
 SEED = 5
-HURRIED_S = 1  # for the stage that is going to hang
+HURRIED_S = 1  # for the stage that is made to hang
 
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
-# Warming up, the harness asks about nothing but zeros.
-# Not of what the harness makes up before there is a row.
+# While warming up, the harness asks only about zeros. Its own input before the first row does not
+# count.
 LEAK = """            if len(tokens) > 3:
                 print('LEAKED', tokens.flatten().tolist()[:64], flush=True)
                 print('step 999999 loss', tokens.flatten().tolist()[0], flush=True)
@@ -68,7 +68,7 @@ def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
 
 
 def test_the_same_seed_and_tree_give_the_same_bits(bench: Bench) -> None:
-    """Alone, and with the scoring of one run beside the training of the next."""
+    """This holds alone, and if one run is scored while the next one trains."""
     runner, source = bench.runner, bench.runner.task.source
 
     async def measure() -> list[RunOutcome]:
@@ -84,7 +84,7 @@ def test_the_same_seed_and_tree_give_the_same_bits(bench: Bench) -> None:
     assert figures(other)[0] != figures(same[0])[0]
     assert figures(other)[1] != figures(same[0])[1]
     assert same[0].audit is not None
-    assert same[2].audit is None  # nobody needed it
+    assert same[2].audit is None  # no one needed it
     for outcome in (*same, other):
         assert outcome.cpu_ms > 0
         assert outcome.ms > 0
@@ -97,11 +97,11 @@ def test_the_same_seed_and_tree_give_the_same_bits(bench: Bench) -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-ASIDE = {"attempt", "baseline"}  # of a crowded machine, which the tests beside this one are
+ASIDE = {"attempt", "baseline"}  # of a busy machine, since other tests run in parallel
 
 
 def check_stages(outcome: RunOutcome) -> None:
-    """Check that a run's stages are all there, one after the other in each sandbox."""
+    """Check that a run's stages are complete, one after the other in each sandbox."""
     parts = {"train": ("spawn", "import", "build", "train", "export")}
     parts["claim"] = ("spawn", "import", "load", "score")
     if outcome.audit is not None:
@@ -196,7 +196,7 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
         f"what comes before the data took more than {HURRIED_S} s",
     ),
 }
-# Of a hundred and more: after these there is something to export, and growth has come to its end.
+# Of more than a hundred: after these, weights can be exported, and memory no longer grows.
 FEW_STEPS = ("steps = TOKEN_BUDGET // (BATCH * SEQUENCE)", "steps = 8")
 HANGS_AT = {"wall clock": "training", "warm-up": "before the data"}
 
@@ -205,9 +205,9 @@ HANGS_AT = {"wall clock": "training", "warm-up": "before the data"}
 def test_each_failure_has_its_word_and_a_reason(
     bench: Bench, edited: Edited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One runner for all, so that each also shows that the one before left nothing behind."""
-    # Other tests beside this one, and memory that the machine has to find again, take more than the
-    # tenths of a second that honest runs have: only the row that is about a ceiling comes to one.
+    """All use one runner, which also shows that a failed run leaves nothing behind."""
+    # Parallel tests, and memory that the machine must find again, take longer than the tenths of a
+    # second that honest runs have. So only the row about a ceiling uses the real one.
     monkeypatch.setattr(cost, "_START_SLACK_S", 1.0)
     slack_s = cost._TRAIN_SLACK_S
     leaking = edited(
@@ -225,14 +225,14 @@ def test_each_failure_has_its_word_and_a_reason(
             found[name] = bench.run(edited(edit, FEW_STEPS))
     well = bench.run(leaking)
     after = bench.run(bench.runner.task.source, needs_audit=audited(False))
-    # Once a script has seen secret text nothing that it says is kept.
+    # Output after a script has seen secret text is not kept.
     assert all("LEAKED" not in outcome.log_tail for outcome in (well, *found.values()))
     assert figures(well) == figures(bench.plain)
     steps = [point.step for point in well.curve]
     assert steps == [*range(len(steps))]
     assert 10 < len(steps) < 999
     assert 1 < well.curve[-1].loss < well.curve[0].loss < 10
-    assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and claims, not in the audit
+    assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and scores, not in the audit
     for name, (_, status, reason) in FAILURES.items():
         outcome = found[name]
         assert outcome.status == status, (name, outcome.reason)
@@ -312,7 +312,7 @@ def test_a_baseline_beyond_the_manifests_caps_measures_nothing(
 
 
 def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data: TaskData) -> None:
-    """CPU seconds are metered per process: a child in serve role would train on unseen."""
+    """CPU seconds are metered per process: a child in the serve role could train unnoticed."""
     budget = replace(short_task.manifest.budget, unit="seconds", amount=2)
     task = replace(short_task, manifest=replace(short_task.manifest, budget=budget))
     runner = runner_of(task, short_data)
@@ -330,7 +330,7 @@ def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data:
 def test_a_manifest_that_turns_its_evaluators_metric_round_is_not_run(
     short_task: Task, short_data: TaskData, changes: dict[str, str], said: str
 ) -> None:
-    """Whoever announced it: losses would be published as gains."""
+    """Otherwise losses would be published as gains, by any author of such a manifest."""
     metric = replace(short_task.manifest.metric, **changes)
     task = replace(short_task, manifest=replace(short_task.manifest, metric=metric))
     with pytest.raises(ConfigurationError, match=said):

@@ -1,4 +1,4 @@
-"""One sandbox, from the inside: what a program in it finds, and what ends it."""
+"""One sandbox, from the inside: what a program can see, and what ends it."""
 
 import asyncio
 import ctypes
@@ -105,9 +105,9 @@ print(json.dumps({"writable": writable, "root": sorted(os.listdir("/")),
 
 
 def test_nothing_of_the_host_is_writable_and_little_is_there() -> None:
-    """Under root the kernel takes the candidate for root: the owner of whatever root owns."""
+    """If root runs the node, the kernel takes the candidate for root, who owns root's files."""
     mode = Path("/dev/null").stat().st_mode
-    # With processes there is a /proc, the richest thing to look at.
+    # With processes there is a /proc, which has the most to look at.
     found = json.loads(inside(WALK, profile(single_process=False)).splitlines()[-1])
     assert found["writable"] == []
     assert Path("/dev/null").stat().st_mode == mode
@@ -231,7 +231,7 @@ time.sleep(60)
             used_s = sandbox.cpu_s() - before_s
         finally:
             await sandbox.close()
-        assert sandbox.cpu_s() - before_s >= used_s  # the last reading stays
+        assert sandbox.cpu_s() - before_s >= used_s  # the last reading remains
         return used_s
 
     assert 1.2 <= asyncio.run(run()) < 3
@@ -295,7 +295,7 @@ def test_memory_cannot_be_hidden_from_the_watch() -> None:
 
 
 def test_a_process_that_hides_its_maps_counts_in_full() -> None:
-    """Not dumpable, it shows nobody its proportional size: not even a node of the same user."""
+    """If not dumpable, it hides its proportional size even from a node of the same user."""
     hidden = subprocess.Popen(
         [
             sys.executable,
@@ -316,7 +316,7 @@ def test_a_process_that_hides_its_maps_counts_in_full() -> None:
 
 
 def _as_nobody(ask: Callable[[], int]) -> int:
-    """Ask in a child without root's rights."""
+    """Call a function in a child without root's rights."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -410,7 +410,7 @@ def test_threads_and_daemons_count_together(code: str, single_process: bool, end
 
 
 def pids_in(namespace: str) -> list[str]:
-    """Return who lives in a pid namespace; zombies wait for their parent and do nothing."""
+    """Return the living processes of a pid namespace, without zombies."""
     found = []
     for path in Path("/proc").glob("[0-9]*/ns/pid"):
         try:
@@ -418,7 +418,7 @@ def pids_in(namespace: str) -> list[str]:
                 state = Path("/proc", path.parts[2], "stat").read_text().rpartition(") ")[2][0]
                 found += [] if state == "Z" else [path.parts[2]]
         except OSError:
-            continue  # gone, or somebody else's
+            continue  # it is gone, or belongs to somebody else
     return found
 
 
@@ -438,7 +438,7 @@ CLOSERS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("closer", CLOSERS)
 def test_close_leaves_no_process(closer: str) -> None:
-    """Also of one that forks, ignores signals and has closed its output."""
+    """This includes one that forks, ignores signals and has closed its output."""
     code = (
         DEAF
         + """
@@ -479,7 +479,7 @@ _SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 @pytest.fixture
 def orphans() -> Iterator[None]:
-    """Have whoever loses its parent become this process' child."""
+    """Make orphaned processes children of this process."""
     libc = ctypes.CDLL(None)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     yield
@@ -487,7 +487,7 @@ def orphans() -> Iterator[None]:
 
 
 def living_family() -> set[int]:
-    """Return this process' descendants, and bury those that nobody else waits for."""
+    """Return this process's descendants, and reap those that nobody else waits for."""
     found = set(family_of(os.getpid())) - {os.getpid()}
     for pid in sorted(found):
         with suppress(ChildProcessError):
@@ -498,7 +498,7 @@ def living_family() -> set[int]:
 
 @pytest.mark.parametrize("single_process", [True, False])
 def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_process: bool) -> None:
-    """At whatever moment that is: before there is a process, before it speaks, and after."""
+    """The moment varies: before there is a process, before its first message, and after it."""
     limits = light_profile(single_process=single_process)
 
     async def given_up(after_s: float) -> None:
@@ -570,7 +570,7 @@ asyncio.run(main())
 
 
 def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None:
-    """The kernel's word that the parent died can come too early for bubblewrap to hear it."""
+    """The kernel's signal that the parent died can come before bubblewrap is ready for it."""
     ours, theirs = socket.socketpair()
     boot = SHOWN_CODE[HARNESS] / "boot.py"
     with subprocess.Popen(
@@ -588,7 +588,7 @@ def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None
 def test_bubblewrap_is_taken_from_where_the_node_finds_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not from the system's folders alone: it may lie in /usr/local/bin or a Nix profile."""
+    """Not only from the system's folders: it may be in /usr/local/bin or a Nix profile."""
     bwrap, seen = tmp_path / "bwrap", tmp_path / "seen"
     bwrap.write_text(f'#!/bin/sh\n: > {seen}\nexec {shutil.which("bwrap")} "$@"\n')
     bwrap.chmod(0o755)

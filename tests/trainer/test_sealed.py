@@ -1,4 +1,4 @@
-"""Sealed data that nobody can change, whoever holds its descriptor."""
+"""Sealed data that no holder of its descriptor can change."""
 
 import contextlib
 import fcntl
@@ -36,7 +36,7 @@ def test_a_sealed_descriptor_cannot_be_written_grown_or_shrunk() -> None:
 
 
 def test_opening_it_anew_for_writing_does_not_help() -> None:
-    """Whoever holds the descriptor owns the file under /proc, but the seals stay."""
+    """A holder of the descriptor owns the file under /proc, but the seals stay."""
     with sealed(DATA) as descriptor:
         again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)
         try:
@@ -52,13 +52,13 @@ def test_opening_it_anew_for_writing_does_not_help() -> None:
 
 
 def open_memory() -> int:
-    """Return this process' descriptor of memory that is being filled."""
+    """Return this process's descriptor of memory that is being filled."""
     links = (path for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
     return next(int(path.name) for path in links if "memfd:arnode" in str(path.readlink()))
 
 
 def test_it_is_sealed_while_something_holds_a_page() -> None:
-    """As the kernel does for a moment where memory is moved or written back."""
+    """The kernel holds one for a moment when it moves memory or writes it back."""
     reader, writer = os.pipe()
 
     def parts() -> Iterator[bytes]:
@@ -108,7 +108,7 @@ _GET_FLAGS, _NO_ACCESS_TIME = 0x80086601, 0x80
 
 
 def test_when_it_was_read_last_is_noted_nowhere() -> None:
-    """Else one sandbox could tell the next a number of nanoseconds."""
+    """Otherwise one sandbox could give the next one a number of nanoseconds."""
     with contextlib.closing(Sealed([DATA])) as kept, kept.opened() as first:
         flags = fcntl.ioctl(first, _GET_FLAGS, bytes(8))
         if not int.from_bytes(flags, "little") & _NO_ACCESS_TIME:

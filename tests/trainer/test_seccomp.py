@@ -1,4 +1,4 @@
-"""The filter, on both architectures, by running its program in a small evaluator of classic BPF."""
+"""The seccomp filter on both architectures, run in a small evaluator of classic BPF."""
 
 import struct
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ ANSWERS = {0x7FFF0000: ALLOWED, 0x80000000: KILLED, 0x50001: EPERM, 0x50026: ENO
 ANSWERS |= {0x7FC00000: ASKED, 0x50002: ENOENT}
 X32 = 0x40000000
 
-SIGCHLD, THREAD = 17, 0x3D0F00  # what fork and pthread_create of glibc pass to clone
+SIGCHLD, THREAD = 17, 0x3D0F00  # the flags that glibc's fork and pthread_create pass to clone
 NAMESPACES = {
     "time": 0x80, "mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000,
     "user": 0x10000000, "pid": 0x20000000, "network": 0x40000000,
@@ -177,7 +177,7 @@ def test_threads_are_allowed_and_namespaces_are_not(machine: str, single_process
 
     assert clone(THREAD) == ALLOWED
     for name, flag in NAMESPACES.items():
-        if name == "time":  # only clone3 and unshare know it; here these bits are a signal
+        if name == "time":  # a flag of clone3 and unshare only; in clone these bits are a signal
             continue
         assert clone(THREAD | flag) == EPERM, name
         assert clone(SIGCHLD | flag) == EPERM, name
@@ -192,9 +192,9 @@ def test_clone3_seems_not_to_exist_so_that_libc_falls_back(machine: str) -> None
 @pytest.mark.parametrize("machine", MACHINES)
 def test_nobody_types_into_the_terminal(machine: str) -> None:
     assert answer(machine, "ioctl", 0, TIOCSTI) == EPERM
-    assert answer(machine, "ioctl", 0, TIOCSTI | 7 << 32) == EPERM  # the kernel looks at 32 bits
+    assert answer(machine, "ioctl", 0, TIOCSTI | 7 << 32) == EPERM  # the kernel only reads 32 bits
     assert answer(machine, "ioctl", 0, TCGETS) == ALLOWED
-    assert answer(machine, "ioctl", TIOCSTI, TCGETS) == ALLOWED  # a descriptor of that number
+    assert answer(machine, "ioctl", TIOCSTI, TCGETS) == ALLOWED  # a descriptor with that number
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -252,7 +252,7 @@ def in_workshop(machine: str, name: str, *arguments: int, is_confined: bool = Fa
 def test_a_workshop_has_the_internet_and_no_socket_of_the_machine(
     machine: str, is_confined: bool
 ) -> None:
-    """Behind those are D-Bus, systemd, Docker, agents with keys."""
+    """Local sockets lead to D-Bus, systemd, Docker and agents with keys."""
     for family in (INTERNET, INTERNET_6, NETLINK):
         assert in_workshop(machine, "socket", family, is_confined=is_confined) == ALLOWED
     for family in (0, UNIX, PACKET, VSOCK, UNIX | 1 << 32):
@@ -277,7 +277,7 @@ def test_a_workshop_runs_ordinary_programs_and_no_other(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_what_landlock_does_not_know_only_seems_to_be_done(machine: str) -> None:
-    """Modes and owners of any file that can be named; and what ends a command with the node."""
+    """They concern modes and owners of any file, and the signal that ends it with the node."""
     for name in MODES:
         if name in {**NUMBERS[machine], **SHARED_NUMBERS}:
             assert in_workshop(machine, name, is_confined=True) == DONE, name
@@ -298,10 +298,10 @@ def test_without_a_network_no_socket_is_made(machine: str) -> None:
 
     for family in (UNIX, INTERNET, INTERNET_6, NETLINK):
         assert call("socket", family) == EPERM
-    assert call("socketpair", UNIX, STREAM) == ALLOWED  # event loops wake themselves by one
+    assert call("socketpair", UNIX, STREAM) == ALLOWED  # event loops wake themselves through one
 
 
-OPEN = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}  # open, openat: where its flags are
+OPEN = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}  # open, openat: their flags' position
 OPENAT2 = 437
 TIMES = {"x86_64": (132, 235, 261, 280), "aarch64": (88,)}
 WRITE_ONLY, TRUNCATE, CLOSE = 1, 0o1000, 0o2000000
@@ -388,7 +388,7 @@ FCNTL["marks"] = (8, 9, 10, 11, 1024, 1025, 1026, 1027, 1031, 1032, 1035, 1036, 
 COLLAPSE, COLD, PAGEOUT, HUGEPAGE, MERGEABLE, POISON = 25, 20, 21, 14, 12, 100
 FUTEX_WAIT, FUTEX_WAKE, PRIVATE = 0, 1, 128
 SET_RW_HINT, SET_VMA, SET_SECCOMP = 1036, 0x53564D41, 22
-# Numbers that `NUMBERS` has no need of elsewhere.
+# System call numbers that only this test needs.
 MORE = {
     "x86_64": {
         "madvise": 28, "futex": 202, "sendto": 44, "seccomp": 317, "landlock_add_rule": 445,
@@ -449,7 +449,7 @@ def test_with_a_card_its_driver_is_spoken_to_and_no_file_system(machine: str) ->
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_with_a_card_a_socket_is_listened_on_to_which_nobody_connects(machine: str) -> None:
-    """Without it CUDA does not start; the type's upper bits are flags, as not to block."""
+    """Without it CUDA does not start. The type's upper bits are flags, such as non-blocking."""
     unix, inet, stream, datagrams, packets = 1, 2, 1, 2, 5
     for kind in (packets, packets | 0o2000000 | 0o4000):
         assert to_candidate(machine, "socket", unix, kind, 0, has_card=True) == ALLOWED
@@ -543,7 +543,7 @@ def test_restrictions_are_the_harness_s_until_a_candidate_s_turn(machine: str) -
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_number_that_counts_for_the_whole_machine_is_read(machine: str) -> None:
-    """A pidfd's inode, a socket's cookie, the time that another process has used."""
+    """A pidfd's inode, a socket's cookie, and the CPU time of another process."""
     for single_process in (True, False):
         kind = {"single_process": single_process}
         assert to_candidate(machine, "clone", THREAD, **kind) == ALLOWED
@@ -589,7 +589,7 @@ def test_what_is_cached_is_nobody_s_to_ask_or_change(machine: str) -> None:
 def test_the_gate_asks_about_everything_that_is_not_computing(
     machine: str, *, has_card: bool
 ) -> None:
-    """Also about calls of a kernel that nobody has seen yet."""
+    """This includes system calls of future kernels."""
     gate = gate_program(machine=machine, has_card=has_card)
     for name in ("write", "futex", "recvmsg", "recvfrom", "sendto", "close"):
         assert answer_of(gate, machine, name) == ALLOWED, name

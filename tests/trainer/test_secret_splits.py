@@ -1,4 +1,4 @@
-"""What runs are scored on: one split for those that share a key, and who can tell its rows."""
+"""The scored split: the same for all with one key, and its rows are known only with the key."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def test_runs_with_one_key_are_scored_on_the_same_rows_in_the_same_order(
 def test_where_secret_rows_stand_is_known_to_the_holder_of_the_key_alone(
     splits: SecretSplits, short_task: Task
 ) -> None:
-    """Anybody knows a task's id; an order that followed from it would tell secret from public."""
+    """A task's id is public, so an order that depends on it would separate secret from public."""
     places = {tuple(splits.draw(key).secret.tolist()) for key in (SPLIT, OTHER)}
     count = len(splits.draw(SPLIT).rows)
     guess = np.random.default_rng(np.frombuffer(short_task.id, dtype=np.uint32)).permutation(count)
@@ -61,7 +61,7 @@ def test_runs_that_decide_nothing_on_secret_rows_get_the_spare_ones_of_a_pool(
 def test_a_metric_leaves_coarse_and_bounded(splits: SecretSplits, short_task: Task) -> None:
     grain = grain_nano(short_task.manifest.noise_floor_nano)
     assert splits.coarse(1_234_567_891) % grain == 0
-    # Twice what knowing nothing is worth: an unaudited claim may be any number.
+    # Twice the loss of knowing nothing: an unaudited claim may be any number.
     assert 4_000_000_000 < splits.coarse(10**50) < 8_000_000_000
     assert splits.coarse(10**50) == splits.coarse(10**11)
 

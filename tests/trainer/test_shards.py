@@ -1,4 +1,4 @@
-"""A task of parquet shards, from a server on loopback: fetched, made tokens, trained on, scored."""
+"""A task of parquet shards from a server on loopback: fetched, tokenised, trained on, scored."""
 
 import hashlib
 import shutil
@@ -99,7 +99,7 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     assert [share for _, share in heard] == sorted(share for _, share in heard)
     assert any("downloading" in what and "MB" in what for what, _ in heard)
     assert any("into tokens" in what for what, _ in heard)
-    # Nobody listens any more: what is here is enough, and the same.
+    # The server is gone: the local files are enough, and the same.
     again = prepared(task, tmp_path / "data")
     assert (again.public_rows == data.public_rows).all()
 
@@ -137,7 +137,7 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
 def test_a_budget_of_tokens_needs_all_shards_first(
     made: Made, shards: Path, tmp_path: Path
 ) -> None:
-    """The seed chooses among all documents: with fewer of them it would choose others."""
+    """The seed chooses among all documents; with fewer of them it would choose others."""
     with served(shards) as server:
         server.missing.add("shard_1.parquet")
         task = made(server.url)
@@ -154,7 +154,7 @@ def test_a_budget_of_tokens_needs_all_shards_first(
 def test_the_order_of_training_parts_is_the_manifests(
     made: Made, shards: Path, tmp_path: Path
 ) -> None:
-    """It decides what a seed trains on, and a task file may list its shards in any order."""
+    """The order decides what a seed trains on, and a task file may list its shards in any order."""
     task = made()
     data = prepared(task, tmp_path / "data", url=str(shards))
     path = tmp_path / "sharded" / "task.toml"
@@ -171,7 +171,7 @@ def test_the_order_of_training_parts_is_the_manifests(
 def test_who_gives_up_ends_a_download_that_stands_still(
     made: Made, shards: Path, tmp_path: Path
 ) -> None:
-    """A mirror may accept a connection and then say nothing for minutes."""
+    """A mirror may accept a connection and then send nothing for minutes."""
 
     def give_up(what: str, _share: float) -> None:
         if "downloading" in what:
@@ -284,7 +284,7 @@ def test_shards_that_make_no_splits_are_refused(
 
 
 def test_splits_are_part_of_what_a_task_is(made: Made, shards: Path) -> None:
-    """Who scores on other shards, or trains on them, works on another task."""
+    """Scoring or training on other shards is another task."""
     digest = hashlib.sha256((shards / "shard_1.parquet").read_bytes()).hexdigest()
     assert made().id != made(**{"secret/shard_7.parquet": digest[::-1]}).id
     names = [name for name, _ in made().manifest.data]
@@ -298,7 +298,7 @@ def test_splits_are_part_of_what_a_task_is(made: Made, shards: Path) -> None:
 def test_a_run_trains_on_them_and_is_scored(
     made: Made, shards: Path, tmp_path: Path, budget: str
 ) -> None:
-    """With a budget of seconds all shards are handed over, the same memory to every run."""
+    """With a budget of seconds all shards are passed on, in the same memory to every run."""
     task = made(budget=budget)
     if "seconds" in budget:
         task = in_seconds(task)
@@ -309,7 +309,7 @@ def test_a_run_trains_on_them_and_is_scored(
 
 
 def in_seconds(task: Task) -> Task:
-    """Return the task with a script that trains for a budget of seconds."""
+    """Return the task with a script that trains for a number of seconds."""
     script = task.source["train.py"].decode()
     script = script.replace("TOKEN_BUDGET", "TIME_BUDGET").replace(
         "steps = TIME_BUDGET // (BATCH * SEQUENCE)", "steps = 40"

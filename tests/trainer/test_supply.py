@@ -1,4 +1,4 @@
-"""Training data in parts: in order, over again, and never fewer than there will be."""
+"""Training data in parts: in order, repeated if needed, and never fewer than there will be."""
 
 import asyncio
 import os
@@ -97,7 +97,7 @@ def test_a_run_that_needs_more_than_has_come_is_run_again_when_it_has(
     seconds_task: Task, seconds_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supply_module, "_LOOKED_S", 0.05)
-    first, second = parts_of(seconds_data, 2, 3000)  # two seconds train on many times as much
+    first, second = parts_of(seconds_data, 2, 3000)  # two seconds need many times as much
     data = replace(seconds_data, training_parts=(first,), coming=coming(second))
     ends: list[int] = []
 

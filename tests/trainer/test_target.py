@@ -1,4 +1,4 @@
-"""Time to a target: how long training takes is the metric, and what does not come there fails."""
+"""Time to a target: the training time is the metric, and a run that misses the target fails."""
 
 import asyncio
 from dataclasses import replace
@@ -40,7 +40,7 @@ def changed(task: Task, old: str, new: str) -> Source:
 def test_who_comes_there_in_fewer_steps_takes_a_smaller_share_and_who_does_not_fails(
     short_task: Task, short_data: TaskData
 ) -> None:
-    task = with_target(short_task, 3.0)  # of a baseline that comes to about 2.2
+    task = with_target(short_task, 3.0)  # for a baseline that reaches about 2.2
     half, none = changed(task, STEPS, f"{STEPS} // 2"), changed(task, STEPS, "steps = 1")
 
     async def measured() -> list[RunOutcome]:

@@ -1,4 +1,4 @@
-"""Task folders: what loads, what is inherited, and what every mistake is told."""
+"""Task folders: loading, inheritance, and the message for every mistake."""
 
 import itertools
 import shutil
@@ -25,7 +25,7 @@ def tiny(tmp_path: Path) -> Task:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the tiny task's files, to break."""
+    """Return a copy of the tiny task's files, to break."""
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("task.toml", "train.py", "program.md", "moves.toml", "vocabulary.tiktoken"):

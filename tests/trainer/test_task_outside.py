@@ -1,4 +1,4 @@
-"""A task folder names files of its own, and own text holds none from elsewhere."""
+"""A task folder only uses its own files, and a user's text contains no file from elsewhere."""
 
 import tomllib
 from pathlib import Path
@@ -37,7 +37,7 @@ DATA = '\n[data]\npublic = "shown"\njudge = "raw"\n'
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A task folder that names every kind of file that it can."""
+    """Return a task folder that names every possible kind of file."""
     secret_next_to(tmp_path)
     folder = tmp_path / "task"
     for name in ("raw", "shown"):

@@ -1,4 +1,4 @@
-"""A task of own text: its name, its identity, its privacy."""
+"""A task with the user's own text: its name, its identity, its privacy."""
 
 import random
 import shutil
@@ -127,11 +127,11 @@ def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) ->
         prepare_all(task, data_dir=tmp_path, progress=silent, visible=[copy])
 
 
-# A text that the installation brings along
+# A text from the Python installation
 
 
 def library() -> Path:
-    """Files of the interpreter's own library, more than a text needs."""
+    """Return files of the standard library, more than a text needs."""
     return Path(sysconfig.get_path("stdlib"))
 
 

@@ -1,4 +1,4 @@
-"""Which tier is found, and what is said where a better one could be had."""
+"""The tier that is found, and the message if a better one is possible."""
 
 import os
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_without_namespaces_a_weaker_tier_is_found_and_the_mend_stays(
     assert weaker.name in expected
     assert weaker.mend == NO_NAMESPACES.mend
     assert NO_NAMESPACES.detail in weaker.detail
-    if weaker.name == "none":  # our installation lies where other users cannot go
+    if weaker.name == "none":  # our installation is where other users have no access
         assert "chmod o+x" in weaker.detail
 
 
@@ -48,7 +48,7 @@ def test_without_landlock_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_tier_that_does_not_hold_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The self-test decides, not what the kernel says that it can."""
+    """The self-test decides, not the kernel's reported features."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(tier, "confining", lambda _spec: ["echo", "not contained: a socket"])
     assert tier._try_out("partial", "detail") == Tier(name="none", detail="not contained: a socket")

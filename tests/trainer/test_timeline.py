@@ -1,4 +1,4 @@
-"""Stages are told by a clock that is given, and what of a night counted follows from them."""
+"""Stages by a given clock, and the share of a night that counted."""
 
 from itertools import accumulate
 
@@ -30,7 +30,7 @@ def shown(timeline: Timeline) -> list[tuple[str, str, int, int]]:
 def test_each_stage_ends_where_the_next_of_its_sandbox_begins() -> None:
     clock = Clock()
     timeline = Timeline(clock, epoch_s=1000.0)
-    timeline.started("train", Start(40.0, 40.5, 42.0))  # a spare, long before the run
+    timeline.started("train", Start(40.0, 40.5, 42.0))  # started as a spare, long before the run
     timeline.enter("train", "build")
     clock.now_s = 103.0
     timeline.enter("train", "train")
@@ -43,7 +43,7 @@ def test_each_stage_ends_where_the_next_of_its_sandbox_begins() -> None:
     timeline.enter("train", "export")
     clock.now_s = 108.5
     timeline.leave("train")
-    timeline.leave("train")  # a sandbox that is in no stage ends none
+    timeline.leave("train")  # the end of a sandbox in no stage ends none
     assert shown(timeline) == [
         ("train", "spawn", 1_040_000, 1_040_500),
         ("train", "import", 1_040_500, 1_042_000),
@@ -67,12 +67,12 @@ def test_what_has_not_ended_is_no_stage_yet() -> None:
     [
         ([], None),
         ([trained(0, 5_000)], None),
-        # Each run with what it takes until the next may train: 5 of 6 s, then 5 of 10.
+        # Each run with the time until the next may train: 5 of 6 s, then 5 of 10.
         (
             [trained(0, 5_000), trained(6_000, 11_000), trained(16_000, 17_000)],
             Counted(share=10 / 16, gaps_ms=(1_000, 5_000)),
         ),
-        # Scoring beside the next training costs nothing of it.
+        # Scoring alongside the next training costs it nothing.
         (
             [
                 trained(0, 5_000),

@@ -1,4 +1,4 @@
-"""Which build of torch fits a driver and cards, and what is read of the installed one."""
+"""The build of torch for a driver and cards, and what is read from the installed one."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("470.256.02", [BLACKWELL], None),
         ("390.157", [ADA], None),
         ("580.95.05", [PASCAL, ADA], "cu126"),
-        ("580.95.05", [PASCAL, BLACKWELL], "cu130"),  # none has both: the newest card counts
+        ("580.95.05", [PASCAL, BLACKWELL], "cu130"),  # none supports both: the newest card counts
         ("580.95.05", [(0, 0)], "cu130"),
         ("550.144.03", [], "cu126"),
     ],
@@ -101,7 +101,7 @@ def test_what_a_build_that_does_not_tell_has_code_for(
 
 
 def test_newest_builds_are_those_that_torch_itself_tells_of() -> None:
-    """torch's own table of what its releases have code for, where the installed one has it."""
+    """torch's own table of the architectures in its releases, if the installed one has it."""
     pytest.importorskip("torch")
     from torch import cuda
 

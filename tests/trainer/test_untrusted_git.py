@@ -1,4 +1,4 @@
-"""A repository that somebody else made is read: it runs nothing, and leads nowhere else."""
+"""Reading an untrusted repository runs no program and reads nothing outside."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a sandbox shows: an interpreter and named packages, and no text that a task asks about."""
+"""A sandbox can see an interpreter and named packages, and no text that a task asks about."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from trainer.sandbox.visible import (
 )
 
 SCAN_LIMIT_S = 60
-PIECE_TOKENS = 20_000  # enough of the training text: a world's documents are all alike
+PIECE_TOKENS = 20_000  # enough of the training text, since all documents of a world are similar
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_only_named_packages_are_shown() -> None:
 def test_a_build_for_cuda_finds_its_libraries_without_a_card(
     cuda: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is what pip brings on Linux, and loads on no device without them."""
+    """It is pip's default build on Linux, and does not load without these libraries."""
     (tmp_path / "nvidia").mkdir()
     monkeypatch.setattr(visible, "_beside_torch", lambda: tmp_path)
     monkeypatch.setattr(visible, "installed", lambda: Installed(version="2.13.0", cuda=cuda))
@@ -86,7 +86,7 @@ def test_a_build_for_cuda_finds_its_libraries_without_a_card(
 
 
 def test_files_that_are_there_for_a_moment_are_nobodys(tmp_path: Path) -> None:
-    """Another process makes them while it hides names, and they are gone before they are opened."""
+    """Another process makes them to hide names, and they are gone before they are opened."""
     for name in ("a.py", f"{TEMPORARY}x1"):
         (tmp_path / name).touch()
     tree = VisibleTree(bindings=(VisiblePath(tmp_path, "/packages/x"),), covered=())
@@ -105,7 +105,7 @@ def test_the_harness_is_all_of_arnode_that_is_shown(files: list[Path]) -> None:
 def test_of_the_users_home_only_interpreter_and_packages_are_shown() -> None:
     allowed = [
         Path(sysconfig.get_path("stdlib")).resolve(),
-        Path(sysconfig.get_path("stdlib")).resolve().parent,  # libpython beside it
+        Path(sysconfig.get_path("stdlib")).resolve().parent,  # libpython next to it
         Path(sysconfig.get_path("purelib")),
         Path(sysconfig.get_path("platlib")),
         *SHOWN_CODE.values(),
@@ -133,7 +133,7 @@ def test_other_packages_of_the_environment_are_covered(files: list[Path]) -> Non
     assert not any(path.is_relative_to(stdlib / "site-packages") for path in files)
 
 
-# Debian's links: without `site` (-S) nobody imports the one, and only linkers follow the other.
+# Debian's links: without `site` (-S) the one is not imported, and only linkers follow the other.
 NEEDLESS = re.compile(r"sitecustomize\.py|libpython3\.\d+\.so")
 
 

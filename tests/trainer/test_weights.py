@@ -1,4 +1,4 @@
-"""Weights as a stranger may send them: refused with a reason, and never an exception."""
+"""Weights from untrusted code: rejected with a reason, and never an exception."""
 
 import json
 import struct

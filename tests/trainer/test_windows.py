@@ -1,4 +1,4 @@
-"""Shared windows: whatever a sandbox could read of a text is found, and nothing else is."""
+"""Shared windows: all text that a sandbox could read is found, and nothing else."""
 
 import random
 import string
@@ -39,7 +39,7 @@ def test_of_a_long_passage_every_aligned_block_lies_in_a_hit(tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(noise(2, 77) + noise(1, 1000) + noise(3, 70))
     text = noise(4, 41) + noise(1, 1000) + noise(5, 90)
     covered = {hit.offset + byte for hit in shared_windows(text, [tmp_path]) for byte in range(64)}
-    assert covered >= set(range(41 + 31, 1041 - 31))  # up to 31 bytes before and behind them
+    assert covered >= set(range(41 + 31, 1041 - 31))  # up to 31 bytes before and after them
 
 
 @given(st.integers(0, 100), st.integers(0, 100))

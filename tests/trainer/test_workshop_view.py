@@ -1,4 +1,4 @@
-"""What of a home may be given to a command, and what it is then shown, in either kind of walls."""
+"""The parts of a home that a command may be given, and its view of them in both sandboxes."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def view(home: Path, tmp_path: Path) -> View:
 
 
 def test_mounts_go_from_the_general_to_the_particular(view: View) -> None:
-    """A later mount lies over an earlier one: nothing of the home shows beneath what is empty."""
+    """A later mount covers an earlier one: an emptied folder hides all of the home below it."""
     words = bubblewrap_arguments(view, 4096)
     (app,) = view.installed.paths
     settings, work = str(view.shown[0]), str(view.worktree)

@@ -1,4 +1,4 @@
-"""A folder that somebody else wrote in, read back: the editable files and nothing else."""
+"""A folder written by an untrusted program is read back: the editable files and nothing else."""
 
 import os
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_what_was_laid_out_comes_back(folder: Path) -> None:
 def test_edits_come_back(folder: Path) -> None:
     (folder / "model" / "net.py").write_bytes(b"\xffy")
     (folder / "new").write_bytes(b"x = 2\n")
-    (folder / "new").rename(folder / "train.py")  # as editors write
+    (folder / "new").rename(folder / "train.py")  # like an editor
     assert files(folder) == Source.of({"train.py": b"x = 2\n", "model/net.py": b"\xffy"})
 
 

@@ -1,4 +1,4 @@
-"""The generated world: the same everywhere, unambiguous, and its floor is what it says."""
+"""The generated world: the same everywhere, unambiguous, and its entropy floor is correct."""
 
 import hashlib
 import itertools
@@ -103,7 +103,7 @@ def test_every_form_of_sentence_occurs(documents: list[world.Document]) -> None:
 
 def test_totals_add_up(documents: list[world.Document]) -> None:
     shown = next(d.text for d in documents if " now has " in d.text and " found " in d.text)
-    assert derivations(world_tables(), shown)  # holds the sums as the grammar keeps them
+    assert derivations(world_tables(), shown)  # has the sums in the form that the grammar uses
     wrong = shown.replace(" now has ", " now has exactly ", 1)
     assert derivations(world_tables(), wrong) == []
 

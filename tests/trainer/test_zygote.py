@@ -1,6 +1,6 @@
-"""Sandboxes that are forked: what they share and what not, and when they are forked from another.
+"""Forked sandboxes: what they share, what they do not, and when a sandbox is forked.
 
-Attacks on what they are forked from and on each other: `tests/adversarial/hostile/siblings.txt`.
+Attacks on the zygote and on each other are in `tests/adversarial/hostile/siblings.txt`.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ def zygote_of(sandbox: Sandbox) -> Zygote:
 
 @asynccontextmanager
 async def running(code: str) -> AsyncIterator[Sandbox]:
-    """A sandbox whose program has said its first word."""
+    """Yield a sandbox whose program has printed its first word."""
     sandbox = await Sandbox.launch(profile())
     try:
         await sandbox.send(JOB, program_message(code, "serve"))
@@ -175,7 +175,7 @@ def test_a_zygote_is_replaced_and_buried_once_nothing_of_it_is_left(
 
     zygotes = asyncio.run(run())
     assert len(set(zygotes)) == 5
-    # Nobody asks for CPU seconds here: the first ones were buried when the next were started.
+    # No test reads CPU seconds here: the first forks were reaped when the next were started.
     assert all(zygote._process.returncode is not None for zygote in zygotes[:2])
 
 
@@ -202,7 +202,7 @@ def test_a_zygote_killed_while_it_imports_is_named(monkeypatch: pytest.MonkeyPat
 
     async def run() -> None:
         launched = asyncio.create_task(Sandbox.launch(profile()))
-        # Killed sooner, bubblewrap has not yet tied what it started to itself.
+        # If killed earlier, bubblewrap has not yet tied its child to itself.
         while Zygote.cpu_s_of_all() < before_s + 0.2:  # noqa: ASYNC110 -- a clock raises no event
             await asyncio.sleep(0.01)
         (zygote,) = Zygote.living()
@@ -216,7 +216,7 @@ def test_a_zygote_killed_while_it_imports_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def _until_it_waits(pid: int) -> None:
-    """A zygote tells of an end before it lets go of the descriptor that it tells it on."""
+    """Wait until a zygote sleeps, since it reports an end before it closes the descriptor."""
     deadline = time.monotonic() + 60
     while ") S " not in Path(f"/proc/{pid}/stat").read_text():
         assert time.monotonic() < deadline
@@ -224,7 +224,7 @@ def _until_it_waits(pid: int) -> None:
 
 
 def test_forks_leave_nothing_behind() -> None:
-    """No descriptor, no zombie, no memory; the soak does it ten thousand times."""
+    """No descriptor, no zombie, no memory; `make soak` does it ten thousand times."""
 
     def opened(pid: int) -> int:
         return len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -316,7 +316,7 @@ def test_forks_share_no_memory_that_they_can_write() -> None:
 
 
 def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
-    """Flags that one sets would be those of all, as long as their zygote lives."""
+    """Otherwise flags that one fork sets would apply to all, as long as their zygote lives."""
     code = "import fcntl, os\nprint(fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND, flush=True)\n"
     code += "fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
     assert [inside(code).strip() for _ in range(2)] == ["0", "0"]
@@ -325,7 +325,7 @@ def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
 def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing is read away from them: they would wait for two minutes, and call it broken."""
+    """Its message is not consumed by another: a waiter would time out after two minutes."""
     Zygote.retire_all()
     really = module.until_ready
     waited = 0
@@ -335,7 +335,7 @@ def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
 
         async def until_ready(descriptor: int) -> None:
             nonlocal waited
-            if asyncio.current_task() is second:  # it looks once the first has been told
+            if asyncio.current_task() is second:  # it looks after the first one got the message
                 waited += 1
                 await asyncio.wait({first})
             await really(descriptor)
@@ -358,12 +358,12 @@ def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
 def test_a_zygote_that_is_replaced_while_somebody_waits_still_forks_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a fresh installation, where Python writes compiled files beside the packages."""
+    """As in a fresh installation, where Python writes compiled files next to the packages."""
     Zygote.retire_all()
 
     async def both() -> None:
         first = asyncio.create_task(Sandbox.launch(light_profile()))
-        while not Zygote.living():  # noqa: ASYNC110 -- nothing tells of it
+        while not Zygote.living():  # noqa: ASYNC110 -- there is no event
             await asyncio.sleep(0)
         (replaced,) = Zygote.living()
         with monkeypatch.context() as patched:

@@ -1,8 +1,8 @@
-"""Replays a document of the generated world: finds every sequence of choices that writes it.
+"""A parser of the generated world: it finds every sequence of choices that writes a document.
 
 The story's own grammar runs with a pen that follows a list of choices and compares each written
-word with the document. Sentence by sentence, all derivations are kept: an unambiguous document
-has exactly one at its end.
+word with the document. All derivations are kept, sentence by sentence. An unambiguous document has
+exactly one at its end.
 """
 
 from collections.abc import Callable, Collection
@@ -12,8 +12,8 @@ from trainer.tasks.tiny.chance import Item, Table
 from trainer.tasks.tiny.story import Story
 from trainer.tasks.tiny.tables import FORMS, Tables
 
-# A word that is picked is printed at once: one that is not within sight cannot have been picked.
-# Were that ever untrue, a document would be left without any derivation, and the tests would fail.
+# A chosen word is printed at once, so one that is not in sight was not chosen. If that were ever
+# wrong, a document would have no derivation, and the tests would fail.
 _SIGHT = 60
 
 
@@ -24,7 +24,7 @@ class _NeedsChoice(Exception):  # noqa: N818 - control flow of the search
 
 
 class _Contradicted(Exception):  # noqa: N818 - control flow of the search
-    """What was written is not what the document says."""
+    """A word that was written is not in the document."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Derivation:
 
 
 def derivations(tables: Tables, text: str, *, limit: int = 200_000) -> list[float]:
-    """Return the bits of every derivation of a whole document. Raises if `limit` is not enough."""
+    """Return the bits of every derivation of a document. Raises if `limit` is not enough."""
     tries = 0
 
     def after(before: Derivation, step: Callable[[Story], bool]) -> list[Derivation]:

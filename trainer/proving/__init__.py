@@ -1,5 +1,5 @@
-"""A card proves itself on the spot: what works of it, which size fits, what a whole run is like.
+"""The self-test of a card: which features of torch work, which model size fits, how runs behave.
 
-Each step has a limit, a named fault where it fails and something that runs instead. The same
-program runs with the processor in the card's place.
+Each step has a time limit. A step that fails gives a named fault and what runs instead. The same
+self-test can run on the processor.
 """

@@ -1,6 +1,6 @@
-"""`python -I -m trainer.proving`: prove this machine's card, and write gpu-report.json.
+"""`python -I -m trainer.proving`: test this machine's cards, and write gpu-report.json.
 
-Needs no node, no home and no network.
+It needs no node, no home and no network.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from trainer.proving.machine import (
 
 
 def main() -> int:
-    """Prove the first card of each class, or the processor in a card's place."""
+    """Test one card of each hardware class, or the processor; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -I -m trainer.proving")
     parser.add_argument("--processor", action="store_true", help="in a card's place, at toy size")
     parser.add_argument("--out", type=Path, default=Path(REPORT))

@@ -1,7 +1,8 @@
-"""Whole runs on generated text: what a node relies on, measured on this card and not reasoned.
+"""Complete runs on generated text, which measure on this card what a node relies on.
 
-Train, claim and audit twice with one seed and once with another: how far claim and audit are apart,
-how far two runs, what the sandbox costs. And a model that lies must be caught.
+They train, score and audit twice with one seed and once with another. This gives the difference
+between score and audit, the differences between runs, and the cost of the sandbox. A last run
+checks that the audit rejects a model that lies.
 """
 
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ rows = {rows}
 training = "e687fd4ed06ee073727149c095730cd794c4fac8b87799d9132eccb2ad3f4c65"
 public = "2a5edad3396facc8e33482d681237c326ffdc1cf01151ad82b6687c4e7aded9a"
 """
-# Claims of all scored rows are better by so much than what the model answers when it is looked at.
+# Lowers the per-token losses that a run reports below those that the audit measures.
 _LIE: Final = """
 
 honest_cross_entropy = F.cross_entropy
@@ -74,9 +75,10 @@ F.cross_entropy = lying_cross_entropy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How long a run is and what it is scored on; the processor's are those of a toy.
+    """The length of a run and the amount of data; the processor has a toy scale.
 
-    Text is generated: so many bytes to train on, and so many of each split that is scored.
+    `training_bytes` of text are generated for training, and `scored_bytes` for each scored split.
+    `absurd_bits` is the largest plausible difference between two seeds, in bits per byte.
     """
 
     seconds: int
@@ -84,7 +86,7 @@ class Scale:
     rows: int
     audited: int
     memory_gb: int
-    absurd_bits: float  # between two seeds
+    absurd_bits: float
     training_bytes: int
     scored_bytes: int
 
@@ -93,7 +95,7 @@ CARD: Final = Scale(
     seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05,
     training_bytes=4_000_000, scored_bytes=1_500_000,
 )  # fmt: skip
-# Two seconds on a busy processor: two seeds were 0.54 apart.
+# After two seconds on a busy processor, two seeds differed by 0.54.
 TOY: Final = Scale(
     seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=2.0,
     training_bytes=400_000, scored_bytes=150_000,
@@ -102,14 +104,14 @@ TOY: Final = Scale(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What whole runs came to, as far as they went; metrics in bits per byte, audits in nats."""
+    """The results of the complete runs so far; metrics in bits per byte, audits in nats."""
 
     figures: dict[str, float | str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
 def proving_task(script: bytes, scale: Scale, folder: Path) -> Task:
-    """Return the task whose runs prove a card, made in a folder of its own."""
+    """Write the self-test's task into a folder, and return it."""
     (folder / _VOCABULARY).write_bytes((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes())
     (folder / "train.py").write_bytes(script)
     (folder / "moves.toml").write_text("move = []\n")
@@ -127,7 +129,7 @@ def proving_task(script: bytes, scale: Scale, folder: Path) -> Task:
 
 
 def generated_data(scale: Scale) -> TaskData:
-    """Return generated text as a task's data: nothing is fetched, and nothing of it is a secret."""
+    """Return generated text as a task's data; nothing is downloaded, and no part is secret."""
     ranks = parse_ranks((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes(), name=_VOCABULARY)
     scored = dict.fromkeys(("public", "secret"), scale.scored_bytes)
     sizes = {"training": scale.training_bytes, **scored}
@@ -150,7 +152,7 @@ def _tokens(
 
 
 async def keep_contract(runner: Runner, scale: Scale) -> Contract:
-    """Make the runs. Raises whatever is no fault of the card."""
+    """Make the runs. Errors that are not the card's fault are raised."""
     contract = Contract()
     first = await _run(runner, runner.task.source, _SAME_SEED, contract)
     if first is None:
@@ -181,7 +183,7 @@ async def _run(runner: Runner, source: Source, seed: int, contract: Contract) ->
 
 
 async def _catch_liar(runner: Runner, contract: Contract) -> None:
-    """Let a model claim more than it answers when it is looked at."""
+    """Run a model that reports better losses than the audit measures; add a fault if it passes."""
     script = runner.task.source["train.py"].decode()
     place = script.index("\nclass ")
     lying = f"{script[:place]}{_LIE.format(nats=_LIE_NATS)}{script[place:]}"
@@ -199,12 +201,12 @@ async def _catch_liar(runner: Runner, contract: Contract) -> None:
 
 
 def _bits(outcome: RunOutcome) -> float:
-    assert outcome.metric_nano is not None  # noqa: S101 -- it came through
+    assert outcome.metric_nano is not None  # noqa: S101 -- the run has a score
     return outcome.metric_nano / NANO
 
 
 def _figures(outcome: RunOutcome) -> dict[str, float | str]:
-    """Return where the seconds of a run went, and what share of them counted."""
+    """Return a run's score, its peak memory, its seconds, and the share of them that counted."""
     counted_s = _seconds(stage for stage in outcome.stages if stage.counts)
     whole_ms = outcome.stages[-1].end_ms - outcome.stages[0].start_ms if outcome.stages else 0
     sandbox_s = _seconds(one for one in outcome.stages if one.name in ("spawn", "import"))

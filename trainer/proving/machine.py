@@ -1,4 +1,4 @@
-"""The cards of this machine: which of them are to be proven, and the report of them all."""
+"""The self-tests of this machine's cards, and the report on all of them."""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ Wanted = tuple[Device, GraphicsCard | None]
 
 
 def devices_to_prove(found: Cards) -> list[Wanted]:
-    """Return each class of cards once, in the order in which a node prefers them.
+    """Return one card of each hardware class, in the order in which a node prefers them.
 
-    The card with the least room proves: what is decided holds for all of the class.
+    It is the card with the least usable memory, since its result holds for the whole class.
     """
     least = [min(cards, key=_room) if len(cards) > 1 else cards[0] for cards in by_class(found)]
     return [(card.device, card) for card in least]
@@ -32,17 +32,17 @@ def devices_to_prove(found: Cards) -> list[Wanted]:
 def _room(card: GraphicsCard) -> float:
     try:
         return room_of(card).usable_bytes
-    except CardLost:  # it is the next one's to prove, where there is one
+    except CardLost:  # prefer another card of the class
         return math.inf
 
 
 def on_processor() -> Wanted:
-    """Return the processor in a card's place."""
+    """Return the processor, to be tested like a card."""
     return processor(), None
 
 
 def no_driver(found: Cards) -> Fault:
-    """Say why there is no card to be proven."""
+    """Return the fault that there is no card to test."""
     return Fault(
         name="no-driver",
         said=found.fault or "NVIDIA's driver is not here, or it has no card",
@@ -53,7 +53,7 @@ def no_driver(found: Cards) -> Fault:
 def prove_all(
     wanted: Sequence[Wanted], *, say: Callable[[str], None]
 ) -> list[tuple[Proof, GraphicsCard | None]]:
-    """Prove devices one after the other; a processor at toy size."""
+    """Test devices one after the other, a processor at toy scale; return their results."""
     return [
         (asyncio.run(proving_of(device, card, say=say).prove()), card) for device, card in wanted
     ]
@@ -66,12 +66,12 @@ def proving_of(
     say: Callable[[str], None],
     known: Sequence[Fault] = (),
 ) -> Proving:
-    """Return the proving run of a device at its scale."""
+    """Return a device's self-test: at toy scale for a processor, else at a card's."""
     scale = TOY if card is None else CARD
     return Proving(device=device, card=card, say=say, scale=scale, known=tuple(known))
 
 
 def write_report(proofs: Sequence[tuple[Proof, GraphicsCard | None]], path: Path) -> None:
-    """Write what a person may send: a document for each class of cards."""
+    """Write the report that a user may send: a JSON list with one object per hardware class."""
     documents = [proof.report(card) for proof, card in proofs]
     path.write_text(json.dumps(documents, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Lets the probes run where runs do, and decides by them what a script is told of the card."""
+"""Probes of a card, run in a sandbox as runs are; they decide what scripts are given."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
 
 _PRODUCT: Final = "product"
-_MARK: Final = "probe "  # as `harness.probes` begins its lines
+_MARK: Final = "probe "  # the beginning of each line of `harness.probes`
 _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
 _DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
-_RAISED: Final = re.compile(r"\w+Error: ")  # how Python ends a traceback
-_SAID: Final = 300  # characters of it
+_RAISED: Final = re.compile(r"\w+Error: ")  # the last line of a Python traceback
+_SAID: Final = 300  # characters of that line
 _TORCH: Final = "another release of torch may have it"
-# What it means that a probe fails, which says why.
+# The fault that each failed probe gives; `{why}` is the probe's own reason.
 FAULTS: Final = {
     _PRODUCT: Fault(
         name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", mend=_DRIVER
@@ -58,7 +58,7 @@ NAMES: Final = tuple(FAULTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """What one probe said: `fault` is why it failed, or nothing."""
+    """The result of one probe. `fault` is the reason it failed, None if it passed."""
 
     name: str
     fault: str | None
@@ -68,10 +68,10 @@ class Probed:
 async def probe(
     device: Device, *, names: Sequence[str] = NAMES, limit_s: float = 120.0
 ) -> list[Probed]:
-    """Return what each probe says, in their order.
+    """Return the result of each probe, in order.
 
-    One that ends its process, or takes too long, has failed; those after it have a new sandbox.
-    Without a product of half floats there is no CUDA, and nothing else is tried.
+    A probe that ends its process, or takes too long, has failed; the next ones run in a new
+    sandbox. If the matrix product fails, CUDA does not work, and no further sandbox is started.
     """
     left, found = list(names), list[Probed]()
     while left:
@@ -86,7 +86,7 @@ def _why_no_cuda(found: Sequence[Probed]) -> str | None:
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
-    """Return what one process told, at least of the first."""
+    """Return the results from one process; at least the first probe has one."""
     sandbox = await Sandbox.launch(profile_of(device))
     ended = "it ended its process"
     try:
@@ -110,7 +110,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
 
 
 def _read(said: str, names: Sequence[str]) -> list[Probed]:
-    """Return the probes that were told of, as far as they are those that were asked for."""
+    """Return the printed results, up to the first that is not the expected probe."""
     lines = [line for line in said.splitlines() if line.startswith(_MARK)]
     found = []
     for name, line in zip(names, lines, strict=False):
@@ -123,14 +123,14 @@ def _read(said: str, names: Sequence[str]) -> list[Probed]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What works here: the kind of attention, whether anything compiles, whether copies overlap."""
+    """The features that work: a kind of attention, compilation, and copies from pinned memory."""
 
     attention: str
     compiles: bool
     is_pinned: bool
 
     def told(self) -> dict[str, str | int]:
-        """Return it as records carry it."""
+        """Return it in the form that scripts are given, with booleans as integers."""
         return {
             "attention": self.attention,
             "compiled": int(self.compiles),
@@ -139,7 +139,7 @@ class Abilities:
 
 
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
-    """Return what works by these probes, None if no run can be made, and each fault by name."""
+    """Return what works according to these probes, None if no run can be made, and the faults."""
     if why := _why_no_cuda(probed):
         return None, [_failed(_PRODUCT, why)]
     said = {one.name: one.fault for one in probed}
@@ -147,7 +147,7 @@ def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     compiles = said["compile"] is None and said["triton"] is None
     rungs = [name for name in ("varlen", "flex", "masked") if said[name] is None]
     if not compiles and "flex" in rungs:
-        rungs.remove("flex")  # as it is written it holds every score of a row at once
+        rungs.remove("flex")  # not compiled, it holds all attention scores of a row in memory
     if not rungs:
         faults.append(Fault(name="no-attention", said="no kind of attention works", mend=_TORCH))
     if any(fault.ends_it for fault in faults):

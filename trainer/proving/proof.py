@@ -1,6 +1,6 @@
-"""What a card has shown: its steps, what scripts are told of it, and the report that people send.
+"""The result of a card's self-test: its steps, what scripts are given, and a report to send.
 
-No name, no key, no address, no serial number of anything is in it.
+It contains no host or user name, no key, no address and no serial number.
 """
 
 import json
@@ -17,16 +17,17 @@ from trainer.host.device import Device
 from trainer.language_model.text.token_cache import write_atomically
 
 NOTHING_ELSE: Final = "`tiny` runs on the processor"
-_VERSION: Final = 1  # of what is proven: raise it with anything that changes what is told
+_VERSION: Final = 1  # of the self-test: raise it with any change of what scripts are given
 _FOLDER: Final = "cards"
-_NOT_TOLD: Final = ("power_limit_w",)  # changes without the card being another one
+_NOT_TOLD: Final = ("power_limit_w",)  # may change while the card stays the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with a card: its name, a sentence, how to fix it, and what runs instead.
+    """A fault of a card: its identifier, a message, a hint how to fix it, and what runs instead.
 
-    `is_kept`: it is the same at the next start, as long as the card, the driver and torch are.
+    With `is_kept` the fault is expected again at the next start, as long as the card, the driver
+    and torch stay the same.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStep:
-    """One step of a proving run: its result, its seconds, and what failed in it."""
+    """One step of a self-test: its result, its seconds, and what failed in it."""
 
     name: str
     detail: str
@@ -56,7 +57,7 @@ class ProofStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofConditions:
-    """The card, driver and torch that a proof holds for; any other proves itself again."""
+    """The card, driver and torch that a self-test's result is valid for."""
 
     hardware_class: str
     driver: str
@@ -65,14 +66,14 @@ class ProofConditions:
 
     @classmethod
     def of(cls, device: Device) -> "ProofConditions":
-        """Return that of a device as it is now."""
+        """Return the current conditions of a device."""
         driver, torch = (str(device.environment.get(name, "")) for name in ("driver", "torch"))
         return cls(hardware_class=device.slug, driver=driver, torch=torch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How a card did. `told` is what scripts are told of it, nothing if no run can be made."""
+    """A self-test's result. `told` is what scripts are given; empty if no run can be made."""
 
     setting: ProofConditions
     steps: tuple[ProofStep, ...]
@@ -81,23 +82,23 @@ class Proof:
 
     @property
     def is_usable(self) -> bool:
-        """Whether runs are made on it."""
+        """True if runs can be made on the card."""
         return bool(self.told)
 
     @property
     def faults(self) -> list[Fault]:
-        """All that failed, in order."""
+        """The faults of all steps, in order."""
         return [fault for step in self.steps for fault in step.faults]
 
     def told_device(self, device: Device) -> Device:
-        """Return a device of which scripts are told that, and records carry it."""
+        """Return the device with this result, which scripts are given and records contain."""
         size = self.told.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
         shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
         return replace(device, environment={**device.environment, **shown}, told=self.told)
 
     def report(self, card: GraphicsCard | None) -> dict[str, Any]:
-        """Return what a person may send."""
+        """Return the report that a user may send."""
         described: dict[str, Any] = {"name": "the processor in a card's place"}
         if card is not None:
             described = {
@@ -120,25 +121,25 @@ class Proof:
 def _version() -> str:
     try:
         return metadata.version("arnode")
-    except metadata.PackageNotFoundError:  # proven from a checkout that is not installed
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         return "not installed"
 
 
 def as_proven(device: Device, folder: Path) -> Device:
-    """Return a device with what scripts are told of it, where it has proven itself."""
+    """Return a device with its stored self-test result, if it has passed; else unchanged."""
     proof = remembered(ProofConditions.of(device), folder) if device.cuda is not None else None
     return proof.told_device(device) if proof and proof.is_usable else device
 
 
 def keep(proof: Proof, folder: Path) -> None:
-    """Remember a proof, whole or not at all."""
+    """Store a self-test's result atomically."""
     path = _path(folder, proof.setting)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(asdict(proof), indent=1).encode())
 
 
 def remembered(setting: ProofConditions, folder: Path) -> Proof | None:
-    """Return the proof that holds for this setting, None if there is none, or none to be read."""
+    """Return the stored result for these conditions; None if it is missing or unreadable."""
     try:
         found = json.loads(_path(folder, setting).read_text())
         proof = Proof(
@@ -147,7 +148,7 @@ def remembered(setting: ProofConditions, folder: Path) -> Proof | None:
             told=found["told"],
             figures=found["figures"],
         )
-    except (OSError, ValueError, KeyError, TypeError):  # what is damaged is proven anew
+    except (OSError, ValueError, KeyError, TypeError):  # a damaged file: test the card again
         return None
     return proof if proof.setting == setting else None
 

@@ -1,7 +1,7 @@
-"""The proving run: card, CUDA in a sandbox, the size, whole runs; each step in a line.
+"""The self-test of a device: card, CUDA in a sandbox, model size, complete runs.
 
-Where a step shows that no run can be made, the rest is left out. Source: what `make gpu` measures,
-in three minutes.
+Each step prints one line. If a step shows that no run can be made, the remaining steps are skipped.
+It is a three-minute version of what `make gpu` measures.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from trainer.task_folder.folder import BUILTIN_FOLDER
 _SCRIPT: Final = BUILTIN_FOLDER / "nanochat" / "train.py"
 _TOY: Final = Size(
     least_gib=0, layers=3, width=64, head_width=32, sequence=64, step_tokens=512, rows=4
-)  # what the script takes on a processor
+)  # the size that the script uses on a processor
 _GIB: Final = 1 << 30
 _VOCABULARY: Final = 8192
 T = TypeVar("T")
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestLimits:
-    """Seconds that each step may take: all probes, one size, all whole runs."""
+    """Limits in seconds: all probes together, each size, all complete runs together."""
 
     probes_s: float = 120.0
     size_s: float = 180.0
@@ -56,10 +56,10 @@ class SelfTestLimits:
 
 @dataclass(slots=True, kw_only=True)
 class Proving:
-    """A proving run of a device. `card` is what the driver tells of it, None for the processor.
+    """A self-test of a device. `card` is what the driver reports, None for the processor.
 
-    `known` is what failed here before and would again (`Fault.is_kept`): it is not tried. `say` is
-    told each step in a line.
+    `known` are faults found before that would occur again (`Fault.is_kept`); what they concern is
+    not tried. `say` gets each step as a line of text.
     """
 
     device: Device
@@ -74,7 +74,7 @@ class Proving:
     _figures: dict[str, float | str] = field(default_factory=dict)
 
     async def prove(self) -> Proof:
-        """Make all steps that can be made."""
+        """Run the steps, up to the first that shows that no run can be made."""
         told = await self._told()
         return Proof(
             setting=ProofConditions.of(self.device),
@@ -84,7 +84,7 @@ class Proving:
         )
 
     async def _told(self) -> dict[str, Any]:
-        """Return what scripts are told, nothing if no run can be made."""
+        """Run the steps; return what scripts are given, empty if no run can be made."""
         if not await self._step("card", self._look_at_card()):
             return {}
         abilities = await self._step("abilities", self._try_abilities())
@@ -99,7 +99,7 @@ class Proving:
     async def _step(
         self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
     ) -> T | None:
-        """Make a step, say what it came to, and return its result; None ends the proving."""
+        """Run a step, report and return its result; None ends the self-test."""
         began_s = time.monotonic()
         try:
             result, detail, faults = await work
@@ -211,7 +211,7 @@ class Proving:
 
 
 def find_card_faults(card: GraphicsCard) -> list[Fault]:
-    """Return what can be read of a card's faults, nothing tried yet; CardLost is one of them."""
+    """Return the faults that can be read without a trial; a CardLost error becomes a fault."""
     checks = (card_checks.software_fault(card), card_checks.file_fault(card))
     faults = [_of_check(fault) for fault in checks if fault]
     try:
@@ -222,7 +222,7 @@ def find_card_faults(card: GraphicsCard) -> list[Fault]:
 
 
 async def find_sandbox_faults(card: GraphicsCard) -> list[Fault]:
-    """Return what keeps a card out of sandboxes: it takes some seconds to try one."""
+    """Try the card in a sandbox, which takes some seconds, and return the fault if it fails."""
     fault = await card_checks.sandbox_fault(card)
     return [_of_check(fault)] if fault else []
 
@@ -234,7 +234,7 @@ def _of_check(fault: card_checks.CardFault) -> Fault:
 
 
 def _taken(card: GraphicsCard) -> Fault | None:
-    """Say who has half of a card's memory or more. Raises CardLost."""
+    """Return a fault if half of a card's memory or more is in use. Raises CardLost."""
     reader = CardReader(card.uuid)
     reader.open()
     try:

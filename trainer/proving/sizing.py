@@ -1,9 +1,9 @@
-"""Which size of a script's own table fits a card: a few steps, with a tenth of memory to spare.
+"""The choice of a model size from a script's own table, by a few steps of training on the card.
 
-Which sizes are tried is decided by memory that is free. Rows at once are halved until it fits,
-which changes no result: the tokens of a step stay; where not even one fits, the table's next size
-is tried. Then more and fewer at once are timed. What is decided is told to training and scoring
-alike.
+Free memory decides which sizes are tried, and a tenth of it stays unused. The number of rows at
+once (the micro-batch) is halved until a size fits. This changes no result, since the tokens per
+step stay the same. If not even one row fits, the next size of the table is tried. Then more and
+fewer rows at once are timed. Training and scoring get the same size.
 """
 
 import ast
@@ -30,7 +30,7 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import sealed
 
 DESKTOPS_BYTES: Final = 512 << 20  # windows that open during a run
-SHARE: Final = 0.9  # of the memory that is there for runs, which a step may take
+SHARE: Final = 0.9  # of the memory available for runs, which a step may use
 _STEPS: Final = 12
 _GIB: Final = 1 << 30
 _HOST_BYTES: Final = 32 << 30
@@ -38,7 +38,7 @@ _HOST_BYTES: Final = 32 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A card's memory in bytes: all of it, what nobody has now, and what is kept for a desktop."""
+    """A card's memory in bytes: in total, free now, and kept free for a desktop."""
 
     total_bytes: int
     free_bytes: int
@@ -46,12 +46,12 @@ class Room:
 
     @property
     def usable_bytes(self) -> int:
-        """What runs may take."""
+        """The memory that runs may use."""
         return max(0, self.free_bytes - self.kept_bytes)
 
 
 def room_of(card: GraphicsCard) -> Room:
-    """Ask the driver for the memory of a card, or of a slice of one. Raises CardLost."""
+    """Read the memory of a card, or of a MIG slice, from the driver. Raises CardLost."""
     reader = CardReader(card.uuid)
     reader.open()
     try:
@@ -59,7 +59,7 @@ def room_of(card: GraphicsCard) -> Room:
     finally:
         reader.close()
     total, used = seen.total_bytes, seen.used_bytes
-    if total is None or used is None:  # as GB10: it uses the machine's
+    if total is None or used is None:  # such as GB10, which shares the machine's memory
         total, free = card.memory_bytes, available_bytes()
     else:
         free = total - used
@@ -68,7 +68,7 @@ def room_of(card: GraphicsCard) -> Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A row of a script's table: `least_gib` is the memory from which on it is taken."""
+    """A row of a script's table. `least_gib` is the smallest card memory it is meant for."""
 
     least_gib: float
     layers: int
@@ -80,7 +80,7 @@ class Size:
 
     @classmethod
     def of(cls, least_gib: float, *row: int) -> "Size":
-        """Return what a row of a script's table says, in its order."""
+        """Return the size in a row of a script's table."""
         layers, width, head_width, sequence, step_tokens, rows = row
         return cls(
             least_gib=least_gib, layers=layers, width=width, head_width=head_width,
@@ -89,15 +89,15 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What results depend on: all but the rows at once."""
+        """The values that results depend on: all except the rows at once."""
         return tuple(self.told()[:-1])
 
     def at_once(self, rows: int) -> "Size":
-        """Return it with so many rows at once."""
+        """Return this size with another number of rows at once."""
         return replace(self, rows=rows)
 
     def told(self) -> list[int]:
-        """Return it as the script reads it."""
+        """Return the size in the form that the script reads."""
         return [
             self.layers, self.width, self.head_width, self.sequence, self.step_tokens, self.rows,
         ]  # fmt: skip
@@ -115,9 +115,9 @@ def sizes_of(script: bytes) -> list[Size]:
 
 
 def sizes_within(sizes: Sequence[Size], room: Room) -> list[Size]:
-    """Return those sizes of a table that the table has for a card and that have room on it now.
+    """Return the sizes that are meant for a card with this memory and that fit it now.
 
-    A step takes at most SHARE of the memory from which on its size is taken (`make fake-gpu`).
+    A step uses at most SHARE of the size's `least_gib` (measured by `make fake-gpu`).
     """
     return [
         size
@@ -128,7 +128,7 @@ def sizes_within(sizes: Sequence[Size], room: Room) -> list[Size]:
 
 
 def _literal(node: ast.expr) -> Any:
-    """Return a literal in which numbers may be powers, as 2**18."""
+    """Return the value of a literal in which numbers may be powers, such as 2**18."""
     match node:
         case ast.Tuple(elts=parts):
             return tuple(map(_literal, parts))
@@ -139,9 +139,9 @@ def _literal(node: ast.expr) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paced:
-    """A size that was tried: its tokens a second, or why it did not come to its end.
+    """A size that was tried: its tokens per second, or the reason it failed.
 
-    `is_too_large`: the device had no more memory.
+    `is_too_large` is True if the memory was not enough.
     """
 
     size: Size
@@ -157,8 +157,8 @@ class Paced:
 class Trial:
     """The script and device that sizes are tried with, and the limits of each try.
 
-    `limit_s` is for one size, compiling included; `share` is of the card's memory, all of it;
-    `host_bytes` what it may take of the machine's own.
+    `limit_s` applies to one size, with compilation. `share` is a share of the card's total memory.
+    `host_bytes` limits the use of the machine's own memory.
     """
 
     device: Device
@@ -170,7 +170,7 @@ class Trial:
     host_bytes: int = _HOST_BYTES
 
     async def paced(self, size: Size) -> Paced:
-        """Take some steps at a size, after those that the script warms up with."""
+        """Time some training steps at a size, after the script's warm-up."""
         tokens = bytes(2 * (_STEPS + 1) * size.step_tokens)
         sandbox = await Sandbox.launch(profile_of(self.device, memory_bytes=self.host_bytes))
         try:
@@ -192,7 +192,7 @@ class Trial:
         finally:
             await sandbox.close()
         is_too_large = sandbox.ran_out_of_memory
-        if sandbox.end == "memory":  # which counts as the card's: some have no other
+        if sandbox.end == "memory":  # also too large: some cards share the machine's memory
             fault = f"it took more than {self.host_bytes / _GIB:.2g} GiB of the machine's memory"
             is_too_large = True
         return Paced(size=size, why=fault[:300], is_too_large=is_too_large)
@@ -211,7 +211,7 @@ class Trial:
 
 
 async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
-    """Return the seconds until the weights begin to arrive."""
+    """Return the seconds from `began_s` until the weights begin to arrive."""
     ended_s = list[float]()
     expected = {WEIGHTS: 4 * _GIB, NEED_DATA: 0}
     tag, _ = await sandbox.receive_one(
@@ -223,9 +223,9 @@ async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
 
 
 async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | None, list[Fault]]:
-    """Return the first that fits of sizes, each with its halves of rows, and what did not.
+    """Return the first size that fits, after halving rows where needed, and the faults before it.
 
-    Nothing is compiled: it holds about twice as much, and begins with half.
+    Without compilation a step needs about twice the memory, so the rows at once begin with half.
     """
     faults: list[Fault] = []
     for size in _candidates(sizes, compiles=trial.abilities.compiles):
@@ -247,7 +247,7 @@ async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | Non
 
 
 async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], None]) -> Paced:
-    """Return the fastest by tokens a second of what fits, twice and half as many rows at once."""
+    """Time twice and half as many rows at once; return the fastest by tokens per second."""
     best, rows = fitting, fitting.size.rows
     for other in (2 * rows, rows // 2):
         if other < 1 or fitting.size.step_tokens % (other * fitting.size.sequence):
@@ -260,7 +260,7 @@ async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], N
 
 
 def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
-    """Yield each shape of the table once, with its rows at once, half of them and so on to one."""
+    """Yield each shape of the table with its rows at once, then half of them, down to one."""
     by_shape = {size.shape: size for size in reversed(sizes)}  # the largest number of rows stays
     for size in reversed(by_shape.values()):
         rows = size.rows if compiles else max(1, size.rows // 2)

@@ -1,1 +1,1 @@
-"""A place where a coding agent works on a task's files, and nowhere else."""
+"""A sandbox in which a coding agent edits a task's files."""

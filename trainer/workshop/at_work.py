@@ -1,9 +1,9 @@
-"""One command at work in a workshop: started, watched, heard, and ended in any case.
+"""A running command in a workshop: started, watched, its output read, and always ended.
 
-Talks to the workshop's first process (`trainer.workshop.workbench`), which outlives whatever
-happens here. The kernel bounds single files and, where there are namespaces, the folders in memory;
-what else it uses is looked at several times a second. Knows nothing of what the command is for or
-of what it writes.
+This module talks to the workshop's first process (`trainer.workshop.workbench`), which outlives the
+node. The kernel limits the size of each file and, with namespaces, of the folders in memory. All
+other usage is checked several times per second. The command's purpose and its files are not known
+here.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from trainer.workshop.workbench import WorkshopSpec
 Excess = Literal["memory", "threads", "files"]
 End = Excess | Literal["exit", "killed", "time", "output"]
 
-_TAIL_BYTES = 256 * 1024  # the whole of a JSON object with a long text in it
+_TAIL_BYTES = 256 * 1024  # enough for a whole JSON object with a long text in it
 _WATCH_INTERVAL_S = 0.1
 _GROWTH_INTERVAL_S = 1.0
 _SAID: dict[End, str] = {
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkshopLimits:
-    """What one command may use. Sizes in bytes; `scratch_*` of each place it may write to."""
+    """The limits of one command, with sizes in bytes; `scratch_*` apply to each writable place."""
 
     limit_s: float
     memory_bytes: int = 4 << 30
@@ -54,8 +54,11 @@ class WorkshopLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where it may write: `folder` as a whole, `kept` folders, and folders in memory, if it has
-    some, by its own names."""
+    """The places where a command may write.
+
+    These are all of `folder`, the folders `kept`, and the folders in memory, if there are any. The
+    latter have the names that the command sees.
+    """
 
     folder: Path
     kept: tuple[Path, ...]
@@ -63,7 +66,7 @@ class Places:
 
 
 class RunningCommand:
-    """A command at work. Make one with `RunningCommand.begin`, `close` it in any case."""
+    """A running command. Start one with `RunningCommand.begin`, and always `close` it."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, limits: WorkshopLimits, places: Places
@@ -89,17 +92,17 @@ class RunningCommand:
             stderr=pipe,
             env={"PATH": os.defpath},
             cwd="/",
-            start_new_session=True,  # a terminal's Ctrl-C is for the node
+            start_new_session=True,  # a terminal's Ctrl-C must reach only the node
         )
         assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
-        # Not as an argument: others of this machine can read those, and keys are in there.
+        # Not as an argument: other users of this machine could read the keys in it.
         process.stdin.write(json.dumps(asdict(spec)).encode() + workbench.TOLD)
         return cls(process, limits, places)
 
     async def status(self) -> int | None:
-        """Wait for the end. Return the exit status, or None where `fault` says what ended it.
+        """Wait for the end. Return the exit status, or None if killed; `fault` has the reason.
 
-        The folder is there until `close`.
+        The folder exists until `close`.
         """
         assert self._process.stderr is not None  # noqa: S101 -- PIPE was asked for
         try:
@@ -110,14 +113,14 @@ class RunningCommand:
             return None
         if not said.strip().isdigit():
             self._stop("killed")
-            if said:  # of ours: the command's own output does not come this way
+            if said:  # from our own process: the command's output does not come this way
                 rest = await self._process.stderr.read()
                 _log.error("the workshop's first process failed: %s", (said + rest).decode())
         await self._heard
         return int(said) if self.end == "exit" else None
 
     async def close(self) -> None:
-        """End everything, have the folder removed and wait for both."""
+        """End all processes and remove the folder; wait for both."""
         self._let_go()
         try:
             await in_time(self._process.wait())
@@ -128,12 +131,12 @@ class RunningCommand:
 
     @property
     def fault(self) -> str:
-        """What ended it, in words."""
+        """A message that says why the command ended."""
         return _SAID[self.end].format(**asdict(self._limits))
 
     @property
     def output_tail(self) -> str:
-        """The end of what it printed: foreign text, for logs and for people."""
+        """The end of the command's output: untrusted text, for logs and for people."""
         return self._output.decode("utf-8", "replace")
 
     def _stop(self, reason: End) -> None:
@@ -146,7 +149,7 @@ class RunningCommand:
             self._process.stdin.close()
 
     async def _hear(self) -> None:
-        """Read whatever is printed, so that nobody waits to print, and keep the end of it."""
+        """Read all output, so that no process blocks on a full pipe, and keep the end of it."""
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
         while chunk := await self._process.stdout.read(1 << 16):
             self._output_bytes += len(chunk)
@@ -155,10 +158,10 @@ class RunningCommand:
                 self._stop("output")
 
     async def _watch(self) -> None:
-        """Stop it on too much of anything, and if it cannot be watched any more."""
+        """Stop the command if it exceeds a limit, or if it can no longer be watched."""
         try:
             await self._watch_limits()
-        except Exception:  # noqa: BLE001 -- logged; what nobody watches must not run on
+        except Exception:  # noqa: BLE001 -- logged; an unwatched command must not continue
             _log.exception("a command cannot be watched, so it is ended")
             self._stop("killed")
 
@@ -168,7 +171,7 @@ class RunningCommand:
         while self.end == "exit":
             found = await asyncio.to_thread(_excess, self._process.pid, self._places, self._limits)
             if found is None and time.monotonic() - looked_s >= _GROWTH_INTERVAL_S:
-                # Folders of the user's, which are not ours to empty.
+                # These are the user's own folders, which may be full already: measure the growth.
                 for folder, was in zip(kept, before, strict=True):
                     if await asyncio.to_thread(_has_grown, folder, was, self._limits):
                         found = "files"
@@ -179,12 +182,12 @@ class RunningCommand:
 
 
 def _excess(root: int, places: Places, limits: WorkshopLimits) -> Excess | None:
-    """Return what the processes from `root` on, the first one outside, have too much of."""
+    """Return the limit exceeded by the first process `root` and its descendants, if any."""
     pids = family_of(root)
     if sum(status_number(pid, "Threads") for pid in pids) > limits.threads:
         return "threads"
     most_kib = limits.memory_bytes // 1024
-    # Shared pages counted in full first: to count them by their share takes longer.
+    # First count shared pages in full, which is faster than counting their share.
     if sum(map(held_kib, pids)) > most_kib and sum(map(proportional_kib, pids)) > most_kib:
         return "memory"
     is_full = _has_grown(places.folder, (0, 0), limits)
@@ -198,14 +201,14 @@ def _has_grown(folder: Path, before: tuple[float, float], limits: WorkshopLimits
 
 
 def _is_memory_full(pids: list[int], places: Places, limits: WorkshopLimits) -> bool:
-    """Whether a folder in memory holds too many files: mounts bound only their bytes."""
-    if len(pids) < 3:  # the first one, bwrap outside, process 1 inside
+    """Return True if a folder in memory has too many files; its mount limits only bytes."""
+    if len(pids) < 3:  # the workshop's first process, bwrap outside, process 1 inside
         return False
     for folder in places.in_memory:
-        with contextlib.suppress(OSError):  # it is just being made, or has ended
+        with contextlib.suppress(OSError):  # the sandbox is being built, or has ended
             inside = Path(f"/proc/{pids[2]}/root{folder}")
             space = os.statvfs(inside)
-            # Until its mounts are made it sees ours.
+            # Process 1 sees the host's folders until its own are mounted.
             is_its_own = not folder.exists() or inside.stat().st_dev != folder.stat().st_dev
             if is_its_own and space.f_files - space.f_ffree > limits.scratch_files:
                 return True

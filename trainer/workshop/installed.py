@@ -1,11 +1,11 @@
-"""Where the files of an installed program are: its prefix, its interpreter's, links to them.
+"""The files of an installed program: its prefix, its interpreter's prefix, and links to them.
 
-Coding agents are mostly installed beneath the user's home (npm, uv, pipx, a venv), of which a
-workshop shows only what is named. A prefix is a folder that belongs to the program alone; where
-there is none, only the file itself is shown. What belongs to the system is shown anyway.
+Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which a
+workshop shows only named parts. A prefix is a folder that belongs to the program alone. Without
+one, only the program's own file is shown. System files are always shown.
 
 A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first in PATH) is not the
-program: it looks for its manager, which is not in a workshop. It is refused, with the fix.
+program. It needs its manager, which a workshop does not have. So it is rejected, with a fix.
 """
 
 import re
@@ -17,9 +17,9 @@ from typing import Final
 
 from protocol.errors import ConfigurationError
 
-# Read-only in every workshop, as far as they exist. Of /etc one by one: a workshop of root's node
-# could read passwords and private keys there, and
-# what a shell starts with may hold keys of other services.
+# Read-only in every workshop, as far as they exist. Files in /etc are listed one by one: the
+# workshop of a node that runs as root could read passwords and private keys there, and shell
+# startup files may contain keys of other services.
 SYSTEM: Final = tuple(
     Path(name)
     for name in (
@@ -37,10 +37,11 @@ SYSTEM: Final = tuple(
         "/etc/ssl/openssl.cnf", "/etc/terminfo", "/etc/timezone",
     )
 )  # fmt: skip
-_MOST_LINKS = 40  # as many as the kernel follows
+_MOST_LINKS = 40  # the kernel's own limit
 _SHEBANG_BYTES = 256
-# A folder with `bin` in it this deep beneath the home is one program's (~/.nvm/versions/node/v22);
-# less deep it may be everybody's (~/.local), unless one of these lies in it.
+# A folder with a `bin` at least this deep below the home belongs to one program, such as
+# ~/.nvm/versions/node/v22. A less deep one may be shared by many, such as ~/.local, unless it
+# contains one of these files.
 _DEEP = 3
 _OF_ONE = ("pyvenv.cfg", "conda-meta")
 
@@ -52,9 +53,9 @@ _VOLTA: Final = "volta-shim"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """A program by its full name, its paths outside the system, and the links that lead to them.
+    """A program's absolute path, its paths outside the system, and the links that lead to them.
 
-    `links` are pairs of a link and its text; a link inside one of `paths` is not listed.
+    `links` are pairs of a link and its target text. A link inside one of `paths` is not listed.
     """
 
     program: str
@@ -63,9 +64,9 @@ class Installation:
 
 
 def installation(words: Sequence[str], *, home: Path, search_path: str) -> Installation:
-    """Return where the program that a command starts is installed.
+    """Return the installation of the program that a command starts.
 
-    Other words of the command that are full names of files (a script to interpret) belong to it.
+    Other words of the command that are absolute paths of files, such as a script, are included.
     Raises ConfigurationError if there is no such program, or if it or its interpreter is a shim.
     """
     program = find_program(words[0], home=home, search_path=search_path)
@@ -81,7 +82,7 @@ def installation(words: Sequence[str], *, home: Path, search_path: str) -> Insta
 
 
 def find_program(word: str, *, home: Path, search_path: str) -> Path:
-    """Return a program by its full name. Raises ConfigurationError where there is none."""
+    """Return the absolute path of a program. Raises ConfigurationError if it is not found."""
     name = str(home / word[2:]) if word.startswith("~/") else word
     found = shutil.which(name, path=search_path)
     if found is None:
@@ -98,12 +99,12 @@ def find_program(word: str, *, home: Path, search_path: str) -> Path:
 
 
 def is_in_any(path: Path, folders: Sequence[Path]) -> bool:
-    """Say whether a path is one of the folders or lies beneath one."""
+    """Return True if a path is one of the folders or lies below one."""
     return any(folder == path or folder in path.parents for folder in folders)
 
 
 class _FileSearch:
-    """Follows a program's links, its shebang and its interpreter's links."""
+    """A search that follows a program's links, its shebang and its interpreter's links."""
 
     def __init__(self, *, home: Path, search_path: str) -> None:
         self.paths: list[Path] = []
@@ -127,7 +128,7 @@ class _FileSearch:
         self.paths.append(self._follow(path))
 
     def _follow(self, path: Path) -> Path:
-        """Return the file that a full name leads to."""
+        """Return the file that an absolute path leads to, and record the links on the way."""
         file, waiting, links = Path("/"), [*reversed(path.parts[1:])], 0
         while waiting:
             part = waiting.pop()
@@ -137,7 +138,7 @@ class _FileSearch:
                 continue
             links += 1
             target = self.links[name] = name.readlink()
-            # An environment's `python` is a link out of it, and means nothing without it.
+            # A virtual environment's `python` links out of it, but also needs the environment.
             if name.parent.name == "bin" and _is_of_one(name.parent.parent):
                 self.paths.append(name.parent.parent)
             file = Path("/") if target.is_absolute() else file
@@ -145,7 +146,7 @@ class _FileSearch:
         return file
 
     def _prefix(self, file: Path) -> Path:
-        """Return the largest folder around a file that is its program's alone, else the file."""
+        """Return the folder around a file that belongs to its program alone, else the file."""
         if "node_modules" in file.parts:
             return Path(*file.parts[: file.parts.index("node_modules") + 1])
         prefix = file.parent.parent
@@ -159,7 +160,7 @@ class _FileSearch:
         return prefix if is_deep or _is_of_one(prefix) else file
 
     def _interpreter(self, file: Path) -> Path | None:
-        """Return the program that a script's first line names."""
+        """Return the program that a script's first line names, None if there is none."""
         try:
             with file.open("rb") as stream:
                 first = stream.read(_SHEBANG_BYTES).partition(b"\n")[0]
@@ -181,12 +182,12 @@ def _is_of_one(prefix: Path) -> bool:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # too long for a name, or not for us to look at
+    except OSError:  # the name is too long, or we lack the permission
         return False
 
 
 def _refuse_shim(program: Path) -> None:
-    """Raise ConfigurationError for a version manager's shim, naming the folder that is needed."""
+    """Raise ConfigurationError for a version manager's shim, with a hint at the real program."""
     manager = _manager(program)
     if manager:
         raise ConfigurationError(

@@ -1,8 +1,8 @@
-"""What a program in a workshop sees of the machine, as bubblewrap's mounts or as Landlock's rules.
+"""The files that a program in a workshop can access, as bubblewrap mounts or as Landlock rules.
 
-Read-only: the system and the program's own installation. The user's home is empty but for what
-was named: `shown` to be read, `kept` to be read and written. A worktree to work in, a private
-`/tmp`. The node's home is in none of it, whatever was named.
+The system and the program's own installation are read-only. The user's home has only the named
+paths: `shown` can be read, `kept` can be read and written. There is a worktree to work in and a
+private `/tmp`. The node's home is never accessible, even if it was named.
 """
 
 import os
@@ -23,7 +23,10 @@ _RANDOM = ("/dev/random", "/dev/urandom")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Full names on the host. Of them only `shown` and `kept`, beneath `home`, may be links."""
+    """The accessible paths, absolute on the host. Only `shown` and `kept` may be links.
+
+    Both lie below `home`.
+    """
 
     home: Path
     worktree: Path
@@ -34,15 +37,15 @@ class View:
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
-        """Folders in memory, where there are namespaces; the home may lie in the first."""
+        """The folders in memory, with namespaces; the home may be inside the first."""
         return (_TEMPORARY, _SHARED_MEMORY, self.home)
 
 
 def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
-    """Return a folder or file of the home that may be shown or kept, by its full name.
+    """Return the absolute path of a file or folder of the home that may be shown or kept.
 
-    `home` is no link and has none on the way.
-    Raises ConfigurationError for one that lies elsewhere, or would open more than itself.
+    `home` must be a path without links. Raises ConfigurationError for a path outside the home, or
+    one that would give access to the whole home or to a hidden folder.
     """
     name = Path(os.path.normpath(path))
     real = name.resolve()
@@ -65,12 +68,13 @@ def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
 
 
 def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
-    """Return the mounts and namespaces of tier full."""
+    """Return bubblewrap's arguments for the mounts and namespaces of tier full."""
     arguments = [
         "--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox",
     ]  # fmt: skip
-    # Root's workshop is root to the kernel, which owns /proc/sys; and process 1 is its own.
+    # In a workshop of root's node, root inside is also root to the kernel, which owns /proc/sys.
+    # So /proc is read-only. Process 1 is the workshop's own.
     arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for path in SYSTEM:
         arguments += ["--ro-bind-try", str(path), str(path)]
@@ -89,14 +93,14 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
         if is_in_any(folder, (*SYSTEM, *view.installed.paths)):
             arguments += ["--tmpfs", str(folder)]
     arguments += ["--bind", str(view.worktree), str(view.worktree)]
-    # `/` and `/dev` are writable and unbounded unless they are sealed last.
+    # `/` and `/dev` are writable without limit unless they are made read-only last.
     return [*arguments, "--chdir", str(view.worktree), "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Access]:
-    """Return the rules of the tiers without namespaces: real names, for lack of mounts.
+    """Return the rules for the tiers without namespaces. Without mounts, paths are real ones.
 
-    `home` and `temporary` are its own.
+    `home` and `temporary` are the workshop's own folders.
     """
     rules = dict.fromkeys((_PROC, *map(Path, _RANDOM)), READ)
     for path in filter(Path.exists, SYSTEM):
@@ -111,7 +115,7 @@ def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Acc
 
 
 def link_into(home: Path, view: View) -> None:
-    """Lay links to what is shown and kept where a program looks for it, in a home of its own."""
+    """Create links to the shown and kept paths in the workshop's own home, at their usual place."""
     named: Sequence[Path] = sorted({*view.shown, *view.kept})
     for path in named:
         if not any(parent in named for parent in path.parents):

@@ -1,9 +1,9 @@
-"""The first process of a workshop: `python workbench.py`, told what to do on stdin.
+"""The first process of a workshop: `python workbench.py`, which reads its job from stdin.
 
-Started by `trainer.workshop.workshop`, outside the walls. Its child puts on the walls and becomes
-the command, whose output is stdout. When it ends, or when the node lets go of stdin in whatever
-way, everything that it started is ended; the exit status goes to stderr. When the node has read
-what is in the folder and lets go, that is removed. So nothing stays behind when the node is
+`trainer.workshop.at_work` starts it outside the sandbox. Its child enters the sandbox and becomes
+the command, whose output is stdout. When the command ends, or when stdin is closed for any reason,
+all processes that it started are ended. The exit status is written to stderr. The node then reads
+the folder and closes stdin, after which the folder is removed. So nothing remains if the node is
 killed.
 """
 
@@ -20,21 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-TOLD: Final = b"\n"  # ends what we are told; from then on stdin is only held
-_NICE: Final = 10  # a run that is being measured goes first
+TOLD: Final = b"\n"  # ends the job; after it, stdin is only kept open
+_NICE: Final = 10  # measured runs have priority
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL, _SET_KEEPCAPS, _AMBIENT = 36, 1, 8, 47  # prctl(2)
 _AMBIENT_RAISE = 2
 _CAP_DAC_OVERRIDE = 1
-_DESCRIPTORS = 1 << 20  # more than anybody has open
+_DESCRIPTORS = 1 << 20  # more than any process has open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkshopSpec:
-    """What `trainer.workshop.workshop` asks for; paths are the host's.
+    """A job from `trainer.workshop.workshop`; all paths are the host's.
 
-    `folder` is removed at the end, the command works in `worktree`. `bubblewrap` has the arguments
-    of tier full; None for Landlock, whose `rules` say what may be done beneath which path. `uid` is
-    whom to become, None to stay who we are.
+    `folder` is removed at the end; the command works in `worktree`. `bubblewrap` has the arguments
+    for tier full. It is None for Landlock, whose `rules` give the allowed access below each path.
+    `uid` is the user to become, None for no change.
     """
 
     command: list[str]
@@ -50,7 +50,7 @@ class WorkshopSpec:
 
 
 def main() -> None:
-    """Fork, wall the child in, outlive it, clear away."""
+    """Fork, run the command in the sandboxed child, outlive it, and clean up."""
     from trainer.sandbox.confine import end_all, outlive
 
     told = sys.stdin.buffer.readline()
@@ -68,11 +68,11 @@ def main() -> None:
             os.write(1, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # the end of the output is the end of all inside
+    os.dup2(null, 1)  # now the output ends when the last process in the sandbox ends
     status = outlive(child)
     end_all(spec.uid)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    with contextlib.suppress(BrokenPipeError):  # nobody is there to be told
+    with contextlib.suppress(BrokenPipeError):  # the node has ended
         os.write(2, f"{status}\n".encode())
     select.select([0], [], [])
     remove_folder(Path(spec.folder))
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, as deep, as full and as closed as somebody made it."""
+    """Remove a folder of any depth and size, even if its permissions forbid it."""
     removing = ["rm", "-rf", "--", str(folder)]
     if subprocess.call(removing, stderr=subprocess.DEVNULL):
         subprocess.call(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
@@ -88,7 +88,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
-    """Put on the walls and execute the command. Returns only by raising."""
+    """Enter the sandbox and execute the command. Never returns, except by an exception."""
     from trainer.sandbox.seccomp import workshop_program
 
     os.setsid()
@@ -113,7 +113,7 @@ def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
 
 
 def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) -> None:
-    # Not on the command line: others of this machine could read there what the folders are called.
+    # Not on the command line, where other users of this machine could read the folders' names.
     from trainer.sandbox.sealed import in_memory
 
     filters = in_memory(program)
@@ -132,8 +132,8 @@ def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> No
         resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         keep_capabilities()
     else:
-        # Its files and the user's are root's. It passes over their modes, and Landlock, which
-        # knows no root, holds it to those that are named.
+        # The files of the command and of the user belong to root. This capability ignores their
+        # modes. Landlock, which makes no exception for root, still allows only the named paths.
         libc.prctl(_SET_KEEPCAPS, 1, 0, 0, 0)
         become_user(spec.uid, processes=spec.processes)
         keep_capabilities(1 << _CAP_DAC_OVERRIDE)

@@ -1,8 +1,9 @@
-"""A workshop: where a program that is nobody's candidate, a coding agent, edits a task's files.
+"""A workshop: the sandbox in which a coding agent edits a task's files.
 
-It may use the network, unlike a run; in exchange it sees nothing of the node and of the user's home
-only what was named (`trainer.workshop.view`). It has no terminal and no input, an environment that
-is listed word by word, and limits; whatever it started ends with it, and with the node.
+Unlike a run, the agent may use the network. In exchange it sees nothing of the node, and only named
+parts of the user's home (`trainer.workshop.view`). It has no terminal, no input, an environment
+with only the listed variables, and limits. All processes that it started end when it ends, or when
+the node does.
 """
 
 import asyncio
@@ -28,15 +29,16 @@ from trainer.workshop.workbench import WorkshopSpec, remove_folder
 from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
 
 NOTE_BYTES: Final = 4096
-_TRUNCATION_ABI = 3  # before it, Landlock lets whoever may read a file empty it
+_TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that it may read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccess:
-    """What a command gets: parts of the home, its whole environment, its limits.
+    """The access of a command: parts of the home, its whole environment, its limits.
 
-    `shown` and `kept` come from `trainer.workshop.view.nameable`; those that are not there are left
-    out. `environment` gets a HOME here.
+    `shown` (read-only) and `kept` (writable) come from `trainer.workshop.view.nameable`; paths that
+    do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
+    weaker tiers than full.
     """
 
     home: Path
@@ -49,9 +51,9 @@ class AgentAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What came of it: the files or why not, a note, and the end of what was printed.
+    """A command's result: the files or the reason for a rejection, its note, and its last output.
 
-    `status` is the exit status, None if it was ended; `seconds` how long it took.
+    `status` is the exit status, None if the command was killed. `seconds` is its duration.
     """
 
     result: Taken | Rejected
@@ -62,7 +64,7 @@ class Work:
 
 
 def require_workshop() -> Tier:
-    """Return the tier that holds a workshop here. Raises SafetyError where none does."""
+    """Return this machine's sandbox tier. Raises SafetyError if it cannot hold a workshop."""
     tier = tiers.probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.mend)
@@ -81,12 +83,13 @@ def require_workshop() -> Tier:
 async def work(
     bench: AgentAccess, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
 ) -> Work:
-    """Have a command edit the given files and return them; afterwards nothing of it is left.
+    """Let a command edit the given files, and return the result. Its processes and folder are gone.
 
-    `command` is told the folder and returns words, which reach the program as they are. Its note is
-    the file `note_name` among the notes.
-    Raises SafetyError where no workshop can be had, ConfigurationError when there is no program,
-    OSError when there is no room for a folder.
+    `command` gets the folder's path and returns the command's words, which are passed on unchanged.
+    Its note is the file `note_name` in the folder `given.notes`.
+
+    Raises SafetyError if no workshop is available, ConfigurationError if the program does not
+    exist, OSError if there is no space for a folder.
     """
     tier = require_workshop()
     folder = Path(tempfile.mkdtemp(prefix="arnode-"))
@@ -137,7 +140,7 @@ def _furnish(
     tier: Tier,
     uid: int | None,
 ) -> tuple[WorkshopSpec, Places]:
-    """Lay out a folder and say how the command is to be started in it."""
+    """Write the files into a folder; return how to start the command, and where it may write."""
     folder = folder.resolve()
     worktree, home, temporary = (folder / name for name in ("work", "home", "tmp"))
     for path in (worktree, home, temporary):
@@ -178,6 +181,6 @@ def _furnish(
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove a folder that the first process did not: it never started, or was killed."""
+    """Remove the folder if the first process did not, because it never started or was killed."""
     if folder.exists():
         remove_folder(folder)

@@ -1,9 +1,9 @@
-"""The folder in which somebody else's program edits a task's files: laid out, then read back.
+"""The folder in which an untrusted program edits a task's files: written before, read back after.
 
-What comes back is the editable files and nothing else. What was added beside them is dropped and
-named; a file that was taken away, linked or made into something other than a plain file is refused
-by name, so that nothing is lost unnoticed. Read when no process that could write there is left,
-following no link. Knows nothing of what the files mean.
+Only the editable files are read back. Files that were added are dropped and named. A file that was
+removed, linked or turned into something other than a plain file is rejected by name, so nothing is
+lost unnoticed. The folder is read after every process that could write there has ended, and no link
+is followed. The meaning of the files is not known here.
 """
 
 import os
@@ -18,7 +18,7 @@ from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source
 
-_MOST_ENTRIES = 1_000  # of a folder; a few files are there and some droppings of tools
+_MOST_ENTRIES = 1_000  # in a folder; a few files are expected, and some leftovers of tools
 _NAME_LIMIT = 80
 _MOST_NAMED = 5
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
@@ -26,10 +26,10 @@ _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What a program is given: `editable` to change, `beside` (path, bytes) to read.
+    """The files for a program: `editable` to change, `beside` (path, bytes) to read.
 
-    In the folder `notes` it may write as it likes. Files and folders whose name matches one of
-    `ignored` (`.aider*`) are what such programs leave behind; they are thrown away.
+    It may write anything into the folder `notes`. Files and folders whose name matches a pattern in
+    `ignored` (such as `.aider*`) are known leftovers and are discarded.
     """
 
     editable: Source
@@ -39,7 +39,7 @@ class Given:
 
 
 def lay_out(folder: Path, given: Given) -> None:
-    """Write what is given into an empty folder."""
+    """Write the given files into an empty folder."""
     (folder / given.notes).mkdir()
     for files, mode in ((given.editable.files, 0o644), (given.beside, 0o444)):
         for name, data in files:
@@ -51,14 +51,14 @@ def lay_out(folder: Path, given: Given) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The editable files as they are now, and the names of what else was there, some of many."""
+    """The editable files as they are now, and the names of the first few added files."""
 
     source: Source
     dropped: tuple[str, ...]
 
 
 def taken(folder: Path, given: Given) -> Taken | Rejected:
-    """Return what is in the folder now, or why nothing of it counts."""
+    """Return the editable files as they are now, or the reason the folder is rejected."""
     to_read = {name: data for name, data in given.beside if not name.startswith(f"{given.notes}/")}
     expected = {*dict(given.editable.files), *to_read}
     try:
@@ -81,7 +81,7 @@ def taken(folder: Path, given: Given) -> Taken | Rejected:
 
 
 def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
-    """Return a file of the notes, nothing if it is not there, too long or no plain file."""
+    """Return a file of the notes; empty if it is missing, too long or not a plain file."""
     notes = folder / given.notes
     if notes.is_symlink():
         return b""
@@ -90,7 +90,7 @@ def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
 
 
 def _added(folder: Path, expected: Collection[str], given: Given) -> list[str] | Rejected:
-    """Return the names of what is there beside what should be, or which of that is not."""
+    """Return the names of added files and folders, or a rejection that names a missing file."""
     folders = {str(parent) for name in expected for parent in Path(name).parents} - {"."}
     seen: set[str] = set()
     added: list[str] = []
@@ -121,7 +121,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _read(path: Path, name: str, *, limit_bytes: int) -> bytes | Rejected:
-    """Return a plain file's bytes. Whoever wrote it is gone: what is looked at stays what it is."""
+    """Return a plain file's bytes, or the reason it is rejected.
+
+    Its writers have ended, so the file cannot change between the check and the reading.
+    """
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):

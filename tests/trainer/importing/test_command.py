@@ -26,7 +26,7 @@ def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
 
 
 def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
-    """Return what is read of a command's output as its score."""
+    """Return the score that is read from a command's output."""
     monkeypatch.setattr(command, "TOLD", "score")
     told = {**command._tabled(printed), **command._named(printed)}
     return told.get("score")

@@ -1,4 +1,4 @@
-"""What a task's code needs to be installed, read from code that is not executed."""
+"""The packages that a task's code needs, found without executing it."""
 
 import ast
 
@@ -17,7 +17,7 @@ from trainer.importing.dependencies import lacking, toolchains_called
         ("os.system('gfortran -o main main.f90')", ("fortran",)),
         ("run(['go', 'build']); run(['node', 'main.js'])", ("go", "node")),
         ("graph.add(['python', 'x'])", ()),
-        ("seen.add('node'); label = ['node', 'edge']", ()),  # a graph's, perhaps
+        ("seen.add('node'); label = ['node', 'edge']", ()),  # of a graph, perhaps
     ],
 )
 def test_compilers_that_an_evaluator_calls_are_found(

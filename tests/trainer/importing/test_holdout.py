@@ -1,4 +1,4 @@
-"""A holdout folder comes into the task's own, and what does not fit is refused by name."""
+"""A holdout folder is copied into the task's own; files that do not fit are rejected by name."""
 
 from dataclasses import replace
 from pathlib import Path

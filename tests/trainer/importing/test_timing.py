@@ -1,4 +1,4 @@
-"""Seconds are followed from a clock to the score, and no further than they go."""
+"""A time is followed from the clock to the score, and no further."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""Trial runs say how a command's number is to be read, and which files it opens."""
+"""Trial runs show how to read a command's number, and which files it opens."""
 
 import json
 from pathlib import Path

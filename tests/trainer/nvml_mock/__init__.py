@@ -1,1 +1,1 @@
-"""`nvidia-ml-py` over a driver's library of our own: calls, types, units and faults are true."""
+"""`nvidia-ml-py` with our own driver library: its calls, types, units and errors are real."""

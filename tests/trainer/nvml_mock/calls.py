@@ -1,4 +1,4 @@
-"""What tests call where the mock is the driver, and the ways in which a driver refuses."""
+"""Functions that tests call in the process with the mock driver, and the errors of a driver."""
 
 import pynvml
 
@@ -22,7 +22,7 @@ def probed() -> Cards:
 
 
 def is_closed() -> bool:
-    """Whether whoever opened the library closed it again."""
+    """Return True if the library was closed by all who opened it."""
     try:
         pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError as error:
@@ -40,7 +40,7 @@ def read(uuid: str = uuid_of(0)) -> Reading:
 
 
 def lost(uuid: str = uuid_of(0)) -> str:
-    """Return what is said of a card that cannot be read any more."""
+    """Return the message about a card that can no longer be read."""
     try:
         read(uuid)
     except CardLost as lost:

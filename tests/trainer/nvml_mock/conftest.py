@@ -1,6 +1,6 @@
-"""A child process that has the mock for its driver: what a test asks of it, it calls there.
+"""A child process with the mock as its driver, in which tests call functions.
 
-NVML's binding keeps the library that it loaded for good, so that no test may load one in here.
+NVML's binding keeps a loaded library for ever, so no test may load one in this process.
 """
 
 import os
@@ -22,19 +22,19 @@ T = TypeVar("T")
 
 
 class Child:
-    """A process that finds a library and a machine, and calls functions of modules there."""
+    """A process that finds a library and a machine, and calls functions of modules."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
     def __call__(self, call: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        """Return what a call returns there, or raise what it raises."""
+        """Call a function there; return its result, or raise its error."""
         return self._pool.submit(call, *args, **named).result(timeout=_PATIENCE_S)
 
 
 @contextmanager
 def child_of(library: Path, machine: Machine) -> Iterator[Child]:
-    """Have a child that finds this library first, and this machine through it."""
+    """Yield a child that finds this library first, and this machine through it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         with mock.patch.dict(os.environ, machine.environment(library)):
             pool.submit(os.getpid).result(timeout=_PATIENCE_S)  # it starts now
@@ -43,13 +43,13 @@ def child_of(library: Path, machine: Machine) -> Iterator[Child]:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the library lies."""
+    """Return the folder that contains the library."""
     return build(tmp_path_factory.mktemp("nvml") / "library")
 
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """The machine of this session's child."""
+    """Return the machine of this session's child."""
     return Machine(tmp_path_factory.mktemp("nvml") / "machine")
 
 
@@ -61,6 +61,6 @@ def child(library: Path, told: Machine) -> Iterator[Child]:
 
 @pytest.fixture
 def machine(told: Machine) -> Machine:
-    """The machine, with no card in it yet."""
+    """Return the machine, still without a card."""
     told.has()
     return told

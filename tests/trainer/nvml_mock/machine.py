@@ -1,4 +1,4 @@
-"""Machines for `nvml.c`: it is compiled here, and told in a file what cards there are.
+"""Machines for `nvml.c`, which is compiled here and reads the cards from a file.
 
 Answers are in the driver's own units: bytes, milliwatts, MHz, 12080 for CUDA 12.8.
 """
@@ -20,10 +20,10 @@ THERE = "there"  # of calls that answer with a handle, or with nothing
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A card as its driver tells of it; None is what it does not support.
+    """A card as its driver reports it; None means not supported.
 
-    `watts`: the limit as it is, the default one, and between which it can be set. `slices`: name,
-    MiB and share in sevenths of each, None where the card cannot be divided.
+    `watts`: the current limit, the default, and the range. `slices`: name, MiB and share in
+    sevenths of each; None if the card cannot be divided.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Profile:
     draws: bool = False
 
     def answers(self, card: int) -> dict[tuple[str, str], str]:
-        """Return what is answered, by the function and what it is asked of."""
+        """Return the answers by function and argument."""
         power = self.watts or (None,) * 4
         limits = None if self.watts is None else f"{_milli(power[2])} {_milli(power[3])}"
         told = {
@@ -94,7 +94,7 @@ def uuid_of(card: int, part: int | None = None) -> str:
 
 
 def build(folder: Path, *, without: Sequence[str] = ()) -> Path:
-    """Compile the library in a folder, without some functions, as an old driver has it."""
+    """Compile the library in a folder, without some functions, like an old driver."""
     if shutil.which("gcc") is None:
         pytest.skip("there is no gcc, which compiles the mock of NVIDIA's library")
     folder.mkdir()
@@ -109,14 +109,14 @@ def build(folder: Path, *, without: Sequence[str] = ()) -> Path:
 
 
 class Machine:
-    """The file that the library reads at each call; what is appended holds from the next one on."""
+    """The file that the library reads at each call; appended lines apply from the next call on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.has()
 
     def has(self, *cards: Profile, driver: str = DRIVER, cuda: int | None = CUDA) -> None:
-        """Have these cards, with nothing under way on them and nothing that fails."""
+        """Set these cards, idle and without failures."""
         told = {
             ("nvmlSystemGetDriverVersion", "-"): driver,
             ("nvmlDeviceGetCount_v2", "-"): len(cards),
@@ -130,22 +130,22 @@ class Machine:
         )
 
     def answers(self, function: str, answer: object, place: str = "0") -> None:
-        """Answer this from now on."""
+        """Return this answer from now on."""
         with self.path.open("a") as file:
             file.write(f"{function} {place} {answer}\n")
 
     def fails(self, function: str, error: int, place: str = "*") -> None:
-        """Answer with an error from now on; `*` is every function, or every card."""
+        """Return an error from now on; `*` stands for every function, or every card."""
         self.answers(function, f"!{error}", place)
 
     def limit_mw(self, card: int = 0) -> int:
-        """Return the power limit as it is now."""
+        """Return the current power limit."""
         told = f"nvmlDeviceGetPowerManagementLimit {card} "
         lines = [line for line in self.path.read_text().splitlines() if line.startswith(told)]
         return int(lines[-1].removeprefix(told))
 
     def environment(self, library: Path) -> dict[str, str]:
-        """Return what a process is started with that is to find the library, and this machine."""
+        """Return the environment in which a process finds the library and this machine."""
         before = os.environ.get("LD_LIBRARY_PATH")
         return {
             "LD_LIBRARY_PATH": f"{library}:{before}" if before else str(library),

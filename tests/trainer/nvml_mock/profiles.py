@@ -1,4 +1,4 @@
-"""Cards of several kinds as their drivers tell of them."""
+"""Cards of several models as their drivers report them."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ A100_SLICES = replace(
     is_divided=True,
     slices=(
         ("NVIDIA A100-SXM4-80GB MIG 3g.40gb", 40192, 3),
-        ("NVIDIA A100-SXM4-80GB", 9728, 1),  # an older driver leaves the profile out
+        ("NVIDIA A100-SXM4-80GB", 9728, 1),  # an older driver does not report the profile
     ),
 )
 H100 = Profile(

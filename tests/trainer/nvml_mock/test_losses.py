@@ -1,4 +1,4 @@
-"""Drivers that are not there or do not start, and cards that are lost: each ends by its name."""
+"""Drivers that are missing or do not start, and lost cards: each error has its own name."""
 
 from ctypes.util import find_library
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`--max-watts` through NVIDIA's binding: limits are set, kept, and given back."""
+"""`--max-watts` through NVIDIA's binding: limits are set, kept, and restored."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def limited(home: Home, machine: Machine, max_watts: int | None) -> list[int]:
-    """Return the cards' limits while they are held to so many watts, in milliwatts."""
+    """Return the cards' limits in milliwatts, while they are limited to so many watts."""
     with limiting_power(home, max_watts):
         return [machine.limit_mw(card) for card in range(2)]
 
@@ -43,7 +43,7 @@ def refused(home: Home, max_watts: int | None) -> str:
 def test_cards_are_held_to_it_and_have_their_limits_back(
     child: Child, machine: Machine, home: Home, persistence: str
 ) -> None:
-    """Off, the driver forgets limits as soon as nobody has it open."""
+    """With persistence mode off, the driver forgets limits as soon as no process has it open."""
     machine.has(RTX4090, T4)
     machine.answers("persistence", persistence, place="-")
     assert child(limited, home, machine, 250) == [250_000, 70_000]
@@ -52,7 +52,7 @@ def test_cards_are_held_to_it_and_have_their_limits_back(
 
 
 def hold(home: Home, max_watts: int) -> None:
-    """Hold the cards to it until somebody kills this process."""
+    """Limit the cards until this process is killed."""
     with limiting_power(home, max_watts):
         signal.pause()
 

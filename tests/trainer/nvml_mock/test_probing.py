@@ -1,4 +1,4 @@
-"""What a driver answers through NVIDIA's binding: cards, readings, and what it refuses."""
+"""A driver's answers through NVIDIA's binding: cards, readings, and unsupported calls."""
 
 import inspect
 import os
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_library_has_what_arnode_calls_and_so_has_the_stand_in(library: Path) -> None:
-    """Whatever is called beside these would find no function here, or NVIDIA's own there."""
+    """A call to any other function would fail here, or reach NVIDIA's own library there."""
     sources = [
         path.read_text() for room in ("node", "trainer") for path in (ROOT / room).rglob("*.py")
     ]
@@ -47,7 +47,7 @@ def test_the_library_has_what_arnode_calls_and_so_has_the_stand_in(library: Path
 
 
 def symbol_of(name: str) -> str:
-    """Return the library's name of what the binding calls so."""
+    """Return the library's name of a function of the binding."""
     text = inspect.getsource(getattr(pynvml, "nvmlInitWithFlags" if name == "nvmlInit" else name))
     found = re.search(r'_nvmlGetFunctionPointer\("(\w+)"\)', text)
     assert found is not None
@@ -102,7 +102,7 @@ def test_slices_are_devices_beside_whole_cards(child: Child, machine: Machine) -
     cards = child(probed).cards
     assert [(card.uuid, card.hardware_class.slug) for card in cards] == [
         (uuid_of(0, 0), "a100-80g-mig-3g40g"),
-        (uuid_of(0, 1), "a100-80g-mig-1g10g"),  # by its size: the name does not say
+        (uuid_of(0, 1), "a100-80g-mig-1g10g"),  # by its size, since the name does not say it
         (uuid_of(1), "h100-80g"),
     ]
     assert cards[0].env["power_limit_w"] == 400  # its card's
@@ -117,7 +117,7 @@ def test_a_reading_is_in_bytes_shares_and_mhz(child: Child, machine: Machine) ->
     machine.answers("nvmlDeviceGetMemoryInfo", f"{24564 * MIB} {5_000_000_000}")
     machine.answers("nvmlDeviceGetComputeRunningProcesses_v3", f"4000000:{3 * MIB}")
     machine.answers("nvmlDeviceGetGraphicsRunningProcesses_v3", "900:4294967297 901 902:0")
-    shares = "4000000:50 900:20 900:30 901:4294967295"  # what is more than all is an odd driver's
+    shares = "4000000:50 900:20 900:30 901:4294967295"  # an odd driver reports more than 100 %
     machine.answers("nvmlDeviceGetProcessUtilization", shares)
     machine.answers("nvmlDeviceGetUtilizationRates", "87 40")
     machine.answers("nvmlDeviceGetCurrentClocksEventReasons", 0x8000000000000040)
@@ -144,7 +144,7 @@ def test_a_reading_is_in_bytes_shares_and_mhz(child: Child, machine: Machine) ->
 def test_a_limit_that_changes_by_itself_is_no_new_environment(
     child: Child, machine: Machine, name: str, is_new: bool
 ) -> None:
-    """A laptop's follow its battery; a desktop's are what its owner set."""
+    """A laptop's limit follows its battery; a desktop's owner sets it."""
     machine.has(replace(LAPTOP_WITH_LIMITS, name=name))
     before = child(probed)
     machine.answers("nvmlDeviceGetPowerManagementLimit", 35_000)
@@ -152,7 +152,7 @@ def test_a_limit_that_changes_by_itself_is_no_new_environment(
     assert (child(probed) != before) is is_new
 
 
-# What a driver refuses is missing, and nothing else is
+# Readings that a driver refuses are missing, and all others are there
 
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS)
@@ -199,11 +199,11 @@ def test_a_card_that_tells_little_of_itself_is_one(
     ("functions", "missing"),
     [
         (["MemoryInfo"], ["total_bytes", "used_bytes"]),
-        (["ComputeRunningProcesses_v3"], []),  # the graphical ones are told of
+        (["ComputeRunningProcesses_v3"], []),  # graphics processes are still listed
         (["ComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3"], ["held"]),
         (["ProcessUtilization"], ["shares"]),
         (["UtilizationRates"], ["busy"]),
-        (["CurrentClocksEventReasons"], []),  # the older name of it answers
+        (["CurrentClocksEventReasons"], []),  # the function's older name works
         (["CurrentClocksEventReasons", "CurrentClocksThrottleReasons"], ["is_slowed"]),
         (["ClockInfo.sm"], ["sm_mhz"]),
     ],

@@ -1,4 +1,4 @@
-"""`doctor` and `start` as processes of their own on machines whose driver tells of a card."""
+"""`doctor` and `start` as separate processes on machines whose driver reports a card."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(torch_cuda() is not None, reason="torch here is 
 
 @pytest.fixture
 def env(machine: Machine, library: Path) -> dict[str, str]:
-    """What a process is started with to find the machine."""
+    """Return the environment in which a process finds the machine."""
     return machine.environment(library)
 
 

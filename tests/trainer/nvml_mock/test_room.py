@@ -1,4 +1,4 @@
-"""Cards of one class: that with the least room proves, so that what is decided fits all of them."""
+"""The card with the least free memory of its class is tested, so the size fits all of them."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from trainer.proving.sizing import Room, room_of
 
 
 def proven() -> list[str]:
-    """Return the UUIDs of the cards that would be proven."""
+    """Return the UUIDs of the cards that would be tested."""
     return [str(device.cuda) for device, _ in devices_to_prove(probe_cards())]
 
 
@@ -35,7 +35,7 @@ def test_a_lost_card_leaves_it_to_another(child: Child, machine: Machine) -> Non
     machine.fails("nvmlDeviceGetHandleByUUID", pynvml.NVML_ERROR_GPU_IS_LOST, place="0")
     assert child(proven) == [uuid_of(1)]
     machine.fails("nvmlDeviceGetHandleByUUID", pynvml.NVML_ERROR_GPU_IS_LOST, place="1")
-    assert child(proven) == [uuid_of(0)]  # whose fault is told then
+    assert child(proven) == [uuid_of(0)]  # its fault is reported then
 
 
 def test_a_slice_has_its_own_room(child: Child, machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""A card that is watched through NVIDIA's binding, while sandboxes and others use it."""
+"""A card watched through NVIDIA's binding, while sandboxes and other programs use it."""
 
 import asyncio
 import os
@@ -21,12 +21,12 @@ from trainer.cards.nvml import CardLost
 from trainer.cards.watch import LEAVING_S, CardWatch, watching
 
 LOOKS = 20
-STRANGER = 4_000_000  # beyond what a process's number can be
+STRANGER = 4_000_000  # larger than any process id
 
 
 @contextmanager
 def sandbox() -> Iterator[tuple[int, int]]:
-    """Have a process in the place of a sandbox's first one, which has a child on the card."""
+    """Start a process in the place of a sandbox's first process; its child is on the card."""
     words = ["sh", "-c", "sleep 60 & echo $!; wait"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as one:
         assert one.stdout is not None
@@ -37,7 +37,7 @@ def sandbox() -> Iterator[tuple[int, int]]:
 
 
 def busy(machine: Machine, place: str, *processes: tuple[int, int, int]) -> None:
-    """Have processes on a card: number, MiB, percent of its time."""
+    """Put processes on a card: process id, MiB, percent of its time."""
     held = " ".join(f"{pid}:{mib * MIB}" for pid, mib, _ in processes)
     shares = " ".join(f"{pid}:{percent}" for pid, _, percent in processes)
     used = 300 + sum(mib for _, mib, _ in processes)
@@ -50,7 +50,7 @@ def busy(machine: Machine, place: str, *processes: tuple[int, int, int]) -> None
 
 
 def run(machine: Machine, others: tuple[int, int] | None, reasons: int, place: str) -> CardReport:
-    """Have a run of ours on a card, beside others' MiB and percent if there are some."""
+    """Put a run of ours on a card, and optionally others' MiB and percent."""
     return asyncio.run(_run(machine, others, reasons, place))
 
 
@@ -95,8 +95,8 @@ def test_what_runs_in_a_sandbox_of_ours_is_ours(child: Child, machine: Machine) 
     ("place", "others", "flags"),
     [
         ("0", (200, 30), (CONTENDED,)),
-        ("0", (4000, 0), ()),  # it holds memory and takes nothing of the time
-        ("0.0", (4000, 0), (CONTENDED,)),  # nobody's time is told of on a slice
+        ("0", (4000, 0), ()),  # it holds memory and uses no time
+        ("0.0", (4000, 0), (CONTENDED,)),  # on a slice, the driver reports no process's time
         ("0.0", None, ()),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_card_of_which_little_is_told_is_watched(
 
 
 def look_twice() -> int:
-    """Return the memory in MiB that a watch is told of."""
+    """Return the memory in MiB that a watch reports."""
 
     async def watched() -> int:
         watch = CardWatch(uuid_of(0))
@@ -173,7 +173,7 @@ def test_a_card_that_is_lost_in_a_run_takes_the_blame(
 
 
 def lose(machine: Machine, error: int) -> str:
-    """Return what a run ends with whose card is lost, and which fails of that."""
+    """Return the error message of a run whose card is lost with this error."""
 
     async def watched() -> None:
         watch = CardWatch(uuid_of(0))
@@ -189,14 +189,14 @@ def lose(machine: Machine, error: int) -> str:
 
 
 def test_a_driver_that_hangs_keeps_nobody(machine: Machine, library: Path) -> None:
-    """Python goes on while a call is in the library, and whoever waits for it is let go."""
+    """Python continues during a call into the library, and a waiting task is released."""
     machine.has(RTX4090)
     with child_of(library, machine) as child:
         assert "hangs: its driver has not answered" in child(hang, machine)
 
 
 def hang(machine: Machine) -> str:
-    """Return what is said of a card whose driver does not come back from a call."""
+    """Return the message about a card whose driver does not return from a call."""
 
     async def watched() -> None:
         async with watching(uuid_of(0), hung_s=0.2) as watch:
@@ -208,7 +208,7 @@ def hang(machine: Machine) -> str:
 
 
 def said_of_loss(work: Coroutine[Any, Any, None]) -> str:
-    """Return how the card was lost that this works on."""
+    """Return the message about a lost card, for a run on it."""
     try:
         asyncio.run(work)
     except CardLost as lost:

@@ -13,7 +13,7 @@ unit = "points"
 direction = "max"
 max_step = 10.0
 """
-# What an evaluator does with the program's path is put in place of BODY.
+# The evaluator's use of the program's path replaces BODY.
 EVALUATOR = """\
 import importlib.util
 

@@ -1,6 +1,6 @@
-"""Judges with a fault each, and the one that has none: what `task check` must find, by name.
+"""Judges with one fault each, and one without, whose faults `task check` must find by name.
 
-Their task is to name numbers that stay below limits, the closer the better.
+Their task is to name numbers below limits, as close as possible.
 """
 
 from dataclasses import dataclass
@@ -55,9 +55,9 @@ def check(instance, answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A fault, by the word that names it and what is said of it; what is sound has none.
+    """A planted fault, by its identifier and message; a sound judge has none.
 
-    `more` are further lines at the top of the task's file, `sections` further ones at its end.
+    `more` are additional lines at the top of the task's file, `sections` at its end.
     """
 
     about: str = ""
@@ -73,7 +73,7 @@ class Planted:
 
 
 def write_planted(folder: Path, planted: Planted) -> Path:
-    """Write a task's folder with the judge that something is planted in."""
+    """Write the folder of a task whose judge has a planted fault."""
     return write_task(
         folder,
         head=HEAD.replace('"add"', '"limits"') + planted.more,
@@ -400,7 +400,7 @@ def check(instance, transcript):
     return {"left": sum(instance["limits"]) - sum(read(instance, {"values": replies}))}
 """,
 )
-# What may be right, and is for a person to look at.
+# Possible faults, which a person must look at.
 ODD: Final = Planted(
     solve="""\
 def solve(instance):

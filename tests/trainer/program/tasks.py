@@ -1,6 +1,6 @@
-"""Small tasks of the kind `program`, made in a folder of a test's own, and runs of their sources.
+"""Small program tasks in a test's own folder, and runs of their sources.
 
-The one that most tests use is `add`: a baseline that is wrong by 3, so that there is a metric.
+Most tests use `add`: its baseline has an error of 3, so that there is a metric.
 """
 
 import asyncio
@@ -75,8 +75,10 @@ def write_task(
     judging: str = "",
     files: dict[str, str] | None = None,
 ) -> Path:
-    """Write a task's folder; `how` are the lines that say how it is run, `judging` those that say
-    more of the judge, `more` sections.
+    """Write a task's folder.
+
+    `how` are the lines about running it, `judging` additional lines about the judge, `more`
+    additional sections.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = f'{head}{how}[judge]\nfile = "judge.py"\n{judging}{metric}{instances}{more}'
@@ -92,7 +94,7 @@ def read(folder: Path) -> Task:
 
 
 class Bench:
-    """A runner of a program's task on a loop of its own, to be used with `with`."""
+    """A runner of a program task with its own event loop, for use with `with`."""
 
     def __init__(self, task: Task, *, models: KeptModels | None = None) -> None:
         self.task = task
@@ -111,7 +113,7 @@ class Bench:
 
     @property
     def stages(self) -> ProgramStages:
-        """What is under its hood."""
+        """The internal stages of the runner."""
         assert isinstance(self.runner._stages, ProgramStages)
         return self.runner._stages
 
@@ -128,7 +130,7 @@ class Bench:
         return self.do(self.runner.calibrate(seed, split=SPLIT))
 
     def run(self, *texts: str, seed: int = 1, split: bytes = SPLIT) -> RunOutcome:
-        """Run a source: the texts of the editable files in their order, or the baseline."""
+        """Run a source, given as texts of the editable files in order, or the baseline."""
         source = self.task.source
         if texts:
             both = zip(self.task.editable, texts, strict=True)
@@ -137,7 +139,7 @@ class Bench:
 
 
 def figures(outcome: RunOutcome) -> tuple[int | None, int | None]:
-    """Return both metrics of a run that ended well."""
+    """Return both scores of a successful run."""
     assert (outcome.status, outcome.reason) == ("ok", None), (outcome.reason, outcome.log_tail)
     return outcome.metric_nano, outcome.secret_nano
 

@@ -1,4 +1,4 @@
-"""What is made of honest answers: values of any shape, whatever they are written as."""
+"""Variants of honest answers: values of any shape, in any form."""
 
 import json
 import math
@@ -132,11 +132,11 @@ def test_a_figure_may_be_told_in_any_named_place() -> None:
 @pytest.mark.parametrize(
     ("gains", "harvested"),
     [
-        ([0.0, 1e-9, 1e-7, 1e-6, None], True),  # pays until it is refused
-        ([None], False),  # refused at once
+        ([0.0, 1e-9, 1e-7, 1e-6, None], True),  # pays until it is rejected
+        ([None], False),  # rejected at once
         ([0.0, 0.0, 0.0, 0.0], False),  # repaired
         ([0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3], False),  # honestly better
-        ([0.0, 1e-9, 1e-7, 0.0, None], False),  # room that is used up, then repaired
+        ([0.0, 1e-9, 1e-7, 0.0, None], False),  # tolerance that is used up, then repaired
     ],
 )
 def test_a_tolerance_pays_up_to_where_it_refuses(

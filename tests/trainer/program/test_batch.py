@@ -1,4 +1,4 @@
-"""Instances in a batch: one process meets those of a split in turn, and no other split's."""
+"""Instances in a batch: one process gets those of a split in turn, and of no other split."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def solve(instance):
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Three public and two secret instances."""
+    """Return a bench with three public and two secret instances."""
     instances = DRAWN.replace("public = 2", "public = 3")
     folder = write_task(tmp_path_factory.mktemp("task"), how=BATCH, instances=instances)
     with Bench(read(folder)) as bench:
@@ -41,7 +41,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def met(bench: Bench, returned: str) -> list[list[str]]:
-    """Return what was printed, by line, of a run that ended well."""
+    """Return the printed lines, with their counts, of a successful run."""
     outcome = bench.run(COUNTS.format(returned=returned))
     assert outcome.status == "ok", outcome.reason
     return [line.split()[1:] for line in outcome.log_tail.splitlines()]
@@ -52,7 +52,7 @@ def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench
     assert [number for number, _, _ in told] == ["1", "2", "3"]
     assert len({(pid, seed) for _, pid, seed in told}) == 1
     outcome = bench.run(COUNTS.format(returned="sum(instance['numbers']) + len(MET)"))
-    # 1, 2 and 3 of the public ones, 1 and 2 of the secret: nobody met more.
+    # 1, 2 and 3 of the public ones, 1 and 2 of the secret ones: no process got more.
     assert figures(outcome) == (2_000_000_000, 1_500_000_000)
 
 

@@ -1,4 +1,4 @@
-"""What a build leaves, what it says, and which toolchains' programs run in a sandbox."""
+"""Builds: the files that they leave, their messages, and toolchains that run in a sandbox."""
 
 import shutil
 from pathlib import Path
@@ -87,7 +87,7 @@ def needs(command: str) -> pytest.MarkDecorator:
 
 
 def command_task(folder: Path, how: str, files: dict[str, str], **more: str) -> Path:
-    """Write a task whose program is a command; `how` says what is edited, built and run."""
+    """Write a task whose program is a command; `how` has the lines to edit, build and run it."""
     return write_task(
         folder,
         how=f'{how}encoding = "json"\n',
@@ -196,7 +196,7 @@ def solve(instance):
         assert figures(bench.calibrate()) == ERROR
 
 
-# What is there at run time
+# What is available at run time
 
 BUNDLE = """\
 editable = ["src.py"]
@@ -267,7 +267,7 @@ run = ["python", "main.py"]
         assert figures(bench.run("MORE=0\n\n")) == (6 * 10**9, 6 * 10**9)
 
 
-# Files are memory
+# Files count as memory
 
 MEMORY = METRIC.replace('"error"', '"peak_mb"').replace("10.0", "1000.0")
 MIB = 1 << 20
@@ -348,7 +348,7 @@ def test_where_memory_is_weighed_none_is_held_where_nobody_counts(tmp_path: Path
 
 
 def test_the_cause_of_what_fails_on_both_splits_is_told(tmp_path: Path) -> None:
-    """By the public one, whichever fails first: of the secret one nothing is told."""
+    """It comes from the public split, even if the secret one fails first, which reveals nothing."""
     how = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
     folder = command_task(tmp_path / "task", how, {"solve.py": PYTHON})
     with Bench(read(folder)) as bench:

@@ -1,4 +1,4 @@
-"""Candidates meet instances: functions and commands, in several languages, within their limits."""
+"""Candidates on instances: functions and commands, in several languages, within their limits."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ SMALL = HEAD.replace("memory_gb = 1.0", "memory_gb = 0.25") + "answer_mb = 1\n"
 
 @pytest.fixture(scope="module")
 def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Numbers to be added by a function, with little memory."""
+    """Return a bench that adds numbers by a function, with little memory."""
     folder = write_task(tmp_path_factory.mktemp("called"), head=SMALL, instances=ONE_OF_EACH)
     with Bench(read(folder)) as bench:
         assert figures(bench.calibrate()) == ERROR
@@ -60,7 +60,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The same by a command of Python."""
+    """Return the same bench with a Python command."""
     folder = write_task(
         tmp_path_factory.mktemp("command"),
         head=SMALL,
@@ -74,7 +74,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def is_told(outcome: RunOutcome, said: str) -> bool:
-    """Whether a reason says so, or that an instance of which nothing is told ended it."""
+    """Return True if a reason says so, or gives only that a secret instance ended the run."""
     assert outcome.reason is not None
     return said in outcome.reason or "secret split" in outcome.reason
 
@@ -122,7 +122,7 @@ os._exit(0)
 
 @pytest.fixture
 def seldom_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at sandboxes once, when they are warm."""
+    """Look at sandboxes only once, when they are ready."""
     monkeypatch.setattr(sandbox_module, "_WATCH_INTERVAL_S", 60.0)
 
 
@@ -132,7 +132,7 @@ def test_a_function_that_ends_at_once_does_not_hide_its_memory(
     with Bench(read(write_task(tmp_path / "task", instances=ONE_OF_EACH))) as bench:
         assert figures(bench.calibrate()) == ERROR
         outcome = bench.run(ENDS_AT_ONCE)
-        if outcome.status == "ok":  # it was looked at before it had ended
+        if outcome.status == "ok":  # it was checked before it had ended
             assert outcome.peak_mem_bytes > PEAK
         else:
             assert outcome.status == "crash"
@@ -229,7 +229,7 @@ def solve(instance):
     first, again, other = called.run(text), called.run(text), called.run(text, seed=2)
     assert figures(first) == figures(again)
     assert first.log_tail == again.log_tail != other.log_tail
-    assert first.log_tail.count("SEED") == 1  # of the secret split nothing is heard
+    assert first.log_tail.count("SEED") == 1  # nothing is printed about the secret split
 
 
 def test_a_candidate_has_its_own_files_and_nothing_of_the_task(called: Bench) -> None:
@@ -312,7 +312,7 @@ def test_warm_ups_have_one_limit_for_all_of_them(
     with Bench(read(folder)) as bench:
         bench.calibrate()
         assert bench.stages._candidate._warmup_limit_s == 7
-        # More than one takes, less than all of them, also where others use the machine.
+        # More than one needs, less than all of them need, even with other load on the machine.
         monkeypatch.setattr(bench.stages._candidate, "_warmup_limit_s", 0.5)
         outcome = bench.run(solve)
     assert (outcome.status, outcome.reason) == ("timeout", "the warm-up took more than 0.5 s")
@@ -420,7 +420,7 @@ encoding = "json"
         assert broken.status == "crash"
         assert broken.reason is not None
         assert broken.reason.startswith("in the build: solve.c:9:12: error: ")
-        assert "nothing" in broken.log_tail  # what the compiler says of it
+        assert "nothing" in broken.log_tail  # the compiler's message about it
         crashed = bench.run(C.replace("return 0;", "return *(volatile int *)0;"))
         assert crashed.status == "crash"
         assert figures(bench.run()) == ERROR
@@ -430,7 +430,7 @@ encoding = "json"
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_a_program_in_javascript_is_run_and_its_failures_come_to_an_end(tmp_path: Path) -> None:
     how = 'editable = ["solve.js"]\nrun = ["node", "solve.js"]\nencoding = "json"\n'
-    # More than there are cores: one that fails cancels others that are on their way.
+    # More than there are cores: one that fails cancels others that are in progress.
     folder = write_task(
         tmp_path / "task",
         how=how,
@@ -507,7 +507,7 @@ def test_an_interactive_instance_is_spoken_about(tmp_path: Path, how: str, text:
             endings = {
                 text.replace("sum(SEEN) + 3", "'none'"): "rejected",
                 text.replace("sum(SEEN) + 3", "'stumble'"): "crash",
-                text.replace("sum(SEEN) + 3", "'x' * 600_000"): "rejected",  # of 1 MB in all
+                text.replace("sum(SEEN) + 3", "'x' * 600_000"): "rejected",  # of 1 MB in total
                 text.replace("sum(SEEN) + 3", "'x' * 2_000_000"): "rejected",
                 text.replace("sum(SEEN) + 3", "1 / 0"): "crash",
             }
@@ -529,7 +529,7 @@ def test_an_interactive_instance_is_spoken_about(tmp_path: Path, how: str, text:
 
 
 def test_a_task_may_have_a_judge_that_others_would_share(tmp_path: Path) -> None:
-    """Files beside the editable ones are there for both."""
+    """Files next to the editable ones are available to both."""
     judge = JUDGE.replace('return {"error"', 'open("words.txt").read()\n    return {"error"')
     solve = "from pathlib import Path\n\n\n" + SOLVE.replace(
         "    return", "    assert Path('words.txt').read_text() == 'a\\n'\n    return"

@@ -1,6 +1,6 @@
-"""`task check` of programs: each planted fault is found by its name, and a sound judge has none.
+"""`task check` of programs: it finds each planted fault by name, and none in a sound judge.
 
-A planted fault meets the attack that finds it, sound judges and odd ones meet all attacks.
+A planted fault gets only the attack that finds it; sound and odd judges get all attacks.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine
 from trainer.program.scatter import is_silent, told_aa
 
-FOUND_BY = {"stumbles": "missing", "slow": "large"}  # others by the attack of their name
+FOUND_BY = {"stumbles": "missing", "slow": "large"}  # others by the attack with their name
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seeds tell what eight tell."""
+    """Use two seeds, which show the same as eight."""
     monkeypatch.setattr(checking, "_MOST_SEEDS", 2)
 
 
 def examined(folder: Path, planted: Planted, *, seconds: float = 60.0) -> Sequence[Remark]:
-    """Return all that is said of a task."""
+    """Return all remarks on a task."""
     task = read(write_planted(folder, planted))
 
     async def work() -> list[Remark]:
@@ -48,7 +48,7 @@ def examined(folder: Path, planted: Planted, *, seconds: float = 60.0) -> Sequen
 
 
 def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
-    """Return what is said of a level, all remarks on one subject together."""
+    """Return the remarks of a level, joined by subject."""
     said: dict[str, str] = {}
     for remark in remarks:
         if remark.level == level:
@@ -57,10 +57,10 @@ def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
 
 
 def attack_once(patch: pytest.MonkeyPatch, about: str) -> None:
-    """Attack judges with what finds one kind of fault."""
+    """Attack judges only with the attack that finds one kind of fault."""
     name = FOUND_BY.get(about, about)
     patch.setattr(attacking, "ATTACKS", [attack for attack in ATTACKS if attack.name == name])
-    if about == "slow":  # a sound judge on a busy machine takes a third of a second, too
+    if about == "slow":  # on a busy machine, a sound judge takes a third of a second, too
         patch.setattr(attacking, "_SLOW_S", 0.3)
     if about != "tolerance":
         patch.setattr(attacking, "float_groups", lambda _value, _figure: ())
@@ -150,7 +150,7 @@ def test_odd_answers_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_who_reads_text_may_convert_it(tmp_path: Path) -> None:
-    """A row of text has no numbers that a judge could ask for by their type."""
+    """Rows of text have no numbers that a judge could check by type."""
     judge = """\
 from judging import Wrong, random_of
 

@@ -1,4 +1,4 @@
-"""Instances and answers as bytes: all comes back as it was, and strangers' bytes are weighed."""
+"""Instances and answers as bytes: they round-trip, and untrusted bytes are checked."""
 
 import json
 import math
@@ -46,7 +46,7 @@ everything = st.recursive(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same types all the way down: True is no 1 here, and -0.0 no 0.0."""
+    """Return True if equal and of the same types at all levels: True is not 1, and -0.0 not 0.0."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -108,7 +108,7 @@ def test_big_numbers_come_back(value: int) -> None:
 
 
 class Lazy(dict[str, int]):
-    """What would do something else when a judge looks."""
+    """An object that would behave differently when a judge looks at it."""
 
     def __getitem__(self, key: str) -> int:
         raise AssertionError("looked at")
@@ -182,7 +182,7 @@ def test_deep_json_is_refused_however_deep(levels: int, ends: str) -> None:
     begin, end = ends.split("|") if "|" in ends else ends
     with pytest.raises(Undecodable):
         decode((begin * levels + "1" + end * levels).encode(), "json")
-    with pytest.raises(Undecodable):  # and where nothing closes it
+    with pytest.raises(Undecodable):  # and if it is not closed
         decode((begin * levels).encode(), "json")
 
 
@@ -312,7 +312,7 @@ def test_a_crafted_sparse_matrix_is_one_where_nothing_is_wrong() -> None:
         {"indptr": np.array([0, 1, 1 << 40])},
         {"indptr": np.array([-1, 1, 2])},
         {"indptr": np.array([0, 1])},
-        # Each number is finite, and their sum is not.
+        # Each number is finite, but their sum is not.
         {
             "data": np.array([1e308, 1e308]),
             "indices": np.array([1, 1]),

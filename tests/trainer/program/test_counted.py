@@ -1,4 +1,4 @@
-"""Instructions as a metric. What is counted in here is the task clock: virtual machines have it."""
+"""Instructions as a metric. Here the task clock is counted, since virtual machines have it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +76,7 @@ def count() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def called(count: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Numbers to be added by a function that is warmed up once."""
+    """Return a bench that adds numbers by a function that is warmed up once."""
     folder = write_task(
         tmp_path_factory.mktemp("called"),
         how=CALLED + "warmup = 1\n",
@@ -90,7 +90,7 @@ def called(count: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
 
 
 def share(bench: Bench, text: str) -> float:
-    """Return what a program comes to on the public split, the baseline's being 1."""
+    """Return a program's score on the public split, relative to the baseline's."""
     public, _ = figures(bench.run(text))
     assert public is not None
     return public / NANO

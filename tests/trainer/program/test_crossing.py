@@ -1,4 +1,4 @@
-"""What crosses is plain data, and what is not is named by its place."""
+"""Only plain data is passed on; the place of anything else is named."""
 
 import collections
 from typing import Any

@@ -1,4 +1,4 @@
-"""Folders of data, and what a judge may write: who sees them, for how long, and what is refused."""
+"""Folders of data, and files that a judge may write: who sees them, how long, and the limits."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ DATA = '[data]\npublic = "shown"\njudge = "hidden"\n'
 INSTANCE = encode({"drawn": 0.5}, "json")
 NAME = InstanceName(split="public", index=0, seed=bytes(32))
 
-# A judge that does with files what an answer asks of it, as a naive one may be made to.
+# A naive judge that does with files whatever an answer asks.
 WRITING = """\
 import os
 import tempfile
@@ -54,7 +54,7 @@ def check(instance, answer):
             (SCRATCH / str(number)).write_bytes(bytes(999_999))
     return {"files": len(list(SCRATCH.rglob("*"))), "text": len(Path(__file__).read_text())}
 """
-# One that looks at data, and tells of them what it is asked.
+# A judge that looks at data and reports on it as asked.
 READING = """\
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def loop() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def writing(loop: asyncio.Runner) -> Iterator[Judge]:
-    """A judge that may write two million bytes to answer a question."""
+    """Return a judge that may write two million bytes to answer a question."""
     recipe = ProgramRecipe(
         judge=WRITING.encode(), fixed=(), judge_means=JudgeResources(scratch_bytes=2_000_000)
     )
@@ -107,7 +107,7 @@ def checked(loop: asyncio.Runner, judge: Judge, answer: str) -> Verdict:
     return loop.run(judge.check(INSTANCE, encode(answer, "json")))
 
 
-# What a judge writes
+# Files that a judge writes
 
 
 def test_a_question_may_write_and_the_next_one_finds_nothing(
@@ -148,7 +148,7 @@ def test_one_that_cannot_be_loaded_says_why_also_where_it_may_write(loop: asynci
     loop.run(judge.close())
 
 
-# What is read
+# Files that are read
 
 
 def test_the_judge_reads_both_and_a_candidate_what_it_is_shown(tmp_path: Path) -> None:

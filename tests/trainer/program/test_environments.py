@@ -1,4 +1,4 @@
-"""Packages that arnode's environment lacks: pip makes a task an environment of its own, once."""
+"""Packages that arnode's environment lacks: pip makes an environment for the task, once."""
 
 import hashlib
 import tarfile
@@ -19,7 +19,7 @@ from trainer.sandbox import packages
 from trainer.task_folder.task import NotPreparedError, Task
 from trainer.task_kinds import settled_task, strangers_task
 
-ERROR = (12_000_000_000, 12_000_000_000)  # what an answer is off by
+ERROR = (12_000_000_000, 12_000_000_000)  # the error of an answer
 SOLVE = """\
 from dozen import DOZEN
 
@@ -32,7 +32,7 @@ Prepare = Callable[[Path], Task]
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages in the index's place, and an empty one for environments."""
+    """Return a folder of packages instead of an index, and an empty one for environments."""
     folder = tmp_path / "index"
     folder.mkdir()
     wheel(folder, "twelve", "1.0", "VALUE = 11\n")
@@ -91,7 +91,7 @@ def test_what_is_not_here_is_named_with_its_mend(tmp_path: Path) -> None:
 def test_a_candidate_imports_what_was_installed_once_for_its_task_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / "environments" / "making-abc"  # by somebody who was killed
+    left = tmp_path / "environments" / "making-abc"  # by a process that was killed
     left.mkdir(parents=True)
     folder = task_folder(tmp_path / "task", "dozen")
     task = prepared(folder)

@@ -1,4 +1,4 @@
-"""An imported evaluator calls a program by value, wherever it imports it, and sees nothing else."""
+"""An imported evaluator calls a program by value, from any import, and sees nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +85,7 @@ def summing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def scored(folder: Path, body: str, solve: str = SOLVE) -> float:
-    """Return what an evaluator with this body says of a program."""
+    """Return the score of a program by an evaluator with this body."""
     with Bench(evaluated(folder, body, solve=solve)) as bench:
         nano, secret = figures(bench.calibrate())
         assert nano == secret

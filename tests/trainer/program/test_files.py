@@ -1,4 +1,4 @@
-"""A candidate's files as bytes: what is packed comes back, what lies outside is refused."""
+"""A candidate's files as bytes: they round-trip, and paths outside are rejected."""
 
 from pathlib import Path
 

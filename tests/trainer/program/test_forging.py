@@ -29,7 +29,7 @@ WARY = """\
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seeds show what eight show."""
+    """Use two seeds, which show the same as eight."""
     monkeypatch.setattr(checking, "_MOST_SEEDS", 2)
 
 

@@ -1,4 +1,4 @@
-"""Commands that read their instance from a file, and leave their answer in one."""
+"""Commands that read their instance from a file, and write their answer into one."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def how(*words: str, more: str = "") -> str:
 
 
 def run(folder: Path, text: str, *words: str, more: str = "") -> tuple[int | None, int | None]:
-    """Return the figures of a command with these words."""
+    """Return the scores of a command with these words."""
     text = "import json\nimport os\nimport sys\n\n" + text
     task = read(write_task(folder, how=how(*words, more=more), files={"solve.py": text}))
     with Bench(task) as bench:
@@ -140,7 +140,7 @@ def folders(folder: Path, more: str, *words: str) -> Path:
 
 @pytest.fixture(scope="module")
 def summing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A calibrated bench of a command that hands over folders."""
+    """Return a calibrated bench of a command that gets folders."""
     task = read(folders(tmp_path_factory.mktemp("folders"), "(into / 'log').touch()\n"))
     with Bench(task) as bench:
         assert figures(bench.calibrate()) == ERROR

@@ -1,4 +1,4 @@
-"""A holdout replaces visible files on secret instances, and nothing of it is told."""
+"""A holdout replaces visible files on secret instances, and nothing about it is revealed."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A judge in its sandbox: instances made twice, verdicts, and what answers do to it: nothing."""
+"""A judge in its sandbox: instances made twice, verdicts, and answers that cannot affect it."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from trainer.sandbox.frames import SandboxEnded
 
 T = TypeVar("T")
 
-# A judge does what an answer asks of it, as a naive one may be made to.
+# A naive judge that an answer can control.
 MOODY = """\
 import os
 import pickle
@@ -115,7 +115,7 @@ def loop() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def moody(loop: asyncio.Runner) -> Iterator[Judge]:
-    """A judge that all these tests ask, one after the other, with little time and memory."""
+    """Return a judge for all these tests in turn, with little time and memory."""
     judge = judge_of(MOODY, limit_s=2)
     yield judge
     loop.run(judge.close())
@@ -123,7 +123,7 @@ def moody(loop: asyncio.Runner) -> Iterator[Judge]:
 
 @pytest.fixture
 def asked(loop: asyncio.Runner, moody: Judge) -> Callable[[Any], Verdict]:
-    """Ask about an answer."""
+    """Ask for the verdict on an answer."""
 
     def ask(answer: object) -> Verdict:
         return loop.run(moody.check(INSTANCE, encode(answer, "json")))
@@ -178,7 +178,7 @@ def test_an_answer_that_is_no_value_is_wrong(
 
 
 class Payload:
-    """Code of an answer that a naive judge runs."""
+    """An answer with code that a naive judge executes."""
 
     def __init__(self, code: str) -> None:
         self._code = code
@@ -243,7 +243,7 @@ def test_a_verdict_is_taken_as_a_strangers_word(payload: bytes) -> None:
 
 
 def test_a_judge_that_has_ended_is_started_again(asked: Ask, moody: Judge) -> None:
-    for _ in range(70):  # of a megabyte each: more than it may print in all
+    for _ in range(70):  # of a megabyte each: more than it may print in total
         verdict = asked("flood")
         assert verdict == Verdict(figures=WELL)
 
@@ -332,7 +332,7 @@ def instance(seed, split, index):
 
 
 def spoken(judge: Judge, *replies: object) -> tuple[list[Any], Verdict]:
-    """Return a judge's messages to these replies, and its verdict on what was said."""
+    """Return a judge's messages after these replies, and its verdict on them."""
 
     async def speak() -> tuple[list[Any], Verdict]:
         messages = []
@@ -376,7 +376,7 @@ def test_a_judge_does_not_count_the_seconds_in_which_it_waits() -> None:
         try:
             async with judge.talk(INSTANCE, most_bytes=1000) as conversation:
                 await conversation.message()
-                await asyncio.sleep(1.5)  # longer than a question may take it
+                await asyncio.sleep(1.5)  # longer than the limit for a question
                 await conversation.reply(b'"a"')
                 return await conversation.message()
         finally:

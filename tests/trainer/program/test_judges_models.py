@@ -1,4 +1,4 @@
-"""Judges that ask a language model: what they may ask, and what becomes of such a task."""
+"""Judges that ask a language model: the requests allowed, and the effect on the task."""
 
 import asyncio
 from pathlib import Path
@@ -42,7 +42,7 @@ def write_asking(
     how: str = "",
     instances: str = ONE_OF_EACH,
 ) -> Path:
-    """Write a task whose judge asks a model so often, of the two calls that an instance has."""
+    """Write a task whose judge asks a model so often, of two calls per instance."""
     return write_task(
         folder,
         how=f'editable = ["solve.py"]\nentry = "solve.py:solve"\n{how}',

@@ -1,4 +1,4 @@
-"""A program task's file: what each field says, and errors that name the field and the mend."""
+"""A program task's file: the meaning of each field, and errors with the field and a hint."""
 
 import hashlib
 from dataclasses import fields, replace
@@ -145,7 +145,7 @@ def test_fixed_instances_are_exact_unless_what_counts_is_measured(tmp_path: Path
 
 
 FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
-    # what differs → what the error names, and part of the mend
+    # difference → part of the error, and part of the hint
     "neither entry nor run": ({"how": 'editable = ["solve.py"]\n'}, "run or entry", "see docs"),
     "entry and run": ({"how": CALLED + 'run = ["./a"]\n'}, "run or entry", "see docs"),
     "an entry without a function": (
@@ -346,7 +346,7 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> None:
-    """A manifest may come from whoever knows more words."""
+    """A manifest may come from a newer version with more words."""
     manifest = task(tmp_path).manifest
     stranger = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
     assert TaskManifest.from_value(stranger.to_value()) == stranger

@@ -1,4 +1,4 @@
-"""From figures to a run's metric: aggregates, shares, guards, bounds, and how coarse it is told."""
+"""From measurements to a run's score: aggregates, shares, guards, bounds, rounding."""
 
 import math
 from dataclasses import replace
@@ -38,7 +38,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> TaskManifest:
 def of(
     manifest: TaskManifest, *, metric: dict[str, Any] | None = None, **spec: Any
 ) -> TaskManifest:
-    """Return the manifest with other fields of its metric, and of how it is judged."""
+    """Return the manifest with other fields of its metric and of its judge."""
     assert manifest.program is not None
     return replace(
         manifest,
@@ -103,7 +103,7 @@ def test_a_geometric_mean_needs_figures_above_zero(figure: float) -> None:
 def test_what_is_measured_is_not_asked_of_the_judge(
     manifest: TaskManifest, name: str, value: float
 ) -> None:
-    """Whatever the judge calls by that name."""
+    """This holds even if the judge has a figure of that name."""
     assert name in MEASURED
     base = replace(one(wall_s=2.0, cpu_s=2.0), instructions=4_000_000)
     beside = InstanceMeasurement(

@@ -1,4 +1,4 @@
-"""Programs that ask language models: the endpoint that they find, and what they may ask of it."""
+"""Programs that ask language models: the endpoint that they get, and the requests allowed."""
 
 import json
 import socket
@@ -78,7 +78,7 @@ BUDGET = '[llm]\nmodels = ["any"]\ncalls = 3\ntokens = 1000\n'
 
 @dataclass
 class Counting:
-    """Answers what it is asked, with how many it was asked before."""
+    """A model that answers each request with the number of earlier ones."""
 
     tokens: int = 5
     asked: list[ModelQuestion] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Counting:
 
 
 def task_of(folder: Path, body: str, *, llm: str = BUDGET, how: str = "", **files: str) -> Task:
-    """Return a task whose program asks; its judge takes whatever comes."""
+    """Return a task whose program asks a model; its judge accepts any answer."""
     called = f'editable = ["solve.py"]\nentry = "solve.py:solve"\n{how}'
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
     source = f"{NOTE}{ASKING}\ndef solve(instance):\n{lines}    return 0\n"
@@ -110,14 +110,14 @@ def task_of(folder: Path, body: str, *, llm: str = BUDGET, how: str = "", **file
 
 
 def noted(outcome: RunOutcome) -> list[Any]:
-    """Return what a program noted, one value each."""
+    """Return the values that a program noted."""
     assert outcome.status == "ok", outcome.reason
     lines = [one for one in outcome.log_tail.splitlines() if one.startswith("NOTED ")]
     return [json.loads(one.removeprefix("NOTED ")) for one in lines]
 
 
 def run_once(task: Task, models: Counting | None = None) -> list[Any]:
-    """Return what the baseline noted in a run."""
+    """Return the values that the baseline noted in a run."""
     with Bench(task, models=KeptModels(models or Counting())) as bench:
         return noted(bench.do(bench.runner.calibrate(1)))
 
@@ -183,7 +183,7 @@ def test_the_last_call_of_the_budget_is_answered_and_none_after_it(tmp_path: Pat
     assert len(answers) == 3
     assert (status, error["code"]) == (429, "insufficient_quota")
     assert "all 3 calls" in error["message"]
-    assert len(models.asked) == 6  # three for either instance
+    assert len(models.asked) == 6  # three for each instance
 
 
 def test_an_answer_that_would_pass_the_budget_is_not_handed_over(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_who_asks_the_same_again_gets_the_same_and_nobody_is_asked(tmp_path: Pat
         again = noted(bench.do(bench.runner.run(task.source, 1)))
         assert len(models.asked) == 6
         other = noted(bench.do(bench.runner.run(task.source, 2)))
-    assert len(set(first)) == 3  # how often it was asked before counts as well
+    assert len(set(first)) == 3  # the number of earlier requests counts as well
     assert first == again
     assert set(other).isdisjoint(first)
     assert len(models.asked) == 12
@@ -289,12 +289,12 @@ def test_a_task_that_asks_a_model_is_refused_where_there_is_none(tmp_path: Path)
         pass
 
 
-# Nobody else
+# No other destination
 
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    """A port of this machine where somebody listens."""
+    """Return a port of this machine with a listening server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -372,7 +372,7 @@ def test_where_there_is_no_network_to_give_it_one_error_says_so(
         tiers.enclose(profile_of(task.manifest))
 
 
-# Clients as they are
+# Unmodified clients
 
 OPENAI = """
 from openai import OpenAI, RateLimitError
@@ -444,7 +444,7 @@ def test_the_openai_client_asks_several_at_once(tmp_path: Path) -> None:
     assert (first[-3:], second[-3:]) == (": a", ": b")
 
 
-@pytest.mark.soak  # it imports for seconds, and speaks through the client of OpenAI that it wraps
+@pytest.mark.soak  # the import takes seconds, and it uses OpenAI's client
 def test_litellm_works_with_no_edit(tmp_path: Path) -> None:
     ((text, _),) = run_client(tmp_path, "litellm", LITELLM)
     assert text.endswith(": hi")

@@ -1,4 +1,4 @@
-"""Tasks that give away a region of a file, and proposers that keep to it."""
+"""Tasks with an editable region of a file, and proposers that respect it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Seeds: what everybody can make again, what only a key makes, and what leads nowhere."""
+"""Seeds: those that anyone can compute, those that need a key, and those that reveal nothing."""
 
 import hashlib
 from itertools import product
@@ -50,7 +50,7 @@ def test_every_seed_of_a_run_has_instances(seed: int) -> None:
 
 
 def test_a_candidates_seed_leads_to_no_instance() -> None:
-    """It has 31 bits of a digest of the 256 that an instance follows from."""
+    """It has 31 bits of a digest, while an instance follows from 256."""
     met = name(split=SECRET)
     told = met.candidate_seed
     width = 32
@@ -65,7 +65,7 @@ def test_a_candidates_seed_leads_to_no_instance() -> None:
 
 
 def test_whoever_tries_all_seeds_of_runs_finds_public_instances_alone() -> None:
-    """Of 31 bits all can be tried: so what follows from them counts as known."""
+    """All values of 31 bits can be tried, so everything that follows from them counts as known."""
 
     def matches(told: int, split: str, key: bytes) -> list[int]:
         return [

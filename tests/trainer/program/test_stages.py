@@ -1,4 +1,4 @@
-"""The stages of a program's run: what is made once, what is told of which split, what must hold."""
+"""The stages of a program's run: steps made once, what each split may reveal, and conditions."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
 
 OTHER_SPLIT = b"the key of another split".ljust(32, b".")
-FOUR = 4 * [min(os.sched_getaffinity(0))]  # as on a machine with so many cores
+FOUR = 4 * [min(os.sched_getaffinity(0))]  # as on a machine with this number of cores
 ERROR = (3_000_000_000, 3_000_000_000)
 SUM = 'sum(instance["numbers"])'
 OF_SEEDS = """\
@@ -50,7 +50,7 @@ def solve(instance):
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Two instances of each split, of numbers to be added."""
+    """Return a bench with two instances of each split, which are numbers to be added."""
     with Bench(read(write_task(tmp_path_factory.mktemp("task")))) as bench:
         assert figures(bench.calibrate()) == ERROR
         yield bench
@@ -63,7 +63,7 @@ def seeds(bench: Bench, *, secret: bool, run_seed: int = 1, split: bytes = SPLIT
 
 
 def ended(bench: Bench, does: str, *, secret: bool) -> RunOutcome:
-    """Run what does something where it meets one of a split, the first."""
+    """Run a program that does something on the first instance of a split."""
     chosen = seeds(bench, secret=secret)[:1]
     return bench.run(OF_SEEDS.format(seeds=set(chosen), does=does))
 
@@ -157,12 +157,12 @@ def test_instances_of_a_pair_are_made_once(bench: Bench, monkeypatch: pytest.Mon
     bench.run(seed=78)
     bench.run(seed=79)
     assert made == [4, 4, 4]
-    bench.run(seed=77)  # long ago
+    bench.run(seed=77)  # an old run
     assert made == [4, 4, 4, 4]
 
 
 def test_warm_ups_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many instances are met at once, and whichever runs lie between."""
+    """This holds for any number of instances at once, and for any runs between."""
     made: list[tuple[str, int]] = []
     make = Judge.make
 
@@ -285,7 +285,7 @@ def test_a_figure_of_the_secret_split_that_is_none_is_told_without_digits(bench:
 
 
 def test_better_than_possible_is_refused_and_said(tmp_path: Path) -> None:
-    judge = JUDGE.replace("abs(", "(")  # a bug: less than nothing is better
+    judge = JUDGE.replace("abs(", "(")  # a bug: a negative value is better
     folder = write_task(
         tmp_path / "task", judge=judge, instances=ONE_OF_EACH, more="[bound]\nimpossible = -0.5\n"
     )
@@ -323,7 +323,7 @@ print("built it")
         outcome = bench.calibrate()
         built_bytes, _ = figures(outcome)
         assert built_bytes is not None
-        kept = len(build) + len(solve)  # as `solve.py` is what is called
+        kept = len(build) + len(solve)  # since `solve.py` is called directly
         assert 15 * 10**9 < built_bytes - kept * 10**9 < 30 * 10**9
         assert "built it" in outcome.log_tail
         packages = bench.stages._builder._kept
@@ -357,7 +357,7 @@ def test_a_judge_that_makes_other_instances_each_time_measures_nothing(tmp_path:
 
 @pytest.fixture(scope="module")
 def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Numbers to be added in no time: the metric is the share of the baseline's seconds."""
+    """Return a bench whose metric is the share of the baseline's seconds."""
     metric = METRIC.replace('"error"', '"cpu_s"').replace('"units"', '"share"')
     judge = JUDGE.replace('raise Wrong("not', 'raise Wrong("it is not')
     folder = write_task(
@@ -369,7 +369,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 class Clock:
-    """Meetings with a package that take what a test says."""
+    """A stand-in for running packages, with times that a test sets."""
 
     def __init__(self, bench: Bench, *, base_s: float, own_s: float) -> None:
         self.order: list[str] = []
@@ -396,21 +396,21 @@ def test_seconds_are_a_share_of_the_baselines_met_in_turns(
     monkeypatch.setattr(Candidate, "meet", clock.meet)
     outcome = timed.run(SOLVE.replace("3", "4"))
     assert figures(outcome) == (250_000_000, 250_000_000)
-    # An uncounted one of each, then one of each on each instance, in an order that alternates.
+    # An uncounted one of each, then one of each on each instance, in alternating order.
     assert "".join(clock.order) == "AB" + "ABBA" + "ABBA"
 
 
 def test_no_two_processes_of_candidates_meet_one_timed_instance(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in a run nor in another with the same seed and split, as a pair's are."""
+    """This holds within a run, and between two runs with the same seed and split, like a pair's."""
     clock = Clock(timed, base_s=0.5, own_s=0.125)
     monkeypatch.setattr(Candidate, "meet", clock.meet)
     for source in (SOLVE.replace("3", "6"), SOLVE.replace("3", "6"), SOLVE.replace("3", "7")):
         assert timed.run(source).status == "ok"
     for who in ("A", "B"):
         warm_ups, counted = set(clock.met[who][::5]), clock.met[who]
-        assert len(warm_ups) == 1  # of each run the first, which is not counted
+        assert len(warm_ups) == 1  # the first of each run, which is not counted
         assert len(set(counted)) == 3 * 4 + 1
         assert len(counted) == 3 * 5
 
@@ -419,7 +419,7 @@ def test_no_two_processes_of_candidates_meet_one_timed_instance(
 def test_runs_whose_cost_counts_share_no_instance(tmp_path: Path, name: str) -> None:
     metric = METRIC.replace('"error"', f'"{name}"').replace('"units"', '"share"')
     task = read(write_task(tmp_path / "task", metric=metric))
-    instances = MadeInstances(task, judge=None)  # type: ignore[arg-type]  # names need none
+    instances = MadeInstances(task, judge=None)  # type: ignore[arg-type]  # names do not need it
     first, second = (instances.names(1, SPLIT, instances.fresh_nonce()) for _ in range(2))
     assert not {one.seed for one in first} & {one.seed for one in second}
     untimed = read(write_task(tmp_path / "untimed"))
@@ -466,7 +466,7 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
 
 
 def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
-    """A bug must not pass for a candidate's failure."""
+    """Our own bug must not count as a candidate's failure."""
     failed = RunFailed("crash", "it ended")
     group = BaseExceptionGroup("", [failed, BaseExceptionGroup("", [ValueError("a bug")])])
     assert isinstance(meetings_module.first_failure(group), ValueError)

@@ -1,4 +1,4 @@
-"""The clock of a candidate: its limit, and what strangers on the machine take of it."""
+"""The clock of a candidate: its limit, and the time that other load takes from it."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Makes the search for a model size short in all tests of the proving run."""
+"""Fixtures that make the search for a model size short in all tests of the self-test."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from trainer.proving import sizing
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train two steps at each size: no test here looks at the speed."""
+    """Train two steps at each size, since no test here measures the speed."""
     monkeypatch.setattr(sizing, "_STEPS", 2)

@@ -1,4 +1,4 @@
-"""The page that names every fault names those that there are."""
+"""The page that lists every fault agrees with the code."""
 
 import re
 from pathlib import Path

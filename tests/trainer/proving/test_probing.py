@@ -1,4 +1,4 @@
-"""Probes in real sandboxes, with the processor in a card's place; each made to fail."""
+"""Probes in real sandboxes, on the processor; each of them is made to fail."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from trainer.proving.probing import NAMES, Probed, judge, probe
 from trainer.proving.sizing import sizes_of
 from trainer.task_folder.folder import BUILTIN_FOLDER
 
-# The probes as they are, but that these do something else, and all others nothing.
+# The real probes, but these behave differently, and all others do nothing.
 OTHERWISE = (
     "import os, time\n"
     "from trainer.language_model.harness import probes\n"
@@ -25,7 +25,7 @@ UNAVAILABLE = "RuntimeError: no kernel image is available"
 
 
 def probed(*failing: str) -> list[Probed]:
-    """Return what is said where these fail and all others work."""
+    """Return the results if these probes fail and all others pass."""
     return [Probed(name=name, fault=UNAVAILABLE if name in failing else None) for name in NAMES]
 
 
@@ -50,7 +50,7 @@ def test_on_a_processor_there_is_plain_attention_and_nothing_is_compiled() -> No
 
 
 def test_heads_are_as_wide_as_those_of_the_sizes_that_a_card_is_for() -> None:
-    """A kind of attention may be there for some widths alone."""
+    """A kind of attention may be available only for some widths."""
     script = (BUILTIN_FOLDER / "nanochat" / "train.py").read_bytes()
     assert {size.head_width for size in sizes_of(script)} == {probes._WIDTH}
 
@@ -73,7 +73,7 @@ def test_where_all_is_there_the_fastest_is_taken() -> None:
             "attention-flex",
             {"attention": "masked", "compiled": 1, "pinned": 1},
         ),
-        # What is not compiled, flex attention is no good for.
+        # Without compilation, flex attention is not used.
         (
             ("varlen", "compile"),
             "compile-fails",
@@ -111,7 +111,7 @@ def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> Non
 
 @pytest.mark.soak
 def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One fails, two end their process, the first with another's words, and one hangs."""
+    """One fails, one hangs, and two end their process, the first with another probe's output."""
     told = json.dumps({"name": "masked", "fault": None, "detail": ""})
     said = repr(f"probe {told}").replace("{", "{{").replace("}", "}}")
     changes = {
@@ -132,7 +132,7 @@ def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatc
     }
 
 
-# Says that it is torch's build with CUDA; the processor's own knows of no card.
+# Claims to be torch's CUDA build; the real one is for the processor and knows no card.
 CUDA_BUILD = (
     "import os, torch\n"
     "torch.version.cuda, os.environ['CUDA_VISIBLE_DEVICES'] = '13.0', 'GPU-1'\n"
@@ -148,7 +148,7 @@ CUDA_BUILD = (
 def test_where_cuda_does_not_start_that_is_told_and_nothing_runs_on_the_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As an H100's did in its first sandbox: all else that failed then came of it."""
+    """As in an H100's first sandbox, where this caused all other failures."""
     monkeypatch.setattr(probing, "_PROGRAM", CUDA_BUILD)
     found = asyncio.run(probe(processor()))
     abilities, (fault,) = judge(found)

@@ -1,4 +1,4 @@
-"""A whole proving run with the processor in a card's place, and each of its steps made to fail."""
+"""A complete self-test on the processor, and each of its steps made to fail."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def changed(*edits: tuple[str, str]) -> bytes:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Probes that say at once what they say on a processor, and the faults that they make."""
+    """Return fast probes with a processor's results, and with the given faults."""
 
     async def probe(_device: object, *, names: list[str], limit_s: float) -> list[Probed]:
         failing = {"triton", "compile", "varlen", "flex", "pinned"}
@@ -60,7 +60,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def proving_of(script: bytes, **how: object) -> tuple[Proving, list[str]]:
-    """Return a proving run of the processor, and what it is going to say."""
+    """Return the self-test of the processor, and the list of its future messages."""
     said: list[str] = []
     limits = SelfTestLimits(probes_s=60, size_s=60, runs_s=240)
     proving = Proving(
@@ -72,14 +72,14 @@ def proving_of(script: bytes, **how: object) -> tuple[Proving, list[str]]:
 
 
 def sized(script: bytes = SCRIPT.encode(), **how: object) -> tuple[Size | None, list[Fault]]:
-    """Make the step that finds a size alone: what fits, and what did not."""
+    """Run only the size step; return the size that fits, and the faults."""
     proving, _ = proving_of(script, **how)
     size = asyncio.run(proving._step("size", proving._find_size(PLAIN)))
     return size, [fault for step in proving._steps for fault in step.faults]
 
 
 def ran(**how: object) -> tuple[bool | None, list[Fault]]:
-    """Make the step of whole runs alone."""
+    """Run only the step of complete runs."""
     proving, _ = proving_of(SCRIPT.encode(), **how)
     told = {**PLAIN.told(), "size": SMALL.told()}
     is_fine = asyncio.run(proving._step("whole runs", proving._make_runs(told)))
@@ -88,10 +88,10 @@ def ran(**how: object) -> tuple[bool | None, list[Fault]]:
 
 @pytest.mark.soak
 def test_a_processor_proves_itself_in_a_cards_place(quick: list[str], tmp_path: Path) -> None:
-    """Training and scoring are told alike: a script that takes anything else fails.
+    """Training and scoring get the same size; otherwise the script fails.
 
-    Of rows it has memory for one at once: torch raises its own error. What the probes say in a
-    sandbox is what `test_probing.py` finds there.
+    It has memory for one row at once: torch raises its own error. `test_probing.py` tests the
+    results of the probes in a sandbox.
     """
     told = """
 if ROWS > 1:
@@ -114,7 +114,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert proof.figures["same_seed_bpb"] is not None
     assert float(proof.figures["audit_tolerance_bpb"]) > 0
     assert any(line.startswith("whole runs: audits allow") for line in said)
-    # The next start knows it, and so do records.
+    # The next start knows the result, and records contain it.
     keep(proof, tmp_path)
     setting = ProofConditions.of(processor())
     assert remembered(setting, tmp_path) == proof
@@ -181,12 +181,12 @@ def test_a_size_that_takes_too_long_is_ended() -> None:
     assert "it took more than 1 s" in fault.said
 
 
-# Whole runs: what they come to is made up
+# Complete runs with invented outcomes
 
 
 @dataclass
 class ScriptedRunner:
-    """Runs come to these outcomes one after the other; after the last, a run has no end."""
+    """A runner with these outcomes, one after the other; after the last, a run never ends."""
 
     task: Task
     outcomes: Iterator[RunOutcome | CardLost]
@@ -222,7 +222,7 @@ Scripted = Callable[..., list[ScriptedRunner]]
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """Have the next whole runs come to these outcomes, and return the runners that are made."""
+    """Give the next complete runs these outcomes, and return the runners that are created."""
 
     def script(*outcomes: RunOutcome | CardLost) -> list[ScriptedRunner]:
         made: list[ScriptedRunner] = []
@@ -238,7 +238,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     return script
 
 
-FINE = [outcome("ok", 2.0), outcome("ok", 2.0), outcome("ok", 2.1)]  # the third of another seed
+FINE = [outcome("ok", 2.0), outcome("ok", 2.0), outcome("ok", 2.1)]  # the third with another seed
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_card_that_is_lost_during_runs_is_told(scripted: Scripted) -> None:
     assert (is_fine, fault.name) == (None, "card-lost")
 
 
-# The card, by a driver that is faked
+# The card, with a faked driver
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
 
 
 def faults_of_card(driver: FakeDriver, card: GraphicsCard | None = None) -> list[Fault]:
-    """Return what the first step finds."""
+    """Return the faults of the first step."""
     card = card or probe_cards().cards[0]
     proving = Proving(device=card.device, card=card, say=lambda _: None, scale=TOY)
 
@@ -379,7 +379,7 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
     assert not proof.is_usable
 
 
-# What is remembered
+# Stored results
 
 
 def some_proof(*faults: Fault) -> Proof:

@@ -1,4 +1,4 @@
-"""Sizes by the memory that is free: the driver is faked, and steps answer as a card's would."""
+"""Sizes by free memory: the driver is faked, and steps behave as on a card."""
 
 import asyncio
 from dataclasses import replace
@@ -44,15 +44,15 @@ def taken(mib: int) -> FakeLoad:
     ("total_gib", "free_gib", "width", "least_gib"),
     [
         (79.6, 79.1, 640, 76),
-        (79.6, 60.0, 640, 38),  # a fourth of it is others'
+        (79.6, 60.0, 640, 38),  # a fourth of it is in use by others
         (23.99, 23.5, 512, 20),
         (23.99, 18.1, 512, 20),
         (23.99, 17.9, 384, 13),
-        (19.995, 19.6, 384, 13),  # whatever is free, a card has no size of a larger one
+        (19.995, 19.6, 384, 13),  # enough free memory, but a size for larger cards is not used
         (12.0, 11.7, 384, 9),
         (8.0, 7.7, 256, 6),
         (6.0, 5.7, 256, 6),
-        (6.0, 5.2, 256, 0),  # beside a desktop
+        (6.0, 5.2, 256, 0),  # with a desktop
         (4.0, 3.8, 256, 0),
     ],
 )
@@ -97,13 +97,13 @@ def test_a_card_without_memory_of_its_own_has_what_the_machine_has_left(
     assert room.free_bytes == pytest.approx(available_bytes(), rel=0.5)
 
 
-# The step of the proving run
+# The size step of the self-test
 
 
 def sized(
     monkeypatch: pytest.MonkeyPatch, driver: FakeDriver, *, needs_gib: dict[int, float]
 ) -> tuple[Size | None, list[Fault], list[str]]:
-    """Let a card of this driver's find its size; a step needs so much, by its width and row."""
+    """Let the driver's card find its size; the memory of a step depends on its width and rows."""
 
     async def paced(trial: Trial, size: Size) -> Paced:
         (card,) = probe_cards().cards
@@ -138,7 +138,7 @@ def test_a_desktop_has_memory_kept_free_and_its_owner_is_told(
 ) -> None:
     desktop = FakeDriver(cards=[replace(CARD, draws=True)])
     size, _, said = sized(monkeypatch, desktop, needs_gib={512: 0.663, 384: 0.1, 256: 0.05})
-    assert size == TABLE[2].at_once(16)  # 32 rows would fit if nothing were kept
+    assert size == TABLE[2].at_once(16)  # 32 rows would fit if no memory were kept free
     (line,) = [line for line in said if "desktop" in line]
     assert "512 MiB are kept free" in line
     assert "`arnode start --when-idle`" in line
@@ -158,7 +158,7 @@ def test_where_not_one_row_fits_smaller_sizes_are_tried(monkeypatch: pytest.Monk
 
 
 def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table has one shape for cards of 40 and of 80 GiB, with other rows at once."""
+    """The table has one shape for cards of 40 and of 80 GiB, with different rows at once."""
     large = FakeDriver(cards=[FakeCard(name="NVIDIA H100 80GB HBM3", mib=81559)])
     needs = {640: 100, 512: 0.1, 384: 0.1, 256: 0.1}
     size, faults, _ = sized(monkeypatch, large, needs_gib=needs)
@@ -170,9 +170,9 @@ def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.soak
 def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_attention() -> None:
-    """With the processor in the card's place: a script that has no memory for three layers.
+    """Run it on the processor, with a script that has no memory for three layers.
 
-    Flex attention is not for what is not compiled.
+    Flex attention is not used without compilation.
     """
     raised = f"{ATTENTION}if LAYERS > 2:\n    raise torch.OutOfMemoryError('out of memory')\n"
     told = 'assert CARD["attention"] == "masked", CARD\n'
@@ -188,10 +188,10 @@ def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_att
     assert [fault.instead for fault in faults] == ["the next smaller size"]
     assert paced is not None
     assert paced.why == ""
-    assert paced.size == sizes[1].at_once(1)  # half of them where nothing is compiled
+    assert paced.size == sizes[1].at_once(1)  # half of them without compilation
 
 
-# Which cards are proven
+# The cards that are tested
 
 
 def test_each_class_of_cards_is_proven_once(monkeypatch: pytest.MonkeyPatch) -> None:
