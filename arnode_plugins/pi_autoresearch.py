@@ -120,7 +120,7 @@ def _working_folder(folder: Path) -> Path:
     try:
         value = json.loads(read_text(path))
     except ValueError as error:
-        raise ConfigurationError(f"{path}: not JSON: {error}", "mend the file") from error
+        raise ConfigurationError(f"{path}: not JSON: {error}", "fix the file") from error
     named = text_in(value, "workingDir") if isinstance(value, dict) else ""
     if not named:
         return folder

@@ -87,8 +87,8 @@ def test_the_unit_runs_it_as_a_user_of_its_own_with_one_folder() -> None:
     assert f"/var/lib/{service['StateDirectory']}" == HOME
     assert service["StateDirectoryMode"] == "0700"
     assert (service["Restart"], service["KillMode"]) == ("on-failure", "mixed")
-    mended = {one.exit_code for one in (UsageError, ConfigurationError, SafetyError)}
-    assert {int(code) for code in service["RestartPreventExitStatus"].split()} == mended
+    fixed = {one.exit_code for one in (UsageError, ConfigurationError, SafetyError)}
+    assert {int(code) for code in service["RestartPreventExitStatus"].split()} == fixed
     assert parser["Unit"]["Documentation"] == "file:///opt/arnode/docs/service.md"
 
 

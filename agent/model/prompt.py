@@ -126,11 +126,11 @@ less. Equal score is enough; say what goes.""",
 }
 
 _REPAIR = """\
-Mend this version: find the slip, keep the idea, change as little as you can. SEARCH is matched \
+Fix this version: find the slip, keep the idea, change as little as you can. SEARCH is matched \
 against the failed version above. Make sure that it stays within time and memory."""
 
 _REPAIR_IN_PLACE = """\
-The files are a version of yours that failed. Mend it: find the slip, keep the idea, change as \
+The files are a version of yours that failed. Fix it: find the slip, keep the idea, change as \
 little as you can. Make sure that it stays within time and memory."""
 
 

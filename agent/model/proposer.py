@@ -52,7 +52,7 @@ class ModelProposer(Asker):
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return a patch that was never tried, or the reason there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
-            return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
+            return Silence(reason=f"fixed {MAX_REPAIRS} times already", retry_s=0.0)
         talk = await asyncio.to_thread(self._begun, context)
         if isinstance(talk, Silence):
             return talk
@@ -115,7 +115,7 @@ def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
     if isinstance(source, Slip):
         return source
     if source == context.source:
-        return Slip(message="That takes the whole change back. Mend it instead.")
+        return Slip(message="That takes the whole change back. Fix it instead.")
     return draft, source
 
 

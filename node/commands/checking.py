@@ -59,8 +59,8 @@ def check(name: str, as_json: bool) -> None:
 
 def _tell(remark: Remark) -> None:
     """Print a remark; words of a judge may be anything."""
-    mend = f"; mend: {plain(remark.mend)}" if remark.mend else ""
-    click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{mend}")
+    hint = f"; hint: {plain(remark.hint)}" if remark.hint else ""
+    click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{hint}")
     for line in printed_lines(remark.printed):
         click.echo(line)
 

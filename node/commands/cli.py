@@ -1,7 +1,7 @@
 """The `arnode` command: a table of strings, so that `--help` imports nothing it lists.
 
 A command's module is imported when the command is used. Every fault ends here as two lines on
-stderr, what is wrong and how to mend it, and its exit code.
+stderr, what is wrong and how to fix it, and its exit code.
 """
 
 import difflib
@@ -95,7 +95,7 @@ _SECTIONS = {
         "key": ("housekeeping", "Show the node's public keys."),
         "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Say where things are."),
-        "fsck": ("upkeep", "Check and mend the home."),
+        "fsck": ("upkeep", "Check and fix the home."),
         "gc": ("upkeep", "Remove what nobody needs."),
         "completion": ("housekeeping", "Print shell completion."),
     },
@@ -262,5 +262,5 @@ def _report(message: str, hint: str, code: int, is_debugging: bool, printed: str
     for line in printed_lines(printed):
         print(f"  {line}", file=sys.stderr)
     if hint:
-        print(f"  mend: {plain(hint)}", file=sys.stderr)
+        print(f"  hint: {plain(hint)}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""`doctor`, `fsck` and `gc`: whether the machine and the home are whole, and mending the home."""
+"""`doctor`, `fsck` and `gc`: whether the machine and the home are whole, and repairing the home."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,7 @@ from node.home.home import Home
 from node.store.eviction import collect
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.upkeep.fsck import examine, mend
+from node.upkeep.fsck import examine, repair
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError
 
@@ -36,8 +36,8 @@ def doctor(prove: bool, as_json: bool) -> None:
         checks.append(check)
         if not as_json:
             click.echo(f"  {check.status:<8} {check.name:<10} {plain(check.detail)}")
-            if check.mend:
-                click.echo(f"  {'':<8} {'':<10} mend: {plain(check.mend)}")
+            if check.hint:
+                click.echo(f"  {'':<8} {'':<10} hint: {plain(check.hint)}")
     is_well = all(check.status != "problem" for check in checks)
     if as_json:
         print_json({"ok": is_well, "checks": [asdict(check) for check in checks]})
@@ -61,7 +61,7 @@ def _prove_cards(*, as_json: bool) -> None:
     wanted = devices_to_prove(found)
     if not wanted:
         fault = no_driver(found)
-        raise ConfigurationError(f"{fault.name}: {fault.said}; {fault.instead}", fault.mend)
+        raise ConfigurationError(f"{fault.name}: {fault.said}; {fault.instead}", fault.hint)
     home, report = Home.here(), Path(REPORT)
     home.prepare()
     with home.lock():  # nothing of ours is on the card meanwhile
@@ -77,21 +77,21 @@ def _prove_cards(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--rebuild", is_flag=True, help="Mend what can be mended; damaged files are kept.")
+@click.option("--rebuild", is_flag=True, help="Fix what can be repaired; damaged files are kept.")
 @json_option()
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
     home = Home.here()
-    mended: list[str] = []
+    repaired: list[str] = []
     with reporting() as progress:
         if rebuild:
             with home.lock():
-                mended = mend(home, progress)
+                repaired = repair(home, progress)
         problems = examine(home, progress)
     if as_json:
-        print_json({"ok": not problems, "mended": mended, "problems": problems})
+        print_json({"ok": not problems, "repaired": repaired, "problems": problems})
     else:
-        for what, lines in (("mended", mended), ("problem", problems)):
+        for what, lines in (("repaired", repaired), ("problem", problems)):
             for line in lines:
                 click.echo(f"{what}: {plain(line)}")
         if not problems:
@@ -100,7 +100,7 @@ def fsck(rebuild: bool, as_json: bool) -> None:
         hint = (
             "what is left needs a hand: see each line"
             if rebuild
-            else "`arnode fsck --rebuild` mends what can be mended and keeps what was damaged"
+            else "`arnode fsck --rebuild` repairs what can be repaired and keeps what was damaged"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
 

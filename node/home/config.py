@@ -441,7 +441,7 @@ def _from_file(path: Path) -> dict[str, Given]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ConfigurationError(
-            f"{path}: {fault}", 'mend that line; values need quotes: task = "tiny"'
+            f"{path}: {fault}", 'fix that line; values need quotes: task = "tiny"'
         ) from fault
     for name in table:
         if name not in SETTINGS:

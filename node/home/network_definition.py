@@ -96,7 +96,7 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
         raise ConfigurationError(f"{place} is not UTF-8 text", "save it as UTF-8") from fault
     except tomllib.TOMLDecodeError as fault:
         raise ConfigurationError(
-            f"{place}: {fault}", 'mend that line; values need quotes: name = "lab"'
+            f"{place}: {fault}", 'fix that line; values need quotes: name = "lab"'
         ) from fault
     for key in table:
         if key not in _KEYS:

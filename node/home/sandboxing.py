@@ -12,16 +12,16 @@ def require_sandbox(config: Config) -> None:
     """Raise SafetyError unless own experiments can run safely here; warn about a weaker tier."""
     tier = probe_tier()
     if tier.name == "none":
-        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
     if tier.name == "partial" and not config.allow_partial_sandbox:
         raise SafetyError(
             f"only a partial sandbox can be had here: {tier.detail}",
-            f"{tier.mend}; or take it for your own experiments: `--allow-partial-sandbox`, "
+            f"{tier.hint}; or take it for your own experiments: `--allow-partial-sandbox`, "
             "`allow_partial_sandbox = true` in config.toml",
         )
     if tier.name != "full":
         print(f"WEAKER SANDBOX (tier {tier.name}): {plain(tier.detail)}", file=sys.stderr)
-        print(f"  mend: {plain(tier.mend)}", file=sys.stderr)
+        print(f"  hint: {plain(tier.hint)}", file=sys.stderr)
 
 
 def require_peer_sandbox(config: Config) -> None:
@@ -30,7 +30,7 @@ def require_peer_sandbox(config: Config) -> None:
     if tier.name == "container" and not config.peers_in_container:
         raise SafetyError(
             f"others' code runs in tier container only if you say so: {tier.detail}",
-            f"{tier.mend}; or set `peers_in_container = true` in config.toml",
+            f"{tier.hint}; or set `peers_in_container = true` in config.toml",
         )
     if tier.name in ("partial", "none"):
-        raise SafetyError(f"others' code does not run here: {tier.detail}", tier.mend)
+        raise SafetyError(f"others' code does not run here: {tier.detail}", tier.hint)

@@ -140,8 +140,8 @@ class Outcomes:
         )
 
     def _crash_of(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
-        mended, key = repairs_of(step.idea.key)
-        if mended >= MAX_REPAIRS:
+        fixed, key = repairs_of(step.idea.key)
+        if fixed >= MAX_REPAIRS:
             return None
         return Crash(
             source=self._ledger.source(step.tree),
@@ -150,7 +150,7 @@ class Outcomes:
             status=run.status,
             reason=run.reason or "",
             log_tail="\n".join(log_tail.splitlines()[-_LOG_LINES:]),
-            attempt=mended + 1,
+            attempt=fixed + 1,
         )
 
 

@@ -60,7 +60,7 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
         source = task.source.replacing(task.editable[0], path.read_bytes())
         fault = check_for_task(source, task.manifest, baseline=task.source)
         if isinstance(fault, Rejected):
-            raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "mend the file")
+            raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "fix the file")
         return source
     if "/" in wanted or wanted.endswith(".py"):
         raise UsageError(f"there is no file {wanted}", "give a file, a tree or an id")

@@ -173,7 +173,7 @@ def candidates_of(
         source = reapply(finding.edits, task.source)
         if source is None or source.tree == task.source.tree:
             fault = "its edits overlap" if source is None else "it changes nothing of the baseline"
-            raise ConfigurationError(f"{path}: finding {finding.name}: {fault}", "mend its edits")
+            raise ConfigurationError(f"{path}: finding {finding.name}: {fault}", "fix its edits")
         candidates.append(
             FindingCandidate(
                 finding=finding,

@@ -107,7 +107,7 @@ def command_fault(
     has_file = any(path.exists() for path in (*bench.kept, *bench.shown))
     if has_file or any(name in bench.environment for name in preset.variables):
         return None
-    return f"no log-in of {command.name} was found", preset.mend
+    return f"no log-in of {command.name} was found", preset.hint
 
 
 def terms_of(agent: str, config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
@@ -133,7 +133,7 @@ def _command(agent: str, config: Config, home: Home, env: Mapping[str, str]) -> 
     try:
         program = find_program(argv[0], home=user_home, search_path=search_path)
     except ConfigurationError as fault:
-        hint = preset.mend if argv == preset.argv else fault.hint
+        hint = preset.hint if argv == preset.argv else fault.hint
         raise ConfigurationError(fault.message, hint) from fault
     installation(argv, home=user_home.resolve(), search_path=search_path)  # raises for a shim
     name = agent if agent in PRESETS else program.name

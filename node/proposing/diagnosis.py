@@ -45,7 +45,7 @@ class Diagnosis:
 
     status: Literal["ok", "warning", "problem"]
     detail: str
-    mend: str = ""
+    hint: str = ""
 
 
 def diagnose(
@@ -76,8 +76,8 @@ def _program(name: str, home: Home, config: Config, env: Mapping[str, str]) -> D
     if fault is None:
         words = terms_of(name, config, home, env=env).words(config)
         return Diagnosis(status="ok", detail=f"`{name}` is installed; {words}")
-    detail, mend = fault
-    return Diagnosis(status="problem", detail=detail, mend=mend)
+    detail, hint = fault
+    return Diagnosis(status="problem", detail=detail, hint=hint)
 
 
 async def _model(
@@ -103,7 +103,7 @@ async def _model(
     return Diagnosis(
         status="warning" if is_passing else "problem",
         detail=f"{choice.name}: {outcome.detail}",
-        mend=mend_for(outcome, config, choice, keys),
+        hint=hint_for(outcome, config, choice, keys),
     )
 
 
@@ -114,7 +114,7 @@ def _costs(price: Price) -> str:
     return f"{per_million_in:g} and {per_million_out:g} USD for a million tokens in and out"
 
 
-def mend_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
+def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
     """Return the fix for a fault."""
     variable = key_variable(config, choice.model, choice.url, keys)
     match fault.kind:
@@ -127,7 +127,7 @@ def mend_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
         case "unreachable" if choice.url == OLLAMA_URL:
             return "start Ollama (`ollama serve`), or give its address: `llm_url`"
         case "unreachable" if choice.url is not None:
-            return "start the server, or mend `llm_url`"
+            return "start the server, or fix `llm_url`"
         case "unreachable":
             return "check this machine's network; no proxy is used"
         case "garbage" if choice.url is not None:

@@ -27,7 +27,7 @@ class Preset:
     - `variables`: those of its own log-in, passed if they are set.
     - `settings`: variables that are always passed.
     - `ignored`: names of files that it leaves in a worktree.
-    - `mend`: how to install it and log in.
+    - `hint`: how to install it and log in.
     - `argv`: the command. `{usd}` is the cost of a visit at which the program stops itself.
       `{tokens}` is the same in prompt tokens at `price`; a token of an answer counts as `{weight}`
       of these.
@@ -53,7 +53,7 @@ class Preset:
     subscription: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     is_shown_files: bool = False
-    mend: str = ""
+    hint: str = ""
 
 
 # Left behind by any check of one's own edit.
@@ -105,7 +105,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             paid=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
             subscription=("CLAUDE_CODE_OAUTH_TOKEN", "~/.claude/.credentials.json"),
             ignored=(".claude", _BYTECODE),
-            mend="install Claude Code and run `claude` once to log in, or set ANTHROPIC_API_KEY",
+            hint="install Claude Code and run `claude` once to log in, or set ANTHROPIC_API_KEY",
         ),
         # https://developers.openai.com/codex/noninteractive and /codex/cli/reference. It has no
         # sandbox of its own here: its bubblewrap does not work inside ours, and it refuses Landlock
@@ -134,7 +134,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             subscription=("~/.codex/auth.json",),
             ignored=(".codex", _BYTECODE),
             is_shown_files=True,
-            mend="install Codex and run `codex login`, or set CODEX_API_KEY",
+            hint="install Codex and run `codex login`, or set CODEX_API_KEY",
         ),
         # https://aider.chat/docs/config/options.html. It has no log-in of its own but providers'
         # keys, which the user lists.
@@ -157,7 +157,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "AIDER_OPENAI_API_KEY",
             ),
             ignored=(".aider*", _BYTECODE),
-            mend="install aider, then name a model and a key: `AIDER_MODEL=…` and "
+            hint="install aider, then name a model and a key: `AIDER_MODEL=…` and "
             '`agent_variables = ["OPENAI_API_KEY"]` or whatever its provider needs',
         ),
     }
@@ -167,7 +167,7 @@ OWN: Final = Preset(
     form="claude",
     price=_GUESSED,
     ignored=(_BYTECODE,),
-    mend="set `agent_command` in config.toml",
+    hint="set `agent_command` in config.toml",
 )
 
 

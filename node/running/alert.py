@@ -87,7 +87,7 @@ def quoted(title: str) -> str:
 def end_of(fault: Exception) -> Alert:
     """Return the alert for an error that ends the node."""
     if isinstance(fault, ArnodeError):
-        told = f"{fault.message} (mend: {fault.hint})" if fault.hint else fault.message
+        told = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
     else:
         told = f"a fault of its own, {type(fault).__name__}: see `arnode logs`"
     # Our own quotes remain, as ' instead of `, which is markup.

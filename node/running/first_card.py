@@ -81,7 +81,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
         faults += asyncio.run(find_sandbox_faults(card))
     for fault in faults:
         if fault.ends_it and config.task == OF_CARDS:
-            raise ConfigurationError(f"{fault.name}: {fault.said}", fault.mend)
+            raise ConfigurationError(f"{fault.name}: {fault.said}", fault.hint)
         say(str(fault))
     if any(fault.ends_it for fault in faults):
         return TaskHere(task=STAND_IN)

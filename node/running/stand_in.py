@@ -76,7 +76,7 @@ def find_no_room(download: Download, folder: Path) -> Fault | None:
     return Fault(
         name="disk-full",
         said=f"{needed_mb / 1e3:.1f} GB are needed under {place}, {free_mb / 1e3:.1f} GB are free",
-        mend="free some space there, or move ARNODE_HOME",
+        hint="free some space there, or move ARNODE_HOME",
     )
 
 
@@ -180,7 +180,7 @@ class Preparation:
         # A command's last lines are the error and its fix.
         said = " ".join(lines)
         return (
-            said.partition("arnode: ")[2].replace(" mend: ", "; ")
+            said.partition("arnode: ")[2].replace(" hint: ", "; ")
             or said
             or f"exit {process.returncode}"
         )

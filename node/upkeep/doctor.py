@@ -48,7 +48,7 @@ class Check:
     name: str
     status: Literal["ok", "warning", "problem"]
     detail: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine(home: Home) -> Iterator[Check]:
@@ -74,15 +74,15 @@ def examine(home: Home) -> Iterator[Check]:
         except ArnodeError as fault:
             found = _problem(fault.message, fault.hint)
         name = check.__name__.strip("_")
-        yield Check(name=name, status=found.status, detail=found.detail, mend=found.mend)
+        yield Check(name=name, status=found.status, detail=found.detail, hint=found.hint)
 
 
 def _fine(detail: str) -> Diagnosis:
     return Diagnosis(status="ok", detail=detail)
 
 
-def _problem(detail: str, mend: str) -> Diagnosis:
-    return Diagnosis(status="problem", detail=detail, mend=mend)
+def _problem(detail: str, hint: str) -> Diagnosis:
+    return Diagnosis(status="problem", detail=detail, hint=hint)
 
 
 def _python(_: Home) -> Diagnosis:
@@ -115,7 +115,7 @@ def _plugins(_: Home) -> Diagnosis:
             faults.append(fault)
     if faults:
         told = "; ".join(fault.message for fault in faults)
-        return Diagnosis(status="warning", detail=told, mend=faults[0].hint or "")
+        return Diagnosis(status="warning", detail=told, hint=faults[0].hint or "")
     others = [one for one, _ in found if not one.is_own]
     named = ", ".join(f"{one.name} ({one.distribution} {one.version})" for one in others)
     return _fine(f"{len(found) - len(others)} of arnode's own" + (f", {named}" if others else ""))
@@ -131,7 +131,7 @@ def _torch(_: Home) -> Diagnosis:
 def _sandbox(_: Home) -> Diagnosis:
     tier = probe_tier()
     if tier.name == "none":
-        return _problem(tier.detail, tier.mend)
+        return _problem(tier.detail, tier.hint)
     started_s = time.monotonic()
 
     async def launch() -> None:
@@ -151,7 +151,7 @@ def _sandbox(_: Home) -> Diagnosis:
         forked_ms = 1000 * (time.monotonic() - started_s)
         detail += f"once: runs are forked from there, in {forked_ms:.0f} ms"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
-    return Diagnosis(status=status, detail=detail, mend=tier.mend)
+    return Diagnosis(status=status, detail=detail, hint=tier.hint)
 
 
 def _git(_: Home) -> Diagnosis:
@@ -169,15 +169,15 @@ def _device(_: Home) -> Diagnosis:
     slug = processor().slug
     found = probe_cards()
     if found.fault:
-        mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
-        return Diagnosis(status="warning", detail=found.fault, mend=mend)
+        hint = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
+        return Diagnosis(status="warning", detail=found.fault, hint=hint)
     if not found.cards:
         return _fine(f"{slug}, cores for {many(usable_cores(), 'lane')}, no NVIDIA card")
     detail = "; ".join(map(_described, found.cards))
     for card in found.cards:
         if fault := card_fault(card):
             told = f"{detail}; {fault.message}"
-            return Diagnosis(status="warning", detail=told, mend=fault.hint)
+            return Diagnosis(status="warning", detail=told, hint=fault.hint)
     return _fine(detail)
 
 
@@ -206,8 +206,8 @@ def _disk(home: Home) -> Diagnosis:
     status: Literal["ok", "warning", "problem"] = "ok"
     if free < LITTLE_BYTES:
         status = "problem" if free < TOO_LITTLE_BYTES else "warning"
-    mend = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
-    return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
+    hint = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
+    return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", hint=hint)
 
 
 def _clock(home: Home) -> Diagnosis:
@@ -222,7 +222,7 @@ def _clock(home: Home) -> Diagnosis:
         return Diagnosis(
             status="warning",
             detail=f"{now}; own records are of a time to come, up to {latest}",
-            mend="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
+            hint="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
         )
     return _fine(now)
 
@@ -264,5 +264,5 @@ def _agent(home: Home) -> Diagnosis:
     return Diagnosis(
         status=max((one.status for one in found), key=_BY_WEIGHT.index),
         detail="; ".join([*told, *(one.detail for one in found)]),
-        mend="; ".join(one.mend for one in found if one.mend),
+        hint="; ".join(one.hint for one in found if one.hint),
     )

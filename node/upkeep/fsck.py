@@ -40,7 +40,7 @@ def examine(home: Home, progress: Progress = silent) -> list[str]:
     return problems
 
 
-def mend(home: Home, progress: Progress = silent) -> list[str]:
+def repair(home: Home, progress: Progress = silent) -> list[str]:
     """Repair what can be repaired; return what was done. The caller must hold the home's lock."""
     done: list[str] = []
     if _page_problems(home) or _record_problems(home, progress):

@@ -62,7 +62,7 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
             return await handle(request)
         response = problem(417, "only 100-continue can be expected", "leave out Expect")
     except HttpFault as fault:
-        response = problem(fault.status, fault.detail, fault.mend)
+        response = problem(fault.status, fault.detail, fault.hint)
     except ArnodeError as fault:
         response = problem_of(fault)
     except web.HTTPException as fault:

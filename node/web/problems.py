@@ -1,4 +1,4 @@
-"""Answers that say what went wrong: problem details for HTTP (RFC 9457), with the mend beside."""
+"""Answers that say what went wrong: problem details for HTTP (RFC 9457), with a hint."""
 
 from typing import Final, TypedDict
 
@@ -39,31 +39,31 @@ _TITLES: Final = {
 
 
 class Problem(TypedDict):
-    """What went wrong, and how to mend it."""
+    """What went wrong, and how to fix it."""
 
     type: str
     title: str
     status: int
     detail: str
-    mend: str
+    hint: str
 
 
 class HttpFault(Exception):  # noqa: N818 -- it is an answer
     """Ends a request with a problem of this status."""
 
-    def __init__(self, status: int, detail: str, mend: str = "") -> None:
+    def __init__(self, status: int, detail: str, hint: str = "") -> None:
         super().__init__(detail)
-        self.status, self.detail, self.mend = status, detail, mend
+        self.status, self.detail, self.hint = status, detail, hint
 
 
-def problem(status: int, detail: str, mend: str = "") -> web.Response:
+def problem(status: int, detail: str, hint: str = "") -> web.Response:
     """Return the answer that says so."""
     document: Problem = {
         "type": "about:blank",
         "title": _TITLES.get(status, "it was refused"),
         "status": status,
         "detail": detail,
-        "mend": mend,
+        "hint": hint,
     }
     return web.Response(
         status=status, body=msgspec.json.encode(document), content_type=CONTENT_TYPE

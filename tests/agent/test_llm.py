@@ -313,9 +313,9 @@ def broken() -> Source:
 
 
 def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> None:
-    mend = replacing(("LAYERS = 3; x", "LAYERS = 3"), title="")
+    hint = replacing(("LAYERS = 3; x", "LAYERS = 3"), title="")
     history = (outcome("failed", edits=proposed(Model(DEEPER)).edits),)
-    made = proposed(Model(mend), context(crash=crash(broken(), attempt=2), history=history))
+    made = proposed(Model(hint), context(crash=crash(broken(), attempt=2), history=history))
     assert made.source == deeper()
     assert made.parent == TINY.tree
     assert reapply(made.edits, TINY) == deeper()
@@ -323,9 +323,9 @@ def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> Non
 
 
 def test_a_second_mend_is_named_after_the_idea_and_a_third_is_not_asked_for() -> None:
-    mend = replacing(("LAYERS = 3; x", "LAYERS = 3"))
+    hint = replacing(("LAYERS = 3; x", "LAYERS = 3"))
     again = crash(broken(), key="repair:1:llm:deeper", attempt=2)
-    assert proposed(Model(mend), context(crash=again)).key == "repair:2:llm:deeper"
+    assert proposed(Model(hint), context(crash=again)).key == "repair:2:llm:deeper"
     model = Model()
     silent(model, context(crash=replace(again, attempt=3)))
     assert model.asked == []

@@ -193,8 +193,8 @@ def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
     assert "by step: 5: 5.45, 45: 5.05, 90: 4.6, 130: 4.2, 175: 3.75, 215" in user.content
     assert "2.5 hours, 40 experiments, 1.50 USD for asking models today." in user.content
     assert "# What is left" not in messages(context())[1].content
-    mend = messages(with_everything(crash=crash(broken())))[1].content
-    assert "The loss that it prints" not in mend  # it would belong to another source
+    hint = messages(with_everything(crash=crash(broken())))[1].content
+    assert "The loss that it prints" not in hint  # it would belong to another source
 
 
 def test_the_planners_aim_is_a_quote_after_the_owners_words() -> None:
@@ -204,8 +204,8 @@ def test_the_planners_aim_is_a_quote_after_the_owners_words() -> None:
         assert owners < planners < shown.index("# What is left")
         assert f"\n{mark}Look at the optimiser first" in shown
         assert "# The planner's aim" not in told_to_do(with_everything())
-    mend = messages(with_everything(brief=PLANNED_BRIEF, crash=crash(broken())))[1].content
-    assert "# The planner's aim" not in mend  # its idea stays the same
+    hint = messages(with_everything(brief=PLANNED_BRIEF, crash=crash(broken())))[1].content
+    assert "# The planner's aim" not in hint  # its idea stays the same
 
 
 def test_an_aim_is_one_line_however_it_is_written() -> None:

@@ -134,7 +134,7 @@ def test_who_has_nothing_says_why() -> None:
 
 def test_a_mend_is_not_reviewed() -> None:
     broken = TINY.replacing("train.py", TINY["train.py"].replace(b"HEADS = 4", b"HEADS = 0"))
-    mend = replacing(("HEADS = 0", "HEADS = 2"))
-    desk = Desk(writer=Model(mend), judge=Model())
+    hint = replacing(("HEADS = 0", "HEADS = 2"))
+    desk = Desk(writer=Model(hint), judge=Model())
     assert desk.proposed(crash=crash(broken)).key == "repair:1:llm:deeper"
     assert desk.judge.asked == []

@@ -118,14 +118,14 @@ def fault_of(
     env: Mapping[str, str] | None = None,
     run: Callable[..., subprocess.CompletedProcess[str]] = answered,
 ) -> str:
-    """Run a command that must fail with one error and its mend, and return these two lines."""
+    """Run a command that must fail with one error and its hint, and return these two lines."""
     stderr = run(home, *words, code=code, env=env).stderr
     lines = stderr.splitlines()
     errors = [line for line in lines if line.startswith("arnode: ")]
     assert len(errors) == 1, stderr
     assert lines[-2:] == [errors[0], lines[-1]], stderr
-    assert lines[-1].startswith("  mend: "), stderr
-    assert lines[-1].strip() != "mend:", stderr
+    assert lines[-1].startswith("  hint: "), stderr
+    assert lines[-1].strip() != "hint:", stderr
     return "\n".join(lines[-2:])
 
 

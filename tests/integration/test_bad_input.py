@@ -1,4 +1,4 @@
-"""Whatever is wrong: one clear error, its mend, the right exit code, and nothing is lost."""
+"""Whatever is wrong: one clear error, its hint, the right exit code, and nothing is lost."""
 
 import contextlib
 import os

@@ -151,7 +151,7 @@ def walls() -> TierName:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> Iterator[Desk]:
     if walls == "full":
         assert probe_tier().name == "full"
-    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", mend="mend"))
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", hint="hint"))
     small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
     limits = partial(WorkshopLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
     monkeypatch.setattr(commands, "WorkshopLimits", limits)
@@ -305,7 +305,7 @@ def test_one_that_is_ended_is_booked_in_full_whatever_it_said_before(desk: Desk)
 
 def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     proposer = desk.proposer("edit")
-    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="x", mend="mend"))
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="x", hint="hint"))
     said = asyncio.run(proposer.propose(told()))
     assert isinstance(said, Silence)
     assert desk.budget.spent() == Spending(calls=1, visits=1)

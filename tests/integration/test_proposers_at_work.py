@@ -84,8 +84,8 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
         questions = [question["messages"] for question in server.questions]
     written = {step.title: step for step in steps() if step.idea.proposer == "llm"}
     # One or two ideas are written before it is known that the one before them crashed.
-    first, broken, *between, mended = written
-    assert (first, broken, mended) == ("Off by 7", "No end of it", "Half of it")
+    first, broken, *between, fixed = written
+    assert (first, broken, fixed) == ("Off by 7", "No end of it", "Half of it")
     assert between == ["Off by 6", "Off by 5"][: len(between)]
     assert {step.idea.model for step in written.values()} == {"small"}
     assert written["No end of it"].decision == "failed"

@@ -152,7 +152,7 @@ def test_a_message_is_one_line_with_what_was_held_back() -> None:
 
 def test_an_end_is_told_with_its_mend_and_a_bug_without_its_words() -> None:
     full = end_of(DiskFullError("the disk is full: /home/me/records.db", DISK_FULL_HINT))
-    assert "the disk is full: /home/me/records.db (mend: free some space" in full.text
+    assert "the disk is full: /home/me/records.db (hint: free some space" in full.text
     bug = end_of(ValueError("<@everyone>"))
     assert "ValueError: see 'arnode logs'" in bug.text
     assert "everyone" not in bug.text

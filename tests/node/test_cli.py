@@ -138,7 +138,7 @@ def test_an_error_shows_the_end_of_what_a_program_printed(
     monkeypatch.setattr(Home, "locate", fail)
     assert arnode("paths") == 1
     first, *lines, hint = capsys.readouterr().err.splitlines()
-    assert (first, hint) == ("arnode: the baseline failed", "  mend: look at it")
+    assert (first, hint) == ("arnode: the baseline failed", "  hint: look at it")
     assert len(lines) == 40
     assert (lines[0], lines[-1]) == ("  | line 21", "  | \\x1b[2Jlast")
 

@@ -156,10 +156,10 @@ def test_codex_is_told_its_server_in_words(user: Path) -> None:
 
 def test_an_address_with_a_password_is_put_into_no_list_of_processes(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL="http://me:secret@127.0.0.1:8/v1")
-    message, mend = fault(user, env, agent=("codex",))
+    message, hint = fault(user, env, agent=("codex",))
     assert "OPENAI_BASE_URL has a user or a password in it" in message
     assert "secret" not in message
-    assert "~/.codex/config.toml" in mend
+    assert "~/.codex/config.toml" in hint
 
 
 @pytest.mark.parametrize(
@@ -218,15 +218,15 @@ def test_a_home_behind_a_link_is_the_same_home(user: Path, tmp_path_factory: Any
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_is_not_installed_is_said_with_how_to_get_it(user: Path, name: str) -> None:
-    message, mend = fault(user, env={"HOME": str(user), "PATH": "/usr/bin"}, agent=(name,))
+    message, hint = fault(user, env={"HOME": str(user), "PATH": "/usr/bin"}, agent=(name,))
     assert message == f"the program `{name}` was not found"
-    assert mend == PRESETS[name].mend
+    assert hint == PRESETS[name].hint
 
 
 def test_no_log_in_is_said(user: Path) -> None:
-    message, mend = fault(user, agent=("claude",))
+    message, hint = fault(user, agent=("claude",))
     assert message == "no log-in of claude was found"
-    assert "ANTHROPIC_API_KEY" in mend
+    assert "ANTHROPIC_API_KEY" in hint
     config = Config(agent=("claude",))
     env = variables(user, ANTHROPIC_API_KEY="a")
     assert command_fault("claude", config, node_of(user), env=env) is None
@@ -251,9 +251,9 @@ def test_settings_that_cannot_be_meant_are_explained(
     whole = settings if not settings or "agent_command" in settings else {
         "agent_command": ("sh", "x"), **settings
     }  # fmt: skip
-    told, mend = fault(user, agent=("command",), **whole)
+    told, hint = fault(user, agent=("command",), **whole)
     assert message in told
-    assert mend
+    assert hint
 
 
 def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
@@ -282,9 +282,9 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "abi", "reason"),
     [
-        (Tier(name="none", detail="nothing", mend="mend"), 7, "no sandbox, no command: nothing"),
-        (Tier(name="container", detail="", mend="mend"), 2, "Linux 6.2 can"),
-        (Tier(name="partial", detail="", mend="mend"), 5, "Linux 6.12 can"),
+        (Tier(name="none", detail="nothing", hint="hint"), 7, "no sandbox, no command: nothing"),
+        (Tier(name="container", detail="", hint="hint"), 2, "Linux 6.2 can"),
+        (Tier(name="partial", detail="", hint="hint"), 5, "Linux 6.12 can"),
     ],
 )
 def test_where_nothing_holds_a_command_none_is_run(
@@ -293,9 +293,9 @@ def test_where_nothing_holds_a_command_none_is_run(
     monkeypatch.setattr(tier, "probe_tier", lambda: found)
     monkeypatch.setattr("trainer.workshop.workshop.landlock_abi", lambda: abi)
     monkeypatch.setattr("trainer.workshop.workshop.can_scope_signals", lambda: abi >= 6)
-    message, mend = fault(user, agent=("claude",))
+    message, hint = fault(user, agent=("claude",))
     assert reason in message
-    assert mend == "mend"
+    assert hint == "hint"
     with pytest.raises(SafetyError):
         started(user, Config(agent=("claude",)), variables(user))
 

@@ -19,7 +19,7 @@ from node.store.journal import Journal
 from node.store.mirror import Mirror
 from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
 from node.store.store import Store
-from node.upkeep.fsck import examine, mend
+from node.upkeep.fsck import examine, repair
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
@@ -105,7 +105,7 @@ def session(home: Home, written: Home) -> Blobs:
 def test_a_whole_home_has_no_problems(home: Home, session: Blobs) -> None:
     assert examine(home) == []
     with home.lock():
-        assert mend(home) == []
+        assert repair(home) == []
 
 
 @pytest.mark.parametrize("page", range(3, 30, 4))
@@ -120,7 +120,7 @@ def test_a_damaged_page_is_noticed_and_no_own_record_is_lost(
     problems = examine(home)
     assert problems != []
     with home.lock():
-        assert any("damaged file is kept" in line for line in mend(home))
+        assert any("damaged file is kept" in line for line in repair(home))
     assert examine(home) == []
     assert home.store.with_name("records.db.damaged-1").read_bytes() == bytes(data)
     with Store.open(home) as store:
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(home: Home, sessio
             opening(home)
         assert "arnode fsck" in caught.value.hint
     with home.lock():
-        mend(home)
+        repair(home)
     assert examine(home) == []
     with Store.open(home) as store:
         assert [record.wire for record in store.records.own()] == wires
@@ -161,7 +161,7 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
     data[3 * PAGE_BYTES : 4 * PAGE_BYTES] = b"\xa5" * PAGE_BYTES
     home.store.write_bytes(data)
     with home.lock():
-        mend(home)
+        repair(home)
     assert home.store.with_name("records.db.damaged-1").exists()
     with ledger_of(home) as ledger:
         kept = spending_on(ledger, "1970-01-01")
@@ -174,7 +174,7 @@ def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
     session.path(BETTER.tree).unlink()
     assert any(BETTER.tree.hex()[:12] in problem for problem in examine(home))
     with home.lock():
-        assert any("derived anew" in line for line in mend(home))
+        assert any("derived anew" in line for line in repair(home))
     assert examine(home) == []
     assert session.get_source(BETTER.tree) == BETTER
 
@@ -182,7 +182,7 @@ def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
 def test_a_lost_foreign_baseline_is_reported_and_not_invented(home: Home, session: Blobs) -> None:
     session.path(BASELINE.tree).unlink()
     with home.lock():
-        mend(home)
+        repair(home)
     problems = examine(home)
     assert any("missing" in problem for problem in problems)
     session.put_source(BASELINE)
@@ -194,7 +194,7 @@ def test_an_edited_journal_is_mended_and_kept(home: Home, session: Blobs) -> Non
     (folder / "train.py").write_text("mine = True\n")
     assert any("edited" in problem for problem in examine(home))
     with home.lock():
-        assert any("made anew" in line for line in mend(home))
+        assert any("made anew" in line for line in repair(home))
     assert examine(home) == []
     aside = next(path for path in home.journal.iterdir() if ".aside-" in path.name)
     assert (aside / "train.py").read_text() == "mine = True\n"
@@ -205,7 +205,7 @@ def test_a_deleted_journal_comes_back(home: Home, session: Blobs) -> None:
     folder.rename(home.root / "away")
     assert any("missing" in problem for problem in examine(home))
     with home.lock():
-        mend(home)
+        repair(home)
     assert examine(home) == []
 
 

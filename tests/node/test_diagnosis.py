@@ -11,7 +11,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import spent_today
 from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, arms_of
-from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
+from node.proposing.diagnosis import Diagnosis, diagnose, hint_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
 from node.store.store import Store
@@ -44,7 +44,7 @@ def test_a_program_is_there_or_it_is_said_that_it_is_not(home: Home, tmp_path: P
         missing = found(home, config, tmp_path)
         assert missing.status == "problem"
         assert name in missing.detail
-        assert missing.mend
+        assert missing.hint
     (tmp_path / "my-agent").write_text("#!/bin/sh\n")
     (tmp_path / "my-agent").chmod(0o755)
     assert found(home, own, tmp_path).status == "ok"
@@ -55,7 +55,7 @@ def test_a_model_is_asked_for_real_and_what_it_took_is_counted(home: Home) -> No
         pass
     with LlmServer(says("ready", usage=(11, 7))) as server:
         told = found(home, configured(server.url))
-    assert (told.status, told.mend) == ("ok", "")
+    assert (told.status, told.hint) == ("ok", "")
     assert "small answers in" in told.detail
     assert "its tokens are free, 8192 tokens of context" in told.detail
     (asked,) = server.questions
@@ -69,7 +69,7 @@ def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) ->
         told = found(home, configured(server.url))
     assert told.status == "problem"
     assert "answered 404: model `small` not found" in told.detail
-    assert told.mend == "the server has a, b: name one with `--agent`"
+    assert told.hint == "the server has a, b: name one with `--agent`"
     assert not home.root.exists()
     assert KEY not in str(told)
 
@@ -82,7 +82,7 @@ def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) ->
         ("unauthorized", SERVER, Config(llm_key="MINE"), "set MINE"),
         ("unknown_model", HOSTED, Config(), "`--agent provider/model`"),
         ("unreachable", OLLAMA, Config(), "ollama serve"),
-        ("unreachable", SERVER, Config(), "mend `llm_url`"),
+        ("unreachable", SERVER, Config(), "fix `llm_url`"),
         ("unreachable", HOSTED, Config(), "network"),
         ("garbage", SERVER, Config(), "end in /v1"),
         ("over_budget", HOSTED, Config(), "`usd_per_day`"),
@@ -93,7 +93,7 @@ def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) ->
 def test_each_fault_has_its_mend(
     kind: FaultKind, choice: ModelChoice, config: Config, words: str
 ) -> None:
-    assert words in mend_for(CompletionFault(kind=kind, detail=""), config, choice, ApiKeys({}))
+    assert words in hint_for(CompletionFault(kind=kind, detail=""), config, choice, ApiKeys({}))
 
 
 def test_doctor_looks_at_who_proposes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,4 +101,4 @@ def test_doctor_looks_at_who_proposes(home: Home, monkeypatch: pytest.MonkeyPatc
     check = next(check for check in examine(home) if check.name == "agent")
     assert check.status == "problem"
     assert "no command is set" in check.detail
-    assert "agent_command" in check.mend
+    assert "agent_command" in check.hint

@@ -43,8 +43,8 @@ from trainer.proving.proof import (
 )
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
-VARLEN = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)
-OOM = Fault(name="no-size-fits", said="none", mend="free some")
+VARLEN = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
+OOM = Fault(name="no-size-fits", said="none", hint="free some")
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     monkeypatch.setattr(program, "_run_awaited", run)
     monkeypatch.setattr(program, "keep_to_oneself", lambda: None)  # of this process, for good
     monkeypatch.setattr(
-        stand_in, "card_to_be_had", lambda _gpus: ConfigurationError("CUDA fails", "mend it")
+        stand_in, "card_to_be_had", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
     )
     goal, offline = Goal(), Wishes(network="none")
     program.start_node(home, Config(agent=("knobs",)), goal, offline)

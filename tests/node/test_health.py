@@ -23,7 +23,7 @@ def test_each_card_is_named_with_its_class_its_driver_and_its_limit(
     found = device(monkeypatch, tmp_path, FakeDriver(cards=[card, other]))
     assert found.status == "warning"  # torch is built for the CPU here
     assert "built for the CPU alone" in found.detail
-    assert "trainer.cards.install_torch cu126" in found.mend
+    assert "trainer.cards.install_torch cu126" in found.hint
     for said in (
         "RTX 4090 (rtx4090-24g), driver 570.133.20, 320 of 450 W; ",
         "RTX 3060 (rtx3060-12g), driver 570.133.20; ",
@@ -44,7 +44,7 @@ def test_a_driver_that_does_not_answer_is_a_warning_with_a_mend(
     found = device(monkeypatch, tmp_path, driver)
     assert found.status == "warning"
     assert "does not answer" in found.detail
-    assert "nvidia-smi" in found.mend
+    assert "nvidia-smi" in found.hint
 
 
 def test_a_machine_without_a_driver_is_fine(
@@ -52,5 +52,5 @@ def test_a_machine_without_a_driver_is_fine(
 ) -> None:
     driver = FakeDriver(fault=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
     found = device(monkeypatch, tmp_path, driver)
-    assert (found.status, found.mend) == ("ok", "")
+    assert (found.status, found.hint) == ("ok", "")
     assert found.detail.endswith("no NVIDIA card")

@@ -19,7 +19,7 @@ from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.shares import Share
 from node.store.store import Store
-from node.upkeep.fsck import examine, mend
+from node.upkeep.fsck import examine, repair
 from protocol.board import board_of
 from protocol.encoding import encode
 from protocol.errors import Rejected
@@ -482,7 +482,7 @@ def test_a_board_that_was_tampered_with_is_found_and_made_anew(tmp_path: Path) -
     (problem,) = examine(home)
     assert "the board of task" in problem
     with home.lock():
-        mend(home)
+        repair(home)
     assert examine(home) == []
     with Store.open_read_only(home) as store:
         assert store.boards.get(KEY) == whole
@@ -498,7 +498,7 @@ def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) ->
     (problem,) = examine(home)
     assert f"record {records[1].id.hex()[:12]} does not read: " in problem
     with home.lock():
-        mend(home)
+        repair(home)
     assert examine(home) == []
     with Store.open_read_only(home) as store:
         assert ids(store) == {ANNOUNCEMENT.id, records[0].id, records[2].id}

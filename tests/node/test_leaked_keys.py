@@ -12,7 +12,7 @@ from agent.worker.messages import Failure, ModelSettings, Reply
 from agent.worker.prices import Usage
 from node.home.config import Config
 from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
-from node.proposing.diagnosis import mend_for
+from node.proposing.diagnosis import hint_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import models_at
 from node.proposing.worker import NEW_KEY, ModelWorker
@@ -172,7 +172,7 @@ def test_names_of_models_are_an_answer_too() -> None:
 
 def test_what_to_do_is_said() -> None:
     fault = CompletionFault(kind="leaked_key", detail=WHY)
-    assert "revoke the key" in mend_for(fault, Config(), SERVER, ApiKeys({}))
+    assert "revoke the key" in hint_for(fault, Config(), SERVER, ApiKeys({}))
 
 
 TOKEN = "sk-ant-oat01-" + OWN + OWN[::-1]

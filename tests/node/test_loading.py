@@ -186,12 +186,12 @@ def test_what_is_made_for_a_card_is_not_fetched_without_one(
     assert download is not None
     with pytest.raises(ConfigurationError) as caught:
         require_use(download, settings())
-    said, mend = caught.value.message, caught.value.hint
+    said, hint = caught.value.message, caught.value.hint
     assert "task nanochat is made for an NVIDIA card, and there is none here" in said
     assert "about 1.3 GB in 13 files (2 min) at 100 Mbit/s" in said
     assert "before the first run 0.4 GB in 4 files (32 s)" in said
     for way in ("`arnode start` works on `tiny`", "--text", "`arnode task prepare nanochat`"):
-        assert way in mend
+        assert way in hint
     assert not home.data.exists() or not any(home.data.iterdir())
 
 

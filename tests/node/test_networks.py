@@ -99,7 +99,7 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named", "mend"),
+    ("text", "named", "hint"),
     [
         ("name = lab", "Invalid value", "values need quotes"),
         ('name = "lob"', "`name` is 'lob'", 'name = "lab"'),
@@ -129,7 +129,7 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
     ],
 )
 def test_each_fault_is_one_error_with_file_key_and_mend(
-    home: Home, text: str, named: str, mend: str
+    home: Home, text: str, named: str, hint: str
 ) -> None:
     path = create_network(home, LAB)
     path.write_text(text)
@@ -137,7 +137,7 @@ def test_each_fault_is_one_error_with_file_key_and_mend(
         find_network(home, "lab")
     assert str(path) in caught.value.message
     assert named in caught.value.message
-    assert mend in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(

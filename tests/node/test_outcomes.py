@@ -1,4 +1,4 @@
-"""Outcomes: what proposers learn, the same after a restart, and the crash that is worth a mend."""
+"""Outcomes: what proposers learn, the same after a restart, and the crash that is worth a fix."""
 
 from dataclasses import replace
 

@@ -196,7 +196,7 @@ def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
     assert found.headers["Content-Type"].startswith("application/problem+json")
     assert found.json["status"] == status
     assert found.json["detail"]
-    assert found.json["mend"]
+    assert found.json["hint"]
 
 
 @pytest.mark.parametrize("id", ["0", "abc", "ABCDEF", "0123.", "g" * 12, "0" * 65])
@@ -346,7 +346,7 @@ def test_without_a_node_steering_says_that_none_runs(home: Home) -> None:
         return await visitor.post("resume", {})
 
     found = ask(home, work, kind="store")
-    assert (found.status, found.json["mend"]) == (409, "start it: `arnode start`")
+    assert (found.status, found.json["hint"]) == (409, "start it: `arnode start`")
 
 
 def test_a_public_page_reads_without_a_token_and_steers_for_nobody(

@@ -10,7 +10,7 @@ from trainer.sandbox.tier import Tier, TierName
 
 
 def found(name: TierName, monkeypatch: pytest.MonkeyPatch) -> None:
-    tier = Tier(name=name, detail="what was seen", mend="how to mend it")
+    tier = Tier(name=name, detail="what was seen", hint="how to fix it")
     monkeypatch.setattr(sandboxing, "probe_tier", lambda: tier)
 
 
@@ -36,7 +36,7 @@ def test_a_weaker_tier_is_said_loudly(
     require_sandbox(config)
     said = capsys.readouterr().err
     assert f"WEAKER SANDBOX (tier {name}): what was seen" in said
-    assert "mend: how to mend it" in said
+    assert "hint: how to fix it" in said
 
 
 @pytest.mark.parametrize("name", ["none", "partial"])
@@ -44,7 +44,7 @@ def test_without_leave_nothing_is_run(name: TierName, monkeypatch: pytest.Monkey
     found(name, monkeypatch)
     with pytest.raises(SafetyError, match="what was seen") as refused:
         require_sandbox(Config())
-    assert refused.value.hint.startswith("how to mend it")
+    assert refused.value.hint.startswith("how to fix it")
     assert ("--allow-partial-sandbox" in refused.value.hint) == (name == "partial")
 
 

@@ -109,5 +109,5 @@ def test_commands_say_so_in_one_error_that_names_the_fix(
         main(words)
     assert ended.value.code == 6
     told = capsys.readouterr().err
-    assert f"mend: move {home.root} away" in told
+    assert f"hint: move {home.root} away" in told
     assert hashlib.sha256(home.store.read_bytes()).hexdigest() == before

@@ -134,7 +134,7 @@ def test_what_no_definition_asks_for_is_signed_and_said_to_be_read_by_nobody(
 
 
 @pytest.mark.parametrize(
-    ("words", "changes", "reason", "mend"),
+    ("words", "changes", "reason", "hint"),
     [
         (("labb",), {}, "no network 'labb'", "did you mean `lab`"),
         (("lab", "/ip4/192.0.2.1/tcp/1"), {}, "ADDRESS '/ip4/192.0.2.1/tcp/1': no /p2p/ID", "like"),
@@ -151,13 +151,13 @@ def test_what_cannot_be_signed_is_one_error(
     words: tuple[str, ...],
     changes: dict[str, object],
     reason: str,
-    mend: str,
+    hint: str,
 ) -> None:
     replace_network(at_home, replace(lab, **changes))  # type: ignore[arg-type]
     arnode("network", "sign-list", *words, code=2)
     told, hint = arnode.err.splitlines()
     assert reason in told
-    assert mend in hint
+    assert hint in hint
 
 
 def test_a_list_by_a_key_that_no_reader_takes_is_refused(

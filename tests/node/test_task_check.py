@@ -48,7 +48,7 @@ def test_a_fault_says_how_to_mend_it_and_fails(
     code, out, _ = checked(capsys, str(folder))
     assert code == 1
     assert out.startswith("FAULT  instances     the judge makes other instances from the same seed")
-    assert "mend: let instance() follow from its arguments alone" in out
+    assert "hint: let instance() follow from its arguments alone" in out
     assert out.endswith("limits: 1 fault, no notes\n")
 
 
@@ -74,7 +74,7 @@ def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path:
     document = json.loads(out)
     assert (document["v"], document["ok"], document["task"]["name"]) == (1, False, "limits")
     (remark,) = document["remarks"]
-    assert set(remark) == {"about", "level", "what", "mend", "figures", "printed"}
+    assert set(remark) == {"about", "level", "what", "hint", "figures", "printed"}
     assert (remark["about"], remark["level"]) == ("instances", "fault")
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_task_is_said_without_a_traceback(
     assert "no task folder" in err
     code, _, err = checked(capsys, "nowhere")
     assert code == 2
-    assert "mend: possible: " in err
+    assert "hint: possible: " in err
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     (folder / "task.toml").write_text("name = 3\n")
     code, _, err = checked(capsys, str(folder))

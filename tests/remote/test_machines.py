@@ -45,7 +45,7 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "why", "mend"),
+    ("words", "code", "why", "hint"),
     [
         (["ray", "head", "--host", "8.8.8.8"], 2, "no address of a private network", "10.0.0.1"),
         (["ray", "head", "--host", "attic"], 2, "'attic' is no IP address", "10.0.0.1"),
@@ -62,11 +62,11 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
     ],
 )
 def test_what_cannot_be_is_one_clear_error(
-    tmp_path: Path, words: list[str], code: int, why: str, mend: str
+    tmp_path: Path, words: list[str], code: int, why: str, hint: str
 ) -> None:
     fault, hint = fault_of(tmp_path / "home", *words, code=code).splitlines()
     assert why in fault
-    assert mend in hint
+    assert hint in hint
 
 
 def test_a_lane_that_nobody_speaks_with_says_so(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def card_of(capability: tuple[int, int], cuda_driver: str) -> GraphicsCard:
 
 
 @pytest.mark.parametrize(
-    ("capability", "cuda_driver", "built", "name", "mend"),
+    ("capability", "cuda_driver", "built", "name", "hint"),
     [
         ((8, 9), "12.8", (12, 8), "", ""),
         ((8, 9), "12.8", (12, 9), "", ""),  # drivers of one major version support all its toolkits
@@ -72,7 +72,7 @@ def test_driver_build_and_card_must_fit(
     cuda_driver: str,
     built: tuple[int, int] | None,
     name: str,
-    mend: str,
+    hint: str,
 ) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: built)
     monkeypatch.setattr(card_checks, "torch_codes", tuple)
@@ -80,7 +80,7 @@ def test_driver_build_and_card_must_fit(
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
     fault = software_fault(card_of(capability, cuda_driver))
     assert (fault.name if fault else "") == name
-    command = f"`{sys.executable} -I -m trainer.cards.install_torch {mend}`"
+    command = f"`{sys.executable} -I -m trainer.cards.install_torch {hint}`"
     assert fault is None or command in fault.hint
 
 
@@ -220,7 +220,7 @@ def test_without_a_sandbox_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(card_checks, "probe_tier", lambda: Tier(name="full", detail=""))
     fault = asyncio.run(sandbox_fault(ADA))
     assert (fault and fault.name, "bind mount" in said(fault)) == ("no-sandbox", True)
-    pod = Tier(name="none", detail="no user namespaces", mend="take another pod")
+    pod = Tier(name="none", detail="no user namespaces", hint="take another pod")
     monkeypatch.setattr(card_checks, "probe_tier", lambda: pod)
     fault = asyncio.run(sandbox_fault(ADA))
     assert (fault and fault.name, said(fault)) == (

@@ -410,7 +410,7 @@ async def crash(watch: CardWatch, before: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "mend"),
+    ("error", "said", "hint"),
     [
         (pynvml.NVML_ERROR_GPU_IS_LOST, "fallen off the bus", "reboot"),
         (pynvml.NVML_ERROR_RESET_REQUIRED, "must be reset", f"nvidia-smi -r -i {UUID}"),
@@ -420,13 +420,13 @@ async def crash(watch: CardWatch, before: Callable[[], None]) -> None:
     ],
 )
 def test_a_lost_card_takes_the_blame_for_what_failed_on_it(
-    machine: Machine, error: int, said: str, mend: str
+    machine: Machine, error: int, said: str, hint: str
 ) -> None:
     async def scenario(watch: CardWatch) -> None:
         with pytest.raises(CardLost, match=said) as caught:
             await crash(watch, lambda: machine.driver.fail(error))
         assert UUID in caught.value.message
-        assert mend in caught.value.hint
+        assert hint in caught.value.hint
         with pytest.raises(CardLost, match=said):
             await watch.look()
 

@@ -74,7 +74,7 @@ def test_without_namespaces_it_is_refused(
 
 
 def test_without_a_sandbox_nothing_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="none", mend="mend"))
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="none", hint="hint"))
     with pytest.raises(SafetyError, match="no sandbox"):
         look(home)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from trainer.cards import install_torch
-from trainer.cards.install_torch import Driver, find_driver, mend
+from trainer.cards.install_torch import Driver, find_driver, torch_hint
 from trainer.cards.torch_build import BUILDS
 
 ROOT = Path(__file__).parents[2]
@@ -325,10 +325,10 @@ def test_a_driver_is_found_in_wsl_and_without_its_program(
 
 def test_the_mend_is_one_command_for_this_python() -> None:
     command = f"run `{sys.executable} -I -m trainer.cards.install_torch"
-    assert mend(13, (8, 9)).startswith(f"{command} cu130`")
-    assert mend(12, (8, 9)).startswith(f"{command} cu126`")
-    assert mend(0, (8, 9)) == "update NVIDIA's driver to 580 or newer"
-    assert "another card" in mend(13, (3, 7))
+    assert torch_hint(13, (8, 9)).startswith(f"{command} cu130`")
+    assert torch_hint(12, (8, 9)).startswith(f"{command} cu126`")
+    assert torch_hint(0, (8, 9)) == "update NVIDIA's driver to 580 or newer"
+    assert "another card" in torch_hint(13, (3, 7))
 
 
 def test_uv_knows_every_build_by_name() -> None:

@@ -68,6 +68,6 @@ def test_no_other_program_runs(is_alone: bool, shown: Path) -> None:
 
 
 def test_without_a_sandbox_nothing_starts(shown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="none", mend="x"))
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="none", hint="x"))
     with pytest.raises(SafetyError, match="no sandbox"):
         said_by("version", shown=shown)

@@ -141,7 +141,7 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["tran.py"]', "tran.py: cannot be read", "add it"),
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
-        ('name = "tiny"', 'name = "Tiny"', "name", "mend"),
+        ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
         ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is no constant", "'WIDTH'"),
         ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
         ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),

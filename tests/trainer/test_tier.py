@@ -24,7 +24,7 @@ def found(monkeypatch: pytest.MonkeyPatch, full: Tier) -> Tier:
     return probe_tier.__wrapped__()
 
 
-NO_NAMESPACES = Tier(name="none", detail="bwrap cannot", mend="allow user namespaces")
+NO_NAMESPACES = Tier(name="none", detail="bwrap cannot", hint="allow user namespaces")
 
 
 @pytest.mark.skipif(not can_scope_signals(), reason="the kernel's Landlock is too old")
@@ -34,7 +34,7 @@ def test_without_namespaces_a_weaker_tier_is_found_and_the_mend_stays(
     weaker = found(monkeypatch, NO_NAMESPACES)
     expected = {"container", "none"} if os.geteuid() == 0 else {"partial"}
     assert weaker.name in expected
-    assert weaker.mend == NO_NAMESPACES.mend
+    assert weaker.hint == NO_NAMESPACES.hint
     assert NO_NAMESPACES.detail in weaker.detail
     if weaker.name == "none":  # our installation is where other users have no access
         assert "chmod o+x" in weaker.detail

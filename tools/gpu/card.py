@@ -105,7 +105,7 @@ def probe_machine() -> Machine:
     )
     if asked.returncode:
         said = asked.stderr.strip().rpartition("\n")[2]
-        raise ArnodeError(f"torch does not come up: {said}", "mend its installation")
+        raise ArnodeError(f"torch does not come up: {said}", "fix its installation")
     told = json.loads(asked.stdout.splitlines()[-1])
     if told["capability"] is not None:
         told["capability"] = tuple(told["capability"])

@@ -146,7 +146,7 @@ def _measure(
         )
         document["text"] = ground.account
         if tier.name == "none":
-            raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+            raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
         device = proven_device(machine, report, options.home)
         session = Session(
             ground,

@@ -113,7 +113,7 @@ def install_command(build: Build) -> str:
     return shlex.join([*python_command("-m", _NAME), build.name])
 
 
-def mend(reached: int | None, capability: Capability) -> str:
+def torch_hint(reached: int | None, capability: Capability) -> str:
     """Return a hint how to get a torch for a card and for the CUDA version that its driver runs."""
     build = fitting_build(reached, [capability])
     if build is not None:
@@ -186,7 +186,8 @@ def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
     build = fitting_build(cuda_reached(driver.version), driver.capabilities)
     if build is None:
         newest = max(driver.capabilities, default=(0, 0))
-        _say(f"{driver}: {mend(cuda_reached(driver.version), newest)}; runs are on the processor")
+        hint = torch_hint(cuda_reached(driver.version), newest)
+        _say(f"{driver}: {hint}; runs are on the processor")
         return
     fits = f"{driver}: torch's build for CUDA {build.version} fits"
     line = re.search(r"^torch==(\S+)$", text, re.MULTILINE)
@@ -255,7 +256,7 @@ def _fitting() -> Build:
     build = fitting_build(cuda_reached(driver.version), driver.capabilities)
     if build is None:
         newest = max(driver.capabilities, default=(0, 0))
-        raise ConfigurationError(str(driver), mend(cuda_reached(driver.version), newest))
+        raise ConfigurationError(str(driver), torch_hint(cuda_reached(driver.version), newest))
     return build
 
 

@@ -79,7 +79,7 @@ def read_python(path: FolderFile) -> ast.Module:
     try:
         return syntax_tree(read_text(path))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigurationError(f"{path}: no Python: {error}", "mend the file") from error
+        raise ConfigurationError(f"{path}: no Python: {error}", "fix the file") from error
 
 
 def read_yaml(path: FolderFile) -> Mapping[str, object]:
@@ -95,7 +95,7 @@ def read_yaml(path: FolderFile) -> Mapping[str, object]:
         value = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         told = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: not YAML: {told}", "mend what it names") from error
+        raise ConfigurationError(f"{path}: not YAML: {told}", "fix what it names") from error
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -14,7 +14,7 @@ from typing import Final
 from protocol.errors import ConfigurationError, SafetyError
 from trainer.cards import nvidia
 from trainer.cards.cards import GraphicsCard
-from trainer.cards.install_torch import mend
+from trainer.cards.install_torch import torch_hint
 from trainer.cards.torch_build import codes_of, cuda_reached, fitting_build, installed, serves
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
@@ -61,14 +61,12 @@ def card_fault(card: GraphicsCard) -> CardFault | None:
 def software_fault(card: GraphicsCard) -> CardFault | None:
     """Return the reason the installed torch cannot use a card; None if it can."""
     reached = _cuda_reached(card)
-    mended = mend(reached, card.compute_capability)
+    fixed = torch_hint(reached, card.compute_capability)
     if fitting_build(None, [card.compute_capability]) is None:
-        return CardFault(
-            "card-too-old", f"no build of torch serves {_named(card)} any more", mended
-        )
+        return CardFault("card-too-old", f"no build of torch serves {_named(card)} any more", fixed)
     built = torch_cuda()
     if built is None:
-        return CardFault("cpu-build", "torch here is built for the CPU alone", mended)
+        return CardFault("cpu-build", "torch here is built for the CPU alone", fixed)
     named = f"{built[0]}.{built[1]}"
     codes = torch_codes() or codes_of(built)
     if not serves(codes, card.compute_capability):
@@ -77,14 +75,14 @@ def software_fault(card: GraphicsCard) -> CardFault | None:
             "card-too-old" if is_old else "card-too-new",
             f"torch's build for CUDA {named} has no machine code for {_named(card)}, only "
             + " ".join(codes),
-            mended,
+            fixed,
         )
     if reached is not None and reached < built[0]:
         return CardFault(
             "driver-too-old",
             f"the driver ({card.env.get('driver', 'unknown')}) reaches CUDA"
             f" {card.env.get('cuda_driver', reached or '10 at most')}, torch is built for {named}",
-            mended,
+            fixed,
         )
     if shutil.which("gcc") is None:
         return CardFault(
@@ -168,7 +166,7 @@ async def sandbox_fault(card: GraphicsCard) -> CardFault | None:
     """Start a sandbox with a card's device files and open them; return the fault, if any."""
     tier = probe_tier()
     if tier.name == "none":
-        return CardFault("no-sandbox", tier.detail, tier.mend)
+        return CardFault("no-sandbox", tier.detail, tier.hint)
     files = [(str(path), _way(path)) for path in nvidia.device_files(card.device)]
     try:
         said = await _said(card, _OPEN.format(files=files))
@@ -183,9 +181,9 @@ def opening_fault(said: str) -> CardFault | None:
     refused = next((line for line in lines if line.startswith("refused ")), None)
     if refused is not None:
         _, number, path = refused.split(" ", 2)
-        mend = _REFUSALS.get(int(number), "`nvidia-smi` must work").format(path=path)
+        hint = _REFUSALS.get(int(number), "`nvidia-smi` must work").format(path=path)
         why = os.strerror(int(number))
-        return CardFault("device-file-refused", f"{path} is not opened in a sandbox: {why}", mend)
+        return CardFault("device-file-refused", f"{path} is not opened in a sandbox: {why}", hint)
     if "tried" in lines:
         return None
     last = said.strip().rpartition("\n")[2] or "no answer"

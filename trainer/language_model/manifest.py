@@ -191,7 +191,7 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
-        raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
+        raise ConfigurationError(f"{fields.path}: {checked.reason}", "fix that field")
     return manifest
 
 

@@ -12,7 +12,7 @@ Level: TypeAlias = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One finding. `about` is one of its kind's words, `what` one sentence, `mend` what to do.
+    """One finding. `about` is one of its kind's words, `what` one sentence, `hint` what to do.
 
     A note is for a person to judge. With a fault, the task's numbers cannot be trusted. `figures`
     are for scripts; `printed` is the end of a failed program's output.
@@ -21,7 +21,7 @@ class Remark:
     about: str
     level: Level
     what: str
-    mend: str = ""
+    hint: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     printed: str = ""
 
@@ -31,11 +31,11 @@ def fine(about: str, what: str, **figures: float) -> Remark:
     return Remark(about=about, level="ok", what=what, figures=figures)
 
 
-def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
+def note(about: str, what: str, hint: str = "", **figures: float) -> Remark:
     """Return a remark about something that a person should look at."""
-    return Remark(about=about, level="note", what=what, mend=mend, figures=figures)
+    return Remark(about=about, level="note", what=what, hint=hint, figures=figures)
 
 
-def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
+def fault(about: str, what: str, hint: str, **figures: float) -> Remark:
     """Return a remark about something that must be fixed first."""
-    return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)
+    return Remark(about=about, level="fault", what=what, hint=hint, figures=figures)

@@ -357,4 +357,4 @@ def accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -
     """Return the remark on a forgery that a judge accepted."""
     than = "better than" if outcome == "better" else "as good as"
     what = f"the judge takes {forgery.what} for {than} the honest answer"
-    return Remark(about=attack.name, level=level, what=what, mend=attack.hint)
+    return Remark(about=attack.name, level=level, what=what, hint=attack.hint)

@@ -69,7 +69,7 @@ async def examine(
     except RunFailed as failure:
         said = f"{failure.status}: {failure.reason}"
         printed = failure.log if isinstance(failure, ProgramFailed) else ""
-        yield replace(fault("baseline", said, "mend the editable files"), printed=printed)
+        yield replace(fault("baseline", said, "fix the editable files"), printed=printed)
     except Unfit as unfit:
         yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
     except ConfigurationError as error:  # the judge cannot be loaded, or makes no instances
@@ -160,7 +160,7 @@ def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
     return fault(
         "baseline",
         f"{len(wrong)} of {len(both)} answers of the baseline are wrong: {why}",
-        f"seed {run.seed}, {asked.name.split} {asked.name.index}: mend the baseline, or the judge",
+        f"seed {run.seed}, {asked.name.split} {asked.name.index}: fix the baseline, or the judge",
     )
 
 

@@ -174,7 +174,7 @@ def _pip(words: list[str], progress: Progress) -> None:
     if output is not None:
         raise ConfigurationError(
             f"the packages of the task cannot be installed: {_fault_of(output)}",
-            "mend `requires`; what every sandbox shows, as numpy and torch, stays as it is here",
+            "fix `requires`; what every sandbox shows, as numpy and torch, stays as it is here",
         )
 
 

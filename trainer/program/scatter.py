@@ -91,8 +91,8 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing about other programs
         cancels = ", most of which pairs cancel" if is_paired and sd else ""
         return fine("noise", f"{said}{cancels}", **figures)
-    mend = f"noise_floor = {sd:.2g}, if other programs scatter as the baseline does"
-    return note("noise", said, mend, **figures)
+    hint = f"noise_floor = {sd:.2g}, if other programs scatter as the baseline does"
+    return note("noise", said, hint, **figures)
 
 
 async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, BaselineRun]:
@@ -117,21 +117,21 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
 
 async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
     """Return the remark on whether a slowed run of the baseline gives the same bytes."""
-    mend = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
+    hint = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
     spec, name = bench.spec, bench.manifest.metric.name
     if spec.limits.threads != 1 or spec.model_budgets or name in _OF_MACHINES:
         said = 'device is "any", but threads, models and what is measured are a machine\'s own'
-        return fault("device", said, mend)
+        return fault("device", said, hint)
     async with _busy_cores():
         try:
             slowed = await bench.run(run.seed)
         except RunFailed as failure:
             said = f"beside other work the baseline fails: {failure.reason}"
-            return fault("device", said, f"raise limit_s; or {mend}")
+            return fault("device", said, f"raise limit_s; or {hint}")
     differ = _differing(run, slowed)
     if differ:
         said = f"beside other work {differ} of {len(run.met)} answers are others"
-        return fault("device", f'device is "any", yet {said}', mend)
+        return fault("device", f'device is "any", yet {said}', hint)
     return fine("device", "any: beside other work the answers are the same, byte by byte")
 
 

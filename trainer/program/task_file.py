@@ -97,7 +97,7 @@ def read_manifest(
         raise fields.error("module", problem, MODULE_HINT)
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
-        raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
+        raise ConfigurationError(f"{fields.path}: {checked.reason}", "fix that field")
     return manifest, recipe
 
 
@@ -238,7 +238,7 @@ def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
     words = tuple(sorted(set(section.texts("forbid")))) if section.has("forbid") else ()
     section.finish()
     if (fault := check_words(source, words)) is not None:
-        raise section.error("forbid", f"is broken by the baseline: {fault.reason}", "mend either")
+        raise section.error("forbid", f"is broken by the baseline: {fault.reason}", "fix either")
     return words or None
 
 

@@ -195,7 +195,7 @@ async def _catch_liar(runner: Runner, contract: Contract) -> None:
             Fault(
                 name="liar-not-caught",
                 said=f"a model that claims {_LIE_NATS} nats too much passed its audit",
-                mend="send the report: docs/gpu-status.md says where to",
+                hint="send the report: docs/gpu-status.md says where to",
             )
         )
 
@@ -226,19 +226,19 @@ def _seconds(stages: Iterable[Stage]) -> float:
 def _whole_run_fails(said: str) -> Fault:
     return Fault(
         name="run-fails", said=f"a whole run fails ({said})",
-        mend="send the report: docs/gpu-status.md says where to",
+        hint="send the report: docs/gpu-status.md says where to",
     )  # fmt: skip
 
 
 def _audit_apart(said: str) -> Fault:
     return Fault(
         name="audit-beyond-tolerance", said=f"an honest run does not pass its audit ({said})",
-        mend="send the report: docs/gpu-status.md says where to",
+        hint="send the report: docs/gpu-status.md says where to",
     )  # fmt: skip
 
 
 def _absurd_noise(apart: float) -> Fault:
     return Fault(
         name="noise-absurd", said=f"two seeds are {abs(apart):.3f} bits per byte apart",
-        mend="look at the card: `nvidia-smi -q` tells of memory errors and throttling",
+        hint="look at the card: `nvidia-smi -q` tells of memory errors and throttling",
     )  # fmt: skip

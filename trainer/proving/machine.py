@@ -46,7 +46,7 @@ def no_driver(found: Cards) -> Fault:
     return Fault(
         name="no-driver",
         said=found.fault or "NVIDIA's driver is not here, or it has no card",
-        mend="`nvidia-smi` must list the card",
+        hint="`nvidia-smi` must list the card",
     )
 
 

@@ -25,31 +25,31 @@ _TORCH: Final = "another release of torch may have it"
 # The fault that each failed probe gives; `{why}` is the probe's own reason.
 FAULTS: Final = {
     _PRODUCT: Fault(
-        name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", mend=_DRIVER
+        name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", hint=_DRIVER
     ),
     "triton": Fault(
-        name="triton-fails", said="a Triton kernel fails ({why})", mend=_TORCH,
+        name="triton-fails", said="a Triton kernel fails ({why})", hint=_TORCH,
         instead="nothing is compiled", is_kept=True,
     ),
     "compile": Fault(
         name="compile-fails", said="torch.compile fails ({why})",
-        mend="a C compiler must be there: your distribution's package `gcc`",
+        hint="a C compiler must be there: your distribution's package `gcc`",
         instead="nothing is compiled, with half as many rows at once", is_kept=True,
     ),
     "varlen": Fault(
-        name="attention-varlen", said="torch's FlashAttention fails ({why})", mend=_TORCH,
+        name="attention-varlen", said="torch's FlashAttention fails ({why})", hint=_TORCH,
         instead="flex attention or a mask", is_kept=True,
     ),
     "flex": Fault(
-        name="attention-flex", said="flex attention fails ({why})", mend=_TORCH,
+        name="attention-flex", said="flex attention fails ({why})", hint=_TORCH,
         instead="another kind of attention", is_kept=True,
     ),
     "masked": Fault(
-        name="attention-masked", said="attention under a mask fails ({why})", mend=_TORCH,
+        name="attention-masked", said="attention under a mask fails ({why})", hint=_TORCH,
         instead="another kind of attention", is_kept=True,
     ),
     "pinned": Fault(
-        name="copies-wait", said="copies from pinned memory fail ({why})", mend=_DRIVER,
+        name="copies-wait", said="copies from pinned memory fail ({why})", hint=_DRIVER,
         instead="copies that wait", is_kept=True,
     ),
 }  # fmt: skip
@@ -149,7 +149,7 @@ def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     if not compiles and "flex" in rungs:
         rungs.remove("flex")  # not compiled, it holds all attention scores of a row in memory
     if not rungs:
-        faults.append(Fault(name="no-attention", said="no kind of attention works", mend=_TORCH))
+        faults.append(Fault(name="no-attention", said="no kind of attention works", hint=_TORCH))
     if any(fault.ends_it for fault in faults):
         return None, faults
     is_pinned = said["pinned"] is None

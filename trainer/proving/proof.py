@@ -32,7 +32,7 @@ class Fault:
 
     name: str
     said: str
-    mend: str
+    hint: str
     instead: str = NOTHING_ELSE
     is_kept: bool = False
 
@@ -42,7 +42,7 @@ class Fault:
         return self.instead == NOTHING_ELSE
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.said}; {self.instead}; {self.mend}"
+        return f"{self.name}: {self.said}; {self.instead}; {self.hint}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

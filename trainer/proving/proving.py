@@ -230,7 +230,7 @@ async def find_sandbox_faults(card: GraphicsCard) -> list[Fault]:
 def _of_check(fault: card_checks.CardFault) -> Fault:
     is_mild = fault.name == "no-compiler"
     instead = "nothing is compiled, with half as many rows at once" if is_mild else NOTHING_ELSE
-    return Fault(name=fault.name, said=fault.message, mend=fault.hint, instead=instead)
+    return Fault(name=fault.name, said=fault.message, hint=fault.hint, instead=instead)
 
 
 def _taken(card: GraphicsCard) -> Fault | None:
@@ -246,21 +246,21 @@ def _taken(card: GraphicsCard) -> Fault | None:
     return Fault(
         name="card-taken",
         said=f"others hold {seen.used_bytes / _GIB:.1f} of {seen.total_bytes / _GIB:.1f} GiB",
-        mend="`nvidia-smi` names them; start again when they are gone",
+        hint="`nvidia-smi` names them; start again when they are gone",
     )
 
 
 def _card_lost(lost: CardLost) -> Fault:
-    return Fault(name="card-lost", said=lost.message, mend=lost.hint)
+    return Fault(name="card-lost", said=lost.message, hint=lost.hint)
 
 
 def _no_sandbox(error: ArnodeError) -> Fault:
-    return Fault(name="no-sandbox", said=error.message, mend=error.hint)
+    return Fault(name="no-sandbox", said=error.message, hint=error.hint)
 
 
 def _too_slow(limit_s: float) -> Fault:
     return Fault(
         name="runs-too-slow",
         said=f"whole runs take more than {limit_s:g} s",
-        mend="look at the card: `nvidia-smi` tells of others on it and of throttling",
+        hint="look at the card: `nvidia-smi` tells of others on it and of throttling",
     )

@@ -240,7 +240,7 @@ async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | Non
         Fault(
             name="no-size-fits",
             said=f"not even one row of {sizes[-1].sequence} tokens at once fits this card",
-            mend="free memory of the card (`nvidia-smi` names who has it)",
+            hint="free memory of the card (`nvidia-smi` names who has it)",
         )
     )
     return None, faults
@@ -273,7 +273,7 @@ def _too_large(paced: Paced, share: float) -> Fault:
     return Fault(
         name="out-of-memory",
         said=f"{paced.size} at once is more than {share:.0%} of the memory ({paced.why})",
-        mend="close what else has memory of the card (`nvidia-smi` names it)",
+        hint="close what else has memory of the card (`nvidia-smi` names it)",
         instead="half as many rows at once" if paced.size.rows > 1 else "the next smaller size",
         is_kept=True,
     )
@@ -283,5 +283,5 @@ def _broken(paced: Paced) -> Fault:
     return Fault(
         name="step-fails",
         said=f"a step of {paced.size} fails ({paced.why})",
-        mend="send the report: docs/gpu-status.md says where to",
+        hint="send the report: docs/gpu-status.md says where to",
     )

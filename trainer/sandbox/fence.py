@@ -33,7 +33,7 @@ def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
 
     tier = probe_tier()
     if tier.name == "none":
-        raise SafetyError(f"no sandbox: {tier.detail}", tier.mend)
+        raise SafetyError(f"no sandbox: {tier.detail}", tier.hint)
     is_full = tier.name == "full"
     workshop_program(is_confined=not is_full, is_networked=is_networked)  # raises without a table
     closed = [path.resolve() for path in hidden if path.exists()]

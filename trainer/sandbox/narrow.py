@@ -58,7 +58,7 @@ def narrowed(narrow: Narrow) -> list[str]:
 
     tier = probe_tier()
     if tier.name == "none":
-        raise SafetyError(f"no sandbox: {tier.detail}", tier.mend)
+        raise SafetyError(f"no sandbox: {tier.detail}", tier.hint)
     libraries = _libraries(narrow.command[0])
     spec = asdict(replace(narrow, tier=tier.name, libraries=libraries))
     return [*python_command("-S", "-B"), __file__, json.dumps(spec)]

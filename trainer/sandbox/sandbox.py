@@ -128,7 +128,7 @@ class Sandbox:
             last_line = sandbox.output_tail().strip().rpartition("\n")[2]
             raise SafetyError(
                 f"the sandbox did not start: {last_line or 'no answer'}",
-                "`arnode doctor` names what is missing and how to mend it",
+                "`arnode doctor` names what is missing and how to fix it",
             ) from error
         return sandbox
 

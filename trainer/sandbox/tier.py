@@ -34,25 +34,25 @@ _SELFTEST = SHOWN_CODE[INSIDE] / "selftest.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A tier, what was found, and in `mend` how to get a better one, if that is possible."""
+    """A tier, what was found, and in `hint` how to get a better one, if that is possible."""
 
     name: TierName
     detail: str
-    mend: str = ""
+    hint: str = ""
 
 
 def enclose(profile: Profile) -> Enclosure:
     """Return the isolation of this machine's tier. Raises SafetyError if it has none."""
     tier = probe_tier()
     if tier.name == "none":
-        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
     if profile.has_loopback and tier.name != "full":
         # Landlock's network rules name ports, not addresses: to allow a port of ours would allow
         # that port of every program.
         raise SafetyError(
             "programs that ask language models need a network of their own, which only the"
             f" sandbox of tier full has; here it is {tier.name}",
-            tier.mend,
+            tier.hint,
         )
     is_forked = profile.may_be_forked and not why_nothing_is_forked()
     if tier.name == "full":
@@ -86,7 +86,7 @@ def probe_tier() -> Tier:
     weaker = _probe_weaker()
     if weaker.name == "none":
         return replace(full, detail=f"{full.detail}; without it: {weaker.detail}")
-    return replace(weaker, detail=f"{weaker.detail}; {full.detail}", mend=full.mend)
+    return replace(weaker, detail=f"{weaker.detail}; {full.detail}", hint=full.hint)
 
 
 def _probe_full() -> Tier:
@@ -112,7 +112,7 @@ def _probe_full() -> Tier:
     if probe.returncode == 0:
         return Tier(name="full", detail="bubblewrap and seccomp")
     said = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(" See <")[0]
-    return _none(f"bwrap cannot make a sandbox ({said})", _mend())
+    return _none(f"bwrap cannot make a sandbox ({said})", _hint())
 
 
 def _probe_weaker() -> Tier:
@@ -131,8 +131,8 @@ def _probe_weaker() -> Tier:
     return _try_out("partial", "Landlock and seccomp under your own user")
 
 
-def _none(detail: str, mend: str = "") -> Tier:
-    return Tier(name="none", detail=detail, mend=mend)
+def _none(detail: str, hint: str = "") -> Tier:
+    return Tier(name="none", detail=detail, hint=hint)
 
 
 def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
@@ -186,7 +186,7 @@ def _closed_folder() -> Path | None:
     return None
 
 
-def _mend() -> str:
+def _hint() -> str:
     if _APPARMOR.exists() and _APPARMOR.read_text().strip() == "1":
         return (
             "AppArmor forbids user namespaces: allow them for bwrap with a profile "

@@ -125,10 +125,10 @@ def shown_by(names: Iterable[str]) -> list[VisiblePath]:
     return [one for one in shown if not any(str(up) in folders for up in Path(one.inside).parents)]
 
 
-def _command(name: str, mend: str) -> str:
+def _command(name: str, hint: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise ConfigurationError(f"this task needs `{name}`, which is not installed here", mend)
+        raise ConfigurationError(f"this task needs `{name}`, which is not installed here", hint)
     return found
 
 

@@ -265,7 +265,7 @@ class Zygote:
 def _not_there(why: str) -> SafetyError:
     return SafetyError(
         f"the process that sandboxes are forked from did not start: {why or 'no answer'}",
-        "`arnode doctor` names what is missing and how to mend it",
+        "`arnode doctor` names what is missing and how to fix it",
     )
 
 

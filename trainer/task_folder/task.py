@@ -225,7 +225,7 @@ def _check_moves(fields: Fields, moves: Sequence[Move], source: Source, spec: Pr
         fault = check_words(moved, spec.forbid or ())
         fault = fault or check_regions(moved, spec.regions or (), baseline=source)
         if fault is not None:
-            raise fields.error("moves", f"{move.name}: {fault.reason}", "mend the move")
+            raise fields.error("moves", f"{move.name}: {fault.reason}", "fix the move")
 
 
 def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:
@@ -234,8 +234,8 @@ def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:
     regions = [Region(path=path, name=name) for path, mark, name in sorted(named) if mark]
     for region in regions:
         if not re.fullmatch(REGION_NAME, region.name):
-            mend = "letters, digits, _ and -, as in sort.rs#EVOLVE-BLOCK"
-            raise fields.error("editable", f"names the region {region.name!r}", mend)
+            hint = "letters, digits, _ and -, as in sort.rs#EVOLVE-BLOCK"
+            raise fields.error("editable", f"names the region {region.name!r}", hint)
         lines = outside(source[region.path], region)
         if isinstance(lines, Rejected):
             start, end = region.markers

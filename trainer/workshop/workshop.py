@@ -67,7 +67,7 @@ def require_workshop() -> Tier:
     """Return this machine's sandbox tier. Raises SafetyError if it cannot hold a workshop."""
     tier = tiers.probe_tier()
     if tier.name == "none":
-        raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.mend)
+        raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.hint)
     lacking = ""
     if tier.name == "container" and landlock_abi() < _TRUNCATION_ABI:
         lacking = "files from being emptied (Linux 6.2 can)"
@@ -75,7 +75,7 @@ def require_workshop() -> Tier:
         lacking = "signals inside (Linux 6.12 can)"
     if lacking:
         raise SafetyError(
-            f"commands are not run here: Landlock of this kernel does not keep {lacking}", tier.mend
+            f"commands are not run here: Landlock of this kernel does not keep {lacking}", tier.hint
         )
     return tier
 

@@ -6,19 +6,19 @@ const PATH = "api/v1/";
 const UNPROVEN = "this server does not have the token of this page";
 const WHY = "the node was started again, or another program has its port: open the link that `arnode view` prints";
 
-// What went wrong, in a sentence, and what mends it (RFC 9457).
+// What went wrong, in a sentence, and what fixes it (RFC 9457).
 export class Fault extends Error {
-  constructor(message, { status = 0, mend = "" } = {}) {
+  constructor(message, { status = 0, hint = "" } = {}) {
     super(message);
     this.status = status;
-    this.mend = mend;
+    this.hint = hint;
   }
 }
 
 // The server does not have this tab's token: it is another run of the node, or another program.
 export class Unproven extends Fault {
   constructor() {
-    super(UNPROVEN, { status: 401, mend: WHY });
+    super(UNPROVEN, { status: 401, hint: WHY });
   }
 }
 
@@ -91,7 +91,7 @@ export class Api {
       });
     } catch (fault) {
       if (fault.name === "AbortError") throw fault;
-      throw new Fault(`${this.address} does not answer`, { mend: "is it running? `arnode start`" });
+      throw new Fault(`${this.address} does not answer`, { hint: "is it running? `arnode start`" });
     }
   }
 }
@@ -99,7 +99,7 @@ export class Api {
 async function faultOf(answer) {
   const told = await answer.json().catch(() => ({}));
   const message = told.detail ?? told.title ?? `the node answered ${answer.status}`;
-  return new Fault(message, { status: answer.status, mend: told.mend ?? "" });
+  return new Fault(message, { status: answer.status, hint: told.hint ?? "" });
 }
 
 // A path with what is asked for; what is empty is left out.

@@ -63,7 +63,7 @@ async function show(session, isFirst) {
   visit = new Visit({ session, heard, place, parameters: route?.parameters ?? [], query: route?.query });
   const shown = visit;
   try {
-    if (route === null) throw new Fault("there is no such part", { mend: "choose one above" });
+    if (route === null) throw new Fault("there is no such part", { hint: "choose one above" });
     const { title, show: fill } = await route.load();
     if (shown.signal.aborted) return;
     shown.entitle(title);
@@ -112,8 +112,8 @@ async function listen({ api, kind }) {
 
 function refuse(fault) {
   const isShut = (fault.status === 401 || fault.status === 403) && !(fault instanceof Unproven);
-  const mend = isShut ? NO_SESSION : fault.mend;
-  refill(part, faultText(new Fault(fault.message, { mend })));
+  const hint = isShut ? NO_SESSION : fault.hint;
+  refill(part, faultText(new Fault(fault.message, { hint })));
   retell(document.getElementById("title"), "Not open");
   retell(standing, "not open");
   standing.className = "lost";

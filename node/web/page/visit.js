@@ -77,7 +77,7 @@ export function say(text) {
 
 export function faultText(fault) {
   const place = element("div", { class: "fault", role: "alert" }, element("p", {}, fault.message));
-  return fault.mend ? append(place, element("p", { class: "soft" }, fault.mend)) : place;
+  return fault.hint ? append(place, element("p", { class: "soft" }, fault.hint)) : place;
 }
 
 // Does what a control asks for, once at a time, and tells its outcome in `place`.

@@ -54,7 +54,7 @@ def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, 
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "mend"),
+    ("error", "said", "hint"),
     [
         (pynvml.NVML_ERROR_GPU_IS_LOST, "has fallen off the bus", "reboot"),
         (pynvml.NVML_ERROR_RESET_REQUIRED, "must be reset", f"nvidia-smi -r -i {uuid_of(0)}"),
@@ -63,7 +63,7 @@ def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, 
     ],
 )
 def test_a_lost_card_is_told_by_name(
-    child: Child, machine: Machine, error: int, said: str, mend: str
+    child: Child, machine: Machine, error: int, said: str, hint: str
 ) -> None:
     machine.has(H100, L40S)
     whole = child(probed).cards
@@ -71,7 +71,7 @@ def test_a_lost_card_is_told_by_name(
     assert child(probed) == Cards(cards=whole[1:])
     told = child(lost)
     assert told.startswith(f"the card {uuid_of(0)} {said}")
-    assert mend in told
+    assert hint in told
     assert [fault.name for fault in child(find_card_faults, whole[0])][-1] == "card-lost"
 
 

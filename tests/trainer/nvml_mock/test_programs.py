@@ -46,7 +46,7 @@ def test_doctor_tells_programs_the_same(
     slices = [f"(a100-80g-mig-{part})" in device["detail"] for part in ("3g40g", "1g10g")]
     assert (slices, "H100" in device["detail"]) == ([True, True], False)
     assert device["detail"].endswith(CPU_BUILD)
-    assert "trainer.cards.install_torch cu126" in device["mend"]
+    assert "trainer.cards.install_torch cu126" in device["hint"]
 
 
 def test_a_card_that_cannot_be_proven_is_reported(

@@ -151,12 +151,12 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "an entry without a function": (
         {"how": 'editable = ["solve.py"]\nentry = "solve.py"\n'},
         "entry",
-        "mend that field",
+        "fix that field",
     ),
     "an entry outside": (
         {"how": 'editable = ["solve.py"]\nentry = "/solve.py:solve"\n'},
         "entry",
-        "mend that field",
+        "fix that field",
     ),
     "no list to run": (
         {"how": 'editable = ["solve.py"]\nrun = "python solve.py"\n'},
@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "a metric's name": (
         {"metric": METRIC.replace('"error"', '"the error"')},
         "metric",
-        "mend that field",
+        "fix that field",
     ),
     "no step": (
         {"metric": METRIC.replace("max_step = 10.0\n", "")},
@@ -261,7 +261,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "an instance twice": (
         {"instances": '[instances]\nfixed = ["a", "a"]\n'},
         "an instance twice",
-        "mend that field",
+        "fix that field",
     ),
     "seconds of fixed instances": (
         {
@@ -287,7 +287,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
         "cpu_s does not tell",
         "wall_s",
     ),
-    "a guard of nothing": ({"more": "[guards]\nwall_s = {}\n"}, "times, most", "mend that field"),
+    "a guard of nothing": ({"more": "[guards]\nwall_s = {}\n"}, "times, most", "fix that field"),
     "a guard with another word": (
         {"more": "[guards]\nwall_s = { factor = 2 }\n"},
         "guards.wall_s.factor is no field",
@@ -313,12 +313,12 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_names_its_field_and_the_mend(tmp_path: Path, name: str) -> None:
-    parts, said, mend = FAULTS[name]
+    parts, said, hint = FAULTS[name]
     with pytest.raises(ConfigurationError) as fault:
         task(tmp_path, **parts)
     assert "task.toml" in fault.value.message
     assert said in fault.value.message
-    assert mend in fault.value.hint, fault.value.hint
+    assert hint in fault.value.hint, fault.value.hint
 
 
 def test_a_judge_that_is_not_there_is_named(tmp_path: Path) -> None:

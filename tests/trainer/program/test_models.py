@@ -365,7 +365,7 @@ def test_without_the_section_there_is_neither_endpoint_nor_socket(tmp_path: Path
 def test_where_there_is_no_network_to_give_it_one_error_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Any
 ) -> None:
-    weaker = Tier(name=name, detail="a test's", mend="install bubblewrap")
+    weaker = Tier(name=name, detail="a test's", hint="install bubblewrap")
     monkeypatch.setattr(tiers, "probe_tier", lambda: weaker)
     task = task_of(tmp_path, "pass")
     with pytest.raises(SafetyError, match=f"only the sandbox of tier full has; here it is {name}"):

@@ -364,7 +364,7 @@ def test_a_fault_of_the_card_is_named_with_its_mend(
     break_it(driver, monkeypatch)
     (fault,) = faults_of_card(driver, card)
     assert (fault.name, fault.ends_it, fault.is_kept) == (name, ends_it, False)
-    assert fault.mend
+    assert fault.hint
 
 
 def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +389,7 @@ def some_proof(*faults: Fault) -> Proof:
     )
 
 
-KEPT = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)
+KEPT = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
 
 
 def test_what_is_damaged_is_proven_anew(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def _disk_fault(error: OSError, target: Path) -> ArnodeError:
                 "make room, or set `data_dir` to a larger disk; what has come is kept",
             )
     return ArnodeError(
-        f"{target} cannot be written: {error.strerror}", "mend its permissions, or the disk"
+        f"{target} cannot be written: {error.strerror}", "fix its permissions, or the disk"
     )
 
 
