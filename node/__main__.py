@@ -1,4 +1,4 @@
-"""The `arnode` command, also started by `python -m node`.
+"""The `arnode` command, which is also the module `node`.
 
 Before any other import it removes the current folder from Python's path. Files there, such as a
 `torch.py`, are data and never arnode's code. So this module imports only what Python itself has
