@@ -55,7 +55,7 @@ def run_peers(
     settled_s: float = _SETTLED_S,
     measured_s: float = _MEASURED_S,
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     figures: dict[str, object] = {"peers": peers}
     with TemporaryDirectory() as folder:
         for rate in (0.0, RECORDS_PER_S):

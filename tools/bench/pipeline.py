@@ -54,7 +54,7 @@ class Cost:
 
 
 def run_pipeline(_: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         task = load_task("tiny", data_dir=root)

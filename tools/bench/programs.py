@@ -80,7 +80,7 @@ def adopts(noise: Noise, style: Style, chance: random.Random) -> bool:
 
 
 def run_programs(_kept: Path, *, small: bool = False) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     count = 300 if small else 4_000
     nulls = [(name, width, count) for width in WIDTHS for name in BOTH]
     gains = [(name, gain, count // 2) for name in GAINFUL for gain in GAINS]

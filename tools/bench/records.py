@@ -43,7 +43,7 @@ _ROUNDS = 3
 
 
 def run_records(kept: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     home = Home(kept / "million")
     _make_million(home)
     asked = subprocess.run(

@@ -42,7 +42,7 @@ STRETCHES = 1.4  # a crowded machine makes at most so many seconds of one
 
 
 def run_repeats(_: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         task = load_task(TASKS / "short", data_dir=Path(folder))
         data = prepare_all(task, data_dir=Path(folder), progress=lambda _what, _share: None)

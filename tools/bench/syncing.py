@@ -30,7 +30,7 @@ _IDLE_S = 30.0
 
 
 def run_syncing(kept: Path, *, count: int = RECORDS, idle_s: float = _IDLE_S) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     wires = library(kept, count)
     late = {*random.Random(1).sample(wires, _MISSING)}
     early = [wire for wire in wires if wire not in late]

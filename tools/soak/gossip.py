@@ -49,7 +49,7 @@ class Faults:
 def run_gossip(
     folder: Path, *, nodes: int = 40, records_per_s: float = 5.0, minutes: float = 5.0
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the swarm and return the figures."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with halves(nodes) as ground:
