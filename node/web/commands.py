@@ -54,7 +54,7 @@ class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to stop. `at_checkpoint` makes a promotion trial of the working line first."""
+    """A request to stop. With `at_checkpoint` a promotion trial of the working line comes first."""
 
     at_checkpoint: bool = False
 

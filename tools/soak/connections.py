@@ -63,7 +63,7 @@ class Node:
     async def until_has(self, records: Iterable[Record]) -> None:
         """Wait until the store has these records."""
         async with asyncio.timeout(_ARRIVES_WITHIN_S):
-            while not all(self.store.records.has(one.id) for one in records):  # noqa: ASYNC110 (of the store there is no event)
+            while not all(self.store.records.has(one.id) for one in records):  # noqa: ASYNC110 (the store has no event)
                 await asyncio.sleep(_EVERY_S)
 
 

@@ -51,7 +51,7 @@ class Ground:
 
     @property
     def null(self) -> Found:
-        """Return the tree itself. With one more unread constant it is a patch that does nothing."""
+        """The tree itself, which with one more unread constant is a patch that does nothing."""
         return Found(name="nothing", source=self.head, gain_sd=0.0)
 
 

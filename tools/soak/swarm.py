@@ -132,7 +132,7 @@ class Swarm:
     async def until_connected(self, peers: int, *, within_s: float) -> None:
         """Wait until each member is connected to at least `peers` others."""
         async with asyncio.timeout(within_s):
-            while any(  # noqa: ASYNC110 (of other processes there is no event)
+            while any(  # noqa: ASYNC110 (other processes have no event)
                 seen["peers"] < peers for seen in await self.look()
             ):
                 await asyncio.sleep(1)
