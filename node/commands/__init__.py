@@ -1,1 +1,1 @@
-"""One module per group of commands; `cli` names them in a table and imports them when used."""
+"""The commands, one module per group. `cli` lists them and imports a module when it is used."""

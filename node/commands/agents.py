@@ -1,4 +1,4 @@
-"""`skill`, `propose` and `try`: what a coding agent, or a person, drives the loop with."""
+"""`skill`, `propose` and `try`: the commands with which an agent or a person drives the loop."""
 
 import shlex
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
 
 def instructions(task: Task, flags: str) -> str:
-    """Return the instructions for a task; `flags` choose it on the command line."""
+    """Return the agent instructions for a task; `flags` are the options that select the task."""
     from node.line.branch import most_keeps
 
     manifest = task.manifest

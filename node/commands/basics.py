@@ -1,6 +1,6 @@
-"""What commands share: options with one wording, and this user's settings, store and blobs.
+"""Helpers that commands share: common options, and access to this user's store and blobs.
 
-It loads nothing heavy before a command runs.
+Importing this module loads nothing heavy.
 """
 
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MOST_SHOWN: Final = 10**9  # rows of a list; SQLite counts no further than 2**63
+MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
 _ID_DIGITS: Final = 12
 
 line_option = click.option("--task", help="Which task, when this home works on several.")
@@ -37,12 +37,12 @@ pairs_option = click.option(
 
 
 def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: A002 (click's word)
-    """Return `--json`, which commands know as `as_json`."""
+    """Return the option `--json`, passed to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 def task_options() -> Callable[[F], F]:
-    """Return `--task` and `--text` of what works on any task."""
+    """Return the options `--task` and `--text` of commands that work on any task."""
     default = "the running or last session's, else nanochat with a proven card, else tiny"
     task = click.option("--task", help=f"The task (default: {default}).")
     text = click.option("--text", type=Path, help="The task of this file or folder of text.")
@@ -50,7 +50,13 @@ def task_options() -> Callable[[F], F]:
 
 
 def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # noqa: A002
-    """Return a setting's own flag; None where it was not given, or nothing for a repeated one."""
+    """Return the option of a setting.
+
+    Its value is None if the option is missing, or empty if the option can be repeated.
+
+    Raises:
+        KeyError: the setting has no flag.
+    """
     setting = SETTINGS[name]
     flag, kind = setting.flag, setting.kind
     if flag is None:
@@ -69,7 +75,7 @@ def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # n
 
 @contextmanager
 def reading() -> "Iterator[tuple[Store, Blobs]]":
-    """Open this home's store, beside a node that may be running, and its blobs."""
+    """Open this home's store read-only, and its blobs. A node may be running meanwhile."""
     from node.store.blobs import Blobs
     from node.store.store import Store
 
@@ -79,10 +85,10 @@ def reading() -> "Iterator[tuple[Store, Blobs]]":
 
 
 def network_of(store: "Store", named: str | None) -> str:
-    """Return the network whose boards are meant: the named one, else the one in force here.
+    """Return the network whose leaderboards to show: the named one, else the one in force here.
 
     Raises:
-        UsageError: none of that name is defined here, nor is anything of it in the store.
+        UsageError: no network of that name is defined here or has boards in the store.
     """
     from node.home.in_force import network_meant
 
@@ -91,7 +97,7 @@ def network_of(store: "Store", named: str | None) -> str:
 
 
 def say_what_goes_before(home: Home, net: str) -> None:
-    """Say on stderr if a variable names another network than the one that was just remembered."""
+    """Warn on stderr if an environment variable overrides the network that was just saved."""
     in_force = load_config(home.config, env=os.environ)
     variable = SETTINGS["net"].variable
     if in_force.origins["net"] == variable and in_force.config.net != net:
@@ -99,13 +105,13 @@ def say_what_goes_before(home: Home, net: str) -> None:
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:
-    """Return the end of a line that says which other networks have boards here, if any has."""
+    """Return a line ending that names other networks with boards here, or an empty string."""
     others = [name for name in store.boards.networks() if name != net]
     return f"; boards are here of: {', '.join(others)} (`--network NAME`)" if others else ""
 
 
 def shown_line(store: "Store", task: str | None) -> "Line":
-    """Return the line that is to be shown; where there are others, stderr says which it is."""
+    """Return the line to show. If there are several, stderr says which one was chosen."""
     from node.line.head_by_hand import line_to_show
 
     line, told = line_to_show(store, task)
@@ -115,12 +121,12 @@ def shown_line(store: "Store", task: str | None) -> "Line":
 
 
 def short(digest: bytes) -> str:
-    """Return as much of an id as people are shown; any command takes it back."""
+    """Return the short form of an id that people are shown. Every command accepts it."""
     return digest.hex()[:_ID_DIGITS]
 
 
 def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
-    """Print a document for scripts, or the same in lines for people."""
+    """Print a JSON document for scripts, or the same content as lines for people."""
     if as_json:
         print_json(document)
         return
@@ -129,5 +135,5 @@ def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
 
 
 def hex_or_none(digest: bytes | None) -> str | None:
-    """Return what scripts are told of an id that may be absent."""
+    """Return an id in hex digits for scripts, or None if it is absent."""
     return None if digest is None else digest.hex()

@@ -1,6 +1,7 @@
-"""`task import|init`: other systems' tasks, and any command that prints a number, as task folders.
+"""`task import|init`: make task folders from other systems' tasks or from a command.
 
-Nothing that is imported is executed here; `init` runs its command in the sandbox.
+`import` executes nothing of what it imports. `init` takes any command that prints a number, and
+runs it in the sandbox.
 """
 
 import inspect
@@ -123,7 +124,7 @@ def init(
         holdout=holdout,
     )
     said = Said(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
-    draft_of(wanted, Measured(direction=direction or "min"))  # what is wrong with it shows at once
+    draft_of(wanted, Measured(direction=direction or "min"))  # report faults before the trial runs
     measured = measured_by_trial(wanted, said, agrees=agrees)
     _write(draft_of(wanted, measured), into, as_json)
 

@@ -1,4 +1,4 @@
-"""`carry`: try on one rung of a ladder what was found on another."""
+"""`carry`: try patches found on one rung on another rung."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`task check`: what is wrong with a task, before a night is spent on it."""
+"""`task check`: find the faults of a task before a night is spent on it."""
 
 import asyncio
 from contextlib import aclosing
@@ -58,7 +58,7 @@ def check(name: str, as_json: bool) -> None:
 
 
 def _tell(remark: Remark) -> None:
-    """Print a remark; words of a judge may be anything."""
+    """Print a remark. A task's judge is untrusted, so its text is cleaned."""
     hint = f"; hint: {plain(remark.hint)}" if remark.hint else ""
     click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{hint}")
     for line in printed_lines(remark.printed):

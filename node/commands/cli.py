@@ -1,7 +1,7 @@
-"""The `arnode` command: a table of strings, so that `--help` imports nothing it lists.
+"""The `arnode` command line: a table of strings, so that `--help` imports none of the commands.
 
-A command's module is imported when the command is used. Every fault ends here as two lines on
-stderr, what is wrong and how to fix it, and its exit code.
+A command's module is imported when the command is used. Every error ends here, as two lines on
+stderr and an exit code. The lines say what is wrong and how to fix it.
 """
 
 import difflib
@@ -21,19 +21,20 @@ import click
 from protocol.errors import ArnodeError, UsageError
 
 EXIT_INTERRUPTED = 130
-# Of a write that no file is named for: standard output.
+# Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """Where a command is."""
+    """The module of a command and its name there."""
 
     module: str
     attribute: str
 
 
-# By heading: where a command is, `node.commands` if that is not said, and its line there.
+# By heading: each command's module and its one-line summary. A module without a dot is in
+# `node.commands`.
 _SECTIONS = {
     "Commands": {
         "start": ("node_control", "Run the node here."),
@@ -112,10 +113,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name only."""
+    """A command group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
+        """Return the command names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -130,7 +131,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of that name."""
+        """Resolve a command. Raises UsageError with the closest name if there is none."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, 1, 0.5)
             hint = f"did you mean `arnode {near[0]}`?" if near else "see `arnode --help`"
@@ -138,7 +139,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the everyday commands first, the others grouped below."""
+        """List the everyday commands first, then the others by group."""
         for section, commands in _SECTIONS.items():
             with formatter.section(section):
                 lines = [(name, summary) for name, (_, summary) in commands.items()]
@@ -169,10 +170,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     is_debugging = "--debug" in given
-    if arguments is None:  # this process is the command's own
+    if arguments is None:  # this process runs nothing else
         _heed_signals()
         _complete_surroundings()
-        # A second thread is of no use to matrices as small as ours, and takes time from what runs.
+        # Our matrices are too small to gain from a second thread, which takes time from runs.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = cli.main(
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
-        _drop_output()  # whoever read it has had enough
+        _drop_output()  # the reader closed the pipe
         code = 0
     except OSError as fault:
         if fault.errno not in _UNWRITABLE or fault.filename is not None:
@@ -207,40 +208,40 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _drop_output() -> None:
-    """Let nothing more be written: flushing again at exit must not complain."""
+    """Redirect stdout to the null device, so that the flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complete_surroundings() -> None:
-    """Have the three standard streams and a home folder, whatever this process was started with.
+    """Make sure that the three standard streams and a home folder exist.
 
-    A stream that was closed leads nowhere, and its descriptor is no other file's. What an output's
-    encoding has no character for is written as its number.
+    A closed stream is connected to the null device, so that no other file gets its descriptor.
+    Output that the encoding cannot represent is written as backslash escapes.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
     sys.stdin = sys.stdin or open(0)  # noqa: SIM115 (a descriptor)
     sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if os.path.expanduser("~") == "~":  # noqa: PTH111 (no HOME, and a user whom nobody knows)
-        os.environ["HOME"] = "/nonexistent"  # as Debian calls it
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 (no HOME, and no entry in passwd)
+        os.environ["HOME"] = "/nonexistent"  # Debian's name for it
 
 
 def _heed_signals() -> None:
-    """Take being told to end, or the terminal's end, for a Ctrl-C: what was begun is put away."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that unfinished work is cleaned up."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` asks to ignore the terminal's
+        if signal.getsignal(number) == signal.SIG_DFL:  # under `nohup` SIGHUP stays ignored
             signal.signal(number, _interrupt)
 
 
 def _interrupt(*_: object) -> None:
-    # A shell's background job ignores a Ctrl-C, but not this.
+    # A shell's background job ignores SIGINT. It must still end at SIGTERM and SIGHUP.
     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

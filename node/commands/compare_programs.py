@@ -1,4 +1,4 @@
-"""`compare-programs`: which of two programs, proposers or models brings more on this device."""
+"""`compare-programs`: compare two proposers, models or instructions by their gain per hour."""
 
 import asyncio
 import math
@@ -44,8 +44,8 @@ from protocol.units import NANO
 
 _USUAL = "8h"
 _BLOCK = "15m"
-_TOLD = 10  # times in a block
-_OPEN = 5  # the exit code of `compare` where nothing was shown
+_TOLD = 10  # progress reports per block
+_OPEN = 5  # exit code without a verdict, as of `compare`
 
 
 @click.command()
@@ -110,7 +110,10 @@ def compare_programs(
 
 
 def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
-    """Return what a word of the command line names."""
+    """Return the contender that an argument names: a file of instructions, or proposers.
+
+    Raises UsageError for a missing file or unsuitable proposers.
+    """
     path = Path(word).expanduser()
     is_text = path.suffix == ".md" or ("/" in word and path.is_file())
     if is_text and not path.is_file():
@@ -144,9 +147,9 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
 def _texts(
     bench: Workbench, arms: Sequence[Arm], path: Path | None
 ) -> tuple[tuple[str, bytes], ...]:
-    """Return what proposers are told in place of the task's own: a file's text, or the owner's.
+    """Return the instructions that replace the task's own: a file's text, or the owner's texts.
 
-    As it is now: what is edited meanwhile is another program.
+    They are read once, now. A text that is edited later counts as another contender.
     """
     name, programs = program_file(bench.task.name), bench.home.programs
     if path is not None:
@@ -158,7 +161,7 @@ def _texts(
 
 
 def _proposers(word: str) -> tuple[str, ...]:
-    """Return who proposes by a word that the setting `agent` would take."""
+    """Parse proposers in the form of the setting `agent`. Raises UsageError."""
     try:
         return AGENT.read(word)
     except ValueError as fault:
@@ -167,7 +170,10 @@ def _proposers(word: str) -> tuple[str, ...]:
 
 
 def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
-    """Refuse spans in which nothing can be found out; say it where they are short."""
+    """Reject spans that are too short for any result, and warn about short ones.
+
+    Raises UsageError.
+    """
     run_s = _run_s(bench)
     if run_s is not None and block_s < FEWEST_RUNS * run_s:
         least = duration_text(4 * FEWEST_RUNS * run_s)
@@ -188,7 +194,7 @@ def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
 
 
 def _run_s(bench: Workbench) -> float | None:
-    """Return what a run takes here, as far as this home knows."""
+    """Return the seconds that a run takes here, or None if this home does not know."""
     with Store.open_read_only(bench.home) as store:
         lines = [line.key for line in store.jobs.lines() if line.task == bench.task.id]
         known = [run_seconds(store, key) for key in lines]
@@ -201,7 +207,7 @@ def _has_line(bench: Workbench) -> bool:
 
 
 def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
-    """Go on with a comparison until it ends, telling people how far it is."""
+    """Continue a comparison until it ends, and print its progress."""
     if comparison.standing.pairs:
         click.echo(f"  {len(comparison.standing.pairs)} pairs are kept from before", err=True)
 
@@ -227,7 +233,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
 
 
 def _coarsely(progress: Progress) -> Progress:
-    """Return a progress that is told of each tenth: a block may last for hours."""
+    """Return a progress that reports each tenth only, since a block may last for hours."""
     last = ("", -1)
 
     def look(what: str, share: float) -> None:
@@ -240,7 +246,7 @@ def _coarsely(progress: Progress) -> Progress:
 
 
 def _difference(standing: Standing) -> str:
-    """Tell what a brings more than b, with its interval."""
+    """Describe how much more `a` gains per hour than `b`, with the interval."""
     lower, upper = (one if math.isfinite(one) else None for one in standing.interval)
     told = interval_words(lower, upper, spec="+.4f")
     return f"{standing.difference:+.4f} more an hour by the first, {told}"

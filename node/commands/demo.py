@@ -1,4 +1,4 @@
-"""`demo`: a network on this machine, for three minutes."""
+"""`demo`: run a small network on this machine for three minutes."""
 
 import asyncio
 import sys

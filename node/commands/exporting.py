@@ -1,4 +1,4 @@
-"""`export`: what this node did, for other tools and people."""
+"""`export`: write this node's work in formats for other tools and people."""
 
 import inspect
 import json
@@ -176,7 +176,7 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
     """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
-    # A file gets the bytes as they are; a terminal would obey some of them.
+    # A file gets the exact bytes. On a terminal, control characters would take effect.
     sys.stdout.write(plain(text, lines=True) if sys.stdout.isatty() else text)
 
 
@@ -227,7 +227,10 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 def _boards_meant(
     store: Store, net: str, task: str | None, hardware_class: str | None
 ) -> list[BoardKey]:
-    """Return a network's boards, of a task or class only. Raises UsageError if that leaves none."""
+    """Return a network's boards, only those of a task or class if given.
+
+    Raises UsageError if there is no board of that task or class.
+    """
     keys = [key for key in store.boards.listed(net) if store.records.manifest(key.task)]
     if task is not None:
         meant = task_named(store, task, (key.task for key in keys))
@@ -253,7 +256,10 @@ def _imported_data(store: Store, wanted: str) -> bytes:
 
 
 def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:
-    """Return a diff and the record that says most about it."""
+    """Return a diff and the record that documents it.
+
+    Raises UsageError if no id is given and the verified head is still the baseline.
+    """
     from node.line.head_by_hand import manifest_of
 
     if wanted is not None:

@@ -1,4 +1,4 @@
-"""How what other tools wrote is shown: apart from everything that was signed or measured."""
+"""Printing of other tools' imported logs, kept apart from everything signed or measured here."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from protocol.codecs import plain
 
 
 def print_foreign(imported: Imported, limit: int | None = None) -> None:
-    """Print an imported file, or the newest of it, below a line that says what it is worth."""
+    """Print an imported file, or its newest rows, below a line that calls it unverified."""
     log = imported.log
     out = console()
     for number, segment in reversed(list(enumerate(log.segments))):
@@ -34,7 +34,7 @@ def print_foreign(imported: Imported, limit: int | None = None) -> None:
 
 
 def print_best(imported: Imported, segment: int, count: int) -> None:
-    """Print the best rows of a segment below a line that says what they are worth."""
+    """Print the best rows of a segment, below a line that calls them unverified."""
     rows = imported.best(count, segment)
     of = f"the best {len(rows)} of {imported.count(segment)}"
     _print_rows(imported, rows, imported.log.segments[segment].metric, of)

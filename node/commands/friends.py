@@ -1,4 +1,4 @@
-"""`friends`, `block`: whose claims this node hears first, and whose not at all; one's own fleet."""
+"""`friends` and `block`: authors whose claims come first or are ignored, and the user's fleet."""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Guesses of `task init` from trial runs. They are shown, and a terminal asks to confirm them."""
+"""Guesses of `task init` from trial runs. They are printed and, at a terminal, confirmed."""
 
 import sys
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _HIGHER = "higher is better"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Values that flags gave. None and "" must be guessed."""
+    """Values given by flags. A value of None or "" must be guessed."""
 
     direction: Direction | None
     unit: str
@@ -39,10 +39,10 @@ class Said:
 
 
 def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
-    """Return how a command's number is to be read: as flags say, else as trial runs suggest.
+    """Return how to read a command's number: from flags, else from trial runs.
 
-    Raises UsageError if which is better is neither said nor agreed to, click.Abort if the user
-    says no, ConfigurationError if the command fails in its trial run.
+    Raises UsageError if the direction is neither given nor confirmed, click.Abort if the user
+    declines, ConfigurationError if the command fails in its trial run.
     """
     try:
         require_sandbox(config_of(Home.here()))
@@ -84,9 +84,10 @@ def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
 
 
 def _confirm(said: Said, *, agrees: bool) -> None:
-    """Ask whether the guesses are right, unless flags said all of them or the user agrees.
+    """Ask the user to confirm the guesses, unless flags gave all values or the user agrees.
 
-    Without a terminal a direction must be said, as a wrong one would turn all results around.
+    Without a terminal the direction must be given, since a wrong one would invert all results.
+    Raises UsageError if it is missing, click.Abort if the user declines.
     """
     if agrees or said.is_all:
         return
@@ -112,7 +113,7 @@ def _shown(
     *,
     knows: bool,
 ) -> list[str]:
-    """Return what the trial runs showed, a line each, with where each value comes from."""
+    """Return lines on what the trial runs showed and where each value comes from."""
     figures = [f"{one.figure:g}{one.unit and f' {one.unit}'}" for one in reports]
     seconds = max(one.seconds for one in reports)
     runs = f"{many(len(reports), 'trial run')}, {seconds:.1f} s the slowest"

@@ -1,4 +1,4 @@
-"""`head`, `adopt` and `revert`: what the node vouches for, who wrote it, and moving it by hand."""
+"""`head`, `adopt` and `revert`: show the verified head and its writers, and move it by hand."""
 
 import asyncio
 import shlex
@@ -142,7 +142,7 @@ def revert(task: str | None) -> None:
 
 
 def _why_baseline(kept: int) -> str:
-    """Say that nothing is verified yet, and what would change that."""
+    """Explain that nothing is verified yet, and what to do about it."""
     if not kept:
         return "this is the baseline: nothing was kept yet, `arnode start` looks further"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
@@ -185,7 +185,7 @@ def _summary(marks: Sequence[CapabilityMark]) -> str:
 def _print_provenance(
     lines: Sequence[WrittenLine], tree: bytes, in_doubt: str | None, *, as_json: bool
 ) -> None:
-    """Print runs of lines of one writer, or as JSON every line."""
+    """Print consecutive lines of one writer as one row, or every line as JSON."""
     if as_json:
         written = [_line_json(line) for line in lines]
         print_json({"tree": tree.hex(), "in_doubt": in_doubt, "lines": written})
@@ -256,11 +256,14 @@ def _write_model(
     *,
     as_json: bool,
 ) -> None:
-    """Train a source once more and write its model; say who wrote what runs when it is used."""
+    """Train a source once more and write its model. Warn if others wrote lines of its code.
+
+    Raises UsageError if the head is of another task than the one set.
+    """
     from node.on_demand.head_model import train_model, with_budget
     from node.on_demand.session import find_workbench
 
-    empty_folder(folder)  # before the training, which may take long
+    empty_folder(folder)  # fail before the training, which may take long
     bench = find_workbench(task, None)
     if bench.task.id != manifest.id:
         raise UsageError(

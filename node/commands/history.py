@@ -1,4 +1,4 @@
-"""`log`, `show`, `diff`: what this node did, from its store alone."""
+"""`log`, `show` and `diff`: show this node's experiments and records, from its store alone."""
 
 import os
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from protocol.remarks import ReportBody
 from protocol.units import from_nano
 
 _SHOWN = 30
-_APART = ("body", "timeline", "text")  # of a record, told below its other fields
+_APART = ("body", "timeline", "text")  # parts of a record printed below its other fields
 _BAR_WIDTH = 40
 _STAGE_COLUMNS = (
     *map(words_column, ("sandbox", "stage")),
@@ -120,7 +120,7 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
 def _print_experiment(
     told: OneExperimentDocument, metric: MetricSpec, marks: str | list[str] | None
 ) -> None:
-    """Print what came of an experiment, why, by which runs, and what it changed."""
+    """Print an experiment's decision and reason, its runs and its diff."""
     entry, unit = told["experiment"], plain(metric.unit)
     decision, after, gain = wording(entry["decision"]).word, entry["metric"], entry["gain"]
     click.echo(f"{plain(entry['title'])}\n")
@@ -175,7 +175,7 @@ def _print_diff(text: str) -> None:
 
 
 def _print_failure(store: Store, latest: Experiment) -> None:
-    """Print why the latest experiment failed, if it did, and what it printed last."""
+    """Print why the latest experiment failed, if it did, with the end of its log."""
     body = store.records.find(latest.id.hex()).body
     runs = body.runs if isinstance(body, ResultBody) else ()
     reasons = [run.reason for run in runs if run.reason]
@@ -187,7 +187,7 @@ def _print_failure(store: Store, latest: Experiment) -> None:
 
 
 def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:
-    """Print experiments of these lines; what differs between the lines has a column."""
+    """Print experiments of these lines. Task and class have columns only if they differ."""
     tasks = labels(store, (line.task for line in lines))
     has_classes = len({line.hardware_class for line in lines}) > 1
     manifests = [store.records.manifest(task) for task in tasks]
@@ -223,7 +223,7 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
 
 
 def _metric(store: Store, record: Record) -> MetricSpec | None:
-    """Return what a record's figures are of, if its task is known here."""
+    """Return the metric of a record's figures, or None if its task is unknown here."""
     if isinstance(record.body, TaskBody):
         return record.body.manifest.metric
     task = getattr(record.body, "task", None)
@@ -232,7 +232,11 @@ def _metric(store: Store, record: Record) -> MetricSpec | None:
 
 
 def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list[str] | None:
-    """Return what people read of it: no marks, no source here and no source at all differ."""
+    """Return a record's capability marks as text.
+
+    None means that the record has no source. A source without marks and a source that is not
+    here have different words.
+    """
     if not isinstance(record.body, Subject):
         return None
     if marks is None:
@@ -270,7 +274,7 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
 
 
 def _bar(at_ms: int, ms: int, whole_ms: int) -> str:
-    """Draw from when to when a stage went on; what was over before the run began is ahead of it."""
+    """Draw the time span of a stage as a bar, or "ahead" if it ended before the run began."""
     if at_ms + ms <= 0:
         return "ahead"
     start, end = (round(_BAR_WIDTH * max(0, at) / whole_ms) for at in (at_ms, at_ms + ms))

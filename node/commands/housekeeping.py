@@ -1,4 +1,4 @@
-"""`paths`, `logs`, `completion`, `key` and `config`: what is where, and what is set."""
+"""`paths`, `logs`, `completion`, `key` and `config`: show files, keys and settings."""
 
 import dataclasses
 import json
@@ -78,7 +78,7 @@ def completion(shell: str) -> None:
 
 
 def _coming(path: Path, position: int) -> Iterator[str]:
-    """Yield whole lines as they are written, also after the file was rotated."""
+    """Yield whole lines of a file as they are written, across log rotation."""
     rest = b""
     while True:
         try:

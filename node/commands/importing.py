@@ -1,4 +1,4 @@
-"""`import`: bundles, and what other tools wrote about their experiments."""
+"""`import`: read bundles, and other tools' logs of experiments."""
 
 import inspect
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ from trainer.host.folder_files import find_file
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The file to import: the one that the user named, or `inside` the folder that they named."""
+    """The file to import: the path that the user named, or the file `inside` that folder."""
 
     named: Path
     inside: str = ""
@@ -39,13 +39,13 @@ class _Place:
 
     @property
     def folder(self) -> Path:
-        """Where its repository is."""
+        """The folder of the file, where its git repository is looked for."""
         return self.named if self.inside else self.named.parent
 
     def read(self, form: str) -> bytes:
-        """Return its bytes, one more than a log may have at most.
+        """Return its first bytes, at most one more than the size limit of a log.
 
-        Raises UsageError if there is none, ConfigurationError if it is refused.
+        Raises UsageError if the file does not exist, ConfigurationError if it cannot be read.
         """
         root = self.named if self.inside else self.named.resolve().parent
         file = find_file(root, self.inside or self.named.resolve().name)
@@ -85,7 +85,7 @@ def _command_of(found: Found) -> click.Command | None:
 
 
 def _places(path: Path, reader: HistoryReader) -> list[_Place]:
-    """Return the files to read: what was named, or what the reader looks for in that folder."""
+    """Return the files to read: the named file, or the reader's usual files in a named folder."""
     if not reader.files or not path.is_dir():
         return [_Place(path)]
     there = [
@@ -143,7 +143,7 @@ def bundle(path: Path, as_json: bool) -> None:
 
 
 def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
-    """Say what came of the files; a document is the first's, and those of the others are in it."""
+    """Print the result of each file. The JSON document of the first contains the others."""
     (first, _), *others = files
     beside = {"beside": [document for document, _ in others]} if others else {}
     tell({**first, **beside}, *(line for _, line in files), as_json=as_json)
@@ -152,9 +152,9 @@ def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
 def _imported(
     form: str, place: _Place, *, branch: str | None, edited: str
 ) -> tuple[dict[str, object], str]:
-    """Keep what another tool wrote; return the document and the line that report it.
+    """Store another tool's log; return a JSON document and a line that describe it.
 
-    It stays unsigned and unverified, and never ranks.
+    The log stays unsigned and unverified, and never ranks on a leaderboard.
     """
     path = place.path
     log = read_history(form, place.read(form), str(path))

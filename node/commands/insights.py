@@ -1,4 +1,4 @@
-"""`insights`: which knobs matter, and which kinds of change worked at which scale."""
+"""`insights`: show which hyperparameters matter, and which kinds of change worked on which task."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from protocol.codecs import plain
 if TYPE_CHECKING:
     from node.on_demand.insights import Learnt
 
-_SHOWN = 12  # knobs
+_SHOWN = 12  # hyperparameters
 
 
 @click.command()

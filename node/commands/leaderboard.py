@@ -1,4 +1,4 @@
-"""`leaderboard`: what is claimed, what others say, and what this node measured."""
+"""`leaderboard`: show claims, other nodes' re-runs of them, and this node's own measurements."""
 
 from collections.abc import Mapping
 
@@ -118,7 +118,7 @@ def leaderboard(
 def _show_no_board(
     net: str, elsewhere: str, imported: list[Imported], top: int, *, as_json: bool
 ) -> None:
-    """Say how a board comes about and where there are some, and show what was imported."""
+    """Explain how a leaderboard starts and which networks have some; show imported rows."""
     if as_json:
         print_json(no_board_document(net, imported, top=top))
         return

@@ -1,4 +1,4 @@
-"""Your other machines: Ray's head and workers, and the lane that a node starts over ssh."""
+"""`ray` and `lane`: the user's other machines, as a Ray cluster or as lanes over ssh."""
 
 import os
 import stat
@@ -67,7 +67,7 @@ def worker(address: str, lanes: int | None) -> None:
 
 
 def _token(*, is_made: bool = False) -> "Path":
-    """Return where the token lies, which is made if there is none."""
+    """Return the path of the cluster's token. With `is_made` create the token if missing."""
     from node.home.config import config_of
     from node.remote.ray_setup import checked_token, make_token, require_ray, token_of
 
@@ -80,7 +80,7 @@ def _token(*, is_made: bool = False) -> "Path":
 
 
 def _become(command: list[str], token: "Path") -> None:
-    """Let Ray take this process's place; its lanes have their data in this home."""
+    """Replace this process by Ray. The cluster's lanes keep their data in this home."""
     from node.remote.ray_setup import environment
 
     home = Home.here()

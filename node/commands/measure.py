@@ -1,4 +1,4 @@
-"""`run` and `compare`: honest numbers for any source, without a running node."""
+"""`run` and `compare`: measure any source, without a running node."""
 
 import asyncio
 from collections.abc import Iterator
@@ -164,13 +164,13 @@ def compare(
 
 
 def tell_mark(manifest: TaskManifest) -> None:
-    """Say it where figures rank nowhere."""
+    """Print a notice if results of this task rank on no leaderboard."""
     if (why := why_unranked(manifest.scoring)) is not None:
         click.echo(f"  {why}", err=True)
 
 
 def run_json(run: Run) -> dict[str, object]:
-    """Return what scripts are told of a run; metrics in the task's unit."""
+    """Return a run as a JSON object for scripts, with metrics in the task's unit."""
     audit = run.audit
     return {
         "seed": run.seed,

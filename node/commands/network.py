@@ -1,4 +1,4 @@
-"""`network`, `invite`, `join`: whom this node meets."""
+"""`network`, `invite` and `join`: choose the network that this node takes part in."""
 
 import secrets
 import sys
@@ -34,7 +34,7 @@ from protocol.codecs import plain
 from protocol.errors import Rejected, UsageError
 
 _MAX_TYPED = 1 << 16
-# What somebody elsewhere is likely to reach comes first; the rest serves a single machine or room.
+# Addresses reachable from elsewhere come first. The rest serve a local network or this machine.
 _NEARNESS = {
     Reach.PUBLIC: 0,
     Reach.NAME: 0,
@@ -107,7 +107,7 @@ def show(name: str | None, as_json: bool) -> None:
 
 
 def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
-    """Print values below each other, the first of them beside its label."""
+    """Print each value on its own line, the first next to its label."""
     for label, values in lists.items():
         for number, value in enumerate(values):
             click.echo(f"  {'' if number else label:<10} {plain(value)}")
@@ -224,7 +224,7 @@ def _reached_at(network: Network) -> dict[str, object]:
 
 
 def checked_address(text: str, flag: str) -> Address:
-    """Return the address that a flag names. Raises UsageError if it is none."""
+    """Parse the address that a flag gives. Raises UsageError if it is invalid."""
     address = parse_direct(text)
     if isinstance(address, Rejected):
         raise UsageError(
@@ -235,7 +235,7 @@ def checked_address(text: str, flag: str) -> Address:
 
 
 def _nearest_last(told: tuple[str, ...]) -> list[Address]:
-    """Return of what a running node says where others may dial it, the farthest-reaching first."""
+    """Return a running node's addresses, the most widely reachable first."""
     parsed = map(parse_direct, told)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])

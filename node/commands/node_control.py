@@ -1,4 +1,4 @@
-"""`start`, and what is said to a running node: `status`, `stop`, `pause`, `resume`."""
+"""`start`, and the commands to a running node: `status`, `peers`, `stop`, `pause`, `resume`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -195,7 +195,7 @@ def _status_document() -> dict[str, object]:
     from node.home.control_socket import call, document, is_running
 
     home = Home.here()
-    config = config_of(home)  # a fault in it is told here too
+    config = config_of(home)  # reports faulty settings even while a node runs
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys

@@ -1,4 +1,4 @@
-"""Groups of commands that have one for each plugin of a kind."""
+"""Command groups with one command per plugin of a kind."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -12,10 +12,10 @@ CommandOf: TypeAlias = Callable[[Found], click.Command | None]
 
 
 class PluggedGroup(click.Group):
-    """A group with a command for each plugin of `group`, as `command_of` makes it, beside its own.
+    """A group with its own commands and one command per plugin of the plugin group `group`.
 
-    It makes None of a plugin that is not for this group. One that cannot be loaded is listed with
-    the reason, and ends with it.
+    `command_of` makes a plugin's command, or returns None if the plugin has none for this group.
+    A plugin that cannot be loaded is listed with the reason; its command fails with that reason.
     """
 
     def __init__(self, *words: Any, group: str, command_of: CommandOf, **more: Any) -> None:
@@ -24,12 +24,12 @@ class PluggedGroup(click.Group):
         self._command_of = command_of
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of its own commands, and of those that plugins are."""
+        """Return the names of its own commands and of the plugins' commands, sorted."""
         plugged = [name for name, one in plugins(self._group).items() if self._command(one)]
         return sorted({*super().list_commands(ctx), *plugged})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return one of its own, or what a plugin is."""
+        """Return one of its own commands, or the command of a plugin."""
         if own := super().get_command(ctx, cmd_name):
             return own
         found = plugins(self._group).get(cmd_name)
@@ -40,7 +40,7 @@ class PluggedGroup(click.Group):
             return self._command_of(found)
         except ConfigurationError as fault:
             return _broken(found.name, fault)
-        except Exception as fault:  # noqa: BLE001 (what a plugin says of itself makes no command)
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
             what = f"makes no command: {type(fault).__name__}: {fault}"
             return _broken(found.name, found.fault(what))
 

@@ -1,7 +1,7 @@
-"""What `report` does with others: publish this node's, list theirs, fetch a text of theirs.
+"""Sharing of reports: publish this node's, list those of others, and fetch their texts.
 
-A text is somebody's prose. It is fetched when a user names its record, shown cleaned, and given to
-no proposer.
+A report's text is another author's prose and untrusted. It is fetched only when the user names
+its record. It is cleaned before it is shown, and no proposer gets it.
 """
 
 import sys
@@ -49,13 +49,17 @@ _COLUMNS: Final = (
     words_column("title, as its author words it", wraps=True),
 )
 _MOST_TASKS: Final = 10_000
-_LAST_MS: Final = 253_370_764_800_000  # in the year 9999: what anybody may claim is later
+_LAST_MS: Final = 253_370_764_800_000  # in the year 9999; an author may claim a later time
 
 
 def publish(
     home: Home, store: Store, report: Report, *, title: str | None, agrees: bool, as_json: bool
 ) -> None:
-    """Sign the reports of all lines on which something happened, once the user agreed."""
+    """Sign the reports of all lines with new experiments, once the user has agreed.
+
+    Raises UsageError if there is nothing to publish, SafetyError if all reports are refused,
+    ArnodeError if the user declines.
+    """
     config = config_of(home)
     running = running_member(home)
     network = find_network(home, network_in_force(config, running)).network
@@ -106,7 +110,10 @@ def publish(
 def _agreed(
     home: Home, drafts: Sequence[ReportDraft], refused: Sequence[tuple[str, str]], network: str
 ) -> bool:
-    """Say at the terminal what is about to be published, and ask. Raises UsageError without one."""
+    """Show what would be published and ask for agreement.
+
+    Raises UsageError without a terminal.
+    """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "publishing asks first, and there is nobody at a terminal", "`--yes` agrees to it"
@@ -125,7 +132,7 @@ def _agreed(
 def _published(
     home: Home, config: Config, draft: ReportDraft, network: str, *, is_open: bool
 ) -> dict[str, Any]:
-    """Have a report signed by the node that runs, else by this process."""
+    """Have the running node sign a report, or sign it in this process if none runs."""
     try:
         reply = document(call(home.socket, "publish_report", draft_message(draft)))
         identity, is_new = cast("bytes", reply.get("id")), bool(reply.get("new"))
@@ -149,7 +156,7 @@ def _published(
 
 
 def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -> None:
-    """List what others published in the network in force, the newest first."""
+    """List the reports that others published in the network in force, newest first."""
     wanted = None
     if task is not None:
         wanted = task_named(store, task, store.records.manifests(_MOST_TASKS))
@@ -194,7 +201,10 @@ def _row(row: PublishedDocument, task: str) -> tuple[Span, ...]:
 
 
 def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
-    """Fetch a report's text from those the running node meets, and print it cleaned."""
+    """Fetch a report's text from peers of the running node, and print it cleaned.
+
+    Raises ArnodeError if no peer has sent it within 60 seconds.
+    """
     record = store.records.find(wanted)
     body = report_body(record)
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + _WAITED_S
@@ -214,7 +224,7 @@ def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
 
 
 def report_body(record: Record) -> ReportBody:
-    """Return what a record says of a report. Raises UsageError for one of another kind."""
+    """Return the body of a report record. Raises UsageError for a record of another kind."""
     if isinstance(record.body, ReportBody):
         return record.body
     raise UsageError(

@@ -1,4 +1,4 @@
-"""A record's fields in lines for people: figures in their unit, foreign text without escapes."""
+"""Printing of a record's fields: figures in their unit, untrusted text without escapes."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,13 +13,13 @@ from protocol.record_kinds import Body, TaskBody
 
 _NANO_DIGITS = 9
 _MILLIONTH_DIGITS = 6
-_LEAST_DIGITS = 6  # as tables have them
+_LEAST_DIGITS = 6  # as in tables
 
 
 def fields_for_people(body: Body | Mapped, metric: MetricSpec | None) -> object:
-    """Return what a record says as `to_json` has it, with its whole numbers as figures.
+    """Return a record's fields as JSON values, with scaled integers written as figures.
 
-    Figures of `metric` have its unit; None where the task is not known here, and with it the scale.
+    Figures of the metric get its unit. `metric` is None if the task, and so the scale, is unknown.
     """
     said = body.manifest if isinstance(body, TaskBody) else body
     return _told(said, to_json(body.to_value()), metric)
@@ -38,7 +38,7 @@ def _told(value: object, document: object, metric: MetricSpec | None) -> object:
 
 
 def _figure(attribute: str, value: object, document: object, metric: MetricSpec | None) -> object:
-    """Return one field; its attribute's name says in what it counts."""
+    """Return one field as a figure. The suffix of its attribute's name gives its scale."""
     if isinstance(value, int) and attribute.endswith("_nano") and metric is not None:
         digits = _NANO_DIGITS if metric.scale is None else metric.scale
         return f"{_decimal(value, digits, least=min(digits, _LEAST_DIGITS))} {metric.unit}".rstrip()
@@ -48,14 +48,14 @@ def _figure(attribute: str, value: object, document: object, metric: MetricSpec 
 
 
 def _decimal(number: int, digits: int, *, least: int = 0) -> str:
-    """Return number / 10^digits, exactly, with `least` digits or more behind the point."""
+    """Return number / 10^digits exactly, with at least `least` digits after the point."""
     exact = Decimal(number).scaleb(-digits)
     short = f"{exact:.{least}f}"
     return short if Decimal(short) == exact else f"{exact.normalize():f}"
 
 
 def print_fields(fields: Mapping[str, object], *, indent: str = "") -> None:
-    """Print fields, those of a map or a list indented below its name."""
+    """Print fields. The items of a map or list are indented below its name."""
     for name, value in fields.items():
         if isinstance(value, dict):
             click.echo(f"{indent}{name}:")

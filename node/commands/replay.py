@@ -1,4 +1,4 @@
-"""`replay`: an experiment laid out in a folder, to be read and run again."""
+"""`replay`: write an experiment into a folder, to be read and run again."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""`replicate`: which published findings hold on this device."""
+"""`replicate`: test which published findings hold on this device."""
 
 import asyncio
 import time
@@ -87,7 +87,10 @@ def replicate(
 def _candidates(
     bench: Workbench, catalogue: Path | None, only: Sequence[str]
 ) -> tuple[tuple[PublishedFinding, ...], tuple[FindingCandidate, ...]]:
-    """Return all findings of the catalogue, and those that are asked for as sources."""
+    """Return all findings of the catalogue, and the requested ones as candidates with sources.
+
+    Raises UsageError for an unknown name or a task without a catalogue.
+    """
     path = catalogue or bench.task.catalogue
     if path is None:
         raise UsageError(
@@ -106,7 +109,7 @@ def _candidates(
 def _measure(
     bench: Workbench, candidates: Sequence[FindingCandidate], replications: Replications
 ) -> int:
-    """Run what is missing, telling of each pair as it lands; return how many runs ended."""
+    """Make the missing runs and print each result; return how many runs ended."""
     pending = [one for one in candidates if replications.look(one).is_open]
     if not pending:
         return 0
@@ -125,7 +128,7 @@ def _measure(
 def _shown(
     pending: Sequence[FindingCandidate], replications: Replications
 ) -> Callable[[Source, KeptRun], None]:
-    """Return what tells people on stderr how much there is to do, then each run as it ends."""
+    """Return a callback that prints the total work to stderr, then each run as it ends."""
     told = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
     most = (len(pending) + len(blocks)) * replications.policy.max_pairs

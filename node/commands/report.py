@@ -1,4 +1,4 @@
-"""`report`: what happened overnight, from the store alone; and what others published of theirs."""
+"""`report`: summarize what happened overnight, from the store alone; list others' reports."""
 
 import sys
 from datetime import datetime
@@ -23,7 +23,7 @@ from protocol.codecs import plain
 from protocol.errors import UsageError
 
 _DEFAULT = "24h"
-_EVERYBODY = 0o644  # it is made to be shared
+_EVERYBODY = 0o644  # the card is made to be shared
 
 
 @click.command()
@@ -132,7 +132,10 @@ def report(
 
 
 def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
-    """Draw the card of the named task's line, else of the latest session's, into a file."""
+    """Draw the card of the named task's line, or of the latest session's, into a PNG file.
+
+    Raises UsageError if the file cannot be written.
+    """
     from node.reporting.card import card_of
     from node.reporting.card_picture import drawn
 

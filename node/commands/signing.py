@@ -1,4 +1,4 @@
-"""`network sign-list`: addresses of a network, signed, to be published for others."""
+"""`network sign-list`: sign a list of a network's addresses, to be published for others."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from node.peering.book_file import book_path, read_book
 from protocol.errors import UsageError
 
 _ANSWERED_WITHIN_S = 86_400
-_STRING_BYTES = 255  # of a TXT record (RFC 1035, 3.3)
+_STRING_BYTES = 255  # limit of one string of a TXT record (RFC 1035, 3.3)
 
 
 @network.command("sign-list")
@@ -62,7 +62,10 @@ def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
 
 
 def _to_list(home: Home, defined: Network, given: tuple[str, ...]) -> list[Address]:
-    """Return the addresses given, else those that are known. Raises UsageError if that is none."""
+    """Return the given addresses, else the known ones.
+
+    Raises UsageError if there is no address or more than 64 are given.
+    """
     addresses = dict.fromkeys(checked_address(text, "ADDRESS") for text in given)
     if len(addresses) > MAX_ADDRESSES:
         raise UsageError(
@@ -79,7 +82,7 @@ def _to_list(home: Home, defined: Network, given: tuple[str, ...]) -> list[Addre
 
 
 def _known(home: Home, defined: Network) -> Iterator[Address]:
-    """Yield the definition's addresses, then public ones that answered, the latest first."""
+    """Yield the definition's addresses, then public ones that answered, most recent first."""
     yield from defined.bootstrap
     book = read_book(book_path(home, defined.name), clock=time.time, chance=random.Random())
     since_s = time.time() - _ANSWERED_WITHIN_S
@@ -94,6 +97,6 @@ def _print_records(zone: str, listed: AddressList) -> None:
     for record in listed.records():
         strings = [
             record[at : at + _STRING_BYTES] for at in range(0, len(record), _STRING_BYTES)
-        ]  # of which none holds a quote or a backslash
+        ]  # records contain no quotes or backslashes, so no escaping is needed
         told = " ".join(f'"{one}"' for one in strings)
         click.echo(f"_dnsaddr.{zone}. 3600 IN TXT {told}")

@@ -1,4 +1,4 @@
-"""`spending`: what models and coding agents took in a day, question by question; one corrected."""
+"""`spending`: list a day's costs of models and coding agents per question, and correct one."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`task list|show|fetch|prepare`."""
+"""`task list|show|fetch|prepare`: list, show and prepare tasks."""
 
 import time
 from functools import partial

@@ -1,4 +1,4 @@
-"""`transfer`: what a patch did on each kind of hardware, as far as anybody knows."""
+"""`transfer`: show the measured and claimed gains of each patch by hardware class and task."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""`doctor`, `fsck` and `gc`: whether the machine and the home are whole, and repairing the home."""
+"""`doctor`, `fsck` and `gc`: check the machine, check and repair the home, and free space."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -46,7 +46,11 @@ def doctor(prove: bool, as_json: bool) -> None:
 
 
 def _prove_cards(*, as_json: bool) -> None:
-    """Prove each class of cards anew, keep that for the next start, and write the report."""
+    """Run the self-test on each class of cards, keep the results and write the report.
+
+    The next start of the node uses the results. Raises ConfigurationError if there is no usable
+    card.
+    """
     from trainer.cards.cards import probe_cards
     from trainer.proving.machine import (
         REPORT,
@@ -64,7 +68,7 @@ def _prove_cards(*, as_json: bool) -> None:
         raise ConfigurationError(f"{fault.name}: {fault.said}; {fault.instead}", fault.hint)
     home, report = Home.here(), Path(REPORT)
     home.prepare()
-    with home.lock():  # nothing of ours is on the card meanwhile
+    with home.lock():  # no node of this home uses the card meanwhile
         proofs = prove_all(wanted, say=lambda line: click.echo(plain(line), err=True))
         for proof, _ in proofs:
             keep(proof, home.data)

@@ -1,4 +1,4 @@
-"""`verify`: run somebody's claim again here; with `--check-only`, see what it proves by itself."""
+"""`verify`: re-run a claim on this machine, or only check its records with `--check-only`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -93,7 +93,7 @@ def verify(
 
 
 def _tell(verified: "Verified") -> None:
-    """Say what was claimed, what was measured, and what that means."""
+    """Print the claim, the measurement and what it means."""
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
     if step.gain_nano is None:
@@ -115,7 +115,7 @@ def _tell(verified: "Verified") -> None:
 
 
 def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
-    """Say what the code does beyond arithmetic, or that nobody looked."""
+    """Print what the code does beyond arithmetic, or that it was not read."""
     if marks is None:
         click.echo("its code was not read for marks: not all of it is here")
         return
@@ -191,7 +191,10 @@ def _document(verified: "Verified") -> dict[str, object]:
 
 
 def _check(claim: str, *, as_json: bool) -> None:
-    """Say what a claim proves by itself. That all fits together does not make it true."""
+    """Check the integrity of a claim and print the findings. Nothing is run.
+
+    An intact claim is not necessarily true. Raises SafetyError if a check fails.
+    """
     bundle = _bundle(claim)
     findings = check_bundle(bundle)
     body = bundle.subject.body
@@ -234,7 +237,7 @@ def _check(claim: str, *, as_json: bool) -> None:
 
 
 def _bundle(claim: str) -> Bundle:
-    if Path(claim).is_file():  # needs no home
+    if Path(claim).is_file():  # works without a home
         return read_bundle(Path(claim))
     with reading() as (store, blobs):
         return bundle_of(store, blobs, claim)

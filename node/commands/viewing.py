@@ -1,4 +1,4 @@
-"""`view`: the page in a browser, of the running node or of a home whose node does not run."""
+"""`view`: open the page in a browser, from the running node or served from the store."""
 
 import asyncio
 import sys
@@ -105,7 +105,7 @@ def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) 
 
 def _open(link: str, address: str, *, no_browser: bool, as_json: bool) -> None:
     tell({"link": link, "address": address}, link, as_json=as_json)
-    sys.stdout.flush()  # a program that reads it would wait until the server ends
+    sys.stdout.flush()  # else a program that reads the link waits until the server ends
     if not no_browser and not webbrowser.open(link):
         no_browser = True
     if no_browser and not as_json:

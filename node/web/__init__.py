@@ -1,1 +1,1 @@
-"""The page in the browser and the API under it: what a node knows, and what may be said to it."""
+"""The page in the browser and its HTTP API: read a node's data and send it commands."""

@@ -1,7 +1,7 @@
-"""What a running node may be asked: one table of commands, for its socket and for the API.
+"""The commands to a running node: one table for its control socket and for the HTTP API.
 
-A command's arguments and answer have types. Over the socket they are what `arnode` sends; a command
-with a `route` is one of the API's too, whose body may be of another type that means fewer things.
+A command's arguments and its answer have types. `arnode` sends the arguments over the socket. A
+command with a `route` is also part of the API, where its body may have a narrower type.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ Answer: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
 class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A claim to run again here, and how far to go."""
+    """A claim to re-run on this node, and limits for the re-run."""
 
     claim: Id
     pairs: Annotated[int, msgspec.Meta(ge=2, le=29)] | None = None
@@ -32,12 +32,12 @@ class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quick: bool = False
 
     def meant(self) -> "Verify":
-        """Return the command. Over the API nobody names a file, and the answer is published."""
+        """Return the command. The API accepts no file, and always publishes the result."""
         return Verify(claim=self.claim, pairs=self.pairs, alpha=self.alpha, quick=self.quick)
 
 
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A claim to run again here: its id, or a file that holds it; None: the mode's own number."""
+    """A claim to re-run on this node, by its id or by a file. None means the mode's default."""
 
     claim: str
     pairs: int | None = None
@@ -47,33 +47,33 @@ class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For how long (else until somebody resumes), and whether the run at hand may end first."""
+    """The length of a pause (default: until `resume`). `at_end` lets the current run end first."""
 
     for_s: Seconds | None = None
     at_end: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether the working line is judged before."""
+    """A request to stop. With `at_checkpoint` a promotion trial of the working line comes first."""
 
     at_checkpoint: bool = False
 
 
 class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A source to be measured, judged and recorded: the files that may be edited, whole."""
+    """A source to measure, judge and record, with the full text of each editable file."""
 
     files: Files
     title: Title
     why: Text = ""
 
     def meant(self) -> "Submit":
-        """Return the command."""
+        """Return the command for the node."""
         files = {name: text.encode() for name, text in self.files.items()}
         return Submit(files=files, title=self.title, why=self.why)
 
 
 class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A source to be measured, judged and recorded, as it is in its files."""
+    """A source to measure, judge and record, as the bytes of its files."""
 
     files: dict[str, bytes]
     title: str
@@ -81,33 +81,33 @@ class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the owner says to anyone who proposes: it stands in their prompts for a day."""
+    """A note of the owner to proposers. It is part of their prompts for a day."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class NewHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be found out, and why it may hold."""
+    """A hypothesis to test, and the reason why it may hold."""
 
     title: Title
     why: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
 class ClosedHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A hypothesis, and the experiment that tried it; without one it is dropped."""
+    """A hypothesis and the experiment that tested it. Without an experiment it is dropped."""
 
     id: Id
     result: Id | None = None
 
 
 class OfDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The digest that names what is meant: a task, a record, or the mark of a source."""
+    """The digest of a task, a record or a submitted source."""
 
     id: bytes
 
 
 class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to carry to which task, from the head of which rung (None: the one below)."""
+    """A transfer: what to try on which task, from which rung's head (None: the rung below)."""
 
     what: str
     to: bytes
@@ -115,50 +115,50 @@ class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Propose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether only the prompt is wanted."""
+    """A request for a proposal. With `dry` only the prompt is made."""
 
     dry: bool = False
 
 
 class SignReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A report's body and its text, to be signed."""
+    """A report to sign: the fields of its record and its text."""
 
     body: dict[str, Any]
     text: bytes
 
 
 class OpenPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether the link lets its reader steer."""
+    """A request for a link to the page. With `steer` the link allows commands."""
 
     steer: bool = False
 
 
 class Said(TypedDict):
-    """When it was said."""
+    """The time of a note."""
 
     ts: int
 
 
 class Registered(TypedDict):
-    """The id of a hypothesis, which is that of the intent that announces it."""
+    """The id of a hypothesis, equal to the id of the intent record that announces it."""
 
     id: str
 
 
 class Completed(TypedDict):
-    """What became of it."""
+    """The final state of a hypothesis."""
 
     state: str
 
 
 class Queued(TypedDict):
-    """The number of a job."""
+    """The number of a queued job."""
 
     job: int
 
 
 class Paused(TypedDict):
-    """Whether it is paused and until when, and what of the runs at hand was lost."""
+    """The state of a pause, its end, and how much of the current runs was lost."""
 
     paused: bool
     until: str | None
@@ -167,13 +167,13 @@ class Paused(TypedDict):
 
 
 class Done(TypedDict):
-    """That the node was told."""
+    """A confirmation that the node accepted the command."""
 
     done: bool
 
 
 class Handed(TypedDict):
-    """The mark of a source, by which it is asked for."""
+    """The digest under which a submitted source can be queried."""
 
     mark: str
 
@@ -183,15 +183,16 @@ DONE: Final[Done] = {"done": True}
 
 class _Body(Protocol):
     def meant(self) -> msgspec.Struct:
-        """Return the command that a body means."""
+        """Return the command that the body stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something to ask of a running node.
+    """A command to a running node.
 
-    `asks` is the type of its arguments, `answers` that of the reply. `route`: its method and path
-    below the API, none for the socket alone; `body`: what a request there holds, if not `asks`.
+    `asks` is the type of its arguments and `answers` the type of the reply. `route` is its method
+    and path in the API, empty for a command of the socket only. `body` is the type of the API
+    request's body if it differs from `asks`.
     """
 
     name: str
@@ -202,9 +203,9 @@ class Command:
     body: type[_Body] | None = None
 
     def read(self, arguments: Mapping[str, Message]) -> msgspec.Struct:
-        """Return what is asked over the socket. Raises UsageError if that makes no sense.
+        """Parse arguments from the socket. Raises UsageError if they do not fit.
 
-        Arguments of another version are left out: `stop` is taken from every one.
+        Unknown arguments are ignored, so that any version of `arnode` can send `stop`.
         """
         names = {one.encode_name for one in msgspec.structs.fields(self.asks)}
         known = {name: value for name, value in arguments.items() if name in names}
@@ -244,7 +245,7 @@ COMMANDS: Final = (
 
 
 def on_socket(answers: Mapping[str, Answer]) -> Mapping[str, Handler]:
-    """Return what a control socket calls, of the commands that a node answers."""
+    """Return the control socket's handlers for the commands that a node answers."""
     return {one.name: _handler(one, answers[one.name]) for one in COMMANDS if one.name in answers}
 
 

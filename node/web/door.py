@@ -1,9 +1,9 @@
-"""Which connections a page holds, and for how long: bounded, with places kept for its owner.
+"""A bounded set of connections to the page, in which the owner's connections keep their places.
 
-A place is free for anyone until all are taken. Then the next connection replaces one that never
-sent a valid token, and the one that has made the least progress goes first. Connections that sent a
-valid token are not replaced, up to a bound that leaves places for new ones. What a connection may
-take is limited at each stage, so that half-sent requests and unread answers do not pile up.
+Anyone gets a place until all are taken. Then a new connection replaces one that never sent a valid
+token, starting with the one that made the least progress. Connections that sent a valid token are
+not replaced, up to a bound that leaves places for new ones. Each stage of a connection has a time
+limit, so that half-sent requests and unread answers do not pile up.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ from protocol.ip_addresses import embedded_ipv4, is_spelt_as_ipv6, is_this_machi
 Stage: TypeAlias = Literal["silent", "idle", "answering", "streaming"]
 
 KEEPALIVE_S: Final = 30.0  # between two requests
-LINGERING_S: Final = 2.0  # to read the rest of a body that was refused
+LINGERING_S: Final = 2.0  # to read the rest of a rejected body
 _MOST_CONNECTIONS: Final = 256
-_MOST_KNOWN: Final = 224  # of these: with a valid token, not to be replaced
-_MOST_OF_ADDRESS: Final = 64  # of one machine elsewhere, without a valid token
+_MOST_KNOWN: Final = 224  # connections with a valid token that are not replaced
+_MOST_OF_ADDRESS: Final = 64  # connections of one remote machine without a valid token
 _REQUEST_S: Final = 10.0  # until the first request's headers are complete
-_ANSWER_S: Final = 60.0  # from there until its answer was taken; a stream has no such end
-_UNREAD_S: Final = 30.0  # during which nothing more of a stream is taken
+_ANSWER_S: Final = 60.0  # from there until the answer is read; not for streams
+_UNREAD_S: Final = 30.0  # without any progress in reading a stream
 _SWEEP_S: Final = 1.0
-_NEW_S: Final = 1.0  # in which a connection that has sent nothing yet goes after the others
+_NEW_S: Final = 1.0  # age below which a silent connection is replaced last
 _ORDER: Final[dict[Stage, int]] = {"silent": 0, "idle": 1, "answering": 2, "streaming": 3}
 
 
 class Connection(web.RequestHandler):
-    """One connection: its stage, since when it is in it, and whether it sent a valid token."""
+    """A connection with its stage, the stage's start, and whether it sent a valid token."""
 
     def __init__(self, door: "Door", server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
@@ -70,8 +70,8 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP like any other problem, and write nothing to the log."""
-        if status >= 500:  # ours: `answering` has caught everything else
+        """Answer invalid HTTP with a problem document, without a log entry."""
+        if status >= 500:  # a fault of our own; `answering` has caught everything else
             response = super().handle_error(request, status, exc, message)
         else:
             response = problem(status, "this is not a valid HTTP request", "send HTTP/1.1")
@@ -80,18 +80,18 @@ class Connection(web.RequestHandler):
         return response
 
     def move_to(self, stage: Stage) -> None:
-        """Note how far a connection is."""
+        """Record the stage that the connection has reached."""
         self.stage, self.since_s = stage, self._door.clock_s()
 
     def end(self) -> None:
-        """Close it at once, whatever it has not sent or read yet."""
+        """Close the connection at once, without waiting for unsent or unread data."""
         transport = self.transport
         self.force_close()
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
 
     def is_overdue(self, now_s: float) -> bool:
-        """Return whether it has had its time in this stage."""
+        """Return True if the connection has exceeded the time limit of its stage."""
         match self.stage:
             case "silent":
                 return now_s - self.since_s > _REQUEST_S
@@ -103,7 +103,7 @@ class Connection(web.RequestHandler):
                 return self._is_stuck(now_s)
 
     def _is_stuck(self, now_s: float) -> bool:
-        """Return whether the other end has read nothing for long, although there is something."""
+        """Return True if data is waiting and the client has read nothing for 30 seconds."""
         transport = self.transport
         waiting = (
             transport.get_write_buffer_size()
@@ -117,28 +117,28 @@ class Connection(web.RequestHandler):
 
 
 class Door:
-    """Admits connections, and replaces or ends those that are in the way."""
+    """The set of open connections. It admits new ones and ends those that exceed a limit."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.clock_s = clock_s
         self._server: web.Server | None = None
         self._options: dict[str, Any] = {}
-        self._held: dict[Connection, None] = {}  # the oldest first
+        self._held: dict[Connection, None] = {}  # oldest first
         self._is_shut = False
 
     def lead_to(self, server: web.Server, **options: Any) -> None:
-        """Set the server behind it, and the options of its connections."""
+        """Set the server that handles requests, and the options of connections."""
         self._server, self._options = server, options
 
     def __call__(self) -> asyncio.BaseProtocol:
-        """Return the protocol of a new connection."""
+        """Return the asyncio protocol of a new connection."""
         if self._server is None:
             raise RuntimeError("the door leads nowhere yet")
         loop = asyncio.get_running_loop()
         return Connection(self, self._server, loop=loop, **self._options)
 
     def admit(self, newcomer: Connection) -> None:
-        """Hold a new connection, and end another one if there are too many."""
+        """Add a new connection, and end another one if there are too many."""
         if self._is_shut:
             newcomer.end()
             return
@@ -151,33 +151,33 @@ class Door:
             self._replace(self._replaceable(), newcomer)
 
     def forget(self, connection: Connection) -> None:
-        """Note that a connection has ended."""
+        """Remove a connection that has ended."""
         self._held.pop(connection, None)
 
     def on_request(self, protocol: web.RequestHandler) -> None:
-        """Note that the headers of a request are complete."""
+        """Record that the headers of a request are complete."""
         if isinstance(protocol, Connection):
             protocol.move_to("answering")
 
     def on_valid_token(self, protocol: web.RequestHandler) -> None:
-        """Keep the place of a connection that sent a valid token, if there are enough others."""
+        """Protect a connection that sent a valid token, unless 224 are protected already."""
         if not isinstance(protocol, Connection) or protocol.is_known:
             return
         protocol.is_known = sum(one.is_known for one in self._held) < _MOST_KNOWN
 
     def on_stream(self, protocol: web.RequestHandler) -> None:
-        """Note that an answer goes on without an end."""
+        """Record that the answer is a stream without an end."""
         if isinstance(protocol, Connection):
             protocol.move_to("streaming")
 
     def sweep(self) -> None:
-        """End what has had its time."""
+        """End all connections that have exceeded their time limits."""
         now_s = self.clock_s()
         for connection in [one for one in self._held if one.is_overdue(now_s)]:
             self._end(connection)
 
     def shut(self) -> None:
-        """End all connections, and those that were accepted already and come only now."""
+        """End all connections, and any that are still being accepted."""
         self._is_shut = True
         for connection in list(self._held):
             self._end(connection)
@@ -192,9 +192,9 @@ class Door:
         return [one for one in self._held if not one.is_known]
 
     def _replace(self, among: list[Connection], newcomer: Connection) -> None:
-        """End the connection that made the least progress, and of these the oldest.
+        """End the connection that made the least progress. The oldest of several goes first.
 
-        New ones go last, so that each has a moment to send its request, whatever others hold.
+        New connections go last, so that each has a second to send its request.
         """
         now_s = self.clock_s()
 
@@ -210,9 +210,10 @@ class Door:
 
 
 def _group_of(peer: object) -> str | None:
-    """Return what counts as one machine elsewhere; None on this one, where users share addresses.
+    """Return the address group that counts as one remote machine.
 
-    An IPv6 address mostly comes with the rest of its /64.
+    For this machine it is None, since its users share addresses. For IPv6 it is the /64, since
+    one machine usually has all of its addresses.
     """
     if not isinstance(peer, tuple) or not peer:
         return None

@@ -1,8 +1,8 @@
-"""Changes as server-sent events, which a page can resume where it was.
+"""Server-sent events about changes, which a page can resume after a disconnect.
 
-Each has a number; the last thousand are kept. A client that reads too slowly, or returns after more
-than that, receives a `gap` and reads everything again: the node never waits for one. Nothing is
-looked at while nobody listens.
+Each event has a number, and the last thousand are kept. A client that reads too slowly or misses
+more than that receives a `gap` and reloads everything. The node never waits for a client. It looks
+for changes only while there are listeners.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ HEARTBEAT_S: Final = 15.0
 _LOOK_S: Final = 0.5
 _KEPT: Final = 1_000
 _MOST_LISTENERS: Final = 64
-_MOST_WAITING: Final = 200  # of one listener, who is told of a gap beyond
+_MOST_WAITING: Final = 200  # events queued for one listener; beyond that it gets a gap
 _WRITE_S: Final = 10.0
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that changed; `number` counts from 1 in the life of a server."""
+    """A change. `number` counts from 1 within one run of the server."""
 
     number: int
     kind: Kind
     data: bytes
 
     def frame(self, life: str) -> bytes:
-        """Return what is sent of it. The data is one line, as JSON is."""
+        """Return the event in the wire format. `life` is the id of the server's run."""
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
             life.encode(),
             self.number,
@@ -48,14 +48,14 @@ class Event:
         )
 
 
-# None: something was left out. "end": nothing more comes.
+# None: events were dropped. "end": the stream ends.
 _Waiting: TypeAlias = Event | Literal["end"] | None
-# Looks once, and returns what changed since it looked before.
+# Returns the changes since the previous call.
 Look: TypeAlias = Callable[[], Awaitable[list[tuple[Kind, Mapping[str, Any]]]]]
 
 
 class Events:
-    """Hands on what a look finds, while anybody listens."""
+    """A distributor of changes to all listeners. `look` finds the changes."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -66,7 +66,7 @@ class Events:
         self._heard = asyncio.Event()
 
     async def run(self) -> None:
-        """Look twice a second, while somebody listens, until cancelled."""
+        """Look for changes twice a second while there are listeners, until cancelled."""
         while True:
             await self._heard.wait()
             for kind, document in await self._look():
@@ -74,7 +74,7 @@ class Events:
             await asyncio.sleep(_LOOK_S)
 
     def tell(self, kind: Kind, document: Mapping[str, Any]) -> None:
-        """Hand something on to everybody who listens, and keep it for those who come back."""
+        """Send an event to all listeners, and keep it for those that reconnect."""
         self._number += 1
         event = Event(number=self._number, kind=kind, data=msgspec.json.encode(document))
         self._kept.append(event)
@@ -85,7 +85,10 @@ class Events:
             queue.put_nowait(event)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request with events, from behind the last one that it has seen."""
+        """Answer a request with a stream of events after the last one that the client has seen.
+
+        Raises HttpFault 503 if there are 64 listeners already.
+        """
         if len(self._listeners) >= _MOST_LISTENERS:
             raise HttpFault(503, "too many listen already", "close a page that is open elsewhere")
         response = web.StreamResponse(
@@ -99,18 +102,18 @@ class Events:
                 while frame := await self._next(queue):
                     await _send(response, frame)
             except TimeoutError:
-                _cut(request)  # what it has not read would keep the connection open
+                _cut(request)  # unread data would keep the connection open
             except ConnectionError:
                 pass
         return response
 
     def end(self) -> None:
-        """End all streams, for which a server that closes would wait."""
+        """End all streams, since a closing server would wait for them."""
         for queue in self._listeners:
             queue.put_nowait("end")
 
     async def _next(self, queue: "asyncio.Queue[_Waiting]") -> bytes:
-        """Return the next frame, none at the end."""
+        """Return the next frame, or empty bytes at the end."""
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 event = await queue.get()
@@ -121,7 +124,7 @@ class Events:
         return self._gap() if event is None else event.frame(self._life)
 
     def _missed(self, last: str | None) -> list[bytes]:
-        """Return the frames behind an id; one that is not known any more means a gap."""
+        """Return the frames after a `Last-Event-ID`, or a gap if that id is no longer known."""
         if last is None:
             return []
         life, _, number = last.rpartition("-")

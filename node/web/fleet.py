@@ -1,9 +1,9 @@
-"""Several nodes of one owner in one table: this server asks the others, each with its own key.
+"""A table of the owner's nodes. This server queries the others, each with that node's key.
 
-A page may speak to nobody but the server that it came from, and keys of other nodes have no place
-in a browser. Another program may have taken the port of a node that stopped: so each node first
-proves that it has its key, and a request carries an answer made with the key, never the key itself.
-What others answer is bounded, and shown as theirs.
+The browser does not query them: a page may only contact the server that it came from, and other
+nodes' keys must not be in a browser. Another program may have taken the port of a stopped node. So
+each node first proves that it has its key. A request carries a proof made with the key, never the
+key itself. Answers have a size limit and are shown as the other node's words.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _UNPROVEN: Final = (
 
 
 class FleetNodeDocument(TypedDict):
-    """A node: what it says of itself, or why it says nothing."""
+    """A node's own status, or the reason why it is missing."""
 
     url: str
     fault: str | None
@@ -43,20 +43,23 @@ class FleetNodeDocument(TypedDict):
 
 
 class FleetDocument(TypedDict):
-    """All of them, in the order in which they were named."""
+    """All nodes of the fleet, in the order in which they were added."""
 
     nodes: list[FleetNodeDocument]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Addresses of nodes, and the fleet key of each."""
+    """The addresses of nodes, with the fleet key of each."""
 
     nodes: Mapping[str, str]
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return the nodes that a home knows. Raises ConfigurationError if the file is none."""
+        """Read the nodes from a home's file; a missing file means none.
+
+        Raises ConfigurationError if the file is invalid.
+        """
         try:
             kept = json.loads(path.read_bytes())
             nodes = {address_of(url): str(key) for url, key in kept["nodes"].items()}
@@ -69,7 +72,7 @@ class Fleet:
         return cls(nodes=nodes)
 
     def with_node(self, url: str, key: str) -> "Fleet":
-        """Return it with one more node, or another key of one. Raises UsageError."""
+        """Return a copy with one more node or a new key. Raises UsageError above 64 nodes."""
         nodes = {**self.nodes, address_of(url): key}
         if len(nodes) > _MOST_NODES:
             raise UsageError(
@@ -78,18 +81,18 @@ class Fleet:
         return Fleet(nodes=nodes)
 
     def without(self, url: str) -> "Fleet":
-        """Return it without a node. Raises UsageError if it is not known."""
+        """Return a copy without a node. Raises UsageError if the node is not in the fleet."""
         known = address_of(url)
         if known not in self.nodes:
             raise UsageError(f"no node at {known} is known", "`arnode view --node URL` adds one")
         return Fleet(nodes={one: key for one, key in self.nodes.items() if one != known})
 
     def keep(self, path: Path) -> None:
-        """Write it down, for this user alone."""
+        """Write the fleet to a file that only this user can read."""
         write_file(path, json.dumps({"nodes": dict(self.nodes)}).encode())
 
     async def document(self) -> FleetDocument:
-        """Ask all of them at once."""
+        """Query all nodes at the same time."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=_ANSWERS_S), trust_env=False
         ) as http:
@@ -107,7 +110,7 @@ class Fleet:
 
 
 def address_of(url: str) -> str:
-    """Return a node's address as it is kept: scheme, host and port. Raises UsageError."""
+    """Return a node's address in normal form: scheme, host and port. Raises UsageError."""
     parts = urlsplit(url if "//" in url else f"http://{url}")
     try:
         port = parts.port
@@ -120,7 +123,10 @@ def address_of(url: str) -> str:
 
 
 async def _answer(http: aiohttp.ClientSession, url: str, path: str, key: str) -> dict[str, Any]:
-    """Return a document. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+    """Fetch a document from a node that proves its key first.
+
+    Raises aiohttp.ClientError, TimeoutError, ValueError.
+    """
     nonce = secrets.token_hex(16)
     match await _document(http, f"{url}/api/v1/proof?nonce={nonce}", {}):
         case {"proofs": [*proofs], "challenge": str() as challenge}:
@@ -138,7 +144,7 @@ async def _answer(http: aiohttp.ClientSession, url: str, path: str, key: str) ->
 async def _document(
     http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return a document. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+    """Fetch a JSON object. Raises aiohttp.ClientError, TimeoutError, ValueError."""
     async with http.get(url, headers=headers, allow_redirects=False) as response:
         if response.status == 401:
             raise ValueError(_UNPROVEN)
@@ -150,7 +156,7 @@ async def _document(
             if len(data) > _ANSWER_BYTES:
                 raise ValueError("it answers too much")
     try:
-        answer = msgspec.json.decode(data)  # refuses what JSON cannot be written with again
+        answer = msgspec.json.decode(data)  # rejects values that cannot be encoded again
     except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise ValueError("it answers no JSON") from fault
     match answer:

@@ -1,9 +1,9 @@
-"""Checks that every request passes: which host and page it is for, and what its sender may do.
+"""Checks of every request: its host, its origin and the rights of its sender.
 
-A page elsewhere can make a browser send requests to 127.0.0.1, and a name that its owner points
-there can make such requests look like one's own (DNS rebinding). So the Host must be one that this
-server is, and an Origin, where there is one, its own; a token, which no other page has, must come
-in a header that no form or image sends.
+Any web page can make a browser send requests to 127.0.0.1. A host name that points there makes such
+requests look like same-origin ones (DNS rebinding). So the Host must name this server, and an
+Origin, if present, must be this server's own. The token is known to no other page, and must come in
+a header that no form or image can send.
 """
 
 import ipaddress
@@ -19,12 +19,12 @@ from node.web.problems import HttpFault, problem, problem_of
 from node.web.tokens import Right
 from protocol.errors import ArnodeError
 
-# Returns what an `Authorization` allows for a method and a path, such as "GET /path?query".
+# Returns the rights that an `Authorization` header gives for a request such as "GET /path?query".
 RightsOf: TypeAlias = Callable[[str, str], frozenset[Right]]
 
 RequestHandler: TypeAlias = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
-# What a page from here may load, and who may embed it.
+# These limit what the page may load and who may embed it.
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
@@ -41,9 +41,9 @@ _log = logging.getLogger("node")
 
 
 def answering(handle: RequestHandler) -> RequestHandler:
-    """Return what turns every failure of an application into a problem, its routing included.
+    """Wrap a handler so that every failure, also in routing, becomes a problem document.
 
-    A connection on which a body is left unread is closed.
+    A connection with an unread request body is closed.
     """
 
     async def answer(request: BaseRequest) -> web.StreamResponse:
@@ -69,9 +69,9 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
         response = problem(fault.status, fault.reason)
         if "Allow" in fault.headers:
             response.headers["Allow"] = fault.headers["Allow"]
-    except Exception as fault:  # one bad request must not end the node
+    except Exception as fault:  # one bad request must not stop the node
         if isinstance(fault, ConnectionError) and not request.protocol.connected:
-            raise  # nobody is left to answer
+            raise  # the client is gone
         _log.exception("a request failed")
         response = problem(500, "the node failed at this", "see `arnode logs`")
     response.headers.update(SECURITY_HEADERS)
@@ -79,7 +79,7 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
 
 
 def noting(on_request: Callable[[web.RequestHandler], None]) -> Middleware:
-    """Return a guard that reports which connections have sent a request."""
+    """Return a guard that calls `on_request` with the connection of each request."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -90,9 +90,9 @@ def noting(on_request: Callable[[web.RequestHandler], None]) -> Middleware:
 
 
 def at_home(*, is_public: bool, name: str | None = None) -> Middleware:
-    """Return a guard that passes only requests for this server.
+    """Return a guard that passes only requests for this server, from its own pages.
 
-    `name` is the one that browsers use for this run. A public server has many names.
+    `name` is the host name that browsers use in this run. A public server may have any name.
     """
 
     @web.middleware
@@ -110,7 +110,7 @@ def at_home(*, is_public: bool, name: str | None = None) -> Middleware:
 def knowing(
     rights_of: RightsOf | None, on_valid_token: Callable[[web.RequestHandler], None]
 ) -> Middleware:
-    """Return a guard that finds what a request may do; without `rights_of` everybody may read."""
+    """Return a guard that sets the rights of a request. Without `rights_of` anyone may read."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,7 +127,7 @@ def knowing(
 
 
 def require(request: web.Request, right: Right) -> None:
-    """Raise HttpFault unless a request may do that."""
+    """Raise HttpFault unless a request has a right."""
     rights = request[RIGHTS]
     if right in rights:
         return
@@ -137,7 +137,10 @@ def require(request: web.Request, right: Right) -> None:
 
 
 def _is_own(host: str, own: str | None) -> bool:
-    """Return whether a Host is an address, or a name that no DNS server answers for."""
+    """Return True if a Host is an IP address, `localhost`, or this run's own name.
+
+    No DNS server answers for any of these.
+    """
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     name = name.removeprefix("[").removesuffix("]")
     if name == "localhost" or (own is not None and name == own):
@@ -150,5 +153,5 @@ def _is_own(host: str, own: str | None) -> bool:
 
 
 async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Add them before a response begins: to documents, files, streams and errors alike."""
+    """Add the security headers to any response before it starts, streams and errors included."""
     response.headers.update(SECURITY_HEADERS)

@@ -1,10 +1,10 @@
-"""Where a page is served: sockets that listen at its address for as long as the process wants them.
+"""The listening sockets of the page.
 
 They outlive the servers that answer on them, so that nobody can take the port between two turns of
-a node. Other users of the machine may still take it while no node runs, and leave a service worker
-in a browser that visits them. So a browser opens a page on loopback under a name that is drawn for
-each run (`NAME.localhost`, RFC 6761): nothing that was stored under an earlier name reaches it.
-Browsers look such a name up at both loopback addresses, so both must be this node's.
+a node. Other users of the machine may still take it while no node runs. They could then leave a
+service worker in a browser that visits them. So a browser opens a page on loopback under a random
+name for each run (`NAME.localhost`, RFC 6761). Nothing stored under an earlier name reaches it.
+Browsers look up such a name at both loopback addresses, so this node must hold both.
 """
 
 import errno
@@ -31,9 +31,10 @@ _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Sockets that listen. `name`: what a browser calls the machine; None: its address.
+    """A set of listening sockets.
 
-    `taken_port` is the usual port if something else listens there, so that another one is used.
+    `name` is the host name for browsers; None means the address. `taken_port` is the default port
+    if another program listens there, so that a different one is used.
     """
 
     sockets: tuple[socket.socket, ...]
@@ -55,7 +56,7 @@ class Listener:
 
     @property
     def notice(self) -> str | None:
-        """Words for the owner if the usual port is taken, else None."""
+        """A notice for the owner if the default port is taken, else None."""
         if self.taken_port is None:
             return None
         return (
@@ -67,7 +68,7 @@ class Listener:
 
 
 def address_of(setting: str) -> tuple[str | None, int | None]:
-    """Return the host and the port of a setting; None and None: the usual ones, or a free port."""
+    """Parse the setting `web` into host and port. Both are None for loopback and any free port."""
     if setting == FREE_PAGE:
         return None, None
     host, _, port = setting.rpartition(":")
@@ -78,10 +79,10 @@ def address_of(setting: str) -> tuple[str | None, int | None]:
 def listening(
     host: str | None, port: int | None, *, alternative: str = _ALTERNATIVE
 ) -> Iterator[Listener]:
-    """Listen at an address while a block lasts.
+    """Listen at an address for the length of a block.
 
-    Without one it is loopback's, at the usual port, or at a free one if that is taken. Raises
-    ConfigurationError if this is not possible; its hint names an `alternative`.
+    Without an address it listens on loopback, at the default port or, if that is taken, at a free
+    one. Raises ConfigurationError if this fails, with `alternative` as its hint.
     """
     with ExitStack() as stack:
         if host is None or port is None:
@@ -97,7 +98,10 @@ def listening(
 
 
 def _usual() -> Listener:
-    """Listen at the usual port of every loopback address, or at a free port of all of them."""
+    """Listen on every loopback address, at the default port or at a port that is free on all.
+
+    Raises ConfigurationError.
+    """
     for wanted in (DEFAULT_PORT, *[0] * _TRIES):
         try:
             sockets = _all_loopbacks(wanted)
@@ -123,7 +127,10 @@ def _usual() -> Listener:
 
 
 def _at_loopback(host: str, port: int, alternative: str) -> Listener:
-    """Listen at one loopback address, and at the other one where that is free."""
+    """Listen at one loopback address, and at the other one if its port is free.
+
+    Raises ConfigurationError.
+    """
     try:
         own = _bound(host, port)
     except OSError as fault:
@@ -136,12 +143,12 @@ def _at_loopback(host: str, port: int, alternative: str) -> Listener:
         sockets.append(_bound(other, port))
     except OSError as fault:
         if fault.errno not in _ABSENT:
-            name = None  # a browser could find another program under it
+            name = None  # the name could lead a browser to another program
     return Listener(sockets=tuple(sockets), host=host, port=port, name=name)
 
 
 def _all_loopbacks(port: int) -> tuple[socket.socket, ...]:
-    """Listen at a port of each loopback address that the machine has. Raises OSError."""
+    """Listen at one port on each loopback address that the machine has. Raises OSError."""
     sockets: list[socket.socket] = []
     try:
         for host in _LOOPBACKS:
@@ -158,7 +165,7 @@ def _all_loopbacks(port: int) -> tuple[socket.socket, ...]:
 
 
 def _named(host: str, port: int, alternative: str) -> tuple[socket.socket, ...]:
-    """Listen at each address that a host stands for. Raises ConfigurationError."""
+    """Listen at each address of a host. Raises ConfigurationError."""
     sockets: list[socket.socket] = []
     try:
         kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
@@ -173,7 +180,7 @@ def _named(host: str, port: int, alternative: str) -> tuple[socket.socket, ...]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. Raises OSError."""
+    """Return a listening socket. Raises OSError."""
     version = ipaddress.ip_address(host.partition("%")[0]).version
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     made = socket.socket(family, socket.SOCK_STREAM)

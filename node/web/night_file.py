@@ -1,7 +1,7 @@
-"""A night as one HTML file, drawn by the page's own modules, that fetches nothing.
+"""A report as one self-contained HTML file, drawn by the page's own JavaScript modules.
 
-The modules stand in the file as `data:` addresses under names that an import map gives them. What a
-report says is JSON in it, and becomes text nodes, so that nobody's words are ever markup.
+The file contains the modules as `data:` URLs, named by an import map. The report is JSON in the
+file and is inserted as text nodes, so that untrusted text is never parsed as markup.
 """
 
 import base64
@@ -53,9 +53,10 @@ $text
 
 
 def as_file(report: Report, zone: tzinfo | None) -> str:
-    """Return the report as a page that ends with a newline; times are told in `zone`.
+    """Return the report as an HTML page that ends with a newline.
 
-    Who runs no scripts reads the same blocks as plain HTML. `zone` None is this machine's.
+    Without scripts the page shows the same blocks as plain HTML. Times are in `zone`, or in this
+    machine's time zone if it is None.
     """
     night = night_document(report, zone)
     data = json.dumps(msgspec.to_builtins(night), ensure_ascii=True)
@@ -76,7 +77,7 @@ def as_file(report: Report, zone: tzinfo | None) -> str:
 
 
 def _modules() -> Iterator[tuple[str, str]]:
-    """Yield the names of all modules that are needed, and where each is."""
+    """Yield the name and the `data:` URL of each module that is needed."""
     known, left = set[str](), [_ENTRY]
     while left:
         path = left.pop()
@@ -90,7 +91,7 @@ def _modules() -> Iterator[tuple[str, str]]:
 
 
 def _named(path: str, text: str) -> str:
-    """Return a module that imports the others by their names, not by where they are."""
+    """Return a module with its relative imports replaced by names of the import map."""
     folder = PurePosixPath(path).parent
 
     def name(found: re.Match[str]) -> str:

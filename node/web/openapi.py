@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), made of the routes and the types that they name."""
+"""The API's OpenAPI 3.1 description, generated from the routes and their types."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,7 +25,7 @@ _FAULTS: Final = {
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the description of these routes."""
+    """Return the OpenAPI description of these routes."""
     types: list[Any] = [Problem]
     for route in routes:
         types += [route.answer, route.asks]
@@ -50,10 +50,10 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _anything(kind: type) -> dict[str, Any]:
-    """Return the schema of what may be any value of JSON."""
+    """Return the schema of any JSON value, for the type `object` only."""
     if kind is not object:
-        raise NotImplementedError  # msgspec's own word for a type that has no schema
-    return {"$comment": "any value"}  # an empty schema would count as none
+        raise NotImplementedError  # msgspec's signal that a type has no schema
+    return {"$comment": "any value"}  # an empty schema would count as missing
 
 
 def _operation(
@@ -107,7 +107,7 @@ def _name_of(route: Route) -> str:
 
 
 def _parameters(route: Route, shape: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the fields that stand in a route's path, and those in its query."""
+    """Return the parameters in a route's path and in its query."""
     needed = shape.get("required", [])
     return [
         {
@@ -122,7 +122,7 @@ def _parameters(route: Route, shape: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _in_a_url(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the shape of a field as it stands in a URL, where it is left out rather than null."""
+    """Return the schema of a field in a URL, where it is omitted instead of null."""
     kinds = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
     if not kinds:
         return schema
@@ -131,7 +131,7 @@ def _in_a_url(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without(shape: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the shape of an object that lacks some fields, as they stand in the path."""
+    """Return an object's schema without the fields that are in the path."""
     kept = {name: schema for name, schema in shape["properties"].items() if name not in names}
     needed = [name for name in shape.get("required", []) if name not in names]
     return {**shape, "properties": kept, "required": needed}

@@ -1,4 +1,4 @@
-"""Answers that say what went wrong: problem details for HTTP (RFC 9457), with a hint."""
+"""Error responses: problem details for HTTP (RFC 9457), with an additional hint."""
 
 from typing import Final, TypedDict
 
@@ -39,7 +39,7 @@ _TITLES: Final = {
 
 
 class Problem(TypedDict):
-    """What went wrong, and how to fix it."""
+    """An error and how to fix it."""
 
     type: str
     title: str
@@ -49,7 +49,7 @@ class Problem(TypedDict):
 
 
 class HttpFault(Exception):  # noqa: N818 -- it is an answer
-    """Ends a request with a problem of this status."""
+    """An exception that ends a request with a problem of this HTTP status."""
 
     def __init__(self, status: int, detail: str, hint: str = "") -> None:
         super().__init__(detail)
@@ -57,7 +57,7 @@ class HttpFault(Exception):  # noqa: N818 -- it is an answer
 
 
 def problem(status: int, detail: str, hint: str = "") -> web.Response:
-    """Return the answer that says so."""
+    """Return an error response."""
     document: Problem = {
         "type": "about:blank",
         "title": _TITLES.get(status, "it was refused"),
@@ -71,6 +71,6 @@ def problem(status: int, detail: str, hint: str = "") -> web.Response:
 
 
 def problem_of(fault: ArnodeError) -> web.Response:
-    """Return what a fault of ours looks like."""
+    """Return the error response for an arnode error."""
     status = next((status for kind, status in _STATUS if isinstance(fault, kind)), 409)
     return problem(status, fault.message, fault.hint)

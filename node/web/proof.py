@@ -1,8 +1,8 @@
-"""Proofs that somebody holds a key, without sending it: HMAC-SHA-256 over fresh values.
+"""Proofs of possession of a key, without sending it: HMAC-SHA-256 over fresh values.
 
-Another program may listen where a node listened. So neither a page nor a node that shows others of
-its owner ever sends its key: the server proves that it has it, and each request that it comes from
-a holder. Labels keep a proof of the one kind from passing for the other.
+Another program may listen at the address of a stopped node. So neither a page nor another node of
+the owner ever sends its key. The server proves that it has the key, and each request proves that
+its sender has it. Labels prevent the use of one kind of proof as the other.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ _LONGEST_CHALLENGE: Final = 100  # characters
 
 
 def server_proof(key: str, nonce: str) -> str:
-    """Return what a server that has `key` answers to `nonce`."""
+    """Return the server's proof that it has `key`, for the client's `nonce`."""
     return _mac(key.encode(), _SERVER, nonce)
 
 
 def request_proof(key: str, challenge: str, asked: str) -> str:
-    """Return what proves that a request ("GET /path?query") comes from a holder of `key`."""
+    """Return the proof that the sender of a request ("GET /path?query") has `key`."""
     return _mac(key.encode(), _REQUEST, f"{challenge}\n{asked}")
 
 
 def is_same(given: str, wanted: str) -> bool:
-    """Compare two words in constant time; `given` may hold any characters."""
+    """Compare two strings in constant time. `given` may contain any characters."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 class Challenges:
-    """Values that a server issues for requests to answer within half a minute.
+    """Challenges of the server, each valid for 30 seconds.
 
-    None of them is stored: each carries its end and a proof that this run of the server issued it.
+    They are not stored. Each contains its expiry time and a MAC by this run of the server.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class Challenges:
         return f"{end}.{_mac(self._secret, _CHALLENGE, end)}"
 
     def accepts(self, challenge: str) -> bool:
-        """Return whether this run issued a challenge that has not ended."""
+        """Return True if this run issued the challenge and it has not expired."""
         end, _, proof = challenge.rpartition(".")
         if len(challenge) > _LONGEST_CHALLENGE or not challenge.isascii():
             return False

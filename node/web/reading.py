@@ -1,8 +1,8 @@
-"""The routes that read: each answers with a document that commands print too, or that a page draws.
+"""The read-only routes. Each returns a document that commands also print or that the page draws.
 
-A document is a function of what is at hand and of a query; its types say what may be asked. What it
-reads is on the disk, in a thread of its own beside the node, so that nothing here touches what the
-loop is doing. A home whose store is not there yet is an empty one.
+A document is a function of the shelves (store, blobs, boards) and a typed query. It reads from
+disk in a separate thread, so that nothing here touches the node's event loop. A home without a
+store counts as empty.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Library:
-    """Reads a home's store while it is entered; `net` is the network in use."""
+    """A reader of a home's store, to be used as a context manager. `net` is the network in use."""
 
     def __init__(self, home: Home, net: str) -> None:
         self._home = home
@@ -55,7 +55,7 @@ class Library:
         self._thread.shutdown()
 
     async def read(self, reader: Callable[[Shelves], T]) -> T:
-        """Return what a reader finds. Raises what it raises."""
+        """Call a reader in the library's thread. Raises what the reader raises."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: reader(self._at_hand()))
 
@@ -102,7 +102,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[Shelves, Any], Any]], ...]] = (
 
 
 def reading_routes(library: Library) -> list[Route]:
-    """Return the routes."""
+    """Return the read-only routes of the API."""
     return [_route(library, *one) for one in _READERS]
 
 

@@ -1,6 +1,7 @@
-"""One route of the API: what it takes, what it answers, who may use it. OpenAPI follows from it.
+"""A route of the API: its arguments, its answer and the required right.
 
-All of them are listed by `node.web.site`, from `reading` and the table in `commands`.
+`openapi` generates the API's description from the routes. `node.web.site` lists them all, from
+`reading` and the table in `commands`.
 """
 
 import asyncio
@@ -24,13 +25,13 @@ Method: TypeAlias = Literal["GET", "POST"]
 
 API: Final = "/api/v1"
 BODY_LIMIT_BYTES: Final = 1 << 20
-_BODY_S: Final = 10.0  # for all of it to arrive
+_BODY_S: Final = 10.0  # until the whole body must have arrived
 _NAMED: Final = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
-    """A request: what it asks, as its route declares, and what its sender may do."""
+    """A parsed request: its arguments in the route's type, and its sender's rights."""
 
     asked: Any
     rights: frozenset[Right]
@@ -40,10 +41,10 @@ class ApiRequest:
 class Route:
     """A method and a path below `API`.
 
-    `asks` is the type of what is asked: its fields stand in the path where that names them, all
-    others in the query of a GET, or in the body of a POST of at most `most_bytes`. `answer` is the
-    type of the document, which comes with `"v": 1`. `needs` is what a token must give (None:
-    nothing). A token is checked before a body is read.
+    `asks` is the type of the arguments. Fields that the path names are taken from the path. All
+    others come from the query of a GET, or from the body of a POST of at most `most_bytes`.
+    `answer` is the type of the document, to which `"v": 1` is added. `needs` is the right that the
+    token must give (None: no token). The token is checked before the body is read.
     """
 
     method: Method
@@ -57,7 +58,7 @@ class Route:
 
     @property
     def names(self) -> list[str]:
-        """The fields of what is asked that stand in the path."""
+        """The arguments that are part of the path."""
         return _NAMED.findall(self.path)
 
     async def respond(self, request: web.Request) -> web.Response:
@@ -68,7 +69,7 @@ class Route:
         return _tagged(request, await self.handle(ApiRequest(asked=asked, rights=request[RIGHTS])))
 
     async def _asked(self, request: web.Request) -> msgspec.Struct:
-        """Return what a request asks. Raises HttpFault if it asks something else."""
+        """Parse the arguments of a request. Raises HttpFault if they do not fit the route."""
         words = dict(request.match_info)
         kinds = {one.encode_name: one.type for one in msgspec.structs.fields(self.asks)}
         for name, word in words.items():
@@ -88,7 +89,7 @@ def _is(word: str, kind: Any) -> bool:
         msgspec.convert(word, kind, strict=False)
     except msgspec.ValidationError:
         return False
-    return word.isprintable()  # a pattern's $ would let a newline end it
+    return word.isprintable()  # `$` in a pattern also matches before a final newline
 
 
 def _query(request: web.Request) -> dict[str, str]:
@@ -123,7 +124,7 @@ async def _body(request: web.Request, most_bytes: int) -> dict[str, Any]:
 
 
 async def _read(request: web.Request, most_bytes: int) -> bytes:
-    """Return a body. Raises HttpFault if it is longer, aiohttp's errors if it is broken."""
+    """Read a body. Raises HttpFault if it is too long, aiohttp's errors if it is broken."""
     data = bytearray()
     if (request.content_length or 0) <= most_bytes:
         async for part in request.content.iter_any():
@@ -136,7 +137,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
 
 
 def _tagged(request: web.Request, document: Mapping[str, Any]) -> web.Response:
-    """Return a document, or that the client has it already."""
+    """Return a document as JSON with an ETag, or status 304 if the client has it already."""
     data = msgspec.json.encode({"v": 1, **document})
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""A site at an address for the length of a block, bounded in what it takes on at once."""
+"""Serving of a site at an address for the length of a block, with bounded connections."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from node.web.site import Site
 from node.web.tokens import Right
 from node.web.watching import ChangeWatch
 
-_CLOSING_S: Final = 5.0  # for what is being answered when the server closes
+_CLOSING_S: Final = 5.0  # for unfinished answers when the server closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A site that answers."""
+    """A site that is being served."""
 
     site: Site
     listener: Listener
@@ -38,13 +38,13 @@ class Served:
         return self.listener.port
 
     def link(self, right: Right) -> str:
-        """Return a link that gives a right to the browser that opens it first, within an hour."""
+        """Return a link for one use within an hour. The browser that opens it gets the right."""
         return f"{self.listener.browser_url}#{self.site.codes.issue(right)}"
 
 
 @contextlib.asynccontextmanager
 async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
-    """Serve a site while a block lasts. The listener is left open."""
+    """Serve a site for the length of a block. The listener stays open afterwards."""
     async with Library(site.home, site.net) as library, contextlib.AsyncExitStack() as stack:
         events = Events(ChangeWatch(library, site.now))
         door = Door()
@@ -72,9 +72,9 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
 
 
 async def _close(server: asyncio.Server) -> None:
-    """Accept nothing more, and close once what was accepted in this turn has its protocol.
+    """Stop accepting, then close the server after just-accepted connections got their protocol.
 
-    Python 3.11 would leave such a connection open, with nobody to answer on it.
+    Python 3.11 would leave such a connection open and unanswered.
     """
     loop = asyncio.get_running_loop()
     for one in server.sockets:

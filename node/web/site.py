@@ -1,6 +1,6 @@
-"""A home's page and API put together: which routes there are, and what answers them.
+"""The page and the API of a home: all routes and their handlers.
 
-`Site` is what a node, `arnode view` and a bootstrap node differ in; all else is the same.
+A node, `arnode view` and a bootstrap node serve the same code. They differ only in their `Site`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -45,19 +45,19 @@ _START: Final = "start it: `arnode start`"
 
 
 class LinkCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The code of a link, which follows its #."""
+    """The code of a link, the part after its `#`."""
 
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class Token(TypedDict):
-    """A token to read, or to steer as well, while this server runs."""
+    """A token that is valid while this server runs, for reading or also for steering."""
 
     token: str
 
 
 class OfProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that nobody has sent before, for the server to prove itself with."""
+    """A fresh random value, over which the server computes its proofs."""
 
     nonce: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32,64}$")]
 
@@ -70,13 +70,13 @@ class ProofDocument(TypedDict):
 
 
 class OfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which day (UTC); without one, today."""
+    """A day (UTC). The default is today."""
 
     day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
 
 
 class SessionDocument(TypedDict):
-    """The rights of a token here, and which kind of server answers."""
+    """The rights of a token, and the kind and version of the server."""
 
     may: list[str]
     kind: str
@@ -85,9 +85,10 @@ class SessionDocument(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """All that is served. Without `credentials` everybody may read, and nobody may steer.
+    """A home's page and API. Without `credentials` anyone may read and nobody may steer.
 
-    `answers` are a running node's to commands, none without one; `now` says what it does.
+    `answers` are the running node's handlers of commands, empty if no node runs. `now` returns
+    the node's current activity.
     """
 
     home: Home
@@ -102,7 +103,7 @@ class Site:
     def app(
         self, library: Library, events: Events, door: Door, *, name: str | None
     ) -> web.Application:
-        """Return the application that answers requests; `name` is its host name for browsers."""
+        """Return the web application. `name` is its host name for browsers."""
         app = web.Application(
             client_max_size=BODY_LIMIT_BYTES,
             middlewares=[
@@ -144,7 +145,7 @@ class Site:
         return app
 
     def routes(self, library: Library) -> list[Route]:
-        """Return the routes below `API` that its description lists."""
+        """Return the routes below `API` that the OpenAPI description lists."""
         return [
             *self._own_routes(library),
             *reading_routes(library),
@@ -224,9 +225,10 @@ class Site:
         ]
 
     def _command_routes(self, library: Library) -> list[Route]:
-        """Return a route for each command that the API has.
+        """Return a route for each command that is part of the API.
 
-        Without a running node the store answers how things stand; all else says that none runs.
+        Without a running node, `status` and `program` are answered from the store. All other
+        commands raise NotRunningError.
         """
 
         async def status(_: Nothing) -> dict[str, Any]:

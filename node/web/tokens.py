@@ -1,11 +1,11 @@
-"""Tokens that open a page, of one run of its server, and links that are good for one use.
+"""Tokens for the page, valid for one run of its server, and links for one use.
 
-Loopback alone keeps no other user of the machine out. Any of them may also listen at the page's
-address while no node does, and hear what a browser or a program sends there. So each run of a
-server draws its own tokens: one that was sent to an impostor opens nothing after the restart. Links
-hold a code that is exchanged for a token once, so that what is left in a terminal's or a browser's
-history opens nothing. The fleet key outlives a run, and is never sent (`proof.py`). `Credentials`
-are all that a server accepts.
+Loopback alone does not keep out other users of the machine. They may also listen at the page's
+address while no node does, and receive what a browser or a program sends there. So each run of a
+server generates its own tokens. A token that was sent to an impostor is useless after the restart.
+A link contains a code that can be exchanged for a token once, so that links in a terminal's or a
+browser's history are useless. The fleet key outlives a run and is never sent (`proof.py`).
+`Credentials` holds everything that a server accepts.
 """
 
 import fcntl
@@ -30,29 +30,29 @@ _PROOF: Final = "Proof "
 _TOKEN_BYTES: Final = 32
 _CODE_BYTES: Final = 16
 _CODE_LIVES_S: Final = 3600.0
-_MOST_CODES: Final = 64  # the oldest goes
+_MOST_CODES: Final = 64  # beyond that the oldest is dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """The tokens of one run of a server: one to read, one to steer as well."""
+    """The tokens of one run of a server: one to read, and one to read and steer."""
 
     read: str
     steer: str
 
     @classmethod
     def drawn(cls) -> Self:
-        """Draw new ones."""
+        """Generate new random tokens."""
         return cls(
             read=secrets.token_urlsafe(_TOKEN_BYTES), steer=secrets.token_urlsafe(_TOKEN_BYTES)
         )
 
     @classmethod
     def current(cls, path: Path) -> Self:
-        """Return those of the server that runs now. Raises NotRunningError if there is none.
+        """Read the tokens of the running server. Raises NotRunningError if there is none.
 
-        The file counts only while the server that wrote it holds its lock, so that a server that
-        was killed leaves no token which looks valid.
+        The file counts only while the server that wrote it holds its lock, so that tokens of a
+        killed server do not look valid.
         """
         not_served = NotRunningError(
             "no page of this home is served",
@@ -72,7 +72,7 @@ class Tokens:
         return self.steer if right == "steer" else self.read
 
     def rights(self, token: str) -> frozenset[Right]:
-        """Return what a token gives, which is nothing if it is invalid."""
+        """Return the rights that a token gives. An invalid token gives none."""
         if is_same(token, self.steer):
             return frozenset({"read", "steer"})
         if is_same(token, self.read):
@@ -80,13 +80,16 @@ class Tokens:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return what proves to holders of either token that this server issued it."""
+        """Return proofs to holders of either token that this server issued it."""
         return [server_proof(token, nonce) for token in (self.read, self.steer)]
 
 
 @contextmanager
 def issued(path: Path) -> Iterator[Tokens]:
-    """Draw the tokens of one run of a server; keep them in a file for the owner's commands."""
+    """Generate the tokens of one run of a server, and write them to a file for the commands.
+
+    The file is locked during the block and removed at its end.
+    """
     tokens = Tokens.drawn()
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -96,7 +99,7 @@ def issued(path: Path) -> Iterator[Tokens]:
         temporary.replace(path)
         yield tokens
         with suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(descriptor)):  # not a later server's
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):  # not a later server's file
                 path.unlink()
     finally:
         temporary.unlink(missing_ok=True)
@@ -104,9 +107,9 @@ def issued(path: Path) -> Iterator[Tokens]:
 
 
 def fleet_key(path: Path) -> str:
-    """Return the key with which other nodes of the owner read this one; make it if needed.
+    """Return the key with which the owner's other nodes read this one. Create it if missing.
 
-    Raises ConfigurationError if the file holds something else.
+    Raises ConfigurationError if the file contains something else.
     """
     try:
         key = path.read_text("utf-8")
@@ -120,7 +123,7 @@ def fleet_key(path: Path) -> str:
 
 
 def new_fleet_key(path: Path) -> str:
-    """Replace the fleet key, which shuts out every node that has the old one."""
+    """Replace the fleet key. Nodes that have the old one lose access."""
     key = secrets.token_urlsafe(_TOKEN_BYTES)
     write_file(path, key.encode())
     return key
@@ -128,17 +131,18 @@ def new_fleet_key(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The secrets of one run of a server, and what they allow."""
+    """The secrets of one run of a server, and the rights that they give."""
 
     tokens: Tokens
     fleet_key: str
     challenges: Challenges = field(default_factory=Challenges)
 
     def rights(self, authorization: str, asked: str) -> frozenset[Right]:
-        """Return what an `Authorization` allows for "GET /path?query"; nothing if it is invalid.
+        """Return the rights that an `Authorization` header gives for a request.
 
-        It is `Bearer TOKEN`, or `Proof CHALLENGE MAC` from a page that has a token or from a node
-        that has the fleet key.
+        `asked` is the request, such as "GET /path?query". The header is `Bearer TOKEN`, or
+        `Proof CHALLENGE MAC` from a page with a token or a node with the fleet key. An invalid
+        header gives no rights.
         """
         if authorization.startswith(_BEARER):
             return self.tokens.rights(authorization.removeprefix(_BEARER))
@@ -153,17 +157,17 @@ class Credentials:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return proofs for holders of a token or of the fleet key that this is their server."""
+        """Return proofs to holders of a token or of the fleet key that this is their server."""
         return [*self.tokens.proofs(nonce), server_proof(self.fleet_key, nonce)]
 
 
 def proof_header(key: str, challenge: str, asked: str) -> str:
-    """Return the `Authorization` of a request by a holder of a key."""
+    """Return the `Authorization` header of a request by a holder of `key`."""
     return f"{_PROOF}{challenge} {request_proof(key, challenge, asked)}"
 
 
 class Codes:
-    """Codes of links, each good for one exchange within an hour."""
+    """The codes of links, each valid for one exchange within an hour."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
@@ -178,7 +182,7 @@ class Codes:
         return code
 
     def exchange(self, code: str) -> Right | None:
-        """Return the right that a code gives, once; None if it is unknown, used or too old."""
+        """Use up a code and return its right; None if it is unknown, used or too old."""
         right, ends_s = self._issued.pop(code, (None, 0.0))
         return right if self._clock_s() < ends_s else None
 

@@ -1,4 +1,4 @@
-"""What a page is told of by itself: what runs now, new experiments and records, trials in pairs."""
+"""Changes that are pushed to a page: current runs, new experiments and records, and open jobs."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from node.web.events import Kind
 from node.web.reading import Library
 
 _MOST_AT_ONCE: Final = 50
-# What never stands still is told with the rest, and by itself only so often: who looks would else
-# have a page drawn twice a second on the machine whose time it shows.
+# These fields change all the time. They are sent with other changes, and alone only every 3 s.
+# Otherwise the page would be redrawn twice a second, perhaps on the machine that it measures.
 _RESTLESS: Final = frozenset({"seconds", "curve", "device", "runs_per_hour", "counted_share"})
 _RESTLESS_S: Final = 3.0
 
 
 class ChangeWatch:
-    """Compares what there is with what there was at the last look."""
+    """A comparison of the current state with the state at the last look."""
 
     def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:
         self._library = library
@@ -30,7 +30,7 @@ class ChangeWatch:
         self._experiment = self._record = -1
 
     async def __call__(self) -> list[tuple[Kind, Mapping[str, Any]]]:
-        """Return what changed since the last look; the first finds what there is."""
+        """Return the changes since the last call. The first call reports runs and open jobs."""
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         now = self._now()
         seen, at_s = _settled(now), time.monotonic()
@@ -70,7 +70,7 @@ class ChangeWatch:
 
 
 def _settled(now: NowDocument) -> Mapping[str, Any]:
-    """Return what of it changes only when something happens."""
+    """Return the fields that change only when something happens."""
     running = now["now"]
     if running is None:
         return {"now": None}

@@ -1,1 +1,1 @@
-"""Measurements beside the alternative, run by `make bench PART=…`; kept in docs/bench.json."""
+"""Benchmarks against the alternatives, run by `make bench PART=…`, kept in docs/bench.json."""

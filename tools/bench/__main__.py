@@ -1,6 +1,6 @@
-"""`make bench [PART=decisions|swarm|…]`: beside the alternative, in one run.
+"""`make bench [PART=decisions|swarm|…]`: run benchmarks against the alternatives.
 
-Each part's figures replace its last ones in docs/bench.json.
+Each part's figures replace its previous ones in docs/bench.json.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tools.bench.timing import run_timing
 from tools.figures import provenance
 from tools.paths import ROOT
 
-KEPT = ROOT / "build" / "bench"  # what takes minutes to make
+KEPT = ROOT / "build" / "bench"  # files that take minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
     "programs": run_programs,
@@ -62,7 +62,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
 
 
 def main() -> None:
-    """Print a JSON document of each part's figures."""
+    """Run the parts and print each one's figures as JSON."""
     parser = argparse.ArgumentParser(prog="make bench PART=")
     parser.add_argument("parts", nargs="*", metavar="|".join(PARTS))
     parts: list[str] = parser.parse_args().parts or list(PARTS)

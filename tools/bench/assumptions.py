@@ -1,7 +1,7 @@
-"""What a simulated swarm assumes of ideas, and how its members share them out.
+"""The assumptions of a simulated swarm about ideas, and how its members divide them.
 
-As shipped nothing stands in a swarm's way: gains add up, no two nodes have the same idea, whatever
-one found merges into everybody's line, and all hear of it at once. Each set takes some of it back.
+The default is ideal for a swarm: gains add up, no two nodes have the same idea, every patch merges
+into every line, and all nodes get it at once. Each set of assumptions drops some of this.
 """
 
 import random
@@ -14,19 +14,19 @@ from typing import Final
 from agent.knobs.moves import HEEDED_SHARE, OWN_PART_SHARE
 from tools.bench.worlds import draw_gain
 
-_NO_GAIN_SD: Final = 1.0  # below which a screen of somebody else's is taken for a no
+_NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative
 _PRIME: Final = 2_654_435_761  # Knuth's multiplicative hash
 _WORD: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
-    """How ideas behave.
+    """Assumptions about ideas.
 
-    `pool`: how many there are for everybody, None for new ones without end. `reach_sd`: what all of
-    them together approach, None if gains add up. `conflicts`: the share of a peer's patches that do
-    not merge into a line. `delay_runs`: how many runs later one hears of something. `times`: how
-    much larger all effects are than the model's. `is_endless`: nobody's session has an end.
+    `pool` is the number of ideas for all nodes, None for an endless supply. `reach_sd` is the limit
+    of all gains together, None if gains add up. `conflicts` is the share of a peer's patches that
+    do not merge into a line. `delay_runs` is the number of runs before news arrives. `times` is a
+    factor on all effects of the model. `is_endless` means that sessions do not end.
     """
 
     pool: int | None = None
@@ -39,11 +39,11 @@ class Assumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """What members do about ideas that overlap.
+    """The behaviour of members towards overlapping ideas.
 
-    `divides`: each looks mostly in a part of its own, which its key decides. `hears`: nobody tries
-    again what another's screen said no to, as long as there is something else. `tells`: what was
-    kept is judged, and so told, once it is much, as `protocol.prospects` says.
+    With `divides` each searches mostly its own part, given by its key. With `hears` ideas with
+    another node's negative screen come last. With `tells` kept patches get a promotion trial, and
+    so are published, as soon as their gain is large, by `protocol.prospects`.
     """
 
     divides: bool = False
@@ -60,14 +60,14 @@ SETS: Final = {
     "a fifth conflicts": Assumed(conflicts=0.2),
     "30 s of delay": Assumed(delay_runs=6),  # of runs of 5 s, as those of `tiny-short`
     "all of them together": Assumed(pool=POOL, reach_sd=600.0, conflicts=0.2, delay_runs=6),
-    # As `tiny-short` is: what is found first is most of what there is, in nights without an end.
+    # Like `tiny-short`: the first finds are most of the possible gain. Sessions do not end.
     "few and large effects": Assumed(pool=400, reach_sd=60.0, times=3.0, is_endless=True),
 }
 
 
 @dataclass
 class Ideas:
-    """All ideas there are, by number, with what each truly gains alone."""
+    """All ideas by number, with the true gain of each alone."""
 
     chance: random.Random
     assumed: Assumed = AS_SHIPPED
@@ -76,28 +76,28 @@ class Ideas:
     gains: list[float] = field(default_factory=list)
     tries: dict[int, list[tuple[int, int, float]]] = field(
         default_factory=lambda: defaultdict(list)
-    )  # of an idea: the member, after how many of its runs, and what its last run said
+    )  # by idea: the member, its number of runs then, and the gain by its last run
 
     def __post_init__(self) -> None:
         times, pool = self.assumed.times, self.assumed.pool or 0
         self.gains = [times * draw_gain(self.chance) for _ in range(pool)]
 
     def invented(self, gain: float) -> int:
-        """Give a new idea its number."""
+        """Add a new idea and return its number."""
         self.gains.append(gain)
         return len(self.gains) - 1
 
     def worth(self, patches: frozenset[int]) -> float:
-        """Return what these gain together."""
+        """Return the true gain of these patches together."""
         total, reach = sum(map(self.gains.__getitem__, patches)), self.assumed.reach_sd
         return total if reach is None else reach * (1 - exp(-total / reach))
 
     def merges(self, patch: int, member: int) -> bool:
-        """Say whether a peer's patch fits the line of a member."""
+        """Return True if a peer's patch merges into a member's line."""
         return _hash(patch, member) >= self.assumed.conflicts
 
     def of(self, member: int, chance: random.Random) -> Iterator[int]:
-        """Yield the pool's ideas in the order in which a member comes to them, again and again."""
+        """Yield the pool's ideas in a member's order, repeating without end."""
         while True:
             order = list(range(self.assumed.pool or 0))
             chance.shuffle(order)
@@ -111,9 +111,9 @@ class Ideas:
                 yield (own if is_own else others).pop()
 
     def is_worth_a_try(self, idea: int, member: int, runs: int, chance: random.Random) -> bool:
-        """Say whether nobody else's screen has said no, as far as is heard after so many runs.
+        """Return True unless another member's negative screen is known after `runs` runs.
 
-        Now and then nobody is heeded.
+        A random share of ideas is tried regardless.
         """
         return (
             not self.sharing.hears
@@ -125,14 +125,14 @@ class Ideas:
         )
 
     def deny(self, member: int, runs: int) -> None:
-        """Have a liar, who knows the truth, say no to an idea that is good."""
+        """Publish a liar's false negative screen of a good idea."""
         if self.assumed.pool is not None:
             good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
             self.tries[self.chance.choice(good)].append((member, runs, -1.0))
 
 
 def _hash(one: int, other: int) -> float:
-    """Return a number from 0 to 1 that two others decide."""
+    """Return a hash of two numbers, from 0 to 1."""
     mixed = (one * _PRIME + (other + 1) * 40_503) % _WORD
     mixed = ((mixed ^ (mixed >> 16)) * _PRIME) % _WORD
     return (mixed ^ (mixed >> 13)) / _WORD

@@ -1,7 +1,7 @@
-"""Attestations: what a board counts of them, what a claim's re-run comes to, and what liars cost.
+"""Re-runs: which of them a leaderboard counts, their verdicts on claims, and the cost of liars.
 
-Everything is decided by the code that ships; machines and claims are invented, in standard
-deviations of one run. Every share comes with its 95 % interval (Wilson).
+All decisions are made by the shipped code. Machines and claims are simulated, in standard
+deviations of one run. Every share has its 95 % interval (Wilson).
 """
 
 import math
@@ -26,14 +26,14 @@ from tools.bench.ranking import ranked
 from tools.bench.shares import share_of
 
 SD = 10_000_000  # the task's noise floor
-_ROUNDING = SD // 8  # what leaves scoring of a secret figure
+_ROUNDING = SD // 8  # rounding of secret scores
 LOOSE = replace(POWER, alpha=0.5)
 MOST_PAIRS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A claim that is run again, on a machine whose noise is known from earlier runs."""
+    """A claim to re-run, on a machine whose noise is known from earlier runs."""
 
     gain: float
     claim: float | None
@@ -69,11 +69,11 @@ CLAIMS = {
     "sixteen_sd_of_which_three_quick": Case(gain=3.0, claim=16.0, policy=QUICK),
 }
 _HONEST, _LIARS = 14, 6
-_AUDITS_A_MONTH = 12  # more than the share that audits have: 5 % of a quarter of 3,000 runs
+_AUDITS_A_MONTH = 12  # more than audits' share of runs allows: 5 % of a quarter of 3,000
 
 
 def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         _tell("nulls")
         nulls = pool.map(_null, [(name, 2 * count) for name in NULLS], chunksize=1)
@@ -91,7 +91,7 @@ def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
 
 
 def attested(case: Case, chance: random.Random) -> tuple[Judgement, int, BorneOut | None, int]:
-    """Return the verdict, after how many pairs it fell, what the record shows, and its pairs."""
+    """Return the verdict, its number of pairs, what the record shows, and the record's pairs."""
     claim = None if case.claim is None else Claim(gain=case.claim)
     noise = NoiseEstimate(sum(chance.gauss(0, 1) ** 2 for _ in range(20)), 20.0)
     least = least_nano(round((case.claim or 0) * SD), 0)
@@ -127,7 +127,7 @@ def _rounded(value: float) -> int:
 
 
 def _null(job: tuple[str, int]) -> dict[str, object]:
-    """Look after every pair, as somebody would who stops when it suits them."""
+    """Return the share of false gains if an author checks after every pair and stops at will."""
     name, count = job
     chance, false = random.Random(name), 0
     for _ in range(count):
@@ -147,13 +147,16 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
         figures[f"{word}_and_counted"] = share_of(said.count(word), count)
     return figures | {
         "runs_to_the_verdict": round(fmean(2 * fell for _, fell, _, _ in answers), 1),
-        # Where the base is not the task's baseline, a gain has four runs of that besides.
+        # If the base is not the task's baseline, a gain needs four runs of that in addition.
         "runs_of_pairs_in_the_record": round(fmean(2 * pairs for _, _, _, pairs in answers), 1),
     }
 
 
 def _months(count: int) -> dict[str, object]:
-    """A node that audits; six of twenty authors claim two deviations of nothing, ten times each."""
+    """Return the cost of liars for an auditing node.
+
+    Six of twenty authors falsely claim a gain of two standard deviations, ten times each.
+    """
     orders: dict[str, Callable[[dict[bytes, AuthorRate], random.Random], bytes]] = {
         "any_claim_alike": lambda _rates, chance: chance.choice(
             [*_authors("honest", _HONEST), *_authors("liar", _LIARS) * 10]
@@ -170,7 +173,7 @@ def _months(count: int) -> dict[str, object]:
 def _spent(
     order: Callable[[dict[bytes, AuthorRate], random.Random], bytes], count: int
 ) -> Sequence[float]:
-    """Return the runs on one liar in each of the first six months, on average."""
+    """Return the mean runs on one liar in each of the first six months."""
     spent = [0.0] * 6
     lies = [attested(CLAIMS["forged_two_sd"], random.Random(n)) for n in range(400)]
     truths = [attested(CLAIMS["two_sd_there"], random.Random(n)) for n in range(400)]

@@ -1,8 +1,8 @@
-"""What a network of so many nodes costs one of them a day: a model of measured unit costs.
+"""The daily cost of a network for one node: a model with measured unit costs.
 
-It multiplies: what a session publishes and where that belongs (`library`, protocol/topics.py), over
-how many links a message goes, how often peers say hello, and what each of these was measured to
-take (docs/bench.json). What it assumes is in `Assumptions`.
+It multiplies the records of a session and their topics (`library`, protocol/topics.py), the number
+of links of a message, the rate of hellos, and the measured cost of each (docs/bench.json). Its
+assumptions are in `Assumptions`.
 """
 
 from collections import Counter
@@ -27,17 +27,18 @@ DAY_S: Final = 86_400.0
 _OWN = CLASSES[0]
 _FAMILY = family_topic(MAIN_NET, MANIFEST.id, family_of(_OWN))
 _NEWS = news_topic(MAIN_NET, MANIFEST.id)
-# Beside the record: who signed it, its number, signature and key, and noise and yamux around all.
+# In addition to the record: signer, number, signature and key. Noise and yamux wrap them all.
 _SIGNED_BYTES = {"from_id": 38, "seqno": 8, "signature": 64, "key": 36}
 _FRAME_BYTES = 12 + 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumptions:
-    """`experiments`: of a node in a day. `family_share`: of all nodes, with this one's topics.
+    """The assumptions about a network.
 
-    `peers`: those that a node dials, and as many that dial it. `news_mesh`: links in a topic that
-    everybody has: more than it asks for, since others ask as well.
+    `experiments` is per node and day. `family_share` is the share of nodes with the same topics as
+    this one. `peers` is the number that a node dials plus as many that dial it. `news_mesh` is the
+    number of links in a topic of all nodes: more than a node asks for, since others ask as well.
     """
 
     nodes: int
@@ -48,13 +49,13 @@ class Assumptions:
 
     @property
     def family_mesh(self) -> float:
-        """Links in the family's topic: no more than there are peers that have it."""
+        """The links in the family's topic, at most as many as there are peers with it."""
         return min(self.news_mesh, self.peers * self.family_share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """What was measured. CPU is that of all of a node's processes."""
+    """The measured unit costs. CPU is the sum over a node's processes."""
 
     sync_bytes: float
     disk_bytes_per_record: float
@@ -63,7 +64,7 @@ class Units:
 
     @classmethod
     def of(cls, bench: Mapping[str, Any]) -> "Units":
-        """Read them from the figures of the benchmarks."""
+        """Return the unit costs from the figures of the benchmarks."""
         syncing, peers = bench["syncing"]["figures"], bench["peers"]["figures"]
         rest, busy = (peers[name] for name in ("at_0_per_s", "at_4_per_s"))
         at_rest = rest["share_of_a_core"]["all"]
@@ -77,7 +78,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a node hears of one experiment of somebody, by topic for messages and their bytes."""
+    """The traffic of one peer's experiment at a node. Messages and bytes are by topic."""
 
     records: float
     messages: Mapping[str, float]
@@ -85,11 +86,11 @@ class Heard:
 
 
 def heard_of(hardware_class: str) -> Heard:
-    """Return what reaches a node of the first class of what a node of this class publishes."""
+    """Return the traffic at a node of the first class from a node of `hardware_class`."""
     topics = subscriptions(MAIN_NET, [MANIFEST.id], _OWN)
     records = 0.0
     messages, sizes = Counter[str](), Counter[str]()
-    # A later session: the task itself is announced once.
+    # Use a later session, since the task itself is announced only once.
     for entry in entries(session(CLASSES.index(hardware_class) + len(CLASSES), 1)):
         common = [topic for topic in entry.topics if topic in topics]
         records += bool(common) / EXPERIMENTS
@@ -104,13 +105,13 @@ def heard_of(hardware_class: str) -> Heard:
 
 
 def traffic(assumed: Assumptions, units: Units, seconds: float = DAY_S) -> dict[str, float]:
-    """Return what a node hears and says in so many seconds; gossip one way: both are the same."""
+    """Return a node's traffic in `seconds` seconds. Gossip is one way, since both are equal."""
     own, other = heard_of(_OWN), heard_of(CLASSES[1])
     made = assumed.nodes * assumed.experiments * seconds / DAY_S
     near, far = made * assumed.family_share, made * (1 - assumed.family_share)
-    # Whatever is new to a node goes to all of its mesh but to whom it has it from.
+    # A node forwards a new message to all of its mesh except the sender.
     copies = {_FAMILY: assumed.family_mesh - 1, _NEWS: assumed.news_mesh - 1}
-    topics = len(copies) + 1  # and that of tasks, which hardly anything is in
+    topics = len(copies) + 1  # plus the topic of tasks, which is almost empty
     hellos = assumed.peers * seconds / REPEATED_S
     rounds = assumed.peers * (1 + seconds / LONGEST_WAIT_S)
     return {
@@ -131,7 +132,7 @@ def traffic(assumed: Assumptions, units: Units, seconds: float = DAY_S) -> dict[
 
 
 def day(assumed: Assumptions, units: Units) -> dict[str, float]:
-    """Return the costs of a day as one wants to know them; traffic is both ways together."""
+    """Return the costs of a day in readable units. Traffic is the sum of both directions."""
     spent = traffic(assumed, units)
     gossip = 2 * (spent["gossip_bytes"] + spent["gossip"] * message_bytes())
     all_bytes = gossip + spent["hello_bytes"] + spent["sync_bytes"]
@@ -145,7 +146,7 @@ def day(assumed: Assumptions, units: Units) -> dict[str, float]:
 
 
 def message_bytes() -> int:
-    """Return what gossip adds to a record on a link."""
+    """Return the bytes that gossip adds to a record on a link."""
     rpc = RPC()
     parts = {name: bytes(size) for name, size in _SIGNED_BYTES.items()}
     rpc.publish.add(topicIDs=[_FAMILY], **parts)

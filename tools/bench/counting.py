@@ -1,9 +1,9 @@
-"""Counts of instructions in place of seconds, as valgrind has them, through the same rule.
+"""Instruction counts by valgrind instead of seconds, judged by the same rule.
 
-For the proof alone: these are programs of this bench. What runs under valgrind is in one process
-with what counts it and could tamper with that; tasks count with the processor's own counter
-(`trainer.host.counting`), which many machines do not have. A count of the whole process, the
-loader included, is the same here as there.
+This is for the bench's own, trusted programs only. Under valgrind a program shares a process with
+the counter and could tamper with it. Tasks use the CPU's hardware counter instead
+(`trainer.host.counting`), which many machines lack. Both count the whole process, including the
+loader.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _VALGRIND: Final = (
 
 
 def run_counting(_kept: Path) -> dict[str, object]:
-    """Return the figures of the C program."""
+    """Count instructions of the C program and return the figures."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_counted(Path(folder, "task")))
 
@@ -65,9 +65,10 @@ async def _counted(folder: Path) -> dict[str, object]:
 
 
 class Counts:
-    """Counts what programs of a task execute, each that the compiler makes on each instance once.
+    """A counter of executed instructions, once per compiled program and instance.
 
-    Instances are those of a task that measures seconds: this machine may refuse one that counts.
+    Instances are from a task that measures seconds, since this machine may not support a task that
+    counts.
     """
 
     def __init__(self, task: Task, base: str, folder: Path) -> None:
@@ -80,11 +81,14 @@ class Counts:
         self._cores = asyncio.Semaphore(usable_cores())
 
     async def close(self) -> None:
-        """End the judge that makes instances."""
+        """End the judge process that makes instances."""
         await self._bench.close()
 
     async def measure(self, text: str | None, seed: int, secret: bool) -> float:
-        """Return the share of a program (None: the base) on one split of a run's instances."""
+        """Return a program's count relative to the base, on one split of a run's instances.
+
+        A `text` of None is the base itself.
+        """
         asked = [one for one in await self._bench.asked(seed) if one.is_secret is secret]
         own, beside = await self._built(text or self._base), await self._built(self._base)
         async with asyncio.TaskGroup() as group:
@@ -92,13 +96,13 @@ class Counts:
         return metric_nano(self._task.manifest, [task.result() for task in tasks], size=0) / NANO
 
     async def scatter(self, times: int) -> dict[str, object]:
-        """Return how far counts of the base on one instance lie apart."""
+        """Return the smallest and the largest count of the base on one instance."""
         asked, program = await self._bench.asked(0), await self._built(self._base)
         counts = [await self.count(program, asked[0].data) for _ in range(times)]
         return {"counted": times, "least": min(counts), "most": max(counts)}
 
     async def count(self, program: Path, instance: bytes) -> int:
-        """Return what a program executes on an instance, whose answer must be right."""
+        """Return a program's instruction count on an instance. Its answer must be right."""
         async with self._cores:
             answer, told = await _said(*_VALGRIND, str(program), given=instance)
         assert int(answer) == sum(map(int, instance.split()))
@@ -117,7 +121,7 @@ class Counts:
         return self._known[known]
 
     async def _built(self, text: str) -> Path:
-        """Return the program of a text, or an earlier one of the same machine code."""
+        """Compile a text. Return the program, or an earlier one with the same machine code."""
         folder = self._folder / hashlib.sha256(text.encode()).hexdigest()[:16]
         program, source = folder / "solve", folder / "solve.c"
         if not program.exists():
@@ -128,7 +132,7 @@ class Counts:
 
 
 async def _said(*command: str, given: bytes = b"") -> tuple[bytes, bytes]:
-    """Return what a command prints, and what it says beside that."""
+    """Return the stdout and the stderr of a command."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
     said = await process.communicate(given)

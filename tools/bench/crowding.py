@@ -1,8 +1,8 @@
-"""How long an honest peer waits for answers beside eight that each ask for as much as they can.
+"""An honest peer's waiting time for answers while eight others request as much as they can.
 
-The node is a real one with 20,000 records. Eight peers of one program ask questions of 129 kB, of
-43,000 empty ranges each, one after the other on four streams; a peer of another program asks small
-ones all the while, as reconciliation and newcomers do.
+The node is a real one with 20,000 records. Eight peers in one process send requests of 129 kB with
+43,000 empty ranges each, one after the other on four streams. A peer in another process keeps
+sending small ones, as reconciliation and new nodes do.
 """
 
 import subprocess
@@ -37,13 +37,13 @@ from tests.protocol.examples import MANIFEST
 from tests.protocol.library import session
 
 ATTACKERS: Final = 8
-STREAMS: Final = 4  # of each, as many of whose questions a node reads at once
+STREAMS: Final = 4  # per peer; a node reads as many requests of one peer at once
 ROUND_TRIPS: Final = 200
 TOPIC: Final = family_topic(MAIN_NET, MANIFEST.id, "cuda-sm90")
 _ASKED_EVERY_S = 0.1
 _ANSWERED_WITHIN_S = 60.0
-_SETTLED_S = 20.0  # after which what a quiet node had to spare is spent
-# To the same bound again and again: nothing is said of nothing.
+_SETTLED_S = 20.0  # time after which a quiet node's saved-up allowance is used up
+# Many empty ranges, each up to the same bound.
 HEAVY: Final = b"\x61" + b"\x01\x00\x00" * 43_000
 
 
@@ -55,7 +55,7 @@ def run_crowding(
     round_trips: int = ROUND_TRIPS,
     settled_s: float = _SETTLED_S,
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         with Store.open(home) as store:
@@ -77,7 +77,7 @@ def _waited(address: str, round_trips: int) -> dict[str, float]:
 
 
 async def _ask(address: str, round_trips: int) -> dict[str, float]:
-    """Be the honest peer: return percentiles of its round trips, in milliseconds."""
+    """Run the honest peer; return percentiles of its round trips in milliseconds."""
     questions: tuple[Mapped, ...] = (
         After(after=None, limit=64, topic=TOPIC),
         Reconcile(message=Initiator(RecordIndex()).open_whole(), topic=TOPIC),
@@ -107,7 +107,7 @@ async def _ask(address: str, round_trips: int) -> dict[str, float]:
 
 
 async def _greet(host: NetworkHost, address: str) -> PeerId:
-    """Say hello, and answer the node's from now on: who is silent is disconnected."""
+    """Say hello and answer the node's hellos from now on, as silent peers are disconnected."""
     hello = Hello(
         v=VERSION,
         software="bench",
@@ -163,7 +163,7 @@ async def _press(host: NetworkHost, node: PeerId) -> None:
                     await frames.send(heavy)
                     await frames.receive()
         except ArnodeError:
-            await trio.sleep(0.2)  # refused; it comes again
+            await trio.sleep(0.2)  # rejected; try again
 
 
 if __name__ == "__main__":

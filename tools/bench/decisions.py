@@ -1,7 +1,7 @@
-"""What the rule promises, simulated against the code that ships, beside what others do.
+"""The guarantees of the decision rule, simulated with the shipped code and compared with others.
 
-Every share comes with its 95 % interval (Wilson), every mean with the interval of a bootstrap over
-streams. `small` is the form that the tests run.
+Every share has its 95 % interval (Wilson), every mean the interval of a bootstrap over streams.
+`small` is the size that the tests run.
 """
 
 import math
@@ -34,7 +34,7 @@ from tools.bench.worlds import RUNS_A_NIGHT, Machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A claim or a patch, put to the rule on an invented machine; sds of one run."""
+    """A claim or a patch to judge on a simulated machine, in standard deviations of one run."""
 
     gain: float
     policy: Policy = VERIFY
@@ -48,7 +48,7 @@ class Question:
 
 
 def ask(question: Question, chance: random.Random) -> tuple[Judgement, int]:
-    """Return the verdict and after how many pairs it fell."""
+    """Return the verdict and its number of pairs."""
     base: list[float] = []
     candidate: list[float] = []
     degrees = question.known_degrees
@@ -92,13 +92,13 @@ CLAIMS = {
     "sixteen_sd_of_which_three": Question(gain=3.0, claim=16.0),
     "newcomer_six_sd_behind": Question(gain=6.0, claim=6.0, policy=DEFAULT),
 }
-# What is told of a gain is looked at as the rule leaves it: a line's first trial, a comparison.
+# Reported gains are examined for a line's first promotion trial and for `compare`.
 TOLD = {"first_trial": replace(DEFAULT, alpha=trial_alpha(1)), "compare": POWER}
 TOLD_GAINS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
-# How much better than the one before it a head truly is that is measured again, in sds of one run.
+# The true gain of a remeasured head over the one before it, in standard deviations of one run.
 AGAIN_GAINS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
-# A changed machine knows its class's standard deviation only.
+# A changed machine knows only the standard deviation of its class.
 _CHANGED = Question(gain=0.0, policy=AGAIN, known_degrees=4)
 AGAIN_NOISES = {
     "normal": _CHANGED,
@@ -110,7 +110,7 @@ AGAIN_NOISES = {
 
 
 def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     count = 400 if small else 10_000
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         _tell("nulls")
@@ -159,7 +159,7 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
 
 
 def _told(job: tuple[str, float, int]) -> dict[str, object]:
-    """Return how often what is told of a true gain holds, in all trials and where they pass."""
+    """Return how often the reported interval holds a true gain, in all and in passed trials."""
     name, gain, count = job
     chance, policy = random.Random(f"{name} {gain}"), TOLD[name]
     judged = [ask(Question(gain=gain, policy=policy), chance)[0] for _ in range(count)]
@@ -173,7 +173,10 @@ def _told(job: tuple[str, float, int]) -> dict[str, object]:
 
 
 def _again(job: tuple[str, int]) -> dict[str, object]:
-    """Return by true gain how often a head is taken back, and is by asking for a proof anew."""
+    """Return by true gain how often a head is taken back.
+
+    The alternative is to take it back unless it is confirmed again.
+    """
     name, count = job
     shown: dict[str, object] = {}
     for gain in AGAIN_GAINS:
@@ -193,7 +196,10 @@ def _again(job: tuple[str, int]) -> dict[str, object]:
 
 
 def _crowd(job: tuple[float, int]) -> dict[str, object]:
-    """A node that tries 20 authors' claims for a week, of whom so many lie."""
+    """Return the figures of a node that tries the claims of 20 authors for a week.
+
+    The job gives the share of liars among the authors, and the number of simulated nodes.
+    """
     share, count = job
     nodes: list[Follower] = []
     for number in range(count):

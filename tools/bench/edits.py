@@ -1,4 +1,4 @@
-"""Programs whose work is a loop of known length, and edits of them that change nothing in speed."""
+"""Programs whose work is a loop of known length, and edits that do not change their speed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ _C_EDITS: Final[tuple[Edit, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One of the ways in which a program is run; with so many `rounds` it takes about 10 ms."""
+    """A way to run a program. With `rounds` rounds it takes about 10 ms."""
 
     name: str
     file: str
@@ -107,18 +107,18 @@ class Way:
     edits: tuple[Edit, ...]
 
     def program(self, *, rounds: int | None = None, shorter: float = 0.0) -> str:
-        """Return the program with a loop that is shorter by this share."""
+        """Return the program, with its loop shortened by the share `shorter`."""
         return self.text.format(rounds=round((rounds or self.rounds) * (1 - shorter)))
 
     def null_edit(self, number: int, text: str) -> str:
-        """Return a program as the `number`-th edit leaves it, no two of which are the same."""
+        """Return a program after the `number`-th edit. All edits differ."""
         return self.edits[number % len(self.edits)](text, number)
 
     def source(self, text: str) -> Source:
         return Source.of({self.file: text.encode()})
 
     def files(self, metric: str, *, public: int, secret: int, text: str) -> dict[str, str]:
-        """Return the files of a task whose baseline is this program."""
+        """Return the files of a task with `text` as its baseline."""
         how = f'editable = ["{self.file}"]\n{self.how}'
         task = _TASK.format(how=how, metric=metric, public=public, secret=secret)
         task = task.replace("max_source_growth", f"noise_floor = {NOISE_FLOOR}\nmax_source_growth")
@@ -130,7 +130,7 @@ class Way:
         }
 
 
-NOISE_FLOOR: Final = 0.002  # of a share: less than what is measured below, so that this decides
+NOISE_FLOOR: Final = 0.002  # of a share; below the measured noise, so that the latter decides
 
 ENTRY: Final = Way(
     name="entry",

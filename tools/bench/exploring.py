@@ -1,7 +1,7 @@
-"""What leaving plateaus costs where there are none, and what it is worth where there are.
+"""The cost of leaving plateaus where there are none, and its gain where there are.
 
-Each stream is worked twice from the same seed: as it ships, and never going on from another tree.
-Every figure comes with its 95 % interval.
+Each stream runs twice with the same seed: as shipped, and without continuing from another tree.
+Every figure has its 95 % interval.
 """
 
 import os
@@ -30,7 +30,7 @@ PROPOSERS: dict[str, Callable[[random.Random], float]] = {
 
 
 def run_explore(_kept: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         _tell("streams that get on")
         both = pool.map(_stream, [(n, is_on) for is_on in (True, False) for n in range(_STREAMS)])
@@ -53,7 +53,7 @@ def run_explore(_kept: Path) -> dict[str, object]:
 
 
 def climbs(seed: int, runs: tuple[int, ...], *, explores: bool, nodes: int = 1) -> list[float]:
-    """Return what nodes on one landscape truly gained on average after so many runs each."""
+    """Return the mean true gain of nodes on one landscape after each number of runs per node."""
     land, chance = Ways(seed), random.Random(seed)
     crew = [
         Walker(Machine(random.Random(chance.random())), land=land, explores=explores)
@@ -71,7 +71,7 @@ def climbs(seed: int, runs: tuple[int, ...], *, explores: bool, nodes: int = 1) 
 
 
 def stream(seed: int, runs: tuple[int, ...], *, explores: bool) -> list[float]:
-    """Return what a node whose proposer has good patches truly gained after so many runs."""
+    """Return the true gain of a node with a good proposer after each number of runs."""
     node = Node(Machine(random.Random(seed)), explores=explores)
     node.begin()
     gains: list[float] = []
@@ -83,7 +83,7 @@ def stream(seed: int, runs: tuple[int, ...], *, explores: bool) -> list[float]:
 
 
 def until_plateau(propose: Callable[[random.Random], float], seed: int, most: int) -> int:
-    """Return after how many experiments a node sees that it gets nowhere, `most` if it does not."""
+    """Return the number of experiments until a node detects a plateau, at most `most`."""
     node = _Counted(Machine(random.Random(seed)), propose=propose, explores=False)
     node.begin()
     while node.count < most and not node.trend.is_plateau:
@@ -92,12 +92,12 @@ def until_plateau(propose: Callable[[random.Random], float], seed: int, most: in
 
 
 class _Counted(Node):
-    """Counts its experiments."""
+    """A node that counts its experiments."""
 
     count = 0
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Hear of one more."""
+        """Count one more experiment."""
         self.count += 1
 
 
@@ -122,7 +122,7 @@ def _crew(job: tuple[int, bool]) -> list[float]:
 
 
 def _beside(gains: list[list[float]], names: "list[str] | tuple[int, ...]") -> dict[str, object]:
-    """Return means after each horizon, with and without; how often which was ahead by 1 sd."""
+    """Return the mean gains at each horizon with and without, and how often each led by 1 sd."""
     half = len(gains) // 2
     told: dict[str, object] = {}
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""A node that only tries what others claim, some of whom lie: in the order that ships."""
+"""A node that tries only peers' claims, in the shipped order, with liars among the authors."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from protocol.rule import DEFAULT
 from tools.bench.streams import Node
 from tools.bench.worlds import draw_gain
 
-_SCREEN_SD = math.sqrt(1.5)  # one run against a bank of two
+_SCREEN_SD = math.sqrt(1.5)  # one run against two reference runs
 
 
 @dataclass(slots=True)
 class Author:
-    """Somebody whose claims are true but lucky, or made up."""
+    """An author whose claims are true but lucky, or invented."""
 
     is_liar: bool
     rate: AuthorRate = field(default_factory=AuthorRate)
@@ -23,7 +23,7 @@ class Author:
     claim: float = 0.0
 
     def go_on(self, chance: Random) -> None:
-        """Have something new to offer: what a screen passed, or what would impress."""
+        """Make a new claim: of a patch that passed a screen, or an impressive invention."""
         if self.is_liar:
             self.gain, self.claim = min(0.0, draw_gain(chance)), chance.uniform(3, 6)
             return
@@ -35,7 +35,7 @@ class Author:
 
 @dataclass
 class Follower(Node):
-    """`slots` is whose claims were tried, in order, and how many runs each took."""
+    """A node that tries authors' claims. `slots` lists the author and the runs of each trial."""
 
     authors: list[Author] = field(default_factory=list)
     slots: list[tuple[Author, int]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Follower(Node):
         return self._chosen.gain
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Remember what came of an author's claim."""
+        """Record the result of an author's claim."""
         author = self._chosen
         outcome = trial_outcome(is_kept=is_kept, claim_sd=author.claim, gain_sd=gain_sd)
         author.rate, author.is_known = author.rate.after(outcome), True

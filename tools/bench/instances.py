@@ -1,8 +1,8 @@
-"""What an instance of a program task costs beside its work, and how busy the cores are with them.
+"""The overhead per instance of a program task, and the use of the cores.
 
-The work is a loop of known length, so that what is over it is ours: the sandbox, the instance's way
-there and back, its check. Beside it stands what anybody would write: a plain process an instance.
-Milliseconds of the clock hang on who else has the cores (`load_before`), of the CPU they hardly do.
+The work is a loop of known length. Everything beyond it is our overhead: the sandbox, the
+instance's transfer and its check. The alternative is a plain process per instance. Wall-clock times
+depend on other load on the cores (`load_before`). CPU times hardly do.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ print(sum(json.load(sys.stdin)["numbers"]))
 
 
 def run_instances(_: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_measure(Path(folder)))
 
@@ -61,7 +61,7 @@ async def _measure(root: Path) -> dict[str, object]:
         taken = await _timed(task, _ROUNDS)
         each_ms = [1000 * wall_s / _SHORT_INSTANCES for wall_s, _ in taken]
         cpu_ms = [1000 * cpu_s / _SHORT_INSTANCES for _, cpu_s in taken]
-        # Instances stand beside each other, a core each: alone one takes as many times as long.
+        # Instances run in parallel, one per core, so one alone takes as many times as long.
         figures[f"{way}_ms_an_instance"] = round(min(each_ms) * usable_cores(), 1)
         figures[f"{way}_cpu_ms_an_instance"] = round(min(cpu_ms), 1)
     figures["plain_process_ms"] = round(1000 * _plain(root / "run"), 1)
@@ -76,7 +76,7 @@ async def _measure(root: Path) -> dict[str, object]:
 def _task(folder: Path, way: str, *, seconds: float, instances: int) -> Task:
     text = TASK.partition("[knobs.")[0].replace("public = 2", f"public = {instances // 2}")
     text = text.replace("secret = 2", f"secret = {instances - instances // 2}")
-    text = text.replace("limit_s = 5", "limit_s = 60")  # others may have the cores
+    text = text.replace("limit_s = 5", "limit_s = 60")  # other processes may use the cores
     solve = _WORK if way == "entry" else _COMMAND
     if way == "run":
         command = 'run = ["python", "solve.py"]\nencoding = "json"'
@@ -86,7 +86,7 @@ def _task(folder: Path, way: str, *, seconds: float, instances: int) -> Task:
 
 
 async def _timed(task: Task, rounds: int) -> list[tuple[float, float]]:
-    """Return the seconds of some runs by the clock, and those of the CPU of all of arnode."""
+    """Return the wall-clock and the CPU seconds of some runs, over all of arnode's processes."""
     data = kind_of(task.manifest).prepare(
         task, data_dir=Path(), progress=lambda _what, _share: None
     )
@@ -109,7 +109,7 @@ def _used_cpu_s() -> float:
 
 
 def _plain(folder: Path) -> float:
-    """Return the seconds that a plain process takes for an instance."""
+    """Return the seconds of a plain process for one instance."""
     best = float("inf")
     for _ in range(10):
         began_s = time.monotonic()

@@ -1,10 +1,10 @@
-"""What promotion between rungs is worth: large nodes that try what small ones find, and one node
-that shares its time.
+"""The benefit of transfers between rungs.
 
-What a patch is worth above is invented: `transfer` times its worth below, scattered by 0.3 of that
-from patch to patch; own ideas on both rungs are drawn as everywhere here. A large node tries each
-find that was confirmed below, the largest to expect first, by the code that ships
-(`protocol.transfer`). Gains are in standard deviations of one run of the rung.
+There are two settings: large nodes that try the finds of small ones, and one node that shares its
+time between two rungs. A patch's gain above is simulated: `transfer` times its gain below, with a
+scatter of 0.3 of that between patches. A node's own ideas on both rungs come from the common model.
+A large node tries each find that was confirmed below, the largest expected gain first, by the
+shipped code (`protocol.transfer`). Gains are in standard deviations of one run of the rung.
 """
 
 import os
@@ -31,14 +31,14 @@ TRANSFERS = (0.0, 0.3, 0.6, 0.9)
 SMALL, LARGE = 16, 2
 NIGHTS = {"night": 1, "three nights": 3, "week": 7}
 ALONE = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a night has
-CHEAPER = 4.0  # times, a run one rung below
+CHEAPER = 4.0  # factor by which a run one rung below is cheaper
 _SEEDS = 24
 _SCATTER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """A patch that was kept below, what its runs said that it gains, and what it is worth above."""
+    """A patch that was kept below, its gain there by its runs, and its true gain above."""
 
     gain_sd: float
     above: float
@@ -46,32 +46,32 @@ class Find:
 
 @dataclass
 class Finds:
-    """What the rung below has found, told to everybody above at once."""
+    """The finds of the rung below, known at once to all nodes above."""
 
     chance: random.Random
     transfer: float
     found: list[Find] = field(default_factory=list)
 
     def add(self, gain_sd: float, below: float) -> None:
-        """Tell of a kept patch that is truly worth so much below."""
+        """Publish a kept patch whose true gain below is `below`."""
         share = self.chance.gauss(self.transfer, _SCATTER)
         self.found.append(Find(gain_sd=gain_sd, above=share * below))
 
 
 class Promoted:
-    """What one node above tried of the finds, and what it expects of the others."""
+    """The finds that one node above tried, and its expectations of the others."""
 
     def __init__(self, finds: Finds) -> None:
         self._finds = finds
-        self._together = 0  # so many of the finds were tried in a stack
-        self._left: list[Find] = []  # of stacks that did not hold
+        self._together = 0  # number of finds that were offered for a stack
+        self._left: list[Find] = []  # finds left to try alone
         self._known: list[Carried] = []
         self._under_way: tuple[Find, ...] = ()
 
     def next(self) -> float | None:
-        """Return what the most promising is truly worth: what is new as one, else a single find.
+        """Return the true gain of the most promising transfer: all new finds, or one old find.
 
-        None if none may well be seen.
+        None if no expected gain is large enough to be measured.
         """
         slope = overall(self._known)
         new = tuple(find for find in self._finds.found[self._together :] if find.gain_sd > 0)
@@ -88,7 +88,7 @@ class Promoted:
         return best.above
 
     def decided(self, gain_sd: float, *, is_kept: bool) -> bool:
-        """Hear what came of the last proposal; say whether that was a find."""
+        """Record the result of the last proposal. Return True if it was a find."""
         finds, self._under_way = self._under_way, ()
         if not finds:
             return False
@@ -112,7 +112,7 @@ def _expected(slope: Slope, finds: Sequence[Find]) -> tuple[float, float]:
 
 @dataclass
 class Small(Member):
-    """A node of the rung below: what it confirms is a find; to itself, what it keeps is one."""
+    """A node of the rung below. Its confirmed patches are finds; with `is_own`, all kept ones."""
 
     finds: Finds = field(default_factory=lambda: Finds(random.Random(0), 0.0))
     is_own: bool = False
@@ -122,7 +122,7 @@ class Small(Member):
         self._kept: list[tuple[float, float]] = []
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Remember an own idea that was kept."""
+        """Record an own idea that was kept."""
         is_own = not self._trial
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
         if is_kept and is_own:
@@ -133,7 +133,7 @@ class Small(Member):
                 self._kept.append(found)
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
-        """Tell of the parts of a stack that passed."""
+        """Publish the parts of a stack that passed."""
         super().judged(passed=passed, confirmation=confirmation)
         kept, self._kept = self._kept, []
         for gain_sd, below in kept if passed else ():
@@ -155,7 +155,7 @@ class Large(Member):
         return worth
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Hear of a find, too."""
+        """Record the result, also of a find."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
         is_find = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
         (self.spending.carry if is_find else self.spending.own.add)(kept_sd, runs)
@@ -163,7 +163,7 @@ class Large(Member):
 
 
 def run_ladder(_kept: Path) -> dict[str, object]:
-    """Return how far large nodes come with promotion, against themselves without."""
+    """Return the gains of large nodes with transfers, compared with the same nodes without."""
     jobs = [(transfer, seed) for transfer in TRANSFERS for seed in range(_SEEDS)]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         swarms = dict(zip(jobs, pool.map(_swarms, jobs, chunksize=1), strict=True))
@@ -211,7 +211,7 @@ def _swarms(job: tuple[float, int]) -> Reached:
 
 
 def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]:
-    """Return what the large nodes have truly gained, on average, at each horizon."""
+    """Return the mean true gain of the large nodes at each horizon."""
     chance = random.Random(seed)
     finds = Finds(random.Random(seed), transfer)
     below, above = (Swarm.of(chance, members=1) for _ in range(2))
@@ -250,9 +250,9 @@ def _alone(runs_a_night: int, job: tuple[float, int]) -> Reached:
 
 
 def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) -> dict[str, float]:
-    """Return what one node has gained above, with time counted in runs of the upper rung.
+    """Return one node's gain above, with time counted in runs of the upper rung.
 
-    Its sessions have as many runs above as without, and so are longer.
+    Its sessions have as many runs above as those without sharing, and so are longer.
     """
     chance = random.Random(seed)
     finds = Finds(random.Random(seed), transfer)

@@ -1,8 +1,7 @@
-"""A landscape with local optima: a tree of ways, of which many end soon, and lines that climb it.
+"""A landscape with local optima: a tree of ways, many of them short, and lines that climb it.
 
-At each fork whoever goes one way has closed the others: what would have been a gain there does not
-fit any more. Only from below the fork another way can be gone. Worths are in standard deviations of
-one run.
+At each fork the choice of one way excludes the others: their gains do not apply any more. Another
+way can only be taken from below the fork. Gains are in standard deviations of one run.
 """
 
 import random
@@ -14,30 +13,30 @@ from node.line.plateaus import REACH_SD
 from tools.bench.streams import Node
 from tools.bench.worlds import BAD_SHARE, GOOD_SHARE
 
-Way: TypeAlias = tuple[int, ...]  # which way was gone at each fork
+Way: TypeAlias = tuple[int, ...]  # the choice at each fork
 Place: TypeAlias = tuple[Way, frozenset[tuple[Way, int]]]  # a way, and the gains made on it
 
 _FORKS = 4
 _END_SHARE = 0.5
 _LONGEST = 6
-_VARIANTS = 4  # forms in which a gain may be proposed: the first may fail by bad luck
-_MOST_FOUND = 4  # of open gains, from which on a proposer finds one as often as ever
+_VARIANTS = 4  # variants of each gain; the first may fail by bad luck
+_MOST_FOUND = 4  # with fewer open gains a proposer finds one less often
 START: Place = ((), frozenset())
 
 
 @dataclass
 class Ways:
-    """What is to be gained where; everything follows from the seed."""
+    """The gains on all ways. Everything follows from the seed."""
 
     seed: int
     _gains: dict[Way, tuple[list[float], bool]] = field(default_factory=dict)
 
     def worth(self, place: Place) -> float:
-        """Return what all gains made are worth together."""
+        """Return the sum of all gains made at a place."""
         return sum(self._at(way)[0][number] for way, number in place[1])
 
     def open_from(self, place: Place) -> list[Place]:
-        """Return the places one gain further on."""
+        """Return the places that are one gain further."""
         way, made = place
         onward = [
             (way, made | {(below, number)})
@@ -51,13 +50,13 @@ class Ways:
         return onward
 
     def best(self, way: Way = ()) -> float:
-        """Return the worth of the best place there is beyond a fork."""
+        """Return the gain of the best place on a way and beyond."""
         gains, is_end = self._at(way)
         onward = [] if is_end else [self.best((*way, n)) for n in range(_FORKS)]
         return sum(gains) + max(onward, default=0.0)
 
     def _at(self, way: Way) -> tuple[list[float], bool]:
-        """Return what there is to gain on a way before the next fork, and whether it ends there."""
+        """Return the gains on a way before the next fork, and True if the way ends there."""
         if way not in self._gains:
             chance = random.Random(f"{self.seed} {way}")
             gains = [chance.uniform(1, 3) for _ in range(chance.randint(2, 5))]
@@ -68,12 +67,12 @@ class Ways:
 
 @dataclass
 class Walker(Node):
-    """A line on such a landscape. `others` are lines of other nodes that it may go on from."""
+    """A line on such a landscape. It may continue from the lines of other nodes, `others`."""
 
     land: Ways = field(default_factory=lambda: Ways(0))
     others: Sequence["Walker"] = ()
     place: Place = START
-    places: list[Place] = field(default_factory=lambda: [START])  # of the heads
+    places: list[Place] = field(default_factory=lambda: [START])  # one for each head
     tried: set[tuple[Place, int]] = field(default_factory=set)
     gone_on_from: set[Place] = field(default_factory=set)
 
@@ -97,12 +96,12 @@ class Walker(Node):
         return self.land.worth(found[0]) - self.land.worth(self.place)
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Be where the last proposal led to, if it was kept."""
+        """Move to the place of the last proposal if it was kept."""
         if is_kept and self._next is not None:
             self.place = self._next
 
     def arrived(self, head: int) -> None:
-        """Be at one of the heads."""
+        """Move to the place of a head."""
         self.place = self.places[head]
 
     def _adopt(self, worth: float) -> None:
@@ -114,7 +113,7 @@ class Walker(Node):
         del self.places[len(self.heads) :]
 
     def root(self) -> tuple[float, bool] | None:
-        """Return another's head that is not far below the own one and was not gone on from."""
+        """Return another line's unused head that is close to this line's, else the default."""
         near = [
             (other.heads[-1], other.places[-1])
             for other in self.others

@@ -1,9 +1,9 @@
-"""Lanes of one processor: what many of them do beside one, with devices that sleep.
+"""Many lanes compared with one, with runs that only sleep.
 
-Everything but the runs is the node's own loop. Three questions: whether its throughput grows with
-the lanes, and what a run costs the node's process then; whether a night decides the same, where
-proposals are made on a line that moves before they have run; and how many runs all lanes together
-take until the head has truly gained so much, where gains shrink.
+Everything but the runs is the node's own loop. There are three questions. Does throughput grow with
+the lanes, and what does a run cost the node's process? Are a night's decisions the same, although
+the line moves between a proposal and its run? How many runs do all lanes need until the head
+reaches a true gain, when gains diminish?
 """
 
 import asyncio
@@ -40,8 +40,8 @@ CLIMBS = 8  # each takes minutes
 _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
 _EXPERIMENTS = 60
-_KEEPS_A_CHECKPOINT = 3  # so that a night has several, with experiments beside them
-_SPREAD = 0.5  # of a run's length: no two take the same
+_KEEPS_A_CHECKPOINT = 3  # few, so that a night has several trials next to experiments
+_SPREAD = 0.5  # spread of a run's length, so that no two are equal
 _REACH_SD = 600.0
 _LOOKED_S = 0.2
 
@@ -55,7 +55,7 @@ def run_lanes(
     climbs: int = CLIMBS,
     targets_sd: Sequence[float] = TARGETS_SD,
 ) -> dict[str, object]:
-    """Return the figures of all questions."""
+    """Run the simulations and return the figures of all three questions."""
     return {
         "throughput": {str(count): _throughput(count, measured_s) for count in counts},
         "same_night": same_night(sessions),
@@ -65,9 +65,9 @@ def run_lanes(
 
 @dataclass(kw_only=True)
 class World:
-    """What lines of a source are worth, in standard deviations of one run, and how runs scatter.
+    """The true gains of a source's lines, in standard deviations of one run, and the noise.
 
-    `reach_sd`: what all together approach.
+    `reach_sd` is the limit of all gains together.
     """
 
     seed: int
@@ -75,11 +75,11 @@ class World:
     reach_sd: float = math.inf
 
     def worth(self, number: int) -> float:
-        """Return what the line of a proposal truly gains."""
+        """Return the true gain of a proposal's line of code."""
         return self.propose(Random(f"{self.seed}:{number}"))
 
     def gain(self, source: Source) -> float:
-        """Return what all lines of a source gain."""
+        """Return the true gain of all lines of a source."""
         lines = source["train.py"].decode().splitlines()
         total = sum(self.worth(int(line[1:].split()[0])) for line in lines if line[0] == "K")
         if math.isinf(self.reach_sd):
@@ -87,20 +87,20 @@ class World:
         return self.reach_sd * (1 - math.exp(-total / self.reach_sd))
 
     def measured_nano(self, source: Source, seed: int) -> int:
-        """Return what a run says, in 1e-9 units of the metric."""
+        """Return the score of a run, in 1e-9 units of the metric."""
         scatter = Random(f"{self.seed}:{seed}:{source.tree.hex()}").gauss(0.0, 1.0)
         return BASE_NANO + round((scatter - self.gain(source)) * MANIFEST.noise_floor_nano)
 
 
 @dataclass(kw_only=True)
 class Sleeper(ScriptedRunner):
-    """A lane that sleeps while it trains and scores, and then says what its world does."""
+    """A lane that sleeps instead of training and scoring, and returns its world's score."""
 
     world: World
     train_s: float
     score_s: float
     spread: float = 0.0
-    most: list[int] = field(default_factory=lambda: [0, 0])  # in flight now, and at most
+    most: list[int] = field(default_factory=lambda: [0, 0])  # runs in flight: now, and at most
     ended: int = 0
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # one training at a time
 
@@ -124,7 +124,7 @@ class Sleeper(ScriptedRunner):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """What one session came to. Gains are true ones, in standard deviations of one run."""
+    """The results of one session. Gains are true gains, in standard deviations of one run."""
 
     experiments: int
     kept: int
@@ -161,10 +161,10 @@ def _bench(
 
 
 def _throughput(count: int, measured_s: float) -> dict[str, object]:
-    """Return what so many lanes do where nothing is ever a gain, and how much of linear that is.
+    """Return the throughput of `count` lanes without any gains, also relative to linear scaling.
 
-    Linear is a core that does one run after the other, times the lanes. One lane does more than
-    that, since it overlaps its runs, on two cores; several do not, on one each.
+    Linear is one core with one run after the other, times the number of lanes. A single lane does
+    more than that, since it overlaps its runs on two cores. Several lanes have one core each.
     """
     world = World(seed=0, propose=lambda _: 0.0)
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
@@ -177,7 +177,7 @@ def _throughput(count: int, measured_s: float) -> dict[str, object]:
             nonlocal began_s, cpu_s, done
             research = _bench(Path(folder), store, lanes, Goal()).research()
             loop = asyncio.create_task(research.run())
-            # The baseline, and the first round, in which all lanes begin at once.
+            # Skip the baseline and the first round, in which all lanes start at once.
             await asyncio.sleep(4 * (_TRAIN_S + _SCORE_S))
             done, began_s, cpu_s = sum(one.ended for one in lanes), time.monotonic(), _cpu_s()
             await asyncio.sleep(measured_s)
@@ -209,9 +209,9 @@ def _cpu_s() -> float:
 
 
 def same_night(sessions: int, *, experiments: int = _EXPERIMENTS) -> dict[str, object]:
-    """Play sessions with one lane and with many, in the same worlds; return what they come to.
+    """Simulate sessions with one lane and with many in the same worlds; return their results.
 
-    `apart` is how far the two are apart, in standard errors of the mean difference.
+    `apart` is the difference of the two, in standard errors of the mean difference.
     """
     nights = [
         (play(1, seed, experiments=experiments), play(MANY, seed, experiments=experiments))
@@ -235,7 +235,7 @@ def _apart(pairs: list[tuple[float, float]]) -> float:
 
 
 def play(count: int, seed: int, *, experiments: int) -> Night:
-    """Play one session of so many experiments, whose last is judged."""
+    """Simulate one session of `experiments` experiments, with the last stack judged."""
     world = World(seed=seed)
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
         lanes = _sleepers(count, world, train_s=0.004, score_s=0.002, spread=_SPREAD)
@@ -260,7 +260,7 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
 def times_as_fast(
     climbs: int, targets_sd: Sequence[float], *, count: int = FLEET
 ) -> dict[str, object]:
-    """Return how many times as fast many lanes of one node are as one, by runs of each lane."""
+    """Return the speed-up of many lanes of a node over one, by runs per lane."""
     reached = [
         (_climb(1, seed, targets_sd), _climb(count, seed, targets_sd)) for seed in range(climbs)
     ]
@@ -281,7 +281,7 @@ def times_as_fast(
 
 
 def _climb(count: int, seed: int, targets_sd: Sequence[float]) -> list[int]:
-    """Return how many runs all lanes had made when the head had truly gained each target."""
+    """Return the total runs of all lanes when the head's true gain reached each target."""
     world = World(seed=seed, reach_sd=_REACH_SD)
     reached: list[int] = []
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:

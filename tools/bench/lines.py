@@ -1,7 +1,7 @@
-"""What lines of research come to over a night, a week and 2,000 runs, beside what others do.
+"""The gains of simulated lines over a night, a week and 2,000 runs, compared with other rules.
 
-With the project's own mix of proposals and with others; where nothing is ever a gain; in sessions
-that end. Gains are in standard deviations of one run.
+The settings are the project's own mix of proposals, other mixes, lines without any possible gain,
+and sessions that end. Gains are in standard deviations of one run.
 """
 
 import random
@@ -30,19 +30,19 @@ STREAMS = {"night": 1_000, "week": 200, "2000": 100}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """What is proposed, and how the machine scatters; each stream has its own of both."""
+    """A mix of proposals and a machine's noise. Each stream has its own of both."""
 
     propose: Callable[[], Propose] = lambda: draw_gain
     noise: Callable[[], Noise] = lambda: normal
 
 
 def two_in_a_hundred(chance: random.Random) -> float:
-    """Few proposals are good."""
+    """Draw a gain from a mix in which few proposals are good."""
     return chance.uniform(1, 3) if chance.random() < 0.02 else min(0.0, chance.uniform(-2, 3))
 
 
 def heavy_tailed(chance: random.Random) -> float:
-    """Good proposals gain 0.8 and more, some of them twelve."""
+    """Draw a gain from a mix in which good proposals gain at least 0.8, some of them 12."""
     drawn = chance.random()
     if drawn < 0.05:
         return min(12.0, 0.8 * chance.paretovariate(1.5))
@@ -50,7 +50,7 @@ def heavy_tailed(chance: random.Random) -> float:
 
 
 def diminishing() -> Propose:
-    """Return proposals of which fewer are good the more of the good were made."""
+    """Return a proposer whose good proposals become rarer the more of them it has made."""
     made: list[float] = []
 
     def propose(chance: random.Random) -> float:
@@ -77,10 +77,10 @@ MIXES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Lines on which nothing is ever a gain; each stream has noise of its own.
+    """Lines without any possible gain. Each stream has its own noise.
 
-    `session_sd` is by how much sessions are off, `drift_sd` how far a session's level walks from
-    one run to the next.
+    `session_sd` is the deviation between sessions, `drift_sd` the step of a session's random walk
+    from run to run.
     """
 
     runs: int = 1_000
@@ -106,14 +106,14 @@ IDLE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
-    """Sessions of so many runs, so many of them in a row on one line, from its first on."""
+    """Consecutive sessions of equal length on one line, from its first on."""
 
     runs: int
     streams: int
     in_a_row: int = 7
 
 
-# The longest take a minute a stream: they are few, and of one session each.
+# The longest take a minute per stream, so there are few, with one session each.
 SESSIONS = {
     "30 min, runs of 5 min": Sessions(runs=6, streams=1_000),
     "1 h, runs of 5 min": Sessions(runs=12, streams=1_000),
@@ -129,7 +129,7 @@ SESSIONS = {
 
 
 def run_lines(pool: Pool, *, small: bool) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     streams = {"night": 60, "week": 10, "2000": 4} if small else STREAMS
     _tell("lines beside other rules")
     jobs = [(rule, name, streams[name]) for name in HORIZONS for rule in RULES]
@@ -167,7 +167,7 @@ def run_lines(pool: Pool, *, small: bool) -> dict[str, object]:
 def _streams(job: tuple[str, str, int]) -> list[Progress]:
     rule, horizon, count = job
     runs = HORIZONS[horizon]
-    # The same seeds for every rule: the same proposals come first, on the same machine.
+    # All rules use the same seeds, and so get the same first proposals on the same machine.
     return [RULES[rule](Machine(random.Random(number)), runs) for number in range(count)]
 
 
@@ -190,7 +190,7 @@ def _beside(
 
 
 def _mixed(job: tuple[str, str, int]) -> dict[str, object]:
-    """Return what streams of a mix truly gain beside keep-if-lower's, and what is told of that."""
+    """Return the true and the reported gains of a mix, compared with keep-if-lower's."""
     name, horizon, count = job
     mix, runs = MIXES[name], HORIZONS[horizon]
     nodes, believed = [], []
@@ -215,7 +215,7 @@ def _mixed(job: tuple[str, str, int]) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _Adoption:
-    """What an adopted stack truly gained, what is told of it, whether its interval holds that."""
+    """The true and the reported gain of an adopted stack, and if its interval holds the truth."""
 
     true: float
     gain: float
@@ -224,7 +224,7 @@ class _Adoption:
 
 @dataclass
 class _Told(Node):
-    """Remembers what is told of what it adopts."""
+    """A node that records the reported gains of its adoptions."""
 
     told: list[_Adoption] = field(default_factory=list)
 
@@ -235,7 +235,7 @@ class _Told(Node):
 
 
 def _sessions(asked: Sessions) -> dict[str, object]:
-    """Return in which share of sessions something was verified, and what was truly gained."""
+    """Return the share of sessions with a promotion, and the true gains."""
     runs, first = asked.runs * asked.in_a_row, 0
     verified: list[bool] = []
     overruns: list[int] = []
@@ -264,18 +264,18 @@ def _sessions(asked: Sessions) -> dict[str, object]:
 
 @dataclass
 class _Dated(Node):
-    """Remembers in which sessions it adopted something."""
+    """A node that records the sessions of its adoptions."""
 
     verified_in: set[int] = field(default_factory=set)
 
     def _adopt(self, worth: float) -> None:
-        # The run that decided is the last one: a checkpoint may have begun a session earlier.
+        # The last run decided; a promotion trial may have started in an earlier session.
         self.verified_in.add((self.machine.runs - 1) // self.machine.runs_a_session)
         super()._adopt(worth)
 
 
 def _idle(job: tuple[str, int, int]) -> int:
-    """Return how many streams in which nothing is ever a gain adopt something all the same."""
+    """Return how many streams without possible gains still adopt something."""
     name, first, count = job
     idle, adopted = IDLE[name], 0
     for stream in range(first, first + count):

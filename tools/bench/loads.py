@@ -1,8 +1,9 @@
-"""How other programs on the machine affect trials: how many runs they cut off, what that costs.
+"""The effect of other programs on trials: how many runs they cut off, and what that costs.
 
 `recorded` runs `tiny`'s baseline next to 1, 4 and 10 busy processes and counts the runs that were
 cut off. `played` then simulates trials in which that share of runs is cut off, by the node's own
-rules: of stacks that gain, of stacks that do not, and of a candidate that is slow by its own load.
+rules. They are of stacks that gain, of stacks that do not, and of a candidate that is slow by its
+own load.
 """
 
 import asyncio
@@ -32,25 +33,25 @@ from trainer.runner import Runner
 from trainer.task_kinds import load_task
 
 LOADS: Final = (1, 4, 10)
-RUNS: Final = 30  # of each load
+RUNS: Final = 30  # for each load
 TRIALS: Final = 1_000
-GAIN_SD: Final = 3.0  # of a stack that gains, so that most take more than the fewest pairs
+GAIN_SD: Final = 3.0  # of a good stack, such that most need more than the minimum of pairs
 _SD: Final = 0.01
 _LEVEL: Final = 1.25
-_MOST_TRIALS: Final = 100  # of one stack: each follows ten minutes after the last
+_MOST_TRIALS: Final = 100  # of one stack; each starts ten minutes after the last
 _BUSY: Final = "while True: sum(i * i for i in range(100_000))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """How runs ended next to `load` busy processes; `cut_off`: too slow because of those."""
+    """The ends of runs next to `load` busy processes. `cut_off` were too slow because of them."""
 
     load: int
     seconds: float
     runs: int
     contended: int
     cut_off: int
-    failed: int  # for another reason, of which there should be none
+    failed: int  # for another reason; should be 0
 
     @property
     def cut_off_share(self) -> float:
@@ -58,7 +59,7 @@ class Recorded:
 
 
 def run_loads(_: Path, *, runs: int = RUNS, trials: int = TRIALS) -> dict[str, object]:
-    """Return what was recorded, and what it does to trials; also at far more than was recorded."""
+    """Return the recorded shares and their effect on trials, also for much larger shares."""
     found = [asyncio.run(recorded(load, runs)) for load in LOADS]
     shares = {f"load_{one.load}": one.cut_off_share for one in found} | {"a_third_cut_off": 1 / 3}
     return {
@@ -118,7 +119,7 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def played(cut_off_share: float, trials: int) -> dict[str, object]:
-    """Play stacks of each kind where this share of runs is cut off, and where none is."""
+    """Simulate stacks of each kind with this share of runs cut off, and with none."""
     gains, idle = (_stacks(GAIN_SD, share, trials) for share in (cut_off_share, 0.0))
     nulls, quiet = (_stacks(0.0, share, trials) for share in (cut_off_share, 0.0))
     slow = [_slow(cut_off_share, seed) for seed in range(trials)]
@@ -137,7 +138,7 @@ def played(cut_off_share: float, trials: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """How a stack ended; `is_lost`: every trial lost runs to other programs, so none decided."""
+    """The end of a stack. `is_lost` means that every trial lost runs and none decided."""
 
     passed: bool
     is_lost: bool
@@ -145,15 +146,15 @@ class Stack:
     trials: int
 
 
-@cache  # those of an idle machine are asked for with each share
+@cache  # those of an idle machine are needed for each share
 def _stacks(gain_sd: float, cut_off_share: float, trials: int) -> tuple[Stack, ...]:
-    """Return how so many stacks of this gain end."""
+    """Return the ends of `trials` stacks with this gain."""
     return tuple(_stack(f"{gain_sd} {seed}", gain_sd, cut_off_share) for seed in range(trials))
 
 
 def _stack(seed: str, gain_sd: float, cut_off_share: float) -> Stack:
-    """Try a stack until a trial of it says something, as `node.line.checkpoint` does."""
-    # Two sources: what a run measures must not depend on what was cut off before it.
+    """Try a stack until a trial decides, as `node.line.checkpoint` does."""
+    # Two random sources, so that a score does not depend on earlier cut-offs.
     figures, others = random.Random(f"figures {seed}"), random.Random(f"others {seed}")
     for number in range(1, _MOST_TRIALS + 1):
         ended = _trial(number, gain_sd, figures, lambda: others.random() < cut_off_share)
@@ -196,7 +197,7 @@ def _trial(
 
 
 def _slow(cut_off_share: float, seed: int) -> bool:
-    """Return whether a candidate that is slow by its own load fails, whatever became of its base.
+    """Return True if a candidate that is slow by its own load fails, whatever its base did.
 
     The load is the candidate's own, so its runs are not flagged as contended.
     """

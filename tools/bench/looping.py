@@ -1,8 +1,8 @@
-"""What an experiment costs the event loop: in a home with 3,000 experiments, beside one with ten.
+"""The cost of an experiment for the event loop, with 3,000 earlier experiments and with ten.
 
-Runs take no time here (`tests.node.scripted`): what is left is choosing, planning, deciding and
-recording. A fifth of the experiments are peers' claims, every fortieth of its own is kept. A home
-is made once, by the loop itself, and kept under build/bench.
+Runs take no time here (`tests.node.scripted`). The rest is choosing, planning, deciding and
+recording. A fifth of the experiments are peers' claims, and every fortieth of the node's own is
+kept. A home is made once, by the loop itself, and kept under build/bench.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ _GAIN_NANO = GAIN_NANO // 2  # 75 of them stay below the baseline's metric
 _PEERS_SHARE = 0.2
 _AUTHORS = 20
 _CLAIMED_SD = 2.0
-_OWN, _CLAIMED = 200_000, 700_000  # the first rates, in millionths: no two are the same
+_OWN, _CLAIMED = 200_000, 700_000  # the first rates, in millionths; all rates differ
 
 
 def run_looping(
     kept: Path, sizes: Sequence[int] = SIZES, *, number: int = _MEASURED, rounds: int = _ROUNDS
 ) -> dict[str, object]:
-    """Return the figures: CPU milliseconds of the event loop's thread for each experiment."""
+    """Return the CPU milliseconds of the event loop's thread per experiment."""
     homes = {size: _home_with(kept, size) for size in sizes}
     ms: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(rounds):
@@ -58,7 +58,7 @@ def run_looping(
 
 
 def _home_with(kept: Path, size: int) -> Home:
-    """Return a home with so many experiments, made unless it is there from before."""
+    """Return a home with `size` experiments, creating it if missing."""
     home, begun = Home(kept / f"loop-{size}"), Home(kept / f"loop-{size}-begun")
     if not home.root.exists():
         print(f"making a home with {size} experiments …", file=sys.stderr)
@@ -72,7 +72,7 @@ def _home_with(kept: Path, size: int) -> Home:
 
 
 def _publish_claims(store: Store, home: Home, number: int) -> None:
-    """Let strangers claim gains, each of a rate of its own."""
+    """Publish peers' claims of gains, each of a different learning rate."""
     blobs = Blobs(home.blobs)
     authors = [Stranger(store, blobs, number=1 + one) for one in range(_AUTHORS)]
     for one, author in zip(range(number), itertools.cycle(authors)):
@@ -80,7 +80,7 @@ def _publish_claims(store: Store, home: Home, number: int) -> None:
 
 
 def _ms_each(home: Home, at_work: Path, number: int) -> float:
-    """Do so many experiments in a copy of a home; return milliseconds for each experiment."""
+    """Do `number` experiments in a copy of a home; return the milliseconds per experiment."""
     shutil.rmtree(at_work, ignore_errors=True)
     shutil.copytree(home.root, at_work)
     with Store.open(Home(at_work)) as store:
@@ -92,7 +92,7 @@ def _ms_each(home: Home, at_work: Path, number: int) -> float:
 
 
 def _work(home: Home, store: Store, number: int) -> int:
-    """Let the loop do so many experiments; return how many it did."""
+    """Let the loop do `number` experiments; return how many it did."""
     before = len(store.experiments.listed())
     bench = Bench(
         home=home,
@@ -111,7 +111,7 @@ def _rate(millionths: int) -> str:
 
 
 class _Rates:
-    """Proposes one learning rate after another, none that this home has seen."""
+    """A proposer of one new learning rate after another."""
 
     def __init__(self, before: int) -> None:
         self._numbers = itertools.count(_OWN + before)
@@ -122,7 +122,7 @@ class _Rates:
 
 @dataclass(kw_only=True)
 class _Machine(ScriptedRunner):
-    """Measures by the rate: each fortieth of the node's own beats all before, no claim holds."""
+    """A runner that scores by rate: every fortieth own one beats all before, no claim holds."""
 
     async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
         number = round(float(source["train.py"].decode().split("=")[1]) * 1e6)

@@ -1,8 +1,8 @@
-"""The members of a simulated swarm, and what they tell each other.
+"""The members of a simulated swarm, and the offers that they exchange.
 
-Each decides with the code that ships: its own trials and confirmations, catch-up against its head,
-others' claims on its working line as `protocol.prospects` says. Patches add up and merge; only
-runs, boards without delay and liars are invented.
+Each member decides with the shipped code: its own experiments and promotion trials, catching up
+with a better head, and trials of others' claims by `protocol.prospects`. Patches add up and merge.
+Only runs, leaderboards without delay and liars are simulated.
 """
 
 import random
@@ -29,15 +29,15 @@ from tools.bench.assumptions import AS_SHIPPED, Assumed, Ideas, Sharing
 from tools.bench.streams import SD, Node
 from tools.bench.worlds import draw_gain
 
-SHARE = 0.25  # of runs for peers, the setting's default
+SHARE = 0.25  # share of runs for peers' claims, the setting's default
 _ANCHOR_ERROR_SD = sqrt(2 / ANCHOR_PAIRS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Offer:
-    """A confirmed step and the head that it led to, after so many runs; patches by number.
+    """A confirmed step and the resulting head, with the author's runs by then. Patches are numbers.
 
-    Each is one of its kind, as far as it is looked up: there are thousands.
+    Offers are compared by identity, for speed: there are thousands.
     """
 
     author: int
@@ -52,7 +52,7 @@ class Offer:
 
 @dataclass
 class Swarm:
-    """What everybody knows: the ideas (whose truth is told to nobody) and all offers."""
+    """The state shared by all members: all offers, and the ideas, whose true gains are hidden."""
 
     chance: random.Random
     ideas: Ideas
@@ -67,21 +67,21 @@ class Swarm:
         assumed: Assumed = AS_SHIPPED,
         sharing: Sharing | None = None,
     ) -> "Swarm":
-        """A swarm of so many honest members."""
+        """Return a swarm of `members` honest members."""
         sharing = sharing or Sharing()
         ideas = Ideas(chance=chance, assumed=assumed, sharing=sharing, members=members)
         return cls(chance=chance, ideas=ideas)
 
     def worth(self, patches: frozenset[int]) -> float:
-        """Return what these patches truly gain together."""
+        """Return the true gain of these patches together."""
         return self.ideas.worth(patches)
 
     def heard_by(self, runs: int) -> int:
-        """Return after how many runs at most an offer was made that is heard of after so many."""
+        """Return the latest time, in runs, of offers that are known after `runs` runs."""
         return runs - self.ideas.assumed.delay_runs
 
     def lie(self, author: int, runs: int) -> None:
-        """Let a liar offer nothing for much, on top of the best there is, and deny what is good."""
+        """Publish a liar's worthless offer with a high claim on top of the best, and a false no."""
         self.ideas.deny(author, runs)
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
         bound = max((offer.bound_sd for offer in self.offers), default=0.0)
@@ -103,7 +103,7 @@ class Swarm:
 
 @dataclass
 class _Beyond:
-    """What of the first `seen` offers is beyond a head: the rest need not be looked at again."""
+    """The offers among the first `seen` that a head lacks. It is a cache of earlier checks."""
 
     head: frozenset[int] = frozenset()
     seen: int = 0
@@ -112,7 +112,7 @@ class _Beyond:
 
 @dataclass
 class Member(Node):
-    """A node of a swarm. `tried` is every working line that something of others would have made."""
+    """A node of a swarm. `tried` has every working line that trials of offers would have made."""
 
     number: int = 0
     swarm: Swarm = field(default_factory=lambda: Swarm.of(random.Random(0), members=1))
@@ -126,11 +126,11 @@ class Member(Node):
     bound_sd: float = 0.0
     tries: int = 0
     peer_runs: int = 0
-    kept_sd: float = 0.0  # since the last checkpoint, by the runs that kept it
+    kept_sd: float = 0.0  # gain kept since the last promotion trial, by the deciding runs
 
     def __post_init__(self) -> None:
         self.propose = self._own_idea
-        # Rare, and heads are sets of patches here.
+        # Both are rare, and not possible here, where heads are sets of patches.
         self.looks_back = self.explores = False
         self._trial: Sequence[Offer] = ()
         self._claim_sd = 0.0
@@ -139,7 +139,7 @@ class Member(Node):
         self._beyond = _Beyond()
 
     def go_on(self) -> None:
-        """As a node alone, with what comes from peers where the loop has it."""
+        """Do the next step as a node alone does, with peers' offers where the loop has them."""
         if self._is_checkpoint_due():
             is_bank_stale = self.machine.session != self.session
             self._trial = () if is_bank_stale else self._stack(is_checkpoint_next=True)
@@ -160,7 +160,7 @@ class Member(Node):
 
     @property
     def known(self) -> frozenset[int]:
-        """The patches in the working line."""
+        """All patches in the working line."""
         return self.head.union(*self.added)
 
     @property
@@ -221,13 +221,13 @@ class Member(Node):
             return ideas.invented(draw_gain(chance))
         known = self.known
         for passed_over, idea in enumerate(self._pool):
-            # Once all have been passed over, what others said no to is tried after all.
+            # After a whole pass, ideas with a negative screen are tried after all.
             is_over = passed_over >= ideas.assumed.pool
             if idea not in known and (
                 is_over or ideas.is_worth_a_try(idea, self.number, self.machine.runs, chance)
             ):
                 return idea
-        raise AssertionError  # a pool has no end
+        raise AssertionError  # the pool repeats without end
 
     def _next_trial(self, chance: random.Random) -> Sequence[Offer]:
         offers = self._offers()
@@ -261,7 +261,7 @@ class Member(Node):
         return self.known.union(*map(self._fitting, offers))
 
     def _fitting(self, offer: Offer) -> frozenset[int]:
-        """What of a step merges into this line."""
+        """Return the patches of a step that merge into this line."""
         ideas = self.swarm.ideas
         if not ideas.assumed.conflicts:
             return offer.step
@@ -271,7 +271,7 @@ class Member(Node):
         return self._fits[offer]
 
     def _offers(self) -> list[Offer]:
-        """What others that are not doubted claim beyond the working line, the best first."""
+        """Return others' offers beyond the working line, best first, without doubted authors."""
         known, heard = self.known, self.swarm.heard_by(self.machine.runs)
         doubted = {who for who, rate in self.rates.items() if rate.standing == "doubted"}
         offers = [
@@ -285,9 +285,9 @@ class Member(Node):
         return sorted(offers, key=self._worth_of, reverse=True)
 
     def _beyond_head(self) -> Sequence[Offer]:
-        """All offers that have what the head lacks, in their order."""
+        """Return all offers with patches that the head lacks, in order."""
         beyond = self._beyond
-        if not beyond.head <= self.head:  # what was there may be lacking again
+        if not beyond.head <= self.head:  # the new head may lack patches that the old one had
             self._beyond = beyond = _Beyond()
         if beyond.head != self.head:
             beyond.head = self.head
@@ -306,7 +306,7 @@ class Member(Node):
         return self._rate(offer).worth_sd(claim_sd, standard_error_sd=sqrt(2 / offer.pairs))
 
     def _claimed_by(self, offers: Sequence[Offer]) -> float:
-        """What several claim together, each of what those before it lack."""
+        """Return the total claim of offers, each counted for the patches that earlier ones lack."""
         known, claimed_sd = self.known, 0.0
         for offer in offers:
             claimed_sd += self._left_of(offer, known)
@@ -314,11 +314,11 @@ class Member(Node):
         return claimed_sd
 
     def _left_of(self, offer: Offer, known: frozenset[int]) -> float:
-        """What is claimed of the part of a step that is new here."""
+        """Return the part of an offer's claim that is due to patches not in `known`."""
         return offer.claim_sd * len(self._fitting(offer) - known) / len(offer.step)
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Remember what the last proposal was, and whose."""
+        """Record the result of the last proposal, and rate the authors of its offers."""
         trial, self._trial = self._trial, ()
         if not trial and self.swarm.ideas.assumed.pool is not None:
             (idea,) = self._step
@@ -342,7 +342,7 @@ class Member(Node):
                 self.rates[offer.author] = self._rate(offer).after(outcome)
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
-        """Offer a stack that passed to everybody."""
+        """Publish a stack that passed as an offer."""
         self.tries += 1
         self.kept_sd = 0.0
         step = frozenset[int]().union(*self.added)
@@ -366,6 +366,6 @@ class Member(Node):
     def _note_anchor(self) -> None:
         noise = self.machine.chance.gauss(0, _ANCHOR_ERROR_SD)
         self.anchor_sd = self.swarm.worth(self.head) + noise
-        # As a board has it, where the pairs scatter as the task says.
+        # The same bound as on a leaderboard if the pairs scatter by the task's noise.
         reach_sd = T95[ANCHOR_PAIRS - 2] * _ANCHOR_ERROR_SD + luck(self.tries)
         self.bound_sd = self.anchor_sd - reach_sd / MILLION

@@ -1,7 +1,7 @@
-"""What a network of 1,000 and of 10,000 nodes costs one node: computed, and held to a simulation.
+"""The cost of a network of 1,000 and of 10,000 nodes for one node, by model and by simulation.
 
-Needs the figures of the parts `syncing` and `peers` in docs/bench.json, and writes the tables of
-docs/network-costs.md from its own.
+Needs the figures of the parts `syncing` and `peers` in docs/bench.json. Writes the tables of
+docs/network-costs.md.
 """
 
 import json
@@ -17,7 +17,7 @@ from tools.paths import ROOT
 FIGURES: Final = ROOT / "docs" / "bench.json"
 PAGE: Final = ROOT / "docs" / "network-costs.md"
 SIZES: Final = (1_000, 10_000)
-# Runs of five minutes on one card; and a network where everybody has time for task tiny only.
+# Experiments per day: five-minute runs on one card, and a network that works on `tiny` only.
 PACES: Final = {"runs of five minutes": 288.0, "task tiny, on two cores": 24 * 295.0}
 _SIMULATED = 1_000
 _SECONDS = 300.0
@@ -26,7 +26,7 @@ _MARKS = ("<!-- made by make bench PART=network -->\n", "<!-- end -->\n")
 
 
 def run_network(_kept: Path) -> dict[str, object]:
-    """Return the figures, and write the page's tables."""
+    """Compute the figures, write the page's tables and return the figures."""
     if not FIGURES.exists() or not {"syncing", "peers"} <= json.loads(FIGURES.read_text()).keys():
         sys.exit("run `make bench PART=syncing` and `make bench PART=peers` first")
     units = Units.of(json.loads(FIGURES.read_text()))
@@ -50,7 +50,7 @@ def compared(
     settling_s: float,
     experiments: float = PACES["runs of five minutes"],
 ) -> dict[str, Any]:
-    """Simulate a network, and return what a node spent beside what the model says."""
+    """Simulate a network; return a node's simulated cost next to the model's."""
     found = simulate(nodes, experiments_per_day=experiments, seconds=seconds, settling_s=settling_s)
     said = traffic(_assumed(nodes, experiments), units, seconds)
     spent = found.spent
@@ -83,7 +83,7 @@ def compared(
 
 
 def tables(figures: Mapping[str, Any]) -> str:
-    """Return the page's tables of these figures."""
+    """Return the tables of the page for these figures."""
     lines = [
         _row("a node's day", "nodes", "records", "traffic, both ways", "of a core", "disk"),
         "|---|---|---|---|---|---|",

@@ -1,8 +1,8 @@
-"""What a hundred peers cost a node: its processes' CPU at rest and at four records a second.
+"""The cost of a hundred peers for a node: its processes' CPU at rest and at four records a second.
 
-The node is a real one. Its peers are hosts in one program that say hello every ten seconds,
-subscribe, forward, and answer for all that any of them published. Each is connected to the node
-alone, so that it forwards every record: to its mesh, and to whoever asks for what IHAVE names.
+The node is a real one. Its peers are hosts in one process. They say hello every ten seconds,
+subscribe, forward, and answer requests for any of their records. Each peer is connected only to the
+node, so the node forwards every record: to its mesh, and to peers that request it after an IHAVE.
 """
 
 import secrets
@@ -55,7 +55,7 @@ def run_peers(
     settled_s: float = _SETTLED_S,
     measured_s: float = _MEASURED_S,
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     figures: dict[str, object] = {"peers": peers}
     with TemporaryDirectory() as folder:
         for rate in (0.0, RECORDS_PER_S):
@@ -105,7 +105,7 @@ def _crowd(address: str, peers: int, rate: float) -> Iterator[None]:
 
 @dataclass
 class Crowd:
-    """The peers, and the records that all of them have."""
+    """The peers, and the records that they share."""
 
     store: Store
     indexes: TopicIndexes
@@ -113,7 +113,7 @@ class Crowd:
     faults: int = 0
 
     async def join(self, address: str) -> None:
-        """Be a host that is connected, and says hello for ever."""
+        """Run a host that connects to the node and keeps saying hello."""
         seed = secrets.token_bytes(32)
         settings = HostSettings(transport_seed=seed, listen=(), topics=tuple(TOPICS))
         async with running_host(settings) as host:
@@ -121,7 +121,7 @@ class Crowd:
             for topic in TOPICS:
                 await host.subscribe(topic, anything)
             while True:
-                try:  # a machine that is busy may take longer than a dial may
+                try:  # on a busy machine a dial may time out
                     node = await host.connect(address)
                     if host not in self.hosts:
                         self.hosts.append(host)
@@ -134,7 +134,7 @@ class Crowd:
 
     def _note(self, fault: ArnodeError) -> None:
         self.faults += 1
-        if self.faults in (1, 10, 100, 1_000):  # one is nothing, many spoil the figures
+        if self.faults in (1, 10, 100, 1_000):  # a single fault is harmless, many spoil the figures
             print(f"  fault {self.faults} of the peers: {fault}", file=sys.stderr, flush=True)
 
     async def _answer(self, peer: PeerId, frames: FrameStream) -> None:
@@ -143,7 +143,7 @@ class Crowd:
             await frames.send(await records.answer(peer, await frames.receive()))
 
     async def publish(self, rate: float) -> None:
-        """Publish what authors of one class make, each record in all its topics, for ever."""
+        """Publish the records of authors of one class, in all their topics, until cancelled."""
         task = TaskBody(manifest=MANIFEST)
         first = sign_record(AUTHOR, net=MAIN_NET, seq=0, prev=None, ts_ms=clock_ms(), body=task)
         self.store.intake.ingest([first.wire], now_ms=clock_ms())
@@ -156,7 +156,7 @@ class Crowd:
                 waiting.append(record.id)
                 host = self.hosts[number // 4 % len(self.hosts)]
                 for known in [*waiting]:
-                    # A patch belongs nowhere until a result names it.
+                    # A patch has no topic until a result names it.
                     if topics := [one for one in self.store.topics.of(known) if one in TOPICS]:
                         waiting.remove(known)
                         for topic in topics:
@@ -186,7 +186,7 @@ async def _run(address: str, peers: int, rate: float, store: Store) -> None:
 
 
 def main() -> None:
-    """Be the peers, until killed."""
+    """Run the peers until killed."""
     address, peers, rate = sys.argv[1:]
     with TemporaryDirectory() as folder, Store.open(Home(Path(folder))) as store:
         trio.run(partial(_run, address, int(peers), float(rate), store))

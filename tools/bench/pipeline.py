@@ -1,10 +1,9 @@
-"""What the sandboxed pipeline costs beside a plain process, in one run.
+"""The cost of the sandboxed pipeline compared with a plain process.
 
-The plain process is what anybody would write: import torch, train, score the public split, with
-no sandbox, no secret split and no audit. Both are measured in turns, so that a machine whose
-speed drifts does not decide; the figure is the ratio of the medians. Beside it stands what lanes
-do, a core each, what a sandbox costs from the request until it waits for a source, and what a
-waiting one holds.
+The plain process imports torch, trains and scores the public split, without sandbox, secret split
+or audit. Both are measured in turns, so that drift of the machine's speed cancels. The figure is
+the ratio of the medians. Other figures are the throughput of lanes with a core each, the time from
+the request of a sandbox until it waits for a source, and the memory of a waiting sandbox.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ SANDBOXES, WAITING = 200, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one run takes."""
+    """The cost of one run."""
 
     wall_s: float
     cpu_s: float
@@ -54,7 +53,7 @@ class Cost:
 
 
 def run_pipeline(_: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         task = load_task("tiny", data_dir=root)
@@ -99,9 +98,9 @@ async def _measure(task: Task, data: TaskData, root: Path) -> dict[str, object]:
 
 
 async def _lanes(task: Task, data: TaskData) -> dict[str, object]:
-    """Runs an hour of a lane for each core, on each of which one run follows the other.
+    """Return the runs per hour of one lane for each core, with consecutive runs on each.
 
-    `of_the_cores`: how much of all cores' time the runs used.
+    `of_the_cores` is the share of all cores' time that the runs used.
     """
     count = usable_cores()
     runners = [Runner(task, data, audit_key=b"a test's key") for _ in range(count)]
@@ -134,7 +133,7 @@ async def _runs_an_hour(runner: Runner, *, first_seed: int) -> float:
 
 
 async def _sandboxes() -> dict[str, object]:
-    """Milliseconds from the request until a sandbox waits for its source, and what one holds."""
+    """Return the milliseconds until a requested sandbox is ready, and its memory."""
     profile = Profile(role="serve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=8 << 20)
     ready_ms: list[float] = []
     for _ in range(SANDBOXES):
@@ -182,12 +181,10 @@ async def _is_fourth(number: int, _public: int, _secret: int) -> bool:
 
 
 async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[Cost, float]:
-    """What a run takes at steady state, training of one beside the scoring of the one before.
+    """Return the cost of a run at steady state, and the share of time spent in training.
 
-    And the share of the time in which one trained.
-
-    Most runs of a night are screens, of which those that fail on their claim are not audited:
-    three in four here.
+    Each run trains while the one before is scored. Most runs of a night are screens. Those that
+    fail by their own log-probabilities are not audited: three in four here.
     """
     started_s, cpu_s = time.monotonic(), _own_cpu_s()
     scoring: list[asyncio.Task[RunOutcome]] = []
@@ -219,5 +216,5 @@ def _check(outcome: RunOutcome) -> None:
 
 
 def _own_cpu_s() -> float:
-    """CPU seconds of this process and all that its sandboxes are made of."""
+    """Return the CPU seconds of this process and of all processes of its sandboxes."""
     return time.process_time() + Sandbox.cpu_s_of_all()

@@ -1,4 +1,4 @@
-"""`prepare` for a plain process: the same names as the harness, no sandbox, no trust."""
+"""`prepare` for a plain process: the same names as the harness, but without a sandbox."""
 
 import math
 import sys

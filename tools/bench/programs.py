@@ -1,7 +1,7 @@
-"""The rule for programs, simulated against the code that ships: nulls, gains, and whole lines.
+"""The decision rule for programs, simulated with the shipped code: nulls, gains, and whole lines.
 
-A pair is one difference of two runs on the same instances, a mean over 16 or a single one. Beside
-it stands the same e-process of those differences without an unseen pair (`protocol.differences`).
+A pair is the difference of two runs on the same instances, a mean over 16 or a single one. The
+alternative is the same e-process without an unseen pair (`protocol.differences`).
 """
 
 import math
@@ -22,13 +22,13 @@ from tests.protocol.scatter import Noise
 from tools.bench.shares import share_of
 
 WIDTHS = (16, 1)  # instances of a run
-TRIALS = (1, 2, 3, 4, 5)  # of a line, since it last adopted something
+TRIALS = (1, 2, 3, 4, 5)  # trials of a line since its last adoption
 ALPHAS = {"0.05": 0.05, **{f"trial {number}": trial_alpha(number) for number in TRIALS}}
 GAINS = (0.5, 1.0, 2.0)  # in standard deviations of a difference
 GAINFUL = ("normal", "ties_90", "lognormal_up", "lognormal_down", "heavy_tails_t3")
 LINES = ("ties_90", "ties_90_lossy", "lognormal_down", "rare_losses_5", "heavy_tails_t2")
 TRIALS_OF_A_LINE = 200
-_SAMPLE = 40_000  # of differences, of which the standard deviation is taken
+_SAMPLE = 40_000  # differences for an estimate of the standard deviation
 
 BOTH = {**NULLS, **RARER}
 
@@ -36,10 +36,10 @@ BOTH = {**NULLS, **RARER}
 def highest(
     noise: Noise, style: Style, chance: random.Random, *, gain: float = 0.0
 ) -> tuple[list[float], list[float]]:
-    """Return the most evidence for a gain that a trial has seen after each pair.
+    """Return the highest evidence for a gain (log e-value) so far after each pair.
 
-    First by the rule, then without an unseen pair. A trial passes at any alpha as soon as that is
-    -ln alpha; nobody gives up before `MOST_PAIRS`.
+    The first list is by the rule, the second without an unseen pair. A trial passes at an alpha as
+    soon as the evidence is -ln alpha. No trial ends before `MOST_PAIRS`.
     """
     gains: list[float] = []
     ruled, plain = [-math.inf], [-math.inf]
@@ -60,7 +60,7 @@ def _plain_log_e(gains: list[float]) -> float:
 
 
 def decide(noise: Noise, style: Style, policy: Policy, chance: random.Random) -> Judgement:
-    """Put a candidate on trial, as a node does."""
+    """Put a candidate without a gain on trial, as a node does."""
     gains: list[float] = []
     numbers = policy_of(style, policy)
     while True:
@@ -72,7 +72,7 @@ def decide(noise: Noise, style: Style, policy: Policy, chance: random.Random) ->
 
 
 def adopts(noise: Noise, style: Style, chance: random.Random) -> bool:
-    """Say whether a line whose stacks are no better ever adopts one of them."""
+    """Return True if a line whose stacks have no gain ever adopts one of them."""
     policies = (
         replace(DEFAULT, alpha=trial_alpha(number)) for number in range(1, TRIALS_OF_A_LINE + 1)
     )
@@ -80,7 +80,7 @@ def adopts(noise: Noise, style: Style, chance: random.Random) -> bool:
 
 
 def run_programs(_kept: Path, *, small: bool = False) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     count = 300 if small else 4_000
     nulls = [(name, width, count) for width in WIDTHS for name in BOTH]
     gains = [(name, gain, count // 2) for name in GAINFUL for gain in GAINS]
@@ -154,7 +154,7 @@ def _share_above(highest_log_e: list[float], alpha: float) -> dict[str, object]:
 
 
 def _power(paths: list[list[float]], alpha: float) -> dict[str, object]:
-    """Return how many pass and after how many pairs on average, all pairs where they do not."""
+    """Return how many trials pass and their mean pairs, with all pairs for those that do not."""
     ended = [_first_at(path, -math.log(alpha)) for path in paths]
     passed = sum(one is not None for one in ended)
     return {

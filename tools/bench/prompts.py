@@ -1,8 +1,8 @@
-"""How much of a long history a model is told, and how long it takes to write that down.
+"""The amount of history in a model's prompt, and the time to build the prompt.
 
-After ten, a hundred and three thousand experiments, for models of three contexts: the prompt's
-characters of those that it may have, the seconds to build it the first time and again, how many
-experiments are in its table whole, in brief and not at all, and which other sections have no room.
+The figures are for ten, a hundred and three thousand experiments and models with three context
+lengths. They are the prompt's characters and its limit, the seconds to build it the first time and
+again, the experiments in its table in full, in brief and omitted, and the omitted sections.
 """
 
 import re
@@ -26,7 +26,7 @@ _DROPPED: Final = re.compile(r"^Not shown, as there is no room: (\d+) ", re.MULT
 
 
 def run_prompts(_kept: Path) -> dict[str, object]:
-    """Return the figures of each length of a history in each context."""
+    """Return the figures for each length of history and each context length."""
     return {
         f"{experiments} experiments": {
             f"{tokens} tokens": _measured(experiments, tokens) for tokens in _CONTEXTS

@@ -1,10 +1,10 @@
-"""Several proposers in one node, beside each of them alone: what is kept in a night, and in more.
+"""Several proposers in one node, compared with each alone: gains kept in a night and in more.
 
-Each simulated proposer has a share of ideas that gain 1.5 s or so; most of the others do nothing,
-many harm. All go through the screen and the recheck of the default policy, in which one in ten of
-those that do nothing is kept. Whose the next slot is follows from `node.loop.arms`: by what the
-rechecks say of what was kept, as the node does; by the gain to expect from every figure; or by the
-true gain of what was kept, as if each had an ablation at once.
+Each simulated proposer has a share of ideas that gain about 1.5 sd. Most of the others do nothing,
+many harm. All go through the screen and the recheck of the default policy, which keeps one in ten
+of those that do nothing. `node.loop.arms` assigns the next slot by one of three figures: by the
+rechecks of kept patches, as the node does; by the expected gain given every score; or by the true
+gain of kept patches, as if each had an immediate ablation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +22,16 @@ from tools.bench.shares import mean_of
 
 SLOTS: Final = (100, 300, 1000)
 SHARES: Final = ((0.08, 0.02), (0.08, 0.05), (0.08, 0.02, 0.02), (0.08, 0.08), (0.2, 0.05))
-_LINES: Final = 200  # of each
+_LINES: Final = 200  # simulated lines per setting
 _HARMFUL: Final = 0.35  # of the ideas that do not gain
-_GAIN_SD: Final = (1.5, 0.5)  # mean and scatter of the gains there are
-_LEVEL_ERROR_SD: Final = 0.3  # of what screens are held against
+_GAIN_SD: Final = (1.5, 0.5)  # mean and standard deviation of true gains
+_LEVEL_ERROR_SD: Final = 0.3  # error of the level that screens are compared with
 _RUN_H: Final = 1 / 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """An experiment: the figure that speaks, its true gain, and how many runs it took."""
+    """An experiment: its deciding figure, its true gain, and its number of runs."""
 
     figure_sd: float
     is_kept: bool
@@ -48,7 +48,7 @@ WORTHS: Final[Mapping[str, Worth]] = {
 
 
 def run_proposers(_: Path) -> dict[str, object]:
-    """Return what each mixture keeps in so many slots, as a share of its best arm's alone."""
+    """Return each mixture's kept gain, relative to its best arm alone, by number of slots."""
     return {
         " + ".join(f"{share:g}" for share in shares): {
             "alone": [round(alone(share), 4) for share in shares],
@@ -64,14 +64,14 @@ def run_proposers(_: Path) -> dict[str, object]:
 
 @cache
 def alone(share: float, slots: int = 200_000) -> float:
-    """Return the true gain, in sd, that one proposer's kept ideas have for each of its runs."""
+    """Return the true gain of one proposer's kept ideas per run, in sd."""
     chance = Random(f"alone {share}")
     tried = [_experiment(share, chance) for _ in range(slots)]
     return sum(one.gain_sd for one in tried if one.is_kept) / sum(one.runs for one in tried)
 
 
 def line(shares: Sequence[float], slots: int, worth: Worth, number: int) -> list[int]:
-    """Return how many of its runs each proposer had on one simulated line of so many slots."""
+    """Return each proposer's number of runs on one simulated line with `slots` slots."""
     chance, names = Random(f"{shares} {number}"), [str(at) for at in range(len(shares))]
     tallies: dict[str, ArmTally] = {name: ArmTally() for name in names}
     runs = dict.fromkeys(names, 0)
@@ -84,7 +84,7 @@ def line(shares: Sequence[float], slots: int, worth: Worth, number: int) -> list
 
 
 def _experiment(share: float, chance: Random) -> Tried:
-    """Return what comes of the next idea of a proposer of which so many gain."""
+    """Return an experiment with an idea of a proposer whose share of gains is `share`."""
     kind = chance.random()
     gain = 0.0
     if kind < share:
@@ -101,7 +101,7 @@ def _experiment(share: float, chance: Random) -> Tried:
 
 
 def _told(shares: Sequence[float], slots: int, worth: Worth) -> dict[str, object]:
-    """Return what lines keep as a share of their best arm, and how many runs the first has."""
+    """Return the lines' kept gain relative to their best arm, and the first arm's runs."""
     rates = [alone(share) for share in shares]
     taken = [line(shares, slots, worth, number) for number in range(_LINES)]
     ratios = [

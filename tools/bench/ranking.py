@@ -1,9 +1,8 @@
-"""What a board's first row is truly worth, by the figures that the board ranks by.
+"""The true gain of a leaderboard's first row, for several ranking figures.
 
-Authors select by the public split, so that what they publish gains more there than on any other
-text; a few published what fits nothing but that text, and some draw their own secret split again
-until it suits them. Bounds come from the code that
-ships; gains are in standard deviations of one run.
+Authors select by the public split, so their published gains are larger there than on other text. A
+few publish patches that fit only that text. Some redraw their own secret split until it suits them.
+Bounds come from the shipped code. Gains are in standard deviations of one run.
 """
 
 import random
@@ -15,16 +14,16 @@ from protocol.gains import MIN_ANCHOR_PAIRS, Gain, gain_of, luck
 
 SD = 10_000_000  # the task's noise floor
 _AUTHORS, _REDRAWING, _LEAKING = 20, 4, 4
-_LEAK_SD = 3.0  # what a leak of the public split gains there and nowhere else
-_SCREENED = 40  # at most: of so many the one that shines most on the public split is published
-_FITTED_SD = 0.7  # by how much candidates differ between the public split and other text
-_SPLIT_SD, _DRAWS = 0.4, 8  # the same between secret splits, and how often some draw theirs
-_RUN_SD, _TEXT_SD = 0.95, 0.3  # what both splits of a run share, and what each has of its own
+_LEAK_SD = 3.0  # gain by a leak of the public split, only there
+_SCREENED = 40  # most candidates from which the best on the public split is published
+_FITTED_SD = 0.7  # deviation of gains between the public split and other text
+_SPLIT_SD, _DRAWS = 0.4, 8  # the same between secret splits; draws by authors who redraw
+_RUN_SD, _TEXT_SD = 0.95, 0.3  # noise common to both splits of a run, and separate for each
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A tree's true gain and what is published of it; `attested` by one key that re-ran it."""
+    """A tree's true gain and its published gains. `attested` is from another key's re-run."""
 
     gain: float
     public: Gain
@@ -33,7 +32,7 @@ class Published:
     tries: int
 
     def lower(self, shown: Gain) -> int:
-        """Return a claim's bound."""
+        """Return the lower bound of a claimed gain."""
         return shown.lower_nano(SD * luck(self.tries))
 
 
@@ -46,7 +45,7 @@ RULES: dict[str, Callable[[Published], int]] = {
 
 
 def ranked(count: int) -> dict[str, object]:
-    """Return of so many boards what the first row is worth, and how often less than it says."""
+    """Return the first row's true gain over `count` leaderboards, and how often it overstates."""
     boards = [_board(random.Random(number)) for number in range(count)]
     shown: dict[str, object] = {"the_best_there_is": _mean([max_gain(one) for one in boards])}
     for name, rule in RULES.items():
@@ -60,7 +59,7 @@ def ranked(count: int) -> dict[str, object]:
 
 
 def max_gain(board: Sequence[Published]) -> float:
-    """Return what the best tree of a board is worth."""
+    """Return the true gain of the best tree on a leaderboard."""
     return max(one.gain for one in board)
 
 
@@ -95,11 +94,11 @@ def _shown(differences: Sequence[int]) -> Gain:
 
 
 def _nano(value: float) -> int:
-    return round(value * 8) * SD // 8  # as it leaves scoring
+    return round(value * 8) * SD // 8  # rounded as in scoring
 
 
 def _mean(values: Sequence[float]) -> dict[str, float]:
-    """A mean with its 95 % interval."""
+    """Return a mean with its 95 % interval."""
     reach = 1.96 * stdev(values) / len(values) ** 0.5
     mean = fmean(values)
     return {

@@ -1,6 +1,6 @@
-"""Records: how fast they are taken in beside the bare signature check, and a store of a million.
+"""The speed of importing records compared with only checking signatures, and a store of a million.
 
-The store is made once, by many authors at many machines, and kept under build/bench.
+The store is made once, with many authors on many machines, and kept under build/bench.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _ROUNDS = 3
 
 
 def run_records(kept: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     home = Home(kept / "million")
     _make_million(home)
     asked = subprocess.run(
@@ -55,7 +55,7 @@ def run_records(kept: Path) -> dict[str, object]:
 
 
 def _intake(kept: Path) -> dict[str, object]:
-    """Verify and store, in turns with the bare check of the same signatures."""
+    """Time importing records, in turns with only checking the same signatures."""
     records = list(_records(range(SOME), seed=1))
     wires = [record.wire for record in records]
     bare_s: list[float] = []
@@ -99,7 +99,7 @@ def _wires(start: int) -> list[bytes]:
 
 
 def _records(numbers: range, *, seed: int) -> Iterator[Record]:
-    """Yield records as a large network makes them: mostly patches and screens of many authors."""
+    """Yield records like a large network's: mostly patches and screens of many authors."""
     chance = random.Random(seed)
     for number in numbers:
         author = number % _AUTHORS
@@ -115,7 +115,7 @@ def _records(numbers: range, *, seed: int) -> Iterator[Record]:
 
 
 def _body(key: SigningKey, author: int, chance: random.Random) -> Body:
-    # Half of them have the same card, so that one board is as large as ten others.
+    # Half of the authors have the same card, so one leaderboard is as large as ten others.
     name = _CLASSES[0 if author % 2 else author % len(_CLASSES)]
     tree = chance.randbytes(32)
     popular = hashlib.sha256(b"tree %d" % chance.randrange(2_000)).digest()
@@ -136,7 +136,7 @@ def _body(key: SigningKey, author: int, chance: random.Random) -> Body:
 
 
 def _ask_million(root: Path) -> None:
-    """Print what a reader of the large store measures; a process of its own, for its memory."""
+    """Print a reader's measurements of the large store, in a separate process for its memory."""
     started_s = time.perf_counter()
     home = Home(root)
     with Store.open(home) as store:
@@ -164,13 +164,13 @@ def _ask_million(root: Path) -> None:
 
 
 def _peak_rss_bytes() -> int:
-    """The most memory this program ever had; `getrusage` would count what started it as well."""
+    """Return this process's peak memory. `getrusage` would include the process that started it."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _reconciliation() -> dict[str, object]:
-    """Return bytes, round trips and milliseconds for the sets that RECORDS names."""
+    """Return the bytes, round trips and milliseconds to reconcile sets of the sizes in RECORDS."""
     chance = random.Random(3)
     times = (START_MS + chance.randrange(10**9) for _ in range(100_000))
     keys = sorted(key_of(time_ms, chance.randbytes(32)) for time_ms in times)
@@ -183,7 +183,7 @@ def _reconciliation() -> dict[str, object]:
 
 def _reconcile(ours: list[bytes], theirs: list[bytes]) -> dict[str, object]:
     own, other = RecordIndex(ours), RecordIndex(theirs)
-    len(own), len(other)  # sums are made when they are first needed
+    len(own), len(other)  # computes the sums, which are lazy
     rounds = [_reconcile_once(own, other) for _ in range(_ROUNDS)]
     size, trips, _ = rounds[0]
     return {

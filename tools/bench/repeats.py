@@ -1,8 +1,9 @@
-"""What repetitions are worth to scripts that know how they did, and what crowds cost honest ones.
+"""The benefit of repeated runs for scripts that know their score, and the cost for honest ones.
 
-Scripts are a few numbers in scripted sandboxes (`tests.trainer.scripted`); the runner around them
-and the rule of pairs are the ones that ship. Tries are screens on a machine that others use: one
-that passes has luck of at least three quarters of a standard deviation.
+A script may waste CPU seconds on a busy machine to get a bad run repeated. Scripts are a few
+numbers in scripted sandboxes (`tests.trainer.scripted`). The runner around them and the rule of
+pairs are as shipped. Tries are screens on a busy machine. One passes if its luck is at least 0.75
+standard deviations.
 """
 
 import asyncio
@@ -37,12 +38,12 @@ BURNERS: dict[str, tuple[Place | None, float | None]] = {
     "after its last answer": ("claim", None),
     "in the audit": ("audit", None),
 }
-SLOW = (1.0, 1.2, 1.3, 1.4, 1.45)  # times the baseline, alone; allowed is 1.5
-STRETCHES = 1.4  # a crowded machine makes at most so many seconds of one
+SLOW = (1.0, 1.2, 1.3, 1.4, 1.45)  # time relative to the baseline on an idle machine; limit 1.5
+STRETCHES = 1.4  # largest factor by which a busy machine stretches CPU seconds
 
 
 def run_repeats(_: Path) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         task = load_task(TASKS / "short", data_dir=Path(folder))
         data = prepare_all(task, data_dir=Path(folder), progress=lambda _what, _share: None)
@@ -54,7 +55,7 @@ def run_repeats(_: Path) -> dict[str, object]:
 
 async def _measure(runner: Runner, task: Task, machine: Machine) -> dict[str, object]:
     await runner.calibrate(1)
-    runner.tell_waits(machine.calm_down)  # a quiet minute comes, sooner or later
+    runner.tell_waits(machine.calm_down)  # the machine becomes quiet when the runner waits
     burners = {
         name: await _tries(runner, task, machine, Script(burns=place, burnt_s=burnt))
         for name, (place, burnt) in BURNERS.items()
@@ -67,13 +68,13 @@ async def _measure(runner: Runner, task: Task, machine: Machine) -> dict[str, ob
 
 
 async def _tries(runner: Runner, task: Task, machine: Machine, script: Script) -> dict[str, object]:
-    """Return how many of the tries passed a screen, and how often one drew its luck."""
+    """Return how many tries passed a screen, and how often each drew its luck."""
     passed, draws = 0, []
     for seed in range(TRIES):
         machine.is_crowded, machine.stretch, machine.stretches = True, 1.0, 1.3
         machine.luck.clear()
         machine.scored.clear()
-        machine.random = random.Random(seed)  # so that all burners have the same luck at first
+        machine.random = random.Random(seed)  # the first luck is the same for all burners
         source = replace(script, content=PASSES, start_s=0.09).source(task)
         outcome = await runner.run(source, seed)
         passed += outcome.status == "ok" and machine.scored[-1] >= PASSES
@@ -83,7 +84,7 @@ async def _tries(runner: Runner, task: Task, machine: Machine, script: Script) -
 
 
 async def _honest(runner: Runner, task: Task, machine: Machine, times: float) -> int:
-    """Return how many runs of a script that is slow, and does nothing about it, were scored."""
+    """Return how many runs of a slow but honest script were scored."""
     scored = 0
     script = Script(train_s=times * HONEST.train_s, is_random=False)
     for seed in range(TRIES):
@@ -95,11 +96,11 @@ async def _honest(runner: Runner, task: Task, machine: Machine, times: float) ->
 
 
 def null_stacks(tries: int) -> dict[str, dict[str, int]]:
-    """Return how many stacks without any gain are confirmed, by what a candidate does.
+    """Return how many stacks without any gain are confirmed, by the candidate's behaviour.
 
-    It burns seconds, on a crowded machine, if its luck is below this many deviations: in scoring,
-    when its trial is over, or before that, when it is run again with its seed, which gives it the
-    same luck; or another, if it takes its chance from elsewhere than from the seed.
+    On a busy machine it burns CPU seconds if its luck is below a threshold in standard deviations.
+    If it does so in scoring, its trial is over. If it does so in training, it is run again with its
+    seed. That gives the same luck, or new luck if its randomness does not come from the seed.
     """
     chance = random.Random(11)
     return {

@@ -1,4 +1,4 @@
-"""What others do with the same proposals and the same machine, to compare with."""
+"""Other decision rules for the same proposals on the same machine, for comparison."""
 
 import random
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ _RESAMPLES = 200
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far a rule came in truth, and what it took for a gain that was none."""
+    """The true progress of a rule, with its number of adoptions and of false ones."""
 
     gain: float = 0.0
     adopted: int = 0
     false: int = 0
 
     def adopt(self, gain: float) -> None:
-        """Take a patch or a stack in."""
+        """Count an adopted patch or stack with its true gain."""
         self.gain += gain
         self.adopted += 1
         self.false += gain <= 0
 
 
 def keep_if_lower(machine: Machine, runs: int, propose: Propose = draw_gain) -> Progress:
-    """Keep whatever measured lower than the last that was kept (autoresearch's loop)."""
+    """Keep a patch if it measures lower than the last kept one (autoresearch's loop)."""
     progress, best = Progress(), machine.measure(0.0)
     while machine.runs < runs:
         gain = propose(machine.chance)
@@ -38,7 +38,7 @@ def keep_if_lower(machine: Machine, runs: int, propose: Propose = draw_gain) -> 
 
 
 def bootstrap(machine: Machine, runs: int, *, count: int = 3, level: float = 0.95) -> Progress:
-    """Keep what a bootstrap of so many runs against so many calls better at this level."""
+    """Keep a patch if a bootstrap of `count` runs against `count` runs favours it at a level."""
     progress = Progress()
     while machine.runs + 2 * count <= runs:
         gain = draw_gain(machine.chance)
@@ -54,7 +54,7 @@ def bootstrap(machine: Machine, runs: int, *, count: int = 3, level: float = 0.9
 
 
 def t_test(machine: Machine, runs: int, *, count: int = 5, level: float = 0.95) -> Progress:
-    """Keep what a one-sided two-sample t-test of so many runs each calls better."""
+    """Keep a patch if a one-sided two-sample t-test with `count` runs each favours it."""
     progress = Progress()
     while machine.runs + 2 * count <= runs:
         gain = draw_gain(machine.chance)

@@ -1,4 +1,4 @@
-"""Figures with how sure they are: shares with Wilson's 95 % interval, others with a bootstrap's."""
+"""Figures with 95 % intervals: shares with Wilson's interval, others with a bootstrap's."""
 
 import math
 import random
@@ -9,13 +9,13 @@ from protocol.rule import Judgement
 
 
 def holds(judged: Judgement, gain: float) -> bool:
-    """Whether the interval that is told holds this gain."""
+    """Return True if the reported interval contains this gain."""
     lower, upper = judged.lower, judged.upper
     return (lower is None or lower <= gain) and (upper is None or gain <= upper)
 
 
 def share_of(part: int, whole: int) -> dict[str, object]:
-    """A share with Wilson's 95 % interval."""
+    """Return a share with Wilson's 95 % interval."""
     if whole == 0:
         return {"share": None, "from": 0.0, "to": 1.0, "of": 0}
     rate, z = part / whole, 1.959964
@@ -31,19 +31,19 @@ def share_of(part: int, whole: int) -> dict[str, object]:
 
 
 def ratio_of(gains: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """The ratio of two means of the same streams, with its interval."""
+    """Return the ratio of two means over the same streams, with its interval."""
     ratio = _figure(len(gains), lambda drawn: _sum(gains, drawn) / _sum(other, drawn))
     return {"ratio": round(fmean(gains) / fmean(other), 3), **ratio}
 
 
 def mean_of(values: Sequence[float]) -> dict[str, float]:
-    """A mean with its interval."""
+    """Return a mean with its interval."""
     mean = _figure(len(values), lambda drawn: _sum(values, drawn) / len(drawn))
     return {"mean": round(fmean(values), 3), **mean}
 
 
 def quantile_of(values: Sequence[float], share: float) -> dict[str, float]:
-    """What so many do not exceed, with its interval."""
+    """Return the quantile at `share`, with its interval."""
 
     def at(drawn: Sequence[int]) -> float:
         ordered = sorted(values[i] for i in drawn)
@@ -57,7 +57,10 @@ def _sum(values: Sequence[float], drawn: Sequence[int]) -> float:
 
 
 def _figure(count: int, of: Callable[[Sequence[int]], float]) -> dict[str, float]:
-    """A bootstrap's 95 % interval of a figure of so many streams, told by their numbers."""
+    """Return a figure of `count` streams with its bootstrap 95 % interval.
+
+    `of` computes the figure from the numbers of the streams.
+    """
     chance = random.Random(1)
     found = sorted(of(chance.choices(range(count), k=count)) for _ in range(1_000))
     return {"from": round(found[25], 3), "to": round(found[974], 3)}

@@ -1,8 +1,8 @@
-"""A thousand nodes in memory: who hears what, and what they tell each other, in simulated time.
+"""A thousand nodes in memory that exchange records in simulated time.
 
-Topics, sets, hellos' digests, paces, exchanges and answers are those that ship; only time, the
-spreading of gossip over each topic's mesh and the loss on its links are made up. Records are real
-and signed, but nobody verifies or stores them.
+Topics, sets, digests in hellos, rates, exchanges and answers are the shipped code. Only time, the
+spreading of gossip over each topic's mesh and the loss on its links are simulated. Records are real
+and signed, but are neither verified nor stored.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ from protocol.topics import all_subscriptions, family_topic, subscriptions, topi
 from tests.protocol.examples import MANIFEST
 from tests.protocol.library import CLASSES, EXPERIMENTS, session
 
-HOP_S: Final = (0.02, 0.2)  # what a message takes from one node to the next
-NODES_PER_BOOTSTRAP: Final = 100  # those with all topics, which hold a family together
-LOSS: Final = 0.001  # of messages on a link, without a word
+HOP_S: Final = (0.02, 0.2)  # time of a message from one node to the next
+NODES_PER_BOOTSTRAP: Final = 100  # bootstrap nodes have all topics and connect each family
+LOSS: Final = 0.001  # share of messages silently lost on a link
 _ID_BYTES = 32
 _ROUTER = make_router()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A record, and where it belongs in the end."""
+    """A record and its final topics."""
 
     wire: bytes
     id: bytes
@@ -56,7 +56,7 @@ class Entry:
 
 
 def entries(records: Sequence[Record]) -> Iterator[Entry]:
-    """Yield records as they are published: a patch with the first result that names it."""
+    """Yield records as they are published. A patch comes with the first result that names it."""
     topics: dict[bytes, tuple[str, ...]] = {one.id: topics_of(one) for one in records}
     for one in records:
         if isinstance(one.body, ResultBody) and one.body.patch in topics:
@@ -68,7 +68,7 @@ def entries(records: Sequence[Record]) -> Iterator[Entry]:
 
 @cache
 def hello_bytes(topics: int) -> int:
-    """Return the size of a hello that tells of so many topics."""
+    """Return the size of a hello with `topics` topics."""
     some = family_topic(MAIN_NET, MANIFEST.id, FAMILIES[0])
     digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
     told = Hello(
@@ -83,7 +83,7 @@ def hello_bytes(topics: int) -> int:
 
 
 class Indexes:
-    """The index of each topic: `TopicIndexes` without a database."""
+    """The indexes of all topics, like `TopicIndexes` without a database."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = {topic: TopicIndex(RecordIndex()) for topic in topics}
@@ -111,7 +111,7 @@ class Indexes:
 
 @dataclass
 class Node:
-    """One node: what it has and whom it is connected to; `spent` counts what it cost."""
+    """A node with its records and connections. `spent` counts its costs."""
 
     name: PeerId
     topics: tuple[str, ...]
@@ -124,7 +124,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.indexes = Indexes(self.topics)
-        # Its own class stands for carrier, store and ingest: each asks for a few methods only.
+        # This class acts as carrier, store and ingest, since each needs a few methods only.
         parts = SimpleNamespace(
             records=self,
             intake=self,
@@ -145,7 +145,7 @@ class Node:
         )
 
     def hear(self, entry: Entry) -> bool:
-        """Keep a record and say whether it is new."""
+        """Keep a record. Return True if it is new."""
         is_new = entry.id not in self.records
         if is_new:
             self.records[entry.id] = entry.wire
@@ -155,7 +155,7 @@ class Node:
         return is_new
 
     def told(self) -> Mapping[str, TopicDigest]:
-        """Return what its hello says that it has."""
+        """Return the digests of its hello."""
         return {topic: one for topic, one in self.indexes.digests().items() if one[0]}
 
     # As a carrier
@@ -180,7 +180,7 @@ class Node:
     def lacking(self, ids: Sequence[bytes]) -> list[bytes]:
         return [one for one in ids if one not in self.records]
 
-    # As what takes records in
+    # As an importer of records
 
     async def ingest(self, _peer: PeerId, wires: Sequence[bytes]) -> Ingested:
         new = [self.hear(self.world.by_wire[wire]) for wire in wires]
@@ -190,7 +190,7 @@ class Node:
 
 
 class World:
-    """All nodes, and what happens next."""
+    """All nodes and the queue of events."""
 
     def __init__(self, nodes: int, *, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -209,15 +209,15 @@ class World:
         self._connect()
 
     def clock(self) -> float:
-        """Seconds since the beginning."""
+        """Return the simulated seconds since the start."""
         return self.now_s
 
     def at(self, when_s: float, name: str, *what: object) -> None:
-        """Let something happen at a time."""
+        """Schedule an event."""
         heapq.heappush(self._events, (when_s, next(self._numbers), name, what))
 
     async def run(self, seconds: float) -> None:
-        """Let happen what is due within so many seconds."""
+        """Process all events of the next `seconds` seconds."""
         ends_s = self.now_s + seconds
         while self._events and self._events[0][0] <= ends_s:
             self.now_s, _, name, what = heapq.heappop(self._events)
@@ -236,7 +236,7 @@ class World:
         return self.nodes[name]
 
     def _connect(self) -> None:
-        """Let each node dial as many as it does, a well-known one first, and join the meshes."""
+        """Let each node dial its peers, a bootstrap node first, and join the meshes."""
         everybody = [*self.nodes.values()]
         for node in everybody:
             known = self.chance.choice(self._well_known)
@@ -265,7 +265,7 @@ class World:
             other.mesh.setdefault(topic, set()).add(node.name)
 
     async def _hello(self, node: Node, other: Node) -> None:
-        """One asks, both have heard of each other, and fetch what that calls for."""
+        """Exchange a hello between two nodes and let both fetch missing records."""
         mine, theirs = node.told(), other.told()
         for side in (node, other):
             side.spent["hellos"] += 1
@@ -278,7 +278,7 @@ class World:
         self.at(self.now_s + REPEATED_S, "hello", node, other)
 
     def _publish(self, author: Node, entry: Entry) -> None:
-        """Let a record spread over the mesh of each of its topics."""
+        """Spread a record over the mesh of each of its topics."""
         author.hear(entry)
         for topic in entry.topics:
             if topic in author.mesh:
@@ -308,7 +308,7 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What nodes spent on average in so many seconds; how many lack something in the end."""
+    """The mean costs of nodes over a time, and how many lack records in the end."""
 
     seconds: float
     nodes: int
@@ -322,7 +322,7 @@ class Outcome:
 def simulate(
     nodes: int, *, experiments_per_day: float, seconds: float, settling_s: float, seed: int = 1
 ) -> Outcome:
-    """Let nodes do so many experiments a day for so long, then only talk for a while."""
+    """Simulate nodes that experiment for `seconds`, then only exchange for `settling_s`."""
     world = World(nodes, seed=seed)
     published = _plan(world, experiments_per_day, seconds)
     spent: Counter[str] = Counter()
@@ -355,12 +355,12 @@ def simulate(
 
 
 def _plan(world: World, experiments_per_day: float, seconds: float) -> int:
-    """Have every node publish its sessions' records at its pace, each author at its own time."""
+    """Schedule the records of every node's sessions, each author at its own times."""
     published = 0
     for number, node in enumerate(world.makers):
         made = [*entries(session(number, len(world.makers)))]
         per_s = experiments_per_day / 86_400 * len(made) / EXPERIMENTS
-        # Somewhere within a session: in so short a time most come to no confirmation.
+        # Start anywhere within a session. In so short a time most reach no promotion trial.
         place, when_s = world.chance.randrange(len(made)), world.chance.expovariate(per_s)
         while when_s < seconds:
             entry = made[place % len(made)]

@@ -1,8 +1,8 @@
-"""What stopping hopeless screens early is worth in a week, by curves of recorded sessions.
+"""The benefit of stopping hopeless screens early over a week, by curves of recorded sessions.
 
-How far a run ended off what its loss foretold is drawn from recorded runs, all looks of one run
-together; what proposals are worth is invented, as everywhere here. What a look stops is decided as
-in `node.line.foresight`, by lines that are as well known as those of many runs are.
+The forecast errors are drawn from recorded runs, all looks of one run together. The gains of
+proposals come from the common model. Looks stop runs as in `node.line.foresight`, with the
+precision of forecasts from many runs.
 """
 
 import os
@@ -31,12 +31,12 @@ _NIGHTS: Final = 7
 _MUCH_SD: Final = 8.0
 _RUNS: Final = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a night has
 
-Off = tuple[float, ...]  # at each of SHARES, how far a run ended off what was foretold, in sd
+Off = tuple[float, ...]  # a run's forecast error at each of SHARES, in sd
 
 
 @dataclass
 class Stopping(Node):
-    """A node that stops what looks hopeless, by how far recorded runs ended off what they told."""
+    """A node that stops hopeless screens, with the forecast errors of recorded runs."""
 
     offs: Sequence[Off] = ()
     reaches: Off = ()
@@ -44,8 +44,8 @@ class Stopping(Node):
     saved: float = 0.0  # runs
     screens: int = 0
     looked: random.Random = field(default_factory=lambda: random.Random(0))
-    keeps: int = 0  # screens that would have passed, of changes that gain a deviation or more
-    lost: int = 0  # of these
+    keeps: int = 0  # screens that would have passed, of patches that gain at least 1 sd
+    lost: int = 0  # of these, stopped
 
     def _experiment(self) -> None:
         self.is_screening = True
@@ -70,7 +70,7 @@ class Stopping(Node):
         return run
 
     def _failing(self, run: PlannedRun) -> PlannedRun:
-        """Return a run that does not pass, as a stopped one does not."""
+        """Return a run with a failing score in place of a stopped one."""
         assert run.outcome is not None
         nano = self._level_nano() + round(SD * NANO)
         told = replace(run.outcome.run, metric_nano=nano, secret_nano=nano)
@@ -78,7 +78,7 @@ class Stopping(Node):
 
 
 def run_stopping(_kept: Path) -> dict[str, object]:
-    """Return how far a node comes that stops early, against itself that does not."""
+    """Return the gain of a node that stops early, relative to the same node that does not."""
     sessions = [kept_session(path) for path in sorted(RECORDED.glob("tiny-long-*.json.xz"))]
     offs = [off for session in sessions for off in offs_of(session)]
     jobs = list(range(_SEEDS))
@@ -104,14 +104,14 @@ def run_stopping(_kept: Path) -> dict[str, object]:
 
 
 def offs_of(session: Session) -> list[Off]:
-    """Return how far a session's runs of changes ended off what the others' losses foretold.
+    """Return the errors of forecasts of a session's runs of patches, from the other runs' losses.
 
-    Those that ended much worse are left out, as lines are not drawn through them either.
+    Runs that ended much worse are omitted, as they are when forecasts are fitted.
     """
     offs = []
     for run in session.runs:
         others = [one for one in session.runs if one.tree != run.tree]
-        foresight = Foresight(others, run.base, session.sd, missed=0.5)  # as likely above as below
+        foresight = Foresight(others, run.base, session.sd, missed=0.5)  # the median forecast
         told = [foresight.least(shown(run, share), run.steps) for share in SHARES]
         off = tuple((run.metric - one[0]) / session.sd for one in told if one is not None)
         if run.tree != run.base and len(off) == len(SHARES) and max(off) < _MUCH_SD:

@@ -1,8 +1,8 @@
-"""A node's research in a simulated machine: the loop's course around the decisions that ship.
+"""A node's research on a simulated machine, with the shipped decisions.
 
-What is decided comes from `node.line.trial` and `protocol.rule`, run by run, as in the node; only
-the runs are invented. The course (bank, experiments, checkpoints, a head in doubt, plateaus with
-ablations and branches) is that of `node.loop`.
+Decisions come from `node.line.trial` and `protocol.rule`, run by run, as in the node. Only the runs
+are simulated. The sequence of steps is that of `node.loop`: reference runs, experiments, promotion
+trials, remeasured heads, and plateaus with ablations and branches.
 """
 
 import contextlib
@@ -44,15 +44,15 @@ _LEVEL_NANO = NANO
 _TREE = bytes(32)
 
 
-class Ended(Exception):  # noqa: N818 -- an event: what was under way goes on in another session
-    """All the runs of a stream are spent."""
+class Ended(Exception):  # noqa: N818 -- an event: work in progress continues in the next session
+    """The runs of a stream are spent."""
 
 
 @dataclass
 class Branch:
-    """Where a line went on from, what its head measured then, and how high it has been since.
+    """A branch from an earlier tree, with the head's scores then and the branch's levels since.
 
-    `is_peers`: that is another's tree, which may itself be better than the head.
+    `is_peers` means that the tree is a peer's, and may itself be better than the head.
     """
 
     worth: float
@@ -64,11 +64,11 @@ class Branch:
 
 @dataclass
 class Node:
-    """One line of research: `progress` is what its verified head truly gained.
+    """One line of research. `progress` has the true gain of its verified head.
 
-    `looks_back`: whether a head is ever in doubt, and its parts are asked about; `explores`:
-    whether it goes on from an earlier head where it gets nowhere; `is_early`: whether the first
-    trial, where it is likely to pass, does not wait for a full stack.
+    With `looks_back` heads are remeasured and their parts ablated. With `explores` a line continues
+    from an earlier head on a plateau. With `is_early` the first trial does not wait for a full
+    stack if it is likely to pass.
     """
 
     machine: Machine
@@ -77,33 +77,33 @@ class Node:
     progress: Progress = field(default_factory=Progress)
     stack: list[float] = field(default_factory=list)
     bank_nano: list[int] = field(default_factory=list)
-    screened_nano: list[int] = field(default_factory=list)  # what was tried against this bank
+    screened_nano: list[int] = field(default_factory=list)  # screens against these reference runs
     looks_back: bool = True
     explores: bool = True
     is_early: bool = True
     had_checkpoint: bool = False
-    stack_sd: float = 0.0  # what the runs that kept the stack's patches say that they gain
+    stack_sd: float = 0.0  # gain of the stack's patches by the runs that kept them
     groups: list[list[float]] = field(default_factory=list)
-    noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # of so many groups
-    runs: float = math.inf  # after which nothing more begins, whatever is open
+    noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # a cache: number of groups, estimate
+    runs: float = math.inf  # limit after which no run starts
     session: int = 0
-    earlier: list[float] = field(default_factory=list)  # what the head measured in its last trial
-    last_stack: list[float] = field(default_factory=list)  # what the head was adopted for
-    parts: list[float] = field(default_factory=list)  # of the head, not yet asked about
+    earlier: list[float] = field(default_factory=list)  # the head's scores in its last trial
+    last_stack: list[float] = field(default_factory=list)  # gains of the last adopted stack
+    parts: list[float] = field(default_factory=list)  # parts of the head without an ablation yet
     taken_out: list[float] = field(default_factory=list)
     trend: Trend = field(default_factory=Trend)
-    is_asked: bool = False  # a part of the head, since the line was last elsewhere
-    heads: list[float] = field(default_factory=lambda: [0.0])  # what each was truly worth
+    is_asked: bool = False  # True after an ablation on this plateau
+    heads: list[float] = field(default_factory=lambda: [0.0])  # the true gain of each head
     branch: "Branch | None" = None
     tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
     branches: int = 0
-    candidate_scale: float = 1.0  # times the noise of other runs
-    # Since the last adoption, of own stacks (None) and by introducer, in the order of their places.
+    candidate_scale: float = 1.0  # noise of candidates relative to other runs
+    # Trials since the last adoption: of own stacks (None) and by introducer, in order of places.
     trials: Counter[int | None] = field(default_factory=Counter)
-    first: int | None = None  # the introducer that has the first place
+    first: int | None = None  # the introducer in first place
 
     def work(self, runs: int) -> Progress:
-        """Spend so many runs. What is open at a session's end goes on in the next one."""
+        """Spend `runs` runs. Work in progress at a session's end continues in the next session."""
         self.runs = runs
         with contextlib.suppress(Ended):
             self.begin()
@@ -118,7 +118,7 @@ class Node:
         self._have_bank([round(value * NANO) for value in baseline])
 
     def go_on(self) -> None:
-        """Do what comes next: a checkpoint, a run for the bank, or an experiment."""
+        """Do the next step: a promotion trial, a reference run, or an experiment."""
         if self._is_checkpoint_due():
             self._checkpoint()
         elif self._bank_needs_a_run():
@@ -128,13 +128,13 @@ class Node:
 
     @property
     def _worth(self) -> float:
-        """What the working line truly gained."""
+        """The true gain of the working line."""
         start = self.branch.worth if self.branch else self.progress.gain
         return start + sum(self.stack) - sum(self.taken_out)
 
     def _bank_needs_a_run(self) -> bool:
         if self.machine.session != self.session:
-            # Another session measures everything a little off: what the last one said is stale.
+            # Each session has its own offset, so earlier reference runs are stale.
             self.session = self.machine.session
             self._have_bank([])
         return len(self.bank_nano) < self.policy.bank_size
@@ -161,7 +161,7 @@ class Node:
     # Elsewhere
 
     def _goes_elsewhere(self) -> bool:
-        """Do what has its turn on a plateau, or leave a branch; say whether anything was done."""
+        """Do the next step on a plateau, or leave a branch. Return True if anything was done."""
         if self.branch:
             if self._next_of_branch(self.branch, is_asked=False) != "return":
                 return False
@@ -178,9 +178,9 @@ class Node:
         return True
 
     def root(self) -> tuple[float, bool] | None:
-        """Return what the tree to go on from is worth, and whether it is another's.
+        """Return the true gain of the tree to branch from, and True if it is a peer's.
 
-        It is the latest head least gone back to.
+        It is the least used of the earlier heads close to the current one, the latest first.
         """
         now = len(self.heads) - 1
         near = [at for at in range(now) if self.heads[now] - self.heads[at] <= REACH_SD]
@@ -192,7 +192,7 @@ class Node:
         return self.heads[chosen], False
 
     def arrived(self, head: int) -> None:
-        """Hear that the working line is at one of its heads."""
+        """Handle a move of the working line to one of its heads."""
 
     def _go_on_from(self, worth: float, is_peers: bool) -> None:
         self.branches += 1
@@ -230,7 +230,7 @@ class Node:
         return -level_nano / NANO / self._reading().noise.sd
 
     def _level_nano(self) -> int:
-        """Return the level of the working line, by its bank and what was tried against that."""
+        """Return the level of the working line, by reference runs and screens against them."""
         reading = self._reading()
         bank, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
         return round(level_of(bank, screened, reading.noise.sd) * NANO)
@@ -262,7 +262,7 @@ class Node:
         self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
-        """Hear what came of the last proposal."""
+        """Handle the result of the last proposal."""
 
     def _checkpoint(self) -> None:
         worth = self._worth
@@ -283,7 +283,7 @@ class Node:
             self._watch(confirmation)
 
     def _adopt(self, worth: float) -> None:
-        """Let the head be what is truly worth so much."""
+        """Adopt a head whose true gain is `worth`."""
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
@@ -292,7 +292,7 @@ class Node:
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
     def _watch(self, confirmation: Confirmation) -> None:
-        """Measure the head again if it did worse beside a missed stack than when it was adopted."""
+        """Remeasure the head if it scored worse in a missed trial than when it was adopted."""
         passed = confirmation.move == "pass"
         of_head = [pair.candidate if passed else pair.base for pair in confirmation.pairs]
         later = [(run.metric_nano or 0) / NANO for run in of_head]
@@ -314,7 +314,7 @@ class Node:
         self._bank_from(again, is_candidate=stays)
 
     def _ablate(self) -> None:
-        """Ask what the newest part of the head is worth, and go on without it if nothing."""
+        """Measure the newest part of the head, and continue without it if it has no gain."""
         part = self.parts.pop()
         policy, worth = replace(POWER, alpha=DEFAULT.alpha), self._worth
         confirmation = self._confirm(worth, base=worth - part, policy=policy, anchor_pairs=0)
@@ -323,19 +323,19 @@ class Node:
             self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
 
     def next_policy(self, introducer: int | None = None) -> Policy:
-        """Return the rule's numbers for the next trial, which draws its alpha."""
+        """Return the policy for the next trial, which uses up a part of the alpha budget."""
         self.trials[introducer] += 1
         places = [one for one in self.trials if one is not None]
         place = None if introducer is None else places.index(introducer) + 1
         return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
 
     def spend_anew(self, introducer: int | None = None) -> None:
-        """Count trials anew, as one passed; `introducer`: of the peer's tree that did."""
+        """Reset the alpha budget after a promotion, which may be of an introducer's tree."""
         self.first = self.first if introducer is None else introducer
         self.trials = Counter() if self.first is None else Counter({self.first: 0})
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
-        """Hear what came of the stack, before it is taken over or dropped."""
+        """Handle the result of a stack's trial, before the stack is adopted or dropped."""
 
     def _confirm(
         self,
@@ -345,7 +345,7 @@ class Node:
         anchor_pairs: int = ANCHOR_PAIRS,
         base: float | None = None,
     ) -> Confirmation:
-        """Put what is truly worth so much on trial against a base, the verified head by default."""
+        """Try a true gain of `worth` against a base, by default the verified head."""
         base = self.progress.gain if base is None else base
         runs: list[PlannedRun] = []
         reading = replace(self._reading(), policy=policy or self.policy)
@@ -372,9 +372,9 @@ class Node:
         return confirmation
 
     def _bank_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
-        """Let the last pairs be the bank of whatever is the head now: the candidate if it passed.
+        """Use the last pairs as reference runs of the current head: the candidate if it passed.
 
-        `is_candidate`: whether it is the candidate where that is no question of passing.
+        `is_candidate` overrides this choice.
         """
         of_candidate = confirmation.move == "pass" if is_candidate is None else is_candidate
         last = [pair.candidate if of_candidate else pair.base for pair in confirmation.pairs[-2:]]
@@ -389,7 +389,7 @@ class Node:
 
     def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
         if 0 < self.machine.runs < self.runs and self.machine.is_at_beginning:
-            self.machine.measure(0.0)  # what the baseline costs here in this session
+            self.machine.measure(0.0)  # the baseline's run at the start of each session
         if self.machine.runs >= self.runs:
             raise Ended
         scale = self.candidate_scale if role == "candidate" else 1.0

@@ -1,8 +1,8 @@
-"""Many nodes that hear of each other: how soon the typical one is as far as one alone.
+"""The speed-up of many connected nodes: how soon the typical one is as far as a single node.
 
-What `swarm` assumes flatters it, and stands beside the figures: gains add up, no two nodes have the
-same idea, and what one finds the others hear of at once. `overlap` takes these back, one after the
-other and all together (`tools.bench.assumptions`).
+The assumptions of `swarm` are favourable, and reported with the figures: gains add up, no two nodes
+have the same idea, and finds are known to all at once. `overlap` drops these assumptions, one by
+one and all together (`tools.bench.assumptions`).
 """
 
 import hashlib
@@ -26,17 +26,17 @@ from tools.bench.worlds import RUNS_A_NIGHT, Machine
 from tools.paths import ROOT
 
 SIZES = (1, 4, 8, 16, 32)
-LIARS = (0.0, 0.3, 0.5)  # of all, beside so many honest nodes
+LIARS = (0.0, 0.3, 0.5)  # shares of all nodes; the number of honest nodes stays the same
 TARGETS_SD = (40.0, 150.0)
-_SEEDS = 24  # one alone takes 15 % more or less from seed to seed
+_SEEDS = 24  # a single node varies by 15 % between seeds
 OVERLAP_LIARS = (0.0, 0.3)
 OVERLAP_TARGETS_SD = (40.0, 150.0, 300.0)
 _OVERLAP_SEEDS = 12
 _LEAST_SEEDS = 3  # for an interval
 _MOST_RUNS = 12_000.0  # of one node
 _NO_END = 1_000_000  # runs of a session
-_BEGUN_S = 3000.0  # after this no job is begun
-# What the simulation is made of.
+_BEGUN_S = 3000.0  # no job is started after this
+# The code that the simulation runs.
 _SIMULATES = (
     "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/moves.py",
     *(f"tools/bench/{name}.py" for name in (
@@ -45,11 +45,11 @@ _SIMULATES = (
     "tests/protocol/scatter.py",
 )  # fmt: skip
 _NOWHERE: list[int | None] = [None] * len(OVERLAP_TARGETS_SD)
-_NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to share out
+_NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to divide
 
 
 def run_swarm(_kept: Path) -> dict[str, object]:
-    """Return runs per node to each target, and how many times as fast as one alone that is."""
+    """Return the runs per node to each target, and the speed-up over a single node."""
     jobs = [
         (nodes, share, seed) for nodes in SIZES for share in LIARS for seed in range(_SEEDS)
         if nodes > 1 or share == 0
@@ -91,15 +91,15 @@ def _liars(nodes: int, share: float) -> int:
 # Where ideas overlap
 
 
-Job: TypeAlias = tuple[str, bool, int, float, int]  # set, ideas shared out, nodes, liars, seed
+Job: TypeAlias = tuple[str, bool, int, float, int]  # set, ideas divided, nodes, liars, seed
 
 
 def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
-    """Return under each set of assumptions how many times as fast as one alone a swarm is.
+    """Return the speed-up of a swarm over a single node under each set of assumptions.
 
-    Before and after members share ideas out; a target that one alone does not reach is left out.
-    All of it takes hours: each call plays what is missing, seed by seed, those alone first, and
-    tells what is there.
+    It is given with and without dividing ideas among members. Targets that a single node does not
+    reach are omitted. A full run takes hours. Each call runs missing jobs, seed by seed, single
+    nodes first, and reports what is complete.
     """
     jobs = [
         (name, is_shared, nodes, share, seed)
@@ -137,9 +137,10 @@ def _alone(name: str, seed: int) -> Job:
 
 
 def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[int | None]]:
-    """Return how far jobs came that are kept, or are played now, on all cores; keep these.
+    """Return the results of all jobs, kept or run now on all cores. Keep new results in a file.
 
-    One alone comes before those it is compared with: they need go no further than it came.
+    A single node runs before the swarms that it is compared with, since they need to reach only the
+    targets that it reached.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
@@ -167,7 +168,7 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
 def _targets_of(job: Job, reached: Mapping[Job, list[int | None]]) -> tuple[float, ...]:
     name, _, _, _, seed = job
     alone = reached.get(_alone(name, seed))
-    if alone is None:  # it is at it, or this is it
+    if alone is None:  # the single node's job is still running, or is this job
         return OVERLAP_TARGETS_SD
     return tuple(
         target for target, runs in zip(OVERLAP_TARGETS_SD, alone, strict=True) if runs is not None
@@ -175,7 +176,7 @@ def _targets_of(job: Job, reached: Mapping[Job, list[int | None]]) -> tuple[floa
 
 
 def code_digest() -> str:
-    """Return a digest of the code that figures follow from: others answer nothing any more."""
+    """Return a digest of the simulated code. Kept results of other code are not used."""
     digest = hashlib.sha256()
     for name in _SIMULATES:
         for path in sorted((ROOT / name).rglob("*.py")) or [ROOT / name]:
@@ -208,7 +209,7 @@ def runs_to(
     sharing: Sharing | None = None,
     most_runs: float = math.inf,
 ) -> list[int | None]:
-    """Return how many runs a node spends until the typical one has truly gained each target.
+    """Return the runs per node until the typical node's true gain reaches each target.
 
     None for a target that takes more than `most_runs`.
     """
@@ -229,7 +230,7 @@ def runs_to(
         member = min(members, key=lambda one: one.machine.runs)
         if member.machine.runs > most_runs:
             return [*reached, *[None] * (len(targets) - len(reached))]
-        # A liar has something new as often as an honest node would.
+        # A liar publishes as often as an honest node would.
         while lies < liars * member.machine.runs // 40:
             swarm.lie(nodes + lies % liars, member.machine.runs)
             lies += 1

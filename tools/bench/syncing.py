@@ -1,7 +1,7 @@
-"""Syncing 100,000 records: a newcomer over the network, beside bare ingest; then equal sets.
+"""The time to sync 100,000 records to a new node, compared with a local import; then equal sets.
 
-The newcomer and whom it asks are nodes of two processes each, on one machine. What equal sets and
-a hundred missing records cost is measured between their stores in memory, without a network.
+Both nodes have two processes each and run on one machine. The cost of equal sets and of a hundred
+missing records is measured between their stores in memory, without a network.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _IDLE_S = 30.0
 
 
 def run_syncing(kept: Path, *, count: int = RECORDS, idle_s: float = _IDLE_S) -> dict[str, object]:
-    """Return the figures."""
+    """Run the benchmark and return its figures."""
     wires = library(kept, count)
     late = {*random.Random(1).sample(wires, _MISSING)}
     early = [wire for wire in wires if wire not in late]
@@ -79,7 +79,7 @@ def _until_has(newcomer: Place, members: int) -> None:
 
 
 def _reconnection(full: Path, new: Path, idle_s: float) -> dict[str, Any]:
-    """Return what two nodes with the same records say to each other, and what idling takes."""
+    """Return the traffic of two nodes with the same records, and their CPU use when idle."""
     with place(full) as other, place(new, other.address) as again:
         started_s = time.monotonic()
         while not again.look()["peers"]:
@@ -107,7 +107,7 @@ def _less(after: dict[str, float], before: dict[str, float]) -> dict[str, float]
 
 
 def _in_memory(full: Home, new: Home) -> dict[str, Any]:
-    passed_s = [0.0]  # between exchanges, so that everything is compared each time
+    passed_s = [0.0]  # time between exchanges, so that each compares everything
 
     def clock() -> float:
         return time.monotonic() + passed_s[0]
@@ -139,7 +139,7 @@ def _in_memory(full: Home, new: Home) -> dict[str, Any]:
 
 
 async def _exchange(wires: Wires, asking: Member, other: Member) -> tuple[int, float, float]:
-    """Return how many records came, in how many seconds, and the longest wait of anything else."""
+    """Return the number of records, the seconds, and the longest delay of other tasks."""
     await greet(wires, asking, other)
     ticking = asyncio.create_task(_longest_stall())
     await asyncio.sleep(_TICK_S)

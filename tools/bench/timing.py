@@ -1,9 +1,9 @@
-"""What a task that measures seconds finds, and what it takes for a gain that is none.
+"""True and false gains on a task that measures seconds.
 
-A planted speed-up goes on trial as a candidate does; edits that change nothing go through the whole
-chain, screen, recheck and trial. Everything is measured as shipped, on a machine that does other
-things as well. Rare things are then counted in trials that are drawn from the figures of these
-runs. Counts of instructions go the same ways (`tools.bench.counting`).
+A planted speed-up goes on trial like any candidate. Edits that change nothing go through screen,
+recheck and trial. Everything is measured as shipped, on a machine with other load. Rare events are
+then counted in trials that are drawn from the figures of these runs. Instruction counts are tested
+in the same way (`tools.bench.counting`).
 """
 
 import asyncio
@@ -44,48 +44,48 @@ from trainer.task_kinds import kind_of, load_task
 
 PUBLIC, SECRET = 4, 10  # instances of a run
 SHORTER: Final = 0.1
-TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # of each way
+TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # for each way to run programs
 DRAWN: Final = 20_000
-_BANK_LASTS: Final = 20  # edits that are screened against the same run of the base
+_BANK_LASTS: Final = 20  # edits that are screened against the same reference runs
 _KEY: Final = bytes(32)
 WAYS: Final = {way.name: way for way in (ENTRY, RUN)}
 
 
-# A program (None: the base), a seed and whether it is the secret split → its share of what the
-# baseline took beside it.
+# Maps a program (None: the base), a seed, and True for the secret split to the program's time
+# relative to the baseline's in the same run.
 Measure = Callable[[str | None, int, bool], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """The rule's parts for a task whose runs scatter by `noise`, as one trial of a line has it."""
+    """The rule's steps for a task with noise `noise`, as in one trial of a line."""
 
     style: Style
     noise: NoiseEstimate
 
     def judged(self, base: Sequence[float], candidate: Sequence[float]) -> Judgement:
-        """Return what pairs say, in the first trial since something was adopted."""
+        """Judge pairs as in the first trial after an adoption."""
         policy = policy_of(self.style, replace(DEFAULT, alpha=trial_alpha(1)))
         return judge(evidence_of(self.style, self.noise, base, candidate), policy)
 
     @property
     def screening(self) -> Policy:
-        """The rule's numbers for single runs."""
+        """The policy for single runs."""
         return screening_policy(self.style, DEFAULT)
 
     def passes(self, own: Sequence[float], levels: Sequence[float]) -> bool:
-        """Say whether the last of a change's runs, its screen or a recheck, passes."""
+        """Return True if the last of a patch's runs, its screen or a recheck, passes."""
         sd = self.noise.sd * self.style.public_scatter
         return passes_so_far(own, levels, sd, self.screening)
 
     def is_plain(self, own: Sequence[float], levels: Sequence[float]) -> bool:
-        """Say whether no recheck has to follow on those so far."""
+        """Return True if no further recheck is needed."""
         return is_plain(own, levels, self.noise.sd * self.style.public_scatter, self.screening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """A trial's pairs, base and candidate, and how it ended."""
+    """A trial's pairs of base and candidate, and its result."""
 
     base: list[float]
     candidate: list[float]
@@ -93,7 +93,7 @@ class Tried:
 
     @property
     def differences(self) -> list[float]:
-        """What the noise of a run is estimated from, as a node does it."""
+        """The differences from which a node estimates the noise of a run."""
         return [
             (one - other) / 2**0.5 for one, other in zip(self.base, self.candidate, strict=True)
         ]
@@ -113,7 +113,7 @@ async def tried(measure: Measure, text: str, chain: Chain, seeds: range) -> Trie
 
 
 async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> list[Tried]:
-    """Put a program that is better on trial, several times."""
+    """Put a faster program on trial several times."""
     found = []
     for number in range(trials):
         seeds = range(1_000 * (number + 1), 1_000 * (number + 2))
@@ -124,7 +124,7 @@ async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> lis
 
 
 def told_trials(found: Sequence[Tried]) -> dict[str, object]:
-    """Return how many were found, after how many pairs."""
+    """Return how many gains were found, and after how many pairs."""
     pairs = [one.judgement.evidence.pairs for one in found]
     within = sum(one.judgement.is_gain and one.judgement.evidence.pairs <= 20 for one in found)
     return {
@@ -137,7 +137,7 @@ def told_trials(found: Sequence[Tried]) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
-    """What edits that change nothing came to; their shares and the base's, on the public split."""
+    """The results of edits that change nothing, with their and the base's public shares."""
 
     edits: int
     screened_in: int
@@ -150,7 +150,7 @@ class Screened:
 async def screened(
     measure: Measure, edited: Callable[[int], str], chain: Chain, count: int
 ) -> Screened:
-    """Let edits that change nothing go the way of any change: screen, recheck and trial."""
+    """Put edits that change nothing through screen, recheck and trial."""
     passed = kept = adopted = 0
     bank = 0.0
     bases: list[float] = []
@@ -184,7 +184,7 @@ async def screened(
 
 
 def told_nulls(found: Screened) -> dict[str, object]:
-    """Return the shares of edits that came so far."""
+    """Return the share of edits that passed each step."""
     return {
         "screened_in": share_of(found.screened_in, found.edits),
         "kept_on_the_working_line": share_of(found.kept, found.edits),
@@ -195,7 +195,7 @@ def told_nulls(found: Screened) -> dict[str, object]:
 def told_drawn(
     of_base: Sequence[float], of_null: Sequence[float], chain: Chain
 ) -> dict[str, object]:
-    """Return how many trials adopt whose pairs are drawn from measured shares, without screens."""
+    """Return how many trials with pairs drawn from measured shares pass, without screens."""
     chance = random.Random(1)
     adopted = sum(_passes(chain, of_base, of_null, chance) for _ in range(DRAWN))
     return {"runs": [len(of_base), len(of_null)], "adopted": share_of(adopted, DRAWN)}
@@ -215,7 +215,7 @@ def _passes(
 
 
 def run_timing(_kept: Path) -> dict[str, object]:
-    """Return the figures: of seconds, of which both ways are measured at once."""
+    """Return the figures for measured seconds, with both ways to run programs at once."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         seconds = dict(zip(WAYS, pool.map(_of_seconds, WAYS), strict=True))
     return {"load_of_the_machine": os.getloadavg()[2], "cpu_s": seconds}
@@ -238,7 +238,7 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
     try:
         await runner.calibrate(0)
 
-        secret_shares: dict[bool, list[float]] = {True: [], False: []}  # the base's, others'
+        secret_shares: dict[bool, list[float]] = {True: [], False: []}  # True: the base's
 
         async def measure(text: str | None, seed: int, secret: bool) -> float:
             source = task.source if text is None else way.source(text)
@@ -250,7 +250,7 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
 
         trials = await planted(measure, way.program(shorter=SHORTER), chain, TRIALS)
         chain = replace(chain, noise=start.with_groups([one.differences for one in trials]))
-        secret_shares[False].clear()  # what follows changes nothing
+        secret_shares[False].clear()  # keep only shares of edits that change nothing
         edits = await screened(
             measure, lambda number: way.null_edit(number, way.program()), chain, NULLS
         )
@@ -280,7 +280,7 @@ async def _against_itself(task: Task) -> dict[str, object]:
 
 
 def written(way: Way, folder: Path, *, metric: str, text: str) -> Task:
-    """Return the task of a program, written to a folder."""
+    """Write a program's task to a folder and return the task."""
     folder.mkdir(parents=True)
     files = way.files(metric, public=PUBLIC, secret=SECRET, text=text)
     for name, content in files.items():
@@ -289,5 +289,5 @@ def written(way: Way, folder: Path, *, metric: str, text: str) -> Task:
 
 
 def tell(what: str) -> None:
-    """Say how far it is."""
+    """Print the progress."""
     print(f"  {what} …", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Invented research for simulations: what proposals are worth, and how machines scatter.
+"""The common model of simulated research: the gains of proposals and the noise of machines.
 
-Figures are in standard deviations of one run ("sd"); gains are positive if better. What proposers
-try is this model: few patches are good, most do nothing, many harm.
+Figures are in standard deviations of one run ("sd"). Gains are positive if better. Few proposed
+patches are good, most do nothing, many harm.
 """
 
 import random
@@ -17,11 +17,11 @@ RUNS_A_NIGHT = 96
 SESSION_SD = 0.5
 
 
-Propose: TypeAlias = Callable[[random.Random], float]  # what a proposal truly gains
+Propose: TypeAlias = Callable[[random.Random], float]  # draws a proposal's true gain
 
 
 def draw_gain(chance: random.Random) -> float:
-    """Return what a proposal truly gains."""
+    """Draw the true gain of a proposal."""
     drawn = chance.random()
     if drawn < GOOD_SHARE:
         return chance.uniform(1, 3)
@@ -30,20 +30,20 @@ def draw_gain(chance: random.Random) -> float:
 
 @dataclass
 class Machine:
-    """Measures trees in sessions, each of which is off by a little, for all its runs alike."""
+    """A machine that measures trees in sessions. All runs of a session share a small offset."""
 
     chance: random.Random
     noise: Noise = normal
     session_sd: float = SESSION_SD
     runs_a_session: int = RUNS_A_NIGHT
-    drift_sd: float = 0.0  # by which a session's offset walks from run to run
+    drift_sd: float = 0.0  # step of the offset's random walk from run to run
     runs: int = 0
     offset: float = 0.0
 
     def measure(self, value: float, *, scale: float = 1.0) -> float:
-        """Return what one run of a tree says that is truly worth `value`; lower is better.
+        """Return the score of one run of a tree whose true value is `value`. Lower is better.
 
-        It scatters `scale` times as much as others.
+        Its noise is `scale` times that of other runs.
         """
         if self.is_at_beginning:
             self.offset = self.chance.gauss(0, self.session_sd)
@@ -54,16 +54,16 @@ class Machine:
 
     @property
     def session(self) -> int:
-        """The number of the session that the next run is in."""
+        """The number of the next run's session."""
         return self.runs // self.runs_a_session
 
     @property
     def is_at_beginning(self) -> bool:
-        """Whether the next run is the first of its session."""
+        """True if the next run is the first of its session."""
         return self.runs % self.runs_a_session == 0
 
     @property
     def span(self) -> Span:
-        """What is left of the session, and how long it is: a run takes a second."""
+        """The rest and the length of the session, with one second per run."""
         left = self.runs_a_session - self.runs % self.runs_a_session
         return Span(left_s=left, whole_s=self.runs_a_session)

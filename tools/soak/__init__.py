@@ -1,1 +1,1 @@
-"""Long proofs, run by `make soak PART=…`; each appends one line of figures to docs/soak.jsonl."""
+"""Soak tests, run by `make soak PART=…`. Each appends one line of figures to docs/soak.jsonl."""

@@ -1,7 +1,7 @@
-"""`make soak PART=…`: run one long proof and append its figures to docs/soak.jsonl.
+"""`make soak PART=…`: run one soak test and append its figures to docs/soak.jsonl.
 
-A proof keeps its home under build/soak/, so that one that was interrupted goes on where it was.
-Those on planted patches keep their real runs in build/soak/kept/, which a proof that holds leaves.
+A test keeps its home under build/soak/, so that it can resume after an interruption. Tests on
+planted patches keep their real runs in build/soak/kept/, which is not removed after a success.
 """
 
 import argparse
@@ -82,7 +82,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
 
 
 def litellm_sources(folder: Path) -> Path:
-    """Gather the installed litellm's `.py` files, which no sandbox shows, into one text file."""
+    """Concatenate the installed litellm's `.py` files, invisible to sandboxes, into one file."""
     import importlib.util
 
     spec = importlib.util.find_spec("litellm")
@@ -99,7 +99,7 @@ def litellm_sources(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Run the part that the command line names."""
+    """Run the soak test that the command line names."""
     parser = argparse.ArgumentParser(prog="make soak PART=")
     parser.add_argument("part", choices=[*PARTS])
     part: str = parser.parse_args().part
@@ -110,7 +110,7 @@ def main() -> int:
         file.write(json.dumps(figures) + "\n")
     print(json.dumps(figures, indent=2))
     if figures["holds"]:
-        shutil.rmtree(home)  # one that failed leaves its home to be read
+        shutil.rmtree(home)  # after a failure the home is left for inspection
     return 0 if figures["holds"] else 1
 
 

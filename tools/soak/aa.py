@@ -1,6 +1,6 @@
-"""A/A: a node whose every proposal changes nothing, so that all it finds would be chance.
+"""An A/A test: a node whose proposals all change nothing, so that any gain is chance.
 
-It holds when nothing was adopted and no honest run was rejected, timed out or failed.
+It holds if nothing was adopted and no run was rejected, timed out or failed.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from node.terminal.progress import reporting
 from protocol.record_kinds import ResultBody
 from tests.node.books import proposal_by
 
-_AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs
+_AT_ONCE = 20  # experiments of one session; the number of runs is checked between sessions
 
 
 class NullProposer:
-    """Proposes one more constant that nobody reads: another canonical AST, the same training."""
+    """A proposer that adds an unread constant: a new canonical AST, but the same training."""
 
     def propose(self, context: Context) -> Proposal | None:
-        """Return a change of nothing."""
+        """Return a patch that changes nothing in the training."""
         path = context.editable[0]
         text = context.source[path].decode()
         at = text.index("\nimport ") + 1
@@ -47,7 +47,7 @@ class NullProposer:
 
 
 def run_aa(home: Path, runs: int, task: str = "tiny") -> dict[str, object]:
-    """Let it work until so many runs have ended (it goes on where it was) and count."""
+    """Let the node work until `runs` runs have ended, and return the figures. Resumable."""
     place = Home(home)
     while (counted := _figures(place))["runs"] < runs:  # type: ignore[operator]
         subprocess.run([sys.executable, "-m", "tools.soak.aa", str(home), task], check=True)
@@ -97,7 +97,7 @@ async def _work(home: Home, task_name: str) -> None:
 
 
 def main() -> None:
-    """Run one session."""
+    """Run one session of the node."""
     home = Home(Path(sys.argv[1]))
     home.prepare()
     with home.lock():

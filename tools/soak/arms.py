@@ -1,7 +1,7 @@
-"""Three ways to search the same knobs over the same ranges, each with so many runs in all.
+"""Three searches of the same hyperparameters over the same ranges, with the same number of runs.
 
-Each measures the task's baseline first, which is where an arnode starts as well, and names a head
-when its runs are spent. Of a run they learn what the public split says, None if it failed.
+Like a node, each search measures the task's baseline first. It names a head when its runs are
+spent. For each run it gets the score on the public split, or None if the run failed.
 """
 
 import math
@@ -29,17 +29,17 @@ Measure = Callable[[Source], Awaitable[float | None]]
 
 
 class OutOfRuns(Exception):  # noqa: N818 -- how every search ends
-    """The budget is spent."""
+    """The budget of runs is spent."""
 
 
 class Search:
-    """A search of a task's knobs; `head` is what it would name now."""
+    """A search of a task's hyperparameters. `head` is its current choice."""
 
     def __init__(self, task: Task, seed: int) -> None:
         self.task = task
         self.seed = seed
         self.head = task.source
-        # The canonical ASTs in the order in which they came up.
+        # Fingerprints of the canonical ASTs, in order of proposal.
         self.proposed = [fingerprint(task.source)]
 
     async def run(self, measure: Measure) -> None:
@@ -48,7 +48,7 @@ class Search:
 
 
 class UniformSearch(Search):
-    """Draws every knob uniformly over its range and names the source with the best run."""
+    """Uniform random search. It names the source with the best run."""
 
     def __init__(self, task: Task, seed: int) -> None:
         super().__init__(task, seed)
@@ -71,7 +71,7 @@ class UniformSearch(Search):
 
 
 class ParzenSearch(UniformSearch):
-    """Optuna's TPE as it comes, told of the baseline first and of failures as infinitely bad."""
+    """Optuna's TPE with default settings. The baseline comes first; failures are infinitely bad."""
 
     async def run(self, measure: Measure) -> None:
         """Search until `measure` raises OutOfRuns."""
@@ -88,8 +88,10 @@ class ParzenSearch(UniformSearch):
 
 
 class KnobsSearch(Search):
-    """The built-in proposer under the rule of the working line, screens, rechecks and banks all
-    counted; its head is the working line."""
+    """The built-in proposer with the usual rule for keeping patches. Its head is the working line.
+
+    Screens, rechecks and reference runs all count as runs.
+    """
 
     def __init__(self, task: Task, seed: int) -> None:
         super().__init__(task, seed)
@@ -97,7 +99,7 @@ class KnobsSearch(Search):
         self._noise = NoiseEstimate.from_class(task.manifest.noise_floor_nano / NANO)
 
     async def run(self, measure: Measure) -> None:
-        """Search until `measure` raises OutOfRuns, or nothing is left to propose."""
+        """Search until `measure` raises OutOfRuns or there are no more proposals."""
         bank = [
             value
             for _ in range(DEFAULT.bank_size)
@@ -129,7 +131,7 @@ class KnobsSearch(Search):
     async def _trial(
         self, measure: Measure, source: Source, level: float
     ) -> tuple[Decision, float | None, float | None]:
-        """Return what was decided, what the screen measured and what the last run did."""
+        """Return the decision, the score of the screen and the score of the last run."""
         screen = await measure(source)
         if screen is None:
             return "failed", None, None
@@ -167,14 +169,14 @@ def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
 
 
 def _options(knob: Knob) -> list[Scalar]:
-    """Return all values of a knob without an axis, in the task's order."""
+    """Return all values of a hyperparameter without an axis, in the task's order."""
     if knob.spec is not None and knob.spec.choices:
         return list(knob.spec.choices)
     return [knob.value, *knob.choices]
 
 
 def _whole(axis: Axis) -> range | None:
-    """Return the coordinates of an axis of whole numbers with equal steps."""
+    """Return the coordinates of an integer axis with equal steps, or None for another axis."""
     if axis.is_whole and axis.kind in ("linear", "power"):
         return range(round(axis.low), round(axis.high) + 1)
     return None

@@ -1,8 +1,8 @@
 """`python -m tools.soak.attackers ADDRESS FRAMES SEED`: fuzz a node over many connections.
 
-Garbage at every layer: the lines before a handshake, noise, yamux, gossip, our protocols. Whoever
-is refused comes back under a new name, until so many frames were written. Says on stdout how many
-connections that took, and how many of them the node ended.
+It sends garbage at every layer: the lines before a handshake, noise, yamux, gossip, our protocols.
+An attacker that is disconnected returns with a new peer id, until FRAMES frames were written. The
+program prints how many connections that took and how many of them the node ended.
 """
 
 import json
@@ -34,8 +34,8 @@ from tools.soak.questions import RECORDS, TOPICS, framed, questions
 
 AT_ONCE: Final = 24
 FRAMES_PER_CONNECTION: Final = 100
-_CONNECTION_S: Final = 2.0  # some of what is written leaves it stuck
-_BARE_SHARE: Final = 0.1  # of connections that never become one
+_CONNECTION_S: Final = 2.0  # some frames leave a connection stuck
+_BARE_SHARE: Final = 0.1  # share of sockets that never complete a handshake
 _LINES: Final = (b"\x13/multistream/1.0.0\n", b"\x07/noise\n", b"\x0d/yamux/1.0.0\n", b"\x03na\n")
 
 _ENDED = (BaseLibp2pError, NetworkError, trio.BrokenResourceError, OSError, KeyError)
@@ -45,13 +45,13 @@ Layer = Callable[["Attackers", "Attacker", random.Random], Awaitable[None]]
 
 @dataclass(kw_only=True)
 class Attacker:
-    """One name, connected."""
+    """A connected attacker with a peer id of its own."""
 
     host: NetworkHost
     victim: ID
 
     def connection(self) -> Any:
-        """Return libp2p's connection with the victim."""
+        """Return libp2p's connection to the victim. Raises NetworkError if it was ended."""
         connections = self.host._host.get_network().get_connections(self.victim)
         if not connections:
             raise NetworkError("the victim has ended the connection")
@@ -65,7 +65,7 @@ class Attacker:
 
 @dataclass(kw_only=True)
 class Attackers:
-    """What all of them have in common."""
+    """All attackers, with their shared counts and mutators."""
 
     address: str
     frames: int
@@ -79,7 +79,7 @@ class Attackers:
         self._wires = Mutator([record.wire for record in RECORDS])
 
     async def run(self) -> None:
-        """Write all frames."""
+        """Write frames until their total is reached."""
         async with trio.open_nursery() as nursery:
             for worker in range(AT_ONCE):
                 nursery.start_soon(self._work, random.Random(f"{self.seed}/{worker}"))
@@ -94,7 +94,7 @@ class Attackers:
                     self.counts["ended by the node"] += 1
 
     async def _come_bare(self, chance: random.Random) -> None:
-        """Be a socket that says lines, and then noise, as nobody does."""
+        """Open a plain socket, send handshake lines, some with flipped bits, then random bytes."""
         self.counts["bare sockets"] += 1
         port = int(Multiaddr(self.address).value_for_protocol("tcp"))
         async with await trio.open_tcp_stream("127.0.0.1", port) as socket:
@@ -110,7 +110,7 @@ class Attackers:
             victim = ID.from_string(await host.connect(self.address))
             self.counts["connections"] += 1
             attacker = Attacker(host=host, victim=victim)
-            if chance.random() < 0.8:  # others are answered nothing
+            if chance.random() < 0.8:  # the node does not answer a peer without a hello
                 await attacker.write(HELLO, framed(self._questions[HELLO][0]))
             for _ in range(FRAMES_PER_CONNECTION):
                 name, layer = chance.choice(_LAYERS)
@@ -141,7 +141,7 @@ class Attackers:
 
     async def frames_of_yamux(self, attacker: Attacker, chance: random.Random) -> None:
         header = chance.randbytes(8) + chance.choice((0, 1, 16, 2**32 - 1)).to_bytes(4, "big")
-        if chance.random() < 0.9:  # else hardly any is one
+        if chance.random() < 0.9:  # a random header is hardly ever valid
             header = bytes((0, chance.choice((0, 1, 1, 2, 2)))) + header[2:]
         await attacker.connection().secured_conn.write(header)
 
@@ -160,7 +160,7 @@ _LAYERS: Final[tuple[tuple[str, Layer], ...]] = (
 
 
 def main() -> None:
-    """Attack, and say what it took."""
+    """Run the attack and print its figures as JSON."""
     address, frames, seed = sys.argv[1:]
     logging.disable(logging.CRITICAL)
     attackers = Attackers(address=address, frames=int(frames), seed=seed)

@@ -1,7 +1,7 @@
-"""A runner that keeps its real runs on disk, so that a long proof makes each of them once.
+"""A runner that keeps its real runs on disk, so that a soak test makes each of them once.
 
-A run's metrics are the same bits whenever its source, seed, data, scoring, torch and processor are,
-so a kept run is a real one. What its audit drew and what it cost are those of the day it was made.
+A run's metrics are bit-identical for the same source, seed, data, scoring, torch and processor, so
+a kept run is as good as a new one. Its audit sample and its cost are those of the original run.
 """
 
 import hashlib
@@ -24,21 +24,23 @@ from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
-# Every seed that a proof's node draws becomes one of these, for which planted patches are measured.
+# Every seed that a node draws in these tests is mapped to one of these. Planted patches are
+# measured with the same seeds.
 SEED_POOL = tuple(range(1000, 1040))
 
-_DETERMINED = {"ok", "nan", "rejected"}  # the others say as much of the machine's state
+_DETERMINED = {"ok", "nan", "rejected"}  # other statuses also depend on the machine's state
 
 
 def itself(source: Source) -> Source:
-    """Return the source: it is what runs."""
+    """Return the source unchanged."""
     return source
 
 
 class PooledSeeds:
-    """Gives every seed one of the pool: any 40 that are new in a row get 40 different ones.
+    """A mapping of seeds to the pool. Any 40 consecutive new seeds get 40 different ones.
 
-    So a confirmation's pairs are independent, whatever was asked before. `order` decides which.
+    So the pairs of a promotion trial are independent of earlier requests. `order` seeds the
+    mapping.
     """
 
     def __init__(self, order: str) -> None:
@@ -47,7 +49,7 @@ class PooledSeeds:
         self._count = 0
 
     def of(self, seed: int) -> int:
-        """Return the pool's seed that stands for this one."""
+        """Return the seed of the pool for a given seed."""
         if seed not in self._given:
             self._given[seed] = self._pool[self._count % len(self._pool)]
             self._count += 1
@@ -56,9 +58,9 @@ class PooledSeeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRuns:
-    """A folder with one file for each run of one task on one secret split; processes may share it.
+    """A folder with one file per run of one task on one secret split. Processes may share it.
 
-    `setting` is what the runs have in common, beside tree and seed.
+    `setting` is everything besides tree and seed that determines a run.
     """
 
     folder: Path
@@ -66,7 +68,7 @@ class KeptRuns:
 
     @classmethod
     def here(cls, folder: Path, task: Task, secret_rows: TokenRows) -> "KeptRuns":
-        """The runs of a task with this secret split on this machine."""
+        """Return the kept runs of a task with this secret split on this machine."""
         return cls(
             folder=folder,
             setting=(
@@ -80,13 +82,13 @@ class KeptRuns:
         )
 
     def path(self, tree: bytes, seed: int) -> Path:
-        """Where a run is kept."""
+        """Return the file of a run."""
         key = json.dumps([tree.hex(), seed, *self.setting])
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.json"
 
     def get(self, tree: bytes, seed: int) -> RunOutcome | None:
-        """Return a kept run, without claims: they only aim later audits."""
+        """Return a kept run or None. Its answers are missing, since only later audits use them."""
         path = self.path(tree, seed)
         if not path.exists():
             return None
@@ -96,11 +98,11 @@ class KeptRuns:
         return RunOutcome(**said, audit=audit and Audit(**audit), flags=flags, answers=None)
 
     def put(self, tree: bytes, outcome: RunOutcome) -> None:
-        """Keep a run whose end the source and the seed decide."""
+        """Keep a run if its status depends only on the source and the seed."""
         if outcome.status not in _DETERMINED:
             return
         said = asdict(replace(outcome, answers=None, stages=(), curve=()))
-        # The one is large, the others are no other run's.
+        # The answers are large. Stages and curve are not the same in another run.
         del said["answers"], said["stages"], said["curve"]
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,11 +110,11 @@ class KeptRuns:
 
 
 class CachedRunner(Runner):
-    """The production runner, which looks first whether it made a run before.
+    """The production runner with a cache of earlier runs.
 
-    All its runs are on one secret split, whichever is asked for: the runs of a proof are shared.
-    Calibration is always real: it is about this machine now. `program_of` names the source that
-    is run for another one; it may leave out only what was shown to change no bit.
+    All runs use one secret split, whatever is requested, so that soak tests share them.
+    Calibration is never cached, since it measures this machine now. `program_of` maps a source to
+    the source that is run instead. It may leave out only code that was shown to change no bit.
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class CachedRunner(Runner):
         seeds: PooledSeeds,
         program_of: Callable[[Source], Source] = itself,
     ) -> None:
-        # Time is no matter here: what is told of a run is what it comes to.
+        # Wall-clock time does not matter here: only the score of a run is used.
         super().__init__(task, data, audit_key=audit_key, patience_s=0.0)
         self.kept = KeptRuns.here(folder, task, data.secret_rows(split))
         self._split = split
@@ -148,7 +150,7 @@ class CachedRunner(Runner):
         is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
         on_product: Callable[[bytes], None] = lambda _product: None,
     ) -> RunOutcome:
-        """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
+        """Return the run of this source with the pool's seed for `seed`; make it if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
         kept = None if self.baseline_cost is None else self.kept.get(source.tree, drawn)
         if kept is not None:
@@ -156,7 +158,7 @@ class CachedRunner(Runner):
         else:
             if self.baseline_cost is None and source.tree != self.task.source.tree:
                 await self.calibrate(SEED_POOL[0])
-            # Audited whatever is asked now: another reader of this run may want its audit.
+            # Always audit: another user of this cached run may need its audit.
             kept = await super().run(
                 source,
                 drawn,
@@ -177,7 +179,7 @@ class CachedRunner(Runner):
 
 
 def _instruction_set() -> str:
-    """A digest of what the processor says it can do, which is what kernels are chosen by."""
+    """Return a digest of the processor's feature flags, by which kernels are chosen."""
     lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     said = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return hashlib.sha256(said.encode()).hexdigest()[:16]

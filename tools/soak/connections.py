@@ -1,6 +1,7 @@
-"""A node with a network process and a store, attacked over many connections. Meanwhile it records
-what it finds and answers its control socket, as a node at work does; an honest peer asks it all the
-while, and in the end has all that it recorded.
+"""An attack over many connections on a node with a network process and a store.
+
+Meanwhile the node records results and answers its control socket, like a working node. An honest
+peer sends it requests all the time, and must have all its records in the end.
 """
 
 import asyncio
@@ -35,19 +36,19 @@ from tools.soak.frames import counted_lines
 from tools.soak.questions import RECORDS
 
 _EVERY_S: Final = 0.1
-_LEAST_SHARE: Final = 0.5  # of what would be recorded on a machine that does nothing else
+_LEAST_SHARE: Final = 0.5  # of the records expected on an otherwise idle machine
 _USER_WAITS_S: Final = 2.0
 _ASKED_EVERY_S: Final = 0.5
 _ANSWERED_WITHIN_S: Final = 10.0
 _ARRIVES_WITHIN_S: Final = 60.0
-_SETTLED_S: Final = 15.0  # connections that are half made end by then
+_SETTLED_S: Final = 15.0  # half-open connections have ended by then
 _GROWTH_MB: Final = 64
 _UNANSWERED_SHARE: Final = 0.02
 
 
 @dataclass(kw_only=True)
 class Node:
-    """A core and its network process."""
+    """A node's core and its network process."""
 
     home: Home
     process: NetworkProcess
@@ -55,20 +56,20 @@ class Node:
     peering: Peering
 
     def take(self, records: list[Record]) -> None:
-        """Take records in."""
+        """Import records into the store."""
         report = self.store.intake.ingest([record.wire for record in records], now_ms=NOW_MS)
         assert not report.rejected
 
     async def until_has(self, records: Iterable[Record]) -> None:
-        """Wait until these records are here."""
+        """Wait until the store has these records."""
         async with asyncio.timeout(_ARRIVES_WITHIN_S):
-            while not all(self.store.records.has(one.id) for one in records):  # noqa: ASYNC110 (of the store there is no event)
+            while not all(self.store.records.has(one.id) for one in records):  # noqa: ASYNC110 (the store has no event)
                 await asyncio.sleep(_EVERY_S)
 
 
 @asynccontextmanager
 async def running_node(home: Home) -> AsyncIterator[Node]:
-    """Yield a node that listens on loopback."""
+    """Run a node that listens on loopback for the length of a block."""
     reader = RecordReader()
     with Store.open(home) as store:
         process = NetworkProcess(settings(topics=frozenset(ALL_TOPICS)), hidden=[home.root])
@@ -98,7 +99,7 @@ async def _status(_: object) -> Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the network process uses."""
+    """The resources that the network process uses."""
 
     memory_mb: float
     descriptors: int
@@ -106,7 +107,7 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int) -> "Usage":
-        """Look at a process."""
+        """Return the usage of a process."""
         status = dict(
             line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         )
@@ -117,7 +118,7 @@ class Usage:
         )
 
     def is_much_like(self, other: "Usage") -> bool:
-        """Tell whether a process that used the other did not grow since."""
+        """Return True if usage has not grown since `other`."""
         return (
             self.memory_mb <= other.memory_mb + _GROWTH_MB
             and self.descriptors <= other.descriptors
@@ -127,8 +128,10 @@ class Usage:
 
 @dataclass(kw_only=True)
 class Watched:
-    """What went on in the core during an attack: how late its loop was, how long its user and an
-    honest peer waited for an answer, how often that peer got none, and what it recorded.
+    """Measurements of the core during an attack.
+
+    They are the event loop's delays, the waiting times of the user and of an honest peer, the
+    number of that peer's unanswered requests, and the records made.
     """
 
     late_s: list[float] = field(default_factory=list)
@@ -139,7 +142,7 @@ class Watched:
 
     @asynccontextmanager
     async def watching(self, honest: Node, victim: Node) -> AsyncIterator[None]:
-        """Watch for the length of a block."""
+        """Measure for the length of a block."""
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(work)
@@ -150,7 +153,7 @@ class Watched:
                 task.cancel()
 
     async def record(self, victim: Node) -> None:
-        """Record something now and then, for ever."""
+        """Make a record every now and then, until cancelled."""
         while True:
             due_s = time.monotonic() + _EVERY_S
             await asyncio.sleep(_EVERY_S)
@@ -160,7 +163,7 @@ class Watched:
                 self.recorded.append(victim.store.append_own(KEYS[2], body, ts_ms=NOW_MS))
 
     async def control(self, victim: Node) -> None:
-        """Ask for the victim's status as its user does, for ever."""
+        """Ask for the victim's status like its user, until cancelled."""
         while True:
             asked_s = time.monotonic()
             await asyncio.to_thread(call, victim.home.socket, "status")
@@ -168,7 +171,7 @@ class Watched:
             await asyncio.sleep(_ASKED_EVERY_S)
 
     async def ask(self, honest: Node, victim: Node) -> None:
-        """Ask the victim something now and then, for ever."""
+        """Send the victim a request every now and then, until cancelled."""
         assert victim.process.peer_id is not None
         while True:
             asked_s = time.monotonic()
@@ -186,13 +189,13 @@ class Watched:
 
 
 def fuzz_connections(home: Path, frames: int, *, seed: str) -> dict[str, Any]:
-    """Have so many frames written to a node, and return the figures."""
+    """Have `frames` frames written to a node, and return the figures."""
     started_s = time.monotonic()
     with counted_lines() as lines:
         figures = asyncio.run(_attacked(home, frames, seed))
     problems = [*figures.pop("problems"), *lines.failures]
     minutes = 1 + (time.monotonic() - started_s) / 60
-    # One to say that others were left out.
+    # One more line a minute reports that others were dropped.
     if lines.count > 2 * (LINES_PER_MINUTE + 1) * minutes:
         problems.append(f"{lines.count} lines in the log")
     return {**figures, "lines": lines.count, "problems": problems, "holds": not problems}
@@ -252,7 +255,7 @@ async def _problems_after(
 
 
 def _of(seconds: list[float]) -> dict[str, float]:
-    """Return the median, the 99th percentile and the most of some times, in milliseconds."""
+    """Return the median, the 99th percentile and the maximum of times, in milliseconds."""
     ordered = sorted(seconds) or [0.0]
     points = {"p50": len(ordered) // 2, "p99": len(ordered) * 99 // 100, "most": -1}
     return {name: round(ordered[at] * 1000, 1) for name, at in points.items()}

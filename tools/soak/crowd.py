@@ -1,8 +1,8 @@
-"""Twenty authors of claims about planted patches, some of whom make them up; each has its way.
+"""Twenty simulated authors of claims about planted patches, some of them liars.
 
-All of them work on the best tree there is. Honest ones publish what a good patch gains there, or a
-null that one lucky run made look like something. Liars publish figures without runs, others' trees
-as their own, and several times what is there; they sign that each other's claims held.
+All authors work on the best known tree. Honest authors publish the true gain of a good patch there,
+or a null patch that looked good in one lucky run. Liars publish invented figures, copies of others'
+trees, and exaggerated gains. They also sign re-runs that confirm each other's claims.
 """
 
 import re
@@ -18,17 +18,17 @@ from tools.soak.history import Slot
 from tools.soak.stage import Claimant, Said
 
 AUTHORS = 20
-_HONEST_GOOD = 0.4  # of an honest author's claims; the rest were lucky
+_HONEST_GOOD = 0.4  # share of real gains among honest claims; the rest are luck
 _LUCKY_SD = (0.8, 1.6)
 _MADE_UP_SD = (3.0, 6.0)  # as in the simulation of the same crowd
-_INFLATED = 3.0  # times what is there
-_WITNESSES = 3  # liars that vouch for another's claim
-_PATIENCE = 20  # slots after which somebody who was not heard publishes something else
+_INFLATED = 3.0  # factor on the true gain
+_WITNESSES = 3  # liars that confirm another liar's claim
+_PATIENCE = 20  # slots after which an author replaces an untried claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A claim and the truth about it: `way` is honest, made_up, copied or inflated."""
+    """A claim with the truth about it. `way` is honest, made_up, copied or inflated."""
 
     said: Said
     source: Source
@@ -38,18 +38,18 @@ class Published:
 
     @property
     def is_lie(self) -> bool:
-        """Whether a liar published it."""
+        """True if a liar published it."""
         return self.way != "honest"
 
     @property
     def is_fabricated(self) -> bool:
-        """Whether there is no gain at all where a liar claims one."""
+        """True if a liar claims a gain and there is none."""
         return self.is_lie and not self.found.is_gain
 
 
 @dataclass(slots=True)
 class Author:
-    """Somebody with a key, and the claim that the node has not tried yet."""
+    """An author with a key, and its current claim if it has one."""
 
     claimant: Claimant
     is_liar: bool
@@ -58,7 +58,7 @@ class Author:
 
 @dataclass(slots=True)
 class Crowd:
-    """All authors; `published` is everything they ever said, by the patch's record."""
+    """All authors. `published` has all their claims by the id of the patch record."""
 
     ground: Ground
     chance: Random
@@ -67,7 +67,7 @@ class Crowd:
 
     @classmethod
     def of(cls, ground: Ground, *, liars: int, order: str) -> "Crowd":
-        """A crowd with so many liars; `order` decides what is drawn."""
+        """Return a crowd with `liars` liars. `order` is the random seed."""
         crowd = cls(ground=ground, chance=Random(order))
         for number in range(AUTHORS):
             claimant = Claimant(f"{order} {number}")
@@ -76,7 +76,7 @@ class Crowd:
         return crowd
 
     def go_on(self, node: Node, slots: Sequence[Slot]) -> None:
-        """Let everybody whose claim was tried, or whom nobody hears, publish something new."""
+        """Let each author publish a new claim if its last was tried or waits for 20 slots."""
         tried = {self.published[slot.patch].said.tree for slot in slots}
         for author in self.authors:
             claim = author.open
@@ -84,7 +84,7 @@ class Crowd:
                 self._publish(node, author, tried, len(slots))
 
     def move_to(self, ground: Ground) -> None:
-        """Let everybody work on another tree from now on, and publish something for it."""
+        """Let all authors work on another tree from now on and drop their current claims."""
         self.ground = ground
         for author in self.authors:
             author.open = None
@@ -94,7 +94,7 @@ class Crowd:
         copied = self._to_copy(tried) if way == "copied" else None
         if copied is not None:
             found, source = copied.found, copied.source
-            gain_sd = copied.said.gain_nano / NANO / self.ground.noise_sd * 1.1  # to be above it
+            gain_sd = copied.said.gain_nano / NANO / self.ground.noise_sd * 1.1  # to rank above it
         else:
             if way == "copied" or (way == "inflated" and not self.ground.gains):
                 way = "made_up"
@@ -115,14 +115,14 @@ class Crowd:
                 witness.claimant.vouch(node, said)
 
     def _found(self) -> tuple[Found, float]:
-        """What an honest author has to show: the truth, or luck that it does not know of."""
+        """Return an honest author's finding and the gain it claims: true, or unnoticed luck."""
         if self.ground.gains and self.chance.random() < _HONEST_GOOD:
             found = self.chance.choice(self.ground.gains)
             return found, found.gain_sd
         return self.ground.null, self.chance.uniform(*_LUCKY_SD)
 
     def _invented(self, way: str) -> tuple[Found, float]:
-        """What a liar says: several times what there is, or a figure for nothing."""
+        """Return a liar's patch and the gain it claims: exaggerated, or invented."""
         if way == "inflated":
             found = self.chance.choice(self.ground.gains)
             return found, _INFLATED * found.gain_sd
@@ -130,7 +130,7 @@ class Crowd:
         return self.chance.choice(nothing), self.chance.uniform(*_MADE_UP_SD)
 
     def _to_copy(self, tried: Collection[bytes]) -> Published | None:
-        """An honest author's claim that nobody tried yet."""
+        """Return a random untried claim of an honest author, or None."""
         standing = [
             author.open
             for author in self.authors
@@ -140,14 +140,14 @@ class Crowd:
 
 
 def variant(source: Source, number: int) -> Source:
-    """Return the source with a constant that nobody reads: new to look at, the same to run.
+    """Return the source with an unread constant, so that it differs but runs the same.
 
-    `without_idle` takes it out again. Its place depends on the number, so that several can be
-    merged.
+    `without_idle` removes it again. The constant's place depends on `number`, so that several
+    variants can be merged.
     """
     path, data = source.files[0]
     lines = data.decode().split("\n")
-    # Before statements at the top level that begin a paragraph or a constant.
+    # Possible places: before top-level statements that start a paragraph or define a constant.
     places = [
         at
         for at, line in enumerate(lines)

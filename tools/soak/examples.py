@@ -1,7 +1,7 @@
-"""A night of each example: twenty minutes of a node without a language model, then `compare`.
+"""A short night of each example: a node works for 20 minutes without a model, then `compare`.
 
-It holds when there is a verified head which `compare` confirms on fresh seeds, the store and the
-journal read as they should, and the gap to the bound is smaller than it was.
+It holds if `compare` confirms the verified head on fresh seeds, the store and the journal are
+intact, and the gap to the best known value is smaller than before.
 """
 
 import json
@@ -30,7 +30,7 @@ EXAMPLES: Final = (
 
 
 def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "auto") -> Figures:
-    """Let a node of its own work on an example and measure what it found on fresh seeds."""
+    """Let a new node work on an example, and measure its result on fresh seeds."""
     root = home / name
     root.mkdir(parents=True, exist_ok=True)
     task = load_task(name, data_dir=root)
@@ -70,7 +70,7 @@ def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "aut
 
 
 def _compared(root: Path, task: str, name: str) -> dict[str, Any]:
-    """Return means of fresh pairs with the baseline, on secret instances, and the verdict."""
+    """Return the means of fresh pairs with the baseline, on secret instances, and the verdict."""
     told = _said(root, "compare", "--task", task, "--pairs", str(_PAIRS), "baseline", name)
     pairs = told["pairs"]
     return {
@@ -87,7 +87,7 @@ def _gap(bound: float, head: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _said(root: Path, *words: str) -> dict[str, Any]:
-    """Return what a command says in JSON, also one that says no by how it ends."""
+    """Return the JSON output of a command, whatever its exit code."""
     command = [sys.executable, "-m", "node", *words, "--json"]
     said = subprocess.run(command, env=_environment(root), stdout=subprocess.PIPE, check=False)
     if not said.stdout:

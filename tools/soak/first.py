@@ -1,8 +1,8 @@
-"""From `start` to the first counted run, with the processor in a card's place: seconds by step.
+"""The seconds from `start` to the first counted run, by step, with the CPU in place of a card.
 
-The node is a program of its own and its data come over a line of 100 Mbit/s, from a mirror on
-loopback whose shards are as large as the real ones. What differs from a card: the model is of toy
-size, so fewer rows are scored, and `tiny` has no processor to itself meanwhile.
+The node is a separate process. It downloads its data at 100 Mbit/s from a mirror on loopback whose
+shards have the real size. Differences from a card: the model is toy-sized, so fewer rows are
+scored, and `tiny` does not have the CPU to itself meanwhile.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from tools.dying import dying
 from tools.paths import ROOT
 from tools.soak.mirror import write_shards
 
-_SHARD_BYTES: Final = 100_000_000  # what nanochat speaks of
+_SHARD_BYTES: Final = 100_000_000  # the size that nanochat states
 _MBIT_S: Final = 100.0
 _MOST_S: Final = 900.0
 _SHARDS: Final = (
     "shard_00000.parquet", "shard_06542.parquet", "shard_06540.parquet", "shard_06541.parquet",
 )  # fmt: skip
 _TASK: Final = ROOT / "trainer" / "tasks" / "nanochat"
-_ROWS: Final = 32  # of 2048 tokens: a processor scores no thousand of them in its two minutes
-# What the node says when a step is over, one after the other.
+_ROWS: Final = 32  # of 2048 tokens; a CPU cannot score a thousand within its two minutes
+# The node's messages at the end of each step, in order.
 _STEPS: Final = {
     "proving begins": r"proves itself",
     "card": r" card: .*\(\d+ s\)$",
@@ -47,7 +47,7 @@ Figures = Mapping[str, object]
 
 
 def run_first(folder: Path) -> Figures:
-    """Start a node in a home of nothing, and say when each step was over."""
+    """Start a node on an empty home, and return when each step ended."""
     write_shards(folder / "mirror", _SHARDS, _SHARD_BYTES)
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
@@ -79,7 +79,7 @@ def _mirrored(folder: Path) -> Iterator[Hub]:
 
 
 def _task_of(hub: Hub, folder: Path) -> Path:
-    """Write nanochat's task with another place for its data, and only what a first run needs."""
+    """Write nanochat's task with the mirror as its data source, reduced to a first run's needs."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(_TASK, folder)
     manifest = (folder / "task.toml").read_text()
@@ -98,7 +98,7 @@ def _task_of(hub: Hub, folder: Path) -> Path:
 
 
 def _ended(home: Path, task: Path) -> Iterator[tuple[str, float, str]]:
-    """Yield each step, how many seconds after the start it was over, and the record it made."""
+    """Yield each step, the seconds from the start to its end, and the record that it made."""
     command = dying([sys.executable, "-m", "tools.soak.first_start", str(task)])
     began_s, awaited = time.monotonic(), list(_STEPS)
     with subprocess.Popen(
@@ -116,7 +116,7 @@ def _ended(home: Path, task: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def _first_run(home: Path, record: str) -> dict[str, float]:
-    """Return when the first of a record's runs was through its stages, in seconds since 1970."""
+    """Return when each stage of a record's first run ended, in seconds since 1970."""
     shown = subprocess.run(
         [sys.executable, "-m", "node", "show", record, "--json"],
         env=_environment(home), cwd=ROOT, capture_output=True, check=True,

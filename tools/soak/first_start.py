@@ -1,6 +1,6 @@
-"""`arnode start` on a machine whose card has not proven itself, with the processor in its place.
+"""`arnode start` on a machine whose card has not passed its self-test, with the CPU in its place.
 
-`python -m tools.soak.first_start TASK`: all but the driver's word for the card is the node's own.
+`python -m tools.soak.first_start TASK`: only the driver's report of the card is simulated.
 """
 
 import sys
@@ -15,7 +15,7 @@ from trainer.host.device import processor
 
 
 def main() -> None:
-    """Start a node in the home that the environment names, and let it measure once."""
+    """Start a node on the home that the environment names, and let it measure once."""
     home = Home.here()
     task = sys.argv[1]
     here = TaskHere(task=task, unproven=Unproven(device=processor(), card=None))

@@ -1,11 +1,11 @@
-"""One node with many lanes by Ray: how many runs a minute, what it costs the node, what faults do.
+"""One node with many Ray lanes: runs per minute, the node's CPU cost, and the effect of faults.
 
-Devices sleep (`sleeper/`), so that many of them fit on this machine's few cores; what is real is
-everything else: a cluster, a program for each lane, sandboxes, store and loop. Runs of the largest
-session are then made again here with their seeds. Real training on two lanes with a core each is
-held against one lane with a core, and told beside one lane that has both, which scores a run
-while it trains the next, and beside two nodes that know nothing of each other: what two cores of
-this machine give at best.
+The runs only sleep (`sleeper/`), so that many lanes fit on this machine's few cores. Everything
+else is real: a cluster, a process per lane, sandboxes, store and loop. Some runs of the largest
+session are then repeated locally with their seeds. Real training on two lanes with a core each is
+compared with one lane with one core. Two more settings are reported: one lane with both cores,
+which scores a run while it trains the next, and two independent nodes, the best that two cores of
+this machine can give.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from trainer.host.processes import exact_cpu_s
 from trainer.task_kinds import load_task
 
 _SLEEPER: Final = Path(__file__).parent / "sleeper"
-_REAL: Final = "tiny"  # whose runs are long beside what the loop does between them
+_REAL: Final = "tiny"  # its runs are long compared with the loop's work between them
 _LANES: Final = (1, 4, 16, 32)
 _MINUTES: Final = 4.0
 _REAL_MINUTES: Final = 5.0
-_LEAST_SHARE: Final = 0.75  # of n times one lane's runs, at 16 lanes
+_LEAST_SHARE: Final = 0.75  # of 16 times one lane's runs, at 16 lanes
 _MOST_CPU: Final = 0.2  # of a core, for store and loop at 32 lanes
 _LEAST_REAL: Final = 1.8
 _ONE, _TWO = "one lane on one core", "two lanes on two cores"
@@ -56,7 +56,7 @@ Figures = Mapping[str, object]
 
 
 def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
-    """Play a session with each number of lanes, then one with faults, then real runs."""
+    """Run a session with each number of lanes, then one with faults, then real runs."""
     shutil.rmtree(home, ignore_errors=True)
     sessions = {count: _session(home / f"lanes-{count}", count, minutes) for count in _LANES}
     one = sessions[1]["runs_a_minute"]
@@ -90,17 +90,17 @@ def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """A node that runs, with its home."""
+    """A running node and its home."""
 
     home: Home
     process: "subprocess.Popen[bytes]"
 
     def ended(self) -> list[PlannedRun]:
-        """The runs that have ended."""
+        """Return the runs that have ended."""
         return ended_runs(self.home)
 
     def await_runs(self, count: int) -> None:
-        """Wait until so many runs have ended."""
+        """Wait until `count` runs have ended."""
         end_s = time.monotonic() + _PATIENCE_S
         while len(self.ended()) < count:
             assert self.process.poll() is None, "the node ended"
@@ -108,7 +108,7 @@ class _Running:
             time.sleep(0.5)
 
     def below(self, word: bytes) -> list[int]:
-        """Processes that this node started, over others or not, whose command has a word."""
+        """Return the node's direct and indirect child processes whose command contains `word`."""
         return below(self.process.pid, word)
 
 
@@ -158,7 +158,7 @@ def _session(
     task: str | Path = _SLEEPER,
     cores: Collection[int] | None = None,
 ) -> dict[str, float]:
-    """Return what came of so many minutes, from when every lane has had its first runs."""
+    """Return the figures of `minutes` minutes, counted after every lane's first runs."""
     with _node(place, lanes, task=task, cores=cores) as node:
         node.await_runs(2 + lanes)
         (driver,) = node.below(b"ray_driver")
@@ -175,7 +175,7 @@ def _session(
 
 
 def _apart(place: Path) -> float:
-    """Return how many real runs a minute two nodes make that have a core each."""
+    """Return the real runs per minute of two nodes with a core each."""
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(_node(place / f"core-{core}", 1, task=_REAL, cores=(core,)))
@@ -187,7 +187,7 @@ def _apart(place: Path) -> float:
 
 
 def _counted(nodes: Sequence[_Running], minutes: float) -> tuple[float, float]:
-    """Return how many runs a minute nodes make in these minutes, and how many seconds it took."""
+    """Return the runs per minute of nodes over `minutes` minutes, and the seconds it took."""
     began_s, before = time.monotonic(), sum(len(node.ended()) for node in nodes)
     time.sleep(60 * minutes)
     runs = sum(len(node.ended()) for node in nodes) - before
@@ -196,7 +196,7 @@ def _counted(nodes: Sequence[_Running], minutes: float) -> tuple[float, float]:
 
 
 async def _made_again(place: Path) -> dict[str, int]:
-    """Make some runs of a session again here, on no lane: same source and seed, same metric."""
+    """Repeat some runs of a session locally, without a lane: the metrics must be the same."""
     home = Home(place)
     task = load_task(_SLEEPER, data_dir=home.data)
     ended = [run for run in ended_runs(home) if run.run and run.run.metric_nano is not None]
@@ -223,7 +223,7 @@ async def _made_again(place: Path) -> dict[str, int]:
 
 
 def _faults(place: Path) -> dict[str, object]:
-    """Do to a session of four lanes what machines do, and look what is missing or there twice."""
+    """Inject faults into a session with four lanes, and look for missing or duplicate runs."""
     done: dict[str, int] = {}
     with _node(place, 4, task=_SLEEPER) as node:
         node.await_runs(6)
@@ -242,7 +242,7 @@ def _faults(place: Path) -> dict[str, object]:
         done["the node killed"] = round(time.monotonic() - began_s)
         after = {(run.job_id, run.ordinal): run for run in node.ended()}
     wrong = [f"run {key} is another one" for key, run in seen.items() if after.get(key) != run]
-    drawn = [(run.tree, run.seed) for run in after.values()]  # a pair's two runs share their seed
+    drawn = [(run.tree, run.seed) for run in after.values()]  # both runs of a pair share a seed
     if len(set(drawn)) != len(drawn):
         wrong.append("a run was counted twice")
     check = subprocess.run(
@@ -267,7 +267,7 @@ def _kill(word: bytes) -> Callable[[_Running], None]:
 
 
 def _freeze(node: _Running) -> None:
-    """Stop two of the lanes' programs and what keeps them for a minute, as a network would."""
+    """Suspend two lanes' processes and their keepers for a minute, as a network outage would."""
     frozen = [*node.below(b"ray::LaneHost")[:2], *node.below(b"node.remote.lane import")[:2]]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
@@ -277,7 +277,7 @@ def _freeze(node: _Running) -> None:
 
 
 def _slow(node: _Running) -> None:
-    """Let one lane's program have a tenth of the time for a while."""
+    """Slow one lane's process down to a tenth of its time for a while."""
     (pid, *_) = node.below(b"node.remote.lane import")
     end_s = time.monotonic() + _FROZEN_S
     while time.monotonic() < end_s:

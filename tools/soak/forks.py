@@ -1,7 +1,7 @@
-"""Forked sandboxes, ten thousand times, and whole runs of them: nothing grows, no bit differs.
+"""Ten thousand forked sandboxes, and whole runs in them: nothing grows and no bit differs.
 
-`run_forks`: sandboxes whose source ends at once, then whole runs one after the other. `run_bits`:
-every built-in task, measured in forks and in processes of their own with the same seeds.
+`run_forks` makes sandboxes whose source ends at once, then whole runs one after the other.
+`run_bits` measures every built-in task with the same seeds in forks and in separate processes.
 """
 
 import asyncio
@@ -27,26 +27,25 @@ from trainer.sandbox.zygote import Zygote
 from trainer.task_kinds import load_task
 
 _FORKS, _RUNS, _SEEDS = 10_000, 500, 20
-_WARM_UP = 200  # forks: caches and imports fill first
+_WARM_UP = 200  # forks until caches and imports have filled
 _MOST_GROWTH_KIB = 16 << 10
-_MOST_LEFT = 8  # descriptors, children, mounts: spares start and end meanwhile
-_MOST_OBJECTS = _FORKS // 10  # of the kernel's, which others have as well; one a fork would be more
+_MOST_LEFT = 8  # descriptors, children, mounts; spare sandboxes start and end meanwhile
+_MOST_OBJECTS = _FORKS // 10  # kernel objects; others use them too, a leak would be one per fork
 _BUILT_IN = ("tiny-short", "tiny", "tiny-long")
 _PROFILE = Profile(role="serve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=8 << 20)
-# Objects of the kernel's own, as far as it tells: of namespaces without a process nothing else is
-# seen.
+# Kernel object caches. They are the only visible trace of namespaces without a process.
 _SLABS = ("net_namespace", "pid_namespace", "user_namespace", "mnt_cache")
 
 Row = dict[str, object]
 
 
 def run_forks(home: Path) -> Row:
-    """Fork and run, and say what grew."""
+    """Fork sandboxes, make runs, and return what has grown."""
     return asyncio.run(_forks(home))
 
 
 def run_bits(home: Path) -> Row:
-    """Measure every built-in task twice with the same seeds, and compare."""
+    """Measure every built-in task twice with the same seeds, and compare the scores."""
     differing = {task: asyncio.run(_differing(home, task)) for task in _BUILT_IN}
     return {"holds": not any(differing.values()), "seeds": _SEEDS, "differing": differing}
 
@@ -121,7 +120,7 @@ async def _runs(home: Path) -> Row:
 
 
 async def _differing(home: Path, name: str) -> int:
-    """Return how many seeds measure otherwise in a fork than in a process of its own."""
+    """Return for how many seeds a fork and a separate process measure different scores."""
     task = load_task(name, data_dir=home / "data")
     data = prepare_all(task, data_dir=home / "data", progress=lambda _what, _share: None)
     runner, differing = Runner(task, data, audit_key=b"a test's key"), 0
@@ -141,13 +140,13 @@ async def _differing(home: Path, name: str) -> int:
 
 
 def _stayed(before: Mapping[str, int]) -> dict[str, int]:
-    """Return what is more now than before."""
+    """Return the growth of each count since `before`."""
     now = _held()
     return {name: now[name] - before[name] for name in before}
 
 
 def _held() -> dict[str, int]:
-    """What this process and the kernel hold now."""
+    """Return the resources that this process and the kernel hold now."""
     zygotes = [one.pid for one in Zygote.living()]
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     return {
@@ -169,7 +168,7 @@ def _grown_kib() -> int:
 def _slabs() -> dict[str, int]:
     try:
         lines = Path("/proc/slabinfo").read_text()
-    except OSError:  # root's alone
+    except OSError:  # readable by root only
         return {}
     found = re.findall(rf"^({'|'.join(_SLABS)}) +(\d+)", lines, re.MULTILINE)
     return {name: int(count) for name, count in found}

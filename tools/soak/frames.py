@@ -1,4 +1,4 @@
-"""Fuzzed frames into all handlers at once, in batches that a later run goes on behind."""
+"""Fuzzed frames for all handlers at once, in batches, so that a later call can resume."""
 
 import asyncio
 import json
@@ -29,13 +29,13 @@ from tools.soak.questions import RECORDS, framed, questions
 WORKERS: Final = 16
 _PEERS: Final = 200
 _BATCH: Final = 10_000
-_HEARD_OF: Final = 10  # of so many frames, one more is gossip
+_HEARD_OF: Final = 10  # frames per additional gossip message
 _GROWTH_MB: Final = 64
-_SPARE: Final = 2  # trio keeps a thread for a while
+_SPARE: Final = 2  # trio keeps idle threads for a while
 
 
 class Lines(logging.Handler):
-    """Counts what is logged, and keeps what says that something failed."""
+    """A log handler that counts lines and keeps those about failures."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -50,7 +50,7 @@ class Lines(logging.Handler):
 
 @contextmanager
 def counted_lines() -> Iterator[Lines]:
-    """Yield a count of all that this process logs meanwhile."""
+    """Count all log lines of this process during a block."""
     lines, root = Lines(), logging.getLogger()
     root.addHandler(lines)
     try:
@@ -61,7 +61,7 @@ def counted_lines() -> Iterator[Lines]:
 
 @dataclass(frozen=True, kw_only=True)
 class Vitals:
-    """What a process uses."""
+    """The resources that a process uses."""
 
     memory_mb: float
     descriptors: int
@@ -71,7 +71,7 @@ class Vitals:
 
     @classmethod
     def of(cls, handlers: Handlers) -> "Vitals":
-        """Look at this process."""
+        """Return the usage of this process."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(
             memory_mb=round(pages * resource.getpagesize() / 2**20, 1),
@@ -82,7 +82,7 @@ class Vitals:
         )
 
     def is_much_like(self, other: "Vitals") -> bool:
-        """Tell whether a process that used the other did not grow since."""
+        """Return True if usage has not grown since `other`."""
         return (
             self.memory_mb <= other.memory_mb + _GROWTH_MB
             and self.descriptors <= other.descriptors + _SPARE
@@ -94,7 +94,7 @@ class Vitals:
 
 @dataclass(kw_only=True)
 class Fuzzing:
-    """Fuzzes one pair of handlers. `counts` is by outcome."""
+    """A fuzzer of one pair of handlers. `counts` is by outcome."""
 
     handlers: Handlers
     seed: str
@@ -108,7 +108,7 @@ class Fuzzing:
         self._answers: list[bytes] = []
 
     async def greet(self) -> None:
-        """Let all peers say hello, and the honest one ask what it will ask again and again."""
+        """Let all peers say hello, and keep the answers to the honest peer's requests."""
         (hello,) = map(framed, self._questions[HELLO])
         for peer in self.peers:
             assert await self.handlers.handle(peer, HELLO, hello)
@@ -116,7 +116,7 @@ class Fuzzing:
         assert all(self._answers)
 
     async def run(self, batch: int, frames: int) -> None:
-        """Have so many frames handled; whatever comes of them, the honest peer is served after."""
+        """Have frames handled, then check that the honest peer gets the same answers as before."""
         async with trio.open_nursery() as nursery:
             for worker in range(WORKERS):
                 count = len(range(worker, frames, WORKERS))
@@ -129,7 +129,7 @@ class Fuzzing:
         peers = self.peers[worker:_PEERS:WORKERS]
         for number in range(count):
             protocol = chance.choice(PROTOCOLS)
-            # Now and then what belongs to another protocol.
+            # One frame in 20 is of a random protocol.
             mutator = self._mutators[
                 protocol if chance.random() < 0.95 else chance.choice(PROTOCOLS)
             ]
@@ -142,7 +142,7 @@ class Fuzzing:
         forwarder = chance.choice(self.peers)
         valid = sum(not isinstance(parse_record(wire), Rejected) for wire in wires)
         rejected = self.handlers.hear(forwarder, wires)
-        # Those with a wrong signature around a known payload are neither.
+        # Known payloads with a wrong signature count as neither.
         assert valid + rejected <= count, "the network's side and the core judge differently"
         self.counts["gossip valid"] += valid
         self.counts["gossip rejected"] += rejected
@@ -160,7 +160,7 @@ class Fuzzing:
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far a fuzzing came, over all runs of it, and what it found."""
+    """The progress of a fuzzing over all calls, with its findings."""
 
     frames: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -168,19 +168,19 @@ class Progress:
 
     @classmethod
     def read(cls, path: Path) -> "Progress":
-        """Return what was written there, or a beginning."""
+        """Read the progress from a file, or return an empty one."""
         if not path.exists():
             return cls()
         said = json.loads(path.read_text())
         return cls(**{**said, "counts": Counter(said["counts"])})
 
     def write(self, path: Path) -> None:
-        """Keep it."""
+        """Write the progress to a file."""
         path.write_text(json.dumps(vars(self)))
 
 
 def fuzz_frames(kept: Path, frames: int, *, seed: str, batch: int = _BATCH) -> dict[str, object]:
-    """Have so many frames handled in all and return the figures; `kept` is where a run goes on."""
+    """Have `frames` frames handled in all; return the figures. `kept` holds the progress."""
     progress = Progress.read(kept)
     begun, started_s = progress.frames, time.monotonic()
     vitals: list[Vitals] = []
@@ -206,7 +206,7 @@ def fuzz_frames(kept: Path, frames: int, *, seed: str, batch: int = _BATCH) -> d
     progress.problems += lines.failures
     if lines.count > _PEERS * (1 + taken_s / LINE_EVERY_S):
         progress.problems.append(f"{lines.count} lines in the log")
-    # The first look is behind a batch: caches have filled.
+    # The first sample is after a batch, when caches have filled.
     if vitals and not vitals[-1].is_much_like(vitals[0]):
         progress.problems.append("it uses more than before")
     return {

@@ -1,8 +1,9 @@
-"""Frames that no honest node sends: a million into the real handlers over streams in memory, and
-20,000 to a node with its network process over real connections, at every layer.
+"""Fuzzing with frames that no honest node sends.
 
-It holds when nothing fails that is not a peer's fault, neither process ends or grows, the log
-stays short, and an honest peer is answered as before, in between and afterwards.
+A million go to the real handlers over in-memory streams. 20,000 go to a node with its network
+process over real connections, at every layer. It holds if only faults of peers occur, neither
+process ends or grows, the log stays short, and an honest peer still gets its answers, during the
+fuzzing and afterwards.
 """
 
 import json
@@ -18,7 +19,7 @@ _SEED: Final = "fuzz 1"
 
 
 def run_fuzz(home: Path) -> dict[str, object]:
-    """Fuzz; what was done on this home before is not done again."""
+    """Run the fuzzing. Frames that were handled on this home before are not repeated."""
     kept = home / "connections.json"
     if not kept.exists():
         kept.write_text(json.dumps(fuzz_connections(home / "nodes", WRITTEN, seed=_SEED)))

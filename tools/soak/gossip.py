@@ -1,13 +1,13 @@
-"""Forty nodes, five records a second, then faults: who has what, and how soon.
+"""The delivery of records among forty nodes, at five records a second, without and with faults.
 
-Real processes over real sockets on one machine, in two network namespaces. For some minutes
-nothing goes wrong: each record's way to each node is timed, from the author's commit to the commit
-of the other node. Then, while records go on, a quarter of the nodes is killed and started again, a
-tenth is suspended, and the two halves lose each other. After the last of it nobody publishes: it
-holds when all sets are one within 90 s, every record of the quiet minutes is everywhere, and 99 %
-of their deliveries took less than a second.
+The nodes are real processes over real sockets on one machine, in two network namespaces. First
+there are some minutes without faults. Each delivery is timed from the author's commit to the other
+node's commit. Then, while publishing continues, a quarter of the nodes is killed and restarted, a
+tenth is suspended, and the two halves are separated. Then publishing stops. It holds if all record
+sets agree within 90 s, every record of the faultless minutes is on every node, and 99 % of their
+deliveries took less than a second.
 
-Not resumable: what is measured is time.
+Not resumable, since it measures time.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ GOAL_QUIET_S: Final = 90.0
 _KILLED: Final = 0.25
 _SUSPENDED: Final = 0.1
 _GIVE_UP_S: Final = 600.0
-_PEERS: Final = 6  # of each, before it begins
-_SETTLED_S: Final = 60.0  # records before the first that counts: meshes form, sets are compared
+_PEERS: Final = 6  # of each node, before the test starts
+_SETTLED_S: Final = 60.0  # records are not counted while meshes form and sets are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How long each of them lasts, in seconds; 0 for none."""
+    """The duration of each fault in seconds, 0 for none."""
 
     dead_s: float = 5.0
     suspended_s: float = 30.0
@@ -49,7 +49,7 @@ class Faults:
 def run_gossip(
     folder: Path, *, nodes: int = 40, records_per_s: float = 5.0, minutes: float = 5.0
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the swarm and return the figures."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with halves(nodes) as ground:
@@ -61,7 +61,7 @@ def run_gossip(
 async def _gossip(
     folder: Path, ground: Halves, *, nodes: int, records_per_s: float, minutes: float
 ) -> dict[str, object]:
-    # The bootstrap node is one of them.
+    # The bootstrap node is one of the nodes.
     async with swarm(folder, ground.place, members=nodes - 1) as nodes_up:
         await nodes_up.until_connected(min(_PEERS, nodes - 1), within_s=_GIVE_UP_S)
         await nodes_up.rate(records_per_s)
@@ -104,7 +104,7 @@ async def _gossip(
 async def broken(
     nodes: Swarm, faults: Faults, *, ground: Halves | None = None, seed: int = 1
 ) -> None:
-    """Do to a swarm what happens to machines and networks, one after the other."""
+    """Inject faults of machines and networks into a swarm, one after the other."""
     chance = random.Random(seed)
     killed = _some(chance, nodes.members, _KILLED)
     await nodes.kill(killed)
@@ -130,7 +130,7 @@ async def broken(
 def deliveries(
     arrivals: Sequence[Mapping[bytes, tuple[str, int]]], begun_ns: int, ended_ns: int
 ) -> dict[str, object]:
-    """Time every record that was published between two moments, to every other node."""
+    """Time the deliveries to all other nodes of every record published between two moments."""
     published = {
         record: at_ns
         for ours in arrivals
@@ -163,7 +163,7 @@ def _percentiles(name: str, values: Sequence[float]) -> dict[str, object]:
 
 
 def arrivals_of(member: Member) -> dict[bytes, tuple[str, int]]:
-    """Read what a member noted: how each record came, and when; of one that came again, first."""
+    """Read how and when each record first arrived at a member."""
     found: dict[bytes, tuple[str, int]] = {}
     for line in member.arrivals.read_text(encoding="ascii").splitlines():
         match line.split():
@@ -177,7 +177,7 @@ def _some(chance: random.Random, members: Sequence[Member], share: float) -> lis
 
 
 class _Used:
-    """What all processes together use of the machine, from now on."""
+    """The machine's resources that all processes together use, from construction on."""
 
     def __init__(self, nodes: Swarm) -> None:
         self._nodes = nodes
@@ -187,7 +187,7 @@ class _Used:
         self._busy_s = _busy_s()
 
     def figures(self) -> dict[str, object]:
-        """Return the shares of one processor, and the memory, shared pages by their share."""
+        """Return the CPU use in units of one core, and the memory with shared pages divided."""
         pids = self._nodes.pids()
         took_s = time.monotonic() - self._started_s
         count = len(self._nodes.members) + 1
@@ -204,7 +204,7 @@ class _Used:
 
 
 def _busy_s() -> float:
-    """Seconds that the machine's processors were busy since it started."""
+    """Return the busy seconds of the machine's processors since it started."""
     fields = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
     user, nice, system, _, _, interrupts, soft_interrupts = fields[:7]
     return (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What planted patches are worth on a tree that a node has come to: the ground a crowd works on."""
+"""The true gains of planted patches on a node's current tree, the ground that a crowd works on."""
 
 import re
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from tools.soak.measuring import measure, noise_of, open_runner, worth_of
 from tools.soak.planted_patches import PLANTED, UNREAD, Planted
 from trainer.task_folder.task import Task
 
-_SEEDS = SEED_POOL[:4]  # on each tree, as many as a claim has pairs
+_SEEDS = SEED_POOL[:4]  # on each tree, one for each pair of a claim
 _GAIN_SD = 2.0  # nearly three standard errors
-# Gains enough for a few heads, at a cost that lets every run come through.
+# Enough gains for a few heads, cheap enough for every run to finish.
 _OFFERED = ("short-rows", "shorter-rows", "rope", "smear")
 _IDLE = re.compile(rb"^IDLE_\d+ = \d+\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A planted patch made on a tree, and what it gains there; nothing is known of ones not good.
+    """A planted patch on a tree and its gain there, which is known only for good patches.
 
     Gains are in standard deviations of the baseline's runs.
     """
@@ -32,15 +32,15 @@ class Found:
 
     @property
     def is_gain(self) -> bool:
-        """Whether there is something."""
+        """True if the patch has a gain."""
         return self.gain_sd >= _GAIN_SD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """A tree that gains `gain_sd` over the baseline, and the patches that fit on it.
+    """A tree that gains `gain_sd` over the baseline, and the patches that apply to it.
 
-    `gains` were measured to be some; `bad` ones lose on the baseline.
+    `gains` are patches with a measured gain. `bad` ones lose on the baseline.
     """
 
     head: Source
@@ -51,14 +51,14 @@ class Ground:
 
     @property
     def null(self) -> Found:
-        """The tree itself: with an unread constant more, a patch that does nothing."""
+        """The tree itself, which with one more unread constant is a patch that does nothing."""
         return Found(name="nothing", source=self.head, gain_sd=0.0)
 
 
 async def noise_of_baseline(task: Task, kept: Path) -> tuple[float, bool]:
-    """Return the deviation of one run of the baseline, and whether unread constants change no bit.
+    """Return the noise of the baseline, and True if unread constants change no bit of a run.
 
-    Runs of sources with such constants are those without.
+    If so, other tests run sources without such constants.
     """
     with_one = next(patch for patch in PLANTED if patch.name == UNREAD).source(task)
     async with open_runner(task, kept) as runner:
@@ -68,7 +68,7 @@ async def noise_of_baseline(task: Task, kept: Path) -> tuple[float, bool]:
 
 
 async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Ground:
-    """Measure what the planted patches gain on a tree, as far as that was not measured before."""
+    """Measure the gains of the planted patches on a tree, unless they are known already."""
     offered = [patch for patch in PLANTED if patch.name in _OFFERED or patch.kind == "bad"]
     fitting = {patch: made for patch in offered if (made := _made(patch, task, head))}
     async with open_runner(task, kept) as runner:
@@ -78,7 +78,7 @@ async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Groun
             for patch, made in fitting.items()
             if patch.kind == "good"
         }
-        # What does not come through once (too slow on this tree, say) is not asked again.
+        # A patch that fails once (for example too slow on this tree) is not measured further.
         await measure(runner, tried, seeds=_SEEDS[:1])
         runnable = {
             name: source
@@ -106,7 +106,7 @@ async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Groun
 
 
 def without_idle(source: Source) -> Source:
-    """Return the source without constants that nobody reads."""
+    """Return the source without unread constants."""
     path, data = source.files[0]
     return source.replacing(path, _IDLE.sub(b"", data))
 
@@ -114,7 +114,7 @@ def without_idle(source: Source) -> Source:
 def _made(patch: Planted, task: Task, head: Source) -> Source | None:
     try:
         return patch.source(task, head)
-    except ArnodeError:  # the head holds it already, or changed the same lines
+    except ArnodeError:  # the head contains it already, or changed the same lines
         return None
 
 

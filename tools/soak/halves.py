@@ -1,11 +1,11 @@
-"""Two halves of a machine with a cable between them: network namespaces, cut and joined at will.
+"""Two halves of a machine as network namespaces, which can be separated and joined again.
 
     left ── hub ── right        10.77.0.N and 10.77.1.N, an address for each node
 
-The hub is a bridge in a namespace of its own. A cut takes the right half's plug out of it: both
-ends still believe that they are connected, and what they send to each other vanishes, as behind a
-router that died. Nothing of the machine's own network is touched, and all of it goes when the
-three holders do. Needs user namespaces, `unshare`, `nsenter` and `ip`.
+The hub is a bridge in a namespace of its own. A cut detaches the right half from it. Both ends
+still believe that they are connected, but their packets vanish, as behind a dead router. The
+machine's own network is untouched. All namespaces end with the three holder processes. Needs user
+namespaces, `unshare`, `nsenter` and `ip`.
 """
 
 import contextlib
@@ -18,30 +18,30 @@ from typing import Final
 from protocol.errors import UsageError
 
 _UNSHARED_WITHIN_S: Final = 10.0
-_MOST: Final = 200  # addresses of a half
+_MOST: Final = 200  # addresses in one half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a node runs: what its command begins with, and the address that it listens at."""
+    """A place to run a node: a command prefix, and the address to listen at."""
 
     prefix: tuple[str, ...]
     host: str
 
     @property
     def listen(self) -> str:
-        """Any port there."""
+        """The listening address with any free port."""
         return f"/ip4/{self.host}/tcp/0"
 
 
 def loopback(number: int) -> Place:
-    """Return a place on the machine itself, with an address of its own."""
+    """Return a place on the machine itself, with its own loopback address."""
     return Place(prefix=(), host=f"127.77.0.{number + 1}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halves:
-    """The two halves; odd places are in the right one."""
+    """The two halves. Odd-numbered places are in the right one."""
 
     hub: int
     left: int
@@ -56,20 +56,20 @@ class Halves:
         )
 
     def cut(self) -> None:
-        """Take out the plug."""
+        """Disconnect the halves."""
         _run(self.hub, "ip", "link", "set", "dev", "right", "nomaster")
 
     def join(self) -> None:
-        """Put it back."""
+        """Reconnect the halves."""
         _run(self.hub, "ip", "link", "set", "dev", "right", "master", "hub")
 
 
 @contextlib.contextmanager
 def halves(places: int) -> Iterator[Halves]:
-    """Make both halves, with room for so many places, for the length of a block.
+    """Create both halves with room for `places` places, for the length of a block.
 
     Raises:
-        UsageError: this machine does not let us.
+        UsageError: this machine does not allow it.
     """
     with contextlib.ExitStack() as stack:
         hub = _holder(stack, ["unshare", "--user", "--map-root-user", "--net"])
@@ -101,7 +101,7 @@ def _inside(pid: int) -> tuple[str, ...]:
 
 
 def _holder(stack: contextlib.ExitStack, unshare: Sequence[str]) -> int:
-    """Start what keeps a namespace open, and return its process id once it has one of its own."""
+    """Start a process that holds a namespace open; return its id once the namespace exists."""
     try:
         process = subprocess.Popen(
             [*unshare, "sh", "-c", "echo here; exec sleep infinity"],

@@ -1,5 +1,7 @@
-"""What answers peers, whole but for sockets: a network process's stream handlers on trio, the
-core's answers on asyncio, the channel between them, and streams that were written beforehand.
+"""The code that answers peers, complete except for sockets.
+
+It consists of a network process's stream handlers on trio, the core's answers on asyncio and the
+channel between them. Streams are written in advance.
 """
 
 import asyncio
@@ -37,14 +39,14 @@ from tests.peering.test_fetching import BASE, PATCH_RECORD
 from tests.peering.wires import Wires
 
 PROTOCOLS: Final = (HELLO, SYNC, BLOB, PEERS)
-# The limits have tests of their own: here nobody is refused for having asked too often.
+# Rate limits have their own tests and are off here.
 _ENDLESS: Final = Allowance(per_s=1e9, burst=1e12)
 _ALLOWANCES: Final = dict.fromkeys((CostKind.QUESTIONS, CostKind.BYTES, CostKind.STREAMS), _ENDLESS)
 _ENDED_WITHIN_S: Final = 20.0
 
 
 class WrittenStream:
-    """A stream of libp2p on which its peer has written all that it ever will."""
+    """A libp2p stream on which the peer has already written everything."""
 
     def __init__(self, peer: ID, data: bytes) -> None:
         self.muxed_conn = SimpleNamespace(peer_id=peer)
@@ -71,7 +73,7 @@ class WrittenStream:
 
 @dataclass(kw_only=True)
 class Handlers:
-    """Running handlers. `surprises` are faults that are none of a frame's kinds."""
+    """The running handlers. `surprises` are faults that a frame must not cause."""
 
     host: NetworkHost
     core: "Core"
@@ -91,9 +93,9 @@ class Handlers:
         vars(incidents)["note"] = noting
 
     async def handle(self, peer: ID, protocol: str, data: bytes) -> bytes | None:
-        """Have a stream's bytes handled; return what was answered, or None for a fault.
+        """Have a stream's bytes handled; return the answer, or None after a fault.
 
-        Of one peer only one stream at a time.
+        A peer may have only one stream at a time.
         """
         stream, name = WrittenStream(peer, data), PeerId(str(peer))
         before = self.faults[name]
@@ -102,9 +104,9 @@ class Handlers:
         return None if self.faults[name] > before else bytes(stream.answers)
 
     def hear(self, peer: ID, wires: Sequence[bytes]) -> int:
-        """Have the core take in gossip, valid or not; return how many it rejected.
+        """Give gossip messages to the core and return how many it rejected.
 
-        All that is valid of it is known there.
+        The core knows all valid records among them already.
         """
         ingest = self.core.member.peering._ingest.ingest(PeerId(str(peer)), wires)
         taken = asyncio.run_coroutine_threadsafe(ingest, self.core.loop).result(_ENDED_WITHIN_S)
@@ -114,17 +116,17 @@ class Handlers:
 
 @dataclass(kw_only=True)
 class Core:
-    """A member with a store, in a thread of its own, at one end of a channel."""
+    """A member with a store, in its own thread, at one end of a channel."""
 
     member: Member
     channel: ProcessChannel[Message]
     loop: asyncio.AbstractEventLoop
-    ended: str = ""  # why, once it has
+    ended: str = ""  # the reason, once it has ended
 
 
 @contextlib.contextmanager
 def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
-    """Yield a core that has these records, and answers what comes over the channel."""
+    """Run a core that has these records and answers requests from the channel."""
     found: list[Core] = []
     is_up = threading.Event()
 
@@ -148,7 +150,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
             except ArnodeError as fault:
                 core.ended = fault.message
             channel.close()
-            await asyncio.sleep(0.1)  # its transport is closed a few turns later
+            await asyncio.sleep(0.1)  # the transport closes a few loop iterations later
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
@@ -162,7 +164,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
 
 @contextlib.asynccontextmanager
 async def joined(records: Sequence[Record]) -> AsyncIterator[Handlers]:
-    """Yield handlers that are joined with a core that has these records."""
+    """Run handlers that are connected to a core with these records."""
     ours, theirs = socket.socketpair()
     hosts: list[NetworkHost] = []
 
@@ -185,6 +187,6 @@ async def joined(records: Sequence[Record]) -> AsyncIterator[Handlers]:
 
 
 def names(count: int) -> list[ID]:
-    """Return the ids of so many peers."""
+    """Return `count` peer ids."""
     seeds = (number.to_bytes(32, "big") for number in range(count))
     return [ID.from_pubkey(create_new_key_pair(seed).public_key) for seed in seeds]

@@ -1,4 +1,4 @@
-"""What a node did with others' claims, read from its store: each slot, and what its heads hold."""
+"""A node's trials of peers' claims, read from its store, and the patches in its heads."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -19,9 +19,9 @@ _WITHOUT = ("a line without one of its parts",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One claim that was tried: as a patch, as a whole tree, or as it was made (`kind`).
+    """One trial of a claim: as a patch, as a whole tree, or as it was made (`kind`).
 
-    `patch` is the stranger's record, made on `made_on`; `tree` is what ran, on or against `base`.
+    `patch` is the peer's record, made on `made_on`. `tree` is what ran, on or against `base`.
     Several claims that were tried as one stack share its runs.
     """
 
@@ -37,12 +37,12 @@ class Slot:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the working line or the head went on from it."""
+        """True if the working line or the verified head took it over."""
         return self.decision == "kept" or (self.kind == "catchup" and self.decision in GAINS)
 
 
 def slots_of(store: Store, line: LineKey) -> list[Slot]:
-    """Return what was tried of others' claims, in order."""
+    """Return the trials of others' claims, in order."""
     slots: list[tuple[int, Slot]] = []
     for job in store.jobs.closed_jobs(line, ExperimentStep, CatchUpStep, AttestationStep):
         slots += [(job.id, slot) for slot in _slot(store, job)]
@@ -50,7 +50,7 @@ def slots_of(store: Store, line: LineKey) -> list[Slot]:
 
 
 def runs_by_kind(store: Store, line: LineKey) -> Mapping[str, int]:
-    """Return how many runs each kind of job took."""
+    """Return the number of runs of each kind of job."""
     counts: Counter[str] = Counter()
     for job in store.jobs.closed_jobs(line, *KINDS):
         counts[job.step.KIND] += sum(run.outcome is not None for run in store.jobs.runs_of(job.id))
@@ -60,10 +60,10 @@ def runs_by_kind(store: Store, line: LineKey) -> Mapping[str, int]:
 def contents_of(
     slots: list[Slot], baseline: bytes, names: Mapping[bytes, str]
 ) -> Mapping[bytes, tuple[str, ...]]:
-    """Return the patches in each tree that a line stood at; `names` are by the stranger's record.
+    """Return the patches in each tree that the line has had.
 
-    A patch of which a part was there already counts as in it. A line from which a part was taken
-    out is told as such.
+    `names` are by the peer's patch record. A patch counts as contained even if a part of it was
+    there before. A line from which a part was removed is reported as such.
     """
     contents: dict[bytes, tuple[str, ...]] = defaultdict(lambda: _WITHOUT, {baseline: ()})
     for slot in slots:
@@ -105,7 +105,7 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
         )
     else:
         asked = job.step
-        if asked.part is not None:  # an own question: what a part of the head is worth
+        if asked.part is not None:  # the node's own question of what a part of the head is worth
             return
         assert asked.target is not None
         said = store.records.get(asked.target).body

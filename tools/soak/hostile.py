@@ -1,10 +1,12 @@
-"""Hostile sources, marks, cheats and honest moves, whole, wherever sandboxes differ.
+"""Hostile sources, marks, cheats and honest moves in every environment where sandboxes differ.
 
-It holds when every hostile source is contained and the run after it clean, no process leaves a mark
-that a later one can read (`tests.adversarial.mark_table`), every cheat is refused as the table says
-or worth less than its bound on the secret split, against honest runs of the same seeds, and no
-honest move is refused: as we are, as an ordinary user, in a container and in a container without
-root.
+The environments are: the current user, an ordinary user, a container, and a container without
+root. It holds if in each of them
+- every hostile source is contained and the run after it is clean,
+- no process leaves a mark that a later one can read (`tests.adversarial.mark_table`),
+- every cheat is rejected as the table says, or gains less than its bound on the secret split,
+  compared with honest runs of the same seeds,
+- no honest move is rejected.
 """
 
 import json
@@ -46,14 +48,14 @@ HERE = "here"
 PLACES = (HERE, "user", "container", "pod")
 SEEDS = (2, 3, 4)
 _NEXT_SPLIT = b"the key of the next secret split"
-_FACTS = 2000  # what fits into the growth of source that tiny allows
+_FACTS = 2000  # as many as fit into the source growth that `tiny` allows
 
 Row = dict[str, object]
 Wanted = Callable[[str], bool]
 
 
 def run_hostile(home: Path) -> Row:
-    """Play everything everywhere; where that was done, only what failed is played again."""
+    """Run everything in every environment. Where that was done before, repeat only failures."""
     places = {}
     for place in PLACES:
         kept = home / f"{place}.json"
@@ -69,7 +71,7 @@ def run_hostile(home: Path) -> Row:
 
 
 def _play_in(place: str, home: Path, *, only: Sequence[str] = ()) -> Row:
-    """Run this module in a place, in a folder that whoever works there can write to."""
+    """Run this module in an environment, in a folder that its user can write to."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     command = ["-m", "tools.soak.hostile", place]
@@ -94,7 +96,7 @@ def _play_in(place: str, home: Path, *, only: Sequence[str] = ()) -> Row:
 
 
 def _interpreter_for_others() -> tuple[str, str]:
-    """Return a Python that other users can run, and our packages for it."""
+    """Return a Python that other users can run, and the path of our packages for it."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = sysconfig.get_path("purelib")
     for path in (Path(sys.executable).resolve(), Path("/usr/bin") / version):
@@ -106,11 +108,11 @@ def _interpreter_for_others() -> tuple[str, str]:
     )
 
 
-# In the place
+# In the environment
 
 
 def main() -> None:
-    """Play what belongs to this place; figures on stdout."""
+    """Run everything for this environment and print the figures."""
     place, home, only = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 
     def is_wanted(name: str) -> bool:
@@ -174,7 +176,7 @@ def _marked(is_wanted: Wanted) -> Iterator[Row]:
 
 
 def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterator[Row]:
-    """Weigh every cheat; an end is the same for every seed, a gain is a mean."""
+    """Measure every cheat. Its status is the same for every seed, its gain is a mean."""
     scored, claims = bench.scored(), bench.honest_claims
     known = leaked(scored.rows[scored.public], claims[scored.public], facts=_FACTS)
     for cheat in (*REFUSED, *known, *WEIGHED):
@@ -184,7 +186,7 @@ def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterato
         scored.rows[scored.secret], claims[scored.secret], facts=_FACTS, of="a secret split"
     )
     there = replace(remembered, name=f"{remembered.name}, on itself", bound_sd=None)
-    if is_wanted(there.name):  # what a leak would be worth, were there one and a second use of it
+    if is_wanted(there.name):  # the value of a leak, if there were one and a second use of it
         yield _weigh(bench, there, seeds)
     after = replace(remembered, name=f"{remembered.name}, on the next")
     if is_wanted(after.name):

@@ -1,8 +1,8 @@
-"""Folders of other systems, unedited: each is imported, and its baseline is run once.
+"""The import of other systems' unedited folders, with one run of each baseline.
 
-`build/soak/imports/folders.txt` names them, one a line: an importer, a space, a folder. A line of
-a table is printed for each: whether it is judged, why not, and what became of the baseline. It
-holds when at least half of those that can be imported are judged.
+`build/soak/imports/folders.txt` lists them, one per line: an importer, a space, a folder. One
+table line is printed for each: is it judged, why not, and how the baseline's run ended. It holds if
+at least half of the folders that can be imported are judged.
 """
 
 import shutil
@@ -21,13 +21,13 @@ from trainer.task_folder.task import NotPreparedError, Task
 from trainer.task_kinds import load_task
 
 _LIST: Final = "folders.txt"
-_LEAST: Final = 0.5  # of the folders that can be imported
+_LEAST: Final = 0.5  # share of the folders that can be imported
 
 Figures = Mapping[str, object]
 
 
 def run_imports(home: Path) -> Figures:
-    """Import the folders that are listed in a home, and run what comes of them."""
+    """Import the folders listed in `home`, and run their baselines."""
     found = Counter[str]()
     for line in (home / _LIST).read_text(encoding="utf-8").splitlines():
         system, _, folder = line.partition(" ")
@@ -45,7 +45,7 @@ def run_imports(home: Path) -> Figures:
 
 
 def _brought(system: str, folder: Path, into: Path) -> tuple[str, str]:
-    """Return what an import says of a folder, and how its baseline's run ended."""
+    """Return the result of a folder's import, and how its baseline's run ended."""
     shutil.rmtree(into, ignore_errors=True)
     reader = plugin(IMPORTERS, system, "importer").load(Importer).task
     assert reader is not None, system
@@ -63,7 +63,7 @@ def _brought(system: str, folder: Path, into: Path) -> tuple[str, str]:
 
 
 def _loaded(folder: Path) -> Task:
-    """Return a folder's task, with the packages that it asks for."""
+    """Return a folder's task, with the packages that it requires."""
     try:
         return load_task(folder, data_dir=folder)
     except NotPreparedError as unsettled:

@@ -1,8 +1,8 @@
-"""`kill -9` while strangers' records are taken in and own ones published.
+"""`kill -9` while peers' records are imported and own ones published.
 
-A child takes in batches and signs own records, and says of each what it has committed; it is
-killed after a random while. Whatever it said must be in the store, no number of the own chain may
-ever stand for two records, and the store's board must be the one that follows from its records.
+A child process imports batches, signs its own records, and reports each commit. It is killed after
+a random time. All reported records must be in the store. No sequence number of the own chain may
+have two records. The stored leaderboard must equal the one computed from the records.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _AUTHORS = 12
 
 
 def run_ingest(home: Path, rounds: int, seed: int) -> dict[str, object]:
-    """Kill the child so often on this home and return the figures; `holds` sums them up."""
+    """Kill the child `rounds` times on this home; return the figures. `holds` sums them up."""
     chance, place = random.Random(seed), Home(home)
     problems: list[str] = []
     committed: set[bytes] = set()
@@ -63,7 +63,7 @@ def run_ingest(home: Path, rounds: int, seed: int) -> dict[str, object]:
 
 
 def _kill_after(home: Path, number: int, seconds: float) -> list[tuple[str, int, bytes]]:
-    """Run the child for a while from its first word on; return what it said it committed."""
+    """Run the child for a time after its first line; return the commits that it reported."""
     command = [sys.executable, "-m", "tools.soak.ingest", str(home), str(number)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -71,7 +71,7 @@ def _kill_after(home: Path, number: int, seconds: float) -> list[tuple[str, int,
         time.sleep(seconds)
         child.kill()
         rest = child.stdout.read()
-    whole = (first + rest).rpartition(b"\n")[0]  # its last word may be cut
+    whole = (first + rest).rpartition(b"\n")[0]  # the last line may be incomplete
     words = [line.decode().split() for line in whole.splitlines()]
     return [(kind, int(seq), bytes.fromhex(digits)) for kind, seq, digits in words]
 
@@ -96,7 +96,7 @@ def _problems(home: Home, committed: set[bytes], own: dict[int, bytes]) -> list[
 
 
 def main() -> None:
-    """Be the child: take in, sign, and say what is committed, until killed."""
+    """Run as the child: import, sign and report commits until killed."""
     home, number = Home(Path(sys.argv[1])), int(sys.argv[2])
     with home.lock(), Store.open(home) as store:
         store.intake.quotas = Quotas(news=10**6, bulk=10**6)
@@ -115,7 +115,7 @@ def _say(kind: str, seq: int, ids: list[bytes]) -> None:
 
 
 def _strangers(number: int) -> Iterator[Record]:
-    """Yield records of several authors, with retractions and equivocations among them."""
+    """Yield records of several authors, including retractions and equivocations."""
     chance = random.Random(number)
     seqs: Counter[int] = Counter()
     made: dict[int, list[bytes]] = {}

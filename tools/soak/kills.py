@@ -1,9 +1,9 @@
-"""`kill -9` at random moments: the store, journal and key stay whole and the loop goes on.
+"""`kill -9` at random moments: the store, journal and key stay intact and the loop continues.
 
-`run_kills` starts a real node, kills it, a process of the run, or both after a random while, looks
-at everything that is left and starts it again, so many times. The last start is left alone until
-it has made progress. Checkpoints are due after seconds, and every so often a kill waits until one
-is under way: few nodes that live for seconds would come that far.
+`run_kills` repeatedly starts a real node, kills it, a process of its run, or both after a random
+time, and checks everything that is left. The last start is left alone until it makes progress.
+Promotion trials are due after seconds. Every so often a kill waits for one, since few nodes that
+live for seconds would reach it.
 """
 
 import contextlib
@@ -41,12 +41,12 @@ from trainer.host.device import processor
 from trainer.host.processes import family_of
 
 SHORT = TASKS / "short"
-# From before the first run is planned to several experiments later.
+# From before the first run is planned until after several experiments.
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
 _CHECKPOINT_HOURS = "0.003"
-_AIMED_S = 4.0  # a checkpoint's runs follow one another for longer
-_SETTLE_S = 1.5  # after a run was killed, until the node is
+_AIMED_S = 4.0  # the runs of a promotion trial take longer than this
+_SETTLE_S = 1.5  # from the kill of a run to the kill of the node
 _END_TIMEOUT_S = 600.0
 _RECORDED = (BaselineStep, ExperimentStep, CheckpointStep, BranchStep)
 _AIM_TIMEOUT_S = 180.0
@@ -58,7 +58,7 @@ TARGETS: tuple[Target, ...] = ("core", "run", "both")
 
 @dataclass(kw_only=True)
 class Remains:
-    """What a killed node left in its store, as far as later rounds are held against it."""
+    """The parts of a killed node's store that later rounds are compared with."""
 
     records: Sequence[bytes] = field(default_factory=list)
     runs: dict[RunKey, PlannedRun] = field(default_factory=dict)
@@ -74,9 +74,9 @@ def run_kills(
     longest_s: float = _LONGEST_S,
     aim_every: int = 0,
 ) -> dict[str, object]:
-    """Kill a node so often on this home and return the figures; `holds` sums them up.
+    """Kill a node `rounds` times on this home; return the figures. `holds` sums them up.
 
-    Every `aim_every`th kill (0: none) waits for a run of a checkpoint.
+    Every `aim_every`th kill (0: none) waits for a run of a promotion trial.
     """
     chance = random.Random(seed)
     place = Home(home)
@@ -135,7 +135,7 @@ def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
             **os.environ,
             "ARNODE_HOME": str(home),
             "ARNODE_CHECKPOINT_HOURS": _CHECKPOINT_HOURS,
-            "ARNODE_QUIET_MINUTES": "0",  # what else works here may never end
+            "ARNODE_QUIET_MINUTES": "0",  # the machine may never become quiet
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -165,16 +165,16 @@ def _kill_after(
     *,
     is_aimed: bool,
 ) -> bool:
-    """Start a node and kill the target so long after its socket was there; the node in any case.
+    """Start a node and kill the target `seconds` after the node's socket appears.
 
-    Aimed, the while begins when a checkpoint is under way.
+    The node is killed in any case. With `is_aimed` the time starts with a promotion trial.
 
-    Return whether it ended by itself: with an error, if the run that it lost was its baseline's (an
-    aimed one lives long enough to find that it was lost earlier).
+    Return True if the node ended by itself. That is an error exit if it lost a run of its baseline
+    (an aimed node lives long enough to notice an earlier loss).
     """
     process = _start(home, task)
     socket = Home(home).socket
-    socket.unlink(missing_ok=True)  # the last node was killed and left it behind
+    socket.unlink(missing_ok=True)  # left behind by the last, killed node
     try:
         while not socket.exists():
             if process.poll() is not None:
@@ -202,7 +202,7 @@ def _kill_after(
 
 
 def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until a checkpoint is open, or so long that none is going to be."""
+    """Wait for an open promotion trial, or until none can be expected any more."""
     give_up_s = time.monotonic() + _AIM_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
         with Store.open_read_only(home) as store:
@@ -220,10 +220,10 @@ def _kill(pid: int) -> None:
 
 
 def _problems_in(home: Home) -> tuple[list[str], bool]:
-    """Return what is not whole, and whether the journal only waits for its next start."""
+    """Return the problems found, and True if only the journal waits for the next start."""
     problems: list[str] = []
     with Store.open_read_only(home) as store:
-        own = store.records.own()  # a record whose signature is wrong would not read
+        own = store.records.own()  # reading fails for a record with a wrong signature
         problems += _chain_problems(own)
         problems += _half_experiments(store, own)
         problems += _reused_evidence(own)
@@ -233,7 +233,7 @@ def _problems_in(home: Home) -> tuple[list[str], bool]:
 
 
 def _catch_up(home: Home, lines: list[LineKey]) -> bool:
-    """Do for the journal what every start does first: write what a kill kept from it."""
+    """Update the journal as every start does first: add the commits that a kill prevented."""
     with home.lock(), Store.open(home) as store:
         written = [Journal(home, store, Blobs(home.blobs), line).catch_up() for line in lines]
     return any(written)
@@ -249,7 +249,7 @@ def _chain_problems(own: list[Record]) -> list[str]:
 
 
 def _half_experiments(store: Store, own: list[Record]) -> list[str]:
-    """Return results without their patch, and jobs whose end and record are not one."""
+    """Return results without a patch, and jobs whose end does not match their record."""
     problems: list[str] = []
     results = [record.body for record in own if isinstance(record.body, ResultBody)]
     problems += [
@@ -269,7 +269,7 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
 
 
 def _reused_evidence(own: list[Record]) -> list[str]:
-    """Return runs that two results count."""
+    """Return runs that are counted in two results."""
     counted = Counter(
         (run.role, run.seed)
         for record in own
@@ -280,7 +280,7 @@ def _reused_evidence(own: list[Record]) -> list[str]:
 
 
 def _seeds(store: Store, job: Job[Any]) -> set[int]:
-    """The seeds of a job's runs that ended: what its result names."""
+    """Return the seeds of a job's ended runs, which its result must name."""
     return {run.seed for run in store.jobs.runs_of(job.id) if run.outcome is not None}
 
 
@@ -303,7 +303,7 @@ def _remains_of(home: Home) -> Remains:
 
 
 def _lines(store: Store) -> list[LineKey]:
-    """The lines that are worked on, from before their baseline is measured."""
+    """Return the lines in progress, including those whose baseline is not measured yet."""
     slug = processor().slug
     tasks = [record.body for record in store.records.listed("task")]
     return [
@@ -321,7 +321,7 @@ def _all_jobs(store: Store, line: LineKey) -> list[Job[Any]]:
 
 
 def _lost(before: Remains, after: Remains) -> list[str]:
-    """Return what was there and is no longer as it was."""
+    """Return the entries of `before` that are missing or changed."""
     problems: list[str] = []
     if after.records[: len(before.records)] != before.records:
         problems.append("own records are gone or changed")
@@ -335,7 +335,7 @@ def _lost(before: Remains, after: Remains) -> list[str]:
 
 
 def _repeated(before: Remains, after: Remains) -> int:
-    """Return how many runs that a kill cut off have ended since, with the seed they had."""
+    """Return how many runs interrupted by a kill have ended since, with the same seed."""
     return sum(
         run.outcome is None and after.runs[key].outcome is not None
         for key, run in before.runs.items()

@@ -1,12 +1,11 @@
-"""The knobs proposer alone against uniform random search and Optuna's TPE, on a fifth of `tiny`.
+"""The built-in search against uniform random search and Optuna's TPE, on a fifth of `tiny`.
 
-`RUNS` training runs an arm and repetition, everything included. The head that an arm names is then
-measured with seeds that it never saw, on the secret split, against the baseline with the same
-seeds: that gain, or 0 where it is a loss and would not be adopted, is its verified head.
+Each arm has `RUNS` training runs per repetition, everything included. The head that an arm names is
+then measured on the secret split, with new seeds, against the baseline with the same seeds. Its
+result is that gain, or 0 for a loss, which would not be adopted.
 
-The runs are the production runner's. Every run is written down as it ends, and every search is
-played again from what is written, which goes on only if it asks for the same sources in the same
-order.
+The production runner makes the runs. Each run is written to a file when it ends. To resume, a
+search is replayed from the file, and must request the same sources in the same order.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ from trainer.task_kinds import load_task
 
 RUNS = 40
 REPETITIONS = 10
-FRESH_SEEDS = 16  # 4 leave a head's gain uncertain by 0.7 sd of a run, more than arms may differ by
+FRESH_SEEDS = 16  # with 4 a gain is uncertain by 0.7 sd, more than the arms may differ
 TASK = TASKS / "fifth"
 ARMS: Mapping[str, type[Search]] = {
     "knobs": KnobsSearch,
@@ -48,7 +47,7 @@ _SPLIT = b"the key of one secret split for every arm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """One run as it is written down. Metrics in 1e-9 units, None unless the status is `ok`."""
+    """One run in a file. Metrics are in 1e-9 units, None unless the status is `ok`."""
 
     tree: str
     seed: int
@@ -60,25 +59,25 @@ class Noted:
 
 @dataclass(slots=True)
 class Notes:
-    """What is written of one search or repetition, and how far it was read."""
+    """The file of one search or repetition, and the position reached in replaying it."""
 
     path: Path
     runs: list[Noted] = field(default_factory=list)
 
     @classmethod
     def at(cls, path: Path) -> "Notes":
-        """What is written there."""
+        """Read the notes in a file."""
         said = json.loads(path.read_bytes()) if path.exists() else []
         return cls(path, [Noted(**one) for one in said])
 
     def add(self, run: Noted) -> None:
-        """Write down one more."""
+        """Append a run."""
         self.runs.append(run)
         write_atomically(self.path, json.dumps([asdict(one) for one in self.runs]).encode())
 
 
 class Bench:
-    """Makes the runs that are not written yet. One process trains or scores at a time."""
+    """A bench that makes missing runs. One process trains or scores at a time."""
 
     def __init__(self, task: Task, runner: Runner, folder: Path) -> None:
         self.task = task
@@ -86,7 +85,7 @@ class Bench:
         self._folder = folder
 
     async def search(self, arm: str, repetition: int) -> Search:
-        """Play a search to its end and return it. Raises ArnodeError if it differs from itself."""
+        """Run or replay a search. Raises ArnodeError if the replay differs from the file."""
         notes = Notes.at(self._folder / f"{arm}-{repetition}.json")
         seeds = _seeds("search", repetition, RUNS)
         search = ARMS[arm](self.task, repetition)
@@ -113,19 +112,19 @@ class Bench:
         return search
 
     async def verified(self, head: Source, repetition: int) -> float:
-        """Return what a head gains over the baseline with fresh seeds, at least 0."""
+        """Return a head's gain over the baseline with fresh seeds, at least 0."""
         notes = Notes.at(self._folder / f"fresh-{repetition}.json")
         gains = []
         for seed in _seeds("fresh", repetition, FRESH_SEEDS):
             base = await self._fresh(notes, self.task.source, seed)
             metric = await self._fresh(notes, head, seed)
-            if base is None or metric is None:  # what fails is not adopted
+            if base is None or metric is None:  # a source that fails is not adopted
                 return 0.0
             gains.append(base - metric)
         return max(0.0, fmean(gains))
 
     async def _fresh(self, notes: Notes, source: Source, seed: int) -> float | None:
-        """Return a run's metric on the secret split, None if it failed."""
+        """Return a run's metric on the secret split, or None if it failed."""
         tree = source.tree.hex()
         while True:
             for noted in notes.runs:
@@ -135,7 +134,7 @@ class Bench:
 
     async def _run(self, source: Source, seed: int) -> Noted:
         began = time.monotonic()
-        # Nobody cheats here, and an audit changes no metric.
+        # No source cheats here, and an audit changes no metric.
         outcome = await self._runner.run(source, seed, split=_SPLIT, needs_audit=audited(False))
         return Noted(
             tree=source.tree.hex(),
@@ -149,7 +148,7 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(folder: Path) -> AsyncIterator[Bench]:
-    """A bench whose notes are in a folder."""
+    """Open a bench with its notes in a folder."""
     kept = folder.parent / "kept"
     task = load_task(TASK, data_dir=kept / "data")
     data = prepare_all(task, data_dir=kept / "data", progress=lambda _what, _share: None)
@@ -172,7 +171,7 @@ async def _runner(task: Task, data: TaskData) -> AsyncIterator[Runner]:
 
 
 def run_knobs(folder: Path) -> dict[str, object]:
-    """Make what is missing of all searches and return their figures."""
+    """Make the missing runs of all searches, and return their figures."""
     folder.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_compared(folder))
 
@@ -186,7 +185,7 @@ async def _compared(folder: Path) -> dict[str, object]:
                 search = await bench.search(arm, repetition)
                 heads[arm].append(await bench.verified(search.head, repetition))
                 print(f"{arm} {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
-            # Again, from the notes alone.
+            # Replay from the notes alone.
             played = await bench.search("knobs", repetition)
             repeated += len(played.proposed) - len(set(played.proposed))
     return _figures(folder, heads, repeated)
@@ -231,7 +230,7 @@ def _figures(
             for arm in ARMS
         },
         "repeated": repeated,
-        # Else there would be no figures.
+        # Always true: a replay that differs raises before.
         "played_again_alike": True,
         "measured_as_in_a_sandbox": True,
         "minutes": round(sum(run.seconds for runs in notes.values() for run in runs) / 60),

@@ -1,15 +1,15 @@
-"""How much time a target on the upper rung takes, with the rung below and without.
+"""The time to reach a target on the upper rung, with and without the rung below.
 
-Each repetition is two nodes on homes of their own with a lane each: one works on the upper rung
-alone, the other shares its time with the rung below, each until what it has kept on the upper rung
-reaches the target by its own few runs. As many nodes run at once as there are cores. All that a
-node does counts, its starts and baselines of each turn as well; one that does not reach the target
-counts as if it had when it was stopped. What was reached is then measured anew, on fresh seeds
-beside the baseline.
+Each repetition has two nodes with separate homes and one lane each. One works on the upper rung
+alone. The other shares its time with the rung below. Each works until its kept patches on the upper
+rung reach the target by its own few runs. As many nodes run at once as there are cores. All of a
+node's time counts, also starts and the baselines of each turn. A node that misses the target counts
+as if it had reached it when it was stopped. The result is then measured again, in fresh pairs with
+the baseline.
 
-Each call plays what is missing, and begins no node after a while: one that was interrupted goes on,
-and the time between does not count. What a node came to stays in tools/soak/recorded/, and the runs
-of one that worked alone are a session for `stopping`.
+Each call runs the missing nodes, and starts none after some time. An interrupted node resumes, and
+the time between does not count. Results stay in tools/soak/recorded/. The runs of a node that
+worked alone are also a session for `stopping`.
 """
 
 import contextlib
@@ -37,9 +37,9 @@ from trainer.task_kinds import load_task
 _REPETITIONS: Final = 5
 _UPPER: Final = "tiny-long"
 _GAIN: Final = 0.12  # bits per byte below the baseline
-_ON_THE_WAY: Final = (0.06, 0.09)  # to which it is told, too, how long each took
-_LONGEST_S: Final = 3000.0  # a node
-_BEGUN_S: Final = 1800.0  # after this no node is begun
+_ON_THE_WAY: Final = (0.06, 0.09)  # smaller gains for which the times are reported, too
+_LONGEST_S: Final = 3000.0  # per node
+_BEGUN_S: Final = 1800.0  # no node is started after this
 _LOOKED_S: Final = 5.0
 _LEAST_RATIO: Final = 2.0
 _PAIRS: Final = 3
@@ -51,12 +51,12 @@ Figures = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """How one node fared: seconds to the target (`reached`) or to its end, and what it had then.
+    """The result of one node: the seconds to the target (`reached`) or to its end, and its gains.
 
-    `gain` and its interval are of fresh pairs with the baseline, `alone` what its kept changes
-    gained one after the other; what was carried is told with its gains below and above, and by
-    `slope` did gains below show above. `climb`: after how many seconds which gain was kept, by the
-    node's own few runs.
+    `gain` and its interval are from fresh pairs with the baseline. `alone` is the sum of its kept
+    changes' own gains. `carried` lists transfers with their gains below and above. `slope` is the
+    part of a gain below that shows above. `climb` lists the seconds and the gain at each kept
+    change, by the node's own few runs.
     """
 
     seconds: float
@@ -74,7 +74,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One node of one repetition, and where its figures are kept."""
+    """One node of one repetition, with the file of its figures."""
 
     number: int
     name: str
@@ -87,7 +87,7 @@ class _Node:
 def run_ladder(
     home: Path, *, gain: float = _GAIN, longest_s: float = _LONGEST_S, begun_s: float = _BEGUN_S
 ) -> Figures:
-    """Play what is not recorded yet of the repetitions, and tell all of them."""
+    """Run the repetitions that are not recorded yet, and return the figures of all."""
     ends_s = time.monotonic() + begun_s
     RECORDED.mkdir(exist_ok=True)
     due = [_Node(number, name) for number in range(_REPETITIONS) for name in _ARMS]
@@ -111,7 +111,7 @@ def run_ladder(
 
 
 def ladder_of(repetitions: int, gain: float) -> Figures:
-    """Return what the recorded repetitions came to."""
+    """Return the figures of the recorded repetitions."""
     told: list[dict[str, Any]] = []
     for number in range(repetitions):
         nodes = {name: _Node(number, name).path for name in _ARMS}
@@ -133,7 +133,7 @@ def ladder_of(repetitions: int, gain: float) -> Figures:
 
 
 def _ratio_to(gain: float, told: Mapping[str, Any]) -> float | None:
-    """Return how many times as fast the ladder came to a gain; None if it is not known of both."""
+    """Return the speed-up by the ladder in reaching a gain; None unless both nodes reached it."""
     took_s = {
         name: next((seconds for seconds, kept in one["climb"] if kept >= gain), None)
         for name, one in told.items()
@@ -154,7 +154,7 @@ def _started(place: Path, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def _note_pause(place: Path) -> None:
-    """Write down how long a node that goes on has recorded nothing."""
+    """Record the pause of a resumed node, since its last record."""
     with contextlib.suppress(ArnodeError), Store.open_read_only(Home(place)) as store:
         if latest := store.records.own()[-1:]:
             pause = latest[0].ts_ms, round(time.time() * 1000)
@@ -167,7 +167,7 @@ def _pauses(place: Path) -> list[tuple[int, int]]:
 
 
 def _worked_s(place: Path, began_ms: int, ended_ms: int) -> float:
-    """Return how long a node worked from one time to another, pauses aside."""
+    """Return a node's working seconds between two times, without pauses."""
     paused_ms = sum(until - since for since, until in _pauses(place) if until <= ended_ms)
     return (ended_ms - began_ms - paused_ms) / 1000
 
@@ -176,7 +176,7 @@ def _is_over(place: Path, gain: float, longest_s: float) -> bool:
     try:
         with Store.open_read_only(Home(place)) as store:
             entries, began_ms = _entries(store, place)
-    except ArnodeError:  # it is being made
+    except ArnodeError:  # the store is being created
         return False
     if began_ms is None:
         return False
@@ -185,20 +185,20 @@ def _is_over(place: Path, gain: float, longest_s: float) -> bool:
 
 
 def _entries(store: Store, place: Path) -> tuple[list[Experiment], int | None]:
-    """Return what was tried on the upper rung, and when the node began."""
+    """Return the experiments on the upper rung, and the node's start time."""
     task = load_task(_UPPER, data_dir=Home(place).data)
     first = store.records.own()[:1]
     return store.experiments.listed(task=task.id), first[0].ts_ms if first else None
 
 
 def _reached(entries: Sequence[Experiment], gain: float) -> Experiment | None:
-    """Return the first change that was kept at the target, by its own runs."""
+    """Return the first kept experiment that reached the target, by its own runs."""
     wanted_nano = round(gain * NANO)
     return next((entry for entry, nano in _kept(entries) if nano >= wanted_nano), None)
 
 
 def _kept(entries: Sequence[Experiment]) -> Iterator[tuple[Experiment, int]]:
-    """Yield each kept change with how far its own runs lie below the first baseline."""
+    """Yield each kept experiment with the difference of its own runs to the first baseline."""
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
     base_nano = baselines[0] if baselines else None
     for entry in entries:
@@ -258,6 +258,6 @@ def _compared(place: Path) -> dict[str, Any]:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    # Each of the nodes is the others' load: none waits for a quiet minute.
+    # The nodes are each other's load, so none waits for a quiet minute.
     own = {"ARNODE_HOME": str(place), "ARNODE_WEB": "none", "ARNODE_QUIET_MINUTES": "0"}
     return {**os.environ, **own}

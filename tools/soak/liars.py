@@ -1,10 +1,10 @@
-"""A node that has only others' claims to try, of whom 30 % and 60 % make them up.
+"""A node that tries only peers' claims, with 30 % and with 60 % liars among the authors.
 
-A slot is a claim that was tried, in whatever way; its runs are what it cost. What a liar copied
-from an honest author may be a gain all the same, and an inflated one may be smaller and there:
-fabricated is what gains nothing. Wasted are the runs on liars' claims that were fabricated or not
-taken, of all runs of the node; liars' part of the slots after the first hundred is told beside it.
-Whenever the node comes to another head, a session ends and everybody works on that head.
+A slot is one tried claim, and its cost is its runs. A liar's claim can still contain a gain: a copy
+of an honest claim, or an exaggerated one. A claim is fabricated if there is no gain. Wasted runs
+are those on liars' claims that were fabricated or not taken over, as a share of all runs. The
+liars' share of the slots after the first hundred is reported, too. When the node's head changes, a
+session ends and all authors continue on the new head.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 _SLOTS = 120
-_BEFORE = 100  # slots after which the order has to know its authors
+_BEFORE = 100  # slots after which the order must prefer honest authors
 _MOST_SESSIONS = 40
-# Share of liars, and what of the runs they may waste and of the late slots have.
+# By share of liars: the largest allowed shares of wasted runs and of late slots.
 _CROWDS = {0.3: (0.15, 0.10), 0.6: (0.30, 0.20)}
 
 
 def run_liars(folder: Path) -> dict[str, object]:
-    """Play both crowds and return their figures."""
+    """Run both crowds and return their figures."""
     kept = folder.parent / "kept"
     task = load_task("tiny", data_dir=kept / "data")
     noise_sd, is_idle = asyncio.run(noise_of_baseline(task, kept))
@@ -55,7 +55,7 @@ def run_liars(folder: Path) -> dict[str, object]:
 async def _play(
     home: Home, task: Task, kept: Path, noise_sd: float, share: float
 ) -> Mapping[str, object]:
-    """Let a node work until enough slots are used, and judge what it did."""
+    """Let a node work until enough slots are used, and judge its decisions."""
     order = f"liars {share:.0%}"
     ground = await survey(task, kept, task.source, noise_sd)
     crowd = Crowd.of(ground, liars=round(share * AUTHORS), order=order)
@@ -100,11 +100,14 @@ async def _play(
 async def _session(
     home: Home, task: Task, kept: Path, crowd: Crowd, order: str
 ) -> tuple[list[Slot], Mapping[str, int], Sequence[Move]]:
-    """Work until the head moves, the slots are used or nothing is left; return what is recorded."""
+    """Work until the head moves, the slots are used up or no claim is left.
+
+    Return the slots, the number of runs by kind and the moves of the head.
+    """
 
     def go_on() -> None:
         if opened is None:
-            return  # what the books announce on opening is no claim's end
+            return  # records made on opening do not belong to a claim
         slots = slots_of(opened.books.store, opened.research.line_key)
         crowd.go_on(opened, slots)
         line = opened.books.ledger.line
@@ -131,7 +134,7 @@ async def _session(
 
 
 def _by_way(crowd: Crowd, slots: Sequence[Slot]) -> Mapping[str, Mapping[str, float]]:
-    """Return how many claims of each way were published and tried, at what cost, and taken."""
+    """Return by way how many claims were published, tried and taken over, and their cost."""
     counts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int))
     for claim in crowd.published.values():
         counts[claim.way]["published"] += 1

@@ -1,5 +1,7 @@
-"""The tests that take minutes each and are no part of `make test`, and those of drawn examples,
-with eight times as many: how long each took."""
+"""The slow tests that `make test` skips, and the property tests with eight times the examples.
+
+The figures say how long each test took.
+"""
 
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from tools.paths import ROOT
 
 
 def run_marked(home: Path) -> dict[str, object]:
-    """Run them, two files at a time."""
+    """Run the tests, two files at a time."""
     report = home / "report.xml"
     done = subprocess.run(
         [
@@ -21,6 +23,6 @@ def run_marked(home: Path) -> dict[str, object]:
         cwd=ROOT,
         check=False,
     )
-    cases = ET.parse(report).iter("testcase")  # noqa: S314 (pytest has just written it)
+    cases = ET.parse(report).iter("testcase")  # noqa: S314 (written by pytest just now)
     seconds = {case.attrib["name"]: round(float(case.attrib["time"]), 1) for case in cases}
     return {"seconds": seconds, "holds": done.returncode == 0}

@@ -1,4 +1,4 @@
-"""What planted patches are truly worth: measured with the pool's seeds before a node sees them."""
+"""The true gains of planted patches, measured with the pool's seeds before a node sees them."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, it
 from trainer.language_model.data import TaskData
 from trainer.task_folder.task import Task
 
-# Every home of these proofs draws its secret splits with this one, so that they share their runs.
+# All homes of these tests use this key for their secret splits, so that they share runs.
 SPLIT = b"the key of one secret split for every proof"
-# A fixed part of the pool: what is said of a patch must not change with what was run since.
+# A fixed part of the pool, so that a patch's measured gain does not change with later runs.
 MEASURED_SEEDS = SEED_POOL[:30]
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
-    """A mean gain over the baseline on the secret split, its standard error, and of how many seeds.
+    """A mean gain over the baseline on the secret split, its standard error and number of seeds.
 
-    In the metric's unit; positive is better.
+    Gains are in the metric's unit. Positive is better.
     """
 
     gain: float
@@ -42,7 +42,7 @@ def runner_of(
     seeds: PooledSeeds,
     program_of: Callable[[Source], Source] = itself,
 ) -> CachedRunner:
-    """Return a runner whose runs are kept under `kept`, on a secret split of the proofs' own."""
+    """Return a runner that keeps its runs under `kept`, on the secret split of these tests."""
     return CachedRunner(
         task,
         data,
@@ -56,7 +56,7 @@ def runner_of(
 
 @asynccontextmanager
 async def open_runner(task: Task, kept: Path) -> AsyncIterator[CachedRunner]:
-    """A runner for measuring what is planted."""
+    """Open a runner for measuring planted patches."""
     data = prepare_all(task, data_dir=kept / "data", progress=lambda _what, _share: None)
     runner = runner_of(task, data, kept, seeds=PooledSeeds("measuring"))
     try:
@@ -71,9 +71,9 @@ async def measure(
     *,
     seeds: Sequence[int] = MEASURED_SEEDS,
 ) -> None:
-    """Make what is missing of these sources' runs; the next call goes on after a kill.
+    """Make the missing runs of these sources. The next call resumes after a kill.
 
-    A run that a crowded machine cut short is made again, twice at most.
+    A run that failed on a busy machine is repeated, at most twice.
     """
     for seed in seeds:
         for name, source in sources.items():
@@ -87,7 +87,7 @@ async def measure(
 def worth_of(
     kept: KeptRuns, base: Source, candidate: Source, *, seeds: Sequence[int] = MEASURED_SEEDS
 ) -> Worth:
-    """Return what the runs of these seeds say, as far as both sources came through."""
+    """Return the gain by the runs of these seeds for which both sources succeeded."""
     before, after = _metrics(kept, base, seeds), _metrics(kept, candidate, seeds)
     gains = [before[seed] - after[seed] for seed in seeds if seed in before and seed in after]
     return Worth(gain=fmean(gains), error=stdev(gains) / sqrt(len(gains)), seeds=len(gains))

@@ -1,8 +1,9 @@
-"""How soon two newcomers find each other by a DHT, with half of its servers dead or lying.
+"""The time in which two new nodes find each other by a DHT with half its servers dead or lying.
 
-Servers are js-libp2p's, twenty on a machine with an address each; the two are nodes on machines of
-their own, which know three of the servers and nobody else, and begin at once. The machines are
-network namespaces. In the last trials all servers lie: what those lead a node to do is counted.
+There are twenty js-libp2p servers on one machine, with an address each. The two nodes are on
+separate machines, know only three of the servers, and start at the same time. The machines are
+network namespaces. In the last trials all servers lie, and the resulting actions of a node are
+counted.
 """
 
 import json
@@ -27,19 +28,19 @@ _TRIALS: Final = 20
 _SERVERS: Final = 20
 _DEAD: Final = range(10, 15)
 _LYING: Final = range(15, 20)
-_ENTRIES: Final = (0, 10, 15)  # one that answers, one that is dead, one that lies
+_ENTRIES: Final = (0, 10, 15)  # one honest server, one dead, one lying
 _BY_LIARS: Final = 2  # trials
-_NOWHERE: Final = 14  # what lies lead to: nobody answers in this network
+_NOWHERE: Final = 14  # the network of false addresses, where nothing answers
 _PATIENCE_S: Final = 300.0
 _LOOKED_S: Final = 0.1
 _HOSTS: Final = (("9.0.0.1",), ("12.0.0.1",))
-_AFTER_S: Final = 60.0  # what lies led to is counted then
+_AFTER_S: Final = 60.0  # time after which the effects of lies are counted
 
 Figures = Mapping[str, object]
 
 
 def run_meeting(home: Path, *, trials: int = _TRIALS) -> Figures:
-    """Let two nodes meet again and again, each time for the first time."""
+    """Let pairs of new nodes find each other, and return the figures of all trials."""
     if lack := why_not():
         return {"holds": False, "lack": lack}
     shutil.rmtree(home, ignore_errors=True)
@@ -62,7 +63,7 @@ def run_meeting(home: Path, *, trials: int = _TRIALS) -> Figures:
 
 
 def _trial(home: Path) -> Mapping[str, float]:
-    """Return how long two newcomers took to be connected, and what their meetings cost."""
+    """Return the seconds until two new nodes are connected, and the CPU seconds of the search."""
     with _world(home, lying=_LYING, dead=_DEAD) as (entries, machines):
         began_s = time.monotonic()
         with (
@@ -81,7 +82,7 @@ def _trial(home: Path) -> Mapping[str, float]:
 
 
 def _hostile(home: Path) -> Mapping[str, float]:
-    """Return what servers that all lie led a newcomer to do within a while."""
+    """Return the actions of a new node among servers that all lie."""
     with (
         _world(home, lying=range(_SERVERS), dead=()) as (entries, machines),
         _newcomer(home / "a", machines[0], entries) as a,
@@ -108,7 +109,7 @@ def _hostile(home: Path) -> Mapping[str, float]:
 def _world(
     home: Path, *, lying: Sequence[int], dead: Sequence[int]
 ) -> Iterator[tuple[list[str], list[Machine]]]:
-    """Run servers on one machine; yield three of their addresses, and the other machines."""
+    """Run servers on one machine. Yield three of their addresses and the other machines."""
     hosts = [f"11.{number}.0.1" for number in range(_SERVERS)]
     home.mkdir(parents=True)
     for module in FOLDER.glob("*.mjs"):
@@ -143,5 +144,5 @@ def _newcomer(
 
 
 def _of_meeting(seen: Mapping[str, Any]) -> float:
-    """Return what the process that asks the DHT has used, in seconds, as far as it was seen."""
+    """Return the CPU seconds of the process that queries the DHT, as last seen."""
     return float(seen["cpu_s"].get("meeting", 0.0))

@@ -2,14 +2,14 @@
 
     python -m tools.soak.member HOME LISTEN INVITE
 
-It says on standard output when its network is up, then answers each line on standard input by one
-line of JSON, and ends with its input:
+It reports on standard output when its network is up. Then it answers each line on standard input
+by one line of JSON, and ends with its input:
 
-    rate R    publish R records a second from now on, as a node's experiments come (0: none)
-    look      what is here: digests, peers, what this process holds
+    rate R    publish R records a second from now on, like a node's experiments (0: none)
+    look      report digests, peers and this process's resources
 
-What arrives is noted in HOME.arrivals, a line for each record: its id, how it came (`own`,
-`gossip`, `sync`), and the nanoseconds of the machine's monotonic clock, which all processes share.
+Arrivals are logged in HOME.arrivals, one line per record: its id, how it came (`own`, `gossip`,
+`sync`), and the nanoseconds of the machine's monotonic clock, which all processes share.
 """
 
 import asyncio
@@ -43,26 +43,26 @@ from protocol.topics import subscriptions
 from tests.protocol.examples import MANIFEST
 
 HARDWARE_CLASS: Final = "cpu-x86_64"
-# Of a node's experiments, one in so many …
-_CONFIRMED: Final = 20  # … ends a checkpoint that passed, and is adopted
-_ATTESTED: Final = 12  # … is followed by running somebody's claim again
+# One in so many of a node's experiments …
+_CONFIRMED: Final = 20  # … ends a promotion trial that passed, and is adopted
+_ATTESTED: Final = 12  # … is followed by a re-run of another author's claim
 _NOISE: Final = 30
-_RECORDS_EACH: Final = 3.3  # that an experiment makes, by these
+_RECORDS_EACH: Final = 3.3  # records per experiment that follow from these
 _PROGRAM: Final = "".join(f"LAYER_{number} = {number * 37 % 101}\n" for number in range(150))
 _LEVEL_NANO: Final = 1_250_000_000
 
 
 class Arrivals:
-    """Notes which records a store takes in, how and when."""
+    """A log of the records that a store imports, how and when."""
 
     def __init__(self, file: TextIOWrapper, store: Store) -> None:
-        self.own = 0  # how many were made here: of its intents a node keeps the newest
+        self.own = 0  # records made here, counted since a node drops all but its newest intents
         self._file = file
         self._take = store.intake.take
         vars(store.intake)["take"] = self._noting
 
     def note(self, ids: Iterable[bytes], way: str) -> None:
-        """Write these down as here since now."""
+        """Log records as arriving now."""
         now = time.monotonic_ns()
         noted = [f"{one.hex()} {way} {now}\n" for one in ids]
         self.own += len(noted) if way == "own" else 0
@@ -77,7 +77,7 @@ class Arrivals:
 
 
 class Author:
-    """Publishes records as experiments make them, the figures of their runs invented."""
+    """A publisher of records like those of experiments, with invented scores."""
 
     def __init__(
         self, publication: Publication, store: Store, blobs: Blobs, arrivals: Arrivals
@@ -93,7 +93,7 @@ class Author:
         self.changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Publish at the rate, for ever; what took too long is made up for."""
+        """Publish at the rate until cancelled, and catch up after delays."""
         due_s = time.monotonic()
         while True:
             if not self.rate:
@@ -111,7 +111,7 @@ class Author:
         with self._store.transaction():
             intent = publication.intent(self._base, f"Layer {number}", ttl_s=600)
         self._arrivals.note([intent.id], "own")
-        await asyncio.sleep(self._chance.uniform(0, 0.1))  # what a run takes, but for its length
+        await asyncio.sleep(self._chance.uniform(0, 0.1))  # stands for the run, only shorter
         line = f"LAYER_{number % 150} = {self._chance.random()}\n"
         source = Source.of({"train.py": (_PROGRAM + line).encode()})
         tree = self._blobs.put_source(source)
@@ -223,7 +223,7 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
 
 
 def member_topics(net: str) -> tuple[str, ...]:
-    """Return what every member of a swarm subscribes to."""
+    """Return the topics that every member of a swarm subscribes to."""
     return subscriptions(net, [MANIFEST.id], HARDWARE_CLASS)
 
 
@@ -259,7 +259,7 @@ def _tell(what: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Take part until standard input ends."""
+    """Run the member until standard input ends."""
     home = Home(Path(sys.argv[1]))
     network = read_invite(sys.argv[3])
     with home.lock(), Store.open(home) as store:

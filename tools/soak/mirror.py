@@ -1,7 +1,6 @@
-"""Shards of a real size in a folder: words in the proportions of this repository's own documents.
+"""Shards of random text of a real size, with the word frequencies of text installed here.
 
-A vocabulary trained on them meets as many different words as there are there, and they shrink about
-as text does; they mean nothing.
+They have as many different words as that text, and compress about as well. The text is meaningless.
 """
 
 import re
@@ -14,13 +13,13 @@ import numpy as np
 
 from tools.gpu.text import places
 
-_WORDS_READ: Final = 30_000_000  # characters of what is installed here
+_WORDS_READ: Final = 30_000_000  # characters of installed files
 _DOCUMENT_WORDS: Final = 600
 _DOCUMENTS_AT_ONCE: Final = 1000
 
 
 def write_shards(folder: Path, names: Sequence[str], size_bytes: int) -> None:
-    """Write shards of about so many bytes each; those that are there stay."""
+    """Write shards of about `size_bytes` each. Existing ones are kept."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -48,7 +47,7 @@ def _documents(words: list[str]) -> Iterator[str]:
 
 
 def _words() -> tuple[np.ndarray, np.ndarray]:
-    """Return the words of what is installed here, and how often each is among them."""
+    """Return the words of the files installed here, and the frequency of each."""
     counts: Counter[str] = Counter()
     left = _WORDS_READ
     for place in places():

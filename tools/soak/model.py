@@ -1,9 +1,9 @@
-"""A night with a slow model in small: it takes a minute for an answer, goes away and comes back.
+"""A short night with a slow model that takes a minute per answer, disappears and returns.
 
-Two nodes by their command line, one after the other: knobs alone, then a model of a server on
-loopback that answers after `ANSWER_S`, is gone (its port is closed) for `GONE_MINUTES` and is there
-again. A device idles while no source builds, trains, is exported or scored: what a node keeps of
-its runs says when. The node's ledger is held against what the server said.
+Two nodes run one after the other: first with the built-in search alone, then with a model. Its
+server on loopback answers after `ANSWER_S`, closes its port for `GONE_MINUTES` and returns. The
+device counts as idle while no source builds, trains, is exported or scored, by the stages that the
+node recorded. The node's accounting of model calls is compared with the server's.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 ANSWER_S = 60.0
-THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0  # it is looked for every 5 minutes
+THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0  # the node looks for it every 5 minutes
 ALONE_MINUTES = 5.0
 MOST_IDLE = 0.03
 ANSWER = """\
@@ -52,14 +52,14 @@ train.py
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A while, in milliseconds since 1970."""
+    """A time span, in milliseconds since 1970."""
 
     start_ms: int
     end_ms: int
 
 
 class SlowModel:
-    """Proposes another value of another knob in every answer, and counts its answers."""
+    """A model that proposes a new value of the next hyperparameter, and counts its answers."""
 
     def __init__(self, task: Task) -> None:
         knobs = find_knobs(task.source, task.editable, task.knobs)
@@ -67,11 +67,11 @@ class SlowModel:
         self._asked = self.answered = 0
 
     async def reply(self, server: LlmServer, request: web.Request) -> web.StreamResponse:
-        """Answer the newest question, late; hang up if the server closes before."""
+        """Answer the latest question with a delay; hang up if the server closes before."""
         text = "\n".join(turn["content"] for turn in server.questions[-1]["messages"])
         name = self._names[self._asked % len(self._names)]
         self._asked += 1
-        # The first is the source, as it is now; what follows it quotes other sources.
+        # The first match is in the current source. Later ones are in quotes of other sources.
         found = re.search(rf"^{name} = ([\d.e-]+)", text, re.MULTILINE)
         assert found is not None, f"the prompt shows no {name}"
         larger = float(f"{float(found[1]) * (1 + 0.03 * self._asked):.4g}")
@@ -86,7 +86,7 @@ class SlowModel:
 
 
 def run_model(folder: Path) -> dict[str, object]:
-    """Let both nodes work and return what their devices did."""
+    """Run both nodes, and return the figures of device use and model calls."""
     root = folder / f"model-{int(time.time())}"
     alone, home = root / "alone", root / "node"
     with _node(alone, ARNODE_AGENT="knobs") as node:
@@ -133,11 +133,11 @@ def run_model(folder: Path) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _node(home: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A node at work on `tiny`, which ends with the run at hand."""
+    """Run a node on `tiny` for the length of a block. It ends after its current run."""
     home.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "ARNODE_HOME": str(home), **settings}
     command = [sys.executable, "-m", "node", "start", "--task", "tiny", "--network", "none"]
-    # A shell that runs this in the background has it, and so its children, ignore Ctrl-C.
+    # A background job of a shell, and so its children, ignore SIGINT by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(dying(command), env=environment) as node:
         try:
@@ -148,7 +148,7 @@ def _node(home: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _wait(node: "subprocess.Popen[bytes]", minutes: float) -> Span:
-    """Return what went by meanwhile. Raises CalledProcessError if the node ended."""
+    """Wait, and return the time span. Raises CalledProcessError if the node ended."""
     start_ms = int(time.time() * 1000)
     with contextlib.suppress(subprocess.TimeoutExpired):
         raise subprocess.CalledProcessError(node.wait(minutes * 60), node.args)
@@ -156,7 +156,7 @@ def _wait(node: "subprocess.Popen[bytes]", minutes: float) -> Span:
 
 
 def _stages(home: Path) -> list[Stage]:
-    """Return when the device worked, in the order of the beginnings."""
+    """Return the stages in which the device worked, in order of their start."""
     with sqlite3.connect(Home(home).store) as database:
         rows = database.execute("SELECT outcome FROM planned_run WHERE outcome IS NOT NULL")
         stages = [stage for (data,) in rows for stage in decode_outcome(data).stages]
@@ -166,7 +166,7 @@ def _stages(home: Path) -> list[Stage]:
 
 
 def _idle_share(stages: list[Stage], span: Span | None) -> float:
-    """Return the share of a span, from the first run on, in which nothing was under way."""
+    """Return the share of a span, from the first run on, in which the device was idle."""
     start_ms = max(stages[0].start_ms, span.start_ms if span else 0)
     end_ms = span.end_ms if span else max(stage.end_ms for stage in stages)
     busy_ms, reached_ms = 0, start_ms
@@ -183,7 +183,7 @@ def _runs_a_minute(stages: list[Stage]) -> float:
 
 
 def _tried(home: Path, span: Span) -> dict[str, int]:
-    """Return how many experiments of each proposer began meanwhile."""
+    """Return the number of experiments by proposer that started in a span."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
@@ -193,7 +193,7 @@ def _tried(home: Path, span: Span) -> dict[str, int]:
 
 
 def _ledger(home: Path) -> dict[str, int]:
-    """Return what the node wrote of its questions, and what it says they took in all."""
+    """Return the node's recorded questions and their total cost."""
     with sqlite3.connect(Home(home).store) as database:
         rows = database.execute(
             "SELECT state, count(*), sum(tokens_in + tokens_out) FROM model_call"

@@ -1,4 +1,4 @@
-"""What a node's adoptions are truly worth, measured after it took them."""
+"""The true gains of a node's adoptions, measured after the fact."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _SEEDS = SEED_POOL[:10]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A step of the verified head."""
+    """A move of the verified head."""
 
     old: Source
     new: Source
@@ -22,7 +22,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a move brought: patches by name, and its true gain with its standard error."""
+    """The patches that a move added, by name, and its true gain with the standard error."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -31,7 +31,7 @@ class Judged:
     total_sd: float
 
     def figures(self) -> Mapping[str, object]:
-        """Return what is told of it."""
+        """Return the move as JSON figures."""
         return {
             "added": list(self.added),
             "removed": list(self.removed),
@@ -50,9 +50,9 @@ async def judged_moves(
     *,
     program_of: Callable[[Source], Source] = itself,
 ) -> list[Judged]:
-    """Measure every head with the same seeds; `contents` names the patches in a tree.
+    """Measure every head with the same seeds. `contents` names the patches in a tree.
 
-    `program_of` is what a runner is told of the heads' sources.
+    `program_of` maps the heads' sources to those that are run, as in `CachedRunner`.
     """
     heads = {source.tree: program_of(source) for move in moves for source in (move.old, move.new)}
     async with open_runner(task, kept) as runner:

@@ -1,4 +1,4 @@
-"""Frames that no honest node sends, made from those that honest nodes send. Seeded, no I/O."""
+"""Invalid frames, made by mutating those that honest nodes send. Seeded, no I/O."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ _ODD: Final[tuple[Any, ...]] = (
 
 
 class Mutator:
-    """Makes frames from valid ones. `payloads` are what stands behind their lengths."""
+    """A maker of mutated frames. `payloads` are valid ones, without their length prefix."""
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
         self._payloads = payloads
 
     def frame(self, chance: random.Random) -> bytes:
-        """Return a frame with its length, which may be wrong."""
+        """Return a frame with its length prefix, which may be wrong."""
         data = self.payload(chance)
         roll = chance.random()
         if roll < 0.9:
@@ -35,7 +35,7 @@ class Mutator:
         return whole[: chance.randrange(len(whole))]
 
     def payload(self, chance: random.Random) -> bytes:
-        """Return what stands behind a length: valid one time in twenty."""
+        """Return a payload without length prefix. One in twenty is valid."""
         data = chance.choice(self._payloads)
         roll = chance.random()
         if roll < 0.05:
@@ -51,7 +51,7 @@ class Mutator:
 
 
 def _swapped(chance: random.Random, value: Any) -> Any:
-    """Return a value with one of its parts replaced, left out, doubled or nested."""
+    """Return a value with one of its parts replaced, omitted, doubled or nested."""
     if isinstance(value, dict) and value and chance.random() < 0.9:
         key = chance.choice([*value])
         changed = {**value, key: _swapped(chance, value[key])}
@@ -81,7 +81,7 @@ def _swapped(chance: random.Random, value: Any) -> Any:
 def _packed(value: Any, otherwise: bytes) -> bytes:
     try:
         packed: bytes = msgpack.packb(value)
-    except (OverflowError, ValueError):  # a number that msgpack has no form for
+    except (OverflowError, ValueError):  # a number that msgpack cannot encode
         return otherwise
     return packed
 
@@ -110,7 +110,7 @@ def _overwritten(chance: random.Random, data: bytes) -> bytes:
 
 
 def _doubled(chance: random.Random, data: bytes) -> bytes:
-    """Return the bytes with a stretch of them twice: of a map, often a key twice."""
+    """Return the bytes with a part of them doubled. In a map this often doubles a key."""
     start = chance.randrange(len(data))
     stop = min(len(data), start + chance.choice((1, 8, 64)))
     return data[:stop] + data[start:]
@@ -121,11 +121,11 @@ def _nested(chance: random.Random, data: bytes) -> bytes:
 
 
 def _multiplied(chance: random.Random, data: bytes) -> bytes:
-    """Return many empty containers in one: a byte each here, 64 in memory."""
+    """Return a container of many empty ones. Each takes a byte here, and 64 in memory."""
     count = chance.choice((100, 4_095, 4_096, 60_000))
     return b"\xdd" + count.to_bytes(4, "big") + chance.choice((b"\x80", b"\x90", b"\xa0")) * count
 
 
 _ALWAYS: Final[tuple[Change, ...]] = (flipped, _lengthened, _overwritten, _doubled)
-# None of these is drawn often: their frames are long.
+# The last three are drawn rarely, since their frames are long.
 _CHANGES: Final[tuple[Change, ...]] = (*_ALWAYS * 12, *[_cut] * 6, _nested, _nested, _multiplied)

@@ -1,8 +1,8 @@
-"""An unattended night: a real node by its command line, then what it found is measured afresh.
+"""An unattended night of a real node by its command line. Its result is then measured again.
 
-It holds when the verified head is at least `NEEDED_SD` noise standard deviations better than the
-baseline, when eight fresh seeds put the gain inside the interval that the node published, and
-when store, journal and table read as they should. Memory, descriptors and disk are watched.
+It holds if the verified head is at least `NEEDED_SD` noise standard deviations better than the
+baseline, if the gain on eight fresh seeds is inside the interval that the node published, and if
+store, journal and table are intact. Memory, descriptors and disk use are sampled.
 """
 
 import csv
@@ -29,7 +29,7 @@ _STARTED = "started-at"
 
 
 def run_night(home: Path, *, minutes: float, text: Path | None = None) -> dict[str, object]:
-    """Let a node work for so long (the rest of it, if it was interrupted) and check its work."""
+    """Let a node work for `minutes` (or the rest after an interruption) and check its work."""
     root = home / "node"
     home.mkdir(parents=True, exist_ok=True)
     mark = home / _STARTED
@@ -51,7 +51,7 @@ def run_night(home: Path, *, minutes: float, text: Path | None = None) -> dict[s
 
 
 def _work(root: Path, *words: str) -> list[Sample]:
-    """Run a node to its end; raises CalledProcessError when it does not end well."""
+    """Run a node to its end. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "node", "start", *words]
     with subprocess.Popen(dying(command), env=_environment(root)) as node:
         samples = watch(node, root)
@@ -63,7 +63,7 @@ def _work(root: Path, *words: str) -> list[Sample]:
 def _figures(
     root: Path, minutes: float, status: dict[str, Any], fresh: dict[str, Any]
 ) -> dict[str, object]:
-    # On the public split: each command draws a secret one of its own.
+    # Compare on the public split, since each command draws its own secret split.
     public = {name: [run["metric"] for run in fresh[name]["runs"]] for name in fresh}
     gain = fmean(public["baseline"]) - fmean(public["head"])
     noise_sd = stdev(public["baseline"])
@@ -97,7 +97,7 @@ def _figures(
 
 
 def _published_interval(root: Path) -> tuple[float, float] | None:
-    """The 95 % interval of the head's gain over the baseline tree, from the record of the head."""
+    """Return the 95 % interval of the head's gain over the baseline, from the head's record."""
     with Store.open_read_only(Home(root)) as store:
         adopted = [r.body for r in store.records.listed("adopt") if isinstance(r.body, AdoptBody)]
         if not adopted or adopted[-1].evidence is None:

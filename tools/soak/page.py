@@ -1,8 +1,8 @@
-"""The page in a browser: how soon it shows, how late it is, whether lists stall, what it costs.
+"""The page's performance in a browser: first paint, delay of updates, stalls of lists, and cost.
 
-A home with 10,000 experiments is served as a node serves it, and looked at in Chromium on the same
-machine. For five minutes an experiment a second comes in, as many as many a node has in an hour;
-memory is taken after a collection of garbage. It holds when nothing is over the wishes.
+A home with 10,000 experiments is served as a node does, and viewed in Chromium on the same
+machine. Then one experiment a second arrives for five minutes, as many as some nodes make in an
+hour. Memory is measured after garbage collection. It holds if no figure exceeds its limit.
 """
 
 import resource
@@ -35,7 +35,7 @@ _LONG_TASKS: Final = """() => {
 
 
 def run_page(home: Path) -> Mapping[str, object]:
-    """Serve a full home and look at it."""
+    """Serve a full home, view it in the browser and return the figures."""
     place = Home(home / "home")
     with Store.open(place) as store:
         full = fill(place, store, count=10_000)
@@ -60,7 +60,7 @@ def _visiting(browser: Any, served: ServedHome) -> Iterator[Visitor]:
 
 
 def _opening(visitor: Visitor) -> dict[str, float]:
-    """Return medians of the first paint, and of when all of the first part was there."""
+    """Return the median times of the first paint and of the complete first part."""
     paints: list[float] = []
     whole: list[float] = []
     for _ in range(_LOADS):
@@ -79,7 +79,7 @@ def _opening(visitor: Visitor) -> dict[str, float]:
 
 
 def _live_ms(visitor: Visitor, served: ServedHome) -> Iterator[float]:
-    """Yield how long experiments and runs take from the store, or the node, to the page."""
+    """Yield the delays from the store (experiments) and the node (runs) to the page."""
     visitor.page.wait_for_selector("#standing.live")
     for number in range(_LOOKS):
         with Store.open(served.home) as store:
@@ -100,7 +100,7 @@ def _shown_after_ms(wait: Callable[[], None]) -> float:
 
 
 def _stalls_ms(visitor: Visitor, full: Full) -> Iterator[float]:
-    """Yield the longest stall while lists are scrolled far and wide."""
+    """Yield the longest stall while scrolling through each list."""
     for width in (1440, 390):
         visitor.go("experiments")
         visitor.look(width, "light")
@@ -123,7 +123,7 @@ def _longest_stall_ms(visitor: Visitor) -> float:
 
 
 def _idle_share(visitor: Visitor) -> float:
-    """Return the share of a core that the server takes while a page is open and nothing happens."""
+    """Return the server's use of a core while a page is open and nothing happens."""
     visitor.go("now")
     visitor.page.wait_for_selector("#standing.live")
     before_s = _cpu_s()
@@ -132,7 +132,7 @@ def _idle_share(visitor: Visitor) -> float:
 
 
 def _memory(visitor: Visitor, served: ServedHome) -> dict[str, float]:
-    """Return what the page and the server hold before and after many experiments came in."""
+    """Return the memory of the page and the server before and after many experiments arrive."""
     before = _heap_mb(visitor), _own_mb()
     ends_s, number = time.monotonic() + _BUSY_S, 0
     while time.monotonic() < ends_s:

@@ -1,8 +1,8 @@
-"""Patches of known worth, claimed by strangers as what they truly gain: what a node makes of them.
+"""A node's verdicts on planted patches, whose gains are known and truthfully claimed by peers.
 
-First each claim as it was made, by what `arnode verify` runs. Then a node by itself, which has
-nothing but these claims to try: a passed checkpoint confirms a stack, so parts that do nothing may
-ride along (they are named), but no head may be worth nothing.
+First each claim is re-run as it was made, like `arnode verify` does. Then a node works with only
+these claims to try. A promotion trial confirms a whole stack, so it may include parts without
+effect (they are named). But no head may be without gain.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from trainer.task_kinds import load_task
 
 _BASELINE = "baseline"
 _GOOD_SD = 4.0
-_NULL_SD = 0.75  # a null's measured mean may be this far off: three and a half standard errors
+_NULL_SD = 0.75  # allowed deviation of a null patch's measured mean: 3.5 standard errors
 _MAX_EXPERIMENTS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A planted patch as a stranger offers it: what it is worth is what is said of it."""
+    """A planted patch claimed by a peer with its true gain."""
 
     patch: Planted
     source: Source
@@ -48,12 +48,12 @@ class Claimed:
 
     @property
     def gain_nano(self) -> int:
-        """The gain that its author states."""
+        """The gain that the author claims."""
         return round(self.worth.gain * NANO)
 
 
 def run_planted(folder: Path) -> dict[str, object]:
-    """Measure what is missing, play both proofs and return their figures."""
+    """Make the missing measurements, run both tests and return their figures."""
     kept = folder.parent / "kept"
     task = load_task("tiny", data_dir=kept / "data")
     claims, noise_sd = asyncio.run(measured(task, kept))
@@ -81,7 +81,7 @@ def run_planted(folder: Path) -> dict[str, object]:
 
 
 async def measured(task: Task, kept: Path) -> tuple[Sequence[Claimed], float]:
-    """Return the planted patches with what they are worth, and the baseline's noise."""
+    """Return the planted patches with their measured gains, and the baseline's noise."""
     sources = {patch.name: patch.source(task) for patch in PLANTED}
     async with open_runner(task, kept) as runner:
         await measure(runner, {_BASELINE: task.source, **sources})
@@ -97,7 +97,7 @@ async def measured(task: Task, kept: Path) -> tuple[Sequence[Claimed], float]:
 
 
 def is_as_planted(claim: Claimed, noise_sd: float) -> bool:
-    """Say whether a patch is what it was planted as."""
+    """Return True if a patch's measured gain fits its kind."""
     gain_sd = claim.worth.gain / noise_sd
     match claim.patch.kind:
         case "good":
@@ -108,7 +108,7 @@ def is_as_planted(claim: Claimed, noise_sd: float) -> bool:
 
 
 def _fresh(root: Path) -> Home:
-    """An empty home. What was measured is kept elsewhere, so that playing it again is cheap."""
+    """Return an empty home. Measurements are kept elsewhere, so that a repetition is cheap."""
     shutil.rmtree(root, ignore_errors=True)
     return Home(root)
 
@@ -116,7 +116,7 @@ def _fresh(root: Path) -> Home:
 async def _as_made(
     home: Home, task: Task, kept: Path, claims: Sequence[Claimed]
 ) -> Mapping[str, Mapping[str, object]]:
-    """Have every claim verified as it was made, in mixed order."""
+    """Have every claim verified as it was made, in shuffled order."""
     order = "as made"
     mixed = random.Random(order).sample(claims, len(claims))
     jobs: dict[int, str] = {}
@@ -155,7 +155,7 @@ def _judged(store: Store, job: Job[Any]) -> Mapping[str, object]:
 async def _alone(
     home: Home, task: Task, kept: Path, claims: Sequence[Claimed], noise_sd: float
 ) -> Mapping[str, object]:
-    """Let a node work until none of the claims is left to try; return what its heads came to."""
+    """Let a node work until all claims are tried, and return the gains of its heads."""
     order = "by itself"
     mixed = random.Random(order).sample(claims, len(claims))
     names: dict[bytes, str] = {}

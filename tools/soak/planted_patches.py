@@ -1,7 +1,8 @@
-"""Patches of `tiny` whose worth is measured before a node sees them.
+"""Patches of `tiny` whose gain is measured before a node sees them.
 
-Good ones gain four deviations and more, null ones change nothing but the draw of the noise, bad
-ones lose or only shine for some seeds. Each is moves of the task, then exact replacements.
+Good ones gain at least four standard deviations. Null ones only change the random noise. Bad ones
+lose, or look good for some seeds only. Each consists of moves of the task and then exact
+replacements.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from trainer.task_folder.task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A patch of the baseline: `kind` is what it was chosen to be, measured or not."""
+    """A patch of the baseline. `kind` is what it was chosen to be, whatever was measured."""
 
     name: str
     kind: str
@@ -24,10 +25,7 @@ class Planted:
     edits: tuple[tuple[str, str], ...] = ()
 
     def source(self, task: Task, base: Source | None = None) -> Source:
-        """Return a tree, else the baseline, with this patch.
-
-        Raises ArnodeError where it does not fit.
-        """
+        """Return `base` or the baseline with this patch. Raises ArnodeError if it does not fit."""
         base = base or task.source
         source = base
         moves = {move.name: move for move in task.moves}
@@ -42,7 +40,7 @@ class Planted:
             if text.count(old) != 1:
                 raise ArnodeError(f"{self.name}: {old!r} is not there once", "change the patch")
             text = text.replace(old, new)
-        # Without prose, as a node takes over what strangers wrote: one tree for all who run it.
+        # Without comments and docstrings, as a node adopts peers' code, so that trees are equal.
         whole = source.replacing(path, text.encode())
         found = inspect(whole, kind=task.manifest.kind, baseline=task.source, base=base)
         if not isinstance(found.stripped, Source):
@@ -62,7 +60,7 @@ def _bad(name: str, *edits: tuple[str, str]) -> Planted:
     return Planted(name=name, kind="bad", edits=edits)
 
 
-UNREAD: Final = "unread-constant"  # the patch that must not change a bit
+UNREAD: Final = "unread-constant"  # the patch that must change no bit of a run
 
 _INIT = "            nn.init.normal_(parameter, std=MATRIX_INIT)\n"
 _MODEL = "model = GPT(tokenizer.get_vocab_size())\n"

@@ -1,11 +1,11 @@
-"""`compare-programs` on real blocks: after how many hours it is known which of two brings more.
+"""`compare-programs` on real blocks: the hours until it decides which of two gains more.
 
-A model with a script writes what the text that it is told asks for: shorter rows, which gain much
-on this task, often or never, else a constant that gains nothing. All else is the program that
-ships, also that knobs fill the gaps between a model's answers. Blocks are independent of each
-other, so that so many of each are as good as any number of comparisons: repetitions draw their
-pairs from them, two that are equal from the blocks of one. As blocks are seconds of the clock, it
-takes a quiet machine.
+A scripted model follows its instructions: it proposes shorter rows, which gain much on this task,
+often or never, and otherwise a constant without effect. All else is as shipped, including the
+built-in search between the model's answers. Blocks are independent, so a fixed number of them
+serves for any number of simulated comparisons, which draw their pairs from them. Comparisons of
+equals draw both sides from the blocks of one. Blocks are measured in wall-clock time, so this needs
+a quiet machine.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from tools.soak.scripted_model import idle_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
-_HOW_OFTEN: Final = {"often": 0.5, "never": 0.0}  # rows are shortened, of so many answers
-_SHORTEST: Final = 32  # tokens a row: shorter ones take more processor time than a run may
+_HOW_OFTEN: Final = {"often": 0.5, "never": 0.0}  # share of answers that shorten rows
+_SHORTEST: Final = 32  # tokens per row; shorter ones exceed a run's CPU limit
 _BLOCK_S: Final = 30.0
 _RUNS: Final = 3
 _PAIRS: Final = 20
-_BEGUN_S: Final = 2700.0  # after this none is begun
+_BEGUN_S: Final = 2700.0  # no pair is started after this
 _REPETITIONS: Final = 400
 _MOST_PAIRS: Final = 48
 _MOST_WRONG: Final = 0.05
@@ -48,7 +48,7 @@ Figures = Mapping[str, object]
 
 
 def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
-    """Play the pairs that are missing, then compare what was drawn from their blocks."""
+    """Run the missing pairs, then simulate comparisons from their blocks."""
     ends_s = time.monotonic() + begun_s
     chance = random.Random()
     settings = {"ARNODE_HOME": str(home / "home"), "ARNODE_LANES": "1"}
@@ -110,7 +110,7 @@ def _comparing(bench: Workbench) -> Comparing:
 
 
 def _answer(prompt: str, chance: random.Random) -> str:
-    """Return what the model writes: shorter rows as often as its text has it, else what is idle."""
+    """Return the model's answer: shorter rows as often as its text says, else an idle edit."""
     often = next(share for how, share in _HOW_OFTEN.items() if f"rows {how}." in prompt)
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
@@ -122,12 +122,12 @@ def _answer(prompt: str, chance: random.Random) -> str:
 
 
 def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[float]:
-    """Return so many differences as pairs of blocks that are drawn would have."""
+    """Return the differences of randomly drawn pairs of blocks."""
     chance = random.Random(f"{number}/{ones[:1]}")
     return [chance.choice(ones) - chance.choice(others) for _ in range(_MOST_PAIRS)]
 
 
 def _tenths(counts: Sequence[int]) -> list[float]:
-    """Return the tenth, the half and nine tenths of the way through."""
+    """Return the 10th, 50th and 90th percentiles."""
     cuts = statistics.quantiles(counts, n=10, method="inclusive") if len(counts) > 1 else []
     return [round(cut, 1) for cut in cuts[::4]]

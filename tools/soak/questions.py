@@ -1,4 +1,4 @@
-"""What honest peers ask, of each of our protocols, as frames: what fuzzing begins with."""
+"""Requests of honest peers in each of our protocols, from which fuzzing starts."""
 
 from typing import Final
 
@@ -31,7 +31,7 @@ TOPICS: Final = (tasks_topic("main"), news_topic("main", TASK), family_topic("ma
 
 
 def hello(net: str = "main") -> Hello:
-    """Return what a peer says that has some of these records."""
+    """Return the hello of a peer that has some of these records."""
     return Hello(
         v=VERSION,
         software="fuzz 1",
@@ -45,7 +45,7 @@ def hello(net: str = "main") -> Hello:
 
 
 def questions() -> dict[str, list[bytes]]:
-    """Return payloads by protocol, each of which is answered."""
+    """Return valid payloads by protocol. Each of them gets an answer."""
     some = RecordIndex(key_of(START_MS + n, RECORDS[n].id) for n in range(0, len(RECORDS), 3))
     steps = [Reconcile(message=Initiator(some).open(), topic=topic) for topic in TOPICS]
     blobs = [BASE.tree, *(sha256(data) for _, data in BASE.files)]
@@ -66,5 +66,5 @@ def questions() -> dict[str, list[bytes]]:
 
 
 def framed(payload: bytes) -> bytes:
-    """Return a frame."""
+    """Return a payload as a frame with its length prefix."""
     return LENGTH.pack(len(payload)) + payload

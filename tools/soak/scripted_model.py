@@ -1,4 +1,4 @@
-"""What the scripted model of these proofs writes about `tiny`: an edit of one constant."""
+"""The answers of these tests' scripted model on `tiny`: edits of one constant."""
 
 import math
 import random
@@ -8,21 +8,21 @@ from typing import Final
 from tests.agent.scripted import replacing
 
 _CONSTANTS: Final = ("MATRIX_INIT", "EMBEDDING_INIT", "LEARNING_RATE", "WARMDOWN", "BETA1", "BETA2")
-_MOST: Final = 2.5  # in the logarithm of what a value is multiplied by
+_MOST: Final = 2.5  # largest absolute logarithm of the factor on a value
 
 
 def rash_edit(prompt: str, chance: random.Random) -> str:
-    """Return an edit of the source in a prompt that hardly ever helps: some constant, anyhow.
+    """Return a random edit of a constant of the prompt's source, which hardly ever helps.
 
-    What changes nothing would be sent back: it is hardly different from what was tried.
+    An edit that changes hardly anything would be rejected as already tried.
     """
     return _another(chance.choice(_CONSTANTS), prompt, chance)
 
 
 def idle_edit(prompt: str, chance: random.Random) -> str:
-    """Return an edit that neither helps nor harms: Adam's epsilon, far below what it is added to.
+    """Return an edit without effect: of Adam's epsilon, which is far below what it is added to.
 
-    Another value of it is another experiment, so that it is not sent back.
+    A new value makes it a new experiment, so that it is not rejected as already tried.
     """
     return _another("EPSILON", prompt, chance)
 

@@ -1,9 +1,9 @@
-"""Two who propose to one real node, of whom one is better by construction, beside each alone.
+"""Two proposers for one real node, one of them better by design, compared with each alone.
 
-Knobs find what there is to find on `tiny-short`; a model with a script changes constants anyhow,
-which hardly ever helps. Each session has as many experiments, on a home of its own, and what its
-line truly gains afterwards is measured on seeds that no session saw. As runs come to the same bits
-however busy the machine is, nothing here depends on time.
+The built-in search finds most possible gains on `tiny-short`. A scripted model changes constants
+at random, which hardly ever helps. Each session has the same number of experiments and its own
+home. Its line's true gain is then measured on seeds that no session used. Runs are bit-identical
+however busy the machine is, so the result does not depend on time.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from tools.soak.scripted_model import rash_edit
 from trainer.task_kinds import load_task
 
 _TASK: Final = "tiny-short"
-_EXPERIMENTS: Final = 100  # a night of the models that this network is for
+_EXPERIMENTS: Final = 100  # one night on tasks of the intended size
 _SEEDS: Final = MEASURED_SEEDS[:12]
 _MODEL: Final = "small"
 _SESSIONS: Final[Mapping[str, Sequence[str]]] = {
@@ -37,13 +37,13 @@ _SESSIONS: Final[Mapping[str, Sequence[str]]] = {
     "model": (_MODEL,),
     "both": ("knobs", _MODEL),
 }
-_LEAST_SHARE: Final = 0.9  # of what the better one alone gained
+_LEAST_SHARE: Final = 0.9  # of the gain of the better proposer alone
 
 Figures = Mapping[str, object]
 
 
 def run_several(home: Path) -> Figures:
-    """Play the three sessions, as far as they are not played yet, and measure their lines."""
+    """Run or resume the three sessions, and measure their lines."""
     chance = random.Random(1)
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
@@ -79,7 +79,7 @@ def _play(home: Home, agents: Sequence[str], url: str) -> None:
                 **os.environ,
                 "ARNODE_HOME": str(home.root),
                 "ARNODE_LLM_URL": url,
-                "ARNODE_QUIET_MINUTES": "0",  # others work on this machine
+                "ARNODE_QUIET_MINUTES": "0",  # other processes use this machine
             },
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -90,7 +90,7 @@ def _play(home: Home, agents: Sequence[str], url: str) -> None:
 
 
 def _ended(home: Home) -> dict[str, int]:
-    """Return how many experiments of each arm have ended."""
+    """Return the number of ended experiments of each arm."""
     with Store.open_read_only(home) as store:
         keys = [line.key for line in store.jobs.lines()]
         jobs = [job for key in keys for job in store.jobs.closed_jobs(key, ExperimentStep)]
@@ -98,7 +98,7 @@ def _ended(home: Home) -> dict[str, int]:
 
 
 async def _gains(home: Path) -> dict[str, tuple[float, float]]:
-    """Return how far each session's line lies below the baseline, with the error of that."""
+    """Return the gain of each session's line over the baseline, with its standard error."""
     task = load_task(_TASK, data_dir=home / "data")
     sources = {"baseline": task.source}
     for name in _SESSIONS:

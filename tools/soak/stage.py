@@ -1,4 +1,4 @@
-"""The node that ships, on a stage: kept runs, seeds of the pool, and strangers who claim things."""
+"""A real node with cached runs, seeds from the pool, and simulated peers that publish claims."""
 
 import hashlib
 import random
@@ -37,7 +37,7 @@ from trainer.host.device import processor
 from trainer.task_folder.task import Task
 
 CLAIMED_PAIRS = 4
-_LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured
+_LEVEL_NANO = 1_250_000_000  # the baseline's score in peers' claims
 
 
 @asynccontextmanager
@@ -51,16 +51,16 @@ async def open_stage(
     program_of: Callable[[Source], Source] = itself,
     on_record: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Node]:
-    """Open the real node on a fresh home; peers' claims are all it has to try.
+    """Open a real node on a fresh home. It has nothing to try but peers' claims.
 
-    `order` decides what is drawn, so that a proof that is played again asks for the same runs;
-    `program_of` is what `CachedRunner` is told; `on_record` is called whenever the node recorded
-    something. Raises SafetyError where no stranger's code may run.
+    `order` is the random seed, so that a repeated test requests the same runs. `program_of` is
+    passed to `CachedRunner`. `on_record` is called after each record of the node. Raises
+    SafetyError if the sandbox is too weak for untrusted code.
     """
     config = Config(peer_share=1.0)
     require_peer_sandbox(config)
     chance, seeds = random.Random(order), PooledSeeds(order)
-    keep_journal = Books.keep_journal  # it hears of every record
+    keep_journal = Books.keep_journal  # called for every record
 
     def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
         data = prepare_all(task, data_dir=kept / "data", progress=progress)
@@ -87,7 +87,7 @@ async def open_stage(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A stranger's claim: the records that make it, whose tree it is about, and what it says."""
+    """A peer's claim: its records, its base and tree, and the claimed gain."""
 
     patch: bytes
     result: bytes
@@ -97,7 +97,7 @@ class Said:
 
 
 class Claimant:
-    """Somebody with a key who says what a source gains over another."""
+    """An author with a key who claims gains of one source over another."""
 
     def __init__(self, name: str) -> None:
         self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
@@ -113,9 +113,9 @@ class Claimant:
         base: Source | None = None,
         base_nano: int = 0,
     ) -> Said:
-        """Let a node hear of a patch, and of pairs that show this gain over its base.
+        """Send a node the records of a patch and of pairs that show `gain_nano` over its base.
 
-        That is the task's baseline, or a tree that gains `base_nano` over it.
+        The base is the task's baseline, or a tree that gains `base_nano` over it.
         """
         task = node.session.task
         base = base or task.source
@@ -133,7 +133,7 @@ class Claimant:
         )
 
     def vouch(self, node: Node, said: Said) -> None:
-        """Let a node hear that somebody's claim held for this key, with pairs that show it."""
+        """Send a node this key's re-run that confirms another author's claim, with pairs."""
         task = node.session.task
         gains = _scattered(said.gain_nano, task.manifest.noise_floor_nano)
         body = attest(self.key, said.tree, gains, "confirmed", base=said.base, target=said.result)
@@ -151,6 +151,6 @@ class Claimant:
 
 
 def _scattered(gain_nano: int, noise_nano: int) -> Sequence[int]:
-    """Differences of pairs with exactly this mean, and noise between them."""
+    """Return differences of pairs with exactly this mean, and noise between them."""
     steps = (-1, 1, -1, 1)
     return [gain_nano + step * noise_nano for step in steps[:CLAIMED_PAIRS]]

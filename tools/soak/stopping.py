@@ -1,12 +1,12 @@
-"""What stopping early saves and costs: sessions of a node that stops nothing, looked at afterwards.
+"""The savings and costs of early stopping, by replaying sessions of a node that stops nothing.
 
-Each call records one more session with whole curves, which stays in tools/soak/recorded/, and looks
-at all that are there. Each screen is met in its order, with what the runs before it foretold: those
-that would have been stopped save the rest of their training, and a keep among them is one that is
-lost. Keeps are too few to show one in a hundred, so kept changes are met again: a run of one with
-another seed, beside what a random half of the other runs foretell. It holds when of three sessions
-and two hundred screens a third of the time is saved and not more than one keep in a hundred is
-lost, by the upper end of a 95 % interval.
+Each call records one more session with full loss curves in tools/soak/recorded/, and evaluates all
+recorded sessions. Screens are replayed in order, with forecasts from the runs before. A stopped
+screen saves the rest of its training. A kept patch among the stopped screens is lost. There are too
+few of them to measure a loss of one in a hundred. So kept patches are tested many more times: one
+run of the patch, with another seed, against forecasts from a random half of the other runs. It
+holds if in at least three sessions with 200 screens a third of the time is saved and at most one
+kept patch in a hundred is lost, by the upper end of a 95 % interval.
 """
 
 import json
@@ -40,14 +40,14 @@ RECORDED: Final = Path(__file__).parent / "recorded"
 _SAVED: Final = 0.35
 _LOST: Final = 0.01
 _MET_AGAIN: Final = 1000
-_BOUNDS: Final = (0.002, MISSED, 0.01, 0.02, 0.05, 0.1, 0.2)  # the curve, with the chosen point
+_BOUNDS: Final = (0.002, MISSED, 0.01, 0.02, 0.05, 0.1, 0.2)  # the curve, with the chosen bound
 
 Figures = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
-    """A screen as it was: what would have passed it, and whether the change was kept."""
+    """A recorded screen, the score that it needed to pass, and whether the patch was kept."""
 
     run: ToldRun
     needed: float
@@ -57,7 +57,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a session recorded: `sd` is of one run, as known at its end, `ms` of all its runs."""
+    """A recorded session. `sd` is the noise as known at its end, `ms` the time of all runs."""
 
     screens: tuple[Screen, ...]
     runs: tuple[ToldRun, ...]
@@ -66,9 +66,9 @@ class Session:
 
 
 def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) -> Figures:
-    """Record one more session, and look at all of this task."""
+    """Record one more session, and evaluate all sessions of this task."""
     path = next_session(task)
-    place = home / path.stem  # one that was interrupted goes on
+    place = home / path.stem  # an interrupted session resumes
     if not (place / "done").exists():
         _record(place, task, minutes)
     keep_session(read_session(place), path)
@@ -77,13 +77,13 @@ def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) ->
 
 
 def next_session(task: str) -> Path:
-    """Return where the next session of a task is kept."""
+    """Return the file for the next session of a task."""
     number = len([*RECORDED.glob(f"{task}-*.json.xz")])
     return RECORDED / f"{task}-{number:02}.json.xz"
 
 
 def stopping_of(sessions: Sequence[Session]) -> Figures:
-    """Return what stopping would have saved in recorded sessions, and lost."""
+    """Return the figures of what early stopping would have saved and lost in these sessions."""
     screens = [len(one.screens) for one in sessions]
     kept = sum(screen.is_kept for one in sessions for screen in one.screens)
     is_enough = len(sessions) >= _SESSIONS and sum(screens) >= _SCREENS and kept > 0
@@ -101,9 +101,9 @@ def stopping_of(sessions: Sequence[Session]) -> Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """What a bound saves, of the time of screens and of all runs, and what it loses.
+    """The shares of screen time and of all run time that a bound saves, and its losses.
 
-    Of the kept changes in their order, and of those that are met again.
+    Losses are counted among the kept patches in order, and among the repeated tests of them.
     """
 
     saved_of_screens: float
@@ -128,7 +128,7 @@ def _at_bound(sessions: Sequence[Session], missed: float) -> _Point:
 
 
 def read_session(place: Path) -> Session:
-    """Return what a home's session recorded."""
+    """Read a session from a node's home."""
     with Store.open_read_only(Home(place)) as store:
         (line,) = store.jobs.lines()
         manifest = store.records.manifest(line.task)
@@ -165,7 +165,7 @@ def keep_session(session: Session, path: Path) -> None:
 
 
 def kept_session(path: Path) -> Session:
-    """Return the session that a file holds."""
+    """Read a session from a file."""
     document = json.loads(lzma.decompress(path.read_bytes()))
     return Session(
         sd=document["sd"],
@@ -180,7 +180,7 @@ def kept_session(path: Path) -> Session:
 
 def _run_document(run: ToldRun) -> dict[str, Any]:
     points = [[point.step, point.loss_nano] for point in run.points]
-    trees = {"tree": run.tree.hex()[:16], "base": run.base.hex()[:16]}  # told apart by as much
+    trees = {"tree": run.tree.hex()[:16], "base": run.base.hex()[:16]}  # long enough to be unique
     return {"job": run.job, **trees, "steps": run.steps, "metric": run.metric, "points": points}
 
 
@@ -196,7 +196,7 @@ def _run_of(document: Mapping[str, Any]) -> ToldRun:
 
 
 def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:
-    """Return the upper end of the one-sided interval of a share: Wilson's, with continuity."""
+    """Return the upper end of a share's one-sided Wilson interval with continuity correction."""
     z = NormalDist().inv_cdf(confidence)
     share = min(1.0, (lost + 0.5) / count)
     spread: float = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
@@ -205,7 +205,7 @@ def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:
 
 def _record(place: Path, task: str, minutes: float) -> None:
     Home(place).prepare()
-    # What waits for a quiet minute tells no more of curves.
+    # Waiting for a quiet machine would not improve the curves.
     own = {"ARNODE_HOME": str(place), "ARNODE_STOP_EARLY": "false", "ARNODE_QUIET_MINUTES": "0"}
     command = [sys.executable, "-m", "node", "start", "--task", task, "--network", "none"]
     command += ["--for", f"{round(60 * minutes)}s"]
@@ -235,10 +235,10 @@ def _screens(
 
 
 def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
-    """Return the milliseconds that are saved, of how many, and the keeps that are lost for them."""
+    """Return the saved milliseconds, the total, and the number of lost kept patches."""
     saved = whole = 0.0
     lost = 0
-    stopped: set[int] = set()  # which teach nothing
+    stopped: set[int] = set()  # stopped runs do not improve later forecasts
     for screen in session.screens:
         number = screen.run.job
         before = [run for run in session.runs if run.job < number and run.job not in stopped]
@@ -253,7 +253,7 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
 
 
 def _stopped_at(foresight: Foresight, screen: Screen) -> float | None:
-    """Return the share of its training at which a screen is stopped, None if it is not."""
+    """Return the share of its training at which a screen is stopped, or None if it is not."""
     for share in SHARES:
         found = foresight.least(shown(screen.run, share), screen.run.steps)
         if found is not None and found[0] > screen.needed:
@@ -262,12 +262,12 @@ def _stopped_at(foresight: Foresight, screen: Screen) -> float | None:
 
 
 def shown(run: ToldRun, share: float) -> list[LossPoint]:
-    """Return what a run had printed when it was looked at at this share of its training."""
+    """Return the loss points that a run had printed at this share of its training."""
     return [one for one in run.points if one.step <= (share + 0.02) * run.steps]
 
 
 def _lost(session: Session, missed: float) -> int:
-    """Return how many of the kept changes that are met again would be stopped."""
+    """Return how many repeated tests of kept patches would be stopped."""
     chance = random.Random(1)
     kept = {screen.run.tree: screen for screen in session.screens if screen.is_kept}
     every = [run for run in session.runs if run.tree in kept]

@@ -1,7 +1,7 @@
 """A swarm of real processes: a bootstrap node and members, each with a home, a key and a sandbox.
 
-A member is `tools.soak.member`; the bootstrap is the program that ships. What they hold is asked
-of them while they run, and read from their stores afterwards.
+A member is `tools.soak.member`. The bootstrap node is the shipped program. Their contents are
+queried while they run, and read from their stores afterwards.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ Digests = dict[str, list[object]]
 
 @dataclass(kw_only=True)
 class Member:
-    """One node's process, and the home that outlives it."""
+    """One node's process, with the home that outlives it."""
 
     name: str
     home: Home
@@ -49,18 +49,18 @@ class Member:
 
     @property
     def arrivals(self) -> Path:
-        """What it took in, and when."""
+        """The file with the log of its arrivals."""
         return self.home.root.with_suffix(".arrivals")
 
     async def ask(self, *words: str) -> dict[str, Any]:
-        """Have it do something and return its answer."""
+        """Send the process a command and return its answer."""
         assert self.process.stdin is not None
         async with self._turn:
             self.process.stdin.write(" ".join(words).encode() + b"\n")
             return await self.hear(_ANSWERED_WITHIN_S)
 
     async def hear(self, within_s: float) -> dict[str, Any]:
-        """Return the next thing that it says."""
+        """Return the next line that the process prints."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within_s):
             line = await self.process.stdout.readline()
@@ -71,7 +71,7 @@ class Member:
         return answer
 
     def family(self) -> list[int]:
-        """Its core, then its network process with the sandbox around it."""
+        """Return the pids of its core, then of its network process and the sandbox around it."""
         return family_of(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
@@ -82,7 +82,7 @@ class Member:
 
 
 class Swarm:
-    """Members by number; `places` says where each runs, 0 is the bootstrap node's."""
+    """The members by number. `places` gives the place of each, 0 is the bootstrap node's."""
 
     def __init__(self, folder: Path, places: Callable[[int], Place]) -> None:
         self.folder = folder
@@ -94,7 +94,7 @@ class Swarm:
         self._served: asyncio.subprocess.Process | None = None
 
     async def start(self, members: int) -> None:
-        """Start the bootstrap node, then so many members; return when all their networks are up."""
+        """Start the bootstrap node, then the members, and wait until all networks are up."""
         create_network(self.bootstrap, Network(name=NETWORK, tasks=(MANIFEST.id.hex(),)))
         place = self._places(0)
         command = ["-m", "node", "bootstrap", "run", "--network", NETWORK, "--http", "none"]
@@ -108,37 +108,37 @@ class Swarm:
             self.members += await asyncio.gather(*map(self._member, numbers))
 
     async def kill(self, members: Sequence[Member]) -> None:
-        """`kill -9` of the cores and the network processes of some members."""
+        """Kill the cores and the network processes of some members with SIGKILL."""
         for member in members:
             member.signal(signal.SIGKILL)
         for member in members:
             await member.process.wait()
 
     async def restart(self, members: Sequence[Member]) -> None:
-        """Start killed members again, on their homes and so under their keys."""
+        """Restart killed members on their homes, and so with their keys."""
         for member in members:
             member.process = (await self._member(self.members.index(member))).process
 
     async def rate(self, records_per_s: float) -> None:
-        """Have all members together publish so many records a second."""
+        """Have all members together publish `records_per_s` records a second."""
         self.published_per_s = records_per_s
         each = str(records_per_s / len(self.members))
         await asyncio.gather(*(member.ask("rate", each) for member in self.members))
 
     async def look(self) -> list[dict[str, Any]]:
-        """Ask all members what they hold."""
+        """Query the state of all members."""
         return [*await asyncio.gather(*(member.ask("look") for member in self.members))]
 
     async def until_connected(self, peers: int, *, within_s: float) -> None:
-        """Wait until each member has said hello to so many others."""
+        """Wait until each member is connected to at least `peers` others."""
         async with asyncio.timeout(within_s):
-            while any(  # noqa: ASYNC110 (of other processes there is no event)
+            while any(  # noqa: ASYNC110 (other processes have no event)
                 seen["peers"] < peers for seen in await self.look()
             ):
                 await asyncio.sleep(1)
 
     async def seconds_to_agree(self, *, within_s: float) -> float | None:
-        """Wait until all digests are one, the bootstrap node's too; None if they never are."""
+        """Wait until all digests agree, also the bootstrap node's; None if they never do."""
         started_s = asyncio.get_running_loop().time()
         while (took_s := asyncio.get_running_loop().time() - started_s) < within_s:
             digests = [seen["digests"] for seen in await self.look()]
@@ -148,12 +148,12 @@ class Swarm:
         return None
 
     def pids(self) -> list[int]:
-        """All processes of all nodes."""
+        """Return the pids of all processes of all nodes."""
         served = family_of(self._served.pid) if self._served else []
         return [*served, *(pid for member in self.members for pid in member.family())]
 
     async def end(self) -> None:
-        """End everything that was started."""
+        """End all processes that were started."""
         for member in self.members:
             member.signal(signal.SIGCONT)
             if member.process.stdin is not None:
@@ -207,7 +207,7 @@ class Swarm:
 
 
 def stored(home: Home) -> Digests:
-    """Return the digests that a store gives when it is read afresh."""
+    """Return the digests of a store, computed from a new reading of it."""
     with Store.open_read_only(home) as store:
         digests = store.topics.indexes(TOPICS).digests()
     return {topic: [digests[topic][0], digests[topic][1].hex()] for topic in TOPICS}
@@ -217,7 +217,7 @@ def stored(home: Home) -> Digests:
 async def swarm(
     folder: Path, places: Callable[[int], Place], *, members: int
 ) -> AsyncIterator[Swarm]:
-    """Yield a swarm that is up; nothing of it outlives the block."""
+    """Run a swarm for the length of a block."""
     nodes = Swarm(folder, places)
     try:
         await nodes.start(members)

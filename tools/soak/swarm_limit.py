@@ -1,8 +1,8 @@
-"""The runs of a home by kind of job, and the fewest runs with which a swarm can catch up with it.
+"""The runs of a home by kind of job, and the fewest runs in which a swarm can reach the same gain.
 
-A swarm shares out what one node alone tried, but each of its nodes has to start, and a change that
-cannot be made without an earlier one waits for that one. Both bounds are replayed from the runs of
-the node that was alone.
+A swarm divides the work of a single node. But each of its nodes has to start, and a change that
+depends on an earlier one must wait for it. Both limits are computed from the runs of the single
+node.
 """
 
 from collections import Counter
@@ -24,8 +24,8 @@ from protocol.source import Source
 class KeptChange:
     """A change that was kept.
 
-    `cost` is the number of runs that deciding it took, `runs` how many the node had made by then,
-    `needs` the numbers of the earlier changes without which it cannot be made.
+    `cost` is the number of runs for its decision, `runs` the node's total by then, and `needs` the
+    numbers of the earlier changes that it depends on.
     """
 
     title: str
@@ -35,7 +35,7 @@ class KeptChange:
 
 
 def runs_by_kind(home: Home) -> dict[str, int]:
-    """Return how many runs of a home ended in jobs of each kind."""
+    """Return the number of ended runs of a home by kind of job."""
     with Store.open_read_only(home) as store:
         spent = Counter[str]()
         for job in _jobs(store):
@@ -44,7 +44,7 @@ def runs_by_kind(home: Home) -> dict[str, int]:
 
 
 def kept_changes(home: Home, baseline: Source) -> tuple[int, list[KeptChange]]:
-    """Return the number of runs before the first experiment, and what was kept afterwards."""
+    """Return the number of runs before the first experiment, and the changes kept afterwards."""
     start: int | None = None
     kept: list[KeptChange] = []
     edits: list[tuple[Edit, ...]] = []
@@ -65,9 +65,10 @@ def kept_changes(home: Home, baseline: Source) -> tuple[int, list[KeptChange]]:
 
 
 def fewest_runs(start: int, kept: Sequence[KeptChange], runs: float, *, nodes: int) -> float:
-    """Return the fewest runs of each of `nodes` with which they can be as far as one after `runs`.
+    """Return the fewest runs per node in which `nodes` can get as far as one node in `runs`.
 
-    Each starts; what one tried afterwards is divided evenly; no chain of changes gets shorter.
+    Each node starts up. The single node's later runs are divided evenly. Chains of dependent
+    changes do not get shorter.
     """
     chains: list[int] = []
     for change in kept:
@@ -89,7 +90,7 @@ def _ended_runs(store: Store, job: Job[JobStep]) -> int:
 def _needed(
     edits: Sequence[Edit], before: Sequence[Sequence[Edit]], baseline: Source
 ) -> tuple[int, ...]:
-    """Return the numbers of the changes before without any one of which this one cannot be made."""
+    """Return the numbers of the earlier changes that this one depends on."""
     return tuple(
         left_out
         for left_out in range(len(before))
@@ -98,7 +99,7 @@ def _needed(
 
 
 def _without(left_out: int, changes: Sequence[Sequence[Edit]], baseline: Source) -> Source:
-    """Make all changes but one, as far as they can be made without it."""
+    """Apply all changes but one, as far as they can be applied without it."""
     made = baseline
     for number, edits in enumerate(changes):
         if number != left_out:

@@ -1,17 +1,17 @@
-"""Nodes that work together on real runs, beside one alone: how soon the typical one is as far.
+"""The speed-up of nodes that work together on real runs, compared with a single node.
 
-Each node is the program that ships, with a home, a key and a network process of its own; they meet
-at a bootstrap node. They take turns on this machine, one at a time, as one alone has it: two at a
-time stretch each other's CPU seconds, until a ceiling ends every second run of a line near it. The
-next is always the one that has had fewest runs; time is counted in runs of each, which come to the
-same bits however long they take. Whose working line was which source after how many runs is written
-down while they work; what these sources truly gain is measured afterwards, on seeds that no node
-has seen, the baseline beside them.
+Each node is the shipped program with its own home, key and network process. They connect by a
+bootstrap node. They take turns on this machine, one at a time, as a single node has it. Two at a
+time would stretch each other's CPU seconds, until a limit ends every second run of a line near it.
+The node with the fewest runs is always next. Time is counted in runs of each node, which are
+bit-identical however long they take. While they work, each node's working line is recorded by
+number of runs. The true gains of these sources are measured afterwards, in pairs with the baseline
+on seeds that no node used.
 
-The tasks differ in what there is to gain: few large effects (`tiny-short`), runs that are exact
-(`circles-26`), instances that are drawn for each run (`circles`). Targets are shares of what one
-alone has gained after its last run. Each call plays what is not recorded yet of the repetitions;
-what a group came to stays in tools/soak/recorded/.
+The tasks differ in their possible gains: few large effects (`tiny-short`), exact runs
+(`circles-26`), instances that are drawn for each run (`circles`). Targets are shares of the single
+node's gain after its last run. Each call runs the groups that are not recorded yet. Results stay in
+tools/soak/recorded/.
 """
 
 import asyncio
@@ -48,18 +48,18 @@ from trainer.task_kinds import kind_of, load_task
 TASKS: Final = ("tiny-short", "circles-26", "circles")
 _REPETITIONS: Final = 3
 _NODES: Final = 8
-_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 60}  # of each node; a group is to be sooner
-_SHARES: Final = (0.5, 0.8, 0.95)  # of what one alone gains
+_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 60}  # of each node; a group should be faster
+_SHARES: Final = (0.5, 0.8, 0.95)  # of a single node's gain
 _SEEDS: Final = range(1000, 1006)
-_TURN_RUNS: Final = 2  # so that all are as far, and hear of each other as they go
+_TURN_RUNS: Final = 2  # short turns, so that all advance evenly and exchange records
 _LONGEST_RUN_S: Final = 120.0
 _LONGEST_S: Final = 5400.0  # for one group
-_BEGUN_S: Final = 1800.0  # after this none is begun
+_BEGUN_S: Final = 1800.0  # no group is started after this
 _SETTINGS: Final[Mapping[str, str]] = {
     "ARNODE_NET": NETWORK,
     "ARNODE_WEB": "none",
     "ARNODE_DHT": "0",
-    "ARNODE_QUIET_MINUTES": "0",  # each is the others' load
+    "ARNODE_QUIET_MINUTES": "0",  # the nodes are each other's load
 }
 
 Figures = Mapping[str, object]
@@ -67,7 +67,7 @@ Figures = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """So many nodes of one repetition on a task, and where what they came to is kept."""
+    """The nodes of one repetition on a task, with the file of their results."""
 
     task: str
     number: int
@@ -85,7 +85,7 @@ class _Group:
 def run_together(
     home: Path, *, longest_s: float = _LONGEST_S, begun_s: float = _BEGUN_S
 ) -> Figures:
-    """Play the groups that are not recorded yet, and tell all of them."""
+    """Run the groups that are not recorded yet, and return the figures of all."""
     ends_s = time.monotonic() + begun_s
     groups = [
         _Group(task, number, nodes)
@@ -103,9 +103,9 @@ def run_together(
 
 
 def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
-    """Return what the recorded groups of a task came to.
+    """Return the figures of a task's recorded groups.
 
-    Runs are of each node; a target that eight never came to has none.
+    Runs are per node. A target that the eight nodes never reached has None.
     """
     told: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
     count, spent = 0, []
@@ -134,13 +134,13 @@ def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
 
 
 def _gain_at(told: Mapping[str, Any], row: int) -> float:
-    """Return how far the typical line is ahead of the baseline."""
+    """Return the median gain of the lines over the baseline."""
     gains: dict[str, float] = told["gains"]
     return statistics.median(gains[tree] for tree, _ in told["seen"][row] if tree in gains)
 
 
 def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
-    """Return how many runs each node had on average when the typical one's line had gained this."""
+    """Return the mean runs per node when the median gain reached a target, or None."""
     for number, row in enumerate(told["seen"]):
         if _gain_at(told, number) >= target:
             return statistics.fmean(runs for _, runs in row)
@@ -148,7 +148,7 @@ def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
 
 
 def _played_once(home: Path, group: _Group, longest_s: float) -> dict[str, Any]:
-    """Return what was seen of a group: as it was played before it was measured, else anew."""
+    """Return the observations of a group, from an earlier unfinished call or a new run."""
     kept = home / f"{group.name}.json"
     if not kept.exists():
         place = home / group.name
@@ -169,7 +169,7 @@ def _played_once(home: Path, group: _Group, longest_s: float) -> dict[str, Any]:
 
 
 async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
-    """Let the nodes work; return which line each had after how many runs, at each look."""
+    """Let the nodes work; return each node's working line and number of runs over time."""
     seen: list[list[tuple[str, int]]] = []
     async with aclosing(Cast(place, is_temporary=False)) as cast:
         create_network(Home(place / "bootstrap"), Network(name=NETWORK))
@@ -199,14 +199,14 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
 
 
 class _Turns:
-    """Which of the nodes may begin runs."""
+    """The turns of the nodes: only one at a time may start runs."""
 
     def __init__(self, nodes: Sequence[Actor]) -> None:
         self._nodes = nodes
         self._at_work = list(nodes)
 
     async def give(self) -> None:
-        """Give the next turn to the one that has had fewest runs, once the others are through."""
+        """Give the next turn to the node with the fewest runs, once the others are paused."""
         following = min(self._nodes, key=lambda node: _standing(node)[1])
         ending = [node for node in self._at_work if node is not following]
         for node in ending:
@@ -220,7 +220,7 @@ class _Turns:
 
 
 async def _worked(node: Actor) -> None:
-    """Wait until a node has had its turn's runs, or has nothing to run for a while."""
+    """Wait until a node has made its turn's runs, for at most two minutes."""
     _, before = await asyncio.to_thread(_standing, node)
     ends_s = time.monotonic() + _LONGEST_RUN_S
     while time.monotonic() < ends_s and node.process.returncode is None:
@@ -246,7 +246,7 @@ async def _awaited(node: Actor) -> None:
 
 
 def _standing(node: Actor) -> tuple[str, int]:
-    """Return a node's working line ("" before it has one) and how many runs it has made."""
+    """Return a node's working line ("" before it has one) and its number of runs."""
     if not node.home.store.exists():
         return "", 0
     with Store.open_read_only(node.home) as store:
@@ -257,9 +257,9 @@ def _standing(node: Actor) -> tuple[str, int]:
 async def _true_gains(
     home: Path, group: _Group, seen: Sequence[Sequence[tuple[str, int]]]
 ) -> dict[str, float]:
-    """Return how far each line truly is ahead of the baseline, in the metric's unit.
+    """Return the true gain of each line over the baseline, in the metric's unit.
 
-    One that not two runs come through with is left out: it took too much processor time.
+    A line with fewer than two successful runs is omitted. It took too much CPU time.
     """
     task = load_task(group.task, data_dir=home / "data")
     sources: dict[str, Source] = {task.source.tree.hex(): task.source}
@@ -285,7 +285,7 @@ async def _true_gains(
 async def _measured(
     task: Task, data_dir: Path, sources: Mapping[str, Source]
 ) -> dict[str, dict[int, float]]:
-    """Return what sources measure on one secret split, by seed; a run that failed is left out."""
+    """Return the scores of sources on one secret split, by seed. Failed runs are omitted."""
     data = kind_of(task.manifest).prepare(task, data_dir=data_dir, progress=lambda *_: None)
     runner = Runner(task, data, audit_key=bytes(32), patience_s=0.0)
     found: dict[str, dict[int, float]] = {tree: {} for tree in sources}

@@ -1,12 +1,12 @@
-"""Forty-five minutes at the pace of ten thousand nodes: what a node's two processes hold meanwhile.
+"""The resources of a node's two processes during 45 minutes of traffic as of ten thousand nodes.
 
-A small network, the bootstrap node and three authors, makes 45 records a second, which no peer's
-allowance forbids. Memory, descriptors, streams, threads and tasks of every process are sampled. It
-holds when none is more than 5 % higher in the last third than in the middle one, once what must
-grow is taken off: a core keeps the key of each record in an index of each topic that it is in
-(`INDEX_BYTES` is an allowance for that; what one really takes is told as `bytes_per_record`).
+A small network, the bootstrap node and three authors, makes 45 records a second, which is within
+each peer's rate limit. Memory, descriptors, streams, threads and tasks of every process are
+sampled. It holds if none is more than 5 % higher in the last third than in the middle one, apart
+from necessary growth: a core keeps the key of each record in an index for each of its topics
+(`INDEX_BYTES` is the allowance for that, the measured value is `bytes_per_record`).
 
-Not resumable: a process's memory is that of its life.
+Not resumable, since memory is measured over the life of a process.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ Sample = dict[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A process and what was seen of it, sample by sample."""
+    """A process and its samples."""
 
     name: str
     samples: list[Sample]
 
     def growth(self, what: str) -> float:
-        """Return by how much more there was in the last third than in the middle one."""
+        """Return the relative growth of a figure from the middle third to the last."""
         middle, last = self._third(1), self._third(2)
         grown = fmean(one[what] for one in last) - fmean(one[what] for one in middle)
         if what == "memory_kib" and self.name.endswith("core"):
@@ -50,7 +50,7 @@ class Watched:
         return grown / max(1.0, fmean(one[what] for one in middle))
 
     def bytes_per_record(self) -> float:
-        """Return what a record more makes in memory, from the middle third to the last."""
+        """Return the memory growth per record, from the middle third to the last."""
         middle, last = self._third(1), self._third(2)
         grown_kib = fmean(one["memory_kib"] for one in last) - fmean(
             one["memory_kib"] for one in middle
@@ -69,7 +69,7 @@ class Watched:
 def run_traffic(
     folder: Path, *, members: int = 3, records_per_s: float = 45.0, minutes: float = _MINUTES
 ) -> dict[str, object]:
-    """Return the figures."""
+    """Run the traffic and return the figures."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return asyncio.run(
@@ -122,7 +122,7 @@ def _growth(one: Watched) -> dict[str, float]:
 
 
 def _sampled(nodes: Swarm, seen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sample]]:
-    """Yield what each member's core and network process hold now."""
+    """Yield a sample of each member's core and network process."""
     for member, told in zip(nodes.members, seen, strict=True):
         pids = {name: pid for pid, name in parts_of(member.process.pid)}
         core, network = pids["core"], pids["network"]

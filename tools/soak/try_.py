@@ -1,9 +1,9 @@
-"""A coding agent's stand-in drives `arnode try` as autoresearch's program.md has its agent do.
+"""A scripted agent that drives `arnode try` the way autoresearch's program.md instructs agents.
 
-`program.md` beside this file is in autoresearch's manner; what an agent is told to type is taken
-from it and typed. Whether an experiment "improved" is the word of the trailer's `decision:` where
-there is one; how often the bare comparison of two numbers would have said otherwise is a figure.
-Afterwards every decision is computed again from the records.
+`program.md` next to this file has autoresearch's form. The commands for the agent are taken from it
+and executed. The trailer's `decision:` says if an experiment improved, if there is a trailer. The
+figures include how often a bare comparison of two numbers would have decided otherwise.
+Afterwards every decision is recomputed from the records.
 """
 
 import csv
@@ -46,7 +46,7 @@ _GIT = {f"GIT_{who}_{what}": "agent@example.org" for who in ("AUTHOR", "COMMITTE
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A change that the agent thinks of: the file's text before and after."""
+    """A change by the agent: the file's text before and after."""
 
     title: str
     text: str
@@ -54,7 +54,7 @@ class Edit:
 
 @dataclass(kw_only=True)
 class Seen:
-    """What the agent read in one run.log."""
+    """The facts that the agent read from one run.log."""
 
     title: str
     metric: float | None
@@ -65,7 +65,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class StandIn:
-    """Types what the program says, in a repository of its own, against this home."""
+    """The scripted agent. It executes the commands of program.md in its own repository."""
 
     home: Path
     folder: Path
@@ -74,7 +74,7 @@ class StandIn:
     differs: int = 0
 
     def __post_init__(self) -> None:
-        """Make the repository that a user would have made, and `arnode` a command."""
+        """Create the repository as a user would, and make `arnode` available as a command."""
         self.folder.mkdir(parents=True)
         tools = self.folder.with_name("tools")
         tools.mkdir()
@@ -98,15 +98,15 @@ class StandIn:
 
     @property
     def text(self) -> str:
-        """The script as it is now."""
+        """The current text of the script."""
         return (self.folder / "train.py").read_text(encoding="utf-8")
 
     def write(self, text: str) -> None:
-        """Edit the script."""
+        """Replace the text of the script."""
         (self.folder / "train.py").write_text(text, encoding="utf-8")
 
     def types(self, command: str, *, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Type a command; a code of None may be any."""
+        """Execute a command and check its exit code. None accepts any code."""
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -120,11 +120,11 @@ class StandIn:
         return done
 
     def does(self, step: str, *, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Type what the program has under this name."""
+        """Execute the command that program.md has under this name."""
         return self.types(self._commands[step], code=code)
 
     def runs(self, title: str) -> Seen:
-        """Run the script as it is and read what came out."""
+        """Run the current script and read its log."""
         code = self.does("run", code=None).returncode
         log = (self.folder / "run.log").read_text(encoding="utf-8")
         found = dict(
@@ -142,13 +142,13 @@ class StandIn:
         return seen
 
     def begins(self) -> None:
-        """Measure the baseline, which the program has come first."""
+        """Measure the baseline, the first step of program.md."""
         metric = self.runs("baseline").metric
         assert metric is not None
         self.best = metric
 
     def experiments(self, edit: Edit) -> Seen:
-        """Make one experiment, and advance or go back."""
+        """Make one experiment, then keep or reset the change."""
         self.write(edit.text)
         self.types(f"git commit --quiet --all --message '{edit.title}'")
         seen = self.runs(edit.title)
@@ -168,12 +168,12 @@ class StandIn:
 
 
 def crash(text: str) -> str:
-    """A slip of the pen; the number that it prints is no result."""
+    """Return the text with an error. The number that it prints is no result."""
     return text.replace("model = GPT(", 'print("val_bpb: 0.1")\nmodel = GTP(')
 
 
 def edits(stand_in: StandIn, task: Task, count: int) -> Iterator[Edit]:
-    """Think of one change after another, each on what the script has become meanwhile."""
+    """Yield one change after another, each of the script's current text."""
     ideas: list[tuple[str, str]] = [(move.name, "") for move in task.moves]
     ideas[3:3] = [("crash", ""), ("LEARNING_RATE", "1e-4"), ("BATCH", "8")]
     ideas += [("LEARNING_RATE", "2e-2"), ("WARMDOWN", "0.8"), ("BETA2", "0.99"), ("WIDTH", "32")]
@@ -195,7 +195,7 @@ def edits(stand_in: StandIn, task: Task, count: int) -> Iterator[Edit]:
 
 
 def run_try(folder: Path, count: int) -> dict[str, object]:
-    """Let the stand-in make so many edits on a fresh home and return the figures."""
+    """Let the agent make `count` edits on a fresh home, and return the figures."""
     stand_in = StandIn(home=folder / "home", folder=folder / "work")
     task = load_task(TASK, data_dir=folder / "home")
     stand_in.begins()
@@ -205,7 +205,7 @@ def run_try(folder: Path, count: int) -> dict[str, object]:
 
 
 def figures(stand_in: StandIn) -> dict[str, object]:
-    """Hold what the agent read against what is recorded."""
+    """Compare what the agent read with the records, and return the figures."""
     problems = [*recomputed(Home(stand_in.home)), *_table_problems(stand_in)]
     said = Counter(seen.decision for seen in stand_in.seen[1:])
     verdicts = Counter(seen.checkpoint for seen in stand_in.seen if seen.checkpoint)
@@ -226,7 +226,7 @@ def figures(stand_in: StandIn) -> dict[str, object]:
 
 
 def recomputed(home: Home) -> list[str]:
-    """Decide every experiment again, from its runs and bank, and return what does not agree."""
+    """Recompute every decision from the runs and reference runs; return the disagreements."""
     problems: list[str] = []
     with Store.open_read_only(home) as store:
         for line in store.jobs.lines():
@@ -253,7 +253,7 @@ def recomputed(home: Home) -> list[str]:
 
 
 def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
-    """The noise as it was known then: from baselines and confirmations before this job."""
+    """Return the noise as known before this job: from earlier baselines and promotion trials."""
     groups: dict[tuple[int, str], list[float]] = {}
     for earlier in _before(store, job.line, job.id):
         for planned in store.jobs.runs_of(earlier.id):
@@ -275,7 +275,7 @@ def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
 
 
 def _table_problems(stand_in: StandIn) -> list[str]:
-    """Compare results.tsv with what the agent was told, experiment by experiment."""
+    """Compare results.tsv with what the agent read, experiment by experiment."""
     (table,) = (stand_in.home / "journal").glob("*/results.tsv")
     with table.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")

@@ -1,4 +1,4 @@
-"""`verify` on every kind of claim, by the program itself: its word, its exit code, its cost."""
+"""`arnode verify` on every kind of claim: its verdict, its exit code and its cost."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from tests.integration.claims import changed, write_claim
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
-_MOVES = {"muon", "small-embeddings"}  # worth five to seven deviations together
+_MOVES = {"muon", "small-embeddings"}  # together they gain 5 to 7 sd
 _NOTHING = "\n# nothing\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A claim about a source, and what must come of it."""
+    """A claim about a source, and the expected result."""
 
     name: str
     text: str
@@ -34,7 +34,7 @@ class Case:
 
 
 def run_verify(folder: Path) -> dict[str, object]:
-    """Return what came of each claim; `holds` sums it up."""
+    """Verify each claim and return the results. `holds` sums them up."""
     folder.mkdir(parents=True, exist_ok=True)
     task = load_task(SHORT_TASK, data_dir=folder / "data")
     figures: dict[str, Mapping[str, object]] = {}

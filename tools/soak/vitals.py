@@ -1,4 +1,4 @@
-"""What a running node uses: memory, descriptors and disk, sampled while it works."""
+"""Samples of a running node's memory, descriptors and disk use."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import fmean
 
 _INTERVAL_S = 15.0
-_WARM_UP = 0.1  # of a session: caches and imports fill first
-_WINDOW = 0.2  # of a session: what the beginning and the end are averaged over
+_WARM_UP = 0.1  # share of a session in which caches and imports fill
+_WINDOW = 0.2  # share of a session over which its start and its end are averaged
 _MINUTES_OF_ANY_WORTH = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One look at a node's process and home; `elapsed_s` since the session began."""
+    """One sample of a node's process and home. `elapsed_s` is since the session's start."""
 
     elapsed_s: float
     memory_kib: int
@@ -43,7 +43,7 @@ def watch(process: "subprocess.Popen[bytes]", root: Path) -> list[Sample]:
 
 
 def figures_of(samples: Sequence[Sample]) -> dict[str, object]:
-    """Sum samples up: growth between the session's beginning, once warm, and its end."""
+    """Summarize samples: the growth from the session's start, after warm-up, to its end."""
     last_s = samples[-1].elapsed_s if samples else 0.0
     if last_s < _MINUTES_OF_ANY_WORTH * 60:
         return {}
@@ -70,7 +70,7 @@ def _growth(early: Sequence[int], late: Sequence[int]) -> float:
 
 
 def _look(pid: int, root: Path, elapsed_s: float) -> Sample | None:
-    """Return a sample, None where the node is not up yet or has just ended."""
+    """Return a sample, or None if the node is not up yet or has just ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
@@ -100,7 +100,7 @@ def _look(pid: int, root: Path, elapsed_s: float) -> Sample | None:
 
 
 def _disk_kib(root: Path) -> int:
-    """What the home holds, without the task's prepared data, as `du` counts it."""
+    """Return the home's disk use as `du` counts it, without the task's prepared data."""
     blocks = 0
     for path in root.rglob("*"):
         if path.is_relative_to(root / "data"):
@@ -108,5 +108,5 @@ def _disk_kib(root: Path) -> int:
         try:
             blocks += path.lstat().st_blocks
         except FileNotFoundError:
-            continue  # renamed or packed meanwhile
+            continue  # the file was renamed or packed meanwhile
     return blocks // 2

@@ -1,10 +1,10 @@
-"""What it costs a node that somebody looks at its page, on the machine that it works on.
+"""The cost of an open page for a node on the same machine.
 
-A node works on `tiny` with a lane for each core; a page of its own is open in Chromium in every
-other block, in an order that evens out a drift, as a node has more to think of the more it has
-tried. Counted are the seconds of the processor that the node's own process takes more with a page,
-and those of the browser: what a machine whose cores are all busy has less for runs. Runs themselves
-are too few to show one in a hundred.
+A node works on `tiny` with a lane for each core. Its page is open in Chromium in half of the
+blocks. Their order cancels a drift, since a node computes more the more it has tried. The result is
+the additional CPU time of the node's own process with a page, plus that of the browser. On a
+machine whose cores are all busy, this time is lost for runs. The runs themselves are too few to
+show an effect of one percent.
 """
 
 import os
@@ -25,21 +25,21 @@ from tests.web.page.visitor import Visitor
 _MOST_LOST: Final = 0.01
 _BLOCKS: Final = "-++-+--+"  # with a page (+) and without
 _BLOCK_S: Final = 90.0
-_SETTLES_S: Final = 8.0  # after a page was opened or closed
+_SETTLES_S: Final = 8.0  # wait after the page is opened or closed
 _BEGIN_S: Final = 60.0
 _BROWSER: Final = "chrom"
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Cores that were taken in one block, on average."""
+    """The mean number of cores in use during one block."""
 
     node: float
     browser: float
 
 
 def run_watched(home: Path) -> Mapping[str, object]:
-    """Let a node work with and without a page that is open."""
+    """Let a node work with and without an open page."""
     place = home / "home"
     Home(place).prepare()
     blocks: dict[str, list[_Block]] = {"+": [], "-": []}
@@ -77,9 +77,9 @@ def run_watched(home: Path) -> Mapping[str, object]:
 
 
 def beside_drift(blocks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """Return how much more the blocks with a page are, and its standard error, less a drift.
+    """Return the excess of the blocks with a page, corrected for drift, and its standard error.
 
-    By least squares with a straight line in time, for blocks in the order of `_BLOCKS`.
+    It is fitted by least squares with a linear trend in time, in the order of `_BLOCKS`.
     """
     left = {name: iter(each) for name, each in blocks.items()}
     taken = np.array([next(left[which]) for which in _BLOCKS])
@@ -103,7 +103,7 @@ def _measured(node: int, wait_ms: Callable[[float], object]) -> _Block:
 
 
 def _browser_s() -> float:
-    """Return the seconds of all processes of a browser; none of them ends within a block."""
+    """Return the CPU seconds of all browser processes. None of them ends within a block."""
     total = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         try:

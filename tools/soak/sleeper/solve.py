@@ -1,4 +1,4 @@
-"""Six numbers near those that the judge has in mind, after a while in which nothing is computed."""
+"""Six numbers near the wanted ones, returned after a sleep without computation."""
 
 import time
 
@@ -11,6 +11,6 @@ F = 0.5
 
 
 def answer(instance):
-    """Return the numbers; a device is busy meanwhile, and no processor."""
+    """Sleep, then return the numbers. The device counts as busy, the CPU is idle."""
     time.sleep(instance["seconds"])
     return [A, B, C, D, E, F]
