@@ -50,8 +50,8 @@ SYSTEM: Final = System(
 DATA: Final = "raw"
 _SOLVE_FILE: Final = "solve.py"
 _PREPARED: Final = re.compile(r"prepared/(?:public|private)/(.+)")
-_TRUST: Final = "the data are split anew for each instance, and only the judge sees the answers"
-_PRIVATE: Final = "whoever has these data knows all answers, so it belongs on no board"
+_TRUST: Final = "the data are split again for each instance, and only the judge sees the answers"
+_PRIVATE: Final = "anyone with these data knows all answers, so its results go on no leaderboard"
 _PLAIN: Final = (
     "neither prepare nor grade imports pandas: tables are columns by name; if the grader wants a"
     " DataFrame, import pandas in grade.py and bring it over again"
@@ -235,7 +235,7 @@ def _program(found: _Competition, better: str) -> str:
     aim = (
         f"`{_SOLVE_FILE}` reads a ZIP archive from standard input, the competition's public files,"
         f" and prints a submission like `{found.sample}` in it. The metric is {found.grader},"
-        f" {'lower' if better == 'min' else 'higher'} is better. Rows are split anew for each run."
+        f" {'lower' if better == 'min' else 'higher'} is better. Rows are split again for each run."
     )
     whose = (
         "## Who says so\n\nThe judge grades the submission against answers that were never where"
@@ -248,7 +248,7 @@ def _program(found: _Competition, better: str) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a competition: its judge alone has the data, and splits them anew.",
+        summary="Import a competition. Only its judge has the data, and splits them for each run.",
         read=read_task,
         options=(
             Option(name="data", help="The competition's raw files [FOLDER/raw].", kind=Path),

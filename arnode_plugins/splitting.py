@@ -113,7 +113,7 @@ def as_numbers(cells):
 '''
 _TAIL: Final = '''
 def instance(seed, split, index):
-    """The public files of a split, in an archive whose comment says to nobody else which it is."""
+    """The public files of a split, in an archive with a comment that only the judge understands."""
     with split_by(seed) as (public, _):
         held = io.BytesIO()
         with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -229,9 +229,9 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
     extract.take(prepare, ["prepare"])
     if not any(f"{_DRAWN}(" in text for text in extract.statements.values()):
         raise ConfigurationError(
-            f"{prepare}: it splits the data by no number (random_state=0 or the"
-            " like), so there is nothing to draw anew",
-            "give its split a random_state, then bring it over again",
+            f"{prepare}: it splits the data without a seed (such as"
+            " random_state=0), so it would split them the same way each time",
+            "give its split a random_state, then import it again",
         )
     extract.take(grade, ["grade"])
     future = f"from __future__ import {', '.join(sorted(extract.future))}\n\n"

@@ -191,7 +191,7 @@ def test_a_folder_or_another_server_takes_the_place_of_the_tasks_own(
     with served(shards) as server:
         assert prepared(task, tmp_path / "two", url=server.url).training_size > 100_000
     monkeypatch.setattr(download, "ATTEMPTS", 1)
-    with pytest.raises(ArnodeError, match="is not to be had") as caught:
+    with pytest.raises(ArnodeError, match="cannot fetch") as caught:
         prepared(task, tmp_path / "three")
     assert "ARNODE_DATA_URL" in str(caught.value.hint)
 

@@ -20,7 +20,7 @@ from protocol.errors import ConfigurationError
 T = TypeVar("T")
 
 _XID: Final = "`sudo dmesg | grep -i xid` says why"
-_RELOAD: Final = "reboot, or stop what uses the card and load the driver's modules anew"
+_RELOAD: Final = "reboot, or stop what uses the card and reload the driver's modules"
 # The message about the card, and the fix; `{}` is the card's UUID.
 _ENDS: Final = {
     pynvml.NVML_ERROR_GPU_IS_LOST: (

@@ -154,7 +154,8 @@ class ProgramKind:
         has_data = spec.public_data is not None or spec.holdout is not None
         if has_data or any(name != SCRIPT for name, _ in spec.judge_data):
             raise ConfigurationError(
-                f"task {manifest.name}: its data lie with whoever made it", "name its folder"
+                f"task {manifest.name}: only its author has its data",
+                "name the folder with the data",
             )
         title = f"{manifest.name}, by its id"
         packages, judges = require_met(

@@ -213,7 +213,7 @@ def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
 def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
     own = task(tmp_path)
     blobs = {sha256(blob).digest(): blob for blob in own.recipe.beside}
-    with pytest.raises(ConfigurationError, match="its data lie with whoever made it"):
+    with pytest.raises(ConfigurationError, match="only its author has its data"):
         strangers_task(own.manifest, own.source, blobs.__getitem__)
 
 

@@ -84,7 +84,7 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
     other = read(folder).manifest.program
     assert other is not None
     assert other.holdout != spec.holdout
-    with pytest.raises(ConfigurationError, match="its data lie with whoever made it"):
+    with pytest.raises(ConfigurationError, match="only its author has its data"):
         strangers_task(task.manifest, task.source, lambda _blob: b"")
 
 

@@ -61,7 +61,7 @@ async def _asked(session: aiohttp.ClientSession, url: str, pause_s: float) -> by
             return await _asked_once(session, url)
         except (_Busy, aiohttp.ClientError, TimeoutError) as fault:
             why = str(fault) or type(fault).__name__
-    raise ArnodeError(f"{url} is not to be had: {why}", MIRROR_HINT)
+    raise ArnodeError(f"cannot fetch {url}: {why}", MIRROR_HINT)
 
 
 async def _asked_once(session: aiohttp.ClientSession, url: str) -> bytes | None:

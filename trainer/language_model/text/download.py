@@ -73,7 +73,7 @@ async def download(
     raise ArnodeError(
         f"{source} is not the file that it should be: its sha256 begins with {found.hex()[:12]},"
         f" not {(sha256 or b'').hex()[:12]}",
-        "nothing of it was kept; whoever serves it has changed or damaged it",
+        "nothing was kept; the server's file has changed or is damaged",
     )
 
 
@@ -94,7 +94,7 @@ async def _fetch(url: str, part: "_Part", pace: "_Pace", pause_s: float) -> None
                 return
             failures = 0 if part.size > before else failures + 1
             if failures >= ATTEMPTS:
-                raise ArnodeError(f"{url} is not to be had: {why}", MIRROR_HINT)
+                raise ArnodeError(f"cannot fetch {url}: {why}", MIRROR_HINT)
             await asyncio.sleep(pause_s * 2 ** max(0, failures - 1))
 
 
