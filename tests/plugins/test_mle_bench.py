@@ -130,7 +130,7 @@ def test_a_split_that_no_number_draws_is_refused(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     path = folder / "prepare.py"
     path.write_text(path.read_text().replace("    random.Random(42).shuffle(rows)\n", ""))
-    with pytest.raises(ConfigurationError, match="it splits the data by no number") as caught:
+    with pytest.raises(ConfigurationError, match="it splits the data without a seed") as caught:
         mle_bench.read_task(folder)
     assert "give its split a random_state" in caught.value.hint
 
