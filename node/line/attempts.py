@@ -140,8 +140,7 @@ def told_again(attempt: Attempt) -> Attempt:
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
-    """Return the lines that autoresearch's program.md greps for; after a failure, also the log's
-    end.
+    """Return the lines that autoresearch's program.md greps for, and after a failure the log's end.
 
     The log is written by the candidate. Its lines get a prefix, so that none can pass for ours.
     """
@@ -169,7 +168,7 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
     """Return the costs of the last run, named as in autoresearch."""
     if not runs:
         return []
-    run = ([run for run in runs if run.role == "candidate"] or runs)[-1]  # a baseline has none
+    run = ([run for run in runs if run.role == "candidate"] or runs)[-1]  # baselines have none
     millions = run.tokens / 1e6
     return [
         ("training_seconds", f"{run.ms / 1000:.1f}"),

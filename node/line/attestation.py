@@ -175,7 +175,7 @@ class AttestationStep(PairTrial):
         desk.activity.judged(f"{self._what} {told}", record=closed.record)
 
     def open_again(self, ledger: Ledger) -> Job[Any]:
-        """Open it on another split; its seeds stay, as they depend only on the claim and this key."""
+        """Open it on another split; its seeds stay, as they depend on the claim and this key."""
         return ledger.open_job(self)
 
     def told(self, pairs: int) -> str:

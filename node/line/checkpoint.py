@@ -1,6 +1,6 @@
 """Promotion trials: the working line's stack is tried against the verified head.
 
-Afterwards head and working line are the same tree again, unless more patches were kept meanwhile.
+After a verdict both are the same tree again, unless more patches were kept meanwhile.
 """
 
 from collections.abc import Sequence
