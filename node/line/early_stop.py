@@ -20,8 +20,8 @@ from node.store.store import Store
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossCurve
 
-_LATEST_JOBS: Final = 400  # the jobs that are learned from
-_ONE_IN: Final = 20  # hopeless screens goes on
+_LATEST_JOBS: Final = 400  # the latest jobs, which are learned from
+_ONE_IN: Final = 20  # one in this many hopeless screens goes on
 
 
 class Overseer:
