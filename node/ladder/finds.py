@@ -23,7 +23,7 @@ from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 
 _WHOLE: Final = MADE_HERE - {ABLATION}  # proposers of patches that are no single step
-_DETOUR: Final = 1000  # so many single steps are preferred to such a patch
+_DETOUR: Final = 1000  # as costly as this many single steps
 
 
 def check_rungs(below: TaskManifest, above: TaskManifest) -> None:

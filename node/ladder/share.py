@@ -22,7 +22,7 @@ from protocol.record_kinds import ResultBody
 FIRST: Final = 0.25  # before any data
 _LEAST, _MOST = 0.05, 0.7  # less would not show a gain, more would leave no time to try finds
 # Times are in runs of the task, so that their length does not matter.
-_HALF_RUNS: Final = 8.0  # after so many runs, older data count half
+_HALF_RUNS: Final = 8.0  # runs after which older data count half
 _FOUND_HALF_RUNS: Final = 3.0  # the same for finds: a rung without new ones is noticed in a turn
 _FIRST_RUNS: Final = 8.0  # prior on each side, as if both had gained the same
 _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time

@@ -23,7 +23,7 @@ from protocol.units import NANO
 
 BASELINE_RUNS: Final = 2
 _NOISE_SEEDS: Final = 2
-_MOST_FAILURES: Final = 3  # so many are no accident
+_MOST_FAILURES: Final = 3  # this many are no accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
-COMBINING: Final = "combination"  # the proposer of pairs of patches that were never tried together
+COMBINING: Final = "combination"  # the proposer of combinations of two patches
 
 _FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # runs without a metric
 _LOOKED_BACK: Final = 4 * LATEST  # jobs, including those of reference runs and peers' claims
@@ -35,9 +35,9 @@ class ExperimentStep(JobStep):
     """An idea and how it is judged. `bank_nano` are its base's reference runs at the start.
 
     The other fields are filled in on closing: `decision`, `gain_milli` (base − candidate in
-    thousandths of a standard deviation), the reference runs and the level (`node.line.level`) that
-    it was judged against, and the figure of its screen. Proposers learn from them, and the decision
-    can be derived from them again.
+    thousandths of a standard deviation) and the figure of its screen. Also the reference runs and
+    the level (`node.line.level`) that it was judged against. Proposers learn from these, and the
+    decision can be derived from them again.
     """
 
     idea: Idea

@@ -31,7 +31,7 @@ class JobStep(Mapped, ABC):
     KIND: ClassVar[str]  # its name in the store
     # It decides only when all its runs have ended. No other job starts before that.
     IS_EXCLUSIVE: ClassVar[bool] = False
-    # Own experiments may still start on other lanes: its decision holds wherever they lead.
+    # Own experiments may still start on other lanes: its decision holds whatever they find.
     LETS_EXPLORE: ClassVar[bool] = False
     # Its runs are compared with each other, on a secret split used by no other job.
     IS_ON_ONE_SPLIT: ClassVar[bool] = False

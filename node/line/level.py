@@ -50,7 +50,7 @@ def level_of(bank: Sequence[float], screened: Sequence[float], sd: float) -> flo
 
 
 def _log_density(off: float) -> float:
-    """Return the log density of a change's run at so many standard deviations above the level."""
+    """Return the log density of a change's run at `off` standard deviations above the level."""
     at, below = NormalDist().pdf(off), NormalDist().cdf
     harm = (below(off) - below(off - 2)) / 2
     ruin = (below(off) - below(off - 10)) / 10

@@ -35,7 +35,7 @@ def usual_pairs(manifest: TaskManifest) -> float:
 
 
 def runs_take(runs: int, run_s: float) -> str:
-    """Return how long so many runs take, in words."""
+    """Return how long this number of runs takes, in words."""
     return f"about {span_words(runs * run_s)}"
 
 

@@ -53,7 +53,7 @@ ConfirmationMove = Literal["wait", "pair", "again", "anchors", "pass", "miss", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricReading:
-    """How metrics are read: in the task's unit, signed so that smaller is better.
+    """A way to read metrics: in the task's unit, signed so that smaller is better.
 
     `memorised` is subtracted from a gain: what the candidate could have memorised of the text.
     `policy` holds the rule's numbers for runs that scatter by themselves. `pairs_policy` adapts

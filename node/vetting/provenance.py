@@ -219,7 +219,7 @@ class _Walk:
     def _additions(self, patch: PatchRecord, path: str) -> set[bytes] | None:
         """Return the lines that a patch added to a file, with and without their comments.
 
-        None if its trees are not here: its lines cannot then be told apart from others.
+        None if its trees are not here, so that its lines cannot be identified.
         """
         body = patch.body
         if not (self._blobs.has(body.base) and self._blobs.has(body.tree)):
@@ -251,7 +251,7 @@ class _Walk:
         return "no name"
 
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
-        """Return the position on a way where a stack began, at its branch's root if it has one.
+        """Return the index on a way where a stack began: at its base, else at its branch's root.
 
         0 if unknown.
         """

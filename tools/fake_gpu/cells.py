@@ -44,7 +44,7 @@ _OTHER_SECONDS: Final = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One script on one card. `attention` is the kind that it is told to use, if any."""
+    """One script on one card. `attention` is the kind that it must use, empty if it may choose."""
 
     part: str
     name: str

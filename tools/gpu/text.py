@@ -1,8 +1,8 @@
 """Text installed on a machine that no sandbox shows: manuals, headers, packages.
 
-Files are assigned to splits by the hash of their names. A paragraph counts once, however often it
-occurs. A piece is not scored if 64 bytes of it occur in a file that sandboxes show, or if a long
-line of it occurs in the training text. This module knows no tokens.
+Files are assigned to splits by the hash of their names. A repeated paragraph counts once. A piece
+is not scored if it shares 64 bytes with a file that sandboxes show, or a long line with the
+training text. This module knows no tokens.
 """
 
 import gzip
