@@ -1,1 +1,1 @@
-"""From rung to rung: what was found on one task is tried on the next, and what that taught."""
+"""Transfers between rungs: patches kept on one task are tried on the next, with statistics."""

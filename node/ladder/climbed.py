@@ -1,11 +1,11 @@
-"""What came of changes that were carried from one task to another, here and by others' records.
+"""The outcomes of transferred changes, from this node's records and others'.
 
-Where a change was found and wherever it was tried since are places: a task on a class of hardware,
-by one author. What this node measured and what others say of theirs stay apart. A change that was
-kept by few runs is not verified by that: nor is it told as such. What was carried together is one
-change, which says nothing of its parts.
+A *place* is a task on a hardware class, with the records of one author. A change has one place
+where it was found and others where it was tried since. This node's own measurements and others'
+claims stay apart. A change that was kept after few runs is not verified, and is not shown as such.
+Changes that were transferred together count as one change, which says nothing about its parts.
 
-Proposers learn of this node's own finds, by figures and titles of its own records only.
+Proposers learn only from this node's own finds, by figures and titles of its own records.
 """
 
 import math
@@ -31,7 +31,7 @@ MOST: Final = 12
 
 
 class Where(NamedTuple):
-    """A task on a class of hardware."""
+    """A task on a hardware class."""
 
     task: bytes
     hardware_class: str
@@ -39,11 +39,11 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What one author's records say of a change in one place; `is_own`: this node's.
+    """One author's results for a change in one place; `is_own` is True for this node's.
 
-    `gain` is in the metric's unit and positive if better, `error` one standard error of it; None
-    where the records do not tell. `result` is the one that says most; of several changes together
-    that were measured one by one there is none.
+    `gain` is in the metric's unit, positive if better, and `error` is its standard error. Both are
+    None if the records do not state them. `result` is the strongest result. It is None for several
+    changes together that were measured one by one.
     """
 
     where: Where
@@ -56,23 +56,23 @@ class Place:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the gain lies, 95 in 100; None where the records do not tell."""
+        """The 95 % interval of the gain; None if the records do not state it."""
         if self.gain is None or self.error is None:
             return None
         return self.gain - Z95 * self.error, self.gain + Z95 * self.error
 
     @property
     def holds(self) -> bool:
-        """Whether it was kept there, or confirmed."""
+        """True if the change was kept or confirmed there."""
         return self.came in HOLDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Climbed:
-    """A change, where it was found and where it was tried since, each place once for each author.
+    """A change, the place where it was found, and the places where it was tried since.
 
-    `patches` are its own where it was found, several if it consists of several. `there` is None
-    where nobody's records of that are here.
+    Each place occurs once per author. `patches` are its patches where it was found, several if it
+    consists of several. `there` is None if no records of that place are here.
     """
 
     found_on: FoundOn
@@ -83,24 +83,24 @@ class Climbed:
 
     @property
     def holds_on(self) -> int:
-        """On how many of the places it was tried on since it holds."""
+        """The number of places where it was tried since and holds."""
         return sum(place.holds for place in self.places)
 
 
 def climbed(store: Store) -> list[Climbed]:
-    """Return every change that was carried, those found first first."""
+    """Return every transferred change, those found first first."""
     families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
     for record in store.records.carried():
         body = record.body
         if isinstance(body, PatchBody) and (found_on := body.found_on) is not None:
-            # Several that were carried as one are named by the parents.
+            # If several were transferred as one, the parents name them.
             patches = body.parents if found_on.patch is None else (found_on.patch,)
             families.setdefault((found_on, patches), []).append(record)
     return [_climbed(store, *family, records) for family, records in families.items()]
 
 
 def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
-    """Return the tasks that changes were found on or carried to."""
+    """Return the tasks that changes were found on or transferred to."""
     return {
         task
         for change in changes
@@ -111,9 +111,9 @@ def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
 def slopes_known(
     changes: Iterable[Climbed], also: Iterable[tuple[Where, Where]] = ()
 ) -> dict[tuple[Where, Where], Slope]:
-    """Return how much of a gain carries over from each place to each other one, as far as known.
+    """Return the known share of a gain that transfers from each place to each other one.
 
-    Of the pairs of `also` of which nothing is known, what is usual.
+    For the pairs in `also` without data, return the usual share.
     """
     pairs: dict[tuple[Where, Where], list[Carried]] = {pair: [] for pair in also}
     for change in changes:
@@ -147,13 +147,13 @@ def _climbed(
 
 
 def _found(store: Store, task: bytes, patch: bytes) -> Place | None:
-    """Return what is known of a patch on the task that it was found on."""
+    """Return the known results of a patch on the task that it was found on."""
     found = [one for one in _best(_places(store, patch)) if one.where.task == task]
     return max(found, key=lambda one: (one.is_own, one.gain is not None), default=None)
 
 
 def _together(parts: Sequence[Place | None]) -> Place | None:
-    """Return what changes add up to that were measured one by one, None if one is not known."""
+    """Return the sum of changes that were measured one by one; None if one is not known."""
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None
@@ -173,9 +173,12 @@ def _together(parts: Sequence[Place | None]) -> Place | None:
 
 
 def _best(places: Iterable[Place]) -> list[Place]:
-    """Return for each author and place what says most: a confirmation, else the latest runs."""
+    """Return the strongest result for each author and place.
+
+    A trial in pairs is stronger than runs; among equals, the latest is used.
+    """
     trials = ("confirmed", "unconfirmed")
-    ranked = sorted(places, key=lambda one: one.came in trials)  # those of a kind stay in order
+    ranked = sorted(places, key=lambda one: one.came in trials)  # the sort is stable
     return [*{(place.where, place.author): place for place in ranked}.values()]
 
 
@@ -206,14 +209,14 @@ def _came(body: ResultBody, gain: float | None, error: float | None) -> Came:
 
 
 def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None, float | None]:
-    """Return what a result says of the gain, and its standard error."""
+    """Return a result's gain and its standard error."""
     manifest = store.records.manifest(body.task)
     if manifest is None:
         return None, None
     fact = read_fact(record, manifest, body.hardware_class)
     if isinstance(fact, BoardClaim) and fact.gain is not None:
         return measured(fact.gain)
-    entry = store.experiments.find(record.id)  # an own one has a row, with its base's metric
+    entry = store.experiments.find(record.id)  # an own result has an entry with its base's metric
     sd = manifest.noise_floor_nano / NANO
     if entry is None or entry.gain_nano is None or not sd:
         return None, None
@@ -221,13 +224,16 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
 
 
 def _spoken(runs: Sequence[Run]) -> int:
-    """Return of how many runs the figure of a change is the mean: not its screen, if more came."""
+    """Return the number of runs in a change's mean figure: without its screen if there are more."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
 
 
 def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
-    """Return a line for each own find that was carried, the latest last, then what carries over."""
+    """Return a line for each own transferred change, then the known shares of gains that transfer.
+
+    The latest change is last.
+    """
     changes = [change for change in climbed(store) if _is_own(store, change)]
     if not changes:
         return ()

@@ -1,7 +1,7 @@
-"""What there is to carry from another rung: the patches that led to a head there, or one claim.
+"""Candidates for a transfer to another rung: the patches that led to a head, or one claim.
 
-Only code is carried, a stranger's without its prose, and only what has no marks. Whether it helps
-here is for the rule here to say.
+Only code is transferred, a peer's without its prose, and only code without capability marks. The
+rule on the other rung decides if it helps there.
 """
 
 import heapq
@@ -22,12 +22,12 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 
-_WHOLE: Final = MADE_HERE - {ABLATION}  # patches that are no single step
-_DETOUR: Final = 1000  # of single ideas that are preferred to such a one
+_WHOLE: Final = MADE_HERE - {ABLATION}  # proposers of patches that are no single step
+_DETOUR: Final = 1000  # as costly as this many single steps
 
 
 def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
-    """Raise UsageError unless what is found on one task can be tried on another."""
+    """Raise UsageError unless changes of one task can be tried on the other."""
     if below.id == above.id:
         raise UsageError(
             f"{above.name} is the task that it was found on",
@@ -41,9 +41,9 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
 
 
 def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Find, ...]:
-    """Return the steps by which a line's verified head came of the baseline, in their order.
+    """Return the steps from the baseline to a line's verified head, in order.
 
-    Raises UsageError if there are none.
+    Raises UsageError if there are none, or if own patches do not lead there.
     """
     if line.verified == below.baseline_tree:
         raise UsageError(
@@ -54,9 +54,9 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Find, 
 
 
 def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[Find, ...]:
-    """Return the steps by which a tree of a line came of the baseline, in their order.
+    """Return the steps from the baseline to a tree of a line, in order.
 
-    Raises UsageError where own patches do not lead there.
+    Raises UsageError if own patches do not lead there.
     """
     gains = {
         entry.patch: entry.gain_nano
@@ -72,9 +72,9 @@ def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tupl
 
 
 def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> Find:
-    """Return the step that a patch or a result is about; a stranger's as it may be run here.
+    """Return the step that a patch or a result is about; a peer's in the form that may run here.
 
-    Raises UsageError for what is no step, SafetyError for what is not to be run unasked.
+    Raises UsageError for a record without a step, SafetyError for code that may not run unasked.
     """
     hardware_class, gain_nano = "", None
     patch_id: bytes = record.id
@@ -116,16 +116,16 @@ def _step(
     gain_nano: int | None,
     author: bytes | None = None,
 ) -> Find:
-    """Return a step; one that was itself carried there was found still further below.
+    """Return a step; if it was a transfer itself, name the rung where it was first found.
 
-    Several that were carried there together became one change there.
+    Several changes that were transferred together count as one change found here.
     """
     return Find(
         base=base,
         tree=tree,
         root=below.baseline_tree,
         title=fit_line(body.title, 120),
-        # What a stranger wrote to be read goes no further.
+        # Prose by peers is not passed on.
         why=fit_text(body.why, 600) if author is None else "",
         found_on=there if body.found_on is None or body.found_on.patch is None else body.found_on,
         gain_nano=gain_nano,
@@ -134,7 +134,10 @@ def _step(
 
 
 def _class_of(store: Store, patch: bytes) -> str:
-    """Return the class that a patch was first measured on."""
+    """Return the hardware class of a patch's first measurement.
+
+    Raises UsageError if no measurement is known here.
+    """
     for record in store.records.listed("result"):
         if isinstance(record.body, ResultBody) and record.body.patch == patch:
             return record.body.hardware_class
@@ -145,12 +148,12 @@ def _class_of(store: Store, patch: bytes) -> str:
 
 
 def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[PatchRecord]:
-    """Return the own patches from the baseline to a tree, as single as they can be had.
+    """Return the own patches from the baseline to a tree, preferring single steps to stacks.
 
-    Raises UsageError where own patches do not lead there.
+    Raises UsageError if own patches do not lead there.
     """
     patches = Patches(store, task)
-    number = count()  # of equals the first
+    number = count()  # breaks ties: first in, first out
     reached: set[bytes] = set()
     ahead: list[tuple[int, int, bytes, tuple[PatchRecord, ...]]] = [(0, next(number), to, ())]
     while ahead:

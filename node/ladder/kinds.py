@@ -1,4 +1,4 @@
-"""Which kinds of change were tried on which task, and how many were kept: own ideas alone."""
+"""Kinds of change tried on a task, and how many were kept; own ideas only."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from protocol.manifest import TaskManifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindOnTask:
-    """How many changes of a kind were tried on a line, kept, and gave no metric."""
+    """The numbers of changes of one kind on a line: tried, kept, and failed without a metric."""
 
     line: LineKey
     kind: Category
@@ -25,7 +25,7 @@ class KindOnTask:
 
 
 def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
-    """Return the lines of this home on a task and on its rungs: finds can be carried between."""
+    """Return this home's lines on a task and its rungs, between which changes can transfer."""
     found = []
     for line in store.jobs.lines():
         other = store.records.manifest(line.task)
@@ -34,14 +34,14 @@ def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
         try:
             if other.id != manifest.id:
                 check_rungs(other, manifest)
-        except UsageError:  # another ladder's
+        except UsageError:  # another ladder's task
             continue
         found.append(line.key)
     return found
 
 
 def kinds_tried(store: Store, line: LineKey) -> list[KindOnTask]:
-    """Return the kinds of change that were tried on a line, those tried most first."""
+    """Return the kinds of change that were tried on a line, the most tried first."""
     tried: Counter[Category] = Counter()
     kept: Counter[Category] = Counter()
     failed: Counter[Category] = Counter()

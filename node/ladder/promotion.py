@@ -1,9 +1,10 @@
-"""Which finds of the rungs below are worth a try on a line, in which order.
+"""The choice of finds from the rungs below that are worth a try on a line, in order.
 
-The order follows from what was gained there and from what carried over so far (`protocol.transfer`,
-from everybody's records); whether anything is kept, the rule here says. Finds are what this node
-kept on a rung, verified there or not yet, as a trial here costs less than pairs there, and what
-others found whose claims were borne out.
+The order follows from their gains there and from the share of gains that transferred so far
+(`protocol.transfer`, from everybody's records). The rule on this line decides if anything is kept.
+
+There are two kinds of find. One is what this node kept on a rung, verified there or not: a trial
+here costs less than pairs there. The other is what peers found, if their claims were confirmed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +24,16 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn
 from protocol.units import NANO
 
-LEAST_SD: Final = 0.5  # a gain that may well be had here, in standard deviations of one run
+LEAST_SD: Final = 0.5  # the least gain worth a try, in standard deviations of one run
 _MOST_RUNGS: Final = 8
-_MOST_ROWS: Final = 20  # of each board
+_MOST_ROWS: Final = 20  # of each leaderboard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promising:
-    """What may be tried as one, the gain to expect of it here, and that one's standard deviation.
+    """Finds that may be tried as one, their expected gain here, and its standard deviation.
 
-    In units of the metric.
+    Gains are in units of the metric.
     """
 
     finds: tuple[Find, ...]
@@ -41,7 +42,7 @@ class Promising:
 
 
 def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
-    """Yield the rungs below a task, as far as they are recorded here, the next one first."""
+    """Yield the recorded rungs below a task, the nearest first."""
     for _ in range(_MOST_RUNGS):
         found = None if manifest.below is None else store.records.manifest(manifest.below)
         if found is None:
@@ -51,7 +52,10 @@ def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
 
 
 class Promotion:
-    """Finds for one line. `noise_sd` is of one run here; strangers' only where `takes_peers`."""
+    """A chooser of finds for one line.
+
+    `noise_sd` returns the noise of one run here. Peers' finds are used only with `takes_peers`.
+    """
 
     def __init__(
         self, ledger: Ledger, *, net: str, noise_sd: Callable[[], float], takes_peers: bool
@@ -62,14 +66,14 @@ class Promotion:
         self._net = net
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers
-        self._steps: dict[tuple[bytes, bytes], tuple[Find, ...]] = {}  # of a tree
-        self._theirs: dict[bytes, Find | None] = {}  # of a result
+        self._steps: dict[tuple[bytes, bytes], tuple[Find, ...]] = {}  # by task and tree
+        self._theirs: dict[bytes, Find | None] = {}  # by result
 
     def best(self) -> CarriedStep | None:
-        """Return what is most promising of what was not carried here yet, None if nothing is.
+        """Return the most promising transfer that was not tried here yet; None if there is none.
 
-        What is new of one place goes as one: that costs a single trial, and what does not hold
-        together is tried alone afterwards.
+        All new finds of one place are tried together first, which costs a single trial. If the
+        stack is not kept, they are tried alone afterwards.
         """
         least = LEAST_SD * self._noise_sd()
         waiting, was_together = self._waiting()
@@ -84,9 +88,9 @@ class Promotion:
         return None if first is None else CarriedStep(finds=first.finds)
 
     def _ranked(self, loads: Sequence[tuple[Find, ...]]) -> list[Promising]:
-        """Return what may be carried, the largest gain to expect first; each load is of one place.
+        """Return the loads with their expected gains, the largest first; each load is of one place.
 
-        Of several together the gains are taken to add up.
+        The gains of several finds together are taken to add up.
         """
         if not loads:
             return []
@@ -101,9 +105,9 @@ class Promotion:
         return sorted(found, key=lambda one: (-one.expected, one.finds[0].tree))
 
     def _waiting(self) -> tuple[list[Find], set[FoundOn]]:
-        """Return the finds that gained and were not carried here yet, as they follow each other.
+        """Return the finds with a gain that were not tried here yet, in order.
 
-        And which of all were carried in a stack that was not kept.
+        Also return the changes that were tried in a stack that was not kept.
         """
         known, was_together = self._known()
         rungs = list(rungs_below(self._store, self._manifest))
@@ -116,9 +120,9 @@ class Promotion:
         return _once(finds), was_together
 
     def _known(self) -> tuple[set[FoundOn], set[FoundOn]]:
-        """Return what was carried here, and what was in a stack that was not kept.
+        """Return the changes that were tried here, and those in a stack that was not kept.
 
-        What did not fit may, once more of its kin was kept.
+        A change that did not fit may be tried again after a later transfer was kept.
         """
         jobs, key = self._store.jobs, self._ledger.key
         closed = jobs.closed_jobs(key, CarriedStep)
@@ -136,7 +140,7 @@ class Promotion:
         return known, was_together
 
     def _own(self, rung: TaskManifest) -> tuple[Find, ...]:
-        """Return what led to this node's working lines on a rung."""
+        """Return the steps that led to this node's working lines on a rung."""
         found: list[Find] = []
         for line in self._store.jobs.lines():
             if line.task == rung.id and line.working != rung.baseline_tree:
@@ -145,17 +149,17 @@ class Promotion:
 
     def _of_line(self, line: Line, rung: TaskManifest) -> tuple[Find, ...]:
         key = (line.task, line.working)
-        if key not in self._steps:  # to know it reads every patch of the task
+        if key not in self._steps:  # slow: it reads every patch of the task
             self._steps = {one: steps for one, steps in self._steps.items() if one[0] != line.task}
             try:
                 check_rungs(rung, self._manifest)
                 self._steps[key] = steps_to(self._store, line, line.working, rung)
-            except ArnodeError:  # a tree that own patches do not lead to, or another ladder's task
+            except ArnodeError:  # own patches do not lead there, or another ladder's task
                 self._steps[key] = ()
         return self._steps[key]
 
     def _others(self, rung: TaskManifest) -> Iterator[Find]:
-        """Yield what others found on a rung, whose claims more keys bear out than refute."""
+        """Yield peers' finds on a rung whose claims more keys confirm than refute."""
         if not self._takes_peers:
             return
         for key in self._store.boards.listed(self._net):
@@ -166,7 +170,7 @@ class Promotion:
         for row in self._store.boards.get(key, _MOST_ROWS).rows:
             if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
                 continue
-            if row.result not in self._theirs:  # to look at one takes a child process
+            if row.result not in self._theirs:  # an examination starts a child process
                 if self._ledger.blobs.lacking(row.tree) != []:
                     continue
                 self._theirs[row.result] = self._looked_at(row.result, rung)
@@ -177,7 +181,7 @@ class Promotion:
         record = self._store.records.get(result)
         try:
             return step_of_record(self._store, self._ledger.blobs, record, rung)
-        except ArnodeError:  # it is not to be run unasked, or its base is not here
+        except ArnodeError:  # it may not run unasked, or its base is not here
             return None
 
 
@@ -186,7 +190,7 @@ def _where(found_on: FoundOn) -> Where:
 
 
 def _once(finds: Sequence[Find]) -> list[Find]:
-    """Return each find as it came first, in their order."""
+    """Return the first occurrence of each find, in order."""
     first: dict[FoundOn, Find] = {}
     for find in finds:
         first.setdefault(find.found_on, find)

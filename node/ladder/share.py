@@ -1,12 +1,13 @@
-"""How much of a node's time the rungs below have, by what a device hour brings to a task.
+"""The share of a node's time for the rungs below a task, from the gain per device hour.
 
-Both sides are counted in the same coin, gains that are kept on the task itself: those of its own
-ideas; and of what was carried to it, for the hours of the rungs below and of the trials that
-carrying took. The rungs below are worth no more than what they find now: a first stack that brings
-much says what finds are worth, not that there are more of them. What is kept by few runs is no
-verified gain, and decides nothing here but where time goes. By simulation (`make bench
-PART=ladder`) one node gains by sharing where most of a gain carries over, and loses less the sooner
-this notices that it does not.
+Both sides are counted in gains kept on the task itself. One side is its own ideas. The other is its
+transfers, which cost the hours of the rungs below and of the trials of the transfers. The rungs
+below are worth no more than what they find now: a first stack with a large gain says what finds are
+worth, not that there are more of them. A change kept after few runs is no verified gain. It decides
+nothing here but where time goes.
+
+In simulations (`make bench PART=ladder`), one node gains by sharing its time if most of a gain
+transfers. If it does not, the node loses less the sooner it notices.
 """
 
 from collections.abc import Collection
@@ -18,50 +19,50 @@ from node.store.experiments import MADE_HERE, Experiment
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 
-FIRST: Final = 0.25  # before anything is known
-_LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor finds be tried
-# Times are in runs of the task, so that it is all the same how long those take.
-_HALF_RUNS: Final = 8.0  # what was before that counts by half
-_FOUND_HALF_RUNS: Final = 3.0  # so does what was found: what runs dry is to be noticed in a turn
-_FIRST_RUNS: Final = 8.0  # on each side, that count as if both had brought the same
-_SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times the time
+FIRST: Final = 0.25  # before any data
+_LEAST, _MOST = 0.05, 0.7  # less would not show a gain, more would leave no time to try finds
+# Times are in runs of the task, so that their length does not matter.
+_HALF_RUNS: Final = 8.0  # runs after which older data count half
+_FOUND_HALF_RUNS: Final = 3.0  # the same for finds: a rung without new ones is noticed in a turn
+_FIRST_RUNS: Final = 8.0  # prior on each side, as if both had gained the same
+_SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 
 @dataclass
 class FadingYield:
-    """What one way of spending time brought and took, the past fading as more is spent on it."""
+    """The gain and time of one way of spending time; older data fade as time is spent."""
 
     nano: float = 0.0
     runs: float = 0.0
     half_runs: float = _HALF_RUNS
 
     def add(self, nano: float, runs: float) -> None:
-        """Count what something brought, and the time that it took."""
+        """Add a gain and the time that it took."""
         left = 0.5 ** (runs / self.half_runs)
         self.nano, self.runs = left * self.nano + nano, left * self.runs + runs
 
 
 @dataclass
 class LadderSpending:
-    """What a task and the rungs below it brought, and for how much time, in runs of the task."""
+    """The gains and times of a task and the rungs below it, in runs of the task."""
 
     carried: FadingYield = field(
         default_factory=FadingYield
-    )  # by the time of the rungs below as well
-    # What is kept below, as much as it gains there.
+    )  # includes the time of the rungs below
+    # Gains kept below, in the size that they have there.
     found: FadingYield = field(default_factory=lambda: FadingYield(half_runs=_FOUND_HALF_RUNS))
     own: FadingYield = field(default_factory=FadingYield)
-    _found_nano: float = 0.0  # of all finds, and how much of it arrived
+    _found_nano: float = 0.0  # of all finds; `_arrived_nano` is the part kept on the task
     _arrived_nano: float = 0.0
 
     def find(self, nano: float, runs: float) -> None:
-        """Count an idea that was tried below, and what was kept of it there."""
+        """Count an idea that was tried below, and its gain there if it was kept."""
         self.found.add(nano, runs)
         self.carried.add(0.0, runs)
         self._found_nano += nano
 
     def carry(self, nano: float, runs: float) -> None:
-        """Count finds that were tried on the task, and what was kept of them."""
+        """Count finds that were tried on the task, and their gain if they were kept."""
         self.found.add(0.0, runs)
         self.carried.add(nano, runs)
         self._arrived_nano += nano
@@ -69,8 +70,8 @@ class LadderSpending:
     def share_below(self) -> float:
         """Return the share of the time that the rungs below should have together.
 
-        Theirs is the lesser of what was carried, and of what is found, times the part of all finds
-        that arrived.
+        Their yield is the lower of two: the yield of transfers, and the yield of finds times the
+        share of all finds' gain that was kept on the task.
         """
         arriving = self._arrived_nano / self._found_nano if self._found_nano else 0.0
         found = replace(self.found, nano=arriving * self.found.nano)
@@ -96,19 +97,19 @@ class _Spent(NamedTuple):
 
 @dataclass
 class Effort:
-    """What a task and the rungs below it took and brought so far; it reads on where it stopped.
+    """The times and gains of a task and the rungs below it so far, read in steps from the store.
 
-    `kept_ms` says when a change was last kept, by rung.
+    `kept_ms` is the time of the last kept change, by rung.
     """
 
     task: bytes
     rungs: Collection[bytes]
     kept_ms: dict[bytes, int] = field(default_factory=dict)
     _spent: list[_Spent] = field(default_factory=list)
-    _read: int = 0  # up to this number in the store
+    _read: int = 0  # number of the last entry read
 
     def read_on(self, store: Store) -> None:
-        """Count what this node recorded since."""
+        """Read this node's records since the last call."""
         for entry in store.experiments.listed(after=self._read):
             self._read = entry.n
             if entry.stage in ("screen", "keep"):
@@ -119,8 +120,8 @@ class Effort:
     def share_below(self, run_ms: float) -> float:
         """Return the share of the time that the rungs below should have together.
 
-        `run_ms`: what a run of the task takes. What was found below runs dry, as own ideas do: the
-        latest says more of what comes next.
+        `run_ms` is the length of a run of the task. Finds below run out, as own ideas do, so the
+        latest data say more about what comes next.
         """
         spending = LadderSpending()
         for spent in self._spent:

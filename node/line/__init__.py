@@ -1,1 +1,1 @@
-"""What one line is, knows and writes: its ledger, its kinds of job, its records."""
+"""The research on one task and hardware class: its ledger, job kinds and records."""

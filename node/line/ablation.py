@@ -1,9 +1,10 @@
-"""Ablation: measure what each part of the head is worth, by the head against itself without it.
+"""Ablation: measure what each part of the verified head is worth, by removing it.
 
-A passed checkpoint vouches for a stack, not for its parts. Once own ideas gain nothing any more,
-each part is tried like a claim. A part that is confirmed does gain something. A part without which
-the line measures no worse is taken out of the working line; that is no gain which a checkpoint
-could confirm, so it waits for the next stack.
+A passed promotion trial vouches for a stack of patches, not for its parts. Once new ideas stop
+gaining, each part is tried like a claim: the head against the head without it. A part that is
+confirmed does gain something. If the line measures no worse without a part, the part is removed
+from the working line. A removal is no gain that a promotion trial could confirm, so it waits for
+the next stack.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartLess:
-    """A part of the head's, and the line with and without it."""
+    """A part of the head, and the working line with and without it."""
 
     part: bytes
     rest: Source
@@ -32,13 +33,13 @@ class PartLess:
 
 
 def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
-    """Queue the trial of the next part; return None if none is left that can be taken out."""
+    """Queue the trial of the next part; return None if no part is left to remove."""
     found = next_part(ledger)
     return _open(ledger, found.part, found.rest, found.working) if found else None
 
 
 def next_part(ledger: Ledger) -> PartLess | None:
-    """Return what `open_ablation` would ask about."""
+    """Return the part that `open_ablation` would try next."""
     jobs = ledger.store.jobs.closed_jobs(ledger.key, AttestationStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = ledger.explored
@@ -53,13 +54,13 @@ def next_part(ledger: Ledger) -> PartLess | None:
 
 
 def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
-    """Say whether nothing in a stack claims a gain; an empty one claims none."""
+    """Return True if no patch in a stack claims a gain; also True for an empty stack."""
     patches = (store.records.patch(part) for part in stack)
     return all(patch and _claims_no_gain(patch.origin) for patch in patches)
 
 
 def _claims_no_gain(origin: Origin) -> bool:
-    """Say whether a patch takes a part out, or is a branch's step to another tree."""
+    """Return True if a patch removes a part or begins a branch."""
     return origin.proposer == ABLATION or is_branching(origin)
 
 
@@ -72,7 +73,8 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[Att
         alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
-    # Signed although it is one's own: nobody counts it, but all may read what a part is worth.
+    # Signed although it is this node's own work: nobody counts it, but all may read what a part is
+    # worth.
     asked = step_of(wanted, key=publication.key, store=ledger.store, line=ledger.key)
     step = replace(asked, part=part, is_published=True)
     ledger.blobs.put_source(rest)
@@ -80,9 +82,9 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[Att
 
 
 def _parts(ledger: Ledger) -> Iterator[bytes]:
-    """The patches of the stacks that made the head, the last first.
+    """Yield the patches of the stacks that made the head, the last first.
 
-    A patch that was a stack by itself is known: its checkpoint asked about nothing else.
+    Stacks of one patch are skipped: their promotion trial already measured that patch alone.
     """
     for job in reversed(ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)):
         if job.step.passed and len(job.step.stack) > 1:
@@ -90,7 +92,7 @@ def _parts(ledger: Ledger) -> Iterator[bytes]:
 
 
 def _without(ledger: Ledger, working: Source, patch: PatchBody) -> Source | None:
-    """Return the working line with a patch's step undone; None where that is not possible."""
+    """Return the working line with a patch undone; None if that is not possible."""
     if _claims_no_gain(patch.origin):
         return None
     before, after = ledger.source(patch.base), ledger.source(patch.tree)

@@ -1,6 +1,6 @@
-"""What the node does now and did in this session, for `status` and the live view.
+"""The node's current work and the session's counts, for `status` and the live view.
 
-Numbers here are for people to look at; what decides and what is published is in the store.
+Numbers here are for people to read. Decisions and records depend only on the store.
 """
 
 import time
@@ -14,14 +14,14 @@ from protocol.codecs import fit_line
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
 _RECENT = 400
-_WORD_WIDTH = 13  # of the longest
+_WORD_WIDTH = 13  # length of the longest word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """Something that is being done, and since when (monotonic seconds).
+    """A piece of work in progress; `started_s` is in monotonic seconds.
 
-    `curve` is that of a run that trains or has trained; it fills as the script prints its loss.
+    `curve` is set once a run trains. It grows as the script prints its loss.
     """
 
     title: str
@@ -32,17 +32,17 @@ class AtWork:
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
-        """The loss so far, none where nothing was printed of it."""
+        """The loss so far; empty if the script printed none."""
         return () if self.curve is None else self.curve.points
 
     @property
     def seconds(self) -> float:
-        """For how long."""
+        """Seconds since the work started."""
         return time.monotonic() - self.started_s
 
 
 class Activity:
-    """Filled by the loop, read by whoever shows it."""
+    """The state of the current session: the loop writes it, the views read it."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
@@ -50,7 +50,7 @@ class Activity:
             title="", stage="starting", plainly="starting", started_s=self.started_s
         )
         self.lanes = 1
-        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # for a quiet minute, at most
+        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # longest waits for quiet
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
@@ -60,64 +60,64 @@ class Activity:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the session began."""
+        """Seconds since the session started."""
         return time.monotonic() - self.started_s
 
     @property
     def runs_per_hour(self) -> float:
-        """Finished runs an hour, over the whole session."""
+        """Finished runs per hour over the whole session."""
         return self.runs * 3600 / max(1.0, self.elapsed_s)
 
     @property
     def counted_share(self) -> float:
-        """Share of the session's wall-clock in which a counted training ran, of a lane."""
+        """Share of the session's wall-clock time spent in counted training, per lane."""
         return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
 
     @property
     def beside(self) -> int:
-        """How many more runs are at work than the one that is told."""
+        """The number of runs in progress besides the one that is shown."""
         return max(0, len(self._at_work) - 1)
 
     @property
     def at_work(self) -> list[AtWork]:
-        """The runs at work, the oldest first."""
+        """The runs in progress, oldest first."""
         return list(self._at_work.values())
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
-        """The loss so far of the run that is told of."""
+        """The loss so far of the run that is shown."""
         return self._told.points
 
     @property
     def title(self) -> str:
-        """What is told of; nothing while nothing runs."""
+        """The title of the work that is shown; empty while nothing runs."""
         return self._told.title
 
     @property
     def stage(self) -> str:
-        """Its stage, for scripts."""
+        """The stage of the work that is shown, for scripts."""
         return self._told.stage
 
     @property
     def stage_plainly(self) -> str:
-        """Its stage, in words that need no manual."""
+        """The stage of the work that is shown, in plain words."""
         return self._told.plainly
 
     @property
     def stage_seconds(self) -> float:
-        """For how long the stage that is told has gone on."""
+        """Seconds since the stage that is shown started."""
         return self._told.seconds
 
     def say(self, text: str, *, record: bytes | None = None) -> None:
-        """Tell something once, in the log and in the view."""
+        """Write a message to the log and the view."""
         line = _line(text, record)
         self.messages.append(line)
         self._log(line)
 
     def running(self, title: str, stage: str, plainly: str, *, run: object = None) -> None:
-        """A run begins, which is told of until another does, or it has ended and another has not.
+        """Record that a run started and show it, until another starts or it ends while others run.
 
-        Without a `run` it is something else that is done.
+        Without a `run`, record other work than a run.
         """
         told = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
@@ -125,24 +125,24 @@ class Activity:
         self._told = told
 
     def trains(self, run: object, curve: LossCurve) -> None:
-        """A run that is at work begins to train, or to train again; its curve fills from now on."""
+        """Record that a run in progress starts to train, or to train again, and show its curve."""
         before = self._at_work[run]
         self._at_work[run] = replace(before, curve=curve)
         if self._told is before:
             self._told = self._at_work[run]
 
     def ended(self, run: object) -> None:
-        """A run has ended, whatever came of it; the latest of the others is told of."""
+        """Record that a run ended, and show the latest of the others."""
         self._at_work.pop(run, None)
         if self._at_work:
             self._told = list(self._at_work.values())[-1]
 
     def idle(self, reason: str) -> None:
-        """Nothing runs."""
+        """Record that nothing runs."""
         self.running("", reason, reason)
 
     def finished(self, ms: int) -> None:
-        """A run ended; its training took so many counted milliseconds."""
+        """Count a finished run and its counted training time in milliseconds."""
         self.runs += 1
         self.counted_ms += ms
 
@@ -155,17 +155,17 @@ class Activity:
         gain_sd: float | None,
         record: bytes,
     ) -> None:
-        """An experiment is recorded."""
+        """Log the decision on an experiment."""
         measured = "" if metric is None else f"{metric:.4f}  "
         gain = "" if gain_sd is None else f"{sd_words(gain_sd)}  "
         self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}", record))
 
     def weighing(self, confirmation: Confirmation) -> None:
-        """A confirmation has a new pair."""
+        """Show the state of a trial after a new pair."""
         self.confirmation = confirmation
 
     def confirmed(self, what: str, confirmation: Confirmation, *, record: bytes) -> None:
-        """A trial of the head by `what` is recorded."""
+        """Report the end of a trial of `what` against the verified head."""
         latest, verdict = confirmation.latest, word(confirmation.verdict)
         gain = f", {gain_words(latest, spec='+.4f')}" if latest else ""
         adopted = ": the head from now on" if confirmation.move == "pass" else ""
@@ -173,7 +173,7 @@ class Activity:
         self.judged(told, record=record)
 
     def judged(self, told: str, *, record: bytes | None) -> None:
-        """A trial in pairs is decided, as told."""
+        """Report the decision of a trial in pairs with the message `told`."""
         self.confirmation = None
         self.say(told, record=record)
 

@@ -1,7 +1,8 @@
-"""What is open begins anew once this machine has changed: nothing is compared across that.
+"""Restarts of open jobs after this machine has changed.
 
-Of whatever else evidence is about a change cannot pass unseen: the queue is the line's, which is a
-task (with its evaluator) on a hardware class, and the head is not moved by hand during a trial.
+Runs from before and after a change are never compared. Nothing else that they depend on can change
+unnoticed. The queue belongs to a line, and so to one task (with its evaluator) and one hardware
+class. The head cannot be moved by hand during a trial.
 """
 
 from dataclasses import replace
@@ -17,11 +18,11 @@ _MOVED_ON = "what it was compared with is gone"
 
 
 def begin_anew(ledger: Ledger, because: str) -> list[str]:
-    """Put aside what open jobs measured in other surroundings, and open them again.
+    """Close open jobs that measured before the machine changed, and open them again.
 
-    Each has a fresh split, fresh seeds and, if it draws one, another alpha: the trial that ends
-    here was looked at, and could have passed. Return what to say of each. Callers hold the
-    transaction.
+    Each new job has a fresh split, fresh seeds and, if it draws one, a new alpha. The old trial was
+    looked at and could have passed, so its alpha is used up. Return a message for each job. Callers
+    hold the transaction.
     """
     told: list[str] = []
     for job in ledger.store.jobs.open_jobs(ledger.key, *KINDS):
@@ -37,10 +38,10 @@ def begin_anew(ledger: Ledger, because: str) -> list[str]:
 
 
 def has_bank(ledger: Ledger, job: Job[Any], bank_size: int) -> bool:
-    """Say whether there is something to compare a job's runs with; an experiment may wait for it.
+    """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
-    One that began anew takes the bank once that has so many runs. If the working line is not its
-    base by then, it is dropped; what somebody handed in is queued again.
+    A reopened experiment takes the line's reference runs once there are `bank_size` of them. If its
+    base is no longer the working line by then, it is dropped. A submitted source is queued again.
     """
     step = job.step
     if not isinstance(step, ExperimentStep) or step.bank_nano:

@@ -1,7 +1,8 @@
-"""What came of a source that was handed in: read from the store, in autoresearch's words.
+"""The outcome of a submitted source, read from the store, in autoresearch's words.
 
-An attempt is named by its canonical AST, so that nobody measures one program twice for a lucky
-seed. It is complete when it is decided, and the checkpoint that it made due as well.
+An attempt is identified by its canonical AST, so that nobody measures one program twice in the hope
+of a lucky seed. It is complete once it is decided and the promotion trial that it made due, if any,
+has ended.
 """
 
 from collections.abc import Callable
@@ -28,14 +29,14 @@ from protocol.units import NANO
 Word = Literal["keep", "discard", "crash"]
 CheckpointWord = Literal["passed", "missed", "overfit"]
 
-_LABEL_WIDTH = 18  # autoresearch's
-_LOG_LINES = 50  # what its program.md looks at after a crash
+_LABEL_WIDTH = 18  # as in autoresearch's output
+_LOG_LINES = 50  # as many as its program.md looks at after a crash
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """How the checkpoint of a kept patch ended, and the record's words for it."""
+    """The result of the promotion trial of a kept patch, and the note in its record."""
 
     word: CheckpointWord
     note: str
@@ -44,10 +45,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A decided source: `runs` as recorded, `metric_nano` the one that speaks, None on failure.
+    """A decided source: its recorded `runs` and the metric that counts, None on failure.
 
-    `is_working` tells that it is the working line now; `working` is that line's tree. `has_moved`:
-    the line was another one by the time that this was decided.
+    `is_working` is True if it is the working line now. `working` is the tree of that line.
+    `has_moved` is True if the line had moved on by the time of the decision.
     """
 
     tree: bytes
@@ -67,7 +68,7 @@ class Attempt:
 
     @property
     def exit_code(self) -> int:
-        """0 measured and decided, 7 rejected by the evaluator, 1 any other failure."""
+        """0 if it was measured and decided, 7 if the evaluator rejected it, 1 on other failures."""
         return {"ok": 0, "rejected": 7}.get(self.status, 1)
 
 
@@ -78,9 +79,9 @@ def attempt_of(
     source_of: Callable[[bytes], Source],
     policy: Policy,
 ) -> Attempt | None:
-    """Return what came of the source with this canonical AST, None while that is open.
+    """Return the outcome of the source with this canonical AST; None while it is open.
 
-    A kept patch whose stack is on trial, or about to be, is open until that has ended.
+    A kept patch is open while its stack is on trial or about to be.
     """
     line = store.jobs.line(key)
     if line is None:
@@ -102,7 +103,7 @@ def attempt_of(
 
 
 def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultBody] | None:
-    """Return the result, with its id, of a source with this canonical AST on this line."""
+    """Return the result record of the source with this canonical AST on this line, and its id."""
     record_id = store.jobs.result_of(key.task, mark)
     body = store.records.get(record_id).body if record_id else None
     if record_id and isinstance(body, ResultBody) and body.hardware_class == key.hardware_class:
@@ -111,14 +112,14 @@ def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultB
 
 
 def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
-    """Say whether a source with this canonical AST waits for its turn or is being measured."""
+    """Return True if the source with this canonical AST is queued or being measured."""
     measured = (job.step.idea.fingerprint for job in store.jobs.open_jobs(key, ExperimentStep))
     waiting = (job.step.fingerprint for job in store.jobs.open_jobs(key, SubmissionStep))
     return mark in (*measured, *waiting)
 
 
 def told_again(attempt: Attempt) -> Attempt:
-    """Return what to say of a source that needs no run, because it had its own before."""
+    """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
         bank = attempt.bank_nano
         return replace(
@@ -139,9 +140,9 @@ def told_again(attempt: Attempt) -> Attempt:
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
-    """Return what autoresearch's program.md greps for, and after a failure the end of the log.
+    """Return the lines that autoresearch's program.md greps for, and after a failure the log's end.
 
-    The log is the candidate's: its lines are marked, so that none can pass for one of ours.
+    The log is written by the candidate. Its lines get a prefix, so that none can pass for ours.
     """
     rows: list[tuple[str, str]] = []
     lines: list[str] = []
@@ -164,10 +165,10 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
 
 
 def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
-    """The costs of the last run, as autoresearch words them."""
+    """Return the costs of the last run, named as in autoresearch."""
     if not runs:
         return []
-    run = ([run for run in runs if run.role == "candidate"] or runs)[-1]  # a baseline has none
+    run = ([run for run in runs if run.role == "candidate"] or runs)[-1]  # baselines have none
     millions = run.tokens / 1e6
     return [
         ("training_seconds", f"{run.ms / 1000:.1f}"),
@@ -221,7 +222,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
 
 
 def _unrecorded(line: Line) -> Attempt:
-    """The working line whose own record was lost with a damaged store."""
+    """Return the working line as an attempt if a damaged store lost its own record."""
     return Attempt(
         tree=line.working,
         word="keep",
@@ -234,7 +235,7 @@ def _unrecorded(line: Line) -> Attempt:
 
 
 def _speaking(body: ResultBody) -> int | None:
-    """The metric to tell."""
+    """Return the metric to report; None on failure."""
     if body.status != "ok":
         return None
     if body.stage != "baseline":
@@ -280,12 +281,12 @@ def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
 
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
-    """How the checkpoint of the stack with this patch in it ended."""
+    """Return the outcome of the promotion trial of the stack with this patch."""
     for job in reversed(store.jobs.closed_jobs(line.key, CheckpointStep)):
         step = job.step
         if patch not in step.stack or (step.measured and step.measured.says_nothing):
             continue
-        for entry in store.experiments.listed(line.key):  # the first: others measured it again
+        for entry in store.experiments.listed(line.key):  # the first: re-runs by others follow
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
             body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):

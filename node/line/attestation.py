@@ -1,10 +1,11 @@
-"""A claim is run again as it was made: against its own base, with seeds that nobody could know.
+"""Re-runs of claims: a claimed tree against its own base, with seeds that nobody could predict.
 
-The rule's power mode judges it on this machine's secret split, and the node signs the verdict,
-whichever it is. The head does not move: to adopt a tree is another trial, with other evidence.
+The rule's power mode judges the claim on this machine's secret split. The node signs the verdict,
+whichever it is. The verified head does not move: adopting a tree takes another trial with other
+evidence.
 
-Claims on fixed instances show their answers, which anybody's judge looks at without running what
-made them.
+Claims on fixed instances publish their answers. A peer's judge checks these without running the
+program that made them.
 """
 
 from collections.abc import Sequence
@@ -42,9 +43,9 @@ from trainer.measuring.outcome import RunOutcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedClaim:
-    """A claim to run again, how far, and whether to tell everybody; gains positive if better.
+    """A claim to re-run, the limits of the trial, and whether to publish the verdict.
 
-    `target` is the result that makes it, `author` who signed that.
+    Gains are positive if better. `target` is the result that makes the claim; `author` signed it.
     """
 
     base: Source
@@ -61,14 +62,16 @@ class WantedClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestationStep(PairTrial):
-    """A claim that is run again: a tree against the base that it was claimed against.
+    """A re-run of a claim: a tree against the base that it was claimed against.
 
-    `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
-    claims nothing), positive if better; `part` is the own patch that an ablation is about. All
-    seeds follow from `proof`, but for `again_seed`: one that the claim's author published, with the
-    figure `published_nano`, where no machine changes that. What follows is filled in when it is
-    closed: the verdict, the word for the claim, the gain measured here with its interval, the
-    evidence (ln E in thousandths) and the record that says so.
+    `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound,
+    positive if better; None if it claims nothing. `part` is the own patch that an ablation removes.
+
+    All seeds are derived from `proof`, except `again_seed`. The claim's author published that one,
+    with the figure `published_nano`; it is set only if the figure does not depend on the machine.
+
+    The remaining fields are filled in on closing: the verdict, the word for the claim, the gain
+    measured here with its interval, the evidence (ln E in thousandths) and the record of it.
     """
 
     target: Digest | None
@@ -97,7 +100,7 @@ class AttestationStep(PairTrial):
 
     @property
     def question(self) -> "AttestationStep":
-        """What was asked, without what came of it."""
+        """The fields that ask the question, without the outcome."""
         unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
         asked = {name: getattr(self, name) for name in ("part", "again_seed", "published_nano")}
         return replace(self, **{**unanswered, **asked})
@@ -110,7 +113,7 @@ class AttestationStep(PairTrial):
 
     @property
     def claim(self) -> Claim | None:
-        """What is claimed, in the metric's unit."""
+        """The claimed gain, in the metric's unit; None if nothing is claimed."""
         if self.gain_nano is None:
             return None
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
@@ -135,10 +138,10 @@ class AttestationStep(PairTrial):
     def weigh(
         self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
     ) -> Confirmation:
-        """Say how far the pairs have come and what they show.
+        """Return the state of the trial and its next step.
 
-        Where others may count it, pairs are run until the record shows it by itself, and a gain is
-        measured beside the task's baseline as well: boards rank by that.
+        If others may count the re-run, pairs are run until the record shows the verdict by itself.
+        A gain is then also measured against the task's baseline, as leaderboards rank by that.
         """
         is_for_others = self.is_published and self.part is None
         paired, again = told_apart(runs)
@@ -153,7 +156,7 @@ class AttestationStep(PairTrial):
         return look_again(confirmation, again, self.published_nano, manifest)
 
     def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
-        """Commit to the next pair, with the seed that the claim's proof gives."""
+        """Commit to the next pair, with a seed derived from the claim's proof."""
         runs = ledger.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
             ledger.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
@@ -164,7 +167,7 @@ class AttestationStep(PairTrial):
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Sign what was found; leave out a part of the head that gains nothing."""
+        """Sign the verdict; remove a part of the head that gains nothing."""
         with desk.store.transaction():
             closed = close_attestation(desk.ledger, job, runs, confirmation)
             _take_out(desk.ledger, self, runs, confirmation)
@@ -172,11 +175,11 @@ class AttestationStep(PairTrial):
         desk.activity.judged(f"{self._what} {told}", record=closed.record)
 
     def open_again(self, ledger: Ledger) -> Job[Any]:
-        """Open it on another split; its seeds stay, which follow from the claim and this key."""
+        """Open it on another split; its seeds stay, as they depend on the claim and this key."""
         return ledger.open_job(self)
 
     def told(self, pairs: int) -> str:
-        """Return what was found in so many pairs, in words."""
+        """Return the verdict after this many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
         return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
@@ -185,7 +188,7 @@ class AttestationStep(PairTrial):
 def step_of(
     wanted: WantedClaim, *, key: SigningKey, store: Store, line: LineKey
 ) -> AttestationStep:
-    """Return the job's body; `key` is this node's author key, from which the seeds follow."""
+    """Return the step of a re-run; `key` is this node's author key, which the seeds depend on."""
     base, tree = wanted.base.tree, wanted.candidate.tree
     proof = prove_seeds(key, target=wanted.target, base=base, tree=tree)
     is_own = wanted.author == key.public
@@ -201,7 +204,7 @@ def step_of(
         alpha_micro=round(wanted.alpha * 1e6),
         max_pairs=wanted.max_pairs,
         is_quick=wanted.is_quick,
-        # Nobody is a witness of their own.
+        # An author is no witness of their own claim.
         is_published=wanted.is_published and not is_own,
         proof=proof,
         again_seed=again_seed,
@@ -210,9 +213,10 @@ def step_of(
 
 
 def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[AttestationStep] | None:
-    """Return the job of the same question, queued or done.
+    """Return the job with the same question, queued or done.
 
-    The seeds follow from the claim and this node's key: asked again, it would measure the same.
+    The seeds are derived from the claim and this node's key, so a second job would measure the
+    same.
     """
     queued = store.jobs.open_jobs(line, AttestationStep)
     jobs = [*queued, *store.jobs.closed_jobs(line, AttestationStep)]
@@ -220,7 +224,7 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
 
 
 def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep]:
-    """Queue a claim and return its job, or that of the same question if it was asked before."""
+    """Queue a claim and return its job, or the existing job with the same question."""
     step = step_of(wanted, key=ledger.publication.key, store=ledger.store, line=ledger.key)
     if job := asked_before(ledger.store, ledger.key, step):
         return job
@@ -235,7 +239,7 @@ def close_attestation(
     runs: Sequence[Run],
     confirmation: Confirmation,
 ) -> AttestationStep:
-    """Keep the verdict and, unless the user said no, sign it. Callers hold the transaction."""
+    """Store the verdict and sign it, unless the user declined. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
     paired, again = told_apart(runs)
@@ -268,7 +272,7 @@ def close_attestation(
 
 
 def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:
-    """Return what boards see in these pairs, of the claim as they read it."""
+    """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
         pairs_of(runs, "base", FigureScale.of(manifest), secret=True),
@@ -282,7 +286,7 @@ def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest)
 def _take_out(
     ledger: Ledger, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
 ) -> None:
-    """Let the working line go on without a part that it measured no worse without.
+    """Remove a part from the working line if the line measured no worse without it.
 
     Callers hold the transaction.
     """
@@ -290,7 +294,7 @@ def _take_out(
     latest = confirmation.latest
     if not part or latest is None or latest.gain > 0 or line.working != step.tree:
         return
-    # What was the base to the part is the candidate here: the same runs, the other way round.
+    # The trial's base is the candidate of this record: same runs, opposite roles.
     turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
     patch = ledger.publication.patch(
         step.tree,
@@ -317,9 +321,10 @@ def _take_out(
 async def falls_short(
     step: JobStep, run: PlannedRun, ledger: Ledger, runner: LaneRunner
 ) -> RunOutcome | None:
-    """Return what the answer that a claim shows is worth, if that is less than it claims.
+    """Return the score of the answer that a claim publishes if it is worse than claimed.
 
-    Its program need not run then. None if it shows none, or as good a one.
+    The claim's program need not run then. Return None if it publishes no answer, or one as good as
+    claimed.
     """
     if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
         return None
@@ -337,7 +342,10 @@ async def falls_short(
 
 
 def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledger) -> Run:
-    """Return a run with what its claim will show for itself, if it has that and peers take it."""
+    """Return a run with its answer, if it has one and the answer is small enough for peers.
+
+    Only candidates in trials against the head publish answers, as only these become claims.
+    """
     is_claimed = isinstance(step, HeadTrial) and record.role == "candidate"
     if evidence is None or not is_claimed or len(evidence) > BLOB_LIMIT_BYTES:
         return record
@@ -345,7 +353,7 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledg
 
 
 def _run_that_shows(step: AttestationStep, ledger: Ledger) -> Run | None:
-    """Return the first run of a claim that shows an answer, as those of fixed instances may."""
+    """Return the first run of a claim that publishes an answer; only with fixed instances."""
     if ledger.style.name != "exact":
         return None
     claim = claim_answered(ledger.store, step.target, step.base, step.tree)

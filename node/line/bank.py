@@ -1,6 +1,6 @@
-"""The bank: runs of the working line that screens are compared with; never evidence.
+"""Reference runs: runs of the working line that screens are compared with; never evidence.
 
-If two runs of a bank fail in a row, the working line does not run here any more.
+If two reference runs in a row fail, the working line no longer runs on this machine.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Digest
 
-_FAILURES: Final = 2  # one after the other: one may be an accident
+_FAILURES: Final = 2  # in a row; a single one may be an accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class BankStep(JobStep):
         return RunDescription("working line", "bank", "one more run to compare with")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Add its run to the bank; leave a working line that fails again and again."""
+        """Add the run to the reference runs; leave a working line that fails repeatedly."""
         (run,) = runs
         if run.outcome is None:
             return
@@ -51,7 +51,7 @@ def open_bank(ledger: Ledger) -> Job[BankStep]:
 
 
 def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
-    """Add a run to the bank, unless the working line has moved on meanwhile."""
+    """Add a run to the reference runs, unless the working line has moved on since."""
     line = ledger.known_line
     with ledger.store.transaction():
         if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
@@ -61,9 +61,9 @@ def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
 
 
 def doubt_failing_line(ledger: Ledger) -> str | None:
-    """Act on a line whose last two bank runs failed; return what was done, in words, if they did.
+    """React if the line's last two reference runs failed; return a message if they did.
 
-    A working line beyond the head returns to it. The head itself is put in doubt.
+    A working line that is ahead of the head returns to it. A failing head is put in doubt.
     """
     line, store = ledger.known_line, ledger.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, RemeasureStep)), default=0)

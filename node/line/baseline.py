@@ -1,7 +1,7 @@
-"""The task's baseline is measured before anything else; both lines start there.
+"""The first job of a line: measure the task's baseline, from which the line starts.
 
-It runs twice. Where the task does not say how much a run scatters, it runs twice on each of two
-seeds, and nothing is judged before that shows it (`node.line.noise`).
+The baseline runs twice. If the task does not state its noise, it runs twice on each of two seeds.
+Nothing is judged before these runs show the noise (`node.line.noise`).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from protocol.units import NANO
 
 BASELINE_RUNS: Final = 2
 _NOISE_SEEDS: Final = 2
-_MOST_FAILURES: Final = 3  # that many are no accident
+_MOST_FAILURES: Final = 3  # this many are no accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +45,14 @@ class BaselineStep(JobStep):
             return
         failed = [run for run in ended if run.status != "ok"]
         if len(failed) >= _MOST_FAILURES:
-            desk.store.jobs.close_job(job.id)  # the next start measures it anew
+            desk.store.jobs.close_job(job.id)  # the next start measures it again
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
                 printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         wanted = BASELINE_RUNS * _seeds(desk.ledger)
-        if (missing := wanted + len(failed) - len(ended)) > 0:  # something killed it, say
+        if (missing := wanted + len(failed) - len(ended)) > 0:  # for example, something killed it
             desk.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
             for _ in range(missing):
                 desk.ledger.plan(job, role="base", tree=self.tree)
@@ -82,7 +82,7 @@ def _opened(ledger: Ledger, step: BaselineStep) -> Job[BaselineStep]:
 
 
 def _seeds(ledger: Ledger) -> int:
-    """Return on how many seeds the baseline is repeated; 1: each run has its own."""
+    """Return on how many seeds the baseline is repeated; 1 if each run has its own seed."""
     is_unknown = not ledger.subject.manifest.noise_floor_nano
     return _NOISE_SEEDS if is_unknown and ledger.style.name == "differences" else 1
 
@@ -90,7 +90,7 @@ def _seeds(ledger: Ledger) -> int:
 def close_baseline(
     ledger: Ledger, job: Job[BaselineStep], runs: Sequence[Run], mark: bytes
 ) -> Record:
-    """Record the baseline, whose canonical AST is `mark`; both lines start there."""
+    """Record the baseline, whose canonical AST is `mark`, as head and working line."""
     tree = job.step.tree
     with ledger.store.transaction():
         record = ledger.publication.result(

@@ -1,10 +1,10 @@
-"""Branches: the working line leaves the head for another tree, and may return.
+"""Branches: the working line continues from another tree than the head, and may return.
 
-The tree is an older head of this line's or a peer's, vetted like all of a peer's code. It is
-measured here first; then one transaction records the step to it from the head and lets the
-working line go on there, whose stack begins with that patch. So a stack always leads from the
-verified head to the working line, and to drop the stack is to end the branch. A branch never moves
-the verified head.
+The tree is an older head of this line or a peer's tree, which is vetted like all peer code. It is
+measured here first. Then one transaction records the step from the head to it and moves the working
+line there, with that patch as the first of its stack. So a stack always leads from the verified
+head to the working line, and dropping the stack ends the branch. A branch never moves the verified
+head.
 """
 
 from collections import Counter
@@ -38,9 +38,10 @@ _OWN_TITLE: Final = "the task's baseline"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Root:
-    """A tree to go on from: what it is, for people, and the patch that made it, if one did.
+    """A tree to continue from, its description, and the patch that made it, if any.
 
-    A peer's has its `author` and, where prose was left out of it, what it was before: `theirs`.
+    A peer's tree has its `author`. `theirs` is the peer's original tree, if prose was removed from
+    it.
     """
 
     where: Where
@@ -53,11 +54,11 @@ class Root:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchStep(JobStep):
-    """A tree that the line goes on from, instead of what it was at: `left` with its stack.
+    """A move of the working line to another tree, away from `left` with its stack.
 
-    `base` is what the step is recorded from, `verified` the head then, `bank_nano` what runs of
-    it measured. `where` is `head` for the way back. `is_taken` and `record` are filled in when it
-    is closed, with the patch that the branch begins with.
+    The patch is recorded from `base`. `verified` is the head at that time. `bank_nano` are the
+    line's reference runs. `where` is `head` for the way back. `is_taken`, `record` and the `patch`
+    that begins the branch are filled in on closing.
     """
 
     where: Annotated[str, choice("older", "peer", "head")]
@@ -82,7 +83,7 @@ class BranchStep(JobStep):
 
     @property
     def is_away(self) -> bool:
-        """Whether the line went on from there, away from its head."""
+        """True if the line moved there, away from its head."""
         return self.is_taken and self.where != "head"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -93,11 +94,14 @@ class BranchStep(JobStep):
         return self.author is not None
 
     def is_void(self, runs: list[PlannedRun]) -> bool:
-        """Always, as what the head measured is: another branch is due soon."""
+        """Return True: the head's figures are invalid too.
+
+        The job is then dropped, as another branch is due soon.
+        """
         return True
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on from the tree once it is measured, if it is close enough to the head."""
+        """Continue from the tree once it is measured, if it is close enough to the head."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
@@ -116,32 +120,36 @@ class BranchStep(JobStep):
 def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
     """Return the job that began the branch that a line is on.
 
-    None at its head, or on what is built there.
+    None if the line is at its head, or on patches kept from there.
     """
     if not _begins_branch(store, line.stack[:1]):
         return None
     for job in reversed(store.jobs.closed_jobs(line.key, BranchStep)):
         if job.step.patch == line.stack[0]:
             return job
-    return None  # its job was lost with a damaged store: the stack is judged like any
+    return None  # a damaged store lost its job: judge the stack like any other
 
 
 def kept_in(store: Store, stack: Sequence[bytes]) -> int:
-    """Return how many patches a stack keeps: the step that begins a branch is none."""
+    """Return the number of kept patches in a stack, without the step that begins a branch."""
     return len(stack) - _begins_branch(store, stack[:1])
 
 
 def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
-    """Say whether a line has so much that a checkpoint is due; a branch has to lead besides."""
+    """Return True if a line has enough kept patches for a promotion trial.
+
+    False on a branch: its trial is due only if it also leads the head (`node.line.plateaus`).
+    """
     is_branch = _begins_branch(store, line.stack[:1])
     most = most_keeps(store.records.manifest(line.task), policy)
     return len(line.stack) >= most and not is_branch
 
 
 def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
-    """Return how many kept patches make a trial due.
+    """Return how many kept patches make a promotion trial due.
 
-    With a holdout each is on trial at once: one that is overfit takes no other along.
+    With a holdout, each patch is tried at once, so that an overfit one takes no others down with
+    it.
     """
     program = manifest.program if manifest else None
     has_holdout = program is not None and program.holdout is not None
@@ -149,15 +157,15 @@ def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
 
 
 def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | None:
-    """Return an earlier head to go on from: the one least gone back to, the latest of those.
+    """Return an earlier head to continue from: the least used, and the latest of those.
 
-    None of those that measured further below the head than `reach_sd`.
+    Heads that measured more than `reach_sd` below the present head are left out.
     """
     line, heads = ledger.known_line, _heads(ledger)
     order = list(heads)
     ago = order[: order.index(line.verified)] if line.verified in heads else order
     now_nano = heads.get(line.verified)
-    # Since the present head was adopted.
+    # Only since the present head was adopted.
     tried = Counter(step.tree for step in _steps(ledger) if step.verified == line.verified)
     found: list[tuple[int, int, bytes]] = []
     for checkpoints, tree in enumerate(reversed(ago), 1):
@@ -178,13 +186,13 @@ def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | No
 
 
 def trees_gone_on_from(ledger: Ledger) -> set[bytes]:
-    """Return the trees that branches of this line began with, as they came from their authors."""
+    """Return the trees that this line's branches began with, also as their authors made them."""
     steps = _steps(ledger)
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
 
 
 def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
-    """Queue the runs of a tree to go on from; the working line stays until they have ended."""
+    """Queue runs of a tree to continue from; the working line stays until they have ended."""
     line = ledger.known_line
     step = BranchStep(
         where=root.where,
@@ -204,7 +212,7 @@ def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[Branc
 
 
 def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int) -> Job[BranchStep]:
-    """Queue the way back to what the branch left."""
+    """Queue the return to the tree that the branch left."""
     line, began = ledger.known_line, branch.step
     step = BranchStep(
         where="head",
@@ -223,9 +231,9 @@ def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int)
 def close_branch(
     ledger: Ledger, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
 ) -> BranchStep:
-    """Record what a tree measured, and go on from it if it runs here and is not far below the head.
+    """Record a tree's runs; continue from it if it runs here and is not far below the head.
 
-    The way back is always taken. Nothing is, if somebody moved the head or the line by hand.
+    The way back is always taken. If somebody moved the head or the line by hand, nothing is taken.
     """
     line, step = ledger.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
@@ -264,7 +272,7 @@ def close_branch(
 def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading) -> float | None:
     """Return how far below the head a tree measures, in standard deviations of one run.
 
-    None if it does not run here, or nothing is known of the head.
+    None if the tree does not run here, or the head has no figures.
     """
     metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
     if len(metrics) < len(runs) or not step.bank_nano:
@@ -279,9 +287,9 @@ def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
 
 
 def _heads(ledger: Ledger) -> dict[bytes, int | None]:
-    """Return what vouched heads of this line measured, from the first on, the baseline's too.
+    """Return the figures of this line's vouched heads, from the baseline on, oldest first.
 
-    Those whose evidence was taken back, and what was adopted without any, are left out.
+    Heads whose evidence was retracted, and trees adopted without evidence, are left out.
     """
     store = ledger.store
     entries = {entry.id: entry for entry in store.experiments.listed(ledger.key)}

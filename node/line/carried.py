@@ -1,9 +1,9 @@
-"""Changes that were found on another rung, or another task: carried here, and judged anew.
+"""Transfers: changes kept on another rung or task, applied to this line and judged again.
 
-A step there is made on the working line here when its turn comes, with the sizes of this rung; what
-it gained there is no evidence. It waits in a job of its own until it is decided, so that neither a
-kill nor a line that moves on loses it. Several may be tried as one: if that is kept, it vouches for
-the stack, not for its parts. Which changes are worth it is not known here.
+A change is applied to the working line when its turn comes, with the sizes of this rung. Its gain
+elsewhere is no evidence here. It waits in a job of its own until it is decided, so neither a kill
+nor a line that moves on loses it. Several changes may be tried as one; if that is kept, it vouches
+for the stack, not for its parts. This module does not know which changes are worth a try.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -25,7 +25,7 @@ from protocol.ideas import Edit
 from protocol.record_kinds import FoundOn, ResultBody
 from protocol.source import Source
 
-CARRIED: Final = "carry"  # the proposer of what comes from another rung
+CARRIED: Final = "carry"  # the proposer of transfers
 
 _WHY_TOGETHER: Final = "If it is kept, that vouches for the stack, not for its parts."
 
@@ -40,10 +40,10 @@ UNFIT: Final[dict[Unfit, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Mapped):
-    """The step from `base` to `tree` on another task, whose baseline is `root`.
+    """A change on another task: the step from `base` to `tree`; `root` is that task's baseline.
 
-    `gain_nano` is what it brought there, in 1e-9 of the metric there, None if nobody said. A peer's
-    has its `author`.
+    `gain_nano` is its gain there, in 1e-9 of that task's metric; None if nobody reported it. A
+    peer's change has its `author`.
     """
 
     base: Digest
@@ -58,10 +58,10 @@ class Find(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedStep(Mapped):
-    """What is tried as one: a find, or several that were found in one place, in their order.
+    """A transfer that is tried as one: a find, or several finds from one place, in their order.
 
-    `decision` is what came of it: an experiment's, or why there was none (`UNFIT`); `result` is the
-    experiment's record. Once it is decided, `finds` are those that were tried.
+    `decision` is the experiment's, or the reason why there was no experiment (`UNFIT`). `result` is
+    the experiment's record. After the decision, `finds` holds only those that were tried.
     """
 
     finds: Annotated[tuple[Find, ...], Items(1, MAX_PARENTS)]
@@ -73,12 +73,12 @@ class CarriedStep(Mapped):
 
     @property
     def title(self) -> str:
-        """What it is, on one line."""
+        """A description on one line."""
         return title_of(self.finds)
 
 
 def title_of(finds: Sequence[Find]) -> str:
-    """Return what finds that are tried as one are, on one line."""
+    """Return a one-line description of finds that are tried as one."""
     if len(finds) == 1:
         return finds[0].title
     return fit_line(f"{len(finds)} together: {'; '.join(find.title for find in finds)}", 120)
@@ -87,10 +87,11 @@ def title_of(finds: Sequence[Find]) -> str:
 def carried_over(
     base: Source, tree: Source, onto: Source, *, below: Source, above: Source
 ) -> tuple[Source, tuple[Edit, ...]] | None:
-    """Return a step made on another rung's source, and its edits if it consists of some.
+    """Return another rung's step applied to `onto`, and its edits if it consists of edits.
 
-    `below` and `above` are the two rungs' baselines: constants in which these differ stay what they
-    are above. `onto` itself comes back if nothing of the step is left; None: it does not fit.
+    `below` and `above` are the baselines of the other rung and of this one. Constants that differ
+    between them keep their values of `above`. Return `onto` itself if nothing of the step is left,
+    and None if the step does not fit.
     """
     sizes = sizes_between(below, above)
     base, tree = with_constants(base, sizes), with_constants(tree, sizes)
@@ -104,7 +105,7 @@ def carried_over(
 
 
 def open_carried(ledger: Ledger, step: CarriedStep) -> Job[CarriedStep]:
-    """Queue what was found elsewhere."""
+    """Queue a transfer."""
     with ledger.store.transaction():
         return ledger.open_job(step)
 
@@ -112,9 +113,10 @@ def open_carried(ledger: Ledger, step: CarriedStep) -> Job[CarriedStep]:
 def carried_ideas(
     ledger: Ledger, *, under_way: Collection[int | None]
 ) -> Iterator[tuple[Job[CarriedStep], Idea | Unfit]]:
-    """Yield what waits, on the working line, oldest first; of what cannot be, which is closed, why.
+    """Yield waiting transfers, oldest first, each as an idea on the working line or a reason.
 
-    `under_way` are the jobs that an experiment is open for.
+    A transfer that cannot be tried is closed, with the reason. `under_way` are the jobs that
+    already have an open experiment.
     """
     for job in ledger.store.jobs.open_jobs(ledger.key, CarriedStep):
         if job.id in under_way:
@@ -129,9 +131,9 @@ def carried_ideas(
 def end_carried(
     ledger: Ledger, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
 ) -> None:
-    """Take what was carried out of the queue with its decision. Callers hold the transaction.
+    """Close a transfer with its decision. Callers hold the transaction.
 
-    `tried`: the patches there that the experiment consisted of.
+    `tried` are the patches on the other rung that the experiment consisted of.
     """
     job = ledger.store.jobs.get(number, CarriedStep)
     if job is not None:
@@ -141,14 +143,14 @@ def end_carried(
 
 
 def carried_again(ledger: Ledger, number: int) -> None:
-    """Queue once more what was kept on a stack that did not pass. Callers hold the transaction."""
+    """Queue again a transfer that was kept on a failed stack. Callers hold the transaction."""
     job = ledger.store.jobs.get(number, CarriedStep)
     if job is not None:
         ledger.open_job(CarriedStep(finds=job.step.finds))
 
 
 def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | None]:
-    """Return what to try, or why nothing, and the record that says so if there is one."""
+    """Return the idea to try, or the reason against it and the record of that, if there is one."""
     working, baseline = ledger.explored, ledger.subject.source
     made = _made_of(ledger, working, job.step.finds)
     if made is None:
@@ -158,7 +160,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
     authors = tuple(find.author for find in made.finds if find.author is not None)
     if not authors:
         mark: bytes | None = fingerprint(made.source)
-    else:  # a stranger's is parsed by a child only
+    else:  # untrusted source is parsed in a child process only
         found = inspect(made.source, kind=ledger.publication.manifest.kind, baseline=baseline)
         mark = found.fingerprint
         if found.marks:
@@ -173,7 +175,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
             return "tried", tried
     is_one, first = len(made.finds) == 1, made.finds[0]
     patches = tuple(find.found_on.patch for find in made.finds if find.found_on.patch is not None)
-    patch = first.found_on.patch if is_one else None  # of several the parents name theirs
+    patch = first.found_on.patch if is_one else None  # of several, `parents` names the patches
     idea = Idea(
         base=working.tree,
         tree=ledger.blobs.put_source(made.source),
@@ -193,7 +195,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
 
 
 class _Made(NamedTuple):
-    """A source, the finds that changed the line to it, and the edits of the last of them."""
+    """A source, the finds that were applied to reach it, and the edits of the last one."""
 
     source: Source
     finds: tuple[Find, ...]
@@ -201,9 +203,9 @@ class _Made(NamedTuple):
 
 
 def _made_of(ledger: Ledger, working: Source, finds: Sequence[Find]) -> _Made | None:
-    """Return what is left of finds on the working line; None if none fits it.
+    """Return the working line with the finds applied; None if none of them fits.
 
-    Of several those that do not fit are left out.
+    Finds that do not fit are left out.
     """
     made, is_fitting = _Made(working, (), ()), False
     for find in finds:

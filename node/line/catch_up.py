@@ -1,6 +1,6 @@
 """Catching up: a peer's best tree is tried against the verified head, and adopted if it passes.
 
-The trial is a checkpoint's; the working line starts again from the new head.
+The trial is a promotion trial. The working line starts again from the new head.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from protocol.units import NANO, from_nano
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUpStep(HeadTrial):
-    """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
+    """A peer's tree on trial against the verified head; `tree` is `theirs` without its prose.
 
-    `target` is their result, `patch` their patch, `gain_nano` and `lower_nano` what follows from
-    their figures for a step from `base` and at least, positive if better. `verdict` and the word
-    for the claim are filled in when it is closed.
+    `target` is the peer's result and `patch` the peer's patch. `gain_nano` and `lower_nano` are the
+    gain and its lower bound for a step from `base`, derived from the peer's figures, positive if
+    better. `verdict` and `word`, the word for the claim, are filled in on closing.
     """
 
     theirs: Digest
@@ -47,7 +47,7 @@ class CatchUpStep(HeadTrial):
 
     @property
     def claim(self) -> Claim:
-        """What is claimed of the step, in the metric's unit."""
+        """The claimed gain of the step, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -61,13 +61,13 @@ class CatchUpStep(HeadTrial):
         return True
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
-        """Whether a run is of the peer's tree, and not of this node's own head."""
+        """Return True if a run is of the peer's tree and not of this node's own head."""
         return run.tree != self.base
 
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Settle it, and tell of it."""
+        """Settle the trial and report it."""
         self.watch_head(desk, job, confirmation)
         record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.activity.confirmed(self._what, confirmation, record=record.id)
@@ -77,7 +77,7 @@ class CatchUpStep(HeadTrial):
         return f"best tree of {self.author.hex()[:12]}"
 
     def patch_on_trial(self, ledger: Ledger) -> bytes:
-        """Return the patch from the head to the tree: theirs if it fits, else an own one."""
+        """Return the patch from the head to the tree: the peer's if it fits, else a new one."""
         theirs = ledger.store.records.patch(self.patch)
         if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
             return self.patch
@@ -98,7 +98,7 @@ class CatchUpStep(HeadTrial):
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """If it passed, move both lines to the tree."""
+        """If it passed, move head and working line to the tree."""
         if confirmation.move == "pass":
             ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)

@@ -1,4 +1,7 @@
-"""A checkpoint: the working line's stack is tried against the verified head, then both meet."""
+"""Promotion trials: the working line's stack is tried against the verified head.
+
+After a verdict both are the same tree again, unless more patches were kept meanwhile.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,14 +27,14 @@ from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 
-REST_S: Final = 600  # before a stack is tried again whose trial others on the machine cut off
+REST_S: Final = 600  # before a retry of a stack whose trial other programs cut off
 _TITLES_SHOWN: Final = 3
 _MAX_STACK: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep(HeadTrial):
-    """A stack on trial: the patches kept since the verified head."""
+    """A promotion trial of a stack: the patches kept since the verified head."""
 
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
@@ -46,7 +49,7 @@ class CheckpointStep(HeadTrial):
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Settle it, and tell what it taught."""
+        """Settle the trial, and report what it showed."""
         self.watch_head(desk, job, confirmation)
         newer = self.kept_meanwhile(desk.ledger)
         overfit = overfit_of(desk.ledger, runs, confirmation)
@@ -69,7 +72,7 @@ class CheckpointStep(HeadTrial):
             desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
 
     def patch_on_trial(self, ledger: Ledger) -> bytes:
-        """Return the patch of the stack; that of a stack of one is the patch in it."""
+        """Return the patch of the whole stack; a stack of one already has it."""
         parts = [ledger.store.records.patch(one) for one in self.stack]
         step = (self.base, self.tree)
         if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == step:
@@ -78,7 +81,7 @@ class CheckpointStep(HeadTrial):
         titles = [part.title for part in parts if part and part is not root]
         more = len(titles) - _TITLES_SHOWN
         shown = "; ".join(titles[-_TITLES_SHOWN:]) + (f"; and {more} more" if more > 0 else "")
-        # Of more patches than a record names, what the branch began with is not left out.
+        # If a record cannot name all patches of the stack, keep the one that began the branch.
         parents = (*self.stack[:1], *self.stack[1:][1 - MAX_PARENTS :]) if root else self.stack
         return ledger.publication.patch(
             self.base,
@@ -93,19 +96,22 @@ class CheckpointStep(HeadTrial):
         return open_trial(ledger, self)
 
     def kept_meanwhile(self, ledger: Ledger) -> tuple[bytes, ...]:
-        """Return the patches by which the working line went on from the tree on trial."""
+        """Return the patches that the working line kept on top of the tree on trial."""
         stack = ledger.known_line.stack
         return stack[len(self.stack) :] if stack[: len(self.stack)] == self.stack else ()
 
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """If it passed, adopt its tree as the verified head; else return to the head.
+        """If the trial passed, adopt its tree as the verified head; else return to the head.
 
-        What was kept on it meanwhile is what the next stack begins with, or goes with it: edits are
-        then tried on the head, and what was handed in is queued for that. The patches stay as
-        records. If the head failed, nothing moves: the stack waits until the head runs, or is
-        another one. Nor does it if others on this machine cut runs off: it is tried again later.
+        If it passed, patches kept meanwhile start the next stack. If it failed, they leave the line
+        with the stack: their edits are tried again on the head, and submitted sources are queued
+        again. The patches stay as records.
+
+        Nothing moves if the head failed: the stack waits until the head runs or is replaced.
+        Nothing moves either if other programs on this machine cut runs off: the stack is tried
+        again later.
         """
         passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
         head, newer = self.tree if passed else self.base, self.kept_meanwhile(ledger)
@@ -127,9 +133,10 @@ class CheckpointStep(HeadTrial):
 def _experiments_of(
     ledger: Ledger, patches: Sequence[bytes]
 ) -> list[tuple[bytes, Job[ExperimentStep]]]:
-    """Return each of these patches with the experiment that it was kept in.
+    """Return each of these patches with the experiment that kept it.
 
-    Kept on a stack that did not pass, which says nothing of them, they are tried on the head.
+    They were kept on a stack that failed its trial. That says nothing about them, so they are tried
+    again on the head.
     """
     if not patches:
         return []
@@ -141,7 +148,7 @@ def _experiments_of(
 
 
 def rests_s(ledger: Ledger) -> float:
-    """Return for how many seconds the stack rests, as others on this machine cut its trial off."""
+    """Return the seconds until a stack may be retried whose trial other programs cut off."""
     last = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)[-1:]
     measured = last[0].step.measured if last else None
     if measured is None or not measured.was_cut_off:
@@ -152,7 +159,7 @@ def rests_s(ledger: Ledger) -> float:
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
-    """Put the working line's stack on trial against the verified head."""
+    """Start a promotion trial of the working line's stack against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
     return open_trial(ledger, step)

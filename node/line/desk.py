@@ -1,4 +1,4 @@
-"""What a job works with when one of its runs has ended: ledger, session, listeners."""
+"""The context in which a job decides after a run: ledger, session and listeners."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,20 +18,20 @@ from protocol.styles import Style
 
 
 class Learner(Protocol):
-    """Who thinks of experiments, and hears what came of them."""
+    """A source of experiments that learns from their outcomes."""
 
     def mark_tried(self, mark: bytes) -> None:
         """Remember that a source with this canonical AST ran."""
 
     def learn(self, job: Job[Any]) -> None:
-        """Take in what came of an experiment."""
+        """Learn from the outcome of an experiment."""
 
     def try_again(self, job: Job[Any], patch: bytes) -> None:
         """Try a promising experiment, recorded as `patch`, on the new working line."""
 
 
 class Noise(Protocol):
-    """How much one run of the line scatters, as far as this node knows."""
+    """This node's estimate of the noise of a line's runs."""
 
     estimate: NoiseEstimate
 
@@ -39,18 +39,19 @@ class Noise(Protocol):
         """Return the standard deviation of one run, in the metric's unit."""
 
     def read_anew(self) -> None:
-        """Look again: runs that nobody selected have ended."""
+        """Update the estimate after more unselected runs have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where the jobs of one line are decided.
+    """The context in which the jobs of one line are decided.
 
-    `head_trials` are the kinds of job that try a tree against the head, `on_one_split` those whose
-    runs share a secret split. `begin_anew` is told how the machine has changed, and returns what to
-    say of what is open. `on_record` is called after each record; `on_stack` after a stack of
-    own patches was judged, and when a session begins, as the last one may have ended before that;
-    `stops_early`: screens that look hopeless while they train are stopped.
+    `head_trials` are the job kinds that try a tree against the head. The runs of the kinds in
+    `on_one_split` share a secret split. `begin_anew` takes a description of how the machine
+    changed, restarts open jobs and returns messages about them. `on_record` is called after each
+    record. `on_stack` is called after a stack of own patches was judged, and at the start of a
+    session, as the last one may have ended before that call. With `stops_early`, screens that look
+    hopeless are stopped during training.
     """
 
     ledger: Ledger
@@ -68,20 +69,20 @@ class Desk:
 
     @property
     def store(self) -> Store:
-        """Where the line's jobs and runs are."""
+        """The store of the line's jobs and runs."""
         return self.ledger.store
 
     def begin(self) -> None:
-        """Look whether this machine has changed since the last session, and what that taught."""
+        """Check whether this machine changed since the last session, and call `on_stack`."""
         if (number := self.store.boards.reused_number(self.ledger.publication.author)) is not None:
             self.activity.say(f"{reused_words(number)}; `arnode doctor` says what to do")
         self.notice_change()
         self.on_stack()
 
     def notice_change(self) -> None:
-        """Compare the surroundings with the last session's.
+        """Compare the environment with the last session's.
 
-        A change puts the head in doubt, and what is open begins anew.
+        A change puts the head in doubt and restarts open jobs.
         """
         with self.store.transaction():
             changes = note_surroundings(self.ledger, self.session.subject.env)
@@ -93,7 +94,7 @@ class Desk:
             self.noise.read_anew()
 
     def advance(self, job: Job[Any]) -> None:
-        """Decide what a job does next, given the runs that it has, and write it down."""
+        """Decide a job's next step from its runs, and store it."""
         job.step.advance(self, job, self.store.jobs.runs_of(job.id))
 
     def reading(self) -> MetricReading:
@@ -108,7 +109,7 @@ class Desk:
         )
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
-        """Return how pairs of a job are read, less what the candidate could know by heart."""
+        """Return how a job's pairs are read, less what the candidate could have memorised."""
         sources = (self.ledger.source(one) for one in (base, tree))
         told_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
         memorised = self.session.memorised(*sources, told_runs=told_runs)

@@ -1,9 +1,9 @@
-"""Whether the machine or the head has drifted, and the doubt about a head that follows from it.
+"""Drift of the machine or the verified head, and the doubt about the head that follows.
 
-A head is in doubt if its tree measures worse than in its last trial, on the public split that all
-trials have in common; if something has changed on which figures depend (torch, the driver, the
-card); or if it fails. The store keeps the doubt until the working line is at the head; a stack that
-passes meanwhile settles it. A head that fails is tried before anything else.
+A head is in doubt in three cases: its tree measures worse than in its last trial, on the public
+split that all trials share; something has changed that figures depend on (torch, the driver, the
+card); or it fails. The store keeps the doubt until the working line is at the head. A stack that
+passes before then settles it. A failing head is tried before anything else.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from protocol.fields import Mapped, Named, Natural
 from protocol.rule import has_drifted
 from protocol.runs import Env, Run
 
-# What shifts a metric when it changes; cores, names and the operating system do not.
+# Facts that shift a metric when they change. Cores, names and the operating system do not.
 _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", "threads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings(Mapped):
-    """The decisive part of an environment, and the last job that saw another one (0: none did)."""
+    """The decisive part of an environment, and the last job before it began (0: there was none)."""
 
     env: Env
     after_job: Annotated[Natural, Named("after")]
@@ -37,7 +37,7 @@ def decisive(env: Env) -> Env:
 
 
 def changes_between(before: Env, now: Env) -> str:
-    """Return what differs, for people."""
+    """Return the differences, in words."""
     names = sorted({name for name, _ in (*before.items, *now.items)})
     return ", ".join(
         f"{name} {before.get(name)} → {now.get(name)}"
@@ -47,19 +47,20 @@ def changes_between(before: Env, now: Env) -> str:
 
 
 def surroundings_of(store: Store, line: LineKey) -> Surroundings | None:
-    """Return what a line was last measured in; None before that was ever noted."""
+    """Return the environment of a line's last session; None before the first."""
     return kept_of(store, "surroundings", line, Surroundings, limit_bytes=LIMIT_BYTES)
 
 
 def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
-    """Remember what a line is measured in from now on."""
+    """Store the environment of a line's runs from now on."""
     keep(store, "surroundings", line, found)
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:
-    """Remember this session's surroundings; return how they changed since the last, if they did.
+    """Store this session's environment; return how it changed since the last session, if it did.
 
-    After a change the noise is a guess again, the bank is forgotten and the head is in doubt.
+    After a change the noise is only a guess, the reference runs are dropped and the head is in
+    doubt.
     """
     store, line, now = ledger.store, ledger.key, decisive(env)
     before = surroundings_of(store, line)
@@ -77,9 +78,9 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
 
 
 def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> None:
-    """Have the verified head measured again as soon as the working line is at it.
+    """Request a new trial of the verified head as soon as the working line is at it.
 
-    If `is_failing`, it does not run here any more and is measured at once.
+    With `is_failing`, the head no longer runs here and is measured at once.
     """
     tree = ledger.known_line.verified
     value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
@@ -87,18 +88,18 @@ def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> Non
 
 
 def is_head_failing(ledger: Ledger) -> bool:
-    """Whether the verified head is in doubt because it does not run."""
+    """Return True if the verified head is in doubt because it does not run."""
     doubt = doubt_of(ledger)
     return doubt is not None and doubt.get("fails") is True
 
 
 def is_in_doubt(ledger: Ledger) -> bool:
-    """Whether the store keeps a doubt, about whichever head."""
+    """Return True if the store keeps a doubt about any head."""
     return ledger.store.meta(meta_key("doubt", ledger.key)) is not None
 
 
 def forget_doubt(ledger: Ledger) -> None:
-    """Forget the doubt: it is being settled, or its head is no longer the head."""
+    """Delete the doubt: it is being settled, or its head was replaced."""
     ledger.store.forget_meta(meta_key("doubt", ledger.key))
 
 
@@ -108,7 +109,7 @@ def doubt_of(ledger: Ledger) -> dict[str, Value] | None:
 
 
 def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:
-    """Return the doubt about a line's head that waits to be measured, if there is one."""
+    """Return the doubt about a line's head that waits for a trial, if there is one."""
     kept = store.meta(meta_key("doubt", line.key))
     doubt = decode(kept) if kept else None
     if not isinstance(doubt, dict) or doubt.get("tree") != line.verified:
@@ -117,21 +118,21 @@ def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:
 
 
 def has_failed(run: Run) -> bool:
-    """Whether a run says that its tree does not run here, rather than that others disturbed it."""
+    """Return True if a run failed by itself, not because other programs disturbed it."""
     return run.status != "ok" and not run.was_cut_off_by_others
 
 
 def drift_of(
     store: Store, job: Job[Any], head: bytes, reading: MetricReading, trials: Sequence[type[Step]]
 ) -> float | None:
-    """Return by how much the head measured worse (> 0) or better in a trial than in the last.
+    """Return by how much the head measured worse (> 0) or better in a trial than in the one before.
 
-    The figure is in the metric's unit, on the public split: trials have no secret split in common.
-    It is None if chance explains it, or the head had no other trial on the same split. `trials` are
-    the kinds of job that try a tree against the head.
+    The figure is in the metric's unit, on the public split, as trials share no secret split. It is
+    None if chance explains the difference, or if the head had no other trial on the same split.
+    `trials` are the job kinds that try a tree against the head.
     """
     if reading.style.name == "differences":
-        return None  # each trial has instances of its own
+        return None  # each trial has its own instances
     later = _publics(store.jobs.runs_of(job.id), head, reading)
     for trial in reversed(store.jobs.closed_jobs(job.line, *trials)):
         if trial.id >= job.id:

@@ -1,9 +1,9 @@
-"""Stopping a screen early: whose loss foretells that it will not pass is not trained to its end.
+"""Early stopping of screens whose training loss predicts that they will not pass.
 
-Only screens are, never a bank, a recheck, a pair or somebody's claim; and of those that would be,
-one in twenty goes on: what it ends at is learned from, and says what stopping costs. Once such a
-one is kept, what losses foretold is forgotten and learned anew: a change that is a gain and prints
-a higher loss makes every change of it look hopeless.
+Only screens are stopped, never a reference run, a recheck, a pair or a peer's claim. One in twenty
+hopeless screens goes on: its end is learned from, and shows what stopping costs. If such a screen
+is kept, all earlier loss curves are dropped. Otherwise a gain that prints a higher loss would make
+every change made on top of it look hopeless.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,19 @@ from node.store.store import Store
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossCurve
 
-_LATEST_JOBS: Final = 400  # that are learned from
-_ONE_IN: Final = 20  # of those that would be stopped goes on
+_LATEST_JOBS: Final = 400  # the latest jobs, which are learned from
+_ONE_IN: Final = 20  # one in this many hopeless screens goes on
 
 
 class Overseer:
-    """Looks at one screen while it trains: call it with its curve for a reason to stop it.
+    """An observer of one screen during training.
 
-    `given_up` is the share of the training, in thousandths, at which it looked hopeless.
+    Call it with the loss curve to get a reason to stop, if there is one. `given_up` is the share of
+    the training, in thousandths, after which the screen looked hopeless.
     """
 
     def __init__(self, foresight: Foresight, reading: MetricReading, needed: float, seed: int):
-        """`needed` is what passes the screen, smaller being better."""
+        """`needed` is the metric that passes the screen, smaller being better."""
         self.given_up: int | None = None
         self._foresight = foresight
         self._sign = reading.sign
@@ -53,12 +54,12 @@ class Overseer:
 
 
 def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
-    """Return who looks at a run while it trains, None for one that is never stopped."""
+    """Return the observer of a run during training; None for a run that is never stopped."""
     step, ledger = job.step, desk.ledger
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
     if not (desk.stops_early and is_screen and ledger.style.name == "runs" and step.bank_nano):
         return None
-    if ledger.publication.manifest.target_nano is not None:  # a loss foretells no time
+    if ledger.publication.manifest.target_nano is not None:  # a loss predicts no time
         return None
     reading = desk.reading()
     level = reading.value(screen_level(ledger, step.base, step.bank_nano, reading.noise.sd))
@@ -68,7 +69,7 @@ def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
 
 
 def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
-    """Return the latest runs of a line that printed their loss to the end, oldest first."""
+    """Return a line's latest runs that printed their loss to the end, oldest first."""
     told: list[ToldRun] = []
     for job in store.jobs.closed_jobs(line, *KINDS, after=store.jobs.last_job() - _LATEST_JOBS):
         runs = store.jobs.runs_of(job.id)
@@ -95,15 +96,17 @@ def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
 
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
-    """Say whether a change was kept that would have been stopped had it not been let go on."""
+    """Return True if a change was kept that looked hopeless and went on by chance."""
     was_given_up = any(run.outcome and run.outcome.given_up is not None for run in runs)
     return was_given_up and job.step.decision == "kept"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What stopping came to: screens that were stopped, milliseconds that these would have trained
-    on, those of them that were let go on, and how many of these were kept.
+    """The effect of early stopping on a number of screens.
+
+    `stopped` screens saved about `saved_ms` of training. `let_go_on` looked hopeless and went on;
+    `kept` of these were kept.
     """
 
     screens: int
@@ -114,7 +117,7 @@ class Stopped:
 
 
 def stopped_in(store: Store, line: LineKey, *, since_ms: int, until_ms: int) -> Stopped:
-    """Return what stopping came to from one time to another, in milliseconds since 1970."""
+    """Return the effect of early stopping between two times, in milliseconds since 1970."""
     screens = stopped = saved_ms = let_go_on = kept = 0
     for job in store.jobs.closed_jobs(line, ExperimentStep):
         if not since_ms <= job.created_ms <= until_ms:

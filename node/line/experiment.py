@@ -1,6 +1,6 @@
-"""An experiment: an idea is tried on the working line, in a screen and then in rechecks.
+"""Experiments: an idea is tried on the working line, in a screen and then in rechecks.
 
-If it passes against a base that has moved on meanwhile, it is tried again on the new one.
+If it passes but its base is no longer the working line, it is tried again on the new one.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
 
-PEER: Final = "peer"  # the proposer of what somebody else's record claims
-COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
+PEER: Final = "peer"  # the proposer of patches from peers' records
+COMBINING: Final = "combination"  # the proposer of combinations of two patches
 
-_FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # what ended without a metric
-_LOOKED_BACK: Final = 4 * LATEST  # jobs, among which those of a bank and of peers' claims
+_FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # runs without a metric
+_LOOKED_BACK: Final = 4 * LATEST  # jobs, including those of reference runs and peers' claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentStep(JobStep):
-    """An idea and how it is judged. `bank_nano` is what its base measured when it was opened.
+    """An idea and how it is judged. `bank_nano` are its base's reference runs at the start.
 
-    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation), the bank and
-    the level (`node.line.level`) that it was judged against and what its screen measured are filled
-    in when it is closed: they are what proposers learn from, and the decision follows from them
-    again.
+    The other fields are filled in on closing: `decision`, `gain_milli` (base − candidate in
+    thousandths of a standard deviation) and the figure of its screen. Also the reference runs and
+    the level (`node.line.level`) that it was judged against. Proposers learn from these, and the
+    decision can be derived from them again.
     """
 
     idea: Idea
@@ -61,12 +61,12 @@ class ExperimentStep(JobStep):
 
     @property
     def title(self) -> str:
-        """What it is, on one line."""
+        """A description on one line."""
         return self.idea.title
 
     @property
     def known_level_nano(self) -> float:
-        """The level of its base when it was decided."""
+        """The level of its base at the decision."""
         return fmean(self.bank_nano) if self.level_nano is None else self.level_nano
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -80,7 +80,7 @@ class ExperimentStep(JobStep):
         return self.idea.author is not None
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
-        """Whether a run is audited: a screen is not, if its claim does not pass."""
+        """Return True if a run is audited: all except a screen whose figure does not pass."""
         if run.ordinal > 0:
             return True
         reading, bank = desk.reading(), self._bank(desk.ledger)
@@ -88,10 +88,10 @@ class ExperimentStep(JobStep):
         return reading.is_promising(public_nano, level_nano)
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Recheck what passed its screen; record what is decided."""
+        """Recheck a source that passed its screen; record the decision."""
         reading, bank = desk.reading(), self._bank(desk.ledger)
         if not bank or any(run.outcome is None for run in runs):
-            return  # it was opened anew and waits for one; or a pair is not whole yet
+            return  # reopened without reference runs, or a pair is incomplete
         screen_nano = screen_level(desk.ledger, self.base, bank, reading.noise.sd)
         shown, levels_nano = beside_base(runs, screen_nano)
         is_current = self.base == desk.ledger.known_line.working
@@ -108,7 +108,7 @@ class ExperimentStep(JobStep):
             "rebase": "rebased",
             "fail": _FAILED.get(ended[-1].status, "failed"),
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
-            "run": "rechecked_out",  # the base fails beside it
+            "run": "rechecked_out",  # the base fails as well
         }[move]
         note = _note(decision, ended, gain)
         gain_milli = None if gain is None else round(gain * 1000)
@@ -135,13 +135,13 @@ class ExperimentStep(JobStep):
         desk.on_record()
 
     def is_void(self, runs: list[PlannedRun]) -> bool:
-        """Always, as what its base measured is."""
+        """Return True: the reference runs of its base are invalid too."""
         return True
 
     def open_again(self, ledger: Ledger) -> Job[Any] | None:
-        """Open it without a bank, for which it waits; not on a base that nobody measures any more.
+        """Open it again to wait for new reference runs, if its base still is the working line.
 
-        What somebody handed in is then queued for the working line.
+        Otherwise a submitted source is queued for the working line, and any other idea is dropped.
         """
         if self.base == ledger.known_line.working:
             job = ledger.open_job(replace(self, bank_nano=()))
@@ -152,7 +152,7 @@ class ExperimentStep(JobStep):
         return ledger.open_job(self.handed_in_again())
 
     def handed_in_again(self, *parents: bytes) -> SubmissionStep:
-        """Return what queues a source that was handed in for the working line."""
+        """Return the step that queues a submitted source for the working line."""
         return SubmissionStep(
             tree=self.tree,
             fingerprint=self.idea.fingerprint,
@@ -169,16 +169,16 @@ class ExperimentStep(JobStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedExperiment:
-    """The ids of the two records that an experiment is."""
+    """The ids of an experiment's two records."""
 
     patch: bytes
     result: bytes
 
 
 def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
-    """Queue an idea's screen; from now on its canonical AST counts as tried.
+    """Queue an idea's screen and count its canonical AST as tried.
 
-    The job that it was handed in as ends with this.
+    The job that held the submitted source, if any, is closed.
     """
     step = ExperimentStep(idea=idea, bank_nano=ledger.known_line.bank_nano)
     with ledger.store.transaction():
@@ -198,11 +198,11 @@ def close_experiment(
     *,
     note: str,
 ) -> RecordedExperiment:
-    """Record a decided idea with its runs; the working line goes on from a kept one.
+    """Record a decided idea with its runs; a kept one becomes the working line.
 
-    A source that was handed in and whose base moved on is queued again: it has no edits to apply to
-    the new base, and what it measured counts against the old one only. What is carried from another
-    rung waits in its own job, which ends with a decision.
+    A submitted source whose base moved on is queued again: it has no edits to apply to the new
+    base, and its figures count against the old base only. A transfer waits in its own job, which a
+    decision closes; a move of the base does not.
     """
     idea, kept = step.idea, step.decision == "kept"
     store = ledger.store
@@ -237,10 +237,10 @@ def close_experiment(
 
 
 def screen_level(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
-    """Return what a screen on a tree is compared with: its level, or its run of the same seed.
+    """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
-    In 1e-9 units of the metric; `sd` is of one run. Where a seed says which instances are met, what
-    was tried on them says nothing of the base.
+    It is the tree's level. If seeds select instances, it is the tree's run with the same seed, as
+    screens of other changes then say nothing about the base. `sd` is the noise of one run.
     """
     if ledger.style.name != "runs":
         return bank_nano[0]
@@ -248,9 +248,9 @@ def screen_level(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: fl
 
 
 def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
-    """Return the level of a tree by this bank of it and what was screened against that since.
+    """Return a tree's level, from these reference runs and the screens compared with them since.
 
-    In 1e-9 units of the metric; `sd` is of one run.
+    The figure is in 1e-9 units of the metric; `sd` is the noise of one run.
     """
     sign = ledger.publication.manifest.metric.sign
     after = ledger.store.jobs.last_job() - _LOOKED_BACK

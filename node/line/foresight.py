@@ -1,15 +1,15 @@
-"""What the loss that a script prints foretells of its metric, to stop screens that are hopeless.
+"""Predictions of a script's metric from its printed loss, to stop hopeless screens.
 
-Of runs that have ended it is known how far they stood above or below what their base prints, at
-equal shares of the training, and how far above or below they ended. A line through these says
-where a run ends that trains now, and their scatter how far it could be from there: that of kept
-changes and of odd ones, not of seeds alone. A run is stopped once it could not even then pass its
-screen.
+For runs that have ended, two differences from their base are known: that of the loss at fixed
+shares of the training, and that of the final metric. A regression line through these predicts the
+end of a run in training. The scatter around the line says how far off the prediction may be. It
+includes kept and unusual changes, not only seeds. A run is stopped once it could not pass its
+screen even with that much luck.
 
-What a script says of its loss is not trusted and need not be. One that says too little of it is
-not stopped, and has won some time on a device of whoever tries it; one that says too much ends
-itself. Where losses do not foretell metrics, as after somebody's script that prints what it likes,
-the scatter is large, and nothing is stopped any more.
+The printed loss is not trusted and need not be. A script that prints too low a loss is not stopped,
+and has won some device time on the node that tries it. A script that prints too high a loss stops
+itself. If losses do not predict metrics, for example after a script that prints what it likes, the
+scatter is large and nothing is stopped any more.
 
 This module is pure. Metrics are in the task's unit, smaller being better.
 """
@@ -23,23 +23,24 @@ from typing import Final
 from protocol.statistics import student_t_quantile
 from trainer.measuring.loss_curve import LossPoint
 
-SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of a training, at which it is looked at
+SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of the training, after which it checks
 LEAST_RUNS: Final = 20
-# Of those that would just have passed each look stops so many. Of all that would be kept, most of
-# which end well beyond that, all looks together stop fewer than one in a hundred (`make bench
-# PART=stopping`, by curves of recorded sessions).
+# Each check stops this share of the runs that would only just have passed. All checks together stop
+# fewer than one in a hundred of all runs that would be kept, as most of these end well beyond that
+# (`make bench PART=stopping`, from curves of recorded sessions).
 MISSED: Final = 0.005
-_WINDOW: Final = 0.15  # of a training: what a loss is the mean of
+_WINDOW: Final = 0.15  # share of the training over which a loss is averaged
 _LEAST_POINTS: Final = 3
-# What ended worse than this many deviations says nothing of those that end well.
+# Runs that ended worse than this many standard deviations say nothing about good ones.
 _NEAR_SD: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldRun:
-    """A run that has ended: its curve, of so many steps, and its metric. `base` is the tree that
-    its own was a change of; its own for one that was measured by itself. `job` is in the order in
-    which they were begun.
+    """A run that has ended, with its loss curve, the steps of its training and its metric.
+
+    `base` is the tree that the run's tree changed, or that tree itself if no change was tried.
+    `job` numbers increase in the order in which the jobs began.
     """
 
     job: int
@@ -52,7 +53,7 @@ class ToldRun:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line through what runs foretold at one share, and what that is worth."""
+    """A regression line from loss to metric at one share of the training, and its precision."""
 
     slope: float
     offset: float
@@ -62,19 +63,22 @@ class _Line:
     runs: int
 
     def least(self, off: float, missed: float) -> float:
-        """Return what a run ends below with this chance, whose loss is so far off its base's."""
+        """Return a bound that a run's metric falls below with probability `missed`.
+
+        `off` is how far its loss is above its base's. Result and metric are relative to the base.
+        """
         told = self.offset + self.slope * off
         spread = math.sqrt(1 + 1 / self.runs + (off - self.mean) ** 2 / self.squares)
         return told - student_t_quantile(1 - missed, self.runs - 2) * self.sd * spread
 
 
 class Foresight:
-    """What runs of a line foretell of changes of one tree of it."""
+    """Predictions for changes of one tree, from earlier runs of its line."""
 
     def __init__(
         self, runs: Sequence[ToldRun], base: bytes, sd: float, *, missed: float = MISSED
     ) -> None:
-        """`sd` is the standard deviation of one run, `missed` the chance that one ends better."""
+        """`sd` is the noise of one run, `missed` the chance that a run beats its prediction."""
         self._missed = missed
         self._lines: dict[float, _Line] = {}
         self._losses: dict[float, float] = {}
@@ -91,9 +95,9 @@ class Foresight:
                 self._losses[share], self._lines[share] = fmean(told), line
 
     def least(self, points: Sequence[LossPoint], steps: int) -> tuple[float, float] | None:
-        """Return the best metric that a run may still end at, and at which share that is seen.
+        """Return the best metric that a run may still reach, and the share that shows it.
 
-        `steps` are those of the whole training. None where nothing is foretold.
+        `steps` is the number of steps of the whole training. None without a prediction.
         """
         done = points[-1].step / steps if points and steps else 0.0
         seen = [share for share in self._lines if share <= done]
@@ -108,14 +112,14 @@ class Foresight:
 
 
 def loss_at(points: Sequence[LossPoint], steps: int, share: float) -> float | None:
-    """Return the mean loss around a share of a training; None where too little was printed."""
+    """Return the mean loss just before a share of a training; None if too little was printed."""
     end = share * steps
     seen = [one.loss for one in points if end - _WINDOW * steps < one.step <= end]
     return fmean(seen) if len(seen) >= _LEAST_POINTS else None
 
 
 def _offs(runs: Sequence[ToldRun], share: float) -> list[tuple[float, float]]:
-    """Return how far runs stood off their base at a share, and how far off they ended."""
+    """Return how far runs differ from their bases: in the loss at a share, and in the metric."""
     found: dict[bytes, list[tuple[float, float]]] = {}
     for run in runs:
         loss = loss_at(run.points, run.steps, share)
@@ -131,7 +135,7 @@ def _offs(runs: Sequence[ToldRun], share: float) -> list[tuple[float, float]]:
 
 
 def _line_through(offs: Sequence[tuple[float, float]], near: float) -> _Line | None:
-    """Return the least-squares line; None where runs are too few or all alike."""
+    """Return the least-squares line; None if there are too few runs or all losses are equal."""
     close = [(off, ended) for off, ended in offs if ended <= near]
     if len(close) < LEAST_RUNS:
         return None

@@ -1,7 +1,7 @@
-"""Sources that a person or another program hands in: read from a folder, named, queued.
+"""Submissions: sources from a person or another program, read from a folder and queued.
 
-The folder is only read. What is handed in waits in the store until the loop takes it, so that
-neither a kill nor a lost connection costs it.
+The folder is only read. A submission waits in the store until the loop takes it, so neither a kill
+nor a lost connection loses it.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def check_submission(source: Source, task: Task) -> None:
 
 
 def title_of(folder: Path, source: Source, why: str) -> str:
-    """Return the first line of `why`, else that of the commit with this source, else nothing."""
+    """Return the first line of `why`, else that of the commit with this source, else ""."""
     if lines := why.strip().splitlines():
         return lines[0].strip()
     try:
@@ -50,11 +50,11 @@ def title_of(folder: Path, source: Source, why: str) -> str:
             return ""
         return repository.subject("HEAD", limit_bytes=MAX_FILE_BYTES)
     except (ArnodeError, OSError):
-        return ""  # a title is a courtesy: without it the diff names the source
+        return ""  # a title is optional: without one the diff describes the source
 
 
 def summary_of(base: Source, source: Source) -> str:
-    """Return a diff in a few words: the line that changed, or how many lines did."""
+    """Return a short description of a diff: the changed line, or the number of changed lines."""
     lines = unified_diff(base, source).splitlines()
     removed = [line[1:].strip() for line in lines if line[:1] == "-" and line[:4] != "--- "]
     added = [line[1:].strip() for line in lines if line[:1] == "+" and line[:4] != "+++ "]
@@ -65,9 +65,9 @@ def summary_of(base: Source, source: Source) -> str:
 
 
 def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
-    """Queue a source and return the mark of its canonical AST, which names it from now on.
+    """Queue a source and return the fingerprint of its canonical AST, which identifies it.
 
-    A source that is the working line, waits already or was measured here is not queued.
+    A source is not queued if it is the working line, already waits or was measured here before.
     """
     mark, base, store = fingerprint(source), ledger.explored, ledger.store
     is_known = (
@@ -84,7 +84,7 @@ def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
 def _read(folder: Path, name: str) -> bytes:
     try:
         check_inside(folder, name)
-        # One byte too many is enough to be refused for.
+        # One byte over the limit is enough to reject the file.
         return FolderFile(folder, name).beginning(limit_bytes=MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""The verified head is moved by hand: what may be adopted, on which evidence.
+"""Moves of the verified head by hand: which tree may be adopted, and on which evidence.
 
-What passed its trial moves it by itself, with `Ledger.move_to`.
+A tree that passes a promotion trial moves the head with `Ledger.move_to` instead.
 """
 
 from collections.abc import Collection
@@ -21,9 +21,10 @@ from protocol.records import Record
 
 
 def the_line(store: Store, task: str | None = None) -> Line:
-    """Return the one line meant: that of the named task, else the only task's.
+    """Return the line of the named task, else that of the only task.
 
-    Of a task on several classes it is the line that was worked on last.
+    For a task on several hardware classes, return the line of the last session. Raises UsageError
+    if no task is named and there are several.
     """
     lines = _lines(store, task)
     if len({line.task for line in lines}) > 1:
@@ -33,9 +34,9 @@ def the_line(store: Store, task: str | None = None) -> Line:
 
 
 def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
-    """Return the line of the named task, else of the running or last session; and what to say.
+    """Return the line of the named task, else of the current or last session, and a message.
 
-    That is empty where the home has one line, or else which line it is.
+    The message says which line it is; it is empty if the home has only one.
     """
     line = _latest(store, _lines(store, task))
     others = [one for one in store.jobs.lines() if one.key != line.key]
@@ -58,7 +59,7 @@ def _lines(store: Store, task: str | None) -> list[Line]:
 
 
 def _latest(store: Store, lines: list[Line]) -> Line:
-    """Return the line that a session worked on last, else the one that was measured last."""
+    """Return the line of the last session, else the one with the latest measurement."""
     session = line_of_session(store)
 
     def number(line: Line) -> int:
@@ -77,15 +78,15 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
-    """Return the tree that an id means: a record's, or a tree of this line itself."""
+    """Return the tree for an id: that of a record, or a tree of this line itself."""
     own = (entry.tree for entry in store.experiments.listed(line.key))
     return tree_meant(store, {line.verified, line.working, *own}, wanted)
 
 
 def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
-    """Return the tree that the first digits of an id mean: one of these, or a record's.
+    """Return the tree for the first digits of an id: one of these trees, or a record's.
 
-    Raises UsageError if they mean none or several.
+    Raises UsageError if the digits match nothing, or more than one.
     """
     of_trees = {tree for tree in trees if begins(tree, wanted)}
     meant = only_one(wanted, of_trees | store.records.matching(wanted).keys())
@@ -107,7 +108,7 @@ def tree_in(record: Record) -> bytes:
 
 
 def previous_head(store: Store, line: Line, author: bytes) -> bytes:
-    """Return the head before the last own adoption."""
+    """Return the head before this node's last adoption."""
     for record in store.records.listed("adopt", author, newest_first=True):
         body = record.body
         if isinstance(body, AdoptBody) and (body.task, body.hardware_class) == (
@@ -125,9 +126,10 @@ def move_head(
     evidence: bytes | None,
     stripped_from: PatchRecord | None = None,
 ) -> Record:
-    """Adopt a tree at the user's word; without evidence it is marked unverified.
+    """Adopt a tree at the user's request; without evidence it is marked unverified.
 
-    `stripped_from`: the stranger's patch whose tree this is without its prose.
+    `stripped_from` is the peer's patch whose tree this is, without its prose. Raises ArnodeError
+    during a trial against the head.
     """
     line, publication = ledger.known_line, ledger.publication
     if ledger.store.jobs.open_jobs(ledger.key, *HEAD_TRIALS):

@@ -1,7 +1,7 @@
-"""What people and programs mean to find out: registered before it is tried, closed afterwards.
+"""Hypotheses of people and programs: registered before they are tried, closed afterwards.
 
-A hypothesis is announced to others of the line as an intent, so that nobody does the same
-meanwhile; what came of it is this node's own note, and no record says so.
+A hypothesis is announced to other nodes on the line as an intent, so that nobody tries the same
+meanwhile. Its outcome is a private note of this node and appears in no record.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _TTL_S: Final = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis(Mapped):
-    """An idea, by the id of its intent; `result` is the experiment that tried it."""
+    """A hypothesis; `id` is its intent record, `result` the experiment that tried it."""
 
     id: Digest
     ts_ms: Annotated[Natural, Named("ts")]
@@ -43,13 +43,16 @@ class _Hypotheses(Mapped):
 
 
 def hypotheses_of(store: Store, line_key: LineKey) -> tuple[Hypothesis, ...]:
-    """Return those of a line, oldest first."""
+    """Return a line's hypotheses, oldest first."""
     kept = kept_of(store, _HYPOTHESES, line_key, _Hypotheses, limit_bytes=_LIMIT_BYTES)
     return kept.hypotheses if kept else ()
 
 
 def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis:
-    """Announce an idea on the present working line. Raises UsageError for what is no title."""
+    """Announce a hypothesis on the working line.
+
+    Raises UsageError for an invalid title or text, or if the same title is open.
+    """
     known = hypotheses_of(ledger.store, ledger.key)
     if any(one.state == "open" and one.title == title for one in known):
         raise UsageError("this hypothesis is open already", "complete it first, or say another")
@@ -68,7 +71,10 @@ def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis
 
 
 def complete(ledger: Ledger, number: str, *, result: bytes | None) -> Hypothesis:
-    """Close one, with the experiment that tried it, or as dropped. Raises UsageError."""
+    """Close a hypothesis with the experiment that tried it, or drop it if that is None.
+
+    Raises UsageError if it is unknown, ambiguous or closed, or if there is no such experiment.
+    """
     known = hypotheses_of(ledger.store, ledger.key)
     meant = [one for one in known if one.id.hex().startswith(number)]
     if len(meant) != 1:

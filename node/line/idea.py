@@ -1,6 +1,6 @@
-"""What is tried next, before it is an experiment: an idea, or a source that was handed in.
+"""Ideas waiting to become experiments, and submitted sources.
 
-What a proposer answers becomes an idea here, once; from then on it is handed on as it is.
+A proposal is turned into an idea here, once. It is passed on unchanged from then on.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from protocol.record_kinds import MAX_WHY, FoundOn, Origin
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
-SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
+SUBMITTED: Final = "try"  # the proposer of sources submitted by people or other programs
 
 _MAX_EDITS: Final = 64
 _MAX_ARM: Final = 200
@@ -25,17 +25,17 @@ _MAX_MODEL: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea(Mapped):
-    """The step from `base` to `tree`, who thought of it, and why.
+    """The step from `base` to `tree`, its proposer, and the reason for it.
 
-    `key` names it across bases; `edits` re-apply it to another base, none where that cannot be.
-    `parents` are the patches that it builds on. `model` and `program` say where a model's idea came
-    from, `tokens` and `usd_nano` what it cost to write.
+    `key` identifies the idea across bases. `edits` re-apply it to another base; they are empty if
+    that is not possible. `parents` are the patches that it builds on. `model` and `program` say
+    which model and instructions an idea came from, `tokens` and `usd_nano` what it cost to write.
 
-    A peer's has its `author`, and in thousandths of a deviation what they say it gains; a stack of
-    several claims has `co_authors`, one for each claim after the first. One that comes from another
-    rung says where it was `found_on`. `carried` and `submission` are the jobs in which it waited
-    until now, as found there or as handed in. `arm` is whose slot an own idea took, as the setting
-    `agent` calls it.
+    A peer's idea has its `author`, and in `claim_milli` the claimed gain in thousandths of a
+    standard deviation. A stack of several claims has `co_authors`, one for each claim after the
+    first. A transfer from another rung has `found_on`. `carried` and `submission` are the jobs in
+    which a transfer or a submission waited. `arm` is the proposer whose slot an own idea used,
+    named as in the setting `agent`.
     """
 
     base: Digest
@@ -61,9 +61,9 @@ class Idea(Mapped):
 
     @classmethod
     def of(cls, ledger: Ledger, proposal: Proposal, *, arm: str | None = None) -> Self:
-        """Return a proposal as it is kept, its texts no longer than may be, for an arm's slot.
+        """Turn a proposal into an idea: shorten its texts to their limits and store its source.
 
-        Its source is in the blobs.
+        `arm` is the proposer whose slot it uses.
         """
         return cls(
             base=proposal.parent,
@@ -84,30 +84,30 @@ class Idea(Mapped):
 
     @property
     def origin(self) -> Origin:
-        """Who thought of it, as its patch says."""
+        """The proposer, as the idea's patch names it."""
         return Origin(proposer=self.proposer, model=self.model, program=self.program)
 
     @property
     def authors(self) -> tuple[bytes, ...]:
-        """Whose claims it tries, one for each claim; of an own idea nobody's."""
+        """The authors of the claims that it tries, one per claim; empty for an own idea."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
     @property
     def claims(self) -> tuple[bytes, ...]:
-        """The patches that its authors claim something of, here."""
+        """The patches on this line that its authors make claims about."""
         return self.parents[: len(self.authors)] if self.found_on is None else ()
 
     @property
     def carried_patches(self) -> tuple[bytes, ...]:
         """The patches on another rung that it consists of."""
-        if self.found_on is None or self.found_on.patch is None:  # several, as one
+        if self.found_on is None or self.found_on.patch is None:  # several, tried as one
             return self.parents
         return (self.found_on.patch,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionStep(Mapped):
-    """A source that was handed in. Its base is the working line when its turn comes."""
+    """A submitted source. Its base is the working line when its turn comes."""
 
     tree: Digest
     fingerprint: Digest
@@ -122,7 +122,7 @@ class SubmissionStep(Mapped):
 def open_submission(
     ledger: Ledger, source: Source, *, fingerprint: bytes, title: str, why: str
 ) -> Job[SubmissionStep]:
-    """Queue a source that was handed in; from now on its canonical AST counts as tried."""
+    """Queue a submitted source and count its canonical AST as tried."""
     step = SubmissionStep(
         tree=ledger.blobs.put_source(source),
         fingerprint=fingerprint,

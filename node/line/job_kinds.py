@@ -1,8 +1,8 @@
 """All kinds of job. A new kind is a file of its own and a line at the end of this one.
 
-Also what is left of jobs whose runs nothing is compared with any more, as this machine has changed
-since: they took device time, and told what a run on a secret split tells. What looks for trials or
-experiments does not find them.
+The two kinds defined here stand for jobs that a change of this machine made invalid. Nothing is
+compared with their runs. They still count as device time, and as runs that revealed something about
+a secret split. Code that looks for trials or experiments does not find them.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from protocol.codecs import line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoidedStep(JobStep):
-    """What is left of a job that began anew, or was dropped: `was` is its kind."""
+    """The rest of a job of the kind `was` that was restarted or dropped."""
 
     was: Annotated[str, line(1, 32)]
     because: Annotated[str, line(1, 200)]
@@ -38,18 +38,18 @@ class VoidedStep(JobStep):
         return RunDescription(self.was, "voided", "measured before this machine changed")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Nothing follows from it."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoidedPairsStep(VoidedStep):
-    """The same of a job whose runs shared a secret split."""
+    """A voided job whose runs shared a secret split."""
 
     KIND: ClassVar = "voided_pairs"
     IS_ON_ONE_SPLIT: ClassVar = True
 
 
-# Those whose runs go first come first.
+# In the order in which their runs take precedence.
 KINDS: Final[tuple[type[JobStep], ...]] = (
     BaselineStep,
     RemeasureStep,
@@ -62,7 +62,7 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     VoidedStep,
     VoidedPairsStep,
 )
-# In these a tree meets the verified head in fresh pairs.
+# These try a tree against the verified head in fresh pairs.
 HEAD_TRIALS: Final = tuple(kind for kind in KINDS if issubclass(kind, HeadTrial))
-# The runs of one of these are compared with each other on one secret split, which it has alone.
+# The runs of such a job are compared with each other, on a secret split used by no other job.
 ON_ONE_SPLIT: Final = tuple(kind for kind in KINDS if kind.IS_ON_ONE_SPLIT)

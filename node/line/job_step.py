@@ -1,8 +1,8 @@
-"""The interface of every kind of job: what the agenda asks it, and what it does.
+"""The interface of every job kind: what the agenda asks it, and what it does.
 
-A kind is one class. Its fields are what a job remembers between its runs, so that a killed node
-goes on where it was. Its methods describe its runs, say whose code they run, and decide what
-follows from them. `node.line.job_kinds` lists all kinds.
+A kind is one class. Its fields hold what a job remembers between its runs, so that a killed node
+can resume. Its methods describe its runs, say whose code they run, and decide what follows from
+them. `node.line.job_kinds` lists all kinds.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from protocol.runs import Run
 
 
 class RunDescription(NamedTuple):
-    """What a run is about, and which stage it is: for scripts, and in words that need no manual."""
+    """The title and stage of a run; `stage` is for scripts, `plainly` for people."""
 
     title: str
     stage: str
@@ -25,48 +25,51 @@ class RunDescription(NamedTuple):
 
 
 class JobStep(Mapped, ABC):
-    """What a job is for and how far it has come. Bodies are this node's own, never sent."""
+    """The purpose and state of a job. It is private to this node and never sent."""
 
     __slots__ = ()
-    KIND: ClassVar[str]  # its word in the store
-    # It decides only when all its runs have ended; meanwhile nothing else begins.
+    KIND: ClassVar[str]  # its name in the store
+    # It decides only when all its runs have ended. No other job starts before that.
     IS_EXCLUSIVE: ClassVar[bool] = False
-    # Yet own experiments do, on other lanes: what it decides holds wherever these have led.
+    # Own experiments may still start on other lanes: its decision holds whatever they find.
     LETS_EXPLORE: ClassVar[bool] = False
-    # Its runs are compared with each other on one secret split, which it has alone.
+    # Its runs are compared with each other, on a secret split used by no other job.
     IS_ON_ONE_SPLIT: ClassVar[bool] = False
-    # What a report calls the device time of its runs; "": it is told with what they were for.
+    # The name of its device time in reports; if empty, the time counts as that of its purpose.
     TIME_SPENT_ON: ClassVar[str] = ""
 
     @abstractmethod
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Decide what the job does next, given its runs, and write it down."""
+        """Decide the job's next step from its runs, and store it."""
 
     @abstractmethod
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        """Return what is told of a run while it is at work."""
+        """Return the description of a run in progress."""
 
     def is_void(self, runs: list[PlannedRun]) -> bool:
-        """Whether what the job has is worth nothing on a machine that has changed."""
+        """Return True if a change of the machine makes the job's runs worthless."""
         return any(run.outcome for run in runs)
 
     def open_again(self, ledger: Ledger) -> Job[Any] | None:
-        """Open it with nothing measured; None: it is dropped. Callers hold the transaction."""
+        """Open it again without runs; None if it is dropped. Callers hold the transaction."""
         return None
 
     def is_of_peers(self, own: bytes) -> bool:
-        """Whether the job is about a peer's claim, so that its runs are of the peers' share.
+        """Return True if the job is about a peer's claim, so that its runs use the peers' share.
 
-        `own` is this node's author.
+        `own` is this node's author key.
         """
         return False
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
-        """Whether a run is of a peer's code, whose output goes into no record of ours."""
+        """Return True if a run is of a peer's code. Its output goes into none of our records."""
         return self.is_of_peers(own)
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
-        """Whether a run is audited, given its claim on the public split; one that counts is."""
+        """Return True if a run is audited; the default is True.
+
+        `public_nano` is its figure on the public split.
+        """
         return True
 
 

@@ -1,7 +1,7 @@
-"""The ledger of one line writes what the loop decided, as records and as entries of the queue.
+"""The ledger of one line: it writes the loop's decisions as records and queue entries.
 
 Every method is one transaction: a patch, its result, the line's new state and the end of its job
-are on the disk together or not at all. It decides nothing (`node.line.trial` does).
+are on disk together or not at all. The ledger decides nothing (`node.line.trial` does).
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from protocol.source import Source
 from protocol.styles import Style
 
 _SCREENS: Final = b"arnode/screens/1\0"
-LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
+LEAST_RUNS: Final = 4  # of one tree, for other nodes to learn its noise
 
 
 class Ledger:
-    """Writes one line's history. `line` is None before the baseline is measured."""
+    """The writer of one line's history. `line` is None before the baseline is measured."""
 
     def __init__(
         self,
@@ -54,36 +54,36 @@ class Ledger:
 
     @property
     def known_line(self) -> Line:
-        """The line, once its baseline is measured."""
+        """The line. Raises ArnodeError before its baseline is measured."""
         if self.line is None:
             raise ArnodeError("the baseline is not measured yet", "start the node first")
         return self.line
 
     @property
     def explored(self) -> Source:
-        """Where the node explores: the working line, before its first run the task's baseline."""
+        """The source that experiments start from: the working line, or the baseline at first."""
         return self.source(self.line.working) if self.line else self.subject.source
 
     def source(self, tree: bytes) -> Source:
-        """The exact source of a tree that ran here."""
+        """Return the exact source of a tree that ran here."""
         return self.blobs.get_source(tree)
 
     def others_titles(self, base: bytes) -> frozenset[str]:
-        """What others say that they are trying on a tree of this line now."""
+        """Return what other nodes announce to be trying on a tree of this line now."""
         author, now_ms = self.publication.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
     def intend(self, base: bytes, title: str) -> None:
-        """Say that this is about to be tried on a tree."""
+        """Announce that this is about to be tried on a tree."""
         self.publication.intent(base, title, ttl_s=TTL_S)
 
     def announce(self) -> None:
-        """Record who works here on which task, where that is not known yet."""
+        """Record this node's profile and its task, if they are not recorded yet."""
         with self.store.transaction():
             self.publication.announce()
 
     def begin_at(self, tree: bytes, runs: Sequence[Run]) -> None:
-        """Let both lines begin at the baseline's tree, with these runs of it as the bank."""
+        """Start head and working line at the baseline's tree, with these reference runs."""
         self.save(
             Line(
                 task=self.key.task,
@@ -99,34 +99,37 @@ class Ledger:
     # The working line
 
     def go_on_from(self, tree: bytes, patch: bytes, runs: Sequence[Run]) -> None:
-        """Make a tree the working line, by a patch, with these runs of it as the bank."""
+        """Make a tree the working line by a patch, with these reference runs."""
         self.go_on_at(tree, (*self.known_line.stack, patch), runs)
 
     def go_on_at(self, tree: bytes, stack: tuple[bytes, ...], runs: Sequence[Run]) -> None:
-        """Let the working line be a tree that a stack leads to from the head, with these runs."""
+        """Make a tree the working line by a stack that leads to it from the head.
+
+        `runs` are its reference runs.
+        """
         line = self.known_line
         self.save(replace(line, working=tree, stack=stack, bank_nano=self._bank(runs)))
 
     def forget_bank(self) -> None:
-        """Forget the bank, so that screens wait for new runs: sessions measure a little off."""
+        """Drop the reference runs, so that screens wait for new ones: sessions differ a little."""
         if self.line and self.line.bank_nano:
             self.save(replace(self.line, bank_nano=()))
 
     # Trials of the verified head
 
     def plan_fresh_pair(self, job: Job[Any], base: bytes, candidate: bytes) -> None:
-        """Commit to a pair with a seed that nobody could know."""
+        """Commit to a pair with an unpredictable seed."""
         self.plan_pair(job, base, candidate, self._random_seed())
 
     def plan_anchors(self, job: Job[Any], seeds: Sequence[int]) -> None:
-        """Queue the baseline tree beside the last pairs, with their seeds."""
+        """Queue runs of the baseline tree with the seeds of the last pairs."""
         with self.store.transaction():
             for seed in seeds:
                 tree = self.subject.source.tree
                 self.store.jobs.plan_run(job.id, role="anchor", tree=tree, seed=seed)
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
-        """Move both lines to a tree, with these runs of it as the bank and an empty stack."""
+        """Move head and working line to a tree, with these reference runs and an empty stack."""
         if tree != self.known_line.verified:
             self.note_move()
         self.save(
@@ -141,7 +144,7 @@ class Ledger:
         )
 
     def verify_up_to(self, tree: bytes, newer: tuple[bytes, ...]) -> None:
-        """Move the verified head to a tree from which the working line has gone on since."""
+        """Move the verified head to a tree that the working line has built on since."""
         self.note_move()
         checkpoint_ms = self._clock_ms()
         self.save(replace(self.known_line, verified=tree, stack=newer, checkpoint_ms=checkpoint_ms))
@@ -158,12 +161,12 @@ class Ledger:
     # Jobs and their runs
 
     def open_job(self, step: S) -> Job[S]:
-        """Put a job of this line into the queue, with a secret split of its own if it needs one."""
+        """Queue a job of this line, with a secret split of its own if it needs one."""
         split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
         return self.store.jobs.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
 
     def open_runs(self, step: S, *, role: Role, tree: bytes, count: int = 1) -> Job[S]:
-        """Put a job into the queue and commit to its first runs, which are of one tree."""
+        """Queue a job and commit to its first runs, which are of one tree."""
         with self.store.database.writing():
             job = self.open_job(step)
             for _ in range(count):
@@ -171,7 +174,7 @@ class Ledger:
         return job
 
     def open_repeated(self, step: S, *, tree: bytes, seeds: int, times: int) -> Job[S]:
-        """Put a job into the queue and commit to runs of a tree, several on each of some seeds."""
+        """Queue a job and commit to runs of a tree, several on each of some seeds."""
         with self.store.database.writing():
             job = self.open_job(step)
             for seed in [self._random_seed() for _ in range(seeds)]:
@@ -180,7 +183,7 @@ class Ledger:
         return job
 
     def close_job(self, job: Job[Any], step: Step) -> None:
-        """Take a job out of the queue, with what came of it. Callers hold the transaction."""
+        """Take a job out of the queue, with its outcome. Callers hold the transaction."""
         self.store.jobs.update_step(job, step)
         self.store.jobs.close_job(job.id)
 
@@ -205,8 +208,8 @@ class Ledger:
     def screening_seed(self, base: bytes, number: int) -> int:
         """Return the seed of a screen on a base, and of the base's run that it is compared with.
 
-        Where a seed names instances both meet the same, which follow from the base: that of a
-        change that was kept has others than those that it was picked on.
+        If seeds select instances, both runs get the same ones, which are derived from the base. A
+        kept change is a new base, so it gets other instances than those it was selected on.
         """
         if self.style.name == "runs":
             return self._random_seed()
@@ -214,13 +217,16 @@ class Ledger:
         return int.from_bytes(hashlib.sha256(told).digest()[:4], "big") & MAX_SEED
 
     def _bank(self, runs: Sequence[Run]) -> tuple[int, ...]:
-        """Return what screens are compared with of a tree's runs: none that has other seeds."""
+        """Return the figures of a tree's runs that can serve as reference runs.
+
+        If instances are drawn by seed there are none, as the runs have other seeds.
+        """
         if self.style.name == "differences":
             return ()
         return tuple(run.metric_nano for run in runs if run.metric_nano is not None)
 
     def save(self, line: Line) -> None:
-        """Remember where the line stands."""
+        """Store the line's state."""
         self.store.jobs.save_line(line)
         self.line = line
 

@@ -1,16 +1,16 @@
 """The value that a change is compared with: the level of its base, or a run of the base.
 
-The level is what the working line measures on average, by its own runs and by those of what was
-tried on it.
+The level is the expected metric of the working line, estimated from its own runs and from the runs
+of changes tried on it.
 
-One run of the line, which a screen is compared with, is half of the noise of that comparison. But
-most of what is tried on it changes nothing, and what that measured says where the line is, too. So
-the level is a posterior mean: before any trial it is what the bank says; the run of a proposal is
-at the level, or below or above it, as proposals are (`_TABLE`). It is never evidence: what follows
-from it is which proposals are tried a second time, and which the working line goes on from.
+If a screen were compared with one run of the line, that run would add half of the noise. But most
+changes have no effect, so their runs also show where the line is. The level is therefore a
+posterior mean. The prior comes from the reference runs. A change's run lies at, below or above the
+level, with the distribution of typical changes (`_TABLE`). The level is never evidence. It only
+decides which changes are rechecked, and which become the working line.
 
-Where a seed says which instances are met, a recheck is compared with a run of the base on the same:
-one run that was kept would be every change's, and the luck of that one run theirs.
+If seeds select instances, a recheck is compared with a run of the base on the same instances. A
+single stored run would be compared with every change, and its luck would favour or harm them all.
 """
 
 import math
@@ -26,20 +26,20 @@ from node.line.trial import MAX_BASE_FAILURES
 from node.store.jobs import Job, PlannedRun
 from protocol.runs import Run
 
-LATEST: Final = 30  # more would drown a machine that has become slower or quicker since
+LATEST: Final = 30  # with more, a machine that has become slower or faster since would go unnoticed
 _REACH_SD: Final = 3.0
 _GRID: Final = np.linspace(-_REACH_SD, _REACH_SD, 121)
 _FAR_SD: Final = 15.0
-# Of proposals so many do nothing, harm by up to 2 and up to 10 deviations, and gain 1 to 3.
-# Of five sets of shares that were simulated, in nights of five mixes, these got furthest overall.
+# Shares of changes that do nothing, harm by up to 2 and up to 10 sd, and gain 1 to 3 sd. Five sets
+# of shares were simulated over nights of five mixes of changes; this set got furthest overall.
 _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 
 def level_of(bank: Sequence[float], screened: Sequence[float], sd: float) -> float:
-    """Return the line's level, less being better: `bank` are runs of it, at least one.
+    """Return the line's level, smaller being better. `bank` has at least one run of the line.
 
-    `screened` are the first runs of what was tried on it, of which the latest count; `sd` is of one
-    run.
+    `screened` are the first runs of changes tried on it, of which only the latest count. `sd` is
+    the noise of one run.
     """
     mean = fmean(bank)
     latest = np.asarray(screened[-LATEST:], dtype=float)
@@ -50,7 +50,7 @@ def level_of(bank: Sequence[float], screened: Sequence[float], sd: float) -> flo
 
 
 def _log_density(off: float) -> float:
-    """How likely a proposal's run is so many deviations above the level: ln of a density."""
+    """Return the log density of a change's run at `off` standard deviations above the level."""
     at, below = NormalDist().pdf(off), NormalDist().cdf
     harm = (below(off) - below(off - 2)) / 2
     ruin = (below(off) - below(off - 10)) / 10
@@ -63,7 +63,7 @@ _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
 def plan_recheck(ledger: Ledger, job: Job[Any], base: bytes, tree: bytes) -> None:
-    """Commit to a fresh run of a tree, and to one of its base where it is compared with that."""
+    """Commit to a fresh run of a tree, and to one of its base if they are compared."""
     if ledger.style.name == "differences":
         ledger.plan_fresh_pair(job, base, tree)
     else:
@@ -71,9 +71,10 @@ def plan_recheck(ledger: Ledger, job: Job[Any], base: bytes, tree: bytes) -> Non
 
 
 def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
-    """Return a change's runs, and in 1e-9 units what each is compared with: `level_nano`, or a run.
+    """Return a change's runs, and the figure that each is compared with, in 1e-9 units.
 
-    Without those whose base failed.
+    The figure is that of the base's run with the same seed, else `level_nano`. Runs whose base
+    failed are left out.
     """
     bases = {run.seed: run.run.metric_nano for run in runs if run.role == "base" and run.run}
     own = [(run, bases.get(run.seed, level_nano)) for run in runs if run.role == "candidate"]
@@ -82,13 +83,13 @@ def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[Plann
 
 
 def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
-    """Return whether the base failed too often to be an accident."""
+    """Return True if the base failed too often for an accident."""
     bases = [run.run for run in runs if run.role == "base" and run.run]
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 
 
 def told_runs(runs: list[PlannedRun]) -> list[Run]:
-    """Return the runs that a record tells of: that a base failed is no failure of the change."""
+    """Return the runs for a record, without failed base runs: they are no fault of the change."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
     ]

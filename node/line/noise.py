@@ -1,6 +1,6 @@
-"""How much one run of a line scatters: at first as others of its class say, then as own runs do.
+"""Noise of a line's runs: at first as other nodes of its hardware class report, then from own runs.
 
-Own runs are those that nobody selected: baselines and both sides of confirmations.
+Only own runs that nobody selected count: baselines and both sides of pairs.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from protocol.statistics import NoiseEstimate
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
 
-_LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
-_WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
+_LEAST_AUTHORS = 3  # with fewer, the manifest's floor is the better guess
+_WITHIN = 4.0  # times the floor, up or down: keys are cheap, so a lie must not decide
 
 
 class RunNoise:
-    """How much one run of a line scatters, as far as this node knows."""
+    """This node's estimate of the noise of a line's runs."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -34,17 +34,17 @@ class RunNoise:
         return self.estimate.sd
 
     def read_anew(self) -> None:
-        """Look again: runs that nobody selected have ended."""
+        """Update the estimate after more unselected runs have ended."""
         ledger = self._ledger
         floor_nano = ledger.publication.manifest.noise_floor_nano
         self.estimate = known_noise(ledger.store, ledger.key, floor_nano)
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
-    """Return the estimate so far; `floor_nano` is the manifest's, to start from without others.
+    """Return the estimate so far; `floor_nano` is the manifest's, the start without other nodes.
 
-    Runs are compared with others of their tree and job only: a job has one secret split. What ran
-    in other surroundings says where to start from, no more.
+    Runs are compared only with others of their tree and job, as each job has its own secret split.
+    Runs in an earlier environment only give a starting value.
     """
     manifest = store.records.manifest(line.task)
     style = RUNS if manifest is None else Style.of(manifest)
@@ -69,7 +69,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
 
 
 def _halved_differences(runs: Sequence[PlannedRun]) -> list[float]:
-    """Return the differences of a job's pairs, over √2: as if each half scattered so much."""
+    """Return the differences of a job's pairs over √2: the scatter of one run of each."""
     nano: dict[tuple[int, str], int] = {}
     for planned in runs:
         run = planned.run
@@ -83,10 +83,10 @@ def _halved_differences(runs: Sequence[PlannedRun]) -> list[float]:
 
 
 def start_sd(store: Store, line: LineKey, floor_nano: int) -> float:
-    """Return how much a run scatters as far as is known before any trial, in the metric's unit.
+    """Return the noise known before any trial, in the metric's unit.
 
-    That is what its class or the task's file says; of a task that does not say it, what the
-    baseline's first runs here showed.
+    It comes from the hardware class or the task's file. If the task states none, it comes from the
+    first runs of the baseline here.
     """
     if floor_nano:
         return class_sd(store, line, floor_nano)
@@ -94,10 +94,10 @@ def start_sd(store: Store, line: LineKey, floor_nano: int) -> float:
 
 
 def _baselines_sd(store: Store, line: LineKey) -> float:
-    """Return how much the baseline's own runs scatter: 0 if they all measure the same.
+    """Return the scatter of the baseline's own runs; 0 if they all measure the same.
 
-    Runs of one seed meet the same instances, as those of a pair do. If these are alike, two
-    programs that are nearly the same differ by no more than instances do.
+    Runs with one seed have the same instances, like the runs of a pair. If these are all equal, the
+    scatter between seeds is used: two nearly equal programs differ by no more than instances do.
     """
     for job in reversed(store.jobs.closed_jobs(line, BaselineStep)):
         runs = [one.run for one in store.jobs.runs_of(job.id) if one.run and one.run.status == "ok"]
@@ -125,10 +125,10 @@ def _secret(run: Run) -> int | None:
 
 
 def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
-    """Return what others measured on this class: the median of their latest figures."""
+    """Return the median of the latest noise that other nodes measured on this hardware class."""
     floor = floor_sd(floor_nano)
     latest: dict[bytes, float] = {}
-    for record in store.records.listed("noise"):  # in the order of their times
+    for record in store.records.listed("noise"):  # ordered by time
         body = record.body
         if not isinstance(body, NoiseBody) or store.records.is_own(record.id):
             continue
@@ -145,11 +145,14 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
 def floor_sd(floor_nano: int) -> float:
     """Return a task's noise floor in the metric's unit.
 
-    A program's may be 0; yet its figures are whole numbers, and none is told finer than that.
+    A program's floor may be 0. The smallest step of a figure, 1e-9, is then used.
     """
     return max(1, floor_nano) / NANO
 
 
 def _median_share(degrees: int) -> float:
-    """The median of chi-squared over its mean (Wilson & Hilferty): few runs mostly look calm."""
+    """Return the median of chi-squared over its mean (Wilson & Hilferty).
+
+    The variance of a few runs is usually too small; dividing by this corrects the median.
+    """
     return (1 - 2 / (9 * degrees)) ** 3

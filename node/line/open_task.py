@@ -1,10 +1,10 @@
-"""A task that is open on this machine: its data, the secret of its splits, and the runners.
+"""A task opened on this machine: its data, the secret of its splits, and the runners.
 
-To open one is the slow part of every command that measures, so it reports its progress. Every
-session measures anew what the baseline tree costs here.
+Opening is the slow part of every command that measures, so it reports its progress. Every session
+measures again what the baseline costs here.
 
-A task by somebody else runs from the files that were fetched, and only where untrusted code may
-run: its judge is such code.
+A peer's task runs from the fetched files, and only if untrusted code may run here, as its judge is
+untrusted code.
 """
 
 import asyncio
@@ -46,16 +46,16 @@ from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
 from trainer.task_kinds import strangers_task as assembled
 
 _ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
-AUTO: Final = "auto"  # the setting
-STAND_IN: Final = "tiny"  # needs no card, and no data from elsewhere
+AUTO: Final = "auto"  # the setting's value
+STAND_IN: Final = "tiny"  # needs no card and no downloaded data
 OF_CARDS: Final = "nanochat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What records are about: a task on a device of this machine.
+    """The subject of records: a task on a device of this machine.
 
-    `source` is the task's baseline, `beside` what others fetch beside that to run it. The task's
+    `source` is the task's baseline, `beside` the other files that peers need to run it. The task's
     folder and data are not needed to write records.
     """
 
@@ -73,7 +73,7 @@ class Subject:
         source: Source,
         beside: tuple[bytes, ...] = (),
     ) -> "Subject":
-        """A task on a device."""
+        """Return the subject for a task on a device."""
         return cls(
             manifest=manifest,
             source=source,
@@ -85,10 +85,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Everything that stays the same while a node works on one task on devices of one class.
+    """Everything that stays the same while a node works on one task and one hardware class.
 
-    `secret` is the node's; `others` are the runners of the devices after the first. `is_shared`:
-    all of them are the processor. `forks_strangers` is the setting `fork`.
+    `secret` is the node's. `others` are the runners of the devices after the first. `is_shared` is
+    True if all devices are the processor. `forks_strangers` is the setting `fork`.
     """
 
     task: Task
@@ -102,22 +102,23 @@ class Session:
 
     @property
     def runners(self) -> tuple[LaneRunner, ...]:
-        """One for each device, or lane of the processor."""
+        """One runner for each device, or for each lane of the processor."""
         return (self.runner, *self.others)
 
     @property
     def metric_tolerance(self) -> float:
-        """The audits' tolerance in the metric's unit, the largest of the devices'."""
+        """The audits' tolerance in the metric's unit, the largest over the devices."""
         return max(runner.metric_tolerance for runner in self.runners)
 
     def split(self, nonce: bytes) -> bytes:
-        """Return the key of the secret split that a nonce stands for (`node.line.splits`)."""
+        """Return the key of a nonce's secret split (`node.line.splits`)."""
         return split_key(self.secret, task=self.subject.manifest.id, nonce=nonce)
 
     def memorised(self, base: Source, candidate: Source, *, told_runs: int) -> float:
-        """Return what a candidate could gain by knowing the text, in the metric's unit.
+        """Return the gain that a candidate could reach by memorising text, in the metric's unit.
 
-        `told_runs`: how many runs before could have told something of what splits are drawn from.
+        `told_runs` is the number of earlier runs that could have revealed something about the text
+        that splits are drawn from.
         """
         data = self.data
         if data.scored_bytes is None:
@@ -134,22 +135,22 @@ class Session:
         )
 
     async def open(self) -> None:
-        """Watch the devices from now on. Raises CardLost if one is not there any more."""
+        """Start to watch the devices. Raises CardLost if one is gone."""
         await asyncio.gather(*(runner.open() for runner in self.runners))
 
     def is_used_by_others(self) -> bool:
-        """Whether others used a device noticeably since this was last asked."""
-        used = [runner.is_used_by_others() for runner in self.runners]  # each is asked
+        """Return True if other programs used a device noticeably since the last call."""
+        used = [runner.is_used_by_others() for runner in self.runners]  # ask every runner
         return any(used)
 
     async def close(self) -> None:
-        """End the sandboxes that wait."""
+        """Close the runners and their waiting sandboxes."""
         for runner in self.runners:
             await runner.close()
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
-    """Return the task of that name, folder or id, or the own-text task of a path."""
+    """Return the task with a name, folder or id, or the own-text task of a path."""
     if text is None:
         wanted = named_task(home, name)
         return strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
@@ -169,11 +170,11 @@ async def opened(
     models: KeptModels | None = None,
     lanes: Sequence[LaneRunner] = (),
 ) -> AsyncIterator[Session]:
-    """Open a task on devices of this machine while the block lasts; one for each lane.
+    """Open a task on devices, one for each lane, for the duration of the block.
 
-    `needs_all`: with all of its training text, and not only what a first run needs. `models` are
-    those that its programs may ask. `lanes` are elsewhere, on devices like the first of those, and
-    measure in their place.
+    With `needs_all`, all of its training text is loaded, else only what a first run needs. `models`
+    are those that its programs may query. `lanes` are on other machines, with devices like the
+    first one, and measure in place of the devices here.
     """
     opening = partial(
         open_session,
@@ -211,11 +212,11 @@ def open_session(
     lanes: Sequence[LaneRunner] = (),
     audit_key: bytes | None = None,
 ) -> Session:
-    """Prepare what a first run needs of a task's data, and a runner for each device.
+    """Prepare the data that a first run needs, and a runner for each device.
 
-    `data_url`, `forks_strangers` and `patience_s`, how long a disturbed run may wait, are settings;
-    `session.data.load_rest` is for the other training text, `models` for programs that ask any.
-    `lanes` are as in `opened`; `audit_key` is this home's unless another node's is given.
+    `data_url`, `forks_strangers` and `patience_s` (how long a disturbed run may wait) are settings.
+    `session.data.load_rest` loads the other training text. `models` is for programs that query
+    models. `lanes` are as in `opened`. `audit_key` is derived from this home's secret by default.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -252,12 +253,12 @@ def open_session(
 
 
 def audit_key_of(secret: bytes) -> bytes:
-    """Return the secret that decides where a node's audits look."""
+    """Return the secret that decides what a node's audits check."""
     return hmac.digest(secret, b"arnode/audits/1", "sha256")
 
 
 def _shown_beside(devices: Sequence[Device]) -> list[Path] | None:
-    """Return what sandboxes with a card show; None for what all of them do."""
+    """Return the host files shown in sandboxes with a card; None for the default files."""
     if all(device.cuda is None for device in devices):
         return None
     return visible_tree(with_cuda=True).host_files()
@@ -271,9 +272,9 @@ def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
 
 
 def strangers_task(home: Home, wanted: str) -> Task | None:
-    """Return the task that an id's first digits mean, None if it is none that came from others.
+    """Return a peer's task from the first digits of its id; None if it is not a peer's task.
 
-    Raises UsageError where files of it are missing, SafetyError where its judge may not run.
+    Raises UsageError if files of it are missing, SafetyError if its judge may not run here.
     """
     manifest = known_by_id(home, wanted)
     if manifest is None or manifest.id in builtin_ids(home.data).values():
@@ -289,7 +290,7 @@ def strangers_task(home: Home, wanted: str) -> Task | None:
 
 
 def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
-    """Return the one task that an id's first digits mean, if it was announced here."""
+    """Return the one task whose id starts with these digits, if it was announced here."""
     if not _ID.fullmatch(wanted) or not home.store.exists():
         return None
     with Store.open_read_only(home) as store:
@@ -299,14 +300,14 @@ def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
 
 
 def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
-    """Return the files of a task that are not here, by hash."""
+    """Return the hashes of a task's files that are missing here."""
     beside = manifest.program.blobs if manifest.program else ()
     needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *beside]
     return [blob for blob in needed if not blobs.has(blob)]
 
 
 def named_task(home: Home, name: str) -> str:
-    """Return the task that a setting names; where that is `auto`, by what was proven here."""
+    """Return the task that a setting names; choose one for `auto`, by the cards' self-tests."""
     if name != AUTO:
         return name
     proofs = [

@@ -1,4 +1,4 @@
-"""Open work: in words when a session ends, and the runs that come next."""
+"""Open work: a summary for the end of a session, and the runs that come next."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -19,7 +19,7 @@ from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many
 
-# A run to compare with is not named: it says nothing yet.
+# Reference runs are left out: they show nothing by themselves.
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
     RemeasureStep: "the head in doubt",
@@ -32,7 +32,10 @@ _NAMES: Final[dict[type[JobStep], str]] = {
 
 
 def open_work(store: Store, line: LineKey) -> str:
-    """Return what goes on in the next session and what waits to be verified; "" if nothing does."""
+    """Return the jobs that the next session resumes and the kept patches without a trial, in words.
+
+    Empty if there are none.
+    """
     told = [
         progress_of(job, store.jobs.runs_of(job.id))
         for job in store.jobs.open_jobs(line, *KINDS)
@@ -49,12 +52,12 @@ def open_work(store: Store, line: LineKey) -> str:
 
 
 def is_told_of(job: Job[Any]) -> bool:
-    """Whether people are told how far a job is."""
+    """Return True if a job's progress is shown to people."""
     return type(job.step) in _NAMES
 
 
 def progress_of(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
-    """Return what a job is, and after how much."""
+    """Return a job's name and progress."""
     return f"{_NAMES[type(job.step)]} {_how_far(job, runs)}"
 
 
@@ -71,9 +74,9 @@ def _how_far(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
 def upcoming(
     store: Store, line: LineKey, begun: Collection[tuple[int, int]], *, most: int
 ) -> list[RunDescription]:
-    """Return at most so many, about in the order in which the agenda takes them.
+    """Return at most `most` upcoming runs, about in the order in which the agenda takes them.
 
-    `begun` are runs by job and ordinal that are under way.
+    `begun` are the runs in progress, by job and ordinal.
     """
     return list(islice(_planned(store, line, begun), most))
 

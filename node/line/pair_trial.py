@@ -1,7 +1,7 @@
-"""A job that is decided in pairs: a tree on trial against a base, on one secret split.
+"""Trials in pairs: a tree against a base, on one secret split.
 
-A job asks `node.line.trial` what comes next and plans it in the store, so that a kill costs the
-run at hand at most and no pair is drawn anew.
+A job asks `node.line.trial` for the next step and plans it in the store. So a kill loses at most
+the current run, and no pair gets a new seed.
 """
 
 from abc import abstractmethod
@@ -34,7 +34,7 @@ from protocol.units import NANO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairTrial(JobStep):
-    """`tree` is on trial against `base`."""
+    """A trial of `tree` against `base`."""
 
     base: Digest
     tree: Digest
@@ -46,22 +46,22 @@ class PairTrial(JobStep):
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Write down how the trial ended, and what follows from it; `runs` are all that it had."""
+        """Store the trial's outcome and what follows from it; `runs` are all of its runs."""
 
     @property
     def claim(self) -> Claim | None:
-        """What somebody says that the tree gains, in the metric's unit."""
+        """The claimed gain of the tree, in the metric's unit; None if nothing is claimed."""
         return None
 
     @property
     def policy(self) -> Policy | None:
-        """The rule's numbers for it; None: the session's."""
+        """The rule's numbers for this trial; None for the session's."""
         return None
 
     def about(
         self, title: str, run: PlannedRun, stage: str, *, plainly: str = ""
     ) -> RunDescription:
-        """Return what is told of a run; a stage that has no plain words is told with its role."""
+        """Describe a run; without `plainly`, the description is the stage and the run's role."""
         stage = f"{stage}, {run.role}"
         if plainly and run.role == "anchor":
             plainly += ", beside the baseline"
@@ -70,7 +70,7 @@ class PairTrial(JobStep):
     def weigh(
         self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
     ) -> Confirmation:
-        """Say how far the pairs have come and what they show."""
+        """Return the state of the trial and its next step."""
         return next_of_confirmation(
             runs,
             replace(reading, policy=self.policy or reading.policy),
@@ -79,11 +79,11 @@ class PairTrial(JobStep):
         )
 
     def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
-        """Commit to the next pair, with a seed that nobody could know."""
+        """Commit to the next pair, with an unpredictable seed."""
         ledger.plan_fresh_pair(job, self.base, self.tree)
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Plan what the trial still needs until the rule knows."""
+        """Plan what the trial still needs until the rule gives a verdict."""
         reading = desk.paired_reading(job, self.base, self.tree)
         confirmation = self.weigh(runs, reading, desk.session.task.manifest)
         desk.activity.weighing(confirmation)
@@ -105,10 +105,10 @@ class PairTrial(JobStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadTrial(PairTrial):
-    """A tree on trial with the verified head; what came of it is filled in when it is closed.
+    """A trial of a tree against the verified head; `measured` is filled in on closing.
 
-    `alpha_nano` is how often it may pass a null, in 1e-9 units (`node.line.spending`). None: it is
-    the session's, as for a head that is measured again.
+    `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
+    (`node.line.spending`). None means the session's, as for a head that is measured again.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None
@@ -120,22 +120,22 @@ class HeadTrial(PairTrial):
         if self.alpha_nano is not None:
             alpha = self.alpha_nano / NANO
             reading = replace(reading, policy=replace(reading.policy, alpha=alpha))
-        return PairTrial.weigh(self, runs, reading, manifest)  # no `super()`: it has slots
+        return PairTrial.weigh(self, runs, reading, manifest)  # no `super()`: the class has slots
 
     @property
     def claim_on_trial(self) -> bytes | None:
-        """The peer's result whose tree is on trial; None: it is this node's own."""
+        """The peer's result whose tree is on trial; None for an own tree."""
         return None
 
     @abstractmethod
     def patch_on_trial(self, ledger: Ledger) -> bytes:
-        """Return the patch from the base to the tree, recorded if nobody did before."""
+        """Return the patch from the base to the tree; record it if it is not recorded yet."""
 
     @abstractmethod
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """Move the line by how the trial ended, as the record says; return what to keep of it."""
+        """Move the line by the trial's outcome; return the step with the outcome to store."""
 
     def close(
         self,
@@ -146,9 +146,10 @@ class HeadTrial(PairTrial):
         *,
         note: str,
     ) -> Record:
-        """Record how the trial ended, and what follows from it, in one step.
+        """Record the trial's outcome and what follows from it, in one transaction.
 
-        Others of the class learn of the noise from the base runs, if there are enough.
+        If there are enough base runs, also publish the noise that they show, for other nodes of the
+        hardware class.
         """
         with ledger.store.transaction():
             record = ledger.publication.result(
@@ -160,7 +161,7 @@ class HeadTrial(PairTrial):
                 note=note,
                 has_verdict=confirmation.judgement is not None,
             )
-            # One tree, fresh seeds, picked by nobody.
+            # One tree with fresh seeds, and nobody selected the runs.
             fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
             if len(fresh) >= LEAST_RUNS and ledger.style.name == "runs":
                 ledger.publication.noise(self.base, fresh)
@@ -172,9 +173,9 @@ class HeadTrial(PairTrial):
         return record
 
     def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
-        """Compare the head's runs with those of its last trial; a worse one is in doubt.
+        """Compare the head's runs with those of its last trial.
 
-        So is one that failed.
+        A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
             desk.activity.say("the head fails beside it: it is looked at first, the other waits")
@@ -190,14 +191,14 @@ class HeadTrial(PairTrial):
 
 
 def overfit_of(ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation) -> str | None:
-    """Return why what was on trial is overfit, None if it passed or is not."""
+    """Return why the tree on trial is overfit; None if it passed or is not overfit."""
     if confirmation.move == "pass":
         return None
     return overfit_reason(runs, ledger.subject.manifest)
 
 
 def note_of(confirmation: Confirmation, overfit: str | None = None) -> str:
-    """Return what a record says of how a trial ended."""
+    """Return the note in the record of a trial's outcome."""
     latest, judgement = confirmation.latest, confirmation.judgement
     if overfit is not None:
         return f"{overfit}, in {many(len(confirmation.pairs), 'pair')}"

@@ -1,10 +1,10 @@
-"""Whether a line is on a plateau, and when a branch of it ends. Pure.
+"""Detection of plateaus of a line, and of the end of a branch. Pure.
 
-The size of a kept gain says little: a screen and a recheck select, so that luck keeps a null now
-and then, which looks like any other gain. How often anything is kept does tell a plateau from
-progress, and so does whether stacks pass, which are judged in fresh pairs. Both are summed as
-evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum never
-falls below zero. Figures from `make bench PART=explore`.
+The size of a kept gain says little. Screen and recheck select, so now and then luck keeps a patch
+without a gain, and it looks like any other gain. Two other figures do separate a plateau from
+progress: how often anything is kept, and whether stacks pass their trials in fresh pairs. Both are
+summed as evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum
+never falls below zero. Figures are from `make bench PART=explore`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from typing import Final, Literal, TypeAlias
 
 from agent.proposal import Aim
 
-# `in_vain`: an experiment measured and not kept. `missed`: a stack that did not pass. `left`: the
-# line went on from another tree; `returned`: it is at its head again.
+# `in_vain`: an experiment was measured and not kept. `missed`: a stack failed its trial. `left`:
+# the line went to another tree; `returned`: it is at its head again.
 Event: TypeAlias = Literal["kept", "in_vain", "missed", "left", "returned"]
 BranchMove: TypeAlias = Literal["climb", "judge", "return"]
 
-# How often simulated lines keep an experiment and miss a checkpoint: with good patches to find (5 %
-# of them), and with none.
+# Rates at which simulated lines keep an experiment and fail a promotion trial: with good patches to
+# find (5 % of all), and without any.
 _KEPT: Final = (0.07, 0.027)
 _MISSED: Final = (0.17, 0.97)
 _EVIDENCE: Final[dict[Event, float]] = {
@@ -28,18 +28,19 @@ _EVIDENCE: Final[dict[Event, float]] = {
     "in_vain": log((1 - _KEPT[1]) / (1 - _KEPT[0])),
     "missed": log(_MISSED[1] / _MISSED[0]),
 }
-# The evidence of three stacks missed in a row, or of 120 experiments of which none was kept.
-# Reached without cause once in 5,000 runs that get on.
+# The evidence of three failed stacks in a row, or of 120 experiments with none kept. Lines that
+# make progress reach it once in 5,000 runs.
 ENOUGH: Final = 5.4
-# What is left of it after a branch in vain: another is soon due (Lucas & Crosier's head start).
+# The share of it that remains after a failed branch, so that another is soon due (the head start of
+# Lucas & Crosier).
 _LEFT_AFTER_BRANCH: Final = 0.7
-_FEW_IDEAS: Final = 60  # experiments in vain that are worth telling of
+_FEW_IDEAS: Final = 60  # failed experiments that are worth a mention
 
-# A root further below the head would have to be climbed up from for weeks.
+# From a tree further below the head, it would take weeks to catch up.
 REACH_SD: Final = 20.0
-# A lead that a confirmation shows in a few pairs, although it is measured with luck.
+# A lead that a trial can confirm in a few pairs, although luck inflates the measured lead.
 _LEAD_SD: Final = 2.0
-_RISE_SD: Final = 1.0  # what a run's luck alone does not do
+_RISE_SD: Final = 1.0  # more than luck in one run explains
 _PATIENCE: Final = 100  # experiments without a rise
 _MOST_EXPERIMENTS: Final = 250
 
@@ -48,10 +49,10 @@ _AIMS: Final[tuple[Aim, ...]] = ("elsewhere", "combine", "elsewhere", "simplify"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """The evidence that a line is on a plateau, since its head last moved.
+    """The evidence that a line is on a plateau.
 
-    `idle` counts experiments since the last keep, `missed` stacks, since the line was last at its
-    head for the first time.
+    `idle` counts experiments since the last kept one, `missed` counts failed stacks. All count from
+    the last move of the head or the last return to it.
     """
 
     evidence: float = 0.0
@@ -61,11 +62,11 @@ class Trend:
 
     @property
     def is_plateau(self) -> bool:
-        """Whether the line gets nowhere."""
+        """True if the line makes no progress."""
         return self.evidence >= ENOUGH
 
     def after(self, event: Event) -> "Trend":
-        """Return the trend with one more event; those of a branch say nothing of the head."""
+        """Return the trend after one more event; events on a branch say nothing about the head."""
         match event:
             case "left":
                 return replace(self, is_away=True)
@@ -81,7 +82,7 @@ class Trend:
 
     @property
     def reason(self) -> str:
-        """What the plateau shows in, for people."""
+        """The reason to see a plateau, in words."""
         if self.idle >= _FEW_IDEAS or not self.missed:
             return f"nothing was kept in the last {self.idle} experiments"
         if self.missed == 1:
@@ -90,7 +91,7 @@ class Trend:
 
 
 def trend_of(events: Iterable[Event]) -> Trend:
-    """Return the trend after these events, oldest first, since the head last moved."""
+    """Return the trend after these events since the head last moved, oldest first."""
     trend = Trend()
     for event in events:
         trend = trend.after(event)
@@ -99,11 +100,11 @@ def trend_of(events: Iterable[Event]) -> Trend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Climb:
-    """How far a branch has come: its experiments, all and since it last rose.
+    """The progress of a branch: its experiments, in total and since its last rise.
 
-    `lead_sd` is by how much its bank is better than the head was when it left, in standard
-    deviations of one run; None while it has too few runs. `has_gains`: it is not just the tree
-    that it began with.
+    `lead_sd` is its lead over the head at the time of leaving, in standard deviations of one run;
+    None while it has too few reference runs. `has_gains` is True if it is more than the tree that
+    it began with.
     """
 
     experiments: int
@@ -113,16 +114,16 @@ class Climb:
 
     @property
     def reason(self) -> str:
-        """Why it is given up, for people."""
+        """The reason to give the branch up, in words."""
         if self.since_rise >= _PATIENCE:
             return f"the branch has not risen in {self.since_rise} experiments"
         return f"the branch did not reach the head in {self.experiments} experiments"
 
 
 def next_of_branch(climb: Climb, *, is_asked: bool) -> BranchMove:
-    """Say what a branch does next. `is_asked`: its line is to be judged now, if it is worth it.
+    """Return a branch's next step; with `is_asked`, it is judged now if that is worth it.
 
-    A confirmation costs as much for a branch that is worse than the head as for one that leads.
+    A trial costs as much for a branch that is worse than the head as for one that leads.
     """
     if climb.lead_sd is None:
         return "climb"
@@ -135,9 +136,10 @@ def next_of_branch(climb: Climb, *, is_asked: bool) -> BranchMove:
 
 
 def since_rise(heights_sd: Sequence[float]) -> int:
-    """Return for how many experiments a branch has not been noticeably higher than before.
+    """Return for how many experiments a branch has not risen noticeably.
 
-    `heights_sd` is what its bank said at each, oldest first, in deviations, more being better.
+    `heights_sd` are the results of its reference runs at each experiment, oldest first, in standard
+    deviations, larger being better.
     """
     best, at = float("-inf"), 0
     for number, height in enumerate(heights_sd):
@@ -147,7 +149,7 @@ def since_rise(heights_sd: Sequence[float]) -> int:
 
 
 def aim_of(trend: Trend, *, is_on_branch: bool) -> Aim:
-    """Return what proposers are to aim for: something else where the last aim gained nothing."""
+    """Return the aim for proposers: it changes while the last aims gain nothing."""
     if is_on_branch:
         return "elsewhere"
     return _AIMS[trend.idle % len(_AIMS)] if trend.is_plateau else "improve"

@@ -1,4 +1,4 @@
-"""Write this node's own records about one line: profile, task, patches, results, adoptions.
+"""This node's own records about one line: profile, task, patches, results, adoptions.
 
 Callers hold the store's transaction, so that a record and what follows from it are one step.
 """
@@ -39,7 +39,7 @@ MAX_PARENTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Makes and stores the records of one (task, hardware class)."""
+    """A writer of the records of one task and hardware class."""
 
     store: Store
     blobs: Blobs
@@ -49,17 +49,17 @@ class Publication:
 
     @property
     def key(self) -> SigningKey:
-        """The key that signs here."""
+        """The key that signs the records."""
         return self.identity.keys.author
 
     @property
     def author(self) -> bytes:
-        """Its public half, by which this node is known."""
+        """Its public half, which identifies this node."""
         return self.key.public
 
     @property
     def manifest(self) -> TaskManifest:
-        """The task that records are about."""
+        """The task of the records."""
         return self.subject.manifest
 
     def announce(self) -> None:
@@ -100,7 +100,7 @@ class Publication:
         origin: Origin,
         found_on: FoundOn | None = None,
     ) -> Record:
-        """Record the step from a base tree to a tree; `found_on` where it was carried from."""
+        """Record the step from a base to a tree; `found_on` is the origin of a transfer."""
         old, new = self.blobs.get_source(base), self.blobs.get_source(tree)
         packed = compress(unified_diff(old, new).encode())
         inline = len(packed) <= _INLINE_DIFF_BYTES
@@ -120,7 +120,7 @@ class Publication:
         )
 
     def stripped(self, stranger: bytes, old: bytes, new: bytes) -> Record:
-        """Record that a stranger's patch was taken over without its prose."""
+        """Record that a peer's patch was adopted without its prose."""
         return self.patch(
             old,
             new,
@@ -142,10 +142,10 @@ class Publication:
         has_verdict: bool = False,
         level_nano: int | None = None,
     ) -> Record:
-        """Record what this node measured of a tree; its status is its first failure's, else ok.
+        """Record what this node measured of a tree; its status is that of the first failure or ok.
 
-        `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
-        `level_nano`: what it was compared with.
+        With `has_verdict`, the runs led to a verdict: failed base runs were only repeated, so the
+        status is ok. `level_nano` is the level that the tree was compared with.
         """
         failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
@@ -167,7 +167,7 @@ class Publication:
         )
 
     def noise(self, tree: bytes, runs: Sequence[Run]) -> Record:
-        """Record how runs of one tree scatter here."""
+        """Record the scatter of runs of one tree here."""
         return self._append(
             NoiseBody(
                 task=self.subject.manifest.id,
@@ -191,7 +191,7 @@ class Publication:
         alpha_millionths: int,
         max_pairs: int,
     ) -> Record:
-        """Record what came of running somebody's claim again."""
+        """Record the outcome of a re-run of a claim."""
         return self._append(
             AttestBody(
                 task=self.subject.manifest.id,
@@ -223,7 +223,7 @@ class Publication:
         )
 
     def insight(self, message: str, evidence: Sequence[bytes]) -> Record:
-        """Record what a series of results taught."""
+        """Record what a series of results showed."""
         return self._append(
             InsightBody(
                 task=self.subject.manifest.id,
@@ -234,7 +234,7 @@ class Publication:
         )
 
     def retraction(self, target: bytes, reason: str) -> Record:
-        """Take back an own record."""
+        """Retract an own record."""
         return self._append(RetractBody(target=target, revoke=False, reason=fit_line(reason, 200)))
 
     def _append(self, body: Body) -> Record:

@@ -1,8 +1,8 @@
-"""A head in doubt is tried again against the one before it, which follows on evidence against it.
+"""New trials of a head in doubt against the head before it, which replaces it if it is worse.
 
-Pairs that show neither a gain nor a loss leave it standing, not re-confirmed yet: most true gains
-are too small for one trial to prove them twice. The next doubt has it measured again; another head
-settles it.
+If the pairs show neither a gain nor a loss, the head stays but is not re-confirmed: most true gains
+are too small for one trial to prove them twice. It is measured again at the next doubt. Another
+head settles it.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ from protocol.runs import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemeasureStep(HeadTrial):
-    """A head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
+    """A trial of a head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
 
-    `evidence` is the own result that vouched for it. `verdict` is filled in when it is closed.
+    `evidence` is the own result that vouched for it. `verdict` is filled in on closing.
     """
 
     patch: Digest
@@ -43,7 +43,7 @@ class RemeasureStep(HeadTrial):
 
     @property
     def policy(self) -> Policy:
-        """It may end in evidence against the head."""
+        """The rule's numbers, with which the trial may end in evidence against the head."""
         return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -53,7 +53,7 @@ class RemeasureStep(HeadTrial):
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Settle it, and tell of it."""
+        """Settle the trial and report it."""
         note = f"measured again, {self.because}: {note_of(confirmation)}"
         record = self.close(desk.ledger, job, runs, confirmation, note=note)
         line = desk.ledger.known_line
@@ -72,19 +72,19 @@ class RemeasureStep(HeadTrial):
         return self.patch
 
     def open_again(self, ledger: Ledger) -> Job[Any]:
-        forget_doubt(ledger)  # the change put the head in doubt, which is settled here
+        forget_doubt(ledger)  # the change put the head in doubt; this trial settles it
         return ledger.open_job(self)
 
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """Adopt a head that holds anew; adopt the one before it if it is worse, or does not run.
+        """Adopt a re-confirmed head again; adopt the one before it if the head is worse or fails.
 
-        If the pairs could not tell, or the head before it fails here, nothing moves.
+        If the pairs are inconclusive, or the head before it fails here, nothing moves.
         """
         pairs = confirmation.pairs[-2:]
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
-        line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
+        line = ledger.known_line  # a failing head is tried at once, so there may be a stack
         if confirmation.move == "pass":
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
         if confirmation.verdict in ("confirmed", "unconfirmed"):
@@ -95,15 +95,16 @@ class RemeasureStep(HeadTrial):
             vouching = ledger.store.experiments.evidence_for(ledger.key, self.base)
             ledger.publication.adoption(self.tree, self.base, evidence=vouching)
             ledger.move_to(self.base, [pair.base for pair in pairs])
-            if line.stack:  # the patch that is taken back leads on to what is built on it
+            if line.stack:  # the retracted patch leads from the new head to the stack
                 ledger.go_on_at(line.working, (self.patch, *line.stack), [])
         return replace(self, verdict=confirmation.verdict)
 
 
 def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
-    """Queue the trial of a head in doubt; return None without a doubt, or without one to try it by.
+    """Queue the trial of a head in doubt; return None without a doubt, or without evidence to try.
 
-    Raises ArnodeError if the baseline fails: there is nothing to return to.
+    A failing head without evidence is replaced by the one before it. Raises ArnodeError if the
+    baseline fails, as there is nothing to return to.
     """
     store, line = ledger.store, ledger.known_line
     if not is_in_doubt(ledger):
@@ -126,10 +127,10 @@ def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
 
 
 def open_doubt(store: Store, line: Line) -> str | None:
-    """Return why a line's head is not re-confirmed yet; None: no doubt is left about it.
+    """Return why a line's head is not re-confirmed yet; None if there is no doubt left.
 
-    It waits to be measured again, or is being measured, or the pairs of the last time showed
-    neither a gain nor a loss. A head that pairs never confirmed has nothing to be confirmed again.
+    A head in doubt waits for a trial or is on trial, or the pairs of its last trial showed neither
+    a gain nor a loss. A head that pairs never confirmed needs no second confirmation.
     """
     if doubt := doubt_kept(store, line):
         has_passed = store.experiments.has_passed(line.key, line.verified)
@@ -141,12 +142,12 @@ def open_doubt(store: Store, line: Line) -> str | None:
 
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
-    """Return the trial of the step that the head's own evidence is about; None without evidence."""
+    """Return the trial of the step that the head's evidence is about; None without evidence."""
     head = ledger.known_line.verified
     evidence = ledger.store.experiments.evidence_for(ledger.key, head)
     body = ledger.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
-        return None  # the baseline, or what the user adopted at their own risk
+        return None  # the baseline, or a tree that the user adopted at their own risk
     return RemeasureStep(
         base=body.base,
         tree=head,
@@ -157,7 +158,7 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
 
 
 def _replace(ledger: Ledger) -> None:
-    """Make the head before it the head, in place of one that nothing vouches for."""
+    """Replace a head without evidence by the head before it."""
     head = ledger.known_line.verified
     before = next(
         (

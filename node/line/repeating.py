@@ -1,7 +1,7 @@
-"""Where no machine changes a figure, a claim is first asked for one that its author published.
+"""A first check of claims whose figures do not depend on the machine.
 
-Whoever runs the tree with a seed of the author's gets the same figure, or the author never did: one
-run refutes what otherwise takes many pairs.
+The tree is run with a seed whose figure the author published. Anyone gets the same figure, or the
+author never got it. So one run can refute a claim for which pairs would take many runs.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ R = TypeVar("R", bound=_InARole)
 
 
 def told_apart(runs: Sequence[R]) -> tuple[list[R], R | None]:
-    """Return the runs of an attestation's pairs and anchors, and the one of a published seed."""
+    """Split a re-run's runs: those of pairs and anchors, and the one with a published seed."""
     again = next((run for run in runs if run.role == AGAIN), None)
     return [run for run in runs if run is not again], again
 
@@ -39,7 +39,7 @@ def told_apart(runs: Sequence[R]) -> tuple[list[R], R | None]:
 def claim_answered(
     store: Store, target: bytes | None, base: bytes, tree: bytes
 ) -> ResultBody | None:
-    """Return the result that is run again; None where it is not here, or about another step."""
+    """Return the result that is re-run; None if it is not here, or is about another step."""
     body = store.records.get(target).body if target and store.records.has(target) else None
     if isinstance(body, ResultBody) and (body.base, body.tree) == (base, tree):
         return body
@@ -49,10 +49,10 @@ def claim_answered(
 def published_figure(
     store: Store, line: LineKey, claim: ResultBody | None, proof: bytes
 ) -> tuple[int, int] | None:
-    """Return the seed of a claim that is run again, and its figure in 1e-9 units.
+    """Return the seed of a claim that is run again, and its published figure in 1e-9 units.
 
-    None where none need come out the same. Which one it is follows from the proof, so that the
-    claim's author cannot know.
+    None if the figure may depend on the machine. The choice of the seed follows from the proof, so
+    the claim's author cannot predict it.
     """
     manifest = store.records.manifest(line.task)
     if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:
@@ -68,9 +68,9 @@ def look_again(
     published_nano: int | None,
     manifest: TaskManifest,
 ) -> Confirmation:
-    """Return what comes next where a published seed was run again as well.
+    """Return the trial's next step, given the run with a published seed.
 
-    A figure that is another one than was published decides with the first whole pair.
+    If its figure contradicts the published one, the claim is refuted after the first whole pair.
     """
     if again is None or published_nano is None or confirmation.move == "unrunnable":
         return confirmation

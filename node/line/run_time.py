@@ -1,4 +1,4 @@
-"""What a run of a line takes here, and how long a command that makes some will."""
+"""Estimates of the time that a run of a line takes here, and a command that makes several."""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -13,13 +13,13 @@ from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
 
-# Pairs that a gain of two standard deviations takes on average, until it is known; on drawn
-# instances nobody knows beforehand how far differences scatter.
+# Average number of pairs that confirm a gain of 2 sd. More are needed on drawn instances, as the
+# scatter of differences is not known beforehand.
 _USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
 
 
 def run_seconds(store: Store, line: LineKey) -> float | None:
-    """Return what a run took here lately, in seconds; None before the first."""
+    """Return the recent time of a run here, in seconds; None before the first."""
     before = [
         run
         for kind in (BaselineStep, AttestationStep)
@@ -30,24 +30,24 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
 
 
 def usual_pairs(manifest: TaskManifest) -> float:
-    """Return the pairs that a trial usually takes on a task."""
+    """Return the number of pairs that a trial usually takes on a task."""
     return _USUAL_PAIRS[Style.of(manifest).name]
 
 
 def runs_take(runs: int, run_s: float) -> str:
-    """Say how long so many runs take."""
+    """Return how long this number of runs takes, in words."""
     return f"about {span_words(runs * run_s)}"
 
 
 def pairs_take(most: int, run_s: float, *, usual: float, beside: int = 0) -> str:
-    """Say how long a trial in pairs takes: what is usual, and the most.
+    """Return how long a trial in pairs takes, usually and at most, in words.
 
-    `beside`: runs that may follow the pairs.
+    `beside` is the number of runs that may follow the pairs.
     """
     takes = f"at most {span_words((most * 2 + beside) * run_s)}"
     return f"about {span_words(usual * 2 * run_s)}, {takes}" if most > usual else takes
 
 
 def experiment_takes(run_s: float) -> str:
-    """Say how long a source takes to be judged by one run, and by another if that is good."""
+    """Return how long a source takes to be judged by one run, or by two, in words."""
     return f"about {span_words(run_s)}, twice that if the first run looks like a gain"

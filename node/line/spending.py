@@ -1,14 +1,14 @@
-"""What the trials of a line may err: each draws an alpha, and the store remembers how many did.
+"""The alpha budget of a line: each trial draws an alpha, and the store counts the trials.
 
-So the bound of `protocol.rule.trial_alpha` holds for a line of any length, over restarts. Only what
-may move the verified head on its own draws one: checkpoints and catching up. `verify`, `compare`,
-attestations and a head that is measured again draw none.
+So the bound of `protocol.rule.trial_alpha` holds for a line of any length, across restarts. Only
+trials that may move the verified head on their own draw an alpha: promotion trials and catching up.
+`verify`, `compare`, re-runs and a head that is measured again draw none.
 
-Peers' trees draw on what their introducer has: the neighbour from whom this node first got the
-claim. Claims of which no neighbour is known (out of a bundle, or taken in by a version that did not
-keep it) have one introducer together. Introducers have their places in the order in which they
-first drew. Through whom the last peer's tree came that passed, has the first one, so that nobody
-loses it to identities that were made since.
+Trials of peers' trees draw on the budget of their introducer: the neighbour from which this node
+first received the claim. Claims without a known neighbour share one introducer; they came from a
+bundle, or were stored by a version that did not keep it. Introducers have places in the order in
+which they first drew. The introducer of the last peer tree that passed has the first place, so that
+nobody can take it away with newly made identities.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,12 +25,12 @@ from protocol.units import NANO
 T = TypeVar("T", bound=HeadTrial)
 
 _TRIALS: Final = "trials"
-_NOBODY: Final = ""  # the introducer of what no neighbour brought
-_MOST_PLACES: Final = 64  # later ones draw with nobody, on a place that is worth next to nothing
+_NOBODY: Final = ""  # the introducer of claims without a known neighbour
+_MOST_PLACES: Final = 64  # later introducers share the place of unknown ones, worth next to nothing
 
 
 def open_trial(ledger: Ledger, step: T) -> Job[T]:
-    """Put a tree on trial against the verified head, with an alpha of its own."""
+    """Start a trial of a tree against the verified head, with an alpha of its own."""
     claim = step.claim_on_trial
     introducer = None if claim is None else introducer_of(ledger, claim)
     with ledger.store.database.writing():
@@ -38,14 +38,14 @@ def open_trial(ledger: Ledger, step: T) -> Job[T]:
 
 
 def introducer_of(ledger: Ledger, claim: bytes) -> str:
-    """Return on whose share the trial of a peer's result draws."""
+    """Return the introducer whose share the trial of a peer's result draws on."""
     return ledger.store.records.introducer(claim) or _NOBODY
 
 
 def draw_alpha(ledger: Ledger, introducer: str | None) -> int:
-    """Return the next trial's alpha in 1e-9 units, and count it; `introducer`: None for own.
+    """Return the next trial's alpha in 1e-9 units, and count it.
 
-    Callers hold the transaction.
+    `introducer` is None for an own tree. Callers hold the transaction.
     """
     trials = _trials(ledger)
     if introducer is None:
@@ -58,12 +58,12 @@ def draw_alpha(ledger: Ledger, introducer: str | None) -> int:
         place = trials.gone + [*trials.introduced].index(introducer) + 1
         alpha = trial_alpha(number, introducer=place)
     _keep(ledger, trials)
-    # Rounded down, as the sum is what is promised; none is zero before the 10,000th.
+    # Rounded down, as the sum has a bound. No alpha is zero before the 10,000th trial.
     return max(1, int(alpha * NANO))
 
 
 def note_adoption(ledger: Ledger, *, introducer: str | None = None) -> None:
-    """Begin to count anew, as a trial passed; `introducer`: of the peer's tree that did.
+    """Restart the counts after a trial passed; `introducer` is that of a peer's tree.
 
     Callers hold the transaction.
     """
@@ -74,11 +74,11 @@ def note_adoption(ledger: Ledger, *, introducer: str | None = None) -> None:
 
 @dataclass(kw_only=True)
 class _Trials:
-    """How many trials drew an alpha since the last adoption: own, and by introducer, in places.
+    """The trials that drew an alpha since the last adoption: own ones, and by introducer.
 
-    `gone`: so many places are taken for good. A version before counted all peers' trials together,
-    and each drew what is now the whole share of a place. `first` has the first place after the next
-    adoption as well.
+    The introducers are in the order of their places. `gone` is the number of places used up for
+    good: an earlier version counted all peers' trials together, and each drew what is now the whole
+    share of a place. `first` keeps the first place after the next adoption.
     """
 
     own: int = 0

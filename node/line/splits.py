@@ -1,10 +1,10 @@
-"""Seeds and secret splits, which nobody could know before.
+"""Seeds and secret splits that nobody could predict.
 
-A split is for one confirmation, drawn when its sources are fixed and never used again.
+A split serves one trial in pairs. It is drawn after the trial's sources are fixed and never used
+again. So anything that runs of earlier trials revealed says nothing about its text.
 
-What runs of earlier confirmations let out tells nothing of this one's text. The job keeps the
-nonce from the transaction that opens it, so that a killed confirmation goes on with its own split.
-The nonce says which text that is only together with the node's secret.
+The job stores the nonce in the transaction that opens it, so that a killed trial resumes with its
+own split. The nonce gives the text only together with the node's secret.
 """
 
 import hmac
@@ -19,15 +19,15 @@ _CONTEXT = b"arnode/secret-split/1\0"
 
 
 def random_seed() -> int:
-    """Return a seed that nobody could know before."""
+    """Return an unpredictable seed."""
     return secrets.randbelow(MAX_SEED + 1)
 
 
 def fresh_nonce() -> bytes:
-    """Return what names a new split."""
+    """Return the name of a new split."""
     return secrets.token_bytes(NONCE_BYTES)
 
 
 def split_key(secret: bytes, *, task: bytes, nonce: bytes) -> bytes:
-    """Return the key that a split's rows and their order are drawn with; `secret` is the node's."""
+    """Return the key that draws a split's rows and their order; `secret` is the node's."""
     return hmac.digest(secret, _CONTEXT + task + nonce, "sha256")

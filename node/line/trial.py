@@ -2,18 +2,18 @@
 
 1. Screen (`next_of_trial`). One run of the candidate is compared with the level of its base
    (`node.line.level`), on the public split. Without a clear gain the candidate is discarded.
-2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the same; where both
-   sides of a comparison scatter, several are. With a gain the candidate is kept: the working line
-   goes on from it.
+2. Recheck (`next_of_trial`). A run with a new seed is compared with the same level. There are
+   several such runs where both sides of a comparison scatter. With a gain the candidate is kept
+   and becomes the working line.
 3. Confirm (`next_of_confirmation`). Base and candidate run in fresh pairs, one seed a pair, on a
    secret split that nobody saw before, until `protocol.rule` gives a verdict.
 4. Adopt. The caller moves the verified head to a candidate that passes, and records it.
 
-Here are the decisions of 1, 2 and 3. The loop's trials plan their runs in the store
-(`node.line.pair_trial`); `verify` hands its claim to the loop; `compare` and `replicate` keep
-their runs themselves (`node.on_demand.measuring`). All ask the same function.
+This module decides steps 1, 2 and 3. The loop's trials plan their runs in the store
+(`node.line.pair_trial`). `verify` hands its claim to the loop. `compare` and `replicate` keep their
+runs themselves (`node.on_demand.measuring`). All call the same function.
 
-This module is pure. Metrics come in 1e-9 units of the task's metric; `sign` is +1 for a metric to
+This module is pure. Metrics are in 1e-9 units of the task's metric. `sign` is +1 for a metric to
 minimise and −1 for one to maximise.
 """
 
@@ -44,8 +44,8 @@ from protocol.styles import RUNS, Style
 from protocol.units import NANO, to_nano
 
 ANCHOR_PAIRS = 4
-MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
-MAX_CUT_OFF = 2  # runs of one trial that are made again, as others on the machine cut them off
+MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's fault
+MAX_CUT_OFF = 2  # runs of one trial that are repeated because other programs cut them off
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
 ConfirmationMove = Literal["wait", "pair", "again", "anchors", "pass", "miss", "unrunnable"]
@@ -53,10 +53,11 @@ ConfirmationMove = Literal["wait", "pair", "again", "anchors", "pass", "miss", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricReading:
-    """How metrics are read: in the task's unit, signed so that smaller is better.
+    """A way to read metrics: in the task's unit, signed so that smaller is better.
 
-    `memorised` is taken off a gain: what the candidate could know of the text by heart. `policy` is
-    for runs that scatter by themselves, `pairs_policy` what pairs of this style are judged by.
+    `memorised` is subtracted from a gain: what the candidate could have memorised of the text.
+    `policy` holds the rule's numbers for runs that scatter by themselves. `pairs_policy` adapts
+    them to this style.
     """
 
     sign: int
@@ -72,20 +73,20 @@ class MetricReading:
         return policy_of(self.style, self.policy)
 
     def value(self, nano: int) -> float:
-        """A metric in its unit, smaller being better."""
+        """Return a metric in its unit, smaller being better."""
         return self.sign * nano / NANO
 
     def values(self, nanos: Sequence[int]) -> list[float]:
-        """Metrics in their unit, smaller being better."""
+        """Return metrics in their unit, smaller being better."""
         return [self.value(nano) for nano in nanos]
 
     @property
     def screening_sd(self) -> float:
-        """The standard deviation of a run on the public split, in the metric's unit."""
+        """The noise of a run on the public split, in the metric's unit."""
         return self.noise.sd * self.style.public_scatter
 
     def is_promising(self, public_nano: int, level_nano: int) -> bool:
-        """Say whether a screen on the public split passes against this level."""
+        """Return True if a screen on the public split passes against this level."""
         level = self.value(level_nano)
         return passes_screen(self.value(public_nano), level, self.screening_sd, self.policy)
 
@@ -97,11 +98,11 @@ def next_of_trial(
     *,
     is_current: bool,
 ) -> TrialMove:
-    """Say what a proposal does next: its screen, a recheck, or what they decided.
+    """Return a proposal's next step: its screen, a recheck, or the decision.
 
-    `levels_nano` are its base's, for each of its runs; `is_current` tells whether its base still is
-    the working line: a proposal that passes against a base that has moved on is tried again on the
-    new one. Where nothing scatters a second run could say nothing that the first did not.
+    `levels_nano` are its base's levels, one for each run. `is_current` is True if its base still is
+    the working line. A proposal that passes against an old base is tried again on the new one. If
+    nothing scatters, no second run is made, as it would show the same.
     """
     own: list[float] = []
     levels = reading.values(levels_nano)
@@ -122,23 +123,23 @@ def next_of_trial(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A base and a candidate run of one seed, both ended well."""
+    """A base and a candidate run with one seed, both without failure."""
 
     seed: int
     base: Run
     candidate: Run
 
 
-# What pairs show to whoever reads them in a record.
+# The verdict that readers of a record see in its pairs.
 Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(Mapped):
-    """What a trial against the head measured, and the own result that says so.
+    """The outcome of a trial against the head, and the own result that records it.
 
-    The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair, its
-    interval also with too few.
+    The gain and its 95 % interval are in 1e-9 units, positive if better. The gain is None without a
+    pair, the interval also with too few pairs.
     """
 
     record: Digest
@@ -146,10 +147,10 @@ class Measured(Mapped):
     gain_nano: Annotated[int | None, Named("gain")]
     lower_nano: Annotated[int | None, Named("lower")]
     upper_nano: Annotated[int | None, Named("upper")]
-    # Why there is no verdict: the head failed, or others on this machine cut a run off.
+    # The reason for no verdict: the head failed, or other programs cut a run off.
     bases_fault: Annotated[bool | None, OPTIONAL] = None
     was_cut_off: Annotated[bool | None, OPTIONAL] = None
-    # It gains on the visible data alone (`node.store.overfit`).
+    # True if it gains on the visible data only (`node.store.overfit`).
     is_overfit: Annotated[bool | None, OPTIONAL] = None
 
     @property
@@ -160,11 +161,11 @@ class Measured(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """How far a confirmation has come: what to do next, its whole pairs, what they say.
+    """The state of a trial in pairs: its next step, its whole pairs, and what they show.
 
-    `judgement` is the first one with a verdict. `latest` looks at all pairs, also those that came
-    after the verdict. `failed` is the run that did not end well, if one decides what comes next;
-    there is no judgement then. `contradiction` is why a claim is refuted by one run alone.
+    `judgement` is the first one with a verdict. `latest` covers all pairs, also those after the
+    verdict. `failed` is the failed run, if one decides the next step; there is no judgement then.
+    `contradiction` is the reason why a single run refutes a claim.
     """
 
     move: ConfirmationMove
@@ -176,7 +177,7 @@ class Confirmation:
 
     @property
     def unfinished(self) -> Run | None:
-        """The failed run that is to be made once more, in the same pair."""
+        """The failed run that is to be repeated in the same pair, if any."""
         return self.failed if self.move == "again" else None
 
     @property
@@ -193,24 +194,24 @@ class Confirmation:
 
     @property
     def failure(self) -> str:
-        """How the run that ended the trial failed, in words that may quote it; else empty."""
+        """A description of the failed run that ended the trial, which may quote it; else empty."""
         if self.failed is None or self.move != "unrunnable":
             return ""
         return f"the {self.failed.role} ended with {self.failed.status}: {self.failed.reason}"
 
     @property
     def reason(self) -> str:
-        """That, or what contradicts the claim, as long as a record takes it."""
+        """The failure, else the contradiction of the claim, shortened to a record's limit."""
         return fit_line(self.failure or self.contradiction, MAX_REASON)
 
     @property
     def verdict(self) -> AttestVerdict:
-        """The word for it once it has ended; without a judgement it did not run."""
+        """The verdict once the trial has ended; `unrunnable` without a judgement."""
         judged = self.judgement.verdict if self.judgement else None
         return judged or "unrunnable"
 
     def measured(self, record: bytes) -> Measured:
-        """What to keep of it; `record` is the result that says so."""
+        """Return the outcome to store; `record` is the result that records it."""
         latest = self.latest
         return Measured(
             record=record,
@@ -224,7 +225,7 @@ class Confirmation:
 
 
 def is_cut_off(run: Run) -> bool:
-    """Return whether others cut a run off before it saw what it is scored on.
+    """Return True if other programs cut a run off before it saw the data that it is scored on.
 
     The run's own load does not count. A run that saw a row is not repeated.
     """
@@ -240,33 +241,33 @@ def next_of_confirmation(
     claim: Claim | None = None,
     for_readers: Readers | None = None,
 ) -> Confirmation:
-    """Say what a confirmation does next, given its runs in the order they were planned.
+    """Return the state and next step of a trial, given its runs in the order they were planned.
 
-    The questions are asked in this order, 1 to 3 of each pair; the first that applies decides:
+    These questions are asked in order, 1 to 3 for each pair. The first that applies decides:
 
     1. Has a run of the pair not ended? Wait for it.
-    2. Did the candidate fail? It is unrunnable, however its base ended. No pair is dropped.
-    3. Did the base fail? Run it once more in the same pair, if it had seen no row; once in a
-       trial. Else the trial is unrunnable by the base's fault.
-       Of 2 and 3: what others on the machine cut off is run once more as well, with the same seed,
-       twice in a trial. It is decided by that alone, as a failed run has no figure.
+    2. Did the candidate fail? The trial is unrunnable, however its base ended. No pair is dropped.
+    3. Did the base fail? Run it once more in the same pair if it had seen no row, but only once in
+       a trial. Else the trial is unrunnable by the base's fault.
+       For 2 and 3: a run that other programs cut off is also repeated with the same seed, at most
+       twice in a trial. Only the cut-off decides this, as a failed run has no figure.
     4. Is there a verdict? The rule looks after each pair, and its first verdict stands. Without
        one, run another pair.
-    5. Would readers who know nothing of this machine's noise see that verdict in the pairs? If
-       `for_readers` says no, run another pair, within the policy's.
-    6. Is there no gain? It is missed.
-    7. Are there fewer than `anchor_pairs` pairs (one, where that is exact)? Run another: all may
-       read how large the gain is.
-    8. Is the base another tree than the task's baseline (`needs_anchor`)? Run that beside the last
-       pairs, and wait for it: boards compare by it.
-    9. It passes, and may be adopted.
+    5. Would readers who do not know this machine's noise see that verdict in the pairs? If
+       `for_readers` says no, run another pair, within the policy's limit.
+    6. Is there no gain? The trial is missed.
+    7. Are there fewer than `anchor_pairs` pairs (one, in the exact style)? Run another, so that all
+       can read how large the gain is.
+    8. Is the base another tree than the task's baseline (`needs_anchor`)? Run the baseline with the
+       seeds of the last pairs, and wait for it: leaderboards compare by it.
+    9. The candidate passes, and may be adopted.
 
-    `claim` is what somebody says of the candidate's gain, which may be refuted.
+    `claim` is the claimed gain of the candidate, which may be refuted.
     """
     pairs: list[Pair] = []
     failures = 0  # of the base
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
-        by_role = {run.role: run.run for run in runs if run.seed == seed}  # the last of each
+        by_role = {run.role: run.run for run in runs if run.seed == seed}  # the last run of a role
         base, candidate = by_role.get("base"), by_role.get("candidate")
         if base is None or candidate is None:  # 1
             return Confirmation(move="wait", pairs=tuple(pairs))
@@ -284,7 +285,7 @@ def next_of_confirmation(
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
     if for_readers and judgement and latest and latest.verdict == "smaller":
-        judgement = latest  # what was run on for readers shows both: a gain, and that it is less
+        judgement = latest  # pairs run on for readers show both: a gain, and that it is smaller
     anchors = [run for run in runs if run.role == "anchor"]
     if judgement is None or not _is_settled(pairs, judgement, reading, for_readers):  # 4, 5
         move = "pair"
@@ -304,10 +305,10 @@ def next_of_confirmation(
 def judge_pairs(
     pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None = None
 ) -> Judgement:
-    """Look at these pairs once, on their secret split.
+    """Judge these pairs once, on their secret split.
 
-    What the candidate could know by heart is taken off a gain, and says nothing against a claim:
-    readers of an attestation see the runs alone.
+    The gain that the candidate could reach by memorising is subtracted. It does not count against a
+    claim, as readers of a re-run see the runs alone.
     """
     judged = _judged(pairs, reading, claim)
     if not reading.memorised or judged.verdict not in ("refuted", "smaller"):
@@ -335,7 +336,7 @@ def _judged(pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None) 
 def _first_verdict(
     pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None
 ) -> Judgement | None:
-    """Return the first judgement with a verdict, if there is one, looking after each pair."""
+    """Return the first judgement with a verdict, if any, judging after each pair."""
     counts = range(1, len(pairs) + 1)
     looks = (judge_pairs(pairs[:count], reading, claim) for count in counts)
     return next((judgement for judgement in looks if judgement.verdict is not None), None)
@@ -344,7 +345,7 @@ def _first_verdict(
 def _is_settled(
     pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
-    """Whether readers see the verdict in these pairs, if they are to, or there may be no more."""
+    """Return True if readers see the verdict in these pairs or need not, or if no pair is left."""
     if for_readers is None or judgement.verdict not in SPOKEN:
         return True
     return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict

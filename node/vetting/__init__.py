@@ -1,1 +1,1 @@
-"""What stands between a stranger's source and this node's head, and who wrote its lines."""
+"""Checks between a peer's source and this node's head, and the authorship of its lines."""

@@ -1,8 +1,8 @@
-"""What stands between a stranger's tree and the verified head: marks, hygiene, stripping.
+"""Checks between a peer's tree and the verified head: marks, hygiene, removal of prose.
 
-A tree is this node's own if it is the task's baseline or an own patch made it; a stranger's if
-somebody else's patch did. A stranger's tree is adopted without its prose, as an own patch on
-theirs. Which evidence a head needs is `node.line.head_by_hand`'s affair.
+A tree is this node's own if it is the task's baseline or an own patch made it. It is a peer's if a
+peer's patch made it. A peer's tree is adopted without its prose, as an own patch on theirs.
+`node.line.head_by_hand` decides which evidence a head needs.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vetted:
-    """A tree that may be adopted, and what it does that its task's baseline does not.
+    """A tree that may be adopted, with the capabilities it has beyond its task's baseline.
 
-    `stripped_from` is the stranger's patch whose prose is no longer in it; None where the tree
-    is recorded already, as an own one or because there was no prose.
+    `stripped_from` is the peer's patch from whose tree prose was removed. It is None if the tree is
+    recorded already, as an own one or because it had no prose.
     """
 
     source: Source
@@ -34,7 +34,7 @@ class Vetted:
 
 
 def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> Vetted:
-    """Return what would be adopted for `tree`; raises `SafetyError` for what never is.
+    """Return what would be adopted for `tree`. Raises SafetyError for what never is.
 
     `patches` are those of the task.
     """
@@ -66,7 +66,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
 def marks_of(
     store: Store, blobs: Blobs, task: bytes, tree: bytes
 ) -> tuple[CapabilityMark, ...] | None:
-    """Return what a tree does that its task's baseline does not; None where its files are not here.
+    """Return a tree's capabilities beyond its task's baseline; None if its files are not here.
 
     Without the baseline everything beyond arithmetic is a mark.
     """
@@ -86,18 +86,18 @@ def marks_of(
 def marks_beyond(
     source: Source, baseline: Source | None, manifest: TaskManifest | None
 ) -> tuple[CapabilityMark, ...]:
-    """Return what a source does that the baseline does not; without one, all beyond arithmetic.
+    """Return a source's capabilities beyond the baseline; without one, all beyond arithmetic.
 
-    Where the task is not known, only what training code needs is no mark.
+    If the task is not known, everything beyond what training code needs is a mark.
     """
     kind = LANGUAGE_MODEL if manifest is None else manifest.kind
     return inspect(source, kind=kind, baseline=baseline or Source.of({})).marks
 
 
 def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, ...]:
-    """Return the languages of a tree's changed files that no lint reads; nothing if it is not here.
+    """Return the languages of a tree's changed files that no lint reads; empty if it is not here.
 
-    Nothing is parsed, so that it costs nothing to say for each row of a board.
+    Nothing is parsed, so it is cheap enough for each row of a leaderboard.
     """
     try:
         source, baseline = blobs.get_source(tree), blobs.get_source(manifest.baseline_tree)
@@ -107,14 +107,14 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
 
 
 def concern(marks: Sequence[CapabilityMark]) -> str:
-    """Return in words what there is to mind about a marked source."""
+    """Return the concern about a marked source, in words."""
     if all(mark.what == "unread" for mark in marks):
         return "holds code that no lint reads"
     return "does more than arithmetic"
 
 
 def describe(mark: CapabilityMark) -> str:
-    """Return a mark in one line: where, the code, which kind."""
+    """Return a mark on one line: place, code and kind."""
     if mark.what == "unread":
         return f"{mark.path}: {mark.text}"
     return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
@@ -131,9 +131,9 @@ def _stripped(found: Inspection, tree: bytes) -> Source:
 
 
 def _own_text(patches: Patches, blobs: Blobs, patch: PatchRecord, baseline: Source) -> Source:
-    """Return the nearest tree below a stranger's patch that is this node's own text.
+    """Return the nearest tree below a peer's patch that is this node's own text.
 
-    Strangers build on each other: what the first of them wrote is no less foreign.
+    Peers build on each other, and the first one's text is just as untrusted.
     """
     seen: set[bytes] = set()
     base = patch.body.base

@@ -1,8 +1,8 @@
-"""Has untrusted source inspected by a child process, and turns every failure into a mark.
+"""Inspection of untrusted source in a child process; every failure becomes a mark.
 
-The child (`agent.source.inspector`) may crash, hang or lie about messages; it gets a fence, a time
-limit, no environment, and no descriptors but a file to read and one to write. What cannot be
-inspected counts as marked.
+The child (`agent.source.inspector`) may crash, hang or send false messages. It gets a sandbox
+(`fenced`), a time limit, no environment, and no file descriptors except one file to read and one to
+write. Source that cannot be inspected counts as marked.
 """
 
 import signal
@@ -23,7 +23,7 @@ from protocol.source import Source
 from trainer.host.interpreter import program_command
 from trainer.sandbox.fence import fenced
 
-LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
+LIMIT_S = 6 * CPU_S  # wall-clock; on a busy machine it gets a share of a processor
 _REASONS = {
     -signal.SIGXCPU: "it took more than {cpu_s} CPU seconds",
     -signal.SIGKILL: "it took more than {cpu_s} CPU seconds or was killed",
@@ -34,10 +34,10 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a tree does that its task's baseline does not, and the tree without its prose.
+    """A tree's capabilities beyond its task's baseline, and the tree without its prose.
 
-    `fingerprint` is None where it could not be inspected; `stripped` is None where no base was
-    given, and a refusal where prose could not be told from code.
+    `fingerprint` is None if it could not be inspected. `stripped` is None if no base was given, and
+    a rejection if prose could not be separated from code.
     """
 
     marks: tuple[CapabilityMark, ...]
@@ -46,18 +46,18 @@ class Inspection:
 
 
 def inspector_command() -> list[str]:
-    """Return the command that answers one request on stdin, behind a fence.
+    """Return the sandboxed command that answers one request on stdin.
 
-    Raises SafetyError where there is no sandbox.
+    Raises SafetyError if there is no sandbox.
     """
     command = program_command("agent.source.inspector")
     return fenced(command, hidden=[Home.here().root], is_networked=False)
 
 
 def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:
-    """Return what a child process says of `tree`; with a `base`, also stripped against it.
+    """Return a child process's inspection of `tree`; with a `base`, also remove prose against it.
 
-    `kind` is the task's, which says what its sources may use.
+    `kind` is the task's kind, which decides what its sources may use.
     """
     sources = [source for source in (tree, baseline, base) if source]
     if any(
@@ -75,7 +75,8 @@ def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = 
 
 
 def _ask(request: InspectionRequest) -> Inspected | Rejected:
-    # Files instead of pipes: neither side can block the other, and the child's limit bounds it.
+    # Files instead of pipes: neither side can block the other, and the child's limit bounds the
+    # size.
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as reply:
         question.write(encode(request.to_value()))
         question.seek(0)

@@ -1,7 +1,7 @@
-"""Every patch of one task that is here, own and strangers': what made a tree, and from whose.
+"""All patches of one task that are here, own and peers': what made a tree, and from what.
 
-An own patch may have been made from a stranger's: its `parents` say so, and `found_on` of one that
-was carried from another task. Knows nothing of what a patch is worth.
+An own patch may have been made from a peer's. Its `parents` name that, or its `found_on` if it was
+transferred from another task. This module does not know what a patch is worth.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class PatchRecord:
 
 
 class Patches:
-    """Every patch of one task that is here, by whom and what it made."""
+    """All patches of one task that are here, by id and by the tree that they made."""
 
     def __init__(self, store: Store, task: bytes) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Patches:
         return self._by_tree.get(tree, [])
 
     def strangers(self, patch: PatchRecord) -> Iterator[PatchRecord]:
-        """Yield the strangers' patches that an own one was made from, nearest first."""
+        """Yield the peers' patches that an own one was made from, nearest first."""
         seen = {patch.id}
         pending = [patch.id]
         while pending:
@@ -63,7 +63,7 @@ class Patches:
             pending += fresh
 
     def _anywhere(self, patch: bytes) -> PatchRecord | None:
-        """Return a patch of this task or, as of one that was carried, of another."""
+        """Return a patch of this task, or of another task if it was transferred from there."""
         if patch in self._by_id:
             return self._by_id[patch]
         if patch not in self._elsewhere:
@@ -78,7 +78,7 @@ class Patches:
         return PatchRecord(id=record.id, author=record.author, is_own=is_own, body=body)
 
     def below(self, patch: PatchRecord) -> Iterator[PatchRecord]:
-        """Yield strangers' patches that led to a patch's base, the nearest first."""
+        """Yield the peers' patches that led to a patch's base, nearest first."""
         seen = {patch.body.tree}
         base = patch.body.base
         while base not in seen:
@@ -90,7 +90,7 @@ class Patches:
             base = made.body.base
 
     def is_own(self, tree: bytes) -> bool:
-        """Say whether an own patch made this tree, other than by trying a stranger's as it was."""
+        """Return True if an own patch made this tree, other than by running a peer's unchanged."""
         return any(
             patch.is_own and all(stranger.body.tree != tree for stranger in self.strangers(patch))
             for patch in self.makers(tree)
@@ -98,15 +98,15 @@ class Patches:
 
 
 def _made_from(body: PatchBody) -> tuple[bytes, ...]:
-    """Return the patches that one was made from, here or on the task that it was carried from."""
+    """Return the patches that one was made from, here or on the task it was transferred from."""
     found = None if body.found_on is None else body.found_on.patch
     return body.parents if found is None else (*body.parents, found)
 
 
 def merged(base: Source, ours: Source, theirs: Source) -> Source | None:
-    """Return `ours` with the step from `base` to `theirs` made on it; None where both meet.
+    """Return `ours` with the step from `base` to `theirs` applied; None on a conflict.
 
-    Files of one side only are its own. The result is a new tree, to be judged in its own right.
+    Files of one side only are kept. The result is a new tree, which is judged by itself.
     """
     sides = [dict(source.files) for source in (base, ours, theirs)]
     files: dict[str, bytes] = {}

@@ -1,8 +1,8 @@
-"""Who wrote each line of a head, by which patch, and what was measured of it here.
+"""The author of each line of a head, its patch, and the evidence for it on this machine.
 
-Walks the patches that lead from the task's baseline to a tree and follows every line through
-them. A confirmation vouches for the stack it measured, never for a part of it. Everything comes
-from the store and the blobs; nothing is parsed.
+The patches from the task's baseline to a tree are found, and every line is followed through them. A
+confirmation vouches for the stack it measured, never for a part of it. All data come from the store
+and the blobs; nothing is parsed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,11 @@ Level: TypeAlias = Literal["baseline", "stack", "alone", "kept", "unverified"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalEvidence:
-    """What was measured here: passed in a stack of `parts`, passed alone, kept; by which result."""
+    """The evidence on this machine for a patch, and the result that holds it.
+
+    `level` is `alone` if it passed a trial by itself, and `stack` if it passed in a stack of
+    `parts`.
+    """
 
     level: Level
     result: bytes | None = None
@@ -32,7 +36,7 @@ class LocalEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Whose a line is. `author` and `patch` are None for the baseline and where nobody knows."""
+    """The author of a line. `author` and `patch` are None for the baseline and if unknown."""
 
     whose: Literal["baseline", "own", "foreign", "unknown"]
     author: bytes | None
@@ -73,7 +77,7 @@ def provenance(
 
 
 def passages(lines: Sequence[WrittenLine]) -> Iterator[tuple[WrittenLine, WrittenLine]]:
-    """Yield the first and last line of each run of lines of one writer in one file."""
+    """Yield the first and last line of each run of lines by one writer in one file."""
     first = 0
     for at, line in enumerate(lines):
         is_last = at + 1 == len(lines)
@@ -101,7 +105,7 @@ _UNKNOWN = Writer(
 
 
 class _Walk:
-    """Follows the lines of one task's trees."""
+    """A tracer of the lines of one task's trees."""
 
     def __init__(self, store: Store, blobs: Blobs, manifest: TaskManifest, line: LineKey) -> None:
         self._store = store
@@ -128,7 +132,7 @@ class _Walk:
         return source, writers
 
     def _way(self, tree: bytes) -> list[PatchRecord]:
-        """Return the patches from the baseline to a tree; without a way, the one that made it."""
+        """Return the patches from the baseline to a tree; if none lead there, one that made it."""
         way: list[PatchRecord] = []
         seen = {tree}
         pending = [iter(self._makers(tree))]
@@ -162,7 +166,7 @@ class _Walk:
         new: Source,
         writers: dict[str, list[Writer]],
     ) -> dict[str, list[Writer]]:
-        """Return the writers of the next tree: lines stay whose they were, added ones are new."""
+        """Return the writers of the next tree: old lines keep theirs, added lines get new ones."""
         before = dict(old.files)
         result: dict[str, list[Writer]] = {}
         for path, data in new.files:
@@ -182,7 +186,7 @@ class _Walk:
     def _adder(
         self, patch: PatchRecord | None, path: str, vanished: list[tuple[bytes, Writer]]
     ) -> Callable[[bytes], Writer]:
-        """Return what names the writer of a line that a patch added."""
+        """Return a function from a line that a patch added to its writer."""
         if patch is None:
             return lambda _: _UNKNOWN
         writer = self._writer(patch, patch)
@@ -198,7 +202,7 @@ class _Walk:
         ]
 
         def stripped(line: bytes) -> Writer:
-            # Stripping writes nothing: what is left of a line is still its writer's.
+            # Removing prose writes nothing: the rest of a line still has its writer.
             left = line.rstrip(b"\n")
             rest = (whose for old, whose in vanished if old.startswith(left))
             return next(rest, strangers[0][0] if strangers else writer)
@@ -207,7 +211,7 @@ class _Walk:
             for stranger, additions in strangers:
                 if additions is None or (line.strip() and line.strip() in additions):
                     return stranger
-            # Of a tree that was taken over as a whole nothing is this node's.
+            # None of an adopted peer tree counts as this node's own work.
             return strangers[0][0] if is_whole and strangers else writer
 
         return stripped if patch.body.origin.proposer == STRIPPING else transplanted
@@ -215,7 +219,7 @@ class _Walk:
     def _additions(self, patch: PatchRecord, path: str) -> set[bytes] | None:
         """Return the lines that a patch added to a file, with and without their comments.
 
-        None where its trees are not here: then nobody can tell its lines from others.
+        None if its trees are not here, so that its lines cannot be identified.
         """
         body = patch.body
         if not (self._blobs.has(body.base) and self._blobs.has(body.tree)):
@@ -230,7 +234,7 @@ class _Walk:
         return {text.strip() for line in added for text in (line, line.split(b"#")[0])} - {b""}
 
     def _writer(self, patch: PatchRecord, measured: PatchRecord) -> Writer:
-        """Return a patch's author as the writer of lines, by what was measured of a patch here."""
+        """Return a patch's author as a writer, with the evidence for the patch `measured`."""
         return Writer(
             whose="own" if patch.is_own else "foreign",
             author=patch.author,
@@ -247,9 +251,9 @@ class _Walk:
         return "no name"
 
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
-        """Return where on a way a stack began; what lies below its branch's root was there before.
+        """Return the index on a way where a stack began: at its base, else at its branch's root.
 
-        0 where nobody knows.
+        0 if unknown.
         """
         bases = [patch.body.base for patch in way]
         roots = [
@@ -261,7 +265,7 @@ class _Walk:
         return bases.index(began[0]) if began else 0
 
     def _evidence_on(self, way: list[PatchRecord]) -> dict[bytes, LocalEvidence]:
-        """Return what was measured of each patch on the way, by its record id."""
+        """Return the evidence for each patch on the way, by its record id."""
         trees = [patch.body.tree for patch in way]
         found: dict[bytes, LocalEvidence] = {}
         for entry in self._experiments:

@@ -1,6 +1,7 @@
-"""Others' steps as this node may run them without being asked: each tree is looked at once.
+"""Peers' steps that this node may run unasked; each tree is examined once.
 
-Only code without marks, and only without its prose. What a step is worth is not known here.
+Only code without marks is allowed, and only without its prose. This module does not know what a
+step is worth.
 """
 
 from collections.abc import Callable
@@ -17,18 +18,18 @@ from protocol.patches import unified_diff
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
 
-_REMEMBERED: Final = 512  # trees, each a source
+_REMEMBERED: Final = 512  # trees, each with its source
 
 
 class VettedStep(NamedTuple):
-    """A step of somebody else's as it may be run: without prose, and without marks."""
+    """A peer's step in the form that may run here: without prose and without marks."""
 
     base: Source
     tree: Source
 
 
 class Fitted(NamedTuple):
-    """A step made on another tree, and the `part` of it (0 to 1) that was not there already."""
+    """A step applied to another tree, and the `part` of it (0 to 1) that was not there before."""
 
     source: Source
     fingerprint: bytes
@@ -36,9 +37,9 @@ class Fitted(NamedTuple):
 
 
 class Vetting:
-    """Looks at what results of one task are about.
+    """An examiner of the trees that results of one task are about.
 
-    `want` is told of every patch that would be looked at if the files of its trees were here.
+    `want` is called with every patch that could be examined if the files of its trees were here.
     """
 
     def __init__(
@@ -55,18 +56,18 @@ class Vetting:
         self._want = want
         self._vetted: dict[bytes, Vetted | None] = {}  # by tree
         self._patches: Patches | None = None
-        self._newest = 0  # the last record when these were read
+        self._newest = 0  # the last record when `_patches` was read
 
     def is_here(self, result: ResultBody) -> bool:
-        """Whether both trees of a result are; what is not is wanted."""
+        """Return True if both trees of a result are here; request missing ones."""
         return all(self._has(tree, result) for tree in (result.base, result.tree))
 
     def is_vetted(self, result: ResultBody) -> bool:
-        """Whether a result's tree was looked at, so that to ask again costs nothing."""
+        """Return True if a result's tree was examined, so that the next call costs nothing."""
         return result.tree in self._vetted
 
     def tree(self, tree: bytes, result: ResultBody) -> Vetted | None:
-        """Return what may be run of a tree that a result is about; None if nothing may, or yet."""
+        """Return the form of a result's tree that may run; None if none may, or not yet."""
         if tree in self._vetted:
             return self._vetted[tree]
         if not self._has(tree, result):
@@ -82,7 +83,7 @@ class Vetting:
     def step(self, result: ResultBody, *, own: bytes) -> VettedStep | None:
         """Return the step that a result is about; None if it may not be run.
 
-        A base that is the task's baseline or this node's `own` tree stays as it is.
+        A base that is the task's baseline or this node's `own` tree stays unchanged.
         """
         found = self.tree(result.tree, result)
         if found is None or not self._has(result.base, result):
@@ -93,9 +94,9 @@ class Vetting:
         return None if below is None else VettedStep(below.source, found.source)
 
     def onto(self, result: ResultBody, working: Source) -> Fitted | None:
-        """Return a result's step made on a tree; None if it adds nothing to it.
+        """Return a result's step applied to a tree.
 
-        Nor where both changed the same lines, or where it may not be run.
+        None if it adds nothing, if both changed the same lines, or if it may not be run.
         """
         step = self.step(result, own=working.tree)
         if step is None:
@@ -117,14 +118,14 @@ class Vetting:
         return None if found.marks else found.fingerprint
 
     def _has(self, tree: bytes, result: ResultBody) -> bool:
-        """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
+        """Return True if a tree of a result is here; else request its patch."""
         missing = self._blobs.lacking(tree)
         if missing and self._want is not None and result.patch is not None:
             self._want(result.patch)
-        return missing == []  # None: somebody named as a tree what is none
+        return missing == []  # None: the id named as a tree is none
 
     def _known_patches(self) -> Patches:
-        """Return the task's patches, read again if records came since the last time."""
+        """Return the task's patches, read again if new records arrived."""
         newest = self._store.records.last_number()
         if self._patches is None or newest != self._newest:
             self._patches, self._newest = Patches(self._store, self._manifest.id), newest
@@ -133,7 +134,7 @@ class Vetting:
     def _examined(self, patches: Patches, tree: bytes) -> Vetted | None:
         try:
             found = examine(patches, self._blobs, self._manifest, tree)
-        except ArnodeError:  # it is not fit to be run: others are
+        except ArnodeError:  # not fit to run; other trees may be
             return None
         return None if found.marks else found
 

@@ -1,7 +1,7 @@
-"""NVIDIA without a card: whole scripts on tensors that have a shape and no numbers.
+"""NVIDIA without a card: whole scripts run on tensors with a shape and no values.
 
-A build of torch for CUDA, in an environment of its own, is told of a card that is not there, and
-torch's FakeTensorMode computes what every operation would return: forward, backward, optimiser, at
-full size, with what each would hold of the card's memory. Inductor and ptxas compile for real; what
-they made is never launched. Numbers, speed and the driver are not shown.
+A CUDA build of torch, in its own environment, sees a card that does not exist. Torch's
+FakeTensorMode computes the shapes that every operation would return (forward, backward, optimiser,
+at full size) and the card memory that each would hold. Inductor and ptxas compile for real, but
+their kernels are never launched. Values, speed and the driver are not tested.
 """

@@ -1,6 +1,6 @@
-"""`make fake-gpu [PART=…]`: scripts on cards that are not there, kept in docs/fake-gpu.json.
+"""`make fake-gpu [PART=…]`: scripts on cards that do not exist; results in docs/fake-gpu.json.
 
-What was played of the same script is kept, so that a call that was interrupted goes on.
+Results are kept per script, so that an interrupted call can resume.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from tools.paths import ROOT
 FIGURES: Final = ROOT / "docs" / "fake-gpu.json"
 _PROCESSOR: Final = "processor"  # the part without a card
 _AT_ONCE: Final = 2
-_SHARE: Final = 0.9  # of a card that a size may take
+_SHARE: Final = 0.9  # of a card's memory that a size may use
 _GIB: Final = 1 << 30
 
 Row = dict[str, Any]
 
 
 def main() -> int:
-    """Play what is missing, and print the table of it all."""
+    """Run the missing cells, and print the table of all."""
     parser = argparse.ArgumentParser(prog="make fake-gpu PART=")
     parser.add_argument("part", nargs="*", choices=[*PARTS, _PROCESSOR, []])
     parser.add_argument("--only", default="", help="cells whose name has this in it, as sm90")
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _prove_processor(environment: Environment) -> bool:
-    """Return whether sandboxes can use the CUDA build on a machine without a card."""
+    """Return True if sandboxes can use the CUDA build on a machine without a card."""
     command = [str(environment.python), "-m", "trainer.proving", "--processor"]
     command += ["--out", str(FOLDER / "processor.json")]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
@@ -61,7 +61,7 @@ def _prove_processor(environment: Environment) -> bool:
 async def _play_all(
     environment: Environment, missing: list[Cell], kept: dict[str, Row], *, whole: int
 ) -> None:
-    """Play cells, a few at a time, and keep each row as it is there."""
+    """Run cells, a few at a time, and store each row once it is complete."""
     left, places = list(missing), asyncio.Semaphore(_AT_ONCE)
 
     async def one(cell: Cell) -> None:
@@ -76,7 +76,7 @@ async def _play_all(
 
 
 async def play(environment: Environment, cell: Cell) -> Row:
-    """Let a cell train, then score with what it exported."""
+    """Train with a cell, then score with its exported weights."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         weights = Path(folder) / "weights"
         trained = await _played(environment, cell, "train", weights, Path(folder))
@@ -140,7 +140,7 @@ def _kept() -> dict[str, Row]:
 
 
 def _holds(row: Mapping[str, Any]) -> bool:
-    """Whether it came to its end and fits."""
+    """Return True if the cell ran to its end and fits the card."""
     ended = row["trained"] == "exported" and row.get("scored", "answered") == "answered"
     return bool(ended and row["share"] < _SHARE)
 
@@ -153,7 +153,7 @@ def _in_words(row: Mapping[str, Any]) -> str:
 
 
 def _table(wanted: list[Cell], kept: Mapping[str, Row]) -> str:
-    """Return a line for each cell; where no such card was made, that is said."""
+    """Return a line for each cell, with a remark if no such card was ever made."""
     lines = []
     for cell in wanted:
         least, most = MADE[cell.card.sm]

@@ -1,4 +1,4 @@
-"""What is played on cards that are not there: sizes, attention, changes, scripts of others.
+"""The runs on cards that do not exist: sizes, attention, changes, other projects' scripts.
 
 A cell is one script on one card, in one role, compiled or not.
 """
@@ -22,17 +22,17 @@ from trainer.proving.sizing import sizes_of
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import Task
 
-# Cards that were made, in GB: the smallest and the largest of an architecture, slices aside.
+# Cards that were made, in GB: the smallest and the largest of an architecture, without slices.
 MADE: Final = {
     75: (4, 48), 80: (24, 80), 86: (4, 48), 89: (6, 48), 90: (80, 144), 100: (180, 192),
     120: (8, 96),
 }  # fmt: skip
 _SMALLEST_GIB: Final = 4.0  # where the table says 0
-# As the proving run tells them: what is not compiled, flex attention is no good for.
+# As the card's self-test reports them: flex attention is unusable without compiling.
 _ATTENTIONS: Final = (("flex", True), ("masked", False), ("masked", True))
 _FORKS: Final = ROOT / "tests" / "tasks" / "forks"
-_CONTEXT: Final = 2048  # tokens, of autoresearch and of ours
-_TOY_CONTEXT: Final = 128  # of the forks' task in the tests
+_CONTEXT: Final = 2048  # tokens, in autoresearch's script and ours
+_TOY_CONTEXT: Final = 128  # in the tests' task for forks
 _OTHER_SCRIPTS: Final = {
     "autoresearch": (ROOT / "tools" / "gpu" / "autoresearch" / "train.py", _CONTEXT),
     "karpathy's structure": (_FORKS / "karpathy.py", _TOY_CONTEXT),
@@ -44,7 +44,7 @@ _OTHER_SECONDS: Final = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One script on one card. `attention`: the kind that it is told to take, if it is told."""
+    """One script on one card. `attention` is the kind that it must use, empty if it may choose."""
 
     part: str
     name: str
@@ -59,17 +59,17 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """What tells it from others."""
+        """A unique name."""
         how = "compiled" if self.compiles else "eager"
         return f"{self.part}/{self.name}/sm{self.card.sm}/{self.card.memory_gib:g}/{how}"
 
     def request(self, role: str, weights: Path) -> dict[str, object]:
-        """Return what is asked inside (`tools.fake_gpu.inside.play.Request`)."""
+        """Return the request to the process inside (`tools.fake_gpu.inside.play.Request`)."""
         return {
             "files": {"train.py": base64.b64encode(self.script).decode()},
             "role": role,
             "weights": str(weights),
-            "compiles": self.compiles and role == "train",  # scoring never is
+            "compiles": self.compiles and role == "train",  # scoring is never compiled
             "attention": self.attention,
             "context": self.context,
             "budget_tokens": self.budget_tokens,
@@ -78,12 +78,12 @@ class Cell:
 
 
 def table_of_sizes(script: bytes) -> tuple[float, ...]:
-    """Return from how much memory on, in GiB, each size of a script is taken."""
+    """Return the least memory of each size of a script, in GiB."""
     return tuple(size.least_gib or _SMALLEST_GIB for size in sizes_of(script))
 
 
 def sizes(task: Task, architectures: Sequence[int] = ARCHITECTURES) -> Iterator[Cell]:
-    """Every size on every architecture, with just as much memory as it is taken from on."""
+    """Yield every size on every architecture, with the least memory that the size is used for."""
     script = task.source["train.py"]
     for least in table_of_sizes(script):
         for sm in architectures:
@@ -95,7 +95,7 @@ def sizes(task: Task, architectures: Sequence[int] = ARCHITECTURES) -> Iterator[
 
 
 def attentions(task: Task) -> Iterator[Cell]:
-    """Every size with each kind of attention that it falls back to."""
+    """Yield every size with each kind of attention that it can fall back to."""
     script = task.source["train.py"]
     for least in table_of_sizes(script):
         sm = next(sm for sm in (90, 80, 86) if MADE[sm][0] - 4 <= least < MADE[sm][1])
@@ -107,14 +107,14 @@ def attentions(task: Task) -> Iterator[Cell]:
 
 
 def changes(task: Task) -> Iterator[Cell]:
-    """Every move, every published finding, and each knob at its ends, at one size."""
+    """Yield every move, published finding, and hyperparameter at its limits, at one size."""
     card, seen = FakeCard.of(86, 24), set[bytes]()
     for name, edits in _changes(task):
         source = reapply(edits, task.source)
         if source is None:
             raise ValueError(f"{name} does not fit the baseline")
         script = source["train.py"]
-        if script not in seen:  # a finding may set a knob to its end
+        if script not in seen:  # a finding may set a hyperparameter to its limit
             seen.add(script)
             yield Cell(
                 part="changes", name=name, script=script, card=card, compiles=False,
@@ -123,7 +123,7 @@ def changes(task: Task) -> Iterator[Cell]:
 
 
 def other_scripts(_task: Task) -> Iterator[Cell]:
-    """Scripts of autoresearch's structure and of its forks', on a large card and an old one."""
+    """Yield scripts with the structure of autoresearch and its forks, on three kinds of card."""
     for name, (path, context) in _OTHER_SCRIPTS.items():
         for card in (FakeCard.of(90, 80), FakeCard.of(86, 24), FakeCard.of(75, 16)):
             for compiles in (False, True):

@@ -1,7 +1,7 @@
-"""The environment in which cards are faked: torch's CUDA build and a driver that is none.
+"""The environment for fake cards: torch's CUDA build and a stub of the driver.
 
-Made once under build/fake-gpu/: 3 GB to fetch, 5 GB there. The project's own torch may be built for
-the CPU alone.
+It is made once under build/fake-gpu/: a download of 3 GB, 5 GB on disk. The project's own torch may
+be built for the CPU only.
 """
 
 import os
@@ -25,21 +25,21 @@ _MODULE: Final = "tools.fake_gpu.inside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeCard:
-    """A card by what code asks of it.
+    """A card, by the properties that code queries.
 
-    `sm` is its compute capability as in `sm_90`; `shared_kib` of a block, as the most that a kernel
-    may opt in to. Source: CUDA C++ Programming Guide, "Compute Capabilities".
+    `sm` is its compute capability, as in `sm_90`. `shared_kib` is the most shared memory of a block
+    that a kernel may opt in to. Source: CUDA C++ Programming Guide, "Compute Capabilities".
     """
 
     sm: int
     memory_gib: float
     processors: int
     shared_kib: int
-    threads: int  # of a multiprocessor
+    threads: int  # per multiprocessor
 
     @classmethod
     def of(cls, sm: int, memory_gib: float) -> "FakeCard":
-        """Return a card of that architecture; its processors are those of a usual one."""
+        """Return a card of this architecture, with the number of processors of a usual one."""
         processors, shared_kib, threads = _ARCHITECTURES[sm]
         return cls(
             sm=sm,
@@ -50,7 +50,7 @@ class FakeCard:
         )
 
     def variables(self) -> dict[str, str]:
-        """What the stub reads of it."""
+        """Return the environment variables that the stub reads."""
         return {
             "FAKE_GPU_SM": str(self.sm),
             "FAKE_GPU_MIB": str(round(self.memory_gib * 1024)),
@@ -74,17 +74,17 @@ ARCHITECTURES: Final = tuple(_ARCHITECTURES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """A Python with torch for CUDA, and the folder of the driver that is none."""
+    """A Python with torch for CUDA, and the folder of the driver stub."""
 
     python: Path
     stub: Path
 
     def command(self) -> list[str]:
-        """Return how a script is played inside; what to play goes in on its standard input."""
+        """Return the command that runs a script inside; it reads a request from standard input."""
         return [str(self.python), "-m", _MODULE]
 
     def variables(self, card: FakeCard, compiled: Path) -> dict[str, str]:
-        """Return what such a process finds; what compilers make goes into `compiled`."""
+        """Return the environment of such a process; compilers write to `compiled`."""
         return {
             **os.environ,
             **card.variables(),
@@ -97,16 +97,16 @@ class Environment:
 
 
 def find_environment() -> Environment | None:
-    """Return the environment if it was made."""
+    """Return the environment if it exists."""
     found = Environment(python=FOLDER / "venv" / "bin" / "python", stub=FOLDER / "stub")
     is_there = found.python.exists() and (found.stub / "runtime.so").exists()
     return found if is_there else None
 
 
 def make_environment() -> Environment:
-    """Return the environment, made anew where it is missing.
+    """Return the environment, made if it is missing.
 
-    Raises ConfigurationError where torch's CUDA build or a C compiler cannot be had.
+    Raises ConfigurationError if torch's CUDA build or a C compiler is not available.
     """
     if shutil.which("gcc") is None:
         raise ConfigurationError("there is no C compiler", "install your distribution's `gcc`")
@@ -124,7 +124,7 @@ def _install(python: Path) -> None:
     version = re.search(r"^torch==([\d.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert version is not None
     subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-    # `===` is the release itself, and no build of it with another label.
+    # `===` is the release itself, not a build of it with another label.
     wanted = [f"torch==={version[1]}", "numpy", "setuptools", "tiktoken", "msgpack", "nvidia-ml-py"]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--progress-bar", "on", *wanted]
     if subprocess.run(pip, check=False).returncode or not _is_for_cuda(python):
@@ -140,7 +140,7 @@ def _is_for_cuda(python: Path) -> bool:
 
 
 def _build_stub(python: Path) -> None:
-    """Compile the driver and the runtime against the headers of the build's own CUDA."""
+    """Compile the driver and runtime stubs against the headers of the build's own CUDA."""
     found = python.parents[1].glob("lib/python*/site-packages/nvidia/cu*/include/cuda.h")
     headers = next(found).parent
     folder = FOLDER / "stub"
@@ -157,9 +157,9 @@ def _build_stub(python: Path) -> None:
 
 
 def _refusing(header: str) -> str:
-    """Return the driver's other functions, each of which refuses.
+    """Return C code for the driver's other functions; each returns an error.
 
-    Of some, programs compiled against the header ask for a newer version by another name.
+    Programs compiled against the header ask for newer versions of some functions by other names.
     """
     names = set(re.findall(r"CUresult CUDAAPI (cu\w+)\(", header))
     for name, newer in re.findall(r"#define (cu\w+)\s+(?:__CUDA_API_\w+\()?(cu\w+)", header):

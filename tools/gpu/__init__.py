@@ -1,5 +1,5 @@
-"""Figures of a machine with a GPU (`make gpu PART=…`); without one, the same at toy size on a CPU.
+"""Measurements on a machine with a GPU (`make gpu PART=…`); without one, a toy size on the CPU.
 
-It must get by with torch, numpy, tiktoken, msgpack and this repository: such machines are lent
-bare, and without a network.
+It needs only torch, numpy, tiktoken, msgpack, nvidia-ml-py and this repository, as rented machines
+often have nothing else and no network.
 """

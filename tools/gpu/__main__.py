@@ -1,7 +1,8 @@
-"""`make gpu [PART=compare|noise|pipeline]`: figures of this machine's card, in build/gpu/PART.json.
+"""`make gpu [PART=compare|noise|pipeline]`: measurements of this machine's card.
 
-The first one begins with the proving run, whose report stands beside them. Without a card the same
-runs at toy size on the CPU, and its figures are of no card.
+The figures are written to build/gpu/PART.json. The first part starts with the card's self-test,
+whose report is written to the same folder. Without a card the same runs at toy size on the CPU, and
+the figures say nothing about a card.
 """
 
 import argparse
@@ -13,8 +14,8 @@ _HOME = Path(__file__).parents[2] / "build" / "gpu"
 
 
 def main() -> int:
-    """Run the part that the command line names; 1 if it could not be measured."""
-    if sys.version_info < (3, 11):  # noqa: UP036 -- up to here older ones get as well
+    """Run the part that the command line names; return 1 if it could not be measured."""
+    if sys.version_info < (3, 11):  # noqa: UP036 -- older versions get this far
         sys.exit("arnode needs Python 3.11 or newer: name one, as make gpu PYTHON=python3.12")
     from tools.gpu.bare import MODULES
 

@@ -1,4 +1,4 @@
-"""A Python as bare as on machines that are lent with a GPU: five packages and what they need."""
+"""A minimal Python environment, as on rented GPU machines: five packages and their dependencies."""
 
 import re
 import venv
@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-# What `make gpu` needs, and the module of each by which it is known to be there.
+# The packages that `make gpu` needs, each with the module that shows that it is installed.
 MODULES: Final = {
     **{name: name for name in ("torch", "numpy", "tiktoken", "msgpack")},
     "nvidia-ml-py": "pynvml",
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def make_bare(folder: Path) -> Path:
-    """Make an environment of links to what is installed here; return its interpreter."""
+    """Make an environment of links to packages installed here; return its interpreter."""
     venv.create(folder, with_pip=False, symlinks=True)
     packages = next(folder.glob("lib/python*/site-packages"))
     for name in _needed(MODULES):
@@ -29,7 +29,7 @@ def make_bare(folder: Path) -> Path:
 
 
 def _needed(names: Iterable[str]) -> set[str]:
-    """Return the installed distributions that these need, extras left out."""
+    """Return the installed distributions that these need, without extras."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:

@@ -1,7 +1,8 @@
-"""A byte-level BPE vocabulary of a text, where the trainer that tasks use is not installed.
+"""A trainer of byte-level BPE vocabularies, for machines without the trainer that tasks use.
 
-Plain Python: counts pairs over distinct pieces and keeps the counts as it merges. Among pairs that
-are as frequent, the one of older tokens goes first, so that a text has one vocabulary.
+Plain Python: it counts pairs over distinct pieces and updates the counts as it merges. Among pairs
+of equal frequency, the one of older tokens is merged first, so that a text has exactly one
+vocabulary.
 """
 
 import heapq
@@ -17,18 +18,18 @@ Pair = tuple[int, int]
 
 
 def learn_vocabulary(texts: Iterable[str], size: int) -> Vocabulary:
-    """Return a vocabulary of at most `size` tokens, BOS included (8192 of 6 MB: 15 s)."""
+    """Return a vocabulary of at most `size` tokens, BOS included (8192 from 6 MB take 15 s)."""
     split = regex.compile(SPLIT_PATTERN)
     pieces: Counter[str] = Counter()
     for text in texts:
         pieces.update(split.findall(text))
-    # One that occurs once brings no pair forward that others do not.
+    # A piece that occurs once favours no pair over another.
     counts = {piece.encode(): count for piece, count in pieces.items() if count > 1}
     return Vocabulary(tuple(_Merges(counts).up_to(size - 1)))
 
 
 class _Merges:
-    """Pieces as lists of tokens, and where each pair of neighbours occurs."""
+    """Pieces as lists of tokens, and the places of each pair of neighbours."""
 
     def __init__(self, counts: dict[bytes, int]) -> None:
         self._words = [list(piece) for piece in counts]
@@ -41,17 +42,17 @@ class _Merges:
         heapq.heapify(self._queue)
 
     def up_to(self, size: int) -> list[bytes]:
-        """Merge until there are so many tokens, or no pair occurs twice; return their bytes."""
+        """Merge until there are `size` tokens or no pair occurs twice; return the tokens' bytes."""
         ranks = [bytes([byte]) for byte in range(256)]
         numbers = {token: number for number, token in enumerate(ranks)}
         while len(ranks) < size and self._queue:
             count, pair = heapq.heappop(self._queue)
             if -count != self._pairs[pair]:
-                if self._pairs[pair] > 1:  # it was counted before others took its places
+                if self._pairs[pair] > 1:  # an old count, from before other merges took some places
                     heapq.heappush(self._queue, (-self._pairs[pair], pair))
                 continue
             token = ranks[pair[0]] + ranks[pair[1]]
-            if token not in numbers:  # two ways to one token are one token
+            if token not in numbers:  # two pairs may give the same token
                 numbers[token] = len(ranks)
                 ranks.append(token)
             self._merge(pair, numbers[token])

@@ -1,6 +1,6 @@
-"""The card that figures are of: what torch says of it, asked in a process of its own.
+"""The card that is measured, as torch reports it to a separate process.
 
-That process also touches CUDA before any sandbox does, which loads the driver's parts.
+That process also initialises CUDA before any sandbox does, which loads the driver's parts.
 """
 
 import json
@@ -30,7 +30,7 @@ print(json.dumps({
 _TIMEOUT_S: Final = 180
 _DRIVER: Final = Path("/proc/driver/nvidia")
 
-# Dense bf16 with fp32 accumulation, in TFLOP/s, from NVIDIA's data sheets; the first that matches.
+# Dense bf16 with fp32 accumulation, in TFLOP/s, from NVIDIA's data sheets; the first match counts.
 _PEAKS: Final = (
     (r"\bB200\b", 2250), (r"\bH200 NVL\b", 835), (r"\bH200\b|\bGH200\b", 989),
     (r"\bH100 NVL\b", 835), (r"\bH100 PCIe\b", 756), (r"\bH100\b", 989), (r"\bH800\b", 989),
@@ -43,7 +43,7 @@ _PEAKS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The first card that torch sees; without one no more than versions."""
+    """The first card that torch sees; without a card, only the versions are set."""
 
     name: str | None
     memory_bytes: int
@@ -55,17 +55,17 @@ class Machine:
 
     @property
     def is_card(self) -> bool:
-        """Whether there is one."""
+        """True if there is a card."""
         return self.name is not None
 
     @property
     def memory_gib(self) -> float | None:
-        """Its memory as torch tells of it."""
+        """The card's memory as torch reports it; None without a card."""
         return self.memory_bytes / 2**30 if self.is_card else None
 
     @property
     def device(self) -> Device:
-        """What runs are measured on: the card, by what torch alone says of it, or the processor."""
+        """The device for runs: the card, with torch's data only, or the processor."""
         if self.name is None or self.capability is None:
             return processor()
         return Device(
@@ -73,20 +73,20 @@ class Machine:
                 self.name, self.memory_bytes, compute_capability=self.capability
             ),
             environment=software(),
-            cuda=self.uuid or "0",  # its number, where torch is too old to tell
+            cuda=self.uuid or "0",  # its number if torch is too old to report the UUID
             minor=_minor(self.uuid),
         )
 
     @property
     def peak_flops(self) -> float | None:
-        """What the card could do at best in a second; None for one that is not in the table."""
+        """The card's peak FLOP/s; None if the card is not in the table."""
         for pattern, tera in _PEAKS:
             if self.name and re.search(pattern, self.name):
                 return tera * 1e12
         return None
 
     def figures(self) -> dict[str, object]:
-        """Return what a document says of it."""
+        """Return the machine's fields for a document."""
         return {
             "device": "cuda" if self.is_card else "cpu",
             **asdict(self),
@@ -95,7 +95,7 @@ class Machine:
 
 
 def probe_machine() -> Machine:
-    """Ask. Raises ArnodeError where torch does not come up."""
+    """Return this machine. Raises ArnodeError if torch does not start."""
     asked = subprocess.run(
         [sys.executable, "-c", _ASK],
         capture_output=True,
@@ -119,7 +119,7 @@ def _driver() -> str | None:
 
 
 def _minor(uuid: str | None) -> int | None:
-    """Return the number of a card's device file, None where the driver does not tell."""
+    """Return the number of a card's device file; None if the driver does not report it."""
     for path in _DRIVER.glob("gpus/*/information"):
         text = path.read_text()
         if uuid is not None and uuid in text and (found := re.search(r"Minor:\s*(\d+)", text)):

@@ -1,5 +1,8 @@
-"""Our script beside autoresearch's defaults: same card, data, tokens, budget and seeds; then each
-point in which ours follows autoresearch's night, taken back."""
+"""A comparison of our script with autoresearch's defaults, and ablations of our script.
+
+Both scripts have the same card, data, tokens, budget and seeds. Each ablation reverts one of the
+points that our script takes from autoresearch's overnight session.
+"""
 
 from statistics import fmean
 from typing import Final
@@ -27,7 +30,7 @@ _WANTED_SDS: Final = 5.0
 
 
 async def run_compare(session: Session, report: Report, *, pairs: int, points: slice) -> None:
-    """Fill in the figures: pairs of seeds first, then ablations while there is time."""
+    """Fill in the report: pairs with equal seeds first, then ablations while there is time."""
     report.figures |= {
         "attention": "our script's, in both scripts",
         "loader": "the harness's, for both",
@@ -77,7 +80,7 @@ def _rates(session: Session, mine: list[RunOutcome], rival: list[RunOutcome]) ->
 async def _ablate(
     session: Session, report: Report, base_bpb: float, sd: float | None, points: slice
 ) -> None:
-    """Run our script with one point at a time taken back, with a seed that the pairs had too."""
+    """Run our script with one point reverted at a time, with a seed that the pairs used as well."""
     found: dict[str, Figures] = {}
     report.figures["ablations"] = found
     report.skipped += [

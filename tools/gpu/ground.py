@@ -1,7 +1,7 @@
-"""What both scripts are measured on: a task with a budget of seconds, of text found on the machine.
+"""The task on which both scripts are measured, with a budget of seconds and text from the machine.
 
-Made once and kept, as long as the files that it comes from are the same. On a card the task has
-autoresearch's figures (2048 tokens a row, 8192 in the vocabulary), on a CPU those of a toy.
+It is made once and reused while its source files are the same. On a card the task has
+autoresearch's sizes (2048 tokens a row, a vocabulary of 8192), on a CPU toy sizes.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from trainer.task_kinds import load_task
 
 SCRIPT: Final = ROOT / "trainer" / "tasks" / "nanochat" / "train.py"
 
-_VERSION: Final = 1  # of what is kept: raise it with anything that changes how it is made
+_VERSION: Final = 1  # version of the stored data: raise it with any change in how they are made
 _DOCUMENTS_AT_ONCE: Final = 512
 _VOCABULARY: Final = "vocabulary.tiktoken"
 _TASK: Final = """\
@@ -63,7 +63,7 @@ text = "{digest}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much of everything. Sizes of text in bytes; `files` at most of each place."""
+    """The sizes of a task. Text sizes are in bytes; `files` is the most per place."""
 
     files: int
     text: int
@@ -90,7 +90,7 @@ TOY = Scale(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """A task with our script as its baseline, its data, and what the text is."""
+    """A task with our script as its baseline, its data, and an account of its text."""
 
     task: Task
     data: TaskData
@@ -100,9 +100,10 @@ class Ground:
 def prepare_ground(
     scale: Scale, *, shown: Sequence[Path], kept: Path, seconds: int, folder: Path
 ) -> Ground:
-    """Return the task and its data, made in `folder` of what is kept in `kept`, or kept there.
+    """Return the task and its data, made in `folder` from the text stored in `kept`.
 
-    `shown` are the files that sandboxes show. Raises ArnodeError if there is too little text.
+    The text is gathered and stored there first if necessary. `shown` are the files that sandboxes
+    show. Raises ArnodeError if there is too little text.
     """
     texts = _kept(scale, shown, kept)
     account = json.loads((texts / "account.json").read_text())
@@ -156,7 +157,7 @@ def _kept(scale: Scale, shown: Sequence[Path], kept: Path) -> Path:
     if folder.is_dir():
         return folder
     part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of one that was interrupted
+    shutil.rmtree(part, ignore_errors=True)  # from an interrupted call
     part.mkdir(parents=True)
     _make(scale, found, shown, part)
     return part.rename(folder)
@@ -196,7 +197,7 @@ def _beginning(texts: Sequence[str], size: int) -> list[str]:
 
 
 def _tokens(vocabulary: Vocabulary, documents: Sequence[str]) -> Tokens:
-    """Return the documents' tokens with BOS before each, made with all processors at once."""
+    """Return the documents' tokens with BOS before each, encoded on all processors."""
     parts = [np.zeros(0, dtype=np.uint16)]
     for first in range(0, len(documents), _DOCUMENTS_AT_ONCE):
         batch = list(documents[first : first + _DOCUMENTS_AT_ONCE])

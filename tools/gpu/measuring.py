@@ -1,7 +1,7 @@
 """Runs of sources on the machine's device, one after another, until the time is up.
 
-What a document says of a run is measured outside the sandbox, but for `self_reported`: the last
-rate that one of our own two scripts printed, which nothing is decided by.
+The figures of a run are measured outside the sandbox, except `self_reported`: the last rate that
+one of our two scripts printed. No decision depends on it.
 """
 
 import re
@@ -35,20 +35,20 @@ Figures = dict[str, object]
 
 @dataclass(slots=True)
 class Report:
-    """What a part found so far; whatever ends it, these figures stand."""
+    """The figures of a part so far; they are written even if the part fails."""
 
     figures: Figures = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
 
 
 class Session:
-    """A calibrated runner and the time that is left. Make one with `begin`, end it with `close`."""
+    """A calibrated runner and the time left. Start it with `begin`, end it with `close`."""
 
     def __init__(
         self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
     ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self.told = dict(device.told)  # what scripts know of the card
+        self.told = dict(device.told)  # the facts about the card that scripts get
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,
@@ -59,7 +59,7 @@ class Session:
         self._longest_s = 0.0
 
     async def begin(self, seed: int) -> RunOutcome:
-        """Run the baseline, which is what all that follows is held against. Raises ArnodeError."""
+        """Run the baseline, with which later runs are compared. Raises ArnodeError."""
         return await self._timed(
             "ours, the baseline", lambda: self._runner.calibrate(seed, split=SPLIT)
         )
@@ -67,19 +67,19 @@ class Session:
     async def run(
         self, what: str, source: Source, seed: int, *, audited: bool = True
     ) -> RunOutcome:
-        """Run a source from start to audit, with nothing beside it."""
+        """Run a source from start to audit, with no other run in parallel."""
         run = partial(self._runner.run, source, seed, split=SPLIT)
         return await self._timed(what, lambda: run(needs_audit=says(audited)))
 
     async def run_beside(
         self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]
     ) -> RunOutcome:
-        """Run a source; the next may begin when `on_trained` is called."""
+        """Run a source; the next may start when `on_trained` is called."""
         return await told(what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained))
 
     @property
     def tolerance_nats(self) -> Figures:
-        """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
+        """The audits' tolerance here, from the baseline's audit; finer differences do not count."""
         if self._runner.baseline_cost is None:
             return {}
         found = cast("Audited", self._runner.baseline_cost.audited).tolerance
@@ -87,15 +87,15 @@ class Session:
 
     @property
     def left_s(self) -> float:
-        """The seconds that are left."""
+        """The seconds left."""
         return self._ends_s - time.monotonic()
 
     def has_time_for(self, runs: int = 1) -> bool:
-        """Whether that many runs as long as the longest so far end in time."""
+        """Return True if this many runs, each as long as the longest so far, end in time."""
         return runs * self._longest_s <= self.left_s
 
     async def close(self) -> None:
-        """End what waits."""
+        """Close the runner."""
         await self._runner.close()
 
     async def _timed(
@@ -108,7 +108,7 @@ class Session:
 
 
 def figures_of(outcome: RunOutcome) -> Figures:
-    """Return what a document says of one run."""
+    """Return the figures of one run for a document."""
     return {
         "seed": outcome.seed,
         "status": outcome.status,
@@ -128,7 +128,7 @@ def bits(nano: int | None) -> float | None:
 
 
 def tokens_per_s(outcome: RunOutcome) -> int | None:
-    """Return the last rate that the script printed, None if it printed none."""
+    """Return the last rate that the script printed; None if it printed none."""
     found = _RATE.findall(outcome.log_tail)
     return int(found[-1].replace(",", "")) if found else None
 
@@ -144,19 +144,19 @@ def seconds_in(stages: Iterable[Stage], part: str, *names: str) -> float:
 
 
 def pooled_sd(*groups: list[float]) -> float | None:
-    """Return the standard deviation within groups of runs; None if none has two."""
+    """Return the standard deviation within groups of runs; None if no group has two."""
     squares = [(len(group) - 1) * variance(group) for group in groups if len(group) > 1]
     degrees = sum(len(group) - 1 for group in groups if len(group) > 1)
     return (sum(squares) / degrees) ** 0.5 if degrees else None
 
 
 def metrics_of(outcomes: Iterable[RunOutcome]) -> list[float]:
-    """Return the metrics of the runs that came through, in bits per byte."""
+    """Return the metrics of the runs that have one, in bits per byte."""
     return [each.metric_nano / NANO for each in outcomes if each.metric_nano is not None]
 
 
 def rates_of(outcomes: Iterable[RunOutcome], shape: Shape, peak_flops: float | None) -> Figures:
-    """Return the script's own word on its speed, and the share of the card's peak that this is."""
+    """Return the speed that the script reports, and its share of the card's peak (MFU)."""
     told_rates = [rate for rate in map(tokens_per_s, outcomes) if rate is not None]
     rate = fmean(told_rates) if told_rates else None
     flops = shape.flops_per_token

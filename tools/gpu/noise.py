@@ -1,5 +1,8 @@
-"""How much a run's metric differs by seed, what scoring and auditing it takes, and whether the
-sized baseline is well sized for a smaller card."""
+"""Measurements of a metric's noise over seeds, and of the size of the baseline.
+
+The seeds also show how far audits differ from claims. The sweep shows if the baseline is well sized
+for a smaller card.
+"""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -17,7 +20,7 @@ from tools.gpu.sources import (
 )
 from trainer.measuring.outcome import RunOutcome
 
-# Steps in depth and in doublings of the batch from the sized baseline, the nearest first
+# Steps in depth and in doublings of the batch from the sized baseline, the nearest first.
 _GRID: Final = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1))
 
 
@@ -30,7 +33,7 @@ async def run_noise(
     sweep_seconds: int,
     points: slice,
 ) -> None:
-    """Fill in the figures: seeds first, then the sweep while there is time."""
+    """Fill in the report: seeds first, then the sweep while there is time."""
     outcomes = [await session.begin(1)]
     report.figures["tolerance_nats"] = session.tolerance_nats
     report.figures["seeds"] = _seeds(outcomes)
@@ -70,7 +73,7 @@ async def _sweep(
     seconds: int,
     grid: Sequence[tuple[int, int]],
 ) -> None:
-    """Run our script at sizes around the one that it takes for a card of that much memory."""
+    """Run our script at sizes around the one that it takes for a card with this much memory."""
     machine = session.machine
     if machine.memory_gib is not None and machine.memory_gib < memory_gib:
         report.skipped.append(f"sweep: this card has less than {memory_gib:g} GiB")

@@ -1,4 +1,4 @@
-"""A part from beginning to end: the machine, the text, the runs, the document."""
+"""A part from start to end: the machine, the text, the runs, the document."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from trainer.sandbox.visible import visible_tree
 _SECONDS: Final = {"compare": 60, "noise": 30, "pipeline": 60}
 _TOY_SECONDS: Final = 2
 _MINUTES, _TOY_MINUTES = 8.5, 2.0
-_SWEEP_SHARE: Final = 3  # of the budget that a small card's run gets on this one
+_SWEEP_SHARE: Final = 3  # a smaller card's run on this card gets the budget divided by this
 _STEPS, _TOY_STEPS = 40, 5
 _GRACE_S: Final = 20
 _PUBLISHED_S: Final = 300  # autoresearch's budget
@@ -33,7 +33,7 @@ _PUBLISHED_S: Final = 300  # autoresearch's budget
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; None is what the part and the machine decide."""
+    """The command line's options; None leaves the choice to the part and the machine."""
 
     part: str
     seconds: int | None
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sizes:
-    """Options with everything decided."""
+    """The options with all choices made."""
 
     options: Options
     is_card: bool
@@ -56,12 +56,12 @@ class _Sizes:
 
     @property
     def points(self) -> slice:
-        """Which points of the ablations or of the sweep are wanted."""
+        """The points of the ablations or of the sweep to run."""
         first = self.options.from_point
         return slice(first, first + self.options.points)
 
     def runs(self, usual: int) -> int:
-        """How many of the part's runs are wanted."""
+        """Return how many of the part's runs to make."""
         return usual if self.options.runs is None else self.options.runs
 
 
@@ -93,7 +93,7 @@ PARTS: Final[dict[str, Callable[[Session, Report, _Sizes], Coroutine[object, obj
 
 
 def measure(options: Options) -> int:
-    """Measure a part and write its document; 1 if it did not come to its figures."""
+    """Measure a part and write its document; return 1 if it failed."""
     started_s = time.monotonic()
     report = Report()
     document: dict[str, object] = {"part": options.part, **provenance()}
@@ -103,7 +103,7 @@ def measure(options: Options) -> int:
         say(f"{error.message} ({error.hint})" if error.hint else error.message)
         report.skipped.append(f"ended: {error.message}")
         return 1
-    finally:  # whatever ended it: minutes on a card are not to be had again
+    finally:  # in any case: minutes on a card are too precious to lose
         document |= {
             "took_s": round(time.monotonic() - started_s, 1),
             "figures": report.figures,
@@ -120,7 +120,7 @@ def measure(options: Options) -> int:
 def _measure(
     options: Options, report: Report, document: dict[str, object], started_s: float
 ) -> None:
-    """Fill in the document and the report. Raises ArnodeError where that cannot go on."""
+    """Fill in the document and the report. Raises ArnodeError if it cannot continue."""
     machine = probe_machine()
     document |= machine.figures()
     seconds = options.seconds or (_SECONDS[options.part] if machine.is_card else _TOY_SECONDS)
@@ -160,7 +160,7 @@ def _measure(
 
 
 async def _in_time(session: Session, part: Coroutine[object, object, None]) -> None:
-    """Run a part. It begins nothing that would end late; what does so all the same is ended."""
+    """Run a part, and cancel it if it runs late; it starts no run that would end late."""
     try:
         async with asyncio.timeout(session.left_s + _GRACE_S):
             await part

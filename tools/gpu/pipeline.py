@@ -1,5 +1,7 @@
-"""Where the seconds go from one counted run to the next, how busy the card is meanwhile, and what
-the sandbox costs a script beside a plain process."""
+"""Measurements of the time between counted runs, the card's use, and the sandbox's overhead.
+
+The overhead is that of a script in the sandbox compared with a plain process.
+"""
 
 import asyncio
 import json
@@ -25,7 +27,7 @@ from trainer.measuring.timeline import Stage
 
 _PLAIN: Final = Path(__file__).parent / "plain.py"
 _PLAIN_TIMEOUT_S: Final = 300
-_LEAST_IN_A_ROW: Final = 2  # of one alone no share can be told
+_LEAST_IN_A_ROW: Final = 2  # a single run has no counted share
 _STAGES: Final = (
     ("train", ("spawn", "import", "build", "train", "export")),
     ("claim", ("spawn", "import", "load", "score")),
@@ -34,7 +36,7 @@ _STAGES: Final = (
 
 
 async def run_pipeline(session: Session, report: Report, *, experiments: int, steps: int) -> None:
-    """Fill in the figures: experiments in a row, then fixed steps inside and outside."""
+    """Fill in the report: experiments in a row, then fixed steps inside and outside a sandbox."""
     report.figures["calibration"] = figures_of(await session.begin(1))
     outcomes = await _experiments(session, report, experiments)
     found = counted(stage for outcome in outcomes for stage in outcome.stages)
@@ -58,9 +60,9 @@ async def run_pipeline(session: Session, report: Report, *, experiments: int, st
 
 
 async def _experiments(session: Session, report: Report, count: int) -> list[RunOutcome]:
-    """Run edits of our script as a node does: each begins as soon as the one before has trained.
+    """Run edits of our script as a node does: each starts once the one before has trained.
 
-    Each is a tree of its own, so that none finds what another compiled.
+    Each has its own tree, so that no run finds code that another one compiled.
     """
     runs: list[asyncio.Task[RunOutcome]] = []
     try:
@@ -88,7 +90,7 @@ def stages_of(stages: tuple[Stage, ...]) -> dict[str, dict[str, float]]:
 
 
 async def _overhead(session: Session, steps: int, *, rounds: int) -> Figures:
-    """Run the same steps in the sandbox and in a plain process, in turns."""
+    """Run the same steps in the sandbox and in a plain process, in turn."""
     text = replaced(ours()["train.py"].decode(), "while progress < 1:", f"while step < {steps}:")
     source = ours().replacing("train.py", text.encode())
     inside: list[dict[str, float]] = []
@@ -119,7 +121,7 @@ async def _overhead(session: Session, steps: int, *, rounds: int) -> Figures:
 
 
 def _plain(session: Session, source: Source, seed: int) -> dict[str, float]:
-    """Run the script with a stand-in for the harness, and caches as empty as a sandbox's."""
+    """Run the script with a stand-in for the harness, with caches as empty as a sandbox's."""
     manifest = session.task.manifest
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,6 +1,6 @@
-"""`prepare` for a plain process: the same names as the harness, no sandbox, no score.
+"""A stand-in for `prepare` in a plain process: the harness's names, no sandbox, no score.
 
-Writes how many seconds lay before the first batch, up to the weights, and in exporting them.
+It writes the seconds before the first batch, up to the weights, and of their export.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is going on, on stderr: nobody waits for minutes before a blank screen."""
+"""Progress messages on stderr, so that nobody waits for minutes before a blank screen."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ def say(what: str) -> None:
 
 
 async def told(what: str, work: Coroutine[object, object, T]) -> T:
-    """Await something, saying what it is at first and every ten seconds."""
+    """Await work, printing its name at the start and every ten seconds."""
     say(what)
     started_s = time.monotonic()
     task = asyncio.ensure_future(work)

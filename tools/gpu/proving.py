@@ -1,4 +1,4 @@
-"""The proving run: a part begins with it where none is kept of this card, driver and torch."""
+"""The card's self-test: a part starts with it unless a report for card, driver and torch exists."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from trainer.proving.proof import ProofConditions, keep, remembered
 
 
 def proven_device(machine: Machine, report: Report, home: Path) -> Device:
-    """Return the device, told what its proving run decided; the report is kept in `home`."""
+    """Return the device with the choices of its self-test; the report is stored in `home`."""
     is_card = machine.is_card
     wanted = proving.devices_to_prove(probe_cards()) if is_card else [proving.on_processor()]
     if not wanted:

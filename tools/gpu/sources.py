@@ -1,6 +1,6 @@
-"""The two scripts that are compared, edits of ours, and what a token costs in each.
+"""The two scripts that are compared, edits of ours, and the cost of a token in each.
 
-Everything here is text and arithmetic: nothing of a script is run but its constants.
+Everything here is text and arithmetic. Of a script only its constants are evaluated.
 """
 
 import ast
@@ -20,10 +20,10 @@ _ATTENTION: Final = re.compile(
     r"^# Attention: .*?^attention = best_attention\(\)\n", re.DOTALL | re.MULTILINE
 )
 _PLAIN_ATTENTION: Final = "attention = flash_attention\n"
-_SIZED: Final = "HEADS = WIDTH // HEAD_WIDTH\n"  # from there on the size is known
+_SIZED: Final = "HEADS = WIDTH // HEAD_WIDTH\n"  # after this line the size is known
 _SET_THERE: Final = ("LAYERS", "WIDTH", "STEP_TOKENS", "ROWS", "TIME_BUDGET")
 
-# Each point in which our script follows autoresearch's night, taken back to where that began.
+# Each point that our script takes from autoresearch's overnight session, with its value before.
 ABLATIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "batch 2^18": {"STEP_TOKENS": "2 * STEP_TOKENS"},
     "depth 9, aspect 57": {"LAYERS, WIDTH": "LAYERS - 1, WIDTH - HEAD_WIDTH"},
@@ -45,7 +45,7 @@ ABLATIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What decides how much a token costs. `windows` are the layers', in tokens."""
+    """The sizes that determine the cost of a token; `windows` are the layers', in tokens."""
 
     layers: int
     width: int
@@ -57,16 +57,21 @@ class Shape:
 
     @property
     def flops_per_token(self) -> int:
-        """Six for each weight that a token is multiplied with, and attention over the windows in
-        full: forward and backward, as nanochat and PaLM (arXiv 2204.02311, B) count them."""
+        """The FLOPs of a token in forward and backward pass.
+
+        Six per weight that a token is multiplied with, and attention over the full windows, counted
+        as in nanochat and PaLM (arXiv 2204.02311, appendix B).
+        """
         gates = self.gates * self.gate_channels * self.heads
         weights = 12 * self.layers * self.width**2 + gates + self.width * self.vocabulary
         return 6 * weights + 12 * self.width * sum(self.windows)
 
 
 def moved(size: Size, deeper: int, doublings: int) -> Size:
-    """Return a size of a third more layers or fewer, as wide in proportion, and of a batch that is
-    doubled so many times."""
+    """Return a size with `deeper` thirds more layers and a batch doubled `doublings` times.
+
+    Both may be negative. The width grows in proportion to the depth.
+    """
     layers = size.layers + deeper * max(1, size.layers // 3)
     heads = max(1, round(size.width * layers / size.layers / size.head_width))
     step_tokens = int(size.step_tokens * 2.0**doublings)
@@ -110,8 +115,11 @@ def theirs() -> Source:
 
 
 def with_constants(source: Source, values: Mapping[str, str]) -> Source:
-    """Return a source in which constants have other values; those that follow from the device's
-    memory are set once it is known. Raises ValueError for a constant that is not there once."""
+    """Return a source in which constants have other values.
+
+    Constants that depend on the device's memory are set after it is known. Raises ValueError for a
+    constant that does not occur exactly once.
+    """
     text = source["train.py"].decode()
     for name, value in values.items():
         if set(name.split(", ")) <= set(_SET_THERE):
@@ -123,14 +131,14 @@ def with_constants(source: Source, values: Mapping[str, str]) -> Source:
 
 
 def replaced(text: str, old: str, new: str) -> str:
-    """Return the text with something that is there once replaced. Raises ValueError otherwise."""
+    """Return the text with `old` replaced. Raises ValueError unless it occurs exactly once."""
     if text.count(old) != 1:
         raise ValueError(f"not there once: {old!r}")
     return text.replace(old, new)
 
 
 def on_smaller_card(source: Source, memory_gib: float) -> Source:
-    """Return our script sized for that much memory, and held to it by torch's allocator."""
+    """Return our script sized for this much memory, and limited to it by torch's allocator."""
     text = source["train.py"].decode()
     text = replaced(text, "size_for(card.total_memory / 2**30)", f"size_for({memory_gib})")
     known = "has_bf16 = card.major >= 8\n"
@@ -140,14 +148,14 @@ def on_smaller_card(source: Source, memory_gib: float) -> Source:
 
 
 def size_of_ours(memory_gib: float | None) -> Size:
-    """Return the size that our script takes on a card of that much memory, or on a CPU."""
+    """Return the size that our script takes on a card with this much memory, or on a CPU."""
     if memory_gib is None:
         return Size.of(0, *_constants(SCRIPT.read_text())["CPU_SIZE"])
     return next(size for size in sizes_of(SCRIPT.read_bytes()) if memory_gib >= size.least_gib)
 
 
 def shape_of_ours(memory_gib: float, *, vocabulary: int, context: int) -> Shape:
-    """Return the shape that our script takes on a card of that much memory."""
+    """Return the shape that our script takes on a card with this much memory."""
     known, size = _constants(SCRIPT.read_text()), size_of_ours(memory_gib)
     length = min(size.sequence, context)
     return _shape(
@@ -163,7 +171,7 @@ def shape_of_ours(memory_gib: float, *, vocabulary: int, context: int) -> Shape:
 
 
 def shape_of_theirs(*, vocabulary: int, context: int) -> Shape:
-    """Return the shape of the rival's script, which is one for all cards."""
+    """Return the shape of the rival's script, which is the same for all cards."""
     known = _constants(RIVAL.read_text())
     head_width = known["HEAD_DIM"]
     return _shape(
@@ -202,7 +210,7 @@ def _shape(
 
 
 def _constants(text: str) -> dict[str, Any]:
-    """Return the constants that a script of ours begins with."""
+    """Return the constants at the start of one of our scripts."""
     found: dict[str, Any] = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name):

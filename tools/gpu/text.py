@@ -1,8 +1,8 @@
-"""Text of what is installed on a machine and what no sandbox shows: manuals, headers, packages.
+"""Text installed on a machine that no sandbox shows: manuals, headers, packages.
 
-Files go to a split by the hash of their names. A paragraph counts once, wherever it occurs; a piece
-of which 64 bytes lie in a file that sandboxes show, or a long line in the training text, is not
-scored. It knows no tokens.
+Files are assigned to splits by the hash of their names. A repeated paragraph counts once. A piece
+is not scored if it shares 64 bytes with a file that sandboxes show, or a long line with the
+training text. This module knows no tokens.
 """
 
 import gzip
@@ -28,20 +28,20 @@ _SYSTEM: Final = (
     "/usr/share/common-licenses", "/usr/include", "/usr/src", "/usr/lib/python3", "/usr/local/lib",
     "/usr/local/include", "/usr/local/share",
 )  # fmt: skip
-_FILE_BYTES: Final = (1 << 10, 1 << 20)  # larger ones are tables more often than text
-_LEAST_KEPT: Final = 512  # of a file, once what was seen before is left out
+_FILE_BYTES: Final = (1 << 10, 1 << 20)  # larger files are more often tables than text
+_LEAST_KEPT: Final = 512  # of a file, after repeated paragraphs are removed
 _FREQUENT: Final = " etaoinsrhl"
-_WORDY: Final = 0.4  # less of these, and it is a table rather than text
-_PIECE: Final = 8 << 10  # of what may be scored
-_HELD_BACK: Final = 0.25  # of the files: what may be scored
+_WORDY: Final = 0.4  # with a smaller share of these letters it is a table, not text
+_PIECE: Final = 8 << 10  # of text that may be scored
+_HELD_BACK: Final = 0.25  # share of the files that may be scored
 _MOST_HITS: Final = 1_000_000
-_PASSED_OVER: Final = (".", "__pycache__", "build")  # what is made of other files
-_LIBRARIES: Final = (".so", ".a", ".pyc")  # as good as no text in them that is not in a source too
+_PASSED_OVER: Final = (".", "__pycache__", "build")  # made from other files
+_LIBRARIES: Final = (".so", ".a", ".pyc")  # their text, if any, is also in sources
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text of a file, and in which of the places it lay."""
+    """The text of a file, and the place where it was found."""
 
     place: str
     text: str
@@ -49,7 +49,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """Each split's documents, or pieces of them; no file is in two. `account`: what lay where."""
+    """The documents of each split, or pieces of them; no file is in two splits.
+
+    `account` says how much text came from which place.
+    """
 
     training: tuple[str, ...]
     public: tuple[str, ...]
@@ -58,7 +61,7 @@ class Texts:
 
 
 def places() -> list[Path]:
-    """Return the folders in which text is looked for: this repository, Python's, the system's."""
+    """Return the folders to search for text: this repository, Python's, the system's."""
     found = [ROOT]
     found += [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
     found += [Path(place) for place in (*_SYSTEM, f"{sys.prefix}/share")]
@@ -68,8 +71,10 @@ def places() -> list[Path]:
 def candidates(
     roots: Sequence[Path], hidden_from: Iterable[Path], *, most: int
 ) -> list[tuple[Path, str, int]]:
-    """Return files that may be text, each with its place and size, in an order by their names'
-    hashes: at most so many of a place, and none of those that sandboxes show (`hidden_from`)."""
+    """Return files that may be text, each with its place and size, ordered by their names' hashes.
+
+    At most `most` files per place are returned, and no files that sandboxes show (`hidden_from`).
+    """
     known = {_identity(path.stat()) for path in hidden_from}
     found = [file for root in roots for file in islice(_files_below(root, known), most)]
     return sorted(found, key=lambda each: hashlib.sha256(os.fsencode(each[0])).digest())
@@ -81,7 +86,7 @@ def _files_below(root: Path, known: set[tuple[int, int]]) -> Iterator[tuple[Path
     while folders:
         try:
             entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
-        except OSError:  # nobody may look into it
+        except OSError:  # not readable
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -102,7 +107,7 @@ def gather(
     least: int,
     scored: int,
 ) -> Texts:
-    """Read about `size` bytes of the files' text and split it, `scored` of them for being scored.
+    """Read about `size` bytes of text from the files and split it, with `scored` bytes to score.
 
     `shown` are the files that sandboxes show. Raises ArnodeError if there is less than `least`.
     """
@@ -168,7 +173,7 @@ def _split(
 
 
 def _without_shown(texts: list[tuple[int, str]], shown: Sequence[Path]) -> list[tuple[int, str]]:
-    """Return the numbered texts of which no 64 bytes lie in a file that sandboxes show."""
+    """Return the numbered texts that share no 64 bytes with a file that sandboxes show."""
     contents = [text.encode() for _, text in texts]
     ends = list(accumulate(map(len, contents)))
     hits = shared_windows(b"".join(contents), shown, at_most=_MOST_HITS)
@@ -177,7 +182,7 @@ def _without_shown(texts: list[tuple[int, str]], shown: Sequence[Path]) -> list[
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text between paragraphs: of a long one a part may be found elsewhere."""
+    """Yield pieces of a text, cut between paragraphs: parts of a long one may occur elsewhere."""
     piece: list[str] = []
     size = 0
     for paragraph in text.split("\n\n"):
@@ -191,7 +196,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _read(path: Path) -> str | None:
-    """Return a file's text; None if it cannot be read or is none."""
+    """Return a file's text; None if it is unreadable or not text."""
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
@@ -203,7 +208,7 @@ def _read(path: Path) -> str | None:
 
 
 def _unrepeated(text: str, seen: set[bytes]) -> str:
-    """Return the paragraphs that are not in `seen`, and put them there."""
+    """Return the paragraphs that are not in `seen`, and add them to it."""
     kept: list[str] = []
     for paragraph in text.split("\n\n"):
         digest = hashlib.blake2b(paragraph.strip().encode(), digest_size=8).digest()

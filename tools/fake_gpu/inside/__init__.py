@@ -1,4 +1,4 @@
-"""What runs in the environment of fake cards: a script as a sandbox runs it, without numbers.
+"""Code that runs in the environment of fake cards: a script as in a sandbox, without values.
 
-Imports torch, numpy and the harness alone: nothing else is installed there.
+It imports only torch, numpy and the harness, as nothing else is installed there.
 """

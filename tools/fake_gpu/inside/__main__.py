@@ -1,4 +1,4 @@
-"""Play one script as the harness runs it: asked in JSON on stdin, told in JSON on stdout."""
+"""Run one script as the harness does, with a JSON request on stdin and a JSON reply on stdout."""
 
 import contextlib
 import json

@@ -1,8 +1,8 @@
-"""Lets Inductor and Triton compile for a card that is not there, and run nothing of it.
+"""Compilation with Inductor and Triton for a card that does not exist; no kernel is launched.
 
-Kernels become machine code by ptxas, so that what does not fit a card's shared memory or registers
-is refused as on the card. The code that calls them then runs on fakes: it allocates and frees as it
-would, and a launch does nothing. Found in torch 2.13 and triton 3.7; their private names are used.
+ptxas compiles kernels to machine code, so kernels that exceed a card's shared memory or registers
+are rejected as on the card. The code that calls them then runs on fakes: it allocates and frees
+memory as usual, and a launch does nothing. This uses private names of torch 2.13 and triton 3.7.
 """
 
 import os
@@ -23,14 +23,14 @@ _MOST_THREADS: Final = 1024
 
 @dataclass
 class Kernels:
-    """What was compiled: how many configurations of kernels, and the most shared memory of one."""
+    """The number of compiled kernel configurations, and the most shared memory of one."""
 
     count: int = 0
     shared_bytes: int = 0
 
 
 class _Driver(CudaDriver):  # type: ignore[misc]
-    """Tells Triton what the card is; Inductor looks for its class."""
+    """A driver that reports the fake card to Triton; Inductor looks for its class."""
 
     def __init__(self, kernels: Kernels) -> None:
         def load_binary(name: str, binary: bytes, shared: int, device: int) -> tuple[int, ...]:
@@ -54,17 +54,17 @@ class _Driver(CudaDriver):  # type: ignore[misc]
 
 
 def compile_for_nothing() -> Kernels:
-    """Have whatever is compiled from now on noted here, and never launched."""
+    """Record all kernels compiled from now on, without ever launching them."""
     from torch._inductor import config
     from torch._inductor.fx_passes import joint_graph, post_grad
     from torch._inductor.runtime import triton_heuristics
 
     kernels = Kernels()
     triton.runtime.driver.set_active(_Driver(kernels))
-    config.compile_threads = 1  # others would look for the card themselves
-    config.use_static_cuda_launcher = False  # it loads what it compiled
-    config.joint_graph_constant_folding = False  # computes constants on the card
-    config.shape_padding = False  # asks the card's clock whether it pays
+    config.compile_threads = 1  # other processes would look for the card themselves
+    config.use_static_cuda_launcher = False  # it loads compiled kernels
+    config.joint_graph_constant_folding = False  # it computes constants on the card
+    config.shape_padding = False  # it times the padding on the card
     for passes in (joint_graph, post_grad):
         _look_for_patterns_on_cpu(passes)
     heuristics: Any = triton_heuristics.CachingAutotuner
@@ -74,13 +74,13 @@ def compile_for_nothing() -> Kernels:
 
 
 def _look_for_patterns_on_cpu(passes: Any) -> None:
-    """Patterns of operations are traced once on tensors that are none of the script's."""
+    """Trace patterns of operations on the CPU; they use tensors of their own."""
     init = passes.lazy_init
     passes.lazy_init = lambda *_: init(torch.device("cpu"))
 
 
 def _allocate_fakes() -> None:
-    """What compiled code calls by its C++ names, for fakes."""
+    """Replace the functions that compiled code calls by their C++ names."""
     guards: Any = torch._C._dynamo.guards
     guards._empty_strided_cuda = lambda size, stride, dtype: torch.empty_strided(
         size, stride, dtype=dtype, device="cuda"
@@ -89,10 +89,10 @@ def _allocate_fakes() -> None:
         tensor, size, stride, tensor.storage_offset() + offset
     )
     torch._C._cuda_getCurrentRawStream = lambda device: 0
-    # Numbers that lie in tensors of the processor are handed to kernels.
+    # Kernels get values from tensors on the CPU.
     implementations: Any = fake_impls.op_implementations_dict
     implementations[torch.ops.aten._local_scalar_dense.default] = _some_number
-    # Else nothing is compiled while it is on.
+    # Otherwise nothing is compiled while the mode is on.
     FakeTensorMode.ignore_compile_internals = classmethod(  # type: ignore[method-assign,assignment]
         lambda _cls: True
     )

@@ -1,4 +1,4 @@
-"""How much of the card's memory the tensors of a script hold at most."""
+"""The peak of the card memory that the tensors of a script hold."""
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +8,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-_BLOCK_BYTES: Final = 512  # torch's allocator hands out whole ones
+_BLOCK_BYTES: Final = 512  # torch's allocator hands out whole blocks
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts storages on the card from the operation that returns them until nobody holds them.
+    """A counter of storages on the card, from the operation that returns them until they are freed.
 
-    The allocator's own, what lies between its blocks and what libraries take for themselves are
-    not in it.
+    It excludes the allocator's own memory, gaps between its blocks, and memory that libraries
+    allocate.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
-        """Look at what compiled code does, not at how it is compiled."""
+        """Return True: count the work of compiled code, not of its compilation."""
         return True
 
     def __torch_dispatch__(
@@ -35,7 +35,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run an operation and note what it returns."""
+        """Run an operation and count the storages that it returns."""
         result = func(*args, **(kwargs or {}))
         for one in tree_leaves(result):
             if isinstance(one, torch.Tensor) and one.device.type == "cuda":

@@ -1,7 +1,7 @@
-"""One script under the harness, with a node at the other end that has tokens and no numbers to ask.
+"""One script under the harness; the node at the other end has tokens and asks without values.
 
-The harness is the sandbox's own: `prepare`, `kernels`, serving, the export. What differs is the
-tensors, which are fakes, and the channel, which ends in this process.
+The harness is the sandbox's own: `prepare`, `kernels`, serving, the export. Only two things differ:
+the tensors are fakes, and the channel ends in this process.
 """
 
 import json
@@ -29,16 +29,16 @@ from trainer.sandbox.inside.channel import (
     WEIGHTS,
 )
 
-_TOKENS: Final = 1 << 20  # of training, of which a batch is a part
+_TOKENS: Final = 1 << 20  # of training text, from which batches are taken
 _SHAPE: Final = struct.Struct(">II")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to play: a source as `SandboxJob` wants it, in a role.
+    """A request to run a source in a role, with the fields of `SandboxJob`.
 
-    `files` are the source's in base64; `weights` is the file that a training leaves its export in,
-    and that scoring begins with. `attention`: the kind to take, as the proving run tells it.
+    `files` holds the source's files in base64. Training writes its export to the file `weights`,
+    and scoring loads it. `attention` is the kind to use, as reported by a card's self-test.
     """
 
     files: dict[str, str]
@@ -55,9 +55,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """How a script ended and what it held of the card.
+    """The end of a script and the card memory that it held.
 
-    `ended` is `exported`, `answered` or why it came to neither.
+    `ended` is `exported`, `answered` or the reason for neither.
     """
 
     ended: str
@@ -65,11 +65,11 @@ class Played:
     weights_bytes: int = 0
     attention: str = ""
     kernels: int = 0  # configurations that were compiled
-    shared_bytes: int = 0  # the most that one of them wants
+    shared_bytes: int = 0  # the most that one of them needs
 
 
 def play(request: Request) -> Played:
-    """Run it to its end. Raises whatever the script, torch or Triton raise."""
+    """Run the request to its end. Raises whatever the script, torch or Triton raise."""
     _fake_the_card()
     kernels = compile_for_nothing() if request.compiles else Kernels()
     node = _Node(request)
@@ -92,26 +92,26 @@ def play(request: Request) -> Played:
 
 
 def _fake_the_card() -> None:
-    """Let nobody look for the card, and fakes be handed out as zeros."""
+    """Stop torch from looking for the card, and convert fakes to zeros."""
     fake_tensor.init_gpu_context = lambda *_: None  # type: ignore[assignment]
-    # A module moves to the card by swapping, which it refuses wherever somebody looks at a tensor
-    # weakly, as the mode does.
+    # A module moves to the card by swapping tensors. It refuses if there are weak references to a
+    # tensor, as the mode has.
     utils: Any = torch.utils
     utils.weakref = types.SimpleNamespace(getweakrefs=lambda _: [])
     fakes: Any = FakeTensor
     fakes.numpy = _zeros
     tensors: Any = torch.Tensor
-    tensors.pin_memory = lambda tensor: tensor  # which no fake knows
-    # It asks by making a number; a card of any age can hold them (`is_bf16_supported`).
+    tensors.pin_memory = lambda tensor: tensor  # fakes do not support it
+    # The check creates a value on the card; any card can hold bf16 (`is_bf16_supported`).
     torch.cuda._check_bf16_tensor_supported = lambda _: True  # type: ignore[assignment]
-    # A number that it knows it would send to the card for real.
+    # Without this, values known to the mode would be sent to a real card.
     fake_tensor.CONSTANT_NUMEL_LIMIT = 0
     for read in (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default):
         fake_impls.op_implementations_dict[read] = _one
 
 
 def _one(_mode: FakeTensorMode, _operator: object, tensor: torch.Tensor) -> float | bool:
-    """Return what a number on the card is read as: one, as steps are divided by; no test holds."""
+    """Return 1 for a value read from the card, as steps are divided by it; False for a boolean."""
     return False if tensor.dtype is torch.bool else torch.ones((), dtype=tensor.dtype).item()
 
 
@@ -121,7 +121,7 @@ def _zeros(tensor: torch.Tensor, **_: object) -> np.ndarray[Any, Any]:
 
 
 class _Node:
-    """The node's end of the channel: hands over tokens or weights, asks once for each answer."""
+    """The node's end of the channel: it sends tokens or weights and asks for each answer once."""
 
     def __init__(self, request: Request) -> None:
         self.ended = "it ended without an export"
@@ -161,14 +161,14 @@ def _asked(request: Request) -> AnswerShapes:
 
 
 def _claim(request: Request) -> tuple[bytes, bytes, None]:
-    """Ask for the log-probabilities of a batch of rows."""
+    """Return a request for the log-probabilities of a batch of rows."""
     shape = request.batch_rows, request.context
     tag = _asked(request).claim.tag
     return tag, _SHAPE.pack(*shape) + bytes(2 * 2 * shape[0] * shape[1]), None
 
 
 def _look(request: Request) -> tuple[bytes, bytes, None]:
-    """Ask for the logits at a position of each row."""
+    """Return a request for the logits at one position of each row."""
     shape = request.batch_rows, request.context
     tag = _asked(request).audit.tag
     return tag, _SHAPE.pack(*shape) + bytes(2 * shape[0] * shape[1] + 2 * shape[0]), None
