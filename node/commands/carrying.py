@@ -42,7 +42,7 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
     if found.trial is not None:
         gain = from_nano(found.trial.gain_nano)
-        measured = "" if gain is None else f": {gain:+.4f} in fresh pairs"
+        measured = "" if gain is None else f": {gain:+.4f} in new pairs"
         click.echo(
             f"as one: {word(found.trial.decision)}{measured}"
             f" (one by one {found.gain_alone:+.4f}, by a few runs each)"

@@ -238,7 +238,7 @@ def test_without_a_board_it_says_how_one_comes_about(
     with pytest.raises(SystemExit) as ended:
         main(["leaderboard"])
     assert ended.value.code == 0
-    assert "no board of the network main yet" in capsys.readouterr().err
+    assert "no leaderboard of the network main yet" in capsys.readouterr().err
     assert json.loads(arnode(capsys, "leaderboard", "--json"))["rows"] == []
 
 

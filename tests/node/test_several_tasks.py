@@ -150,7 +150,7 @@ def test_a_task_without_a_board_is_no_misspelling(
     two: Store, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     words = ("leaderboard", "--task", "my-text", "--class", HARDWARE_CLASS)
-    assert "no board of the network main yet" in arnode(capsysbinary, *words)[1]
+    assert "no leaderboard of the network main yet" in arnode(capsysbinary, *words)[1]
     err = arnode(capsysbinary, "leaderboard", "--task", "nanochat", code=2)[1]
     assert "nothing was measured of task 'nanochat' here yet, there are: my-text, tiny" in err
 
