@@ -24,7 +24,7 @@ from agent.command import (
     Write,
 )
 from agent.source.capabilities import Check
-from agent.told import NOTHING, last_words, told_by
+from agent.reported_usage import NO_USAGE, last_words, reported_usage
 from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home
@@ -255,8 +255,8 @@ def _goer(command: _Command) -> Go:
         result, remark = await _result(command, job, done, secrets)
         if remark and isinstance(result, Edited):
             _log.info("%s: %s", command.name, remark)
-        told = told_by(done.output_tail, command.preset.form)
-        if done.status is None and told is not None and told != NOTHING:
+        told = reported_usage(done.output_tail, command.preset.form)
+        if done.status is None and told is not None and told != NO_USAGE:
             told = None  # it was still working when it was ended
         return Visit(result=result, told=told, seconds=done.seconds, remark=remark)
 
@@ -264,7 +264,7 @@ def _goer(command: _Command) -> Go:
 
 
 def _not_started(reason: str) -> Visit:
-    return Visit(result=Rejected(reason), told=NOTHING, seconds=0.0)
+    return Visit(result=Rejected(reason), told=NO_USAGE, seconds=0.0)
 
 
 async def _result(

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import CompletionFault, ModelCost
 from agent.proposal import Silence
-from agent.told import ToldUsage
+from agent.reported_usage import ReportedUsage
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
 from node.proposing.budget import Reservation, SpendingBudget
@@ -34,7 +34,7 @@ class Visit:
     """The result of a visit, the usage that the program reported, and its duration in seconds."""
 
     result: Edited | Rejected
-    told: ToldUsage | None
+    told: ReportedUsage | None
     seconds: float
     remark: str = ""
 
@@ -80,7 +80,7 @@ class VisitTerms:
         """The reservation for a visit."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
-    def charge(self, told: ToldUsage) -> Charge:
+    def charge(self, told: ReportedUsage) -> Charge:
         """Return the cost of a visit by the program's own report."""
         usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
         reckoned = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano

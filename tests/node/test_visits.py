@@ -9,7 +9,7 @@ import pytest
 from agent.command import Assignment, Ran
 from agent.completion import ModelCost
 from agent.proposal import Silence
-from agent.told import ToldUsage
+from agent.reported_usage import ReportedUsage
 from agent.worker.prices import FREE, Price
 from node.home.config import Config
 from node.home.home import Home
@@ -25,13 +25,13 @@ NANO = 10**9
 JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
 TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
 SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
-TOLD = ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+TOLD = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
 
 
 class Agent:
     """Says each time that it took this, or breaks."""
 
-    def __init__(self, told: ToldUsage | None) -> None:
+    def __init__(self, told: ReportedUsage | None) -> None:
         self.told = told
         self.visits = 0
         self.breaks = False
@@ -68,7 +68,7 @@ def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
 
 def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
     budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=1_000, tokens_out=100)), budget)
+    visit(Agent(ReportedUsage(tokens_in=1_000, tokens_out=100)), budget)
     assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
 
 
@@ -83,7 +83,7 @@ def test_a_word_that_cannot_be_true_is_none(
 ) -> None:
     caplog.set_level(logging.WARNING)
     budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
+    visit(Agent(ReportedUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
     assert budget.spent().usd_nano == NANO
     assert "cannot have taken" in caplog.text
 
@@ -93,7 +93,7 @@ def test_a_turn_that_went_beyond_is_booked_and_said(
 ) -> None:
     caplog.set_level(logging.WARNING)
     budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
+    visit(Agent(ReportedUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
     assert budget.spent().usd_nano == 1_500_000_000
     assert "took 1.5000 USD where 1.0000 were allowed" in caplog.text
 

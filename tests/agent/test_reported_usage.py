@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent.told import NOTHING, ToldUsage, last_words, told_by
+from agent.reported_usage import NO_USAGE, ReportedUsage, last_words, reported_usage
 
 # Claude Code 2.1.330, `--output-format json`; shortened.
 CLAUDE = {
@@ -51,38 +51,38 @@ def lines(*events: object) -> str:
 
 
 def test_claude_tells_tokens_and_usd() -> None:
-    assert told_by(lines(CLAUDE), "claude") == ToldUsage(
+    assert reported_usage(lines(CLAUDE), "claude") == ReportedUsage(
         tokens_in=3_000, tokens_out=150, usd_nano=15_000_000
     )
 
 
 def test_what_is_printed_around_it_does_not_matter() -> None:
     printed = f"a warning\n{lines(CLAUDE)}{{no json\nanother\n"
-    assert told_by(printed, "claude") == told_by(lines(CLAUDE), "claude")
+    assert reported_usage(printed, "claude") == reported_usage(lines(CLAUDE), "claude")
 
 
 def test_a_claude_that_ran_into_its_limit_tells_what_it_took_and_why_it_ended() -> None:
-    told = told_by(lines(OVER), "claude")
-    assert told == ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
+    told = reported_usage(lines(OVER), "claude")
+    assert told == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
     assert last_words(lines(OVER), "claude") == "Reached maximum budget ($0.003)"
 
 
 def test_a_claude_that_was_refused_took_nothing_and_says_why() -> None:
-    assert told_by(lines(REFUSED), "claude") == NOTHING
+    assert reported_usage(lines(REFUSED), "claude") == NO_USAGE
     assert last_words(lines(REFUSED), "claude").startswith("Failed to authenticate")
 
 
 def test_codex_tells_tokens_of_each_turn() -> None:
     printed = lines(STARTED, WORDS, TURN, TURN)
-    assert told_by(printed, "codex") == ToldUsage(tokens_in=4_000, tokens_out=200, usd_nano=None)
+    assert reported_usage(printed, "codex") == ReportedUsage(tokens_in=4_000, tokens_out=200, usd_nano=None)
     assert last_words(printed, "codex") == "Done."
 
 
 @pytest.mark.parametrize(
     ("events", "told"),
     [
-        ((STARTED, failed("unexpected status 401 Unauthorized: bad key")), NOTHING),
-        ((STARTED, failed("Connection failed: error sending request")), NOTHING),
+        ((STARTED, failed("unexpected status 401 Unauthorized: bad key")), NO_USAGE),
+        ((STARTED, failed("Connection failed: error sending request")), NO_USAGE),
         ((STARTED, WORDS, failed("unexpected status 500")), None),
         ((STARTED, WORDS, failed("budget reached")), None),
         ((STARTED, failed("stream disconnected before completion")), None),
@@ -91,9 +91,9 @@ def test_codex_tells_tokens_of_each_turn() -> None:
     ],
 )
 def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
-    events: tuple[object, ...], told: ToldUsage | None
+    events: tuple[object, ...], told: ReportedUsage | None
 ) -> None:
-    assert told_by(lines(*events), "codex") == told
+    assert reported_usage(lines(*events), "codex") == told
 
 
 @pytest.mark.parametrize(
@@ -101,43 +101,43 @@ def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
     [  # aider 0.86.2; the last digit may have been rounded
         (
             "Tokens: 1.0k sent, 50 received. Cost: $0.0030 message, $0.0030 session.\n",
-            ToldUsage(tokens_in=1_050, tokens_out=50, usd_nano=3_050_000),
+            ReportedUsage(tokens_in=1_050, tokens_out=50, usd_nano=3_050_000),
         ),
         (
             TWO_ANSWERS,
-            ToldUsage(tokens_in=12_502, tokens_out=1_253, usd_nano=65_000_000),
+            ReportedUsage(tokens_in=12_502, tokens_out=1_253, usd_nano=65_000_000),
         ),
         (
             "Tokens: 1.0k sent, 50 received.\n",
-            ToldUsage(tokens_in=1_050, tokens_out=50, usd_nano=None),
+            ReportedUsage(tokens_in=1_050, tokens_out=50, usd_nano=None),
         ),
-        ("litellm.AuthenticationError: OpenAIException - bad key\n", NOTHING),
+        ("litellm.AuthenticationError: OpenAIException - bad key\n", NO_USAGE),
         ("litellm.Timeout: it took too long\n", None),
         ("hello\n", None),
     ],
 )
-def test_aider_tells_rounded_figures(printed: str, told: ToldUsage | None) -> None:
-    assert told_by(printed, "aider") == told
+def test_aider_tells_rounded_figures(printed: str, told: ReportedUsage | None) -> None:
+    assert reported_usage(printed, "aider") == told
 
 
 @pytest.mark.parametrize("form", ["claude", "codex", "aider"])
 @pytest.mark.parametrize("printed", ["", "{", "[]\n", '{"type": "result"}\n', "\x1b[31mno\n"])
 def test_what_says_nothing_is_no_word(form: str, printed: str) -> None:
-    assert told_by(printed, form) is None  # type: ignore[arg-type]
+    assert reported_usage(printed, form) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("usd", [-1, "0.1", True, None, float("nan"), 1e9])
 def test_a_cost_that_is_none_is_left_to_the_tokens(usd: object) -> None:
-    told = told_by(lines(CLAUDE | {"total_cost_usd": usd}), "claude")
-    assert told == ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=None)
+    told = reported_usage(lines(CLAUDE | {"total_cost_usd": usd}), "claude")
+    assert told == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=None)
 
 
 def test_what_no_session_of_its_length_can_take_cannot_be() -> None:
-    assert ToldUsage(tokens_in=1_100_000, tokens_out=128_000).can_be(1.0)
-    assert not ToldUsage(tokens_in=1_100_001).can_be(1.0)
-    assert not ToldUsage(tokens_out=900_000_000).can_be(900.0)
-    assert not ToldUsage(usd_nano=500 * 10**9).can_be(10.0)
-    huge = told_by(lines(TURN | {"usage": {"input_tokens": 10**30, "output_tokens": -5}}), "codex")
+    assert ReportedUsage(tokens_in=1_100_000, tokens_out=128_000).can_be(1.0)
+    assert not ReportedUsage(tokens_in=1_100_001).can_be(1.0)
+    assert not ReportedUsage(tokens_out=900_000_000).can_be(900.0)
+    assert not ReportedUsage(usd_nano=500 * 10**9).can_be(10.0)
+    huge = reported_usage(lines(TURN | {"usage": {"input_tokens": 10**30, "output_tokens": -5}}), "codex")
     assert huge is not None
     assert huge.tokens_out == 0
     assert not huge.can_be(900.0)

@@ -45,7 +45,7 @@ _SCALE: Final = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldUsage:
+class ReportedUsage:
     """Tokens, and 1e-9 USD as the program computed them; None if it computes no price."""
 
     tokens_in: int = 0
@@ -65,10 +65,10 @@ class ToldUsage:
         )
 
 
-NOTHING: Final = ToldUsage(usd_nano=0)
+NO_USAGE: Final = ReportedUsage(usd_nano=0)
 
 
-def told_by(printed: str, form: Form) -> ToldUsage | None:
+def reported_usage(printed: str, form: Form) -> ReportedUsage | None:
     """Return the usage that a program reports, or None if it reports none."""
     match form:
         case "claude":
@@ -100,7 +100,7 @@ def last_words(printed: str, form: Form) -> str:
     return lines[-1] if lines and not lines[-1].startswith("{") else ""
 
 
-def _claude(printed: str) -> ToldUsage | None:
+def _claude(printed: str) -> ReportedUsage | None:
     result = next(_results(printed), None)
     if result is None:
         return None
@@ -116,7 +116,7 @@ def _claude(printed: str) -> ToldUsage | None:
     tokens_out = max((one for _, one in sums), default=0)
     if usd is None and not tokens_in:
         return None
-    return ToldUsage(tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd)
+    return ReportedUsage(tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd)
 
 
 def _results(printed: str) -> Iterator[dict[str, Any]]:
@@ -136,12 +136,12 @@ def _claude_model(usage: dict[str, Any]) -> tuple[int, int]:
     return sum(_count(usage.get(name)) for name in into), _count(usage.get("outputTokens"))
 
 
-def _codex(printed: str) -> ToldUsage | None:
-    tokens_in, tokens_out, has_told, has_worked, fault = 0, 0, False, False, ""
+def _codex(printed: str) -> ReportedUsage | None:
+    tokens_in, tokens_out, has_usage, has_worked, fault = 0, 0, False, False, ""
     for event in _objects(printed):
         match event:
             case {"type": "turn.completed", "usage": dict() as usage}:
-                has_told = True
+                has_usage = True
                 tokens_in += _count(usage.get("input_tokens"))
                 tokens_out += _count(usage.get("output_tokens"))
             case {"item": {"type": str() as kind}} if kind != "error":
@@ -149,8 +149,8 @@ def _codex(printed: str) -> ToldUsage | None:
             case {"type": "turn.failed", "error": {"message": str() as fault}}:
                 pass
     if fault:
-        return NOTHING if not has_worked and _UNASKED.search(fault) else None
-    return ToldUsage(tokens_in=tokens_in, tokens_out=tokens_out) if has_told else None
+        return NO_USAGE if not has_worked and _UNASKED.search(fault) else None
+    return ReportedUsage(tokens_in=tokens_in, tokens_out=tokens_out) if has_usage else None
 
 
 def _message(event: dict[str, Any]) -> str | None:
@@ -166,7 +166,7 @@ def _message(event: dict[str, Any]) -> str | None:
     return None
 
 
-def _aider(printed: str) -> ToldUsage | None:
+def _aider(printed: str) -> ReportedUsage | None:
     tokens_in, tokens_out, usd_nano, lines = 0, 0, 0, 0
     is_priced = True
     for found in _AIDER_TOKENS.finditer(printed):
@@ -179,8 +179,8 @@ def _aider(printed: str) -> ToldUsage | None:
         # Rounding may have removed up to half of the last printed digit.
         usd_nano = max(usd_nano, (usd or 0) + _usd_step(message))
     if not lines:
-        return NOTHING if _AIDER_FAULT.search(printed) else None
-    return ToldUsage(
+        return NO_USAGE if _AIDER_FAULT.search(printed) else None
+    return ReportedUsage(
         tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd_nano if is_priced else None
     )
 
