@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from agent.completion import ChatMessage, ModelCost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Proposal, ProposerQuestion, Silence, repair_key
+from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
@@ -86,13 +86,13 @@ class Ran:
     `remark` holds anything else worth knowing, such as files that were thrown away.
     """
 
-    result: Edited | Rejected | Silence
+    result: Edited | Rejected | NoProposal
     cost: ModelCost
     remark: str = ""
 
 
 Run: TypeAlias = Callable[[Assignment], Awaitable[Ran]]
-Write: TypeAlias = Callable[[Context], str | Silence]
+Write: TypeAlias = Callable[[Context], str | NoProposal]
 
 
 @dataclass(slots=True, eq=False)
@@ -111,15 +111,15 @@ class CommandProposer:
     check: Check
     _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return the program's proposal, or the reason there is nothing to try."""
         base = context.crash.source if context.crash else context.source
         prompt = await asyncio.to_thread(self.prompt, context)
-        if isinstance(prompt, Silence):
+        if isinstance(prompt, NoProposal):
             return prompt
         ran = await self.run(self._job(context, base, prompt))
         match ran.result:
-            case Silence():
+            case NoProposal():
                 return ran.result
             case Edited() as edited:
                 found = await self._judged(context, base, edited)
@@ -130,12 +130,12 @@ class CommandProposer:
             return replace(found, cost=ran.cost)
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
         reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
-        return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
+        return NoProposal(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the prompt, or the reason there is none. The program is not started."""
         told = self.prompt(context)
-        if isinstance(told, Silence):
+        if isinstance(told, NoProposal):
             return told
         turns = (ChatMessage(role="user", content=told),)
         return ProposerQuestion(turns=turns, room="what fits into one argument of a program")

@@ -304,7 +304,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class NoProposal:
     """The reason a slow proposer has no proposal, and the seconds to wait before asking again."""
 
     reason: str
@@ -328,7 +328,7 @@ class Proposer(Protocol):
         ...
 
 
-class Silent:
+class NullProposer:
     """A proposer for a node that only tries claims of others and patches that it is given."""
 
     def propose(self, _context: Context) -> Proposal | None:
@@ -344,10 +344,10 @@ class SlowProposer(Protocol):
         """The proposer's name, for people."""
         ...
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return a patch that was never tried, or the reason there is none. Raises nothing."""
         ...
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the first turns of `propose`, or the reason there are none. Asks no model."""
         ...

@@ -24,7 +24,7 @@ from agent.model.quoting import (
 )
 from agent.model.sections import GAP, HOPELESS_S, History, Prompt, PromptInput, Section
 from agent.model.table import ExperimentTable
-from agent.proposal import Aim, Context, Silence
+from agent.proposal import Aim, Context, NoProposal
 from protocol.patches import unified_diff
 from protocol.source import Source
 
@@ -140,24 +140,24 @@ Write: TypeAlias = Callable[[PromptInput], Iterator[str]]
 
 def prompt(
     context: Context, *, limit_chars: int, secret: bytes
-) -> tuple[ChatMessage, ...] | Silence:
+) -> tuple[ChatMessage, ...] | NoProposal:
     """Return the first turns, at most `limit_chars` long, or the reason there are none.
 
     `secret` belongs to this node: the fence of quotes is derived from it.
     """
     found = proposal_prompt(context, secret)
-    return found if isinstance(found, Silence) else found.within(limit_chars)
+    return found if isinstance(found, NoProposal) else found.within(limit_chars)
 
 
-def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
+def prompt_input(context: Context, secret: bytes) -> PromptInput | NoProposal:
     """Return the input of the sections about a context, with a fence derived from it."""
     return PromptInput.of(context, fence_of(context, secret))
 
 
-def proposal_prompt(context: Context, secret: bytes) -> Prompt | Silence:
+def proposal_prompt(context: Context, secret: bytes) -> Prompt | NoProposal:
     """Return the prompt for proposing or repairing a change, or the reason there is none."""
     given = prompt_input(context, secret)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return given
     return prompt_of(given, role=_ROLE, closing=written(given, (_drafted, _aim, _answer)))
 
@@ -183,14 +183,14 @@ def errand(
     secret: bytes,
     title_file: str,
     shows_source: bool = False,
-) -> str | Silence:
+) -> str | NoProposal:
     """Return the prompt of a coding agent in a folder with the files, or the reason for none.
 
     It is at most `limit_chars` long, not counting the source, which is shown only if the agent
     cannot read files. The agent writes what it did into `title_file`.
     """
     given = prompt_input(context, secret)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return given
     curve = written(given, (_curve,))
     head = [_ERRAND, *written(given, _GROUND)]
@@ -199,7 +199,7 @@ def errand(
     left = limit_chars - len(GAP.join([*head, *curve, *after]))
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
-        return Silence(reason=reason, retry_s=HOPELESS_S)
+        return NoProposal(reason=reason, retry_s=HOPELESS_S)
     shown = [_files("# The files as they are", given)] if shows_source else []
     return GAP.join([*head, *shown, *curve, *history(given).texts(left), *after])
 

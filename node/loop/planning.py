@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from agent.model.asking import Resting
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
@@ -86,7 +86,7 @@ class Planning:
         self._say = say
         self._rest = Resting(clock_s)
         self._clock_ms = clock_ms
-        self._writing: asyncio.Task[Planned | Silence] | None = None
+        self._writing: asyncio.Task[Planned | NoProposal] | None = None
         self._job = 0  # the latest when the planner was asked
 
     @property
@@ -118,7 +118,7 @@ class Planning:
         if self._writing is None or not self._writing.done():
             return
         written, self._writing = self._writing.result(), None
-        if isinstance(written, Silence):
+        if isinstance(written, NoProposal):
             if self._rest.begin(written):
                 has_aim = aim_in_force(self._ledger.store, self._ledger.key) is not None
                 meanwhile = "its last aim stands" if has_aim else "there is no aim"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.control_socket import Message, call, document, is_running
 from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
@@ -76,7 +76,7 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
             bench.task,
             noise=RunNoise(ledger),
             peers=None,
-            proposer=Silent(),
+            proposer=NullProposer(),
             say=lambda _: None,
         )
         with reporting() as progress:

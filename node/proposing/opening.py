@@ -15,7 +15,7 @@ from agent.model.proposer import ModelProposer
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import ModelReviewer
 from agent.plugin import PluggedProposer, ProposerPlugin
-from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
+from agent.proposal import Context, Proposer, NoProposal, NullProposer, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
@@ -90,7 +90,7 @@ class Proposers:
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
     """Return the fast proposer: the hyperparameter search, or nobody if none is to propose."""
-    return Silent() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
+    return NullProposer() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
 
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
@@ -182,7 +182,7 @@ async def open_slow(
         case ProgramChoice():
             secret = fence_secret(home)
 
-            def prompt(context: Context) -> str | Silence:
+            def prompt(context: Context) -> str | NoProposal:
                 return _fitting(
                     errand(
                         context,
@@ -235,16 +235,16 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     return check
 
 
-def _fitting(prompts: Iterable[str | Silence]) -> str | Silence:
+def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
     """Return the first prompt that fits into an argument; each is shorter than the one before."""
     size = 0
     for prompt in prompts:
-        if isinstance(prompt, Silence):
+        if isinstance(prompt, NoProposal):
             return prompt
         size = len(prompt.encode("utf-8", "replace"))
         if size <= _ARGUMENT_BYTES:
             return prompt
-    return Silence(
+    return NoProposal(
         reason=f"the prompt with the files has {size} bytes, more than the {_ARGUMENT_BYTES} of an"
         " argument",
         retry_s=_HOPELESS_S,

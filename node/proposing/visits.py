@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import CompletionFault, ModelCost
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
@@ -105,7 +105,7 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
         if isinstance(reservation, CompletionFault):
             reason = f"over budget: {reservation.detail}"
             later_s = reservation.retry_s or _LATER_S
-            return Ran(result=Silence(reason=reason, retry_s=later_s), cost=ModelCost())
+            return Ran(result=NoProposal(reason=reason, retry_s=later_s), cost=ModelCost())
         try:
             visit = await go(job)
         except BaseException:  # it may have been at work, and its report is lost

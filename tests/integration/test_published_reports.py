@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.model.prompt import prompt
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import identity_of
@@ -58,7 +58,7 @@ def told(context: Context, *, opted_in: bool) -> str:
         limit_chars=1_000_000,
         secret=b"a secret of this node's own",
     )
-    assert not isinstance(messages, Silence), messages.reason
+    assert not isinstance(messages, NoProposal), messages.reason
     return "\n".join(message.content for message in messages)
 
 

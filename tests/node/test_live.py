@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
 from node.line.checkpoint import open_checkpoint
@@ -61,7 +61,7 @@ def node_of(home: Home, store: Store) -> Node:
         books=books,
         session=bench.session(),
         ideas=bench.thinking(ledger).ideas,
-        proposers=Proposers(fast=Silent()),
+        proposers=Proposers(fast=NullProposer()),
         research=bench.research(),
     )
 

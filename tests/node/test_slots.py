@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.completion import ModelCost
-from agent.proposal import Proposal, Silence
+from agent.proposal import Proposal, NoProposal
 from node.home.home import Home
 from node.line.ablation import open_ablation
 from node.line.attestation import AttestationStep
@@ -28,7 +28,7 @@ def quiet(text: str) -> None:
     """Nobody listens."""
 
 
-def slow(name: str, *answers: Proposal | Silence, clock: Clock | None = None) -> SlowIdeas:
+def slow(name: str, *answers: Proposal | NoProposal, clock: Clock | None = None) -> SlowIdeas:
     """One that writes at once what it is given."""
     scribe = Scribe(name=name, answers=list(answers))
     scribe.leave.set()
@@ -118,7 +118,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(ledger: 
 def test_who_rests_is_not_drawn_until_it_is_over(ledger: Ledger) -> None:
     async def work() -> list[str]:
         clock = Clock()
-        away = slow("away", Silence(reason="nobody answers", retry_s=60), clock=clock)
+        away = slow("away", NoProposal(reason="nobody answers", retry_s=60), clock=clock)
         slots = slots_of(ledger, away, has_knobs=True)
         number = 0
         while slots.wanted(number) is not away:
@@ -179,7 +179,7 @@ def test_what_is_written_too_late_is_for_a_later_slot(home: Home, store: Store) 
 def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: Store) -> None:
     async def work() -> int:
         clock = Clock()
-        vain = Silence(reason="nothing", retry_s=1, cost=ModelCost(usd_nano=30))
+        vain = NoProposal(reason="nothing", retry_s=1, cost=ModelCost(usd_nano=30))
         written = replace(proposal_of(BASELINE, "0.7"), cost=ModelCost(usd_nano=5))
         writer = slow("one", vain, written, clock=clock)
         for _ in range(2):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.completion import ModelCost
-from agent.proposal import Context, Proposal, ProposerQuestion, Silence
+from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
@@ -25,17 +25,17 @@ class Scribe:
     """Answers with what it is given, one after the other, when `leave` is set."""
 
     name: str = "the model"
-    answers: list[Proposal | Silence] = field(default_factory=list)
+    answers: list[Proposal | NoProposal] = field(default_factory=list)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[Context] = field(default_factory=list)
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         self.asked.append(context)
         await self.leave.wait()
         return self.answers.pop(0)
 
-    def question(self, _context: Context) -> ProposerQuestion | Silence:
-        return Silence(reason="it says what it is given", retry_s=0.0)
+    def question(self, _context: Context) -> ProposerQuestion | NoProposal:
+        return NoProposal(reason="it says what it is given", retry_s=0.0)
 
 
 @dataclass(kw_only=True)
@@ -85,7 +85,7 @@ def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
         conclude(ledger, proposal, "screened_out", BASE_NANO + number * 1_000_000)
 
     async def work() -> list[list[str]]:
-        nothing = Silence(reason="no idea", retry_s=0.0)
+        nothing = NoProposal(reason="no idea", retry_s=0.0)
         scribe = Scribe(answers=[nothing, nothing])
         scribe.leave.set()
         ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
@@ -156,7 +156,7 @@ def test_what_does_not_fit_the_new_line_is_let_go(home: Home, ledger: Ledger) ->
 
 def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
     async def work() -> list[str | None]:
-        scribe = Scribe(answers=[Silence(reason="no idea", retry_s=0)] * 2)
+        scribe = Scribe(answers=[NoProposal(reason="no idea", retry_s=0)] * 2)
         scribe.leave.set()
         slow = SlowIdeas(scribe, say=lambda _: None)
         ideas = ideas_of(ledger, home, slow)
@@ -176,7 +176,7 @@ def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
 
 def test_who_has_nothing_rests_and_says_so_once(home: Home, ledger: Ledger) -> None:
     async def work() -> tuple[list[str], list[int]]:
-        away = Silence(reason="nobody answers", retry_s=60)
+        away = NoProposal(reason="nobody answers", retry_s=60)
         scribe = Scribe(answers=[away, away, proposal_of(BASELINE, "0.7")])
         scribe.leave.set()
         said: list[str] = []
@@ -256,7 +256,7 @@ def test_a_session_without_other_ideas_waits_for_a_slow_proposer(home: Home, sto
     bench = Bench(home=home, store=store, ideas=0, goal=Goal(max_experiments=1))
     scribe = Scribe(
         answers=[
-            Silence(reason="rate limited", retry_s=0.05),
+            NoProposal(reason="rate limited", retry_s=0.05),
             proposal_of(BASELINE, "0.7", title="thought out"),
         ]
     )
@@ -281,7 +281,7 @@ def test_a_session_without_other_ideas_ends_where_a_slow_proposer_rests_for_long
     home: Home, store: Store
 ) -> None:
     bench = Bench(home=home, store=store, ideas=0)
-    scribe = Scribe(answers=[Silence(reason="the day's USD are spent", retry_s=40_000.0)])
+    scribe = Scribe(answers=[NoProposal(reason="the day's USD are spent", retry_s=40_000.0)])
     scribe.leave.set()
     bench.slow = [SlowIdeas(scribe, say=bench.said.append, on_written=woken(bench))]
     asyncio.run(asyncio.wait_for(bench.research().run(), 30))

@@ -8,7 +8,7 @@ import pytest
 
 from agent.command import Assignment, Ran
 from agent.completion import ModelCost
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
 from agent.worker.prices import FREE, Price
 from node.home.config import Config
@@ -114,7 +114,7 @@ def test_none_begins_that_could_pass_a_limit_of_the_day(
     budget = budget_of(ledger, **limits)
     ran = [visit(agent, budget) for _ in range(4)]
     refused = ran[-1].result
-    assert isinstance(refused, Silence)
+    assert isinstance(refused, NoProposal)
     assert words in refused.reason
     assert refused.retry_s == 12 * 3600  # the clock stands at noon
     assert ran[-1].cost == ModelCost()

@@ -17,7 +17,7 @@ import pytest
 
 from agent.command import TITLE_FILE
 from agent.model.prompt import errand
-from agent.proposal import Brief, Context, Proposal, Silence
+from agent.proposal import Brief, Context, Proposal, NoProposal
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import Checked
 from node.home.config import Config
@@ -147,14 +147,14 @@ async def check(_source: Source) -> Checked:
 class Came:
     """What came of a visit."""
 
-    said: Proposal | Silence
+    said: Proposal | NoProposal
     spent: Spending
     server: LlmServer
     seconds: float
 
     @property
     def reason(self) -> str:
-        assert isinstance(self.said, Silence), self.said
+        assert isinstance(self.said, NoProposal), self.said
         return self.said.reason
 
 
@@ -169,7 +169,7 @@ def visit(
         agent=(agent.name,), agent_usd=usd, agent_limit_s=limit_s, agent_variables=agent.settings
     )
 
-    def prompt(context: Context) -> str | Silence:
+    def prompt(context: Context) -> str | NoProposal:
         return errand(
             context,
             limit_chars=32_000,

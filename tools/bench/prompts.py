@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.model.prompt import history, prompt, prompt_input
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 from agent.worker.messages import ModelFacts
 from agent.worker.prices import FREE
 from node.home.config import Config
@@ -46,11 +46,11 @@ def _measured(experiments: int, context_tokens: int) -> dict[str, object]:
         began = time.perf_counter()
         told = prompt(context, limit_chars=limit_chars, secret=SECRET)
         times.append(round(time.perf_counter() - began, 3))
-    if isinstance(told, Silence):
+    if isinstance(told, NoProposal):
         return {"silent": told.reason}
     text = told[1].content
     given = prompt_input(context, SECRET)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return {"silent": given.reason}
     fence = given.fence
     brief = text.partition("quoted: shortened")[2]

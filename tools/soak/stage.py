@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
 from node.home.sandboxing import require_peer_sandbox
@@ -80,7 +80,7 @@ async def open_stage(
         home.lock(),
     ):
         async with open_node(
-            home, config, task, goal, proposers=Proposers(fast=Silent()), progress=silent
+            home, config, task, goal, proposers=Proposers(fast=NullProposer()), progress=silent
         ) as node:
             yield node
 
