@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
-from protocol.ideas import Edit, KnobSpec, Move
+from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.regions import Region
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -195,7 +195,7 @@ class PeerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnobImportance:
+class HyperparameterImportance:
     """A hyperparameter, its share of the variance, and each value's gain over the present one (sd).
 
     The share lies between `low` and `high` in nine of ten bootstrap samples of the trials.
@@ -256,7 +256,7 @@ class Context:
 
     source: Source
     editable: tuple[str, ...]
-    knobs: tuple[KnobSpec, ...]
+    knobs: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     history: tuple[Outcome, ...]
     tried: Callable[[bytes], bool]
@@ -268,7 +268,7 @@ class Context:
     insights: tuple[Insight, ...] = ()
     reports: tuple[PeerReport, ...] = ()
     scales: tuple[str, ...] = ()
-    importance: tuple[KnobImportance, ...] = ()
+    importance: tuple[HyperparameterImportance, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None

@@ -20,7 +20,7 @@ TARGET = Path(__file__).with_name("house.svg")
 PACKAGES: Final = ("agent", "bootstrap", "node", "protocol", "trainer")
 WAYS: Final[Mapping[str, Sequence[str]]] = {
     "experiment → record → board": (
-        "agent.knobs.proposer.KnobsProposer.propose",
+        "agent.hyperparameters.proposer.BuiltInSearch.propose",
         "node.loop.ideas.Ideas.take",
         "node.loop.agenda.Agenda.next_run",
         "node.loop.research.Research.run",

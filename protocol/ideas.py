@@ -13,7 +13,7 @@ _MAX_EDIT_TEXT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnobSpec:
+class HyperparameterSpec:
     """A hyperparameter: a module-level constant and the values that it may take.
 
     `low` and `high` bound numbers; `choices` lists the values of other types.

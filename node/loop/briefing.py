@@ -19,7 +19,7 @@ from agent.proposal import (
     BaseFigures,
     Brief,
     Context,
-    KnobImportance,
+    HyperparameterImportance,
     Left,
     PeerPatch,
 )
@@ -140,7 +140,7 @@ class Briefing:
         left: Left = NO_END,
         arm: str | None = None,
         text: str = "",
-        importance: tuple[KnobImportance, ...] = (),
+        importance: tuple[HyperparameterImportance, ...] = (),
     ) -> Context:
         """Return the context for a proposal on the explored tree; `left` is of the session.
 
@@ -240,12 +240,12 @@ class Importance:
     """The latest estimate of the importance of one line's hyperparameters."""
 
     def __init__(self) -> None:
-        self._known: tuple[KnobImportance, ...] = ()
+        self._known: tuple[HyperparameterImportance, ...] = ()
         self._due = 0
-        self._reckoned: asyncio.Task[tuple[KnobImportance, ...]] | None = None
+        self._reckoned: asyncio.Task[tuple[HyperparameterImportance, ...]] | None = None
 
     @property
-    def known(self) -> tuple[KnobImportance, ...]:
+    def known(self) -> tuple[HyperparameterImportance, ...]:
         """The last estimate; empty before the first."""
         if self._reckoned is not None and self._reckoned.done():
             self._known, self._reckoned = self._reckoned.result(), None
@@ -266,7 +266,7 @@ class Importance:
             self._reckoned = None
 
 
-def _importance_of(context: Context) -> tuple[KnobImportance, ...]:
-    from agent.knobs.importance import importance_of  # imports numpy
+def _importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
+    from agent.hyperparameters.importance import importance_of  # imports numpy
 
     return importance_of(context)

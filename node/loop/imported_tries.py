@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from agent.knobs.changes import Change, edits_of, read_back
+from agent.hyperparameters.changes import Change, edits_of, read_back
 from agent.proposal import Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
-from agent.source.literals import Knob, Scalar, find_knobs
+from agent.source.literals import Hyperparameter, Scalar, find_hyperparameters
 from node.store.blobs import Blobs
 from node.store.foreign_rows import CRASHED, KEPT, ForeignLog, ForeignRow, word
 from node.store.store import Store
@@ -115,7 +115,7 @@ class ImportedTries:
         """
         met = self._met
         if met is None or met.working.tree != working.tree:
-            found = find_knobs(working, self.task.editable, self.task.knobs)
+            found = find_hyperparameters(working, self.task.editable, self.task.knobs)
             knobs = {knob.name: knob for knob in reversed(found)}
             moves = {_plain(move.title): move.edits for move in self.task.moves}
             steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
@@ -126,7 +126,7 @@ class ImportedTries:
         self,
         row: _Row,
         working: Source,
-        knobs: Mapping[str, Knob],
+        knobs: Mapping[str, Hyperparameter],
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
         """Return a row's change as edits of `working`; empty if unknown."""
@@ -185,7 +185,7 @@ def _within(source: Source, working: Source) -> Source:
     return made
 
 
-def _values_in(words: str, knobs: Iterable[Knob]) -> Iterator[tuple[str, Scalar]]:
+def _values_in(words: str, knobs: Iterable[Hyperparameter]) -> Iterator[tuple[str, Scalar]]:
     """Yield each constant that these words name, with the value that it was set to."""
     for knob in knobs:
         name = r"[\s_-]?".join(map(re.escape, knob.name.split("_")))

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from agent.proposal import PeerTrial
 from agent.source.hunks import is_changed
-from agent.source.literals import Scalar, knob_values
+from agent.source.literals import Scalar, hyperparameter_values
 from protocol.errors import Rejected
 from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
@@ -60,7 +60,7 @@ class OthersTrials:
     def __init__(self, task: Task) -> None:
         source = task.source
         self._baseline = source.tree
-        self._of_baseline = dict(knob_values(source, task.editable, task.knobs))
+        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.knobs))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
         self._trials: dict[bytes, deque[_Trial]] = {}
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome, repairs_of
-from agent.source.literals import knob_values
+from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.store.jobs import Job, StoredOutcome
@@ -132,7 +132,7 @@ class Outcomes:
         return replace(
             told,
             edits=step.idea.edits,
-            values=knob_values(
+            values=hyperparameter_values(
                 self._ledger.source(step.tree), self._task.editable, self._task.knobs
             ),
             reason=(runs[-1].reason or "") if has_failed else "",

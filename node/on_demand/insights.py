@@ -63,7 +63,7 @@ def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
 
 def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, Message]]:
     """Open the store for a task and compute the main effects."""
-    from agent.knobs.importance import importance_of  # imports numpy
+    from agent.hyperparameters.importance import importance_of  # imports numpy
 
     bench = find_workbench(task, text)
     home, config = bench.home, bench.config

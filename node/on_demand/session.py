@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.proposer import BuiltInSearch
 from node.home.config import Config, config_of
 from node.home.control_socket import is_running
 from node.home.home import Home
@@ -159,7 +159,7 @@ async def be_node(
                 config,
                 task,
                 Goal(is_on_demand=True),
-                proposers=Proposers(fast=KnobsProposer()),
+                proposers=Proposers(fast=BuiltInSearch()),
                 progress=progress,
                 models=models,
             ) as node,

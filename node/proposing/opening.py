@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.command import TITLE_FILE
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.model.planner import ModelPlanner
 from agent.model.prompt import errand
 from agent.model.proposer import ModelProposer
@@ -90,7 +90,7 @@ class Proposers:
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
     """Return the fast proposer: the hyperparameter search, or nobody if none is to propose."""
-    return NullProposer() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
+    return NullProposer() if [arm.choice for arm in arms] == [NOBODY] else BuiltInSearch()
 
 
 def first_slow(arms: Sequence[Arm]) -> Arm:

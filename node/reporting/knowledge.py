@@ -8,7 +8,7 @@ from node.reporting.shelves import Shelves
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:
-    from agent.proposal import KnobImportance
+    from agent.proposal import HyperparameterImportance
 
 _MOST: Final = 500
 _LOOKED_AT: Final = 5_000
@@ -88,7 +88,7 @@ class ImportanceDocument(TypedDict):
     explained: float
 
 
-def importance_document(found: "Sequence[KnobImportance]") -> ImportanceDocument:
+def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
     """Return the main effects as JSON."""
     return {
         "knobs": [

@@ -131,7 +131,7 @@ class NodeAnswers:
 
     async def importance(self, _: Nothing) -> ImportanceDocument:
         """Return the importance of each hyperparameter."""
-        from agent.knobs.importance import importance_of  # imports numpy
+        from agent.hyperparameters.importance import importance_of  # imports numpy
 
         found = await asyncio.to_thread(importance_of, self._node.ideas.context())
         return importance_document(found)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.knobs.positions import Position
-from agent.knobs.surrogate import Surrogate, TrialDifference
+from agent.hyperparameters.positions import Position
+from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 
 KNOBS = 4
 MIDDLE = (0.5,) * KNOBS

@@ -12,7 +12,7 @@ from node.home.home import Home
 from node.line.ledger import Ledger
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
-from protocol.ideas import KnobSpec
+from protocol.ideas import HyperparameterSpec
 from protocol.runs import CONTENDED, Status
 from protocol.source import Source
 from tests.node.books import BASE_NANO
@@ -54,7 +54,7 @@ def tells(
 
 
 def tries_of(ledger: Ledger) -> OthersTries:
-    pattern = KnobSpec(name="PATTERN", type="choice", choices=("SL", "L"))
+    pattern = HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L"))
     task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
     author = ledger.publication.author
     return OthersTries(ledger.store, ledger.key, author, cast("Task", task))

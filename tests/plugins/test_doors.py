@@ -19,7 +19,7 @@ from node.home.plugins import EXPORTERS, IMPORTERS, PROPOSERS, plugins
 from node.proposing.choice import OwnChoice, arms_of
 from node.upkeep.doctor import examine
 from protocol.errors import ConfigurationError
-from protocol.ideas import KnobSpec
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 from tests.agent.contexts import context
 from tests.node.night import Night
@@ -125,7 +125,7 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
-    knobs = (KnobSpec(name="BATCH", type="int"), KnobSpec(name="NO_SUCH", type="int"))
+    knobs = (HyperparameterSpec(name="BATCH", type="int"), HyperparameterSpec(name="NO_SUCH", type="int"))
     first = asked(doubling, knobs=knobs)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")

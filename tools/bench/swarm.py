@@ -38,7 +38,7 @@ _NO_END = 1_000_000  # runs of a session
 _BEGUN_S = 3000.0  # no job is started after this
 # The code that the simulation runs.
 _SIMULATES = (
-    "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/moves.py",
+    "protocol", "node/line", "node/loop/session_plan.py", "agent/hyperparameters/moves.py",
     *(f"tools/bench/{name}.py" for name in (
         "assumptions", "members", "rivals", "streams", "worlds", "swarm",
     )),

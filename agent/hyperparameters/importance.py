@@ -7,7 +7,7 @@ Gaussian process). It says what the trials so far suggest, not what is true. It 
 anything.
 
 Shares and effects of the model's expectation are exact, with all values equally likely
-(`agent.knobs.effects`). Two things are estimated. The model's length scales are the most likely
+(`agent.hyperparameters.effects`). Two things are estimated. The model's length scales are the most likely
 ones. The interval comes from bootstrap samples of the trials: each sample gets its own length
 scales, and the search for them starts from those of all trials.
 """
@@ -20,35 +20,35 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from agent.knobs.acquisition import difference_of
-from agent.knobs.changes import KnobTrial, trials
-from agent.knobs.effects import Effects
-from agent.knobs.positions import Cube
-from agent.knobs.surrogate import Surrogate
-from agent.proposal import Context, KnobImportance
-from agent.source.literals import Knob, Scalar, axis_of, find_knobs
+from agent.hyperparameters.acquisition import difference_of
+from agent.hyperparameters.changes import HyperparameterTrial, trials
+from agent.hyperparameters.effects import Effects
+from agent.hyperparameters.positions import Cube
+from agent.hyperparameters.surrogate import Surrogate
+from agent.proposal import Context, HyperparameterImportance
+from agent.source.literals import Hyperparameter, Scalar, axis_of, find_hyperparameters
 
 LEAST_TRIALS: Final = 8  # with fewer, nothing is reported
 _GRID: Final = 9  # values of a hyperparameter along its range
-_MOST_KNOBS: Final = 40
+_MOST_HYPERPARAMETERS: Final = 40
 _MOST_LOOKED_AT: Final = 600  # outcomes, as in the proposer
 _MOST_MODELLED: Final = 100
 _RESAMPLES: Final = 20
 _INTERVAL: Final = (0.05, 0.95)
 
 
-def importance_of(context: Context) -> tuple[KnobImportance, ...]:
+def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
     """Return the importance of a source's hyperparameters, by the latest trials of them."""
-    found = find_knobs(context.source, context.editable, context.knobs)
+    found = find_hyperparameters(context.source, context.editable, context.knobs)
     by_name = {knob.name: knob for knob in reversed(found)}
     seen = trials(context.history[-_MOST_LOOKED_AT:], context.knobs)
     judged = [trial for trial in seen if trial.outcome.decision != "rejected"]
     return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
 
 
-def importances(knobs: Sequence[Knob], seen: Sequence[KnobTrial]) -> tuple[KnobImportance, ...]:
+def importances(knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]) -> tuple[HyperparameterImportance, ...]:
     """Return the hyperparameters, the most important first; empty if there are too few trials."""
-    knobs = knobs[:_MOST_KNOBS]
+    knobs = knobs[:_MOST_HYPERPARAMETERS]
     cube, chance = Cube(knobs), random.Random(0)
     differences = [difference_of(trial, cube) for trial in seen]
     if len(differences) < LEAST_TRIALS or not knobs:
@@ -63,7 +63,7 @@ def importances(knobs: Sequence[Knob], seen: Sequence[KnobTrial]) -> tuple[KnobI
     found = []
     for name, (share, gains) in _effects(knobs, cube, model).items():
         low, high = np.quantile([one[name][0] for one in again], _INTERVAL)
-        one = KnobImportance(name=name, share=share, low=float(low), high=float(high), gains=gains)
+        one = HyperparameterImportance(name=name, share=share, low=float(low), high=float(high), gains=gains)
         found.append(one)
     return tuple(sorted(found, key=lambda one: (-one.share, one.name)))
 
@@ -71,7 +71,7 @@ def importances(knobs: Sequence[Knob], seen: Sequence[KnobTrial]) -> tuple[KnobI
 _Effect: TypeAlias = tuple[float, tuple[tuple[Scalar, float], ...]]
 
 
-def _effects(knobs: Sequence[Knob], cube: Cube, model: Surrogate) -> dict[str, _Effect]:
+def _effects(knobs: Sequence[Hyperparameter], cube: Cube, model: Surrogate) -> dict[str, _Effect]:
     """Return each hyperparameter's share of the variance and its values' gains under this model."""
     values = [_values(knob) for knob in knobs]
     levels = [
@@ -91,7 +91,7 @@ def _effects(knobs: Sequence[Knob], cube: Cube, model: Surrogate) -> dict[str, _
     return found
 
 
-def _values(knob: Knob) -> tuple[Scalar, ...]:
+def _values(knob: Hyperparameter) -> tuple[Scalar, ...]:
     """Return a hyperparameter's values: along its axis, or all its choices."""
     axis = axis_of(knob)
     if axis is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knobs.surrogate import Bumps, Floats
+from agent.hyperparameters.surrogate import Bumps, Floats
 
 
 class Effects:

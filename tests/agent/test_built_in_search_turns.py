@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs import acquisition
-from agent.knobs.positions import Position
-from agent.knobs.proposer import KnobsProposer
-from agent.knobs.surrogate import TrialDifference
+from agent.hyperparameters import acquisition
+from agent.hyperparameters.positions import Position
+from agent.hyperparameters.proposer import BuiltInSearch
+from agent.hyperparameters.surrogate import TrialDifference
 from agent.proposal import Context, Decision, Outcome, PeerPatch, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from agent.source.literals import Scalar, axis_of, find_knobs, knob_values
-from protocol.ideas import Edit, KnobSpec, Move
+from agent.source.literals import Scalar, axis_of, find_hyperparameters, hyperparameter_values
+from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.source import Source
 
 TEXT = """\
@@ -37,9 +37,9 @@ def model(x):
     return gelu(x)
 """
 SPECS = (
-    KnobSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
-    KnobSpec(name="DECAY", type="float", low=0.0, high=1.0),
-    KnobSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
+    HyperparameterSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
+    HyperparameterSpec(name="DECAY", type="float", low=0.0, high=1.0),
+    HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
 )
 MOVE = Move(
     name="relu",
@@ -122,11 +122,11 @@ def played(runs: int, *, seed: int = 1, peers: tuple[PeerPatch, ...] = ()) -> li
     current = context(seed=seed, peers=peers)
     for _ in range(runs):
         seen = {proposal.fingerprint for proposal in made}
-        proposal = KnobsProposer().propose(replace(current, tried=seen.__contains__))
+        proposal = BuiltInSearch().propose(replace(current, tried=seen.__contains__))
         assert proposal is not None
         made.append(proposal)
         before, after = (
-            dict(knob_values(source, ("train.py",), SPECS))
+            dict(hyperparameter_values(source, ("train.py",), SPECS))
             for source in (current.source, proposal.source)
         )
         gain_sd = loss(before) - loss(after) + chance.gauss(0, 1)
@@ -175,7 +175,7 @@ def test_a_model_changes_several_knobs_of_which_each_is_named_and_in_its_range()
         assert [part.split(" ")[0] for part in proposal.title.split(", ")] == names
         assert proposal.why == MODEL
         ast.parse(proposal.source["train.py"])
-        for knob in find_knobs(proposal.source, ("train.py",), SPECS):
+        for knob in find_hyperparameters(proposal.source, ("train.py",), SPECS):
             axis = axis_of(knob)
             assert knob.spec is None or axis is None or axis.holds(float(knob.value))
 
@@ -183,7 +183,7 @@ def test_a_model_changes_several_knobs_of_which_each_is_named_and_in_its_range()
 def test_a_peers_knob_comes_with_its_patch_and_none_of_its_words() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25", 7)
     proposals = [
-        KnobsProposer().propose(context(seed=seed, peers=(offered,))) for seed in range(40)
+        BuiltInSearch().propose(context(seed=seed, peers=(offered,))) for seed in range(40)
     ]
     taken = [proposal for proposal in proposals if proposal is not None and proposal.parents]
     assert 5 < len(taken) < 30
@@ -201,7 +201,7 @@ def test_what_a_peer_changed_beside_knobs_is_never_taken() -> None:
         peer("DECAY = 0.5", "DECAY = 0.25; import os"),
         peer("DECAY = 0.5", "DECAY = 1.5"),
     )
-    made = [KnobsProposer().propose(context(seed=seed, peers=peers)) for seed in range(30)]
+    made = [BuiltInSearch().propose(context(seed=seed, peers=peers)) for seed in range(30)]
     assert all(proposal is not None and not proposal.parents for proposal in made)
 
 
@@ -213,7 +213,7 @@ def test_a_peers_knob_that_was_tried_is_not_tried_on_another_base() -> None:
     moved = TEXT.replace("RATE = 0.01", "RATE = 0.02")
     for seed in range(30):
         later = context((failed,), text=moved, seed=seed, peers=(offered,))
-        proposal = KnobsProposer().propose(later)
+        proposal = BuiltInSearch().propose(later)
         assert proposal is not None
         assert not proposal.parents
 
@@ -227,7 +227,7 @@ def test_moves_keep_their_half_while_some_are_untried() -> None:
     keys = [
         proposal.key
         for seed in range(200)
-        if (proposal := KnobsProposer().propose(replace(start, seed=seed))) is not None
+        if (proposal := BuiltInSearch().propose(replace(start, seed=seed))) is not None
     ]
     assert 75 < sum(key.startswith("move:") for key in keys) < 125
 
@@ -244,13 +244,13 @@ def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPa
     rate = Edit(path="train.py", search="RATE = 0.01\n", replace="RATE = 0.02\n")
     outcome = Outcome(key="knob:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,))
     for seed in range(3):
-        assert KnobsProposer().propose(context((outcome,) * 5000, seed=seed)) is not None
+        assert BuiltInSearch().propose(context((outcome,) * 5000, seed=seed)) is not None
     assert given_trials
     assert max(given_trials) <= 100
 
 
 def test_importing_it_loads_no_numpy() -> None:
-    code = "import sys, agent.knobs.proposer; sys.exit('numpy' in sys.modules)"
+    code = "import sys, agent.hyperparameters.proposer; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -288,7 +288,7 @@ def test_any_history_leads_to_one_proposal_that_is_whole_and_new(
         return mark in asked[:2]
 
     start = context(history, seed=seed, tried=tried)
-    proposal = KnobsProposer().propose(start)
+    proposal = BuiltInSearch().propose(start)
     assert proposal is not None
     assert proposal.fingerprint == fingerprint(proposal.source) not in asked[:2]
     assert proposal.fingerprint != fingerprint(start.source)
@@ -297,5 +297,5 @@ def test_any_history_leads_to_one_proposal_that_is_whole_and_new(
     ast.parse(proposal.source["train.py"])
     first = list(asked)
     asked.clear()
-    assert KnobsProposer().propose(start) == proposal
+    assert BuiltInSearch().propose(start) == proposal
     assert asked == first

@@ -1,6 +1,6 @@
 """A search for hyperparameters to change together, by expected gain in a model of the trials.
 
-The model (`agent.knobs.surrogate`) learns from this node's own trials of hyperparameters, failures
+The model (`agent.hyperparameters.surrogate`) learns from this node's own trials of hyperparameters, failures
 included, and from trials that others report, which affect only what is tried. Random changes of a
 few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. They stay inside a trust region that grows with success and shrinks without
@@ -14,11 +14,11 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from agent.knobs.changes import Change, KnobTrial
-from agent.knobs.positions import Cube, Position
-from agent.knobs.surrogate import Surrogate, TrialDifference
+from agent.hyperparameters.changes import Change, HyperparameterTrial
+from agent.hyperparameters.positions import Cube, Position
+from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
-from agent.source.literals import Knob, Scalar, may_be
+from agent.source.literals import Hyperparameter, Scalar, may_be
 
 # With fewer trials the model knows less than the range of a hyperparameter.
 _LEAST_TRIALS = 4
@@ -35,7 +35,7 @@ _MOST_TOLD_SD = 10.0  # limit of a gain that others report, and so of what an in
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
-_MOST_KNOBS = 4
+_MOST_HYPERPARAMETERS = 4
 _STEPS_AT_ONCE = (1, 1, 2, 3)
 _UNDONE_SHARE = 0.3
 _FIRST_REACH, _LEAST_REACH, _MOST_REACH = 0.3, 0.1, 0.6
@@ -44,9 +44,9 @@ _DECAY = _GROWTH**-0.25
 
 
 def promising(
-    knobs: Sequence[Knob],
+    knobs: Sequence[Hyperparameter],
     weights: Sequence[float],
-    trials: Sequence[KnobTrial],
+    trials: Sequence[HyperparameterTrial],
     chance: random.Random,
     others: Sequence[PeerTrial] = (),
 ) -> list[tuple[Change, ...]]:
@@ -83,7 +83,7 @@ class Acceptance:
     accepted value counts for all values no farther. `cube` belongs to the present source.
     """
 
-    def __init__(self, trials: Iterable[KnobTrial], cube: Cube) -> None:
+    def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
         self._cube = cube
         self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
         self._tried: dict[str, list[tuple[float, bool]]] = {}  # (distance, is rejected)
@@ -173,7 +173,7 @@ class _Search:
                 before = changed.get(name, self._values[name])
                 changed[name] = self._cube.stepped(name, before, reach, self._chance)
         changed = {name: value for name, value in changed.items() if value != self._values[name]}
-        while len(changed) > _MOST_KNOBS:
+        while len(changed) > _MOST_HYPERPARAMETERS:
             del changed[self._chance.choice(list(changed))]
         return changed
 
@@ -188,7 +188,7 @@ def expected_gain(mean: float, deviation: float) -> float:
     return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
 
 
-def difference_of(trial: KnobTrial, cube: Cube) -> TrialDifference:
+def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
     around = dict(trial.outcome.values)
     return TrialDifference(
         at=cube.position({**around, **trial.step.after}),

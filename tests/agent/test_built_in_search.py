@@ -5,12 +5,12 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.knobs.moves import ordered_moves
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.moves import ordered_moves
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.proposal import Context, Decision, Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from protocol.ideas import Edit, KnobSpec, Move
+from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.source import Source
 
 TEXT = """\
@@ -26,8 +26,8 @@ def model(x):
     return gelu(x)
 """
 SPECS = (
-    KnobSpec(name="LR", type="float", low=1e-3, high=1e-1, scale="log"),
-    KnobSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
+    HyperparameterSpec(name="LR", type="float", low=1e-3, high=1e-1, scale="log"),
+    HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
 
 
@@ -73,7 +73,7 @@ def proposals(count: int, start: Context, decision: Decision = "screened_out") -
     made: list[Proposal] = []
     current = replace(start, tried=seen.__contains__)
     for _ in range(count):
-        proposal = KnobsProposer().propose(current)
+        proposal = BuiltInSearch().propose(current)
         if proposal is None:
             break
         made.append(proposal)
@@ -209,7 +209,7 @@ def test_moves_tried_once_come_before_moves_tried_twice_and_near_misses_first() 
 def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> None:
     def shares(decision: Decision) -> tuple[int, int]:
         history = (Outcome(key="knob:LR:up", decision=decision, gain_sd=1.0),)
-        made = [KnobsProposer().propose(context(seed=seed, history=history)) for seed in range(300)]
+        made = [BuiltInSearch().propose(context(seed=seed, history=history)) for seed in range(300)]
         keys = [
             p.key for p in made if p is not None and p.why != "a quasi-random probe of its range"
         ]
@@ -226,7 +226,7 @@ def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> N
 def test_an_unlisted_constant_that_is_always_wrong_is_left_alone_and_a_listed_one_is_not() -> None:
     def changed(name: str, decision: Decision) -> int:
         history = (Outcome(key=f"knob:{name}:up", decision=decision, gain_sd=None),) * 3
-        made = [KnobsProposer().propose(context(seed=seed, history=history)) for seed in range(200)]
+        made = [BuiltInSearch().propose(context(seed=seed, history=history)) for seed in range(200)]
         return sum(p is not None and name in p.title for p in made)
 
     assert changed("BATCH", "rejected") == 0
@@ -235,9 +235,9 @@ def test_an_unlisted_constant_that_is_always_wrong_is_left_alone_and_a_listed_on
 
 
 def test_listed_numbers_are_taken_one_after_the_other() -> None:
-    spec = KnobSpec(name="WIDTH", type="choice", choices=(32, 48, 64, 96, 128))
+    spec = HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 48, 64, 96, 128))
     start = replace(context(text="WIDTH = 64\n"), knobs=(spec,))
-    made = [KnobsProposer().propose(replace(start, seed=seed)) for seed in range(60)]
+    made = [BuiltInSearch().propose(replace(start, seed=seed)) for seed in range(60)]
     local = {(p.key, p.title) for p in made if p is not None and "probe" not in p.why}
     assert local == {("knob:WIDTH:up", "WIDTH 64 → 96"), ("knob:WIDTH:down", "WIDTH 64 → 48")}
 
@@ -248,7 +248,7 @@ def test_steps_grow_with_success_and_shrink_with_failure() -> None:
         ratios: list[float] = []
         for seed in range(200):
             start = context(seed=seed, text="LR = 0.01\n", history=(outcome,) * times)
-            proposal = KnobsProposer().propose(start)
+            proposal = BuiltInSearch().propose(start)
             assert proposal is not None
             if "probe" not in proposal.why:
                 value = float(proposal.title.rpartition(" ")[2])
@@ -281,9 +281,9 @@ def test_out_of_ideas_is_none_after_a_bounded_search() -> None:
         asked.append(mark)
         return True
 
-    assert KnobsProposer().propose(context(moves=MOVES, tried=everything_was_tried)) is None
+    assert BuiltInSearch().propose(context(moves=MOVES, tried=everything_was_tried)) is None
     assert 0 < len(asked) <= 200
-    assert KnobsProposer().propose(context(text="x = 1\n")) is None
+    assert BuiltInSearch().propose(context(text="x = 1\n")) is None
 
 
 def test_a_small_space_is_searched_to_its_end() -> None:
@@ -316,7 +316,7 @@ def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
 
 
 def first_keys(start: Context, count: int = 100) -> list[str]:
-    made = (KnobsProposer().propose(replace(start, seed=seed)) for seed in range(count))
+    made = (BuiltInSearch().propose(replace(start, seed=seed)) for seed in range(count))
     return [proposal.key for proposal in made if proposal is not None]
 
 

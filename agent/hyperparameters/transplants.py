@@ -8,10 +8,10 @@ A peer's other changes are for proposers that look at code first.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.knobs.changes import Change, KnobChanges, read_back
+from agent.hyperparameters.changes import Change, HyperparameterChanges, read_back
 from agent.proposal import Level, PeerPatch
-from agent.source.literals import Knob, Scalar, axis_of, may_be
-from protocol.ideas import KnobSpec
+from agent.source.literals import Hyperparameter, Scalar, axis_of, may_be
+from protocol.ideas import HyperparameterSpec
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
 _HEX = frozenset("0123456789abcdef")
@@ -32,9 +32,9 @@ class Transplant:
 
 def transplants(
     peers: Sequence[PeerPatch],
-    knobs: Mapping[str, Knob],
-    specs: tuple[KnobSpec, ...],
-    done: Sequence[KnobChanges],
+    knobs: Mapping[str, Hyperparameter],
+    specs: tuple[HyperparameterSpec, ...],
+    done: Sequence[HyperparameterChanges],
 ) -> Iterator[Transplant]:
     """Yield the steps that apply to `knobs`, those of the most trustworthy peers first.
 
@@ -54,13 +54,13 @@ def transplants(
                 yield Transplant(tuple(changes), peer)
 
 
-def _as_they_are(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
+def _as_they_are(step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
     """Return the peer's values, or nothing if one of them is impossible here."""
     values = dict(step.after)
     return values if all(may_be(knobs[name], value) for name, value in values.items()) else {}
 
 
-def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
+def _by_ratio(step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
     """Return this node's values changed by the peer's ratios, or nothing if one is impossible."""
     values: dict[str, Scalar] = {}
     for name, new in step.after.items():
@@ -71,7 +71,7 @@ def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]
     return values
 
 
-def _moved(knob: Knob, old: Scalar, new: Scalar) -> Scalar | None:
+def _moved(knob: Hyperparameter, old: Scalar, new: Scalar) -> Scalar | None:
     axis = axis_of(knob)
     if axis is None or axis.kind == "linear":
         return None

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.knobs.positions import Position
+from agent.hyperparameters.positions import Position
 
 Floats = NDArray[np.float64]
 

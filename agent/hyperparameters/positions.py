@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
-from agent.source.literals import Axis, Knob, Scalar, axis_of
+from agent.source.literals import Axis, Hyperparameter, Scalar, axis_of
 
 Position = tuple[float, ...]
 
@@ -17,7 +17,7 @@ Position = tuple[float, ...]
 class Cube:
     """The space of a source's hyperparameters; `position({})` is the source itself."""
 
-    def __init__(self, knobs: Sequence[Knob]) -> None:
+    def __init__(self, knobs: Sequence[Hyperparameter]) -> None:
         self.knobs = tuple(knobs)
         self._dimensions = {knob.name: _Dimension(knob) for knob in knobs}
 
@@ -50,7 +50,7 @@ class Cube:
 class _Dimension:
     """One hyperparameter. Coordinates are cached, because few values are asked for many times."""
 
-    def __init__(self, knob: Knob) -> None:
+    def __init__(self, knob: Hyperparameter) -> None:
         self.knob = knob
         self._axis = axis_of(knob)
         self.coordinates = lru_cache(maxsize=None, typed=True)(self._coordinates)
@@ -89,7 +89,7 @@ class _Dimension:
         return chance.choice([one for one in self._options if one != value])
 
 
-def _place(axis: Axis, value: Scalar, knob: Knob) -> float:
+def _place(axis: Axis, value: Scalar, knob: Hyperparameter) -> float:
     if isinstance(value, bool | str):  # the value had another type in another source
         return _place(axis, knob.value, knob)
     return (axis.position(value) - axis.low) / (axis.high - axis.low)

@@ -1,7 +1,7 @@
 """A proposer without a language model: moves that the task lists, and steps of its constants.
 
 Deterministic given the context's seed and history. While there are untried moves, about half of the
-proposals are moves, or nearly all if others kept one of them (`agent.knobs.moves`). Hyperparameters
+proposals are moves, or nearly all if others kept one of them (`agent.hyperparameters.moves`). Hyperparameters
 are changed in three ways: as a peer changed them; by a local step (log-normal, the 1/5th rule per
 hyperparameter, a direction that gained continues); and as a model of the trials expects most. While
 that model knows too little, a quasi-random probe of a range takes its place. A source whose
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from agent.knobs.changes import Change, KnobTrial, edits_of, key_of, title_of, trials
-from agent.knobs.moves import (
+from agent.hyperparameters.changes import Change, HyperparameterTrial, edits_of, key_of, title_of, trials
+from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
     draft_of,
@@ -23,12 +23,12 @@ from agent.knobs.moves import (
     shift,
     telling,
 )
-from agent.knobs.past import Past, pasts
-from agent.knobs.transplants import Transplant, transplants
+from agent.hyperparameters.past import Past, pasts
+from agent.hyperparameters.transplants import Transplant, transplants
 from agent.proposal import Context, Level, Proposal
 from agent.source.canonical import fingerprint, parse
 from agent.source.edits import reapply
-from agent.source.literals import REACH, Knob, Scalar, axis_of, find_knobs
+from agent.source.literals import REACH, Hyperparameter, Scalar, axis_of, find_hyperparameters
 from protocol.regions import lies_inside
 from protocol.source import Source
 
@@ -49,7 +49,7 @@ _TRANSPLANTED: Mapping[Level, str] = {
 }
 
 
-class KnobsProposer:
+class BuiltInSearch:
     """A proposer of listed moves and changed constants."""
 
     def propose(self, context: Context) -> Proposal | None:
@@ -93,7 +93,7 @@ class _Drafts:
         self._history = telling(context.history)
         self._past = pasts(self._history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
-        found = find_knobs(context.source, context.editable, context.knobs)
+        found = find_hyperparameters(context.source, context.editable, context.knobs)
         self._knobs = [
             knob for knob in found if _may_change(knob, context) and not self._is_a_limit(knob)
         ]
@@ -128,7 +128,7 @@ class _Drafts:
         return self._probe(1 + self._drawn + attempt)
 
     @cached_property
-    def _trials(self) -> tuple[KnobTrial, ...]:
+    def _trials(self) -> tuple[HyperparameterTrial, ...]:
         """This node's trials of hyperparameters, the latest first, then imported ones."""
         told = [*self._context.imported, *self._history]
         return tuple(trials(told[-_MOST_LOOKED_AT:], self._context.knobs))
@@ -142,7 +142,7 @@ class _Drafts:
 
     @cached_property
     def _promising(self) -> Iterator[tuple[Change, ...]]:
-        from agent.knobs.acquisition import promising  # imports numpy
+        from agent.hyperparameters.acquisition import promising  # imports numpy
 
         knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
         weights = [self._weight(knob) for knob in knobs]
@@ -150,13 +150,13 @@ class _Drafts:
         found = promising(knobs, weights, self._trials, self._chance, others)
         return (changes for changes in found if len(title_of(changes)) <= TITLE_CHARACTERS)
 
-    def _weight(self, knob: Knob) -> float:
+    def _weight(self, knob: Hyperparameter) -> float:
         return _UNLISTED_WEIGHT if self._is_unlisted(knob) else 1.0
 
-    def _is_unlisted(self, knob: Knob) -> bool:
+    def _is_unlisted(self, knob: Hyperparameter) -> bool:
         return bool(self._context.knobs) and knob.spec is None
 
-    def _is_a_limit(self, knob: Knob) -> bool:
+    def _is_a_limit(self, knob: Hyperparameter) -> bool:
         past = self._past.get(knob.name)
         return past is not None and past.is_a_limit and self._is_unlisted(knob)
 
@@ -180,7 +180,7 @@ class _Drafts:
         gained = past.steps and past.steps[-1][1].decision == "kept"
         return self._draft(knob, value, "this knob gained before" if gained else "a local step")
 
-    def _neighbour(self, knob: Knob, direction: str) -> Scalar:
+    def _neighbour(self, knob: Hyperparameter, direction: str) -> Scalar:
         """Return the next listed number in this direction, or any other choice."""
         value = knob.value
         if isinstance(value, bool | str):
@@ -201,7 +201,7 @@ class _Drafts:
             value = axis.value(axis.low + where * (axis.high - axis.low))
         return self._draft(knob, value, "a quasi-random probe of its range")
 
-    def _draft(self, knob: Knob, value: Scalar, why: str) -> CandidateMove | None:
+    def _draft(self, knob: Hyperparameter, value: Scalar, why: str) -> CandidateMove | None:
         change = Change(knob, value)
         return None if change.does_nothing else self._drafted((change,), why)
 
@@ -218,7 +218,7 @@ class _Drafts:
         )
 
 
-def _may_change(knob: Knob, context: Context) -> bool:
+def _may_change(knob: Hyperparameter, context: Context) -> bool:
     data = context.source[knob.path]
     line = data.decode()[: knob.start].count("\n") + 1
     of_file = [region for region in context.regions if region.path == knob.path]

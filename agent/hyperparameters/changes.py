@@ -11,8 +11,8 @@ from itertools import groupby
 
 from agent.proposal import Outcome
 from agent.source.edits import line_edit, reapply
-from agent.source.literals import Knob, Scalar, find_knobs
-from protocol.ideas import Edit, KnobSpec
+from agent.source.literals import Hyperparameter, Scalar, find_hyperparameters
+from protocol.ideas import Edit, HyperparameterSpec
 from protocol.source import Source
 
 
@@ -20,7 +20,7 @@ from protocol.source import Source
 class Change:
     """A new value for a hyperparameter's literal."""
 
-    knob: Knob
+    knob: Hyperparameter
     value: Scalar
 
     @property
@@ -83,7 +83,7 @@ def _edit(text: str, changes: Sequence[Change]) -> Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class KnobChanges:
+class HyperparameterChanges:
     """The hyperparameters that edits change, by name: their values before and after."""
 
     before: Mapping[str, Scalar]
@@ -91,19 +91,19 @@ class KnobChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class KnobTrial:
+class HyperparameterTrial:
     """This node's outcome of a step.
 
     `bank` numbers the reference runs it was compared with, counted from the latest.
     """
 
     outcome: Outcome
-    step: KnobChanges
+    step: HyperparameterChanges
     bank: int
 
 
 @lru_cache(maxsize=1024)  # the history is read again for every proposal
-def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChanges | None:
+def read_back(edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]) -> HyperparameterChanges | None:
     """Return the step that edits make if they change hyperparameters and nothing else.
 
     Return None otherwise, and also if the edits cannot be read without the surrounding text.
@@ -111,17 +111,17 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChang
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}
     for edit in edits:
-        olds = _knobs_of(edit.path, edit.search, specs)
-        news = _knobs_of(edit.path, edit.replace, specs)
+        olds = _hyperparameters_of(edit.path, edit.search, specs)
+        news = _hyperparameters_of(edit.path, edit.replace, specs)
         if _around(edit.search, olds) != _around(edit.replace, news):
             return None
         for old, new in zip(olds, news, strict=True):
             if old.text != new.text:
                 before[old.name], after[new.name] = old.value, new.value
-    return KnobChanges(before, after) if after else None
+    return HyperparameterChanges(before, after) if after else None
 
 
-def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[KnobTrial]:
+def trials(history: Sequence[Outcome], specs: tuple[HyperparameterSpec, ...]) -> Iterator[HyperparameterTrial]:
     """Yield the outcomes that changed hyperparameters and nothing else, the latest first."""
     bank = 0
     for outcome in reversed(history):
@@ -129,14 +129,14 @@ def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[
         bank += outcome.decision == "kept"
         step = read_back(outcome.edits, specs)
         if step is not None:
-            yield KnobTrial(outcome, step, bank)
+            yield HyperparameterTrial(outcome, step, bank)
 
 
-def _knobs_of(path: str, text: str, specs: Sequence[KnobSpec]) -> tuple[Knob, ...]:
-    return find_knobs(Source.of({path: text.encode()}), (path,), specs)
+def _hyperparameters_of(path: str, text: str, specs: Sequence[HyperparameterSpec]) -> tuple[Hyperparameter, ...]:
+    return find_hyperparameters(Source.of({path: text.encode()}), (path,), specs)
 
 
-def _around(text: str, knobs: Sequence[Knob]) -> list[str]:
+def _around(text: str, knobs: Sequence[Hyperparameter]) -> list[str]:
     """Return the knobs' names and the text before, between and after their literals."""
     bounds = [0, *(at for knob in knobs for at in (knob.start, knob.end)), len(text)]
     parts = [text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
