@@ -249,8 +249,8 @@ class Context:
     this node's own gains on other rungs. `importance` says which hyperparameters matter, as of the
     last computation. `drafted` has the titles of what was already proposed for the same slot. In
     files that have `regions`, only these may change. `show_unverified_words`: the user lets models
-    read text that was not checked here. `in_vain` has the titles of changes that others report as
-    useless, and `praised` of those that they kept, the best first. `others_part` has the names of
+    read text that was not checked here. `screened_out_by_others` has the titles of changes that others report as
+    useless, and `kept_by_others` of those that they kept, the best first. `assigned_to_others` has the names of
     moves that are assigned to other nodes with the same list.
     """
 
@@ -275,9 +275,9 @@ class Context:
     drafted: tuple[str, ...] = ()
     show_unverified_words: bool = False
     regions: tuple[Region, ...] = ()
-    in_vain: frozenset[str] = frozenset()
-    praised: tuple[str, ...] = ()
-    others_part: frozenset[str] = frozenset()
+    screened_out_by_others: frozenset[str] = frozenset()
+    kept_by_others: tuple[str, ...] = ()
+    assigned_to_others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from protocol.ideas import Edit, Move
 # Nodes with one list would all try the same moves. In a simulation with 2,500 ideas in all, eight
 # and sixteen nodes are 6.2 and 8.6 times as fast as one with both rules, 4.6 and 6.8 with neither.
 OWN_PART_SHARE: Final = 0.8  # how often moves assigned to others come later
-HEEDED_SHARE: Final = 0.75  # likewise moves that others tried in vain: a lie only delays a move
+REPORT_SHARE: Final = 0.75  # likewise moves that others tried in vain: a lie only delays a move
 TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
@@ -37,7 +37,7 @@ def draft_of(move: Move) -> CandidateMove:
     return CandidateMove(key=f"move:{move.name}", title=move.title, why=move.why, edits=move.edits)
 
 
-def telling(history: Sequence[Outcome]) -> list[Outcome]:
+def informative(history: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes that are informative: those not cut off by other programs' load."""
     return [outcome for outcome in history if not outcome.was_cut_off]
 
@@ -63,29 +63,29 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
     ]
     untried = [move for move in moves if f"move:{move.name}" not in best]
     tried = [move for move in moves if best.get(f"move:{move.name}", -math.inf) > _HOPELESS_SD]
-    is_heeding = shift(context.seed, "heeding") < HEEDED_SHARE
+    uses_reports = shift(context.seed, "heeding") < REPORT_SHARE
     keeps_to_its_part = shift(context.seed, "its part") < OWN_PART_SHARE
 
-    if is_heeding:
+    if uses_reports:
         untried = [
             move
             for move in untried
-            if move.title not in context.in_vain or move.name not in context.others_part
+            if move.title not in context.screened_out_by_others or move.name not in context.assigned_to_others
         ]
-    places = {title: place for place, title in enumerate(context.praised)} if is_heeding else {}
+    places = {title: place for place, title in enumerate(context.kept_by_others)} if uses_reports else {}
 
     def turn(move: Move) -> tuple[bool, int, bool, float]:
-        is_in_vain = is_heeding and move.title in context.in_vain
-        is_others = keeps_to_its_part and move.name in context.others_part
+        is_screened_out = uses_reports and move.title in context.screened_out_by_others
+        is_others = keeps_to_its_part and move.name in context.assigned_to_others
         place = places.get(move.title, len(places))
-        return is_in_vain, place, is_others, shift(context.seed, move.name)
+        return is_screened_out, place, is_others, shift(context.seed, move.name)
 
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"move:{move.name}"], -best[f"move:{move.name}"]))
     return untried, tried
 
 
-def praised_together(
+def combine_kept_by_others(
     untried: Sequence[Move], context: Context, history: Sequence[Outcome]
 ) -> CandidateMove | None:
     """Return the first untried moves that others kept as one change, if there are several.
@@ -100,7 +100,7 @@ def praised_together(
             return None
     joined: list[Move] = []
     edits: list[Edit] = []
-    for move in (one for one in untried if one.title in context.praised):
+    for move in (one for one in untried if one.title in context.kept_by_others):
         fits = reapply([*edits, *move.edits], context.source) is not None
         if fits and len(joined) < _MOST_AT_ONCE:
             joined.append(move)

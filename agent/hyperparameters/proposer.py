@@ -19,9 +19,9 @@ from agent.hyperparameters.moves import (
     CandidateMove,
     draft_of,
     ordered_moves,
-    praised_together,
+    combine_kept_by_others,
     shift,
-    telling,
+    informative,
 )
 from agent.hyperparameters.past import Past, pasts
 from agent.hyperparameters.transplants import Transplant, transplants
@@ -34,7 +34,7 @@ from protocol.source import Source
 
 _MAX_ATTEMPTS = 200
 _UNTRIED_MOVE_SHARE = 0.5
-_PRAISED_MOVE_SHARE = 0.9
+_KEPT_BY_OTHERS_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of all but transplants; the model has the rest
@@ -90,7 +90,7 @@ class _Drafts:
             f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
         )
         self._context = context
-        self._history = telling(context.history)
+        self._history = informative(context.history)
         self._past = pasts(self._history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
         found = find_hyperparameters(context.source, context.editable, context.knobs)
@@ -100,15 +100,15 @@ class _Drafts:
         # One hyperparameter per name: a history distinguishes them by nothing else.
         self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = ordered_moves(context, self._history)
-        self._together = praised_together(self._untried, context, self._history)
+        self._together = combine_kept_by_others(self._untried, context, self._history)
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
-        if self._together is not None and roll < _PRAISED_MOVE_SHARE:
+        if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
             together, self._together = self._together, None
             return together
-        is_praised = bool(self._untried) and self._untried[0].title in self._context.praised
-        share = _PRAISED_MOVE_SHARE if is_praised else _UNTRIED_MOVE_SHARE
+        is_kept_by_others = bool(self._untried) and self._untried[0].title in self._context.kept_by_others
+        share = _KEPT_BY_OTHERS_SHARE if is_kept_by_others else _UNTRIED_MOVE_SHARE
         if self._untried and (roll < share or not self._knobs):
             return draft_of(self._untried.pop(0))
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._knobs):

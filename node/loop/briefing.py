@@ -175,9 +175,9 @@ class Briefing:
             crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
-            in_vain=others.in_vain if others else frozenset(),
-            praised=others.praised(move.title for move in self.task.moves) if others else (),
-            others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
+            screened_out_by_others=others.screened_out_by_others if others else frozenset(),
+            kept_by_others=others.kept_by_others(move.title for move in self.task.moves) if others else (),
+            assigned_to_others=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
     def _brief(self, left: Left, text: str) -> Brief:

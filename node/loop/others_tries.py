@@ -40,12 +40,12 @@ class OthersTries:
         self._last_ms: dict[bytes, int] = {}
 
     @property
-    def in_vain(self) -> frozenset[str]:
+    def screened_out_by_others(self) -> frozenset[str]:
         """The titles of ideas that somebody screened out and nobody kept."""
         self._read_on()
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
-    def praised(self, titles: Iterable[str]) -> tuple[str, ...]:
+    def kept_by_others(self, titles: Iterable[str]) -> tuple[str, ...]:
         """Return the titles kept at least as often as screened out, the largest gain first."""
         self._read_on()
         gains = {

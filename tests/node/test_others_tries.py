@@ -49,11 +49,11 @@ def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
     ada, grace = (stranger(ledger, home, number) for number in (1, 2))
     publish(ada, "RMSNorm")
     tries = tries_of(ledger)
-    assert tries.in_vain == {"RMSNorm"}
+    assert tries.screened_out_by_others == {"RMSNorm"}
     publish(ada, "GELU")
-    assert tries.in_vain == {"RMSNorm", "GELU"}
+    assert tries.screened_out_by_others == {"RMSNorm", "GELU"}
     publish(grace, "RMSNorm", stage="keep")
-    assert tries.in_vain == {"GELU"}
+    assert tries.screened_out_by_others == {"GELU"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_says_nothing_of_this_line_is_not(
     if "status" in other:
         other["runs"] = ()
     publish(ada, "RMSNorm", **other)
-    assert tries_of(ledger).in_vain == frozenset()
+    assert tries_of(ledger).screened_out_by_others == frozenset()
 
 
 def test_what_others_kept_is_praised_unless_more_tried_it_in_vain(
@@ -76,11 +76,11 @@ def test_what_others_kept_is_praised_unless_more_tried_it_in_vain(
     publish(ada, "RMSNorm", stage="keep")
     publish(ada, "GELU")
     tries = tries_of(ledger)
-    assert tries.praised(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(grace, "RMSNorm")
-    assert tries.praised(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(alan, "RMSNorm")
-    assert tries.praised(["RMSNorm", "GELU"]) == ()
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ()
 
 
 def test_alone_every_idea_is_one_s_own(ledger: Ledger) -> None:
