@@ -194,7 +194,7 @@ def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
         at=cube.position({**around, **trial.step.after}),
         base=cube.position({**around, **trial.step.before}),
         loss_sd=_loss_sd(trial.outcome),
-        bank=trial.bank,
+        reference_group=trial.reference_group,
     )
 
 
@@ -220,7 +220,7 @@ def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[Trial
             at=cube.position({**around, **dict(one.after)}),
             base=cube.position({**around, **dict(one.before)}),
             loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _told_loss_sd(one.gain_sd),
-            bank=numbers[one.base],
+            reference_group=numbers[one.base],
         )
         by_author.setdefault(one.author, []).append(said)
     for said_by in by_author.values():

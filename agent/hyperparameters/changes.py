@@ -94,12 +94,12 @@ class HyperparameterChanges:
 class HyperparameterTrial:
     """This node's outcome of a step.
 
-    `bank` numbers the reference runs it was compared with, counted from the latest.
+    `reference_group` numbers the reference runs it was compared with, counted from the latest.
     """
 
     outcome: Outcome
     step: HyperparameterChanges
-    bank: int
+    reference_group: int
 
 
 @lru_cache(maxsize=1024)  # the history is read again for every proposal
@@ -123,13 +123,13 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]) ->
 
 def trials(history: Sequence[Outcome], specs: tuple[HyperparameterSpec, ...]) -> Iterator[HyperparameterTrial]:
     """Yield the outcomes that changed hyperparameters and nothing else, the latest first."""
-    bank = 0
+    reference_group = 0
     for outcome in reversed(history):
         # A kept patch is the base of later ones, not of itself.
-        bank += outcome.decision == "kept"
+        reference_group += outcome.decision == "kept"
         step = read_back(outcome.edits, specs)
         if step is not None:
-            yield HyperparameterTrial(outcome, step, bank)
+            yield HyperparameterTrial(outcome, step, reference_group)
 
 
 def _hyperparameters_of(path: str, text: str, specs: Sequence[HyperparameterSpec]) -> tuple[Hyperparameter, ...]:

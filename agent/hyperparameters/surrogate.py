@@ -31,7 +31,7 @@ _DEPTH_SD = 8.0
 _DEPTH_DEVIATION_SD = 1.0
 # A run's own deviation is 1; the rest is for what a function this smooth cannot describe.
 _NOISE_SD = 1.2
-_BANK_VARIANCE = 0.5  # of the mean of two reference runs
+_REFERENCE_VARIANCE = 0.5  # of the mean of two reference runs
 _SWEEPS = 3
 _WORTHWHILE = 0.1  # a sweep with a smaller improvement is the last one
 _LEAST_VARIANCE = 1e-9
@@ -41,14 +41,14 @@ _LEAST_VARIANCE = 1e-9
 class TrialDifference:
     """A trial: its position, the position of its base, and its loss relative to the base.
 
-    `bank` numbers the reference runs it was compared with: trials with one number share their
+    `reference_group` numbers the reference runs it was compared with: trials with one number share their
     error. `count` is the number of identical trials.
     """
 
     at: Position
     base: Position
     loss_sd: float
-    bank: int
+    reference_group: int
     count: int = 1
 
 
@@ -76,7 +76,7 @@ class Surrogate:
         if like is None:
             self.shape = _fitted(tuple(seen), base)
         else:
-            self.shape = _climbed(_Fit(self._contrasts, like.shape))
+            self.shape = _coordinate_search(_Fit(self._contrasts, like.shape))
         kernel = _kernel(self._contrasts.squares, self.shape)
         self._root = np.linalg.cholesky(self._contrasts.covariance(kernel))
         self._half = np.linalg.solve(self._root, self._contrasts.losses)
@@ -132,11 +132,11 @@ class _Contrasts:
         self.squares = _squares(self.points, self.points)
         self._ends = np.array([rows[point] for point in ends])
         self._starts = np.array([rows[point] for point in starts])
-        banks = np.array([one.bank for one in seen])
+        reference_groups = np.array([one.reference_group for one in seen])
         # The mean of identical trials is known better; their spread is not used.
         own = [_NOISE_SD**2 / one.count for one in seen]
         self._noise = np.diag([*own, _DEPTH_DEVIATION_SD**2])
-        self._noise[:-1, :-1] += _BANK_VARIANCE * (banks[:, None] == banks[None, :])
+        self._noise[:-1, :-1] += _REFERENCE_VARIANCE * (reference_groups[:, None] == reference_groups[None, :])
 
     def contracted(self, kernel: Floats) -> Floats:
         """Return covariances [rows, contrasts] from covariances [rows, points]."""
@@ -161,10 +161,10 @@ class _Contrasts:
 def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
     """Return the most likely shape."""
     usual = _Kernel((math.exp(_REACH_PRIOR[0]),) * len(base), math.exp(_AMPLITUDE_PRIOR[0]))
-    return _climbed(_Fit(_Contrasts(seen, base), usual))
+    return _coordinate_search(_Fit(_Contrasts(seen, base), usual))
 
 
-def _climbed(fit: "_Fit") -> _Kernel:
+def _coordinate_search(fit: "_Fit") -> _Kernel:
     """Return the most likely shape near a fit's start, searched one number at a time."""
     for _ in range(_SWEEPS):
         before = fit.score

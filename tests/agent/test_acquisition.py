@@ -243,7 +243,7 @@ def test_authors_are_heard_in_turn_however_much_each_says() -> None:
     said = differences_of_others([*loud, *quiet], cube)
     of_quiet = differences_of_others(quiet, cube)
     assert len(said) == len(differences_of_others(loud, cube)) + len(of_quiet) > 2 * len(of_quiet)
-    places = [said.index(replace(one, bank=said[0].bank)) for one in of_quiet]
+    places = [said.index(replace(one, reference_group=said[0].reference_group)) for one in of_quiet]
     assert max(places) < 2 * len(quiet)
 
 

@@ -153,5 +153,5 @@ def test_trials_are_numbered_by_the_bank_that_they_were_compared_with() -> None:
         outcome(8, "kept"),
         outcome(9, "failed"),
     )
-    found = [(trial.step.after["DEPTH"], trial.bank) for trial in trials(history, SPECS)]
+    found = [(trial.step.after["DEPTH"], trial.reference_group) for trial in trials(history, SPECS)]
     assert found == [(9, 0), (8, 1), (7, 1), (6, 2), (5, 2)]
