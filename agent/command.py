@@ -134,10 +134,10 @@ class CommandProposer:
 
     def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the prompt, or the reason there is none. The program is not started."""
-        told = self.prompt(context)
-        if isinstance(told, NoProposal):
-            return told
-        turns = (ChatMessage(role="user", content=told),)
+        prompt = self.prompt(context)
+        if isinstance(prompt, NoProposal):
+            return prompt
+        turns = (ChatMessage(role="user", content=prompt),)
         return ProposerQuestion(turns=turns, room="what fits into one argument of a program")
 
     def _job(self, context: Context, base: Source, prompt: str) -> Assignment:

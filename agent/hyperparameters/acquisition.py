@@ -31,7 +31,7 @@ _FAILED_LOSS_SD = 15.0
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
 _MOST_OTHERS = 60  # of these, others'
-_MOST_TOLD_SD = 10.0  # limit of a gain that others report, and so of what an invented one can do
+_MAX_GAIN_SD = 10.0  # limit of a gain that others report, and so of what an invented one can do
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -57,10 +57,10 @@ def promising(
     nearest to the present source.
     """
     cube = Cube(knobs)
-    told = differences_of_others(others, cube)[:_MOST_OTHERS]
+    reported = differences_of_others(others, cube)[:_MOST_OTHERS]
     learned = [trial for trial in trials if trial.outcome.decision != "rejected"]
-    learned = learned[: _MOST_MODELLED - len(told)]
-    seen = [*(difference_of(trial, cube) for trial in learned), *told]
+    learned = learned[: _MOST_MODELLED - len(reported)]
+    seen = [*(difference_of(trial, cube) for trial in learned), *reported]
     if len(seen) < _LEAST_TRIALS:
         return []
     model, acceptance = Surrogate(seen, cube.position({})), Acceptance(trials, cube)
@@ -216,21 +216,21 @@ def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[Trial
             for name, value in one.values
             if name in knobs and may_be(knobs[name], value)
         }
-        said = TrialDifference(
+        difference = TrialDifference(
             at=cube.position({**around, **dict(one.after)}),
             base=cube.position({**around, **dict(one.before)}),
-            loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _told_loss_sd(one.gain_sd),
+            loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _reported_loss_sd(one.gain_sd),
             reference_group=numbers[one.base],
         )
-        by_author.setdefault(one.author, []).append(said)
-    for said_by in by_author.values():
-        said_by.sort(key=lambda one: math.dist(one.at, here))
+        by_author.setdefault(one.author, []).append(difference)
+    for author_differences in by_author.values():
+        author_differences.sort(key=lambda one: math.dist(one.at, here))
     in_turn = zip_longest(*by_author.values())
-    return [said for turn in in_turn for said in turn if said is not None]
+    return [difference for turn in in_turn for difference in turn if difference is not None]
 
 
-def _told_loss_sd(gain_sd: float) -> float:
-    return min(_FAILED_LOSS_SD, max(-_MOST_TOLD_SD, _softened(-gain_sd)))
+def _reported_loss_sd(gain_sd: float) -> float:
+    return min(_FAILED_LOSS_SD, max(-_MAX_GAIN_SD, _softened(-gain_sd)))
 
 
 def _loss_sd(outcome: Outcome) -> float:

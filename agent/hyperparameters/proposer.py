@@ -130,8 +130,8 @@ class _Drafts:
     @cached_property
     def _trials(self) -> tuple[HyperparameterTrial, ...]:
         """This node's trials of hyperparameters, the latest first, then imported ones."""
-        told = [*self._context.imported, *self._history]
-        return tuple(trials(told[-_MOST_LOOKED_AT:], self._context.knobs))
+        outcomes = [*self._context.imported, *self._history]
+        return tuple(trials(outcomes[-_MOST_LOOKED_AT:], self._context.knobs))
 
     @cached_property
     def _transplants(self) -> Iterator[Transplant]:

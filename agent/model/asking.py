@@ -128,7 +128,7 @@ class Resting:
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
         self._until_s = float("-inf")
-        self._told = ""
+        self._reported_reason = ""
 
     @property
     def is_on(self) -> bool:
@@ -143,19 +143,19 @@ class Resting:
     @property
     def why(self) -> str:
         """The reason it must not be asked now, "" if it may be."""
-        return self._told if self.is_on else ""
+        return self._reported_reason if self.is_on else ""
 
     def begin(self, no_proposal: NoProposal) -> bool:
         """Pause for as long as `no_proposal` asks; return whether its reason is new."""
         self._until_s = self._clock_s() + no_proposal.retry_s
-        is_news = no_proposal.reason != self._told
-        self._told = no_proposal.reason
+        is_news = no_proposal.reason != self._reported_reason
+        self._reported_reason = no_proposal.reason
         return is_news
 
     def end(self) -> bool:
         """Record that it had a result; return whether a reason for having none was reported."""
-        was_told, self._told = bool(self._told), ""
-        return was_told
+        was_reported, self._reported_reason = bool(self._reported_reason), ""
+        return was_reported
 
 
 def _pause_after(fault: CompletionFault, faults: int) -> NoProposal:

@@ -87,15 +87,15 @@ class ModelConversation:
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"
-        told = [slip.message]
+        lines = [slip.message]
         if slip.source_lines:
-            told.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
+            lines.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
         if slip.quoted:
-            told.append(self.fence.quote("what this is about", slip.quoted))
-        told.append("Answer again, whole, in the same format; the file is as it was shown first.")
+            lines.append(self.fence.quote("what this is about", slip.quoted))
+        lines.append("Answer again, whole, in the same format; the file is as it was shown first.")
         self._turns.append(
             (
                 ChatMessage(role="assistant", content=shown),
-                ChatMessage(role="user", content="\n".join(told)),
+                ChatMessage(role="user", content="\n".join(lines)),
             )
         )

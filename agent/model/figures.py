@@ -30,12 +30,12 @@ def takes_line(brief: Brief) -> str:
     base = brief.base
     if base is None or base.seconds is None:
         return ""
-    told = [f"{base.seconds:.3g} s"]
+    parts = [f"{base.seconds:.3g} s"]
     if base.cpu_seconds is not None:
-        told.append(f"{base.cpu_seconds:.3g} s of processor time")
+        parts.append(f"{base.cpu_seconds:.3g} s of processor time")
     if base.memory_bytes is not None:
-        told.append(f"{base.memory_bytes / 1e9:.2g} GB of memory")
-    return f" The present source took {', '.join(told)}."
+        parts.append(f"{base.memory_bytes / 1e9:.2g} GB of memory")
+    return f" The present source took {', '.join(parts)}."
 
 
 def curve_line(base: BaseFigures) -> str:
@@ -62,17 +62,17 @@ def kept_if(policy: Policy, *, base: str) -> str:
 
 def left_line(left: Left) -> list[str]:
     """Return what is left of the session and of the day's money, as far as they are limited."""
-    told = []
+    parts = []
     if left.seconds is not None:
         hours = left.seconds / 3600
-        told.append(
+        parts.append(
             f"{hours:.1f} hours" if hours >= 1 else f"{max(0.0, left.seconds) / 60:.0f} minutes"
         )
     if left.experiments is not None:
-        told.append("1 experiment" if left.experiments == 1 else f"{left.experiments} experiments")
+        parts.append("1 experiment" if left.experiments == 1 else f"{left.experiments} experiments")
     if left.usd is not None:
-        told.append(f"{left.usd:.2f} USD for asking models today")
-    return [f"# What is left\n{', '.join(told)}."] if told else []
+        parts.append(f"{left.usd:.2f} USD for asking models today")
+    return [f"# What is left\n{', '.join(parts)}."] if parts else []
 
 
 def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -356,7 +356,7 @@ _GROUND: Final[tuple[Write, ...]] = (_task, _program, _rules, _quotes)
 _WISHES: Final[tuple[Write, ...]] = (_notes, _planner_aim, _left)
 # In reading order. If space is short, the sections' ranks decide which are left out.
 _HISTORY: Final[tuple[Callable[[PromptInput], Iterator[Section]], ...]] = (
-    own_work.standing,
+    own_work.experiment_counts,
     own_work.diffs,
     own_work.failures,
     own_work.imported,

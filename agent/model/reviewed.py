@@ -50,7 +50,7 @@ class ReviewedProposer:
             return first
         drafts, cost = [first], first.cost
         while len(drafts) < MOST_DRAFTS:
-            another = await self.proposer.propose(_beside(context, drafts))
+            another = await self.proposer.propose(_next_draft_context(context, drafts))
             cost += another.cost
             if isinstance(another, NoProposal):
                 break
@@ -88,7 +88,7 @@ class ReviewedProposer:
         )
 
 
-def _beside(context: Context, drafts: Sequence[Proposal]) -> Context:
+def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context:
     """Return the context for another proposal for the same slot."""
     written = {one.fingerprint for one in drafts}
     return replace(

@@ -73,8 +73,8 @@ class ModelReviewer(Asker):
         """Return the choice among these, or the reason there is none. Raises nothing."""
         shown = in_drawn_order(proposals, seed=context.seed)
         # The proposals' author has seen the fence of its own prompts, so derive this one from them.
-        told = replace(context, drafted=tuple(one.title for one in shown))
-        given = prompt_input(told, self.secret)
+        review_context = replace(context, drafted=tuple(one.title for one in shown))
+        given = prompt_input(review_context, self.secret)
         if isinstance(given, NoProposal):
             return given
         prompt = await asyncio.to_thread(ReviewPrompt.of, given, shown)

@@ -42,8 +42,8 @@ class ExperimentTable:
         self._history = history
         self._writer = writer
         self._fence = fence
-        met = {one.decision for one in history}
-        meanings = [text for decision, text in _MEANINGS.items() if decision in met]
+        decisions = {one.decision for one in history}
+        meanings = [text for decision, text in _MEANINGS.items() if decision in decisions]
         errors = [_ERRORS] if any(one.error_sd for one in history) else []
         self._heading = " ".join([_HEADING, *errors, *meanings])
         self._label = _COLUMNS.format(metric=metric)
