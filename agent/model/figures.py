@@ -25,7 +25,7 @@ def measured_line(brief: Brief) -> str:
     return f" The present source measures {base.metric:.6g}{interval}, the mean of {runs}.{whose}"
 
 
-def takes_line(brief: Brief) -> str:
+def usage_line(brief: Brief) -> str:
     """Return the present source's time and memory, as the end of a line."""
     base = brief.base
     if base is None or base.seconds is None:
@@ -44,7 +44,7 @@ def curve_line(base: BaseFigures) -> str:
     return f"The loss that it prints in training, by step: {points}."
 
 
-def kept_if(policy: Policy, *, base: str) -> str:
+def keep_rule(policy: Policy, *, base: str) -> str:
     """Return the rule for keeping a change, to end a sentence. `base` names what it must beat."""
     rechecks_sd = policy.rechecks_sd
     if not rechecks_sd:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from agent.completion import ChatMessage
 from agent.model import others_work, own_work
-from agent.model.figures import curve_line, kept_if, left_line, measured_line, takes_line
+from agent.model.figures import curve_line, keep_rule, left_line, measured_line, usage_line
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
@@ -42,7 +42,7 @@ _MEASURED = """\
 - Imports may be those of the present source and: {modules}. Anything that opens files, starts \
 programs, evaluates text or reaches into other modules is refused before it runs.
 - Outside comments and strings only ASCII; no hidden characters.
-- {scatter} Gains are given in sd. A change is kept if {kept_if}.{seen}
+- {scatter} Gains are given in sd. A change is kept if {keep_rule}.{seen}
 - An equal score with clearly less code is an improvement too."""
 
 _SCATTER = """\
@@ -249,7 +249,7 @@ def _task(given: PromptInput) -> Iterator[str]:
     yield f"""\
 # The task
 {brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured_line(brief)}
-Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{takes_line(brief)}
+Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{usage_line(brief)}
 You may edit {", ".join(given.context.editable)} and nothing else."""
 
 
@@ -266,7 +266,7 @@ def _rules(given: PromptInput) -> Iterator[str]:
         measured=brief.measured,
         modules=", ".join(sorted(brief.imports)),
         scatter=scatter.format(noise_sd=brief.noise_sd, unit=brief.unit),
-        kept_if=kept_if(brief.policy, base="the present source"),
+        keep_rule=keep_rule(brief.policy, base="the present source"),
         seen=_SEEN if is_noisy else "",
     )
 

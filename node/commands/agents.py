@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.model.figures import kept_if
+from agent.model.figures import keep_rule
 from node.commands.basics import json_option, task_options, tell
 from node.home.config import config_of
 from node.home.home import Home
@@ -70,7 +70,7 @@ def instructions(task: Task, flags: str) -> str:
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
         noise=f"{floor / NANO:g}" if floor else "an unknown number of",
-        kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
+        keep_rule=keep_rule(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
         keeps=most_keeps(manifest, DEFAULT),
         program=task.program.strip(),
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.figures import kept_if
+from agent.model.figures import keep_rule
 from agent.model.prompt import prompt
 from agent.proposal import NoProposal
 from protocol.rule import DEFAULT, screening_policy
@@ -28,13 +28,13 @@ TOLD = {
 )
 def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> None:
     policy = screening_policy(style, DEFAULT)
-    assert kept_if(policy, base="it") == TOLD[style.name]
+    assert keep_rule(policy, base="it") == TOLD[style.name]
     told = prompt(
         replace(context(), brief=replace(BRIEF, policy=policy)), limit_chars=100_000, secret=SECRET
     )
     assert not isinstance(told, NoProposal)
     text = "\n".join(message.content for message in told)
-    assert kept_if(policy, base="the present source") in text
+    assert keep_rule(policy, base="the present source") in text
     assert ("differ by chance" in text) == (style.name != "exact")
 
 
