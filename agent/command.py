@@ -47,7 +47,7 @@ class Assignment:
     """A job for a program: files to edit, files to read alongside them, prompt and command line."""
 
     source: Source
-    beside: tuple[tuple[str, bytes], ...]
+    extra_files: tuple[tuple[str, bytes], ...]
     prompt: str
     argv: tuple[str, ...]
 
@@ -142,10 +142,10 @@ class CommandProposer:
 
     def _job(self, context: Context, base: Source, prompt: str) -> Assignment:
         program = context.brief and context.brief.program
-        beside = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
+        extra_files = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
         if program and PROGRAM_FILE not in dict(base.files):
-            beside.append((PROGRAM_FILE, program.encode("utf-8")))
-        return Assignment(source=base, beside=tuple(beside), prompt=prompt, argv=self.argv)
+            extra_files.append((PROGRAM_FILE, program.encode("utf-8")))
+        return Assignment(source=base, extra_files=tuple(extra_files), prompt=prompt, argv=self.argv)
 
     async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
         source = edited.source

@@ -148,7 +148,7 @@ def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
     proposed(proposer(edited(), jobs=jobs))
     (job,) = jobs
     assert job.source == BASE
-    assert job.beside == ((".arnode/prompt.md", b"Seed 1."), ("program.md", b"Be bold."))
+    assert job.extra_files == ((".arnode/prompt.md", b"Seed 1."), ("program.md", b"Be bold."))
 
 
 def test_a_task_that_edits_its_program_file_has_only_its_own() -> None:
@@ -156,7 +156,7 @@ def test_a_task_that_edits_its_program_file_has_only_its_own() -> None:
     jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs), replace(CONTEXT, source=source))
     (job,) = jobs
-    assert [path for path, _ in job.beside] == [".arnode/prompt.md"]
+    assert [path for path, _ in job.extra_files] == [".arnode/prompt.md"]
 
 
 def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
@@ -239,7 +239,7 @@ def test_words_are_replaced_once_and_never_split() -> None:
     )
     job = Assignment(
         source=Source.of({"a b.py": b"", "c.py": b""}),
-        beside=(),
+        extra_files=(),
         prompt="{folder} '; rm -rf / #\n\\1 \\g<0>",
         argv=words,
     )

@@ -22,7 +22,7 @@ from protocol.source import Source
 from tests.node.test_budget import Clock
 
 NANO = 10**9
-JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
+JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), extra_files=(), prompt="", argv=("claude",))
 TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
 SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
 TOLD = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
