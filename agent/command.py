@@ -162,10 +162,10 @@ class CommandProposer:
         return await asyncio.to_thread(self._proposal, context, base, edited, checked.fingerprint)
 
     def _proposal(
-        self, context: Context, base: Source, edited: Edited, mark: bytes
+        self, context: Context, base: Source, edited: Edited, fingerprint: bytes
     ) -> Proposal | Rejected:
         source = edited.source
-        repeat = repeat_of(hunks_between(context.source, source), mark, context)
+        repeat = repeat_of(hunks_between(context.source, source), fingerprint, context)
         if repeat is not None:
             return Rejected("what it wrote was tried before, or hardly differs from what was")
         title, why = words_of(edited.note)
@@ -179,7 +179,7 @@ class CommandProposer:
             title=title,
             why=why,
             proposer=PROPOSER,
-            fingerprint=mark,
+            fingerprint=fingerprint,
             model=self.name,
             program=_program_hash(context),
         )
@@ -189,8 +189,8 @@ def _unfit(checked: Checked) -> Rejected:
     """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
         return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
-    mark = checked.marks[0]
-    return Rejected(f"what it wrote is refused: {mark.path}, line {mark.line}: {mark.text}")
+    finding = checked.marks[0]
+    return Rejected(f"what it wrote is refused: {finding.path}, line {finding.line}: {finding.text}")
 
 
 def words_of(note: bytes) -> tuple[str, str]:

@@ -73,13 +73,13 @@ class PluggedProposer:
         if proposal.source.tree == context.source.tree:
             return NoProposal(reason="it changed nothing", retry_s=_AGAIN_S)
         checked = await self._check(proposal.source)
-        mark = checked.fingerprint
-        if mark is None or checked.fault or checked.marks:
+        fingerprint = checked.fingerprint
+        if fingerprint is None or checked.fault or checked.marks:
             why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
             return NoProposal(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
-        if context.tried(mark):
+        if context.tried(fingerprint):
             return NoProposal(reason="it proposed what was tried before", retry_s=_AGAIN_S)
-        return replace(proposal, proposer=self._name, fingerprint=mark)
+        return replace(proposal, proposer=self._name, fingerprint=fingerprint)
 
     def _asked(self, context: Context) -> Proposal | None:
         """Return the plugin's proposal with every field rebuilt so that a job can store it."""

@@ -63,8 +63,8 @@ class BuiltInSearch:
             source = reapply(draft.edits, context.source)
             if source is None or not _parses(source):
                 continue
-            mark = fingerprint(source)
-            if mark == base or context.tried(mark):
+            new_fingerprint = fingerprint(source)
+            if new_fingerprint == base or context.tried(new_fingerprint):
                 continue
             return Proposal(
                 parent=context.source.tree,
@@ -74,7 +74,7 @@ class BuiltInSearch:
                 title=draft.title,
                 why=draft.why,
                 proposer="knobs",
-                fingerprint=mark,
+                fingerprint=new_fingerprint,
                 parents=draft.parents,
             )
         return None

@@ -163,10 +163,10 @@ def _unfit(checked: Checked, source: Source) -> Slip:
         fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
         return Slip(message=f"Your version cannot be run: {fault}.")
     rows = tuple(
-        one_line(f"{mark.path}, line {mark.line}: {mark.text}", MAX_WHY)
-        for mark in checked.marks[:_MOST_MARKS]
+        one_line(f"{finding.path}, line {finding.line}: {finding.text}", MAX_WHY)
+        for finding in checked.marks[:_MOST_MARKS]
     )
-    broken = next((mark for mark in checked.marks if mark.what == "uninspectable"), None)
+    broken = next((finding for finding in checked.marks if finding.what == "uninspectable"), None)
     if broken is not None:
         lines = dict(source.files).get(broken.path, b"").decode("utf-8", "replace").split("\n")
         around = lines[max(0, broken.line - 3) : broken.line + 1]

@@ -94,7 +94,7 @@ def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context
     return replace(
         context,
         drafted=tuple(one.title for one in drafts),
-        tried=lambda mark: mark in written or context.tried(mark),
+        tried=lambda fingerprint: fingerprint in written or context.tried(fingerprint),
     )
 
 

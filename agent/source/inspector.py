@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeAlias
 
 from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings, unread
+from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityFinding, beyond, findings, unread
 from agent.source.stripping import strip_prose
 from protocol.codecs import Codec, binary, fit_line, line, listing, pair
 from protocol.encoding import decode, encode
@@ -54,7 +54,7 @@ class InspectionRequest(Mapped):
 class Inspected(Mapped):
     """The findings that the baseline does not have, the fingerprint, and the stripped tree."""
 
-    marks: Annotated[tuple[CapabilityMark, ...], Items(0, _MAX_MARKS)]
+    marks: Annotated[tuple[CapabilityFinding, ...], Items(0, _MAX_MARKS)]
     fingerprint: Digest
     stripped: _Source | None
     refusal: Annotated[str | None, line(0, MAX_TEXT)]
@@ -70,7 +70,7 @@ def answer(request: InspectionRequest) -> Inspected:
     result = None if request.base is None else strip_prose(request.tree, request.base)
     return Inspected(
         marks=tuple(
-            replace(mark, text=fit_line(mark.text, MAX_TEXT)) for mark in marks[:_MAX_MARKS]
+            replace(finding, text=fit_line(finding.text, MAX_TEXT)) for finding in marks[:_MAX_MARKS]
         ),
         fingerprint=fingerprint(request.tree),
         stripped=result if isinstance(result, Source) else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.config import config_of
 from node.home.control_socket import is_running
@@ -177,7 +177,7 @@ def _move(
     click.echo(f"verified head is now {short(tree)}{mark}")
 
 
-def _summary(marks: Sequence[CapabilityMark]) -> str:
+def _summary(marks: Sequence[CapabilityFinding]) -> str:
     more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
     return plain(describe(marks[0])) + more
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import MOST_SHOWN, json_option, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
@@ -241,7 +241,7 @@ def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list
         return None
     if marks is None:
         return "not read: its source is not here"
-    return [describe(CapabilityMark(**mark)) for mark in marks] or "none"
+    return [describe(CapabilityFinding(**mark)) for mark in marks] or "none"
 
 
 def _time(ts_ms: int, form: str) -> str:

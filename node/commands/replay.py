@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import json_option, reading
 from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
@@ -72,7 +72,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
 def _from_bundle(
     path: Path,
-) -> tuple[Source, dict[str, object], tuple[CapabilityMark, ...] | None]:
+) -> tuple[Source, dict[str, object], tuple[CapabilityFinding, ...] | None]:
     given = read_bundle(path)
     for finding in check_bundle(given):
         if not finding.ok:

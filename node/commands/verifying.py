@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import hex_or_none, json_option, reading, short, tell
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
@@ -115,7 +115,7 @@ def _tell(verified: "Verified") -> None:
         click.echo(f"signed as re-run {short(step.record)}")
 
 
-def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
+def _tell_marks(marks: Sequence[CapabilityFinding] | None) -> None:
     """Print what the code does beyond arithmetic, or that it was not read."""
     if marks is None:
         click.echo("its code was not checked for marks: some of it is missing here")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
 from node.home.config import Config, config_of
@@ -56,7 +56,7 @@ class Verified:
     hardware_class: str
     step: AttestationStep
     runs: tuple[Run, ...]
-    marks: tuple[CapabilityMark, ...] | None  # None if its files are no longer here
+    marks: tuple[CapabilityFinding, ...] | None  # None if its files are no longer here
 
 
 def verify_claim(question: RerunRequest) -> Verified:

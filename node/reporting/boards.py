@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NotRequired, TypeAlias, TypedDict
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.line.remeasure import open_doubt
 from node.reporting.imported import best_document
 from node.reporting.queries import Level
@@ -25,7 +25,7 @@ from protocol.record_kinds import ResultBody
 from protocol.records import VERSION
 from protocol.units import NANO, from_nano
 
-Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
+Marks: TypeAlias = Mapping[bytes, tuple[CapabilityFinding, ...] | None]
 
 LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
 

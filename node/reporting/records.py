@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TypedDict, cast
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from agent.source.imported_reach import What
 from node.exchange.bundle import Subject, trees_of
 from node.reporting.published import text_of
@@ -170,7 +170,7 @@ def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
+def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityFinding, ...] | None:
     """Return the lint's findings in the record's tree; None if this node does not have a tree."""
     if not isinstance(record.body, Subject):
         return None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.source.allow_lists import LANGUAGE_MODEL
-from agent.source.capabilities import CapabilityMark, languages, unread
+from agent.source.capabilities import CapabilityFinding, languages, unread
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.inspection import Inspection, inspect
@@ -29,7 +29,7 @@ class Vetted:
     """
 
     source: Source
-    marks: tuple[CapabilityMark, ...]
+    marks: tuple[CapabilityFinding, ...]
     stripped_from: PatchRecord | None
 
 
@@ -65,7 +65,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
 
 def marks_of(
     store: Store, blobs: Blobs, task: bytes, tree: bytes
-) -> tuple[CapabilityMark, ...] | None:
+) -> tuple[CapabilityFinding, ...] | None:
     """Return a tree's capabilities beyond its task's baseline; None if its files are not here.
 
     Without the baseline everything beyond arithmetic is a mark.
@@ -85,7 +85,7 @@ def marks_of(
 
 def marks_beyond(
     source: Source, baseline: Source | None, manifest: TaskManifest | None
-) -> tuple[CapabilityMark, ...]:
+) -> tuple[CapabilityFinding, ...]:
     """Return a source's capabilities beyond the baseline; without one, all beyond arithmetic.
 
     If the task is not known, everything beyond what training code needs is a mark.
@@ -106,14 +106,14 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
     return languages(unread(source, baseline))
 
 
-def concern(marks: Sequence[CapabilityMark]) -> str:
+def concern(marks: Sequence[CapabilityFinding]) -> str:
     """Return the concern about a marked source, in words."""
     if all(mark.what == "unread" for mark in marks):
         return "holds code that no lint reads"
     return "does more than arithmetic"
 
 
-def describe(mark: CapabilityMark) -> str:
+def describe(mark: CapabilityFinding) -> str:
     """Return a mark on one line: place, code and kind."""
     if mark.what == "unread":
         return f"{mark.path}: {mark.text}"

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from agent.source.inspector import CPU_S, MESSAGE_BYTES, Inspected, InspectionRequest
 from node.home.home import Home
 from node.processes.child import BARE
@@ -40,7 +40,7 @@ class Inspection:
     a rejection if prose could not be separated from code.
     """
 
-    marks: tuple[CapabilityMark, ...]
+    marks: tuple[CapabilityFinding, ...]
     fingerprint: bytes | None
     stripped: Source | Rejected | None
 
@@ -122,7 +122,7 @@ def _paths(source: Source) -> list[str]:
 
 
 def _uninspectable(tree: Source, reason: str) -> Inspection:
-    mark = CapabilityMark(
+    mark = CapabilityFinding(
         path=_paths(tree)[0] if tree.files else "",
         line=1,
         what="uninspectable",

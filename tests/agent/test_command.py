@@ -23,7 +23,7 @@ from agent.command import (
 from agent.completion import ModelCost
 from agent.proposal import Brief, Context, Crash, Outcome, Proposal, ProposerQuestion, NoProposal
 from agent.source.allow_lists import TRAINING
-from agent.source.capabilities import CapabilityMark, Checked
+from agent.source.capabilities import CapabilityFinding, Checked
 from agent.source.edits import edits_between, reapply
 from protocol.codecs import line, text
 from protocol.errors import Rejected
@@ -35,7 +35,7 @@ BASE = Source.of({"train.py": b"a = 1\nb = 2\n"})
 BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
 TOOK = ModelCost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
-SOCKET = CapabilityMark(path="train.py", line=3, what="import", text="import socket")
+SOCKET = CapabilityFinding(path="train.py", line=3, what="import", text="import socket")
 REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
