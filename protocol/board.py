@@ -34,7 +34,7 @@ from protocol.board_facts import (
     read_withdrawal,
 )
 from protocol.encoding import encode
-from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word
+from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Identifier
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of
@@ -76,7 +76,7 @@ class Row(Mapped):
     unsupported: Natural
     adopted: Natural
     env: Env
-    flags: Annotated[tuple[Word, ...], Items(0, 2)]
+    flags: Annotated[tuple[Identifier, ...], Items(0, 2)]
 
     @property
     def found_gain(self) -> int:

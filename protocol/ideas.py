@@ -6,7 +6,7 @@ They are not part of the task's manifest, so they may change freely.
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from protocol.codecs import line, text
+from protocol.codecs import single_line, long_text
 from protocol.fields import Mapped
 
 _MAX_EDIT_TEXT: Final = 4096
@@ -31,9 +31,9 @@ class HyperparameterSpec:
 class Edit(Mapped):
     """The replacement of `search`, which must occur exactly once in `path`, by `replace`."""
 
-    path: Annotated[str, line(1, 256)]
-    search: Annotated[str, text(_MAX_EDIT_TEXT)]
-    replace: Annotated[str, text(_MAX_EDIT_TEXT)]
+    path: Annotated[str, single_line(1, 256)]
+    search: Annotated[str, long_text(_MAX_EDIT_TEXT)]
+    replace: Annotated[str, long_text(_MAX_EDIT_TEXT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

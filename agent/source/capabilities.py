@@ -25,7 +25,7 @@ from agent.source.canonical import parse, syntax_fault
 from agent.source.imported_reach import Own, What, defined_in, reached_in
 from agent.source.lint import Lint
 from agent.source.names import Names
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import Mapped, Positive
 from protocol.source import Source
 
@@ -44,10 +44,10 @@ _KINDS: tuple[What, ...] = get_args(What)  # if a finding has several kinds, the
 class CapabilityFinding(Mapped):
     """A finding of something beyond arithmetic: its line (from 1), its kind, and the code."""
 
-    path: Annotated[str, line(1, MAX_PATH)]
+    path: Annotated[str, single_line(1, MAX_PATH)]
     line: Positive
     what: What
-    text: Annotated[str, line(0, MAX_TEXT)]
+    text: Annotated[str, single_line(0, MAX_TEXT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

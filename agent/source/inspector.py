@@ -17,10 +17,10 @@ from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
 from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityFinding, beyond, findings, unread
 from agent.source.stripping import strip_prose
-from protocol.codecs import Codec, binary, fit_line, line, listing, pair
+from protocol.codecs import Codec, binary, fit_line, single_line, listing, pair
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import Digest, Items, Mapped, Word
+from protocol.fields import Digest, Items, Mapped, Identifier
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
@@ -30,7 +30,7 @@ CPU_S: Final = 5  # a source of 1,000 ordinary lines takes a tenth of a second
 MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes about 100 MB
 _MAX_MARKS = 100
 
-_FILES: Final = listing(pair(line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
+_FILES: Final = listing(pair(single_line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
 _SOURCE: Final = Codec(
     lambda value: _source(_FILES.read(value)), lambda source: _FILES.write(source.files)
 )
@@ -44,7 +44,7 @@ class InspectionRequest(Mapped):
     `kind` is the kind of the task, which selects the allow-list.
     """
 
-    kind: Word
+    kind: Identifier
     tree: _Source
     baseline: _Source
     base: _Source | None
@@ -57,7 +57,7 @@ class Inspected(Mapped):
     marks: Annotated[tuple[CapabilityFinding, ...], Items(0, _MAX_MARKS)]
     fingerprint: Digest
     stripped: _Source | None
-    refusal: Annotated[str | None, line(0, MAX_TEXT)]
+    refusal: Annotated[str | None, single_line(0, MAX_TEXT)]
 
 
 def answer(request: InspectionRequest) -> Inspected:

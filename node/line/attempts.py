@@ -26,7 +26,7 @@ from protocol.source import Source
 from protocol.styles import Style
 from protocol.units import NANO
 
-Word = Literal["keep", "discard", "crash"]
+Identifier = Literal["keep", "discard", "crash"]
 CheckpointWord = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # as in autoresearch's output
@@ -52,7 +52,7 @@ class Attempt:
     """
 
     tree: bytes
-    word: Word
+    word: Identifier
     because: str = ""
     status: str
     metric_nano: int | None
@@ -197,7 +197,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
     job = _job_of(store, line, mark)
     if manifest := store.records.manifest(body.task):
         policy = screening_policy(Style.of(manifest), policy)
-    word: Word = "keep" if body.stage in ("baseline", "keep") else "discard"
+    word: Identifier = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
     because = _because(body, job, policy)

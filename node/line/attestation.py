@@ -25,7 +25,7 @@ from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
-from protocol.codecs import binary, integer, line
+from protocol.codecs import binary, integer, single_line
 from protocol.evidence import BorneOut, Evidence, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import FigureScale, pairs_of
@@ -86,9 +86,9 @@ class AttestationStep(PairTrial):
     part: Annotated[Digest | None, OPTIONAL] = None
     again_seed: Annotated[int | None, OPTIONAL] = None
     published_nano: Annotated[int | None, Named("figure"), OPTIONAL] = None
-    verdict: Annotated[str, line(0, 32)] = ""
-    reason: Annotated[str, line(0, 300)] = ""
-    word: Annotated[str, line(0, 32)] = ""
+    verdict: Annotated[str, single_line(0, 32)] = ""
+    reason: Annotated[str, single_line(0, 300)] = ""
+    word: Annotated[str, single_line(0, 32)] = ""
     measured_nano: Annotated[int | None, Named("measured")] = None
     from_nano: Annotated[int | None, Named("from")] = None
     to_nano: Annotated[int | None, Named("to")] = None

@@ -22,7 +22,7 @@ from node.line.trial import MetricReading
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from protocol.codecs import choice, fit_line, line, text
+from protocol.codecs import choice, fit_line, single_line, long_text
 from protocol.fields import Digest, Items, Named
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
@@ -64,8 +64,8 @@ class BranchStep(JobStep):
     where: Annotated[str, choice("older", "peer", "head")]
     base: Digest
     tree: Digest
-    title: Annotated[str, line(1, 120)]
-    why: Annotated[str, text(600)]
+    title: Annotated[str, single_line(1, 120)]
+    why: Annotated[str, long_text(600)]
     verified: Digest
     left: Digest
     left_stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]

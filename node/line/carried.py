@@ -18,7 +18,7 @@ from node.line.publication import MAX_PARENTS
 from node.store.jobs import Job
 from node.vetting.inspection import inspect
 from node.vetting.patches import merged
-from protocol.codecs import fit_line, line, text
+from protocol.codecs import fit_line, single_line, long_text
 from protocol.constants import sizes_between, with_constants
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named
 from protocol.ideas import Edit
@@ -49,8 +49,8 @@ class Find(Mapped):
     base: Digest
     tree: Digest
     root: Digest
-    title: Annotated[str, line(1, 120)]
-    why: Annotated[str, text(600)]
+    title: Annotated[str, single_line(1, 120)]
+    why: Annotated[str, long_text(600)]
     found_on: FoundOn
     gain_nano: Annotated[int | None, Named("gain"), OPTIONAL] = None
     author: Annotated[Digest | None, OPTIONAL] = None
@@ -65,7 +65,7 @@ class CarriedStep(Mapped):
     """
 
     finds: Annotated[tuple[Find, ...], Items(1, MAX_PARENTS)]
-    decision: Annotated[str, line(0, 32)] = ""
+    decision: Annotated[str, single_line(0, 32)] = ""
     result: Annotated[Digest | None, OPTIONAL] = None
 
     KIND: ClassVar = "carried"

@@ -16,7 +16,7 @@ from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.record_kinds import Origin
 from protocol.records import Record
@@ -40,8 +40,8 @@ class CatchUpStep(HeadTrial):
     author: Digest
     gain_nano: Annotated[int, Named("gain")]
     lower_nano: Annotated[int | None, Named("lower"), OPTIONAL] = None
-    verdict: Annotated[str, line(0, 32)] = ""
-    word: Annotated[str | None, line(0, 32), OPTIONAL] = None
+    verdict: Annotated[str, single_line(0, 32)] = ""
+    word: Annotated[str | None, single_line(0, 32), OPTIONAL] = None
 
     KIND: ClassVar = "catchup"
 

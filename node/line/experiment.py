@@ -18,7 +18,7 @@ from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import MOST_SD, sd_words
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
@@ -42,7 +42,7 @@ class ExperimentStep(JobStep):
 
     idea: Idea
     bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
-    decision: Annotated[str, line(0, 32)] = ""
+    decision: Annotated[str, single_line(0, 32)] = ""
     gain_milli: Annotated[int | None, Named("gain")] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
     screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from node.line.ledger import Ledger
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import choice, line, text
+from protocol.codecs import choice, single_line, long_text
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Digest, Items, Mapped, Named, Natural
 from protocol.remarks import MAX_TITLE
@@ -31,8 +31,8 @@ class Hypothesis(Mapped):
 
     id: Digest
     ts_ms: Annotated[Natural, Named("ts")]
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
     state: Annotated[State, choice("open", "done", "dropped")] = "open"
     result: Digest | None = None
 

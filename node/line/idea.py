@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Self
 from agent.proposal import Proposal
 from node.line.ledger import Ledger
 from node.store.jobs import Job
-from protocol.codecs import fit_line, fit_text, line, text
+from protocol.codecs import fit_line, fit_text, single_line, long_text
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import MAX_WHY, FoundOn, Origin
@@ -41,13 +41,13 @@ class Idea(Mapped):
     base: Digest
     tree: Digest
     fingerprint: Digest
-    key: Annotated[str, line(1, MAX_TITLE)]
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
-    proposer: Annotated[str, line(1, 64)]
+    key: Annotated[str, single_line(1, MAX_TITLE)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
+    proposer: Annotated[str, single_line(1, 64)]
     edits: Annotated[tuple[Edit, ...], Items(0, _MAX_EDITS)] = ()
     parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
-    model: Annotated[str | None, line(1, _MAX_MODEL), OPTIONAL] = None
+    model: Annotated[str | None, single_line(1, _MAX_MODEL), OPTIONAL] = None
     program: Annotated[Digest | None, OPTIONAL] = None
     tokens: Annotated[Natural | None, OPTIONAL] = None
     usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
@@ -57,7 +57,7 @@ class Idea(Mapped):
     found_on: Annotated[FoundOn | None, OPTIONAL] = None
     carried: Annotated[Natural | None, OPTIONAL] = None
     submission: Annotated[Natural | None, OPTIONAL] = None
-    arm: Annotated[str | None, line(1, _MAX_ARM), OPTIONAL] = None
+    arm: Annotated[str | None, single_line(1, _MAX_ARM), OPTIONAL] = None
 
     @classmethod
     def of(cls, ledger: Ledger, proposal: Proposal, *, arm: str | None = None) -> Self:
@@ -111,8 +111,8 @@ class SubmissionStep(Mapped):
 
     tree: Digest
     fingerprint: Digest
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
     parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
 
     KIND: ClassVar = "submission"

@@ -21,15 +21,15 @@ from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.codecs import line
+from protocol.codecs import single_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoidedStep(JobStep):
     """The rest of a job of the kind `was` that was restarted or dropped."""
 
-    was: Annotated[str, line(1, 32)]
-    because: Annotated[str, line(1, 200)]
+    was: Annotated[str, single_line(1, 32)]
+    because: Annotated[str, single_line(1, 200)]
 
     KIND: ClassVar = "voided"
     TIME_SPENT_ON: ClassVar = "begun before this machine changed"

@@ -18,7 +18,7 @@ from node.line.trial import Confirmation
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.errors import ArnodeError
 from protocol.fields import Digest
 from protocol.record_kinds import ResultBody
@@ -36,8 +36,8 @@ class RemeasureStep(HeadTrial):
 
     patch: Digest
     evidence: Digest
-    because: Annotated[str, line(1, 200)]
-    verdict: Annotated[str, line(0, 32)] = ""
+    because: Annotated[str, single_line(1, 200)]
+    verdict: Annotated[str, single_line(0, 32)] = ""
 
     KIND: ClassVar = "remeasure"
 

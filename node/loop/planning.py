@@ -19,7 +19,7 @@ from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import line, text
+from protocol.codecs import single_line, long_text
 from protocol.fields import Mapped, Named, Natural
 
 _PLANNER: Final = "planner"
@@ -35,8 +35,8 @@ class PlannerAim(Mapped):
     """
 
     ts_ms: Annotated[Natural, Named("ts")]
-    model: Annotated[str, line(1, 80)]
-    text: Annotated[str, text(MAX_AIM)]
+    model: Annotated[str, single_line(1, 80)]
+    text: Annotated[str, long_text(MAX_AIM)]
     job: Natural
     experiments: Natural
 

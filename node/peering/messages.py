@@ -18,7 +18,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from node.home.addresses import PeerId
 from node.peering.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
-from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
+from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, single_line, pair, identifier
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Digest, Items, Mapped, Named
@@ -76,9 +76,9 @@ def write(message: Mapped) -> Message:
     return cast("Message", message.to_value())
 
 
-_Address: TypeAlias = Annotated[str, line(1, 256)]
+_Address: TypeAlias = Annotated[str, single_line(1, 256)]
 _TOPIC = rf"/arnode/[a-z0-9/_-]{{1,{MAX_TOPIC}}}"
-_Topic: TypeAlias = Annotated[str, word(_TOPIC)]
+_Topic: TypeAlias = Annotated[str, identifier(_TOPIC)]
 _Wires: TypeAlias = Annotated[
     tuple[Annotated[bytes, binary(1, LIMIT_BYTES)], ...], Items(0, MAX_WANTED), Named("records")
 ]
@@ -87,7 +87,7 @@ _Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
     """Return the codec for a map of topics, each with its number of ids and their sum mod 2^256."""
-    name, told = word(_TOPIC), pair(integer(0), digest())
+    name, told = identifier(_TOPIC), pair(integer(0), digest())
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
         if type(value) is not dict or len(value) > MAX_TOPICS:
@@ -114,8 +114,8 @@ class Hello(Mapped):
     """
 
     v: Annotated[int, integer(VERSION, VERSION)]
-    software: Annotated[str, line(1, 64)]
-    net: Annotated[str, word(NAME_PATTERN)]
+    software: Annotated[str, single_line(1, 64)]
+    net: Annotated[str, identifier(NAME_PATTERN)]
     author: Digest
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_ADDRESSES)]
     digests: Annotated[dict[str, TopicDigest], _digests()]

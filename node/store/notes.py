@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import text
+from protocol.codecs import long_text
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Items, Mapped, Named, Natural
 
@@ -28,7 +28,7 @@ class Note(Mapped):
     """A note's text and time."""
 
     ts_ms: Annotated[Natural, Named("ts")]
-    text: Annotated[str, text(MAX_NOTE)]
+    text: Annotated[str, long_text(MAX_NOTE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

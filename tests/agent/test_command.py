@@ -25,7 +25,7 @@ from agent.proposal import Brief, Context, Crash, Outcome, Proposal, ProposerQue
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import CapabilityFinding, Checked
 from agent.source.edits import edits_between, reapply
-from protocol.codecs import line, text
+from protocol.codecs import single_line, long_text
 from protocol.errors import Rejected
 from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
@@ -252,8 +252,8 @@ def test_words_are_replaced_once_and_never_split() -> None:
 @given(st.binary(max_size=2000) | st.text(max_size=2000).map(str.encode))
 def test_every_note_makes_words_that_a_record_can_carry(note: bytes) -> None:
     title, why = words_of(note)
-    assert line(0, MAX_TITLE).read(title) == title
-    assert text(MAX_WHY).read(why) == why
+    assert single_line(0, MAX_TITLE).read(title) == title
+    assert long_text(MAX_WHY).read(why) == why
     categories = {unicodedata.category(one) for one in title + why if one not in "\n\t"}
     assert not categories & {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}
 

@@ -15,7 +15,7 @@ from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
-from protocol.codecs import line, text
+from protocol.codecs import single_line, long_text
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
 from tests.agent.scripted import LIMITS, Model, check, proposer, replacing
@@ -360,9 +360,9 @@ def test_without_a_title_the_change_is_told_as_it_is() -> None:
 def test_whatever_a_model_calls_it_can_be_recorded_and_shown(title: str, why: str) -> None:
     result = asked(Model(*[replacing(("LAYERS = 2", "LAYERS = 3"), title=title, why=why)] * 3))
     if isinstance(result, Proposal):
-        assert line(1, 120).read(result.title) == result.title
-        assert text(600).read(result.why) == result.why
-        assert line(1, 120).read(result.key) == result.key
+        assert single_line(1, 120).read(result.title) == result.title
+        assert long_text(600).read(result.why) == result.why
+        assert single_line(1, 120).read(result.key) == result.key
         assert are_kept(result.edits)
 
 
