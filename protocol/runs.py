@@ -142,7 +142,7 @@ class Run(Mapped):
         return None
 
 
-def speaking_nano(runs: Sequence[Run]) -> int | None:
+def patch_score_nano(runs: Sequence[Run]) -> int | None:
     """Return a patch's score over its own runs; None if the last one has no score.
 
     The screen is a selected figure, so if rechecks followed, their mean is returned instead.

@@ -21,7 +21,7 @@ from node.terminal.vocabulary import sd_words, wording
 from protocol.codecs import plain
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.source import Source
 from protocol.styles import Style
 from protocol.units import NANO
@@ -239,7 +239,7 @@ def _speaking(body: ResultBody) -> int | None:
     if body.status != "ok":
         return None
     if body.stage != "baseline":
-        return speaking_nano(body.runs)
+        return patch_score_nano(body.runs)
     return round(fmean(run.metric_nano for run in body.runs if run.metric_nano is not None))
 
 

@@ -26,7 +26,7 @@ from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.codecs import binary, integer, single_line
-from protocol.evidence import BorneOut, Evidence, least_nano
+from protocol.evidence import SupportedVerdict, Evidence, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import FigureScale, pairs_of
 from protocol.keys import SigningKey
@@ -271,7 +271,7 @@ def close_attestation(
     return closed
 
 
-def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:
+def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> SupportedVerdict | None:
     """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
@@ -280,7 +280,7 @@ def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest)
         Style.of(manifest),
     )
     gain_nano, lower_nano = step.gain_nano or 0, step.lower_nano or 0
-    return shown.bears_out(least_nano(gain_nano, lower_nano))
+    return shown.supported_verdict(least_nano(gain_nano, lower_nano))
 
 
 def _take_out(

@@ -20,7 +20,7 @@ from node.store.store import Store
 from node.terminal.vocabulary import MOST_SD, sd_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
@@ -101,7 +101,7 @@ class ExperimentStep(JobStep):
             return
         ended, told = ended_runs(shown), told_runs(runs)
         level_nano = round(fmean(levels_nano[1:] or levels_nano))
-        metric_nano = speaking_nano(ended)
+        metric_nano = patch_score_nano(ended)
         gain = _gain_sd(metric_nano, level_nano, reading)
         decision = {
             "keep": "kept",

@@ -17,7 +17,7 @@ from node.vetting.vetting import Vetting
 from protocol.board import Row
 from protocol.board_facts import BoardClaim, Vote
 from protocol.gains import Gain
-from protocol.opinions import borne_out, claims_of
+from protocol.opinions import supported_votes, claims_of
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
@@ -200,7 +200,7 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Car
     known = claims_of(fact for facts in said.values() for fact in facts)
     votes: dict[tuple[bytes, bytes], list[tuple[str, Vote]]] = {}
     for name, facts in said.items():
-        for vote in borne_out(facts, known):
+        for vote in supported_votes(facts, known):
             votes.setdefault((vote.base, vote.tree), []).append((name, vote))
     pairs: dict[tuple[str, str], list[Carried]] = {}
     for there, facts in said.items():

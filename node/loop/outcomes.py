@@ -15,7 +15,7 @@ from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.store.jobs import Job, StoredOutcome
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
 
@@ -121,7 +121,7 @@ class Outcomes:
         has_error = self._scatters and decided.gain_sd is not None
         told = replace(
             decided,
-            metric=from_nano(speaking_nano(runs)),
+            metric=from_nano(patch_score_nano(runs)),
             error_sd=_error_sd(step, ended) if has_error else None,
             seconds=runs[-1].ms / 1000 if runs else None,
             was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,

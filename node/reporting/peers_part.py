@@ -20,7 +20,7 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim
 from protocol.evidence import GAINS
 from protocol.gains import Gain
-from protocol.opinions import borne_out, claims_of
+from protocol.opinions import supported_votes, claims_of
 from protocol.record_kinds import ResultBody
 
 HereWord: TypeAlias = Literal[
@@ -122,7 +122,7 @@ class ReportedPeers:
         self._rows = {row.tree: row for row in store.boards.get(self._key).rows}
         self._claims = claims_of(store.boards.facts(self._key))
         self._own_words = {
-            vote.tree: vote.verdict for vote in borne_out(self._own_facts, self._claims)
+            vote.tree: vote.verdict for vote in supported_votes(self._own_facts, self._claims)
         }
 
     def part(
@@ -203,7 +203,7 @@ class ReportedPeers:
         """Yield own results that were signed, or judged by others, in the span and still stand."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
-        for vote in borne_out(self._store.boards.facts(self._key), self._claims):
+        for vote in supported_votes(self._store.boards.facts(self._key), self._claims):
             if vote.author != self._own_author and vote.tree in here:
                 words.setdefault(vote.tree, []).append(self._store.records.get(vote.id).ts_ms)
         for fact in self._own_facts:

@@ -83,7 +83,7 @@ def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
     gains = (31_000_000, 28_000_000, 35_000_000, 30_000_000)
     shown = Evidence.of([(b, b - d) for b, d in zip(base, gains, strict=True)], 10_400_000)
     assert (shown.total, shown.scatter) == (124_000_000, 2_595_840_000_000_000)
-    assert shown.bears_out(0) == "confirmed"
+    assert shown.supported_verdict(0) == "confirmed"
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
 
