@@ -39,7 +39,7 @@ from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.loop.peer_claims import Peers
 from node.store.jobs import Job, S
-from protocol.prospects import is_worth_telling
+from protocol.prospects import is_worth_early_trial
 from protocol.units import NANO
 
 _COMBINED_A_TURN: Final = 4  # experiments of one or two runs each
@@ -113,9 +113,9 @@ class Exploring:
         return not only_simplifies(self._store, self._ledger.known_line.stack)
 
     @property
-    def is_worth_telling(self) -> bool:
+    def is_worth_early_trial(self) -> bool:
         """True if the working line gains enough that, once promoted, others would build on it."""
-        return is_worth_telling(self._spell().untold_sd)
+        return is_worth_early_trial(self._spell().untold_sd)
 
     @property
     def first_gain_sd(self) -> float:

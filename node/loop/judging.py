@@ -115,5 +115,5 @@ class Judging:
         A session with an end has a trial soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
-        is_much = not has_end and self._exploring.is_worth_telling
+        is_much = not has_end and self._exploring.is_worth_early_trial
         return is_much and self._ideas.are_others_at_work

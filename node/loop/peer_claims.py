@@ -24,7 +24,7 @@ from protocol.codecs import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
-    Standing,
+    AuthorStatus,
     audit_order,
     is_stack_due,
     least_lead_sd,
@@ -99,7 +99,7 @@ class Peers:
     def heeding(self) -> Callable[[bytes], bool]:
         """Return a test that accepts authors who are considered and not doubted."""
         is_heard, rates = self._hearing(), self.rates()
-        return lambda author: is_heard(author) and _standing(rates, author) != "doubted"
+        return lambda author: is_heard(author) and _author_status(rates, author) != "doubted"
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the leaderboard's best tree to try against the head, if one leads by enough."""
@@ -150,10 +150,10 @@ class Peers:
         for row in sorted(rows, key=lambda row: -(row.bound_nano or 0)):
             if row.bound_nano is None or row.bound_nano < least_nano:
                 continue
-            is_known = row.found_gain > 0 or _standing(rates, row.author) == "trusted"
+            is_known = row.found_gain > 0 or _author_status(rates, row.author) == "trusted"
             if row.tree in passed_over or not is_known or not is_heard(row.author):
                 continue
-            if _standing(rates, row.author) == "doubted":
+            if _author_status(rates, row.author) == "doubted":
                 continue
             body = self._offers.result(row)
             fit = body and self.vetting.tree(row.tree, body)
@@ -343,16 +343,16 @@ def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
 
     A gain on other hardware is tried alone. It may be no gain here, which is nobody's fault.
     """
-    return offer.is_near and _standing(rates, offer.author) == "trusted"
+    return offer.is_near and _author_status(rates, offer.author) == "trusted"
 
 
-def _standing(rates: Mapping[bytes, AuthorRate], author: bytes) -> Standing:
-    return rates.get(author, AuthorRate()).standing
+def _author_status(rates: Mapping[bytes, AuthorRate], author: bytes) -> AuthorStatus:
+    return rates.get(author, AuthorRate()).status
 
 
 def _one_by_one(offers: Iterable[Offer], rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
     return [
         offer
         for offer in offers
-        if not _may_be_stacked(offer, rates) and _standing(rates, offer.author) != "doubted"
+        if not _may_be_stacked(offer, rates) and _author_status(rates, offer.author) != "doubted"
     ]

@@ -48,7 +48,7 @@ def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[byt
             return "own fleet"
         if author in people.friends:
             return "friend"
-        return rates.get(author, AuthorRate()).standing
+        return rates.get(author, AuthorRate()).status
 
     return trust
 

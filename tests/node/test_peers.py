@@ -319,7 +319,7 @@ def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stran
     assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("smaller", "smaller")]
     assert heads(bench)[0] == head.tree
     rate = author_rates(ledger_of(bench.home, bench.store), ())[ada.key.public]
-    assert rate.standing == "open"
+    assert rate.status == "open"
 
 
 def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Stranger) -> None:

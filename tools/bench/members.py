@@ -16,7 +16,7 @@ from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
     is_stack_due,
-    is_worth_telling,
+    is_worth_early_trial,
     least_lead_sd,
     may_catch_up,
     stack_outcome,
@@ -155,7 +155,7 @@ class Member(Node):
     def _is_checkpoint_due(self) -> bool:
         ideas = self.swarm.ideas
         tells = ideas.sharing.tells and ideas.assumed.is_endless and ideas.members > 1
-        is_worth_it = tells and bool(self.stack) and is_worth_telling(self.kept_sd)
+        is_worth_it = tells and bool(self.stack) and is_worth_early_trial(self.kept_sd)
         return is_worth_it or super()._is_checkpoint_due()
 
     @property
@@ -239,13 +239,13 @@ class Member(Node):
                 case "stack":
                     trial = self._stack(is_checkpoint_next=False)
                 case "single":
-                    trial = [offer for offer in offers if self._rate(offer).standing == "open"][:1]
+                    trial = [offer for offer in offers if self._rate(offer).status == "open"][:1]
             if trial:
                 return trial
         return ()
 
     def _stack(self, *, is_checkpoint_next: bool) -> Sequence[Offer]:
-        offers = [offer for offer in self._offers() if self._rate(offer).standing == "trusted"]
+        offers = [offer for offer in self._offers() if self._rate(offer).status == "trusted"]
         company: list[Offer] = []
         for offer in offers:
             if len(company) < MOST_IN_STACK and not self._fitting(offer) <= self._with(company):
@@ -273,7 +273,7 @@ class Member(Node):
     def _offers(self) -> list[Offer]:
         """Return others' offers beyond the working line, best first, without doubted authors."""
         known, heard = self.known, self.swarm.heard_by(self.machine.runs)
-        doubted = {who for who, rate in self.rates.items() if rate.standing == "doubted"}
+        doubted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
         offers = [
             offer
             for offer in self._beyond_head()
