@@ -182,9 +182,9 @@ def least_lead_sd(*, has_own: bool) -> float:
     return _LARGE_SD if has_own else _LEAST_LEAD_SD
 
 
-def is_stack_due(claims_sd: float, *, is_checkpoint_next: bool) -> bool:
+def is_stack_due(claims_sd: float, *, is_promotion_trial_next: bool) -> bool:
     """Return True if trusted authors' combined claims are tried now instead of awaiting more."""
-    return is_checkpoint_next or claims_sd >= _LARGE_SD
+    return is_promotion_trial_next or claims_sd >= _LARGE_SD
 
 
 def is_worth_early_trial(kept_sd: float) -> bool:

@@ -72,7 +72,7 @@ class Policy:
     rechecks_sd: tuple[float, ...] = (0.25,)
     plain_sd: float = math.inf
     bank_size: int = 1
-    keeps_per_checkpoint: int = 8
+    keeps_per_promotion_trial: int = 8
     alpha: float = PART_ALPHA
     max_pairs: int = 20
     futility_probability: float = 0.3

@@ -153,7 +153,7 @@ def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
     """
     program = manifest.program if manifest else None
     has_holdout = program is not None and program.holdout is not None
-    return 1 if has_holdout else policy.keeps_per_checkpoint
+    return 1 if has_holdout else policy.keeps_per_promotion_trial
 
 
 def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | None:

@@ -181,7 +181,7 @@ class Peers:
                     self._chance.shuffle(fresh)
                     idea = self._first_of(fresh)
                 case "stack":
-                    idea = self._stack_of(stackable, is_checkpoint_next=False)
+                    idea = self._stack_of(stackable, is_promotion_trial_next=False)
                 case "single":
                     idea = self._first_of(_one_by_one(offers, rates))
             if idea:
@@ -195,7 +195,7 @@ class Peers:
         """
         rates = self.rates()
         stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
-        return self._stack_of(stackable, is_checkpoint_next=True)
+        return self._stack_of(stackable, is_promotion_trial_next=True)
 
     def audit(self) -> WantedClaim | None:
         """Return, with a small probability, a claim to re-run as it was made."""
@@ -261,11 +261,11 @@ class Peers:
                     return idea
         return None
 
-    def _stack_of(self, offers: Iterable[Offer], *, is_checkpoint_next: bool) -> Idea | None:
+    def _stack_of(self, offers: Iterable[Offer], *, is_promotion_trial_next: bool) -> Idea | None:
         working = self._ledger.explored
         company = self._made_on(working, offers)
         gains_sd = sum(ported.gain_sd for ported in company)
-        if not is_stack_due(gains_sd, is_checkpoint_next=is_checkpoint_next):
+        if not is_stack_due(gains_sd, is_promotion_trial_next=is_promotion_trial_next):
             return None
 
         def untried(part: Sequence[Ported]) -> Idea | None:

@@ -148,7 +148,7 @@ def test_a_line_that_moved_meanwhile_is_told_of(ledger: Ledger) -> None:
 def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(ledger: Ledger) -> None:
     concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert asked(ledger) is not None
-    assert asked(ledger, policy=replace(DEFAULT, keeps_per_checkpoint=1)) is None
+    assert asked(ledger, policy=replace(DEFAULT, keeps_per_promotion_trial=1)) is None
     checkpoint(ledger, gain_nano=GAIN_NANO)
     attempt = asked(ledger)
     assert attempt is not None

@@ -29,7 +29,7 @@ from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner, until
 from trainer.measuring.outcome import RunOutcome
 
-AT_ONCE = replace(DEFAULT, keeps_per_checkpoint=1)
+AT_ONCE = replace(DEFAULT, keeps_per_promotion_trial=1)
 
 
 @dataclass(kw_only=True)

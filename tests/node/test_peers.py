@@ -402,7 +402,7 @@ def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
     ada.claims(FIRST, 3.0, base=OWN, title="first")
     omar.claims(LAST, 3.0, base=OWN, title="last")
     bench.ideas = 1
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     truly(bench, OWN, 3.0)
     trust(bench, ada, omar)
     return bench

@@ -311,7 +311,7 @@ def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench
 
 def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
 
     def is_confirming() -> bool:
@@ -694,7 +694,7 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
     bench: Bench, is_broken_from: int
 ) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     bench.runner.is_broken_from = is_broken_from
     with pytest.raises(ArnodeError):
@@ -739,7 +739,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     tree, good = better("0.200")
     cut_off = replace(CRASHED, status="timeout", flags=(CONTENDED,), serve_ms=0, reason="too slow")
     bench.runner.outcomes = {tree: good}
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     trials: list[int] = []
 
@@ -769,7 +769,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
 
 def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=4)
     open_beside: list[int] = []
 
@@ -906,7 +906,7 @@ def test_a_source_handed_in_while_the_node_works_is_next(bench: Bench) -> None:
 
 def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -> None:
     bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = tried(bench)
     settled(research.run())
     assert bench.decisions() == ["baseline", "kept", "adopted"]

@@ -47,7 +47,7 @@ def key_of(job: Job) -> bytes:
 
 def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200"), better("0.201")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     work(bench)
     shared = bench.store.jobs.closed_jobs(LINE, *ON_ONE_SPLIT)
@@ -86,7 +86,7 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {head.tree: first}
     bench.runner.hardness_nano = lambda split: (split or b"\0")[0] * GAIN_NANO
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.rates, bench.goal = ["0.200"], Goal(max_experiments=1)
     work(bench)
     second = proposal_of(head, "0.201").source.tree

@@ -213,7 +213,7 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
         "queued": 1, "confirmed": 1, "smaller": 0, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
-    assert line["working"]["trial_after"] == DEFAULT.keeps_per_checkpoint - 1
+    assert line["working"]["trial_after"] == DEFAULT.keeps_per_promotion_trial - 1
 
 
 def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_to_go_on(

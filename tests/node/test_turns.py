@@ -62,7 +62,7 @@ def test_a_turn_that_is_over_ends_the_session_once_what_is_open_is_decided(bench
 def test_a_trial_of_pairs_is_decided_before_another_task_has_its_turn(bench: Bench) -> None:
     bench.rates = ["0.3"]
     bench.runner = ScriptedRunner(outcomes=dict([better("0.3")]))
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
     line = ledger_of(bench.home, bench.store).key
 

@@ -161,9 +161,9 @@ def test_nobody_is_doubted_for_gains_that_trials_did_not_show_again() -> None:
 
 
 def test_what_is_small_waits_for_the_checkpoint() -> None:
-    assert is_stack_due(0.5, is_checkpoint_next=True)
-    assert not is_stack_due(0.5, is_checkpoint_next=False)
-    assert is_stack_due(20.0, is_checkpoint_next=False)
+    assert is_stack_due(0.5, is_promotion_trial_next=True)
+    assert not is_stack_due(0.5, is_promotion_trial_next=False)
+    assert is_stack_due(20.0, is_promotion_trial_next=False)
     assert least_lead_sd(has_own=False) < least_lead_sd(has_own=True)
 
 

@@ -62,7 +62,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         screen_sd=0.75,
         rechecks_sd=(0.25,),
         bank_size=1,
-        keeps_per_checkpoint=8,
+        keeps_per_promotion_trial=8,
         alpha=0.02,
         max_pairs=20,
         futility_probability=0.3,

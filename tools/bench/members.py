@@ -140,23 +140,23 @@ class Member(Node):
 
     def go_on(self) -> None:
         """Do the next step as a node alone does, with peers' offers where the loop has them."""
-        if self._is_checkpoint_due():
+        if self._is_promotion_trial_due():
             is_bank_stale = self.machine.session != self.session
-            self._trial = () if is_bank_stale else self._stack(is_checkpoint_next=True)
+            self._trial = () if is_bank_stale else self._stack(is_promotion_trial_next=True)
             if self._trial:
                 self._experiment()
             else:
-                self._checkpoint()
+                self._run_promotion_trial()
         elif not self.stack and (best := self._best_head()):
             self._catch_up(best)
         else:
             super().go_on()
 
-    def _is_checkpoint_due(self) -> bool:
+    def _is_promotion_trial_due(self) -> bool:
         ideas = self.swarm.ideas
         tells = ideas.sharing.tells and ideas.assumed.is_endless and ideas.members > 1
         is_worth_it = tells and bool(self.stack) and is_worth_early_trial(self.kept_sd)
-        return is_worth_it or super()._is_checkpoint_due()
+        return is_worth_it or super()._is_promotion_trial_due()
 
     @property
     def known(self) -> frozenset[int]:
@@ -237,20 +237,20 @@ class Member(Node):
                     fresh = [offer for offer in offers if offer.author not in self.rates]
                     trial: Sequence[Offer] = [chance.choice(fresh)] if fresh else ()
                 case "stack":
-                    trial = self._stack(is_checkpoint_next=False)
+                    trial = self._stack(is_promotion_trial_next=False)
                 case "single":
                     trial = [offer for offer in offers if self._rate(offer).status == "open"][:1]
             if trial:
                 return trial
         return ()
 
-    def _stack(self, *, is_checkpoint_next: bool) -> Sequence[Offer]:
+    def _stack(self, *, is_promotion_trial_next: bool) -> Sequence[Offer]:
         offers = [offer for offer in self._offers() if self._rate(offer).status == "trusted"]
         company: list[Offer] = []
         for offer in offers:
             if len(company) < MOST_IN_STACK and not self._fitting(offer) <= self._with(company):
                 company.append(offer)
-        if is_stack_due(self._claimed_by(company), is_checkpoint_next=is_checkpoint_next):
+        if is_stack_due(self._claimed_by(company), is_promotion_trial_next=is_promotion_trial_next):
             return together(company, self._untried) or ()
         return ()
 

@@ -81,7 +81,7 @@ class Node:
     looks_back: bool = True
     explores: bool = True
     is_early: bool = True
-    had_checkpoint: bool = False
+    had_promotion_trial: bool = False
     stack_sd: float = 0.0  # gain of the stack's patches by the runs that kept them
     groups: list[list[float]] = field(default_factory=list)
     noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # a cache: number of groups, estimate
@@ -119,8 +119,8 @@ class Node:
 
     def go_on(self) -> None:
         """Do the next step: a promotion trial, a reference run, or an experiment."""
-        if self._is_checkpoint_due():
-            self._checkpoint()
+        if self._is_promotion_trial_due():
+            self._run_promotion_trial()
         elif self._bank_needs_a_run():
             self._have_bank([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
         elif not self._goes_elsewhere():
@@ -139,17 +139,17 @@ class Node:
             self._have_bank([])
         return len(self.bank_nano) < self.policy.bank_size
 
-    def _is_checkpoint_due(self) -> bool:
+    def _is_promotion_trial_due(self) -> bool:
         needs_anchor = self.progress.adopted > 0
         is_late = is_time_to_judge(self.machine.span, 1.0, needs_anchor=needs_anchor)
-        is_full = len(self.stack) >= self.policy.keeps_per_checkpoint
+        is_full = len(self.stack) >= self.policy.keeps_per_promotion_trial
         if self.branch:
             return self._next_of_branch(self.branch, is_asked=is_full or is_late) == "judge"
         is_leaving = self.explores and self.trend.is_plateau
         return bool(self.stack) and (is_full or is_late or is_leaving or self._is_early())
 
     def _is_early(self) -> bool:
-        if self.had_checkpoint or not self.is_early:
+        if self.had_promotion_trial or not self.is_early:
             return False
         return is_early_trial_worth_it(
             len(self.stack),
@@ -264,9 +264,9 @@ class Node:
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Handle the result of the last proposal."""
 
-    def _checkpoint(self) -> None:
+    def _run_promotion_trial(self) -> None:
         worth = self._worth
-        self.had_checkpoint, self.stack_sd = True, 0.0
+        self.had_promotion_trial, self.stack_sd = True, 0.0
         confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)

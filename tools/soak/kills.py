@@ -44,7 +44,7 @@ SHORT = TASKS / "short"
 # From before the first run is planned until after several experiments.
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
-_CHECKPOINT_HOURS = "0.003"
+_PROMOTION_TRIAL_HOURS = "0.003"
 _AIMED_S = 4.0  # the runs of a promotion trial take longer than this
 _SETTLE_S = 1.5  # from the kill of a run to the kill of the node
 _END_TIMEOUT_S = 600.0
@@ -134,7 +134,7 @@ def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
         env={
             **os.environ,
             "ARNODE_HOME": str(home),
-            "ARNODE_CHECKPOINT_HOURS": _CHECKPOINT_HOURS,
+            "ARNODE_CHECKPOINT_HOURS": _PROMOTION_TRIAL_HOURS,
             "ARNODE_QUIET_MINUTES": "0",  # the machine may never become quiet
         },
         stdout=subprocess.DEVNULL,
@@ -181,7 +181,7 @@ def _kill_after(
                 raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
             time.sleep(0.05)
         if is_aimed:
-            _wait_for_checkpoint(Home(home), process)
+            _wait_for_promotion_trial(Home(home), process)
             if process.poll() is not None:
                 return True
         time.sleep(seconds)
@@ -201,7 +201,7 @@ def _kill_after(
         process.wait()
 
 
-def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for_promotion_trial(home: Home, process: "subprocess.Popen[bytes]") -> None:
     """Wait for an open promotion trial, or until none can be expected any more."""
     give_up_s = time.monotonic() + _AIM_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
