@@ -71,7 +71,7 @@ class Policy:
     screen_sd: float = 0.75
     rechecks_sd: tuple[float, ...] = (0.25,)
     plain_sd: float = math.inf
-    bank_size: int = 1
+    reference_runs: int = 1
     keeps_per_promotion_trial: int = 8
     alpha: float = PART_ALPHA
     max_pairs: int = 20

@@ -37,10 +37,10 @@ def begin_anew(ledger: Ledger, because: str) -> list[str]:
     return told
 
 
-def has_bank(ledger: Ledger, job: Job[Any], bank_size: int) -> bool:
+def has_bank(ledger: Ledger, job: Job[Any], reference_runs: int) -> bool:
     """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
-    A reopened experiment takes the line's reference runs once there are `bank_size` of them. If its
+    A reopened experiment takes the line's reference runs once there are `reference_runs` of them. If its
     base is no longer the working line by then, it is dropped. A submitted source is queued again.
     """
     step = job.step
@@ -51,7 +51,7 @@ def has_bank(ledger: Ledger, job: Job[Any], bank_size: int) -> bool:
         with ledger.store.transaction():
             _put_aside(ledger, job, _MOVED_ON)
             step.open_again(ledger)
-    elif len(line.bank_nano) >= bank_size:
+    elif len(line.bank_nano) >= reference_runs:
         ledger.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
         return True
     return False

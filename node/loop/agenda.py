@@ -136,10 +136,10 @@ class Agenda:
 
     def begin(self) -> None:
         """Describe the session's starting point to the plan, before the first run."""
-        line, bank_size = self._ledger.line, self._policy.bank_size
+        line, reference_runs = self._ledger.line, self._policy.reference_runs
         if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
             baseline = self._desk.session.task.manifest.baseline_tree
-            self.plan.begin(Opening.of(line, baseline_tree=baseline, bank_size=bank_size))
+            self.plan.begin(Opening.of(line, baseline_tree=baseline, reference_runs=reference_runs))
 
     def took(self, run_s: float) -> None:
         """Record a run's duration, and warn if this session is too short for such runs."""
@@ -188,7 +188,7 @@ class Agenda:
         jobs = [
             job
             for job in self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-            if has_bank(self._ledger, job, self._policy.bank_size)
+            if has_bank(self._ledger, job, self._policy.reference_runs)
         ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         now = now._replace(jobs=jobs)

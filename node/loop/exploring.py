@@ -83,7 +83,7 @@ class Spell:
 class Exploring:
     """The choice of what a line does on a plateau. `noise_sd` is the current noise here.
 
-    `bank_size` is the number of reference runs of a tree before the line continues from it.
+    `reference_runs` is the number of reference runs of a tree before the line continues from it.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Exploring:
         *,
         peers: Peers | None,
         noise_sd: Callable[[], float],
-        bank_size: int,
+        reference_runs: int,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
         self._peers = peers
         self._noise_sd = noise_sd
-        self._bank_size = bank_size
+        self._reference_runs = reference_runs
         self._spell_then: tuple[_State, Spell] | None = None
         self._levels_then: tuple[_State, list[float]] | None = None
         self._looked: tuple[int, int] | None = None  # spell and experiments at the last search
@@ -193,7 +193,7 @@ class Exploring:
         """Open the return to the head; None if the line is on no branch."""
         if (branch := self._branch()) is None:
             return None
-        return open_return(self._ledger, branch, why=why, runs=self._bank_size)
+        return open_return(self._ledger, branch, why=why, runs=self._reference_runs)
 
     def _has_next(self, spell: Spell) -> bool:
         """Return True if any of the moves is possible."""
@@ -213,7 +213,7 @@ class Exploring:
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
         """Branch to another tree."""
         root = self._root()
-        return open_branch(self._ledger, root, why=why, runs=self._bank_size) if root else None
+        return open_branch(self._ledger, root, why=why, runs=self._reference_runs) if root else None
 
     # The branch
 
@@ -228,7 +228,7 @@ class Exploring:
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
         levels, line = self._levels_then[1], self._ledger.known_line
         lead_sd: float | None = None
-        if len(line.bank_nano) >= self._bank_size and branch.step.bank_nano:
+        if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
             now = level_on(self._ledger, line.working, line.bank_nano, self._noise_sd())
             lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
         return Climb(

@@ -89,8 +89,8 @@ class Openings:
     def bank(self, now: Situation) -> PlannedRun | None:
         """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
-        bank_size = self._desk.policy.bank_size
-        if has_run or len(self._ledger.known_line.bank_nano) >= bank_size:
+        reference_runs = self._desk.policy.reference_runs
+        if has_run or len(self._ledger.known_line.bank_nano) >= reference_runs:
             return None
         return self.unfinished(open_bank(self._ledger), now)
 

@@ -88,12 +88,12 @@ class Opening:
     tries: int = _TRIED
 
     @classmethod
-    def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
+    def of(cls, line: Line | None, *, baseline_tree: bytes, reference_runs: int) -> Self:
         """Return the opening of a session on this line."""
         if line is None:
             return cls(runs=BASELINE_RUNS)
         needs_anchor, has_stack = line.verified != baseline_tree, bool(line.stack)
-        runs = 1 + (0 if has_stack else bank_size)  # one measures the cost of the baseline
+        runs = 1 + (0 if has_stack else reference_runs)  # one measures the cost of the baseline
         return cls(runs=runs, has_stack=has_stack, needs_anchor=needs_anchor)
 
     @property

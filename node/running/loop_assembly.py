@@ -97,7 +97,7 @@ class Thinking:
         - `planner`: writes an aim for the slow proposers.
         """
         policy = screening_policy(ledger.style, policy)
-        exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
+        exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs)
         outcomes = Outcomes(ledger, task)
         claimed = peers and PeerPatches(
             ledger, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh

@@ -131,7 +131,7 @@ def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     work(bench, 11)
     (job,) = bench.store.jobs.closed_jobs(LINE, BranchStep)
     runs = [one.outcome.run.metric_nano for one in bench.store.jobs.runs_of(job.id) if one.outcome]
-    assert len(runs) == DEFAULT.bank_size
+    assert len(runs) == DEFAULT.reference_runs
     latest = experiments(bench.store)[-1]
     assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
 
@@ -267,7 +267,7 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
     conclude(ledger, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
     checkpoint(ledger, gain_nano=5 * SD_NANO)
-    exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, bank_size=2)
+    exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
     asked = exploring.open_next()
     assert isinstance(asked, Job)
     assert asked.step.part is not None

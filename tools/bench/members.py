@@ -200,7 +200,7 @@ class Member(Node):
             self.spend_anew(offer.author)
             self.head = offer.head
             self._note_anchor()
-        self._bank_from(confirmation)
+        self._reference_runs_from(confirmation)
         self.peer_runs += self.machine.runs - before
 
     def _own_idea(self, chance: random.Random) -> float:

@@ -115,14 +115,14 @@ class Node:
         """Measure the baseline."""
         baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
         self.groups.append(baseline)
-        self._have_bank([round(value * NANO) for value in baseline])
+        self._set_reference_runs([round(value * NANO) for value in baseline])
 
     def go_on(self) -> None:
         """Do the next step: a promotion trial, a reference run, or an experiment."""
         if self._is_promotion_trial_due():
             self._run_promotion_trial()
-        elif self._bank_needs_a_run():
-            self._have_bank([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
+        elif self._needs_reference_run():
+            self._set_reference_runs([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
         elif not self._goes_elsewhere():
             self._experiment()
 
@@ -132,12 +132,12 @@ class Node:
         start = self.branch.worth if self.branch else self.progress.gain
         return start + sum(self.stack) - sum(self.taken_out)
 
-    def _bank_needs_a_run(self) -> bool:
+    def _needs_reference_run(self) -> bool:
         if self.machine.session != self.session:
             # Each session has its own offset, so earlier reference runs are stale.
             self.session = self.machine.session
-            self._have_bank([])
-        return len(self.bank_nano) < self.policy.bank_size
+            self._set_reference_runs([])
+        return len(self.bank_nano) < self.policy.reference_runs
 
     def _is_promotion_trial_due(self) -> bool:
         needs_anchor = self.progress.adopted > 0
@@ -199,23 +199,23 @@ class Node:
         self._note("left")
         self.branch = Branch(worth=worth, is_peers=is_peers, head_nano=self.bank_nano)
         self.stack, self.taken_out = [], []
-        self._measure_bank()
+        self._measure_reference_runs()
 
     def _return(self) -> None:
         self._leave_branch()
-        self._measure_bank()
+        self._measure_reference_runs()
 
     def _leave_branch(self) -> None:
         self._note("returned")
         self.branch, self.is_asked, self.stack = None, False, []
         self.arrived(len(self.heads) - 1)
 
-    def _measure_bank(self) -> None:
-        runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.bank_size)]
-        self._have_bank([self._measured(run) for run in runs])
+    def _measure_reference_runs(self) -> None:
+        runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.reference_runs)]
+        self._set_reference_runs([self._measured(run) for run in runs])
 
     def _next_of_branch(self, branch: Branch, *, is_asked: bool) -> BranchMove:
-        is_measured = not self._bank_needs_a_run()
+        is_measured = not self._needs_reference_run()
         climb = Climb(
             experiments=branch.experiments,
             since_rise=since_rise(branch.heights_sd),
@@ -235,7 +235,7 @@ class Node:
         bank, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
         return round(level_of(bank, screened, reading.noise.sd) * NANO)
 
-    def _have_bank(self, bank_nano: list[int]) -> None:
+    def _set_reference_runs(self, bank_nano: list[int]) -> None:
         self.bank_nano, self.screened_nano = bank_nano, []
 
     def _note(self, event: Event) -> None:
@@ -256,7 +256,7 @@ class Node:
         self.screened_nano.append(self._measured(runs[0]))
         if move == "keep":
             self.stack.append(gain)
-            self._have_bank([self._measured(runs[-1])])
+            self._set_reference_runs([self._measured(runs[-1])])
         below = reading.value(level_nano - self._measured(runs[-1]))
         self.stack_sd += below / reading.noise.sd if move == "keep" else 0.0
         self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
@@ -278,7 +278,7 @@ class Node:
             self._note("missed")
             self.arrived(len(self.heads) - 1)
         self.stack, self.taken_out = [], []
-        self._bank_from(confirmation)
+        self._reference_runs_from(confirmation)
         if self.looks_back:
             self._watch(confirmation)
 
@@ -311,7 +311,7 @@ class Node:
             self.parts, self.last_stack, self.trend = [], [], Trend()
             self.heads.pop()
             self.arrived(len(self.heads) - 1)
-        self._bank_from(again, is_candidate=stays)
+        self._reference_runs_from(again, is_candidate=stays)
 
     def _ablate(self) -> None:
         """Measure the newest part of the head, and continue without it if it has no gain."""
@@ -320,7 +320,7 @@ class Node:
         confirmation = self._confirm(worth, base=worth - part, policy=policy, anchor_pairs=0)
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
-            self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
+            self._set_reference_runs([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
 
     def next_policy(self, introducer: int | None = None) -> Policy:
         """Return the policy for the next trial, which uses up a part of the alpha budget."""
@@ -371,14 +371,14 @@ class Node:
             self.groups.append([self._value(run) for run in of_role])
         return confirmation
 
-    def _bank_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
+    def _reference_runs_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
         """Use the last pairs as reference runs of the current head: the candidate if it passed.
 
         `is_candidate` overrides this choice.
         """
         of_candidate = confirmation.move == "pass" if is_candidate is None else is_candidate
         last = [pair.candidate if of_candidate else pair.base for pair in confirmation.pairs[-2:]]
-        self._have_bank([run.metric_nano or 0 for run in last])
+        self._set_reference_runs([run.metric_nano or 0 for run in last])
 
     def _reading(self) -> MetricReading:
         known, noise = self.noise_then

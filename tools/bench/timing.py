@@ -46,7 +46,7 @@ PUBLIC, SECRET = 4, 10  # instances of a run
 SHORTER: Final = 0.1
 TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # for each way to run programs
 DRAWN: Final = 20_000
-_BANK_LASTS: Final = 20  # edits that are screened against the same reference runs
+_REFERENCE_RUN_LASTS: Final = 20  # edits that are screened against the same reference runs
 _KEY: Final = bytes(32)
 WAYS: Final = {way.name: way for way in (ENTRY, RUN)}
 
@@ -152,16 +152,16 @@ async def screened(
 ) -> Screened:
     """Put edits that change nothing through screen, recheck and trial."""
     passed = kept = adopted = 0
-    bank = 0.0
+    reference = 0.0
     bases: list[float] = []
     nulls: list[float] = []
     for number in range(count):
-        seed = 100_000 + number // _BANK_LASTS * 10
-        if number % _BANK_LASTS == 0:
-            bank = await measure(None, seed, False)
-            bases.append(bank)
+        seed = 100_000 + number // _REFERENCE_RUN_LASTS * 10
+        if number % _REFERENCE_RUN_LASTS == 0:
+            reference = await measure(None, seed, False)
+            bases.append(reference)
             tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
-        own, beside = [await measure(edited(number), seed, False)], [bank]
+        own, beside = [await measure(edited(number), seed, False)], [reference]
         if chain.passes(own, beside):
             passed += 1
             for again in range(1, chain.screening.screens):

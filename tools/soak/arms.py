@@ -100,17 +100,17 @@ class KnobsSearch(Search):
 
     async def run(self, measure: Measure) -> None:
         """Search until `measure` raises OutOfRuns or there are no more proposals."""
-        bank = [
+        reference = [
             value
-            for _ in range(DEFAULT.bank_size)
+            for _ in range(DEFAULT.reference_runs)
             if (value := await measure(self.head)) is not None
         ]
         screened: list[float] = []
-        self._noise = self._noise.with_groups([bank])
+        self._noise = self._noise.with_groups([reference])
         proposer = BuiltInSearch()
         while (proposal := proposer.propose(self._context())) is not None:
             self.proposed.append(proposal.fingerprint)
-            level = level_of(bank, screened, self._noise.sd)
+            level = level_of(reference, screened, self._noise.sd)
             decision, screen, last = await self._trial(measure, proposal.source, level)
             screened += [] if screen is None else [screen]
             self.history.append(
@@ -126,7 +126,7 @@ class KnobsSearch(Search):
             )
             if decision == "kept" and last is not None:
                 self.head = proposal.source
-                bank, screened = [last], []
+                reference, screened = [last], []
 
     async def _trial(
         self, measure: Measure, source: Source, level: float
