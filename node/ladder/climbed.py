@@ -20,7 +20,7 @@ from protocol.board_facts import BoardClaim, read_fact
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.runs import Run
-from protocol.transfer import Z95, Carried, Slope, measured, slopes
+from protocol.transfer import Z95, ObservedTransfer, Slope, measured, slopes
 from protocol.units import NANO, from_nano
 
 _OF_CHANGES: Final = ("screen", "keep", "confirm")  # stages
@@ -115,14 +115,14 @@ def slopes_known(
 
     For the pairs in `also` without data, return the usual share.
     """
-    pairs: dict[tuple[Where, Where], list[Carried]] = {pair: [] for pair in also}
+    pairs: dict[tuple[Where, Where], list[ObservedTransfer]] = {pair: [] for pair in also}
     for change in changes:
         there = change.there
         if there is None or there.gain is None:
             continue
         for here in change.places:
             if here.gain is not None:
-                one = Carried(
+                one = ObservedTransfer(
                     below=there.gain,
                     below_error=there.error or 0.0,
                     above=here.gain,

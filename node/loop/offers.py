@@ -21,7 +21,7 @@ from protocol.opinions import supported_votes, claims_of
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
-from protocol.transfer import Carried, Slope, measured, slopes
+from protocol.transfer import ObservedTransfer, Slope, measured, slopes
 from protocol.units import NANO
 
 _LOOKED_AGAIN = 64  # new records until other classes are looked up again
@@ -194,7 +194,7 @@ def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str,
     return {there: slope for (there, to), slope in known.items() if to == here}
 
 
-def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Carried]]:
+def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[ObservedTransfer]]:
     said = {key.hardware_class: store.boards.facts(key) for key in keys}
     # A re-run may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
@@ -202,7 +202,7 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Car
     for name, facts in said.items():
         for vote in supported_votes(facts, known):
             votes.setdefault((vote.base, vote.tree), []).append((name, vote))
-    pairs: dict[tuple[str, str], list[Carried]] = {}
+    pairs: dict[tuple[str, str], list[ObservedTransfer]] = {}
     for there, facts in said.items():
         for claim in facts:
             if not isinstance(claim, BoardClaim) or claim.gain is None:
@@ -213,6 +213,6 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Car
     return pairs
 
 
-def _pair(there: Gain, here: Gain) -> Carried:
+def _pair(there: Gain, here: Gain) -> ObservedTransfer:
     (below, below_error), (above, above_error) = measured(there), measured(here)
-    return Carried(below=below, below_error=below_error, above=above, above_error=above_error)
+    return ObservedTransfer(below=below, below_error=below_error, above=above, above_error=above_error)

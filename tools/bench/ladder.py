@@ -22,7 +22,7 @@ from node.ladder.promotion import LEAST_SD
 from node.ladder.share import LadderSpending
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
-from protocol.transfer import Carried, Slope, overall
+from protocol.transfer import ObservedTransfer, Slope, overall
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import RUNS_A_NIGHT, Machine
@@ -65,7 +65,7 @@ class Promoted:
         self._finds = finds
         self._together = 0  # number of finds that were offered for a stack
         self._left: list[Find] = []  # finds left to try alone
-        self._known: list[Carried] = []
+        self._known: list[ObservedTransfer] = []
         self._under_way: tuple[Find, ...] = ()
 
     def next(self) -> float | None:
@@ -95,7 +95,7 @@ class Promoted:
         if len(finds) > 1 and not is_kept:
             self._left += finds
         self._known.append(
-            Carried(
+            ObservedTransfer(
                 below=sum(find.gain_sd for find in finds),
                 below_error=KEPT_ERROR_SD * sqrt(len(finds)),
                 above=gain_sd,
