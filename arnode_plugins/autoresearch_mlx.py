@@ -44,18 +44,18 @@ def read_history(data: bytes) -> ForeignLog:
 def _configuration(value: Mapping[str, object], raw: bytes) -> ForeignRow:
     samples, spread = value.get("samples"), number(shown_value(value.get("std", "")))
     runs = len(samples) if isinstance(samples, list) else 0
-    told = [shown_value(value.get("desc", ""))]
+    parts = [shown_value(value.get("desc", ""))]
     if runs > 1 and spread is not None:
-        told.append(f"{runs} runs with a standard deviation of {spread:.6f}")
+        parts.append(f"{runs} runs with a standard deviation of {spread:.6f}")
     elif runs:
-        told.append("one run" if runs == 1 else f"{runs} runs")
+        parts.append("one run" if runs == 1 else f"{runs} runs")
     if (better := number(shown_value(value.get("p_better", "")))) is not None:
-        told.append(f"better with a chance of {better:g}")
+        parts.append(f"better with a chance of {better:g}")
     return ForeignRow(
         label=f"sha1 {shown_value(value.get('hash', ''))}",  # a hash of train.py, not a commit
         metric=shown_value(value["mean"]),
         status=shown_value(value["status"]),
-        description=shown("; ".join(filter(None, told))),
+        description=shown("; ".join(filter(None, parts))),
         raw=raw,
     )
 

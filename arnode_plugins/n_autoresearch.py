@@ -81,13 +81,13 @@ def _inside(text: str, at: int, depth: int) -> Iterator[_Piece]:
 
 def _experiment(value: Mapping[str, object], raw: bytes) -> ForeignRow:
     vram_mb = number(shown_value(value.get("peak_vram_mb", "")))
-    told = (shown_value(value.get(name) or "") for name in ("description", "hypothesis", "error"))
+    texts = (shown_value(value.get(name) or "") for name in ("description", "hypothesis", "error"))
     return ForeignRow(
         label=shown_value(value.get("commit_sha") or value.get("id") or ""),
         metric=shown_value(value["val_bpb"]),
         memory_gb=f"{vram_mb / _MB_IN_GB:.1f}" if vram_mb and vram_mb > 0 else "",
         status=shown_value(value["status"]),
-        description=shown(": ".join(dict.fromkeys(filter(None, told)))),
+        description=shown(": ".join(dict.fromkeys(filter(None, texts)))),
         raw=raw,
     )
 

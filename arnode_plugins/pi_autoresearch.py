@@ -55,7 +55,7 @@ _TRUST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Metric:
-    told: str
+    reported_name: str
     unit: str
     direction: Direction
 
@@ -80,19 +80,19 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
     if checks:
         scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
-    figure = safe_figure(metric.told)
-    beside = files_beside(root, without=own)
-    files = {name: one for name, one in beside.items() if not is_within(one.path, holdout)}
+    figure = safe_figure(metric.reported_name)
+    others = files_beside(root, without=own)
+    files = {name: one for name, one in others.items() if not is_within(one.path, holdout)}
     held_out = {} if holdout is None else held_out_files(holdout, files, editable)
     return SelfScored(
         system=SYSTEM.name,
         name=root.resolve().name,
-        title=_title(prompt) or f"{root.resolve().name}: {metric.told}",
+        title=_title(prompt) or f"{root.resolve().name}: {metric.reported_name}",
         script=COMMAND_SCRIPT,
         settings={
             "COMMAND": f"bash {_task_path(measure)}",
             "CHECKS": f"bash {_task_path(checks)}" if checks else "",
-            "TOLD": metric.told,
+            "TOLD": metric.reported_name,
             "IS_MARKED": True,
         },
         editable=editable,
@@ -152,9 +152,9 @@ def _metric(folder: Path, root: Path, prompt: str) -> _Metric:
         unit = text_in(entry, "metricUnit")
         is_higher = entry.get("bestDirection") == "higher"
     elif found:
-        name, told = found[1], found[2] or ""
-        unit = told.split(",")[0].strip() if "," in told else ""
-        is_higher = "higher" in told.lower()
+        name, note = found[1], found[2] or ""
+        unit = note.split(",")[0].strip() if "," in note else ""
+        is_higher = "higher" in note.lower()
     else:
         raise SYSTEM.missing(
             folder, "neither log.jsonl nor prompt.md's **Primary** says which metric is measured"
@@ -180,8 +180,8 @@ def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     Raises ConfigurationError if there are none or too many.
     """
     section = _SCOPE.search(prompt)
-    told = section[1] if section else ""
-    words = [*re.findall(r"`([^`\n]+)`", told), *re.findall(r"[\w./+-]+\.\w+", told)]
+    section_text = section[1] if section else ""
+    words = [*re.findall(r"`([^`\n]+)`", section_text), *re.findall(r"[\w./+-]+\.\w+", section_text)]
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
     there = {
         name: file
