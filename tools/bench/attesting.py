@@ -75,11 +75,11 @@ _AUDITS_A_MONTH = 12  # more than audits' share of runs allows: 5 % of a quarter
 def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        _tell("nulls")
+        _print_progress("nulls")
         nulls = pool.map(_null, [(name, 2 * count) for name in NULLS], chunksize=1)
-        _tell("claims")
+        _print_progress("claims")
         claims = pool.map(_claim, [(name, count // 2) for name in CLAIMS], chunksize=1)
-    _tell("liars at two deviations")
+    _print_progress("liars at two deviations")
     return {
         "nulls_that_a_board_counts_looking_after_each_of_32_pairs": dict(
             zip(NULLS, nulls, strict=True)
@@ -202,5 +202,5 @@ def _authors(name: str, count: int) -> list[bytes]:
     return [f"{name} {number}".encode() for number in range(count)]
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

@@ -76,7 +76,7 @@ class Swarm:
         """Return the true gain of these patches together."""
         return self.ideas.worth(patches)
 
-    def heard_by(self, runs: int) -> int:
+    def latest_visible_run(self, runs: int) -> int:
         """Return the latest time, in runs, of offers that are known after `runs` runs."""
         return runs - self.ideas.assumed.delay_runs
 
@@ -169,13 +169,13 @@ class Member(Node):
 
     def _best_head(self) -> Offer | None:
         least_sd = least_lead_sd(has_own=bool(self.head))
-        heard, is_due = self.swarm.heard_by(self.machine.runs), self._is_due
+        latest, is_due = self.swarm.latest_visible_run(self.machine.runs), self._is_due
         may = {author: may_catch_up(rate, is_due=is_due) for author, rate in self.rates.items()}
         may_newcomer = may_catch_up(AuthorRate(), is_due=is_due)
         ahead = [
             offer
             for offer in self.swarm.offers
-            if offer.runs <= heard
+            if offer.runs <= latest
             and offer.bound_sd - self.bound_sd >= least_sd
             and offer.author != self.number
             and offer not in self.caught_up
@@ -197,7 +197,7 @@ class Member(Node):
             self.rates[offer.author] = self._rate(offer).after(outcome)
         if confirmation.move == "pass":
             self.progress.adopt(worth - self.progress.gain)
-            self.spend_anew(offer.author)
+            self.restart_alpha_budget(offer.author)
             self.head = offer.head
             self._note_anchor()
         self._reference_runs_from(confirmation)
@@ -272,12 +272,12 @@ class Member(Node):
 
     def _offers(self) -> list[Offer]:
         """Return others' offers beyond the working line, best first, without doubted authors."""
-        known, heard = self.known, self.swarm.heard_by(self.machine.runs)
+        known, latest = self.known, self.swarm.latest_visible_run(self.machine.runs)
         doubted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
         offers = [
             offer
             for offer in self._beyond_head()
-            if offer.runs <= heard
+            if offer.runs <= latest
             and offer.author not in doubted
             and offer not in self.failed
             and not self._fitting(offer) <= known

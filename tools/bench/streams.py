@@ -287,7 +287,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
-        self.spend_anew()
+        self.restart_alpha_budget()
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -329,7 +329,7 @@ class Node:
         place = None if introducer is None else places.index(introducer) + 1
         return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
 
-    def spend_anew(self, introducer: int | None = None) -> None:
+    def restart_alpha_budget(self, introducer: int | None = None) -> None:
         """Reset the alpha budget after a promotion, which may be of an introducer's tree."""
         self.first = self.first if introducer is None else introducer
         self.trials = Counter() if self.first is None else Counter({self.first: 0})

@@ -123,7 +123,7 @@ async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> lis
     return found
 
 
-def told_trials(found: Sequence[Tried]) -> dict[str, object]:
+def trial_figures(found: Sequence[Tried]) -> dict[str, object]:
     """Return how many gains were found, and after how many pairs."""
     pairs = [one.judgement.evidence.pairs for one in found]
     within = sum(one.judgement.is_gain and one.judgement.evidence.pairs <= 20 for one in found)
@@ -161,18 +161,18 @@ async def screened(
             reference = await measure(None, seed, False)
             bases.append(reference)
             tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
-        own, beside = [await measure(edited(number), seed, False)], [reference]
-        if chain.passes(own, beside):
+        own, base_figures = [await measure(edited(number), seed, False)], [reference]
+        if chain.passes(own, base_figures):
             passed += 1
             for again in range(1, chain.screening.screens):
                 fresh = 150_000 + 10 * number + again
-                beside.append(await measure(None, fresh, False))
+                base_figures.append(await measure(None, fresh, False))
                 own.append(await measure(edited(number), fresh, False))
-                if not chain.passes(own, beside) or chain.is_plain(own, beside):
+                if not chain.passes(own, base_figures) or chain.is_plain(own, base_figures):
                     break
         nulls += own
-        bases += beside[1:]
-        if not chain.passes(own, beside):
+        bases += base_figures[1:]
+        if not chain.passes(own, base_figures):
             continue
         kept += 1
         began = 200_000 + 100 * number
@@ -183,7 +183,7 @@ async def screened(
     )
 
 
-def told_nulls(found: Screened) -> dict[str, object]:
+def null_edit_figures(found: Screened) -> dict[str, object]:
     """Return the share of edits that passed each step."""
     return {
         "screened_in": share_of(found.screened_in, found.edits),
@@ -192,7 +192,7 @@ def told_nulls(found: Screened) -> dict[str, object]:
     }
 
 
-def told_drawn(
+def drawn_trial_figures(
     of_base: Sequence[float], of_null: Sequence[float], chain: Chain
 ) -> dict[str, object]:
     """Return how many trials with pairs drawn from measured shares pass, without screens."""
@@ -258,9 +258,9 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
         await runner.close()
     return {
         "a_program_against_itself": silent,
-        f"shorter_by_{SHORTER:.0%}": told_trials(trials),
-        "edits_that_change_nothing": told_nulls(edits),
-        "trials_drawn_from_these": told_drawn(secret_shares[True], secret_shares[False], chain),
+        f"shorter_by_{SHORTER:.0%}": trial_figures(trials),
+        "edits_that_change_nothing": null_edit_figures(edits),
+        "trials_drawn_from_these": drawn_trial_figures(secret_shares[True], secret_shares[False], chain),
     }
 
 

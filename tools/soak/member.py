@@ -209,16 +209,16 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
         ) as membership:
             publishing = asyncio.create_task(author.run())
             await membership.process.wait_up()
-            _tell({"up": True})
+            _print_json({"up": True})
             async for words in _lines():
                 match words:
                     case ["rate", rate]:
                         author.rate = float(rate)
                         author.changed.set()
-                        _tell({"rate": author.rate})
+                        _print_json({"rate": author.rate})
                     case ["look"]:
                         looked = _look(membership, store, topics, publishing)
-                        _tell({"made": arrivals.own, **looked})
+                        _print_json({"made": arrivals.own, **looked})
             publishing.cancel()
 
 
@@ -254,7 +254,7 @@ async def _lines() -> AsyncIterator[list[str]]:
         yield line.decode("ascii").split()
 
 
-def _tell(what: dict[str, object]) -> None:
+def _print_json(what: dict[str, object]) -> None:
     print(json.dumps(what), flush=True)
 
 
