@@ -39,7 +39,7 @@ _SCREENS: Final = 200
 RECORDED: Final = Path(__file__).parent / "recorded"
 _SAVED: Final = 0.35
 _LOST: Final = 0.01
-_MET_AGAIN: Final = 1000
+_RESAMPLED: Final = 1000
 _BOUNDS: Final = (0.002, MISSED, 0.01, 0.02, 0.05, 0.1, 0.2)  # the curve, with the chosen bound
 
 Figures = Mapping[str, object]
@@ -116,14 +116,14 @@ class _Point:
 def _at_bound(sessions: Sequence[Session], missed: float) -> _Point:
     replayed = [_replayed(one, missed) for one in sessions]
     lost = sum(_lost(one, missed) for one in sessions)
-    met_again = _MET_AGAIN * sum(any(one.is_kept for one in each.screens) for each in sessions)
+    resampled = _RESAMPLED * sum(any(one.is_kept for one in each.screens) for each in sessions)
     saved_ms = sum(one[0] for one in replayed)
     return _Point(
         saved_of_screens=round(saved_ms / sum(one[1] for one in replayed), 3),
         saved=round(saved_ms / sum(one.ms for one in sessions), 3),
         kept_and_lost=sum(one[2] for one in replayed),
-        lost=f"{lost} of {met_again}",
-        lost_upper=round(upper_bound(lost, met_again) if met_again else 1.0, 5),
+        lost=f"{lost} of {resampled}",
+        lost_upper=round(upper_bound(lost, resampled) if resampled else 1.0, 5),
     )
 
 
@@ -217,15 +217,15 @@ def _screens(
     store: Store, line: Line, runs: Sequence[ToldRun], sign: int, sd: float
 ) -> list[Screen]:
     found = []
-    first_told = {run.job: run for run in reversed(runs)}
+    first_runs = {run.job: run for run in reversed(runs)}
     for job in store.jobs.closed_jobs(line.key, ExperimentStep):
         first = store.jobs.runs_of(job.id)[0].run
-        if first is None or first.metric_nano is None or job.id not in first_told:
+        if first is None or first.metric_nano is None or job.id not in first_runs:
             continue
         level = sign * job.step.known_level_nano / NANO
         found.append(
             Screen(
-                run=first_told[job.id],
+                run=first_runs[job.id],
                 needed=level - DEFAULT.screen_sd * sd,
                 is_kept=job.step.decision == "kept",
                 ms=first.ms,
@@ -273,18 +273,18 @@ def _lost(session: Session, missed: float) -> int:
     every = [run for run in session.runs if run.tree in kept]
     if not every:
         return 0
-    met = (chance.choice(every) for _ in range(_MET_AGAIN))
-    return sum(_is_lost(kept[one.tree], one, session, missed, chance) for one in met)
+    drawn = (chance.choice(every) for _ in range(_RESAMPLED))
+    return sum(_is_lost(kept[one.tree], one, session, missed, chance) for one in drawn)
 
 
 def _is_lost(
-    screen: Screen, met: ToldRun, session: Session, missed: float, chance: random.Random
+    screen: Screen, drawn: ToldRun, session: Session, missed: float, chance: random.Random
 ) -> bool:
-    others = [run for run in session.runs if run.tree != met.tree]
+    others = [run for run in session.runs if run.tree != drawn.tree]
     known = [run for run in others if run.tree == screen.run.base]
     changes = [run for run in others if run.tree != screen.run.base]
     half = chance.sample(changes, len(changes) // 2)
-    told = replace(met, base=screen.run.base)
-    again = Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
+    rebased = replace(drawn, base=screen.run.base)
+    again = Screen(run=rebased, needed=screen.needed, is_kept=True, ms=screen.ms)
     foresight = Foresight([*known, *half], screen.run.base, session.sd, missed=missed)
     return _stopped_at(foresight, again) is not None

@@ -281,13 +281,13 @@ def _table_problems(stand_in: StandIn) -> list[str]:
         reader = csv.DictReader(file, delimiter="\t")
         rows = list(reader)
     problems = [] if reader.fieldnames == COLUMNS else [f"columns are {reader.fieldnames}"]
-    told = {row["description"]: row["status"] for row in rows}
-    if not set(told.values()) <= STATUS_WORDS:
-        problems.append(f"status words are {set(told.values())}")
+    statuses = {row["description"]: row["status"] for row in rows}
+    if not set(statuses.values()) <= STATUS_WORDS:
+        problems.append(f"status words are {set(statuses.values())}")
     problems += [
-        f"{seen.title}: told {seen.decision}, the table says {told.get(seen.title)}"
+        f"{seen.title}: told {seen.decision}, the table says {statuses.get(seen.title)}"
         for seen in stand_in.seen
-        if told.get(seen.title) != seen.decision
+        if statuses.get(seen.title) != seen.decision
     ]
     checkpoints = _checkpoints(Home(stand_in.home))
     if [seen.checkpoint for seen in stand_in.seen if seen.checkpoint] != checkpoints:

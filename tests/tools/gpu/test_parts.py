@@ -14,7 +14,7 @@ from tools.gpu.bare import make_bare
 from tools.gpu.card import probe_machine
 from tools.gpu.measuring import Report
 from tools.gpu.parts import Options, measure
-from tools.gpu.proving import proven_device
+from tools.gpu.self_test import self_tested_device
 from tools.paths import ROOT
 from trainer.host.device import processor
 from trainer.proving import machine
@@ -127,7 +127,7 @@ def test_a_part_begins_with_the_proving_run_once(
     monkeypatch.setattr(machine, "prove_all", prove)
     for _ in range(2):
         report = Report()
-        assert proven_device(probe_machine(), report, home).told == {"attention": "masked"}
+        assert self_tested_device(probe_machine(), report, home).told == {"attention": "masked"}
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
     assert proven == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}

@@ -69,7 +69,7 @@ def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
 def test_too_few_sessions_prove_nothing_and_are_told_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stopping, "_MET_AGAIN", 20)  # times that each kept change is met again
+    monkeypatch.setattr(stopping, "_RESAMPLED", 20)  # times that each kept change is met again
     (first, *_) = sorted(RECORDED.glob("*.json.xz"))
     told = stopping_of([kept_session(first)])
     assert told["holds"] is False

@@ -12,7 +12,7 @@ from trainer.proving import machine as proving
 from trainer.proving.proof import ProofConditions, keep, remembered
 
 
-def proven_device(machine: Machine, report: Report, home: Path) -> Device:
+def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:
     """Return the device with the choices of its self-test; the report is stored in `home`."""
     is_card = machine.is_card
     wanted = proving.devices_to_prove(probe_cards()) if is_card else [proving.on_processor()]
