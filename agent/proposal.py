@@ -249,9 +249,10 @@ class Context:
     this node's own gains on other rungs. `importance` says which hyperparameters matter, as of the
     last computation. `drafted` has the titles of what was already proposed for the same slot. In
     files that have `regions`, only these may change. `show_unverified_words`: the user lets models
-    read text that was not checked here. `screened_out_by_others` has the titles of changes that others report as
-    useless, and `kept_by_others` of those that they kept, the best first. `assigned_to_others` has the names of
-    moves that are assigned to other nodes with the same list.
+    read text that was not checked here. `screened_out_by_others` has the titles of
+    changes that others report as useless, and `kept_by_others` of those that they kept,
+    the best first. `assigned_to_others` has the names of moves that
+    are assigned to other nodes with the same list.
     """
 
     source: Source

@@ -247,12 +247,12 @@ def strictly_rising(names: list[str]) -> bool:
 
 
 def fit_line(raw: str, limit: int) -> str:
-    """Return `raw` changed so that `single_line` accepts it: NFC, on one line, cut to `limit`."""
+    """Return `raw` as `single_line` accepts it: NFC, on one line, cut to `limit`."""
     return fit_text(" ".join(raw.split()), limit)
 
 
 def fit_text(raw: str, limit: int) -> str:
-    """Return `raw` changed so that `long_text` accepts it: NFC, bad characters replaced, cut to `limit`.
+    """Return `raw` as `long_text` accepts it: NFC, bad characters replaced, cut to `limit`.
 
     Cutting comes last, because any prefix of NFC text is NFC.
     """

@@ -8,7 +8,7 @@ A dataclass that inherits `Mapped` declares its map once. Each field's type and 
         path: RelativePath
         old: Digest | None                             # None is written as nil
         size_bytes: Annotated[Natural, Named("size")]  # has another name in the map
-        note: Annotated[str | None, single_line(1, 80), OPTIONAL] = None  # left out if None, never nil
+        note: Annotated[str | None, single_line(1, 80), OPTIONAL] = None  # left out if None
 
 Reading checks the fields in the order of their declaration and returns the first fault as a
 `Rejected`. It ignores unknown entries of the map (the record's payload keeps them). Limits of text

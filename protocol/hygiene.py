@@ -21,7 +21,7 @@ from protocol.source import Source, check_words
 MAX_FILE_BYTES = 256 * 1024
 MAX_LINES = 4_000
 
-# The totals of docs/threat-model.md. LEAK_BITS_PER_RUN: how much a scored run can leak about its text.
+# Totals of docs/threat-model.md. LEAK_BITS_PER_RUN: how much a scored run can leak about its text.
 # SIDE_CHANNEL_BITS: how much later runs of the same sources can learn from it, through the kernel's
 # counters and timing.
 LEAK_BITS_PER_RUN = 20
@@ -122,8 +122,8 @@ def memorised(base: Source, candidate: Source, scored: Scored) -> float:
     base. For a private pool it is also at most what earlier runs have leaked. One bit about the
     pool is worth one bit divided by the pool's bytes, whichever part of the pool is drawn. The
     base's own growth was charged to the base. A source knows nothing about newly generated text.
-    The runs of one trial can pass information to each other (`SIDE_CHANNEL_BITS`) without the source, so
-    that is charged to all text, generated text too.
+    The runs of one trial can pass information to each other (`SIDE_CHANNEL_BITS`) without the
+    source, so that is charged to all text, generated text too.
     """
     known = 0.0
     if scored.pool_bytes is not None:

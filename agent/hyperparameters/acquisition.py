@@ -1,6 +1,6 @@
 """A search for hyperparameters to change together, by expected gain in a model of the trials.
 
-The model (`agent.hyperparameters.surrogate`) learns from this node's own trials of hyperparameters, failures
+The model (`agent.hyperparameters.surrogate`) learns from this node's own trials, failures
 included, and from trials that others report, which affect only what is tried. Random changes of a
 few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. They stay inside a trust region that grows with success and shrinks without

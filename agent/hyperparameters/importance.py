@@ -7,7 +7,7 @@ Gaussian process). It says what the trials so far suggest, not what is true. It 
 anything.
 
 Shares and effects of the model's expectation are exact, with all values equally likely
-(`agent.hyperparameters.effects`). Two things are estimated. The model's length scales are the most likely
+(`agent.hyperparameters.effects`). Two are estimated. The model's length scales are the most likely
 ones. The interval comes from bootstrap samples of the trials: each sample gets its own length
 scales, and the search for them starts from those of all trials.
 """

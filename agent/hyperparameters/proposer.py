@@ -1,7 +1,7 @@
 """A proposer without a language model: moves that the task lists, and steps of its constants.
 
 Deterministic given the context's seed and history. While there are untried moves, about half of the
-proposals are moves, or nearly all if others kept one of them (`agent.hyperparameters.moves`). Hyperparameters
+proposals are moves, nearly all if others kept one (`agent.hyperparameters.moves`). Hyperparameters
 are changed in three ways: as a peer changed them; by a local step (log-normal, the 1/5th rule per
 hyperparameter, a direction that gained continues); and as a model of the trials expects most. While
 that model knows too little, a quasi-random probe of a range takes its place. A source whose

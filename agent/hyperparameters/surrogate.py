@@ -41,7 +41,7 @@ _LEAST_VARIANCE = 1e-9
 class TrialDifference:
     """A trial: its position, the position of its base, and its loss relative to the base.
 
-    `reference_group` numbers the reference runs it was compared with: trials with one number share their
+    `reference_group` numbers its reference runs: trials with one number share their
     error. `count` is the number of identical trials.
     """
 

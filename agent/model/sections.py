@@ -31,7 +31,7 @@ class PromptInput:
 
     @classmethod
     def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | NoProposal":
-        """Return the input for a context, or a `NoProposal` if it has no description of the task."""
+        """Return the input for a context, or `NoProposal` if it has no description of the task."""
         if context.brief is None:
             return NoProposal(reason="nobody said what the task is", retry_s=HOPELESS_S)
         writer = OutcomeWriter(

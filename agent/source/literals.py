@@ -1,7 +1,7 @@
 """Hyperparameters in a source: UPPERCASE literals at module level, their ranges and their text.
 
 They are found with `ast` in the editable Python files. A tuple or list of numbers has one
-hyperparameter per element. Ranges come from the task's `HyperparameterSpec`s or are inferred from the value.
+hyperparameter per element. Ranges come from the task's specs or are inferred from the value.
 Every number lies on an axis: a coordinate on which equal steps are about equally bold. This module
 knows nothing of history.
 """

@@ -1,6 +1,6 @@
 """A reader of a task's constants, moves and hyperparameters, all of which refer to its baseline.
 
-A move consists of edits. A hyperparameter (`HyperparameterSpec`) is a constant that a proposer may set. An
+A move consists of edits. A `HyperparameterSpec` is a constant that a proposer may set. An
 edit's search text must occur exactly once in the baseline, or the file does not load. This module
 does not know if a change helps (`trainer.task_folder.findings` holds the claims of others).
 """
