@@ -106,8 +106,8 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     Untrusted source is adopted without its comments and docstrings.
     """
     with _books(task) as books:
-        books.ledger.announce()
-        line = books.ledger.known_line
+        books.line_writer.announce()
+        line = books.line_writer.known_line
         wanted = tree_of(books.store, line, id)
         blobs = Blobs(Home.here().blobs)
         patches = Patches(books.store, line.task)
@@ -135,8 +135,8 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
     with _books(task) as books:
-        books.ledger.announce()
-        line = books.ledger.known_line
+        books.line_writer.announce()
+        line = books.line_writer.known_line
         tree = previous_head(books.store, line, books.keys.author.public)
         _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
 
@@ -171,7 +171,7 @@ def _move(
     evidence: bytes | None,
     stripped_from: PatchRecord | None = None,
 ) -> None:
-    move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
+    move_head(books.line_writer, tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
     mark = "" if evidence else "  (unverified: not confirmed here)"
     click.echo(f"verified head is now {short(tree)}{mark}")

@@ -14,7 +14,7 @@ from typing import Final
 from node.ladder.climbed import Where, climbed, slopes_known
 from node.ladder.finds import check_rungs, step_of_record, steps_to
 from node.line.carried import CarriedStep, Find
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.publication import MAX_PARENTS
 from node.store.boards import BoardKey
 from node.store.jobs import Line
@@ -58,11 +58,11 @@ class Promotion:
     """
 
     def __init__(
-        self, ledger: Ledger, *, net: str, noise_sd: Callable[[], float], takes_peers: bool
+        self, line_writer: LineWriter, *, net: str, noise_sd: Callable[[], float], takes_peers: bool
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
-        self._manifest = ledger.publication.manifest
+        self._line_writer = line_writer
+        self._store = line_writer.store
+        self._manifest = line_writer.publication.manifest
         self._net = net
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers
@@ -94,7 +94,7 @@ class Promotion:
         """
         if not loads:
             return []
-        here = Where(self._ledger.key.task, self._ledger.key.hardware_class)
+        here = Where(self._line_writer.key.task, self._line_writer.key.hardware_class)
         there = {finds: _where(finds[0].found_on) for finds in loads}
         known_slopes = slopes_known(climbed(self._store), {(one, here) for one in there.values()})
         found = []
@@ -124,7 +124,7 @@ class Promotion:
 
         A change that did not fit may be tried again after a later transfer was kept.
         """
-        jobs, key = self._store.jobs, self._ledger.key
+        jobs, key = self._store.jobs, self._line_writer.key
         closed = jobs.closed_jobs(key, CarriedStep)
         last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
         known = {
@@ -171,7 +171,7 @@ class Promotion:
             if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
                 continue
             if row.result not in self._theirs:  # an examination starts a child process
-                if self._ledger.blobs.lacking(row.tree) != []:
+                if self._line_writer.blobs.lacking(row.tree) != []:
                     continue
                 self._theirs[row.result] = self._looked_at(row.result, rung)
             if (step := self._theirs[row.result]) is not None:
@@ -180,7 +180,7 @@ class Promotion:
     def _looked_at(self, result: bytes, rung: TaskManifest) -> Find | None:
         record = self._store.records.get(result)
         try:
-            return step_of_record(self._store, self._ledger.blobs, record, rung)
+            return step_of_record(self._store, self._line_writer.blobs, record, rung)
         except ArnodeError:  # it may not run unasked, or its base is not here
             return None
 

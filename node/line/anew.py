@@ -10,14 +10,14 @@ from typing import Any
 
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.open_work import is_told_of, progress_of
 from node.store.jobs import Job
 
 _MOVED_ON = "what it was compared with is gone"
 
 
-def begin_anew(ledger: Ledger, because: str) -> list[str]:
+def begin_anew(line_writer: LineWriter, because: str) -> list[str]:
     """Close open jobs that measured before the machine changed, and open them again.
 
     Each new job has a fresh split, fresh seeds and, if it draws one, a new alpha. The old trial was
@@ -25,19 +25,19 @@ def begin_anew(ledger: Ledger, because: str) -> list[str]:
     hold the transaction.
     """
     told: list[str] = []
-    for job in ledger.store.jobs.open_jobs(ledger.key, *KINDS):
-        runs = ledger.store.jobs.runs_of(job.id)
+    for job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS):
+        runs = line_writer.store.jobs.runs_of(job.id)
         if not job.step.is_void(runs):
             continue
-        _put_aside(ledger, job, because)
-        is_again = job.step.open_again(ledger) is not None
+        _put_aside(line_writer, job, because)
+        is_again = job.step.open_again(line_writer) is not None
         if is_told_of(job) and any(run.outcome for run in runs):
             what = "begins anew" if is_again else "is dropped"
             told.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
     return told
 
 
-def has_bank(ledger: Ledger, job: Job[Any], reference_runs: int) -> bool:
+def has_bank(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
     """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
     A reopened experiment takes the line's reference runs once there are `reference_runs` of them. If its
@@ -46,17 +46,17 @@ def has_bank(ledger: Ledger, job: Job[Any], reference_runs: int) -> bool:
     step = job.step
     if not isinstance(step, ExperimentStep) or step.bank_nano:
         return True
-    line = ledger.known_line
+    line = line_writer.known_line
     if step.base != line.working:
-        with ledger.store.transaction():
-            _put_aside(ledger, job, _MOVED_ON)
-            step.open_again(ledger)
+        with line_writer.store.transaction():
+            _put_aside(line_writer, job, _MOVED_ON)
+            step.open_again(line_writer)
     elif len(line.bank_nano) >= reference_runs:
-        ledger.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
+        line_writer.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
         return True
     return False
 
 
-def _put_aside(ledger: Ledger, job: Job[Any], because: str) -> None:
+def _put_aside(line_writer: LineWriter, job: Job[Any], because: str) -> None:
     kind = VoidedPairsStep if job.step.IS_ON_ONE_SPLIT else VoidedStep
-    ledger.store.jobs.close_as(job, kind(was=job.step.KIND, because=because[:200]))
+    line_writer.store.jobs.close_as(job, kind(was=job.step.KIND, because=because[:200]))

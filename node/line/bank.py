@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from node.line.desk import Desk
 from node.line.drift import doubt_head, has_failed
 from node.line.job_step import JobStep, RunDescription
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -35,37 +35,37 @@ class BankStep(JobStep):
         (run,) = runs
         if run.outcome is None:
             return
-        close_bank(desk.ledger, job, run)
-        if has_failed(run.outcome.run) and (told := doubt_failing_line(desk.ledger)):
+        close_bank(desk.line_writer, job, run)
+        if has_failed(run.outcome.run) and (told := doubt_failing_line(desk.line_writer)):
             desk.activity.say(told)
 
 
-def open_bank(ledger: Ledger) -> Job[BankStep]:
+def open_bank(line_writer: LineWriter) -> Job[BankStep]:
     """Queue one more run of the working line, for screening only."""
-    line = ledger.known_line
-    with ledger.store.database.writing():
-        job = ledger.open_job(BankStep(tree=line.working))
-        seed = ledger.screening_seed(line.working, len(line.bank_nano))
-        ledger.store.jobs.plan_run(job.id, role="base", tree=line.working, seed=seed)
+    line = line_writer.known_line
+    with line_writer.store.database.writing():
+        job = line_writer.open_job(BankStep(tree=line.working))
+        seed = line_writer.screening_seed(line.working, len(line.bank_nano))
+        line_writer.store.jobs.plan_run(job.id, role="base", tree=line.working, seed=seed)
     return job
 
 
-def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
+def close_bank(line_writer: LineWriter, job: Job[BankStep], run: PlannedRun) -> None:
     """Add a run to the reference runs, unless the working line has moved on since."""
-    line = ledger.known_line
-    with ledger.store.transaction():
+    line = line_writer.known_line
+    with line_writer.store.transaction():
         if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
             bank = (*line.bank_nano, run.outcome.run.metric_nano)
-            ledger.save(replace(line, bank_nano=bank))
-        ledger.store.jobs.close_job(job.id)
+            line_writer.save(replace(line, bank_nano=bank))
+        line_writer.store.jobs.close_job(job.id)
 
 
-def doubt_failing_line(ledger: Ledger) -> str | None:
+def doubt_failing_line(line_writer: LineWriter) -> str | None:
     """React if the line's last two reference runs failed; return a message if they did.
 
     A working line that is ahead of the head returns to it. A failing head is put in doubt.
     """
-    line, store = ledger.known_line, ledger.store
+    line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, RemeasureStep)), default=0)
     failures = 0
     for job in reversed(store.jobs.closed_jobs(line.key, BankStep, after=since)):
@@ -78,7 +78,7 @@ def doubt_failing_line(ledger: Ledger) -> str | None:
     if failures < _FAILURES:
         return None
     if line.working != line.verified:
-        ledger.move_to(line.verified, [])
+        line_writer.move_to(line.verified, [])
         return "the working line does not run here any more: back to the head"
-    doubt_head(ledger, "it does not run here any more", is_failing=True)
+    doubt_head(line_writer, "it does not run here any more", is_failing=True)
     return "the head does not run here any more: it is in doubt"

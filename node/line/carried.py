@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.publication import MAX_PARENTS
 from node.store.jobs import Job
 from node.vetting.inspection import inspect
@@ -104,55 +104,55 @@ def carried_over(
     return None if made is None else (made, ())
 
 
-def open_carried(ledger: Ledger, step: CarriedStep) -> Job[CarriedStep]:
+def open_carried(line_writer: LineWriter, step: CarriedStep) -> Job[CarriedStep]:
     """Queue a transfer."""
-    with ledger.store.transaction():
-        return ledger.open_job(step)
+    with line_writer.store.transaction():
+        return line_writer.open_job(step)
 
 
 def carried_ideas(
-    ledger: Ledger, *, under_way: Collection[int | None]
+    line_writer: LineWriter, *, under_way: Collection[int | None]
 ) -> Iterator[tuple[Job[CarriedStep], Idea | Unfit]]:
     """Yield waiting transfers, oldest first, each as an idea on the working line or a reason.
 
     A transfer that cannot be tried is closed, with the reason. `under_way` are the jobs that
     already have an open experiment.
     """
-    for job in ledger.store.jobs.open_jobs(ledger.key, CarriedStep):
+    for job in line_writer.store.jobs.open_jobs(line_writer.key, CarriedStep):
         if job.id in under_way:
             continue
-        made, result = _made(ledger, job)
+        made, result = _made(line_writer, job)
         if not isinstance(made, Idea):
-            with ledger.store.transaction():
-                ledger.close_job(job, replace(job.step, decision=made, result=result))
+            with line_writer.store.transaction():
+                line_writer.close_job(job, replace(job.step, decision=made, result=result))
         yield job, made
 
 
 def end_carried(
-    ledger: Ledger, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
+    line_writer: LineWriter, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
 ) -> None:
     """Close a transfer with its decision. Callers hold the transaction.
 
     `tried` are the patches on the other rung that the experiment consisted of.
     """
-    job = ledger.store.jobs.get(number, CarriedStep)
+    job = line_writer.store.jobs.get(number, CarriedStep)
     if job is not None:
         finds = tuple(find for find in job.step.finds if find.found_on.patch in tried)
         step = CarriedStep(finds=finds, decision=fit_line(decision, 32), result=result)
-        ledger.close_job(job, step)
+        line_writer.close_job(job, step)
 
 
-def carried_again(ledger: Ledger, number: int) -> None:
+def carried_again(line_writer: LineWriter, number: int) -> None:
     """Queue again a transfer that was kept on a failed stack. Callers hold the transaction."""
-    job = ledger.store.jobs.get(number, CarriedStep)
+    job = line_writer.store.jobs.get(number, CarriedStep)
     if job is not None:
-        ledger.open_job(CarriedStep(finds=job.step.finds))
+        line_writer.open_job(CarriedStep(finds=job.step.finds))
 
 
-def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | None]:
+def _made(line_writer: LineWriter, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | None]:
     """Return the idea to try, or the reason against it and the record of that, if there is one."""
-    working, baseline = ledger.explored, ledger.subject.source
-    made = _made_of(ledger, working, job.step.finds)
+    working, baseline = line_writer.explored, line_writer.subject.source
+    made = _made_of(line_writer, working, job.step.finds)
     if made is None:
         return "misfit", None
     if not made.finds:
@@ -161,7 +161,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
     if not authors:
         mark: bytes | None = fingerprint(made.source)
     else:  # untrusted source is parsed in a child process only
-        found = inspect(made.source, kind=ledger.publication.manifest.kind, baseline=baseline)
+        found = inspect(made.source, kind=line_writer.publication.manifest.kind, baseline=baseline)
         mark = found.fingerprint
         if found.marks:
             return "marked", None
@@ -169,8 +169,8 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
         return "misfit", None
     if mark == fingerprint(working):
         return "there", None
-    if (tried := ledger.store.jobs.result_of(ledger.key.task, mark)) is not None:
-        body = ledger.store.records.get(tried).body
+    if (tried := line_writer.store.jobs.result_of(line_writer.key.task, mark)) is not None:
+        body = line_writer.store.records.get(tried).body
         if isinstance(body, ResultBody) and body.stage == "screen":
             return "tried", tried
     is_one, first = len(made.finds) == 1, made.finds[0]
@@ -178,7 +178,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
     patch = first.found_on.patch if is_one else None  # of several, `parents` names the patches
     idea = Idea(
         base=working.tree,
-        tree=ledger.blobs.put_source(made.source),
+        tree=line_writer.blobs.put_source(made.source),
         fingerprint=mark,
         edits=made.edits if is_one else (),
         key=f"{CARRIED}:{(made.source.tree if patch is None else patch).hex()[:12]}",
@@ -202,7 +202,7 @@ class _Made(NamedTuple):
     edits: tuple[Edit, ...]
 
 
-def _made_of(ledger: Ledger, working: Source, finds: Sequence[Find]) -> _Made | None:
+def _made_of(line_writer: LineWriter, working: Source, finds: Sequence[Find]) -> _Made | None:
     """Return the working line with the finds applied; None if none of them fits.
 
     Finds that do not fit are left out.
@@ -210,11 +210,11 @@ def _made_of(ledger: Ledger, working: Source, finds: Sequence[Find]) -> _Made | 
     made, is_fitting = _Made(working, (), ()), False
     for find in finds:
         over = carried_over(
-            ledger.source(find.base),
-            ledger.source(find.tree),
+            line_writer.source(find.base),
+            line_writer.source(find.tree),
             made.source,
-            below=ledger.source(find.root),
-            above=ledger.subject.source,
+            below=line_writer.source(find.root),
+            above=line_writer.subject.source,
         )
         is_fitting |= over is not None
         if over is not None and over[0].tree != made.source.tree:

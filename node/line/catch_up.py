@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.job_step import RunDescription
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.spending import introducer_of, note_adoption, open_trial
 from node.line.trial import Confirmation
@@ -69,21 +69,21 @@ class CatchUpStep(HeadTrial):
     ) -> None:
         """Settle the trial and report it."""
         self.watch_head(desk, job, confirmation)
-        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
+        record = self.close(desk.line_writer, job, runs, confirmation, note=note_of(confirmation))
         desk.activity.confirmed(self._what, confirmation, record=record.id)
 
     @property
     def _what(self) -> str:
         return f"best tree of {self.author.hex()[:12]}"
 
-    def patch_on_trial(self, ledger: Ledger) -> bytes:
+    def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch from the head to the tree: the peer's if it fits, else a new one."""
-        theirs = ledger.store.records.patch(self.patch)
+        theirs = line_writer.store.records.patch(self.patch)
         if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
             return self.patch
         if self.tree != self.theirs:
-            ledger.publication.stripped(self.patch, self.theirs, self.tree)
-        return ledger.publication.patch(
+            line_writer.publication.stripped(self.patch, self.theirs, self.tree)
+        return line_writer.publication.patch(
             self.base,
             self.tree,
             title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
@@ -92,16 +92,16 @@ class CatchUpStep(HeadTrial):
             origin=Origin(proposer=CATCHING_UP),
         ).id
 
-    def open_again(self, ledger: Ledger) -> Job[Any]:
-        return open_trial(ledger, self)
+    def open_again(self, line_writer: LineWriter) -> Job[Any]:
+        return open_trial(line_writer, self)
 
     def settle(
-        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
         """If it passed, move head and working line to the tree."""
         if confirmation.move == "pass":
-            ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
-            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(ledger, introducer=introducer_of(ledger, self.target))
+            line_writer.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
+            note_adoption(line_writer, introducer=introducer_of(line_writer, self.target))
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -13,7 +13,7 @@ from node.line.desk import Desk
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of, overfit_of
 from node.line.publication import MAX_PARENTS
 from node.line.spending import note_adoption, open_trial
@@ -51,13 +51,13 @@ class CheckpointStep(HeadTrial):
     ) -> None:
         """Settle the trial, and report what it showed."""
         self.watch_head(desk, job, confirmation)
-        newer = self.kept_meanwhile(desk.ledger)
-        overfit = overfit_of(desk.ledger, runs, confirmation)
+        newer = self.kept_meanwhile(desk.line_writer)
+        overfit = overfit_of(desk.line_writer, runs, confirmation)
         note = note_of(confirmation, overfit)
-        record = self.close(desk.ledger, job, runs, confirmation, note=note)
+        record = self.close(desk.line_writer, job, runs, confirmation, note=note)
         desk.on_stack()
-        if desk.ledger.known_line.working == self.base:
-            for patch, one in _experiments_of(desk.ledger, newer):
+        if desk.line_writer.known_line.working == self.base:
+            for patch, one in _experiments_of(desk.line_writer, newer):
                 desk.learner.try_again(one, patch)
         patches = many(kept_in(desk.store, self.stack), "patch", "patches")
         if confirmation.was_cut_off:
@@ -71,9 +71,9 @@ class CheckpointStep(HeadTrial):
         else:
             desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
 
-    def patch_on_trial(self, ledger: Ledger) -> bytes:
+    def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch of the whole stack; a stack of one already has it."""
-        parts = [ledger.store.records.patch(one) for one in self.stack]
+        parts = [line_writer.store.records.patch(one) for one in self.stack]
         step = (self.base, self.tree)
         if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == step:
             return self.stack[0]
@@ -83,7 +83,7 @@ class CheckpointStep(HeadTrial):
         shown = "; ".join(titles[-_TITLES_SHOWN:]) + (f"; and {more} more" if more > 0 else "")
         # If a record cannot name all patches of the stack, keep the one that began the branch.
         parents = (*self.stack[:1], *self.stack[1:][1 - MAX_PARENTS :]) if root else self.stack
-        return ledger.publication.patch(
+        return line_writer.publication.patch(
             self.base,
             self.tree,
             title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
@@ -92,16 +92,16 @@ class CheckpointStep(HeadTrial):
             origin=Origin(proposer=STACKING),
         ).id
 
-    def open_again(self, ledger: Ledger) -> Job[Any]:
-        return open_trial(ledger, self)
+    def open_again(self, line_writer: LineWriter) -> Job[Any]:
+        return open_trial(line_writer, self)
 
-    def kept_meanwhile(self, ledger: Ledger) -> tuple[bytes, ...]:
+    def kept_meanwhile(self, line_writer: LineWriter) -> tuple[bytes, ...]:
         """Return the patches that the working line kept on top of the tree on trial."""
-        stack = ledger.known_line.stack
+        stack = line_writer.known_line.stack
         return stack[len(self.stack) :] if stack[: len(self.stack)] == self.stack else ()
 
     def settle(
-        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
         """If the trial passed, adopt its tree as the verified head; else return to the head.
 
@@ -114,24 +114,24 @@ class CheckpointStep(HeadTrial):
         again later.
         """
         passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
-        head, newer = self.tree if passed else self.base, self.kept_meanwhile(ledger)
+        head, newer = self.tree if passed else self.base, self.kept_meanwhile(line_writer)
         if passed and newer:
-            ledger.verify_up_to(head, newer)
+            line_writer.verify_up_to(head, newer)
         elif not (confirmation.is_bases_fault or confirmation.was_cut_off):
-            ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
-            for patch, one in _experiments_of(ledger, newer):
+            line_writer.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
+            for patch, one in _experiments_of(line_writer, newer):
                 if one.step.idea.proposer == SUBMITTED:
-                    ledger.open_job(one.step.handed_in_again(patch))
+                    line_writer.open_job(one.step.handed_in_again(patch))
                 elif one.step.idea.carried is not None:
-                    carried_again(ledger, one.step.idea.carried)
+                    carried_again(line_writer, one.step.idea.carried)
         if passed:
-            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(ledger)
+            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
+            note_adoption(line_writer)
         return replace(self, passed=passed)
 
 
 def _experiments_of(
-    ledger: Ledger, patches: Sequence[bytes]
+    line_writer: LineWriter, patches: Sequence[bytes]
 ) -> list[tuple[bytes, Job[ExperimentStep]]]:
     """Return each of these patches with the experiment that kept it.
 
@@ -140,26 +140,26 @@ def _experiments_of(
     """
     if not patches:
         return []
-    closed = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+    closed = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
     jobs = {(job.step.base, job.step.tree): job for job in closed}
-    bodies = [(patch, ledger.store.records.patch(patch)) for patch in patches]
+    bodies = [(patch, line_writer.store.records.patch(patch)) for patch in patches]
     kept = [(patch, jobs.get((body.base, body.tree))) for patch, body in bodies if body]
     return [(patch, job) for patch, job in kept if job]
 
 
-def rests_s(ledger: Ledger) -> float:
+def rests_s(line_writer: LineWriter) -> float:
     """Return the seconds until a stack may be retried whose trial other programs cut off."""
-    last = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)[-1:]
+    last = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)[-1:]
     measured = last[0].step.measured if last else None
     if measured is None or not measured.was_cut_off:
         return 0.0
-    trial = ledger.store.experiments.find(measured.record)
+    trial = line_writer.store.experiments.find(measured.record)
     since_ms = trial.ts_ms if trial else 0
-    return max(0.0, REST_S - (ledger.publication.clock_ms() - since_ms) / 1000)
+    return max(0.0, REST_S - (line_writer.publication.clock_ms() - since_ms) / 1000)
 
 
-def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
+def open_checkpoint(line_writer: LineWriter) -> Job[CheckpointStep]:
     """Start a promotion trial of the working line's stack against the verified head."""
-    line = ledger.known_line
+    line = line_writer.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
-    return open_trial(ledger, step)
+    return open_trial(line_writer, step)

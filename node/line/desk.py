@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from node.line.activity import Activity
 from node.line.drift import note_surroundings
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.open_task import Session
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Step
@@ -54,7 +54,7 @@ class Desk:
     hopeless are stopped during training.
     """
 
-    ledger: Ledger
+    line_writer: LineWriter
     session: Session
     learner: Learner
     policy: Policy
@@ -70,11 +70,11 @@ class Desk:
     @property
     def store(self) -> Store:
         """The store of the line's jobs and runs."""
-        return self.ledger.store
+        return self.line_writer.store
 
     def begin(self) -> None:
         """Check whether this machine changed since the last session, and call `on_stack`."""
-        if (number := self.store.boards.reused_number(self.ledger.publication.author)) is not None:
+        if (number := self.store.boards.reused_number(self.line_writer.publication.author)) is not None:
             self.activity.say(f"{reused_words(number)}; `arnode doctor` says what to do")
         self.notice_change()
         self.on_stack()
@@ -85,7 +85,7 @@ class Desk:
         A change puts the head in doubt and restarts open jobs.
         """
         with self.store.transaction():
-            changes = note_surroundings(self.ledger, self.session.subject.env)
+            changes = note_surroundings(self.line_writer, self.session.subject.env)
             begun_anew = self.begin_anew(changes) if changes else []
         if changes:
             self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
@@ -110,7 +110,7 @@ class Desk:
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
         """Return how a job's pairs are read, less what the candidate could have memorised."""
-        sources = (self.ledger.source(one) for one in (base, tree))
+        sources = (self.line_writer.source(one) for one in (base, tree))
         told_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
         memorised = self.session.memorised(*sources, told_runs=told_runs)
         return replace(self.reading(), memorised=memorised)

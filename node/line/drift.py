@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Line, LineKey, PlannedRun, Step
 from node.store.store import Store, keep, kept_of, meta_key
@@ -56,13 +56,13 @@ def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
     keep(store, "surroundings", line, found)
 
 
-def note_surroundings(ledger: Ledger, env: Env) -> str | None:
+def note_surroundings(line_writer: LineWriter, env: Env) -> str | None:
     """Store this session's environment; return how it changed since the last session, if it did.
 
     After a change the noise is only a guess, the reference runs are dropped and the head is in
     doubt.
     """
-    store, line, now = ledger.store, ledger.key, decisive(env)
+    store, line, now = line_writer.store, line_writer.key, decisive(env)
     before = surroundings_of(store, line)
     if before and before.env == now:
         return None
@@ -71,41 +71,41 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
         after_job = store.jobs.last_job() if before else 0
         keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
         if changes:
-            ledger.forget_bank()
-            if ledger.line is not None:
-                doubt_head(ledger, changes)
+            line_writer.forget_bank()
+            if line_writer.line is not None:
+                doubt_head(line_writer, changes)
     return changes
 
 
-def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> None:
+def doubt_head(line_writer: LineWriter, because: str, *, is_failing: bool = False) -> None:
     """Request a new trial of the verified head as soon as the working line is at it.
 
     With `is_failing`, the head no longer runs here and is measured at once.
     """
-    tree = ledger.known_line.verified
+    tree = line_writer.known_line.verified
     value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
-    ledger.store.set_meta(meta_key("doubt", ledger.key), encode(value))
+    line_writer.store.set_meta(meta_key("doubt", line_writer.key), encode(value))
 
 
-def is_head_failing(ledger: Ledger) -> bool:
+def is_head_failing(line_writer: LineWriter) -> bool:
     """Return True if the verified head is in doubt because it does not run."""
-    doubt = doubt_of(ledger)
+    doubt = doubt_of(line_writer)
     return doubt is not None and doubt.get("fails") is True
 
 
-def is_in_doubt(ledger: Ledger) -> bool:
+def is_in_doubt(line_writer: LineWriter) -> bool:
     """Return True if the store keeps a doubt about any head."""
-    return ledger.store.meta(meta_key("doubt", ledger.key)) is not None
+    return line_writer.store.meta(meta_key("doubt", line_writer.key)) is not None
 
 
-def forget_doubt(ledger: Ledger) -> None:
+def forget_doubt(line_writer: LineWriter) -> None:
     """Delete the doubt: it is being settled, or its head was replaced."""
-    ledger.store.forget_meta(meta_key("doubt", ledger.key))
+    line_writer.store.forget_meta(meta_key("doubt", line_writer.key))
 
 
-def doubt_of(ledger: Ledger) -> dict[str, Value] | None:
+def doubt_of(line_writer: LineWriter) -> dict[str, Value] | None:
     """Return the doubt about the present head, if the store keeps one."""
-    return doubt_kept(ledger.store, ledger.known_line)
+    return doubt_kept(line_writer.store, line_writer.known_line)
 
 
 def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:

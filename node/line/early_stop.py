@@ -55,16 +55,16 @@ class Overseer:
 
 def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
     """Return the observer of a run during training; None for a run that is never stopped."""
-    step, ledger = job.step, desk.ledger
+    step, line_writer = job.step, desk.line_writer
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
-    if not (desk.stops_early and is_screen and ledger.style.name == "runs" and step.bank_nano):
+    if not (desk.stops_early and is_screen and line_writer.style.name == "runs" and step.bank_nano):
         return None
-    if ledger.publication.manifest.target_nano is not None:  # a loss predicts no time
+    if line_writer.publication.manifest.target_nano is not None:  # a loss predicts no time
         return None
     reading = desk.reading()
-    level = reading.value(screen_level(ledger, step.base, step.bank_nano, reading.noise.sd))
+    level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
     needed = level - reading.policy.screen_sd * reading.screening_sd
-    runs = told_runs(ledger.store, ledger.key, reading.sign)
+    runs = told_runs(line_writer.store, line_writer.key, reading.sign)
     return Overseer(Foresight(runs, step.base, reading.screening_sd), reading, needed, run.seed)
 
 

@@ -1,13 +1,13 @@
 """Moves of the verified head by hand: which tree may be adopted, and on which evidence.
 
-A tree that passes a promotion trial moves the head with `Ledger.move_to` instead.
+A tree that passes a promotion trial moves the head with `LineWriter.move_to` instead.
 """
 
 from collections.abc import Collection
 from dataclasses import replace
 
 from node.line.job_kinds import HEAD_TRIALS
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
@@ -120,7 +120,7 @@ def previous_head(store: Store, line: Line, author: bytes) -> bytes:
 
 
 def move_head(
-    ledger: Ledger,
+    line_writer: LineWriter,
     tree: bytes,
     *,
     evidence: bytes | None,
@@ -131,16 +131,16 @@ def move_head(
     `stripped_from` is the peer's patch whose tree this is, without its prose. Raises ArnodeError
     during a trial against the head.
     """
-    line, publication = ledger.known_line, ledger.publication
-    if ledger.store.jobs.open_jobs(ledger.key, *HEAD_TRIALS):
+    line, publication = line_writer.known_line, line_writer.publication
+    if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a checkpoint is on trial against the present head",
             "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
         )
-    with ledger.store.transaction():
+    with line_writer.store.transaction():
         if stripped_from is not None:
             publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
         record = publication.adoption(line.verified, tree, evidence=evidence)
-        ledger.note_move()
-        ledger.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+        line_writer.note_move()
+        line_writer.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
     return record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Self
 
 from agent.proposal import Proposal
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job
 from protocol.codecs import fit_line, fit_text, single_line, long_text
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
@@ -60,14 +60,14 @@ class Idea(Mapped):
     arm: Annotated[str | None, single_line(1, _MAX_ARM), OPTIONAL] = None
 
     @classmethod
-    def of(cls, ledger: Ledger, proposal: Proposal, *, arm: str | None = None) -> Self:
+    def of(cls, line_writer: LineWriter, proposal: Proposal, *, arm: str | None = None) -> Self:
         """Turn a proposal into an idea: shorten its texts to their limits and store its source.
 
         `arm` is the proposer whose slot it uses.
         """
         return cls(
             base=proposal.parent,
-            tree=ledger.blobs.put_source(proposal.source),
+            tree=line_writer.blobs.put_source(proposal.source),
             fingerprint=proposal.fingerprint,
             key=fit_line(proposal.key, MAX_TITLE),
             title=fit_line(proposal.title, MAX_TITLE),
@@ -120,16 +120,16 @@ class SubmissionStep(Mapped):
 
 
 def open_submission(
-    ledger: Ledger, source: Source, *, fingerprint: bytes, title: str, why: str
+    line_writer: LineWriter, source: Source, *, fingerprint: bytes, title: str, why: str
 ) -> Job[SubmissionStep]:
     """Queue a submitted source and count its canonical AST as tried."""
     step = SubmissionStep(
-        tree=ledger.blobs.put_source(source),
+        tree=line_writer.blobs.put_source(source),
         fingerprint=fingerprint,
         title=fit_line(title, MAX_TITLE),
         why=fit_text(why, MAX_WHY),
     )
-    with ledger.store.transaction():
-        job = ledger.open_job(step)
-        ledger.store.jobs.mark_tried(ledger.key.task, fingerprint)
+    with line_writer.store.transaction():
+        job = line_writer.open_job(step)
+        line_writer.store.jobs.mark_tried(line_writer.key.task, fingerprint)
     return job

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from node.line.desk import Desk
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Mapped
@@ -50,7 +50,7 @@ class JobStep(Mapped, ABC):
         """Return True if a change of the machine makes the job's runs worthless."""
         return any(run.outcome for run in runs)
 
-    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+    def open_again(self, line_writer: LineWriter) -> Job[Any] | None:
         """Open it again without runs; None if it is dropped. Callers hold the transaction."""
         return None
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from node.line.job_step import ended_runs
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.trial import MAX_BASE_FAILURES
 from node.store.jobs import Job, PlannedRun
 from protocol.runs import Run
@@ -62,12 +62,12 @@ _OFF: Final = np.linspace(-_FAR_SD, _FAR_SD, 1501)
 _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
-def plan_recheck(ledger: Ledger, job: Job[Any], base: bytes, tree: bytes) -> None:
+def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: bytes) -> None:
     """Commit to a fresh run of a tree, and to one of its base if they are compared."""
-    if ledger.style.name == "differences":
-        ledger.plan_fresh_pair(job, base, tree)
+    if line_writer.style.name == "differences":
+        line_writer.plan_fresh_pair(job, base, tree)
     else:
-        ledger.plan(job, role="candidate", tree=tree)
+        line_writer.plan(job, role="candidate", tree=tree)
 
 
 def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:

@@ -9,7 +9,7 @@ from statistics import fmean, median, variance
 from node.line.baseline import BaselineStep
 from node.line.drift import surroundings_of
 from node.line.job_kinds import ON_ONE_SPLIT
-from node.line.ledger import LEAST_RUNS, Ledger
+from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.remarks import NoiseBody
@@ -25,8 +25,8 @@ _WITHIN = 4.0  # times the floor, up or down: keys are cheap, so a lie must not 
 class RunNoise:
     """This node's estimate of the noise of a line's runs."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, line_writer: LineWriter) -> None:
+        self._line_writer = line_writer
         self.read_anew()
 
     def sd(self) -> float:
@@ -35,9 +35,9 @@ class RunNoise:
 
     def read_anew(self) -> None:
         """Update the estimate after more unselected runs have ended."""
-        ledger = self._ledger
-        floor_nano = ledger.publication.manifest.noise_floor_nano
-        self.estimate = known_noise(ledger.store, ledger.key, floor_nano)
+        line_writer = self._line_writer
+        floor_nano = line_writer.publication.manifest.noise_floor_nano
+        self.estimate = known_noise(line_writer.store, line_writer.key, floor_nano)
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:

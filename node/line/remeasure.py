@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 from node.line.desk import Desk
 from node.line.drift import doubt_kept, doubt_of, forget_doubt, has_failed, is_in_doubt
 from node.line.job_step import RunDescription
-from node.line.ledger import Ledger, moved_at_job
+from node.line.line_writer import LineWriter, moved_at_job
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
 from node.store.jobs import Job, Line, PlannedRun
@@ -55,8 +55,8 @@ class RemeasureStep(HeadTrial):
     ) -> None:
         """Settle the trial and report it."""
         note = f"measured again, {self.because}: {note_of(confirmation)}"
-        record = self.close(desk.ledger, job, runs, confirmation, note=note)
-        line = desk.ledger.known_line
+        record = self.close(desk.line_writer, job, runs, confirmation, note=note)
+        line = desk.line_writer.known_line
         if line.verified != self.tree:
             outcome = "does not hold: back to the one before it"
         else:
@@ -68,15 +68,15 @@ class RemeasureStep(HeadTrial):
             record=record.id,
         )
 
-    def patch_on_trial(self, ledger: Ledger) -> bytes:
+    def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         return self.patch
 
-    def open_again(self, ledger: Ledger) -> Job[Any]:
-        forget_doubt(ledger)  # the change put the head in doubt; this trial settles it
-        return ledger.open_job(self)
+    def open_again(self, line_writer: LineWriter) -> Job[Any]:
+        forget_doubt(line_writer)  # the change put the head in doubt; this trial settles it
+        return line_writer.open_job(self)
 
     def settle(
-        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
         """Adopt a re-confirmed head again; adopt the one before it if the head is worse or fails.
 
@@ -84,41 +84,41 @@ class RemeasureStep(HeadTrial):
         """
         pairs = confirmation.pairs[-2:]
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
-        line = ledger.known_line  # a failing head is tried at once, so there may be a stack
+        line = line_writer.known_line  # a failing head is tried at once, so there may be a stack
         if confirmation.move == "pass":
-            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
+            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
         if confirmation.verdict in ("confirmed", "unconfirmed"):
             if not line.stack:
-                ledger.move_to(self.tree, [pair.candidate for pair in pairs])
+                line_writer.move_to(self.tree, [pair.candidate for pair in pairs])
         elif confirmation.verdict == "refuted" or does_not_run:
-            ledger.publication.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
-            vouching = ledger.store.experiments.evidence_for(ledger.key, self.base)
-            ledger.publication.adoption(self.tree, self.base, evidence=vouching)
-            ledger.move_to(self.base, [pair.base for pair in pairs])
+            line_writer.publication.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
+            vouching = line_writer.store.experiments.evidence_for(line_writer.key, self.base)
+            line_writer.publication.adoption(self.tree, self.base, evidence=vouching)
+            line_writer.move_to(self.base, [pair.base for pair in pairs])
             if line.stack:  # the retracted patch leads from the new head to the stack
-                ledger.go_on_at(line.working, (self.patch, *line.stack), [])
+                line_writer.go_on_at(line.working, (self.patch, *line.stack), [])
         return replace(self, verdict=confirmation.verdict)
 
 
-def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
+def open_remeasure(line_writer: LineWriter) -> Job[RemeasureStep] | None:
     """Queue the trial of a head in doubt; return None without a doubt, or without evidence to try.
 
     A failing head without evidence is replaced by the one before it. Raises ArnodeError if the
     baseline fails, as there is nothing to return to.
     """
-    store, line = ledger.store, ledger.known_line
-    if not is_in_doubt(ledger):
+    store, line = line_writer.store, line_writer.known_line
+    if not is_in_doubt(line_writer):
         return None
-    doubt = doubt_of(ledger)
-    step = _step(ledger, str(doubt.get("because"))) if doubt else None
+    doubt = doubt_of(line_writer)
+    step = _step(line_writer, str(doubt.get("because"))) if doubt else None
     is_failing = doubt is not None and doubt.get("fails") is True
     with store.transaction():
-        forget_doubt(ledger)
+        forget_doubt(line_writer)
         if step is not None:
-            return ledger.open_job(step)
-        if is_failing and line.verified != ledger.publication.manifest.baseline_tree:
-            _replace(ledger)
-    if is_failing and line.verified == ledger.publication.manifest.baseline_tree:
+            return line_writer.open_job(step)
+        if is_failing and line.verified != line_writer.publication.manifest.baseline_tree:
+            _replace(line_writer)
+    if is_failing and line.verified == line_writer.publication.manifest.baseline_tree:
         raise ArnodeError(
             "the task's own baseline does not run here any more: nothing can be measured",
             "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
@@ -141,11 +141,11 @@ def open_doubt(store: Store, line: Line) -> str | None:
     return next((job.step.because for job in last if job.step.verdict != "confirmed"), None)
 
 
-def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
+def _step(line_writer: LineWriter, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's evidence is about; None without evidence."""
-    head = ledger.known_line.verified
-    evidence = ledger.store.experiments.evidence_for(ledger.key, head)
-    body = ledger.store.records.get(evidence).body if evidence else None
+    head = line_writer.known_line.verified
+    evidence = line_writer.store.experiments.evidence_for(line_writer.key, head)
+    body = line_writer.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
         return None  # the baseline, or a tree that the user adopted at their own risk
     return RemeasureStep(
@@ -157,18 +157,18 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     )
 
 
-def _replace(ledger: Ledger) -> None:
+def _replace(line_writer: LineWriter) -> None:
     """Replace a head without evidence by the head before it."""
-    head = ledger.known_line.verified
+    head = line_writer.known_line.verified
     before = next(
         (
             one.body.from_tree
-            for one in ledger.store.experiments.adoptions(ledger.key)
+            for one in line_writer.store.experiments.adoptions(line_writer.key)
             if one.body.to_tree == head
         ),
-        ledger.publication.manifest.baseline_tree,
+        line_writer.publication.manifest.baseline_tree,
     )
-    ledger.publication.adoption(
-        head, before, evidence=ledger.store.experiments.evidence_for(ledger.key, before)
+    line_writer.publication.adoption(
+        head, before, evidence=line_writer.store.experiments.evidence_for(line_writer.key, before)
     )
-    ledger.move_to(before, [])
+    line_writer.move_to(before, [])

@@ -14,7 +14,7 @@ nobody can take it away with newly made identities.
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial
 from node.store.jobs import Job
 from node.store.store import meta_key
@@ -29,25 +29,25 @@ _NOBODY: Final = ""  # the introducer of claims without a known neighbour
 _MOST_PLACES: Final = 64  # later introducers share the place of unknown ones, worth next to nothing
 
 
-def open_trial(ledger: Ledger, step: T) -> Job[T]:
+def open_trial(line_writer: LineWriter, step: T) -> Job[T]:
     """Start a trial of a tree against the verified head, with an alpha of its own."""
     claim = step.claim_on_trial
-    introducer = None if claim is None else introducer_of(ledger, claim)
-    with ledger.store.database.writing():
-        return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, introducer)))
+    introducer = None if claim is None else introducer_of(line_writer, claim)
+    with line_writer.store.database.writing():
+        return line_writer.open_job(replace(step, alpha_nano=draw_alpha(line_writer, introducer)))
 
 
-def introducer_of(ledger: Ledger, claim: bytes) -> str:
+def introducer_of(line_writer: LineWriter, claim: bytes) -> str:
     """Return the introducer whose share the trial of a peer's result draws on."""
-    return ledger.store.records.introducer(claim) or _NOBODY
+    return line_writer.store.records.introducer(claim) or _NOBODY
 
 
-def draw_alpha(ledger: Ledger, introducer: str | None) -> int:
+def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
     """Return the next trial's alpha in 1e-9 units, and count it.
 
     `introducer` is None for an own tree. Callers hold the transaction.
     """
-    trials = _trials(ledger)
+    trials = _trials(line_writer)
     if introducer is None:
         trials.own += 1
         alpha = trial_alpha(trials.own)
@@ -57,19 +57,19 @@ def draw_alpha(ledger: Ledger, introducer: str | None) -> int:
         number = trials.introduced[introducer] = trials.introduced.get(introducer, 0) + 1
         place = trials.gone + [*trials.introduced].index(introducer) + 1
         alpha = trial_alpha(number, introducer=place)
-    _keep(ledger, trials)
+    _keep(line_writer, trials)
     # Rounded down, as the sum has a bound. No alpha is zero before the 10,000th trial.
     return max(1, int(alpha * NANO))
 
 
-def note_adoption(ledger: Ledger, *, introducer: str | None = None) -> None:
+def note_adoption(line_writer: LineWriter, *, introducer: str | None = None) -> None:
     """Restart the counts after a trial passed; `introducer` is that of a peer's tree.
 
     Callers hold the transaction.
     """
-    first = _trials(ledger).first if introducer is None else introducer
+    first = _trials(line_writer).first if introducer is None else introducer
     introduced = {} if first is None else {first: 0}
-    _keep(ledger, _Trials(introduced=introduced, first=first))
+    _keep(line_writer, _Trials(introduced=introduced, first=first))
 
 
 @dataclass(kw_only=True)
@@ -87,7 +87,7 @@ class _Trials:
     first: str | None = None
 
 
-def _keep(ledger: Ledger, trials: _Trials) -> None:
+def _keep(line_writer: LineWriter, trials: _Trials) -> None:
     introduced: list[Value] = [[name, count] for name, count in trials.introduced.items()]
     value: Value = {
         "own": trials.own,
@@ -95,11 +95,11 @@ def _keep(ledger: Ledger, trials: _Trials) -> None:
         "introduced": introduced,
         "first": trials.first,
     }
-    ledger.store.set_meta(meta_key(_TRIALS, ledger.key), encode(value))
+    line_writer.store.set_meta(meta_key(_TRIALS, line_writer.key), encode(value))
 
 
-def _trials(ledger: Ledger) -> _Trials:
-    kept = ledger.store.meta(meta_key(_TRIALS, ledger.key))
+def _trials(line_writer: LineWriter) -> _Trials:
+    kept = line_writer.store.meta(meta_key(_TRIALS, line_writer.key))
     value = decode(kept) if kept else None
     match value:
         case {"own": int(own), "peers": int(gone), **rest}:

@@ -76,7 +76,7 @@ class Agenda:
         self.goal = goal
         self.is_over = False
         self._desk = desk
-        self._ledger = desk.ledger
+        self._line_writer = desk.line_writer
         self._store = desk.store
         self._policy = desk.policy
         self._activity = desk.activity
@@ -89,7 +89,7 @@ class Agenda:
         self._is_on_battery = is_on_battery
         self._is_settling = False  # after a trial, until the runs made alongside it have ended
         self._makes_way = False
-        style = self._ledger.style
+        style = self._line_writer.style
         pairs, tries = fewest_pairs(style), runs_to_keep(style)
         self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs, tries=tries)
         self.judging = Judging(
@@ -136,8 +136,8 @@ class Agenda:
 
     def begin(self) -> None:
         """Describe the session's starting point to the plan, before the first run."""
-        line, reference_runs = self._ledger.line, self._policy.reference_runs
-        if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
+        line, reference_runs = self._line_writer.line, self._policy.reference_runs
+        if not self._store.jobs.open_jobs(self._line_writer.key, *HEAD_TRIALS):
             baseline = self._desk.session.task.manifest.baseline_tree
             self.plan.begin(Opening.of(line, baseline_tree=baseline, reference_runs=reference_runs))
 
@@ -159,8 +159,8 @@ class Agenda:
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return the result of the source with this fingerprint; None while it is undecided."""
-        ledger = self._ledger
-        return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
+        line_writer = self._line_writer
+        return attempt_of(line_writer.store, line_writer.key, mark, line_writer.source, self._policy)
 
     def rest(self) -> Rest | None:
         """Return the reason why nothing new starts now; None if runs may start."""
@@ -187,8 +187,8 @@ class Agenda:
     def _answer(self, now: Situation) -> PlannedRun | None:
         jobs = [
             job
-            for job in self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-            if has_bank(self._ledger, job, self._policy.reference_runs)
+            for job in self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
+            if has_bank(self._line_writer, job, self._policy.reference_runs)
         ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         now = now._replace(jobs=jobs)
@@ -214,7 +214,7 @@ class Agenda:
 
     def await_the_baseline(self, _now: Situation) -> NextRun | None:
         """Wait for the baseline: the line exists only once it is measured."""
-        return None if self._ledger.line else WAIT
+        return None if self._line_writer.line else WAIT
 
     def make_way_for_others(self, now: Situation) -> NextRun | None:
         """End in favour of another session once all open jobs are decided."""
@@ -234,18 +234,18 @@ class Agenda:
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
-        if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._ledger)):
+        if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._line_writer)):
             return WAIT
         self._is_settling = False
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
         """Measure a head that fails to run again, and replace it if nothing supports it."""
-        if not is_head_failing(self._ledger):
+        if not is_head_failing(self._line_writer):
             return None
         if now.jobs:
             return WAIT
-        has_stack = bool(self._ledger.known_line.stack)
+        has_stack = bool(self._line_writer.known_line.stack)
         run = self._openings.remeasure(now)
         if run:
             self.judging.want(is_wanted=has_stack)  # the trial waits for the remeasurement
@@ -287,7 +287,7 @@ class Agenda:
         """Make the reference runs that screens are compared with."""
         if run := self._openings.bank(now):
             return NextRun(run)
-        return None if self._ledger.known_line.bank_nano else WAIT
+        return None if self._line_writer.known_line.bank_nano else WAIT
 
     def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
         """Try submitted sources before own ideas."""
@@ -320,7 +320,7 @@ class Agenda:
     def try_what_rungs_found(self, now: Situation) -> NextRun | None:
         """Try patches that lower rungs kept before own ideas."""
         while self._promotion and (step := self._promotion.best()):
-            open_carried(self._ledger, step)
+            open_carried(self._line_writer, step)
             if run := self._openings.carried(now):
                 return NextRun(run)
         return None
@@ -339,7 +339,7 @@ class Agenda:
         """Return True if this session is on demand and all its work is decided."""
         if not self.goal.is_on_demand:
             return False
-        is_open = self._store.jobs.open_ids(self._ledger.key)
+        is_open = self._store.jobs.open_ids(self._line_writer.key)
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )
@@ -383,7 +383,7 @@ class Agenda:
 
     def _open_checkpoint(self, now: Situation) -> PlannedRun | None:
         self.judging.begins()
-        return self._openings.begin(open_checkpoint(self._ledger), now)
+        return self._openings.begin(open_checkpoint(self._line_writer), now)
 
 
 def _started(run: PlannedRun | None) -> NextRun | None:

@@ -28,7 +28,7 @@ from node.home.clock import clock_ms
 from node.home.home import program_file
 from node.home.people import People
 from node.ladder.climbed import told_of_scales
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
 from node.loop.others_tries import OthersTries
@@ -114,7 +114,7 @@ class Briefing:
     - `heeding` selects the authors whose trials of values are learned from; None: nobody's.
     """
 
-    ledger: Ledger
+    line_writer: LineWriter
     task: Task
     outcomes: Outcomes
     program: Callable[[], str]
@@ -147,8 +147,8 @@ class Briefing:
         `arm` names the proposer, None for any; `text` names one of the owner's instructions.
         `importance` is that of the line's hyperparameters.
         """
-        store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
-        author, blocked = self.ledger.publication.author, self.people().blocked
+        store, line, working = self.line_writer.store, self.line_writer.key, self.line_writer.explored
+        author, blocked = self.line_writer.publication.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
         return Context(
             source=working,
@@ -170,7 +170,7 @@ class Briefing:
             ),
             scales=told_of_scales(store, line),
             importance=importance,
-            intents=tuple(sorted(self.ledger.others_titles(working.tree))),
+            intents=tuple(sorted(self.line_writer.others_titles(working.tree))),
             aim=self.aim(),
             crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
@@ -182,10 +182,10 @@ class Briefing:
 
     def _brief(self, left: Left, text: str) -> Brief:
         manifest, program = self.task.manifest, self.texts.get(text, self.program)()
-        now_ms, store = self.clock_ms(), self.ledger.store
-        keep_program(store, self.ledger.key, program, now_ms=now_ms, name=text)
+        now_ms, store = self.clock_ms(), self.line_writer.store
+        keep_program(store, self.line_writer.key, program, now_ms=now_ms, name=text)
         words = words_of(manifest)
-        planned = aim_in_force(store, self.ledger.key) if self.has_planner else None
+        planned = aim_in_force(store, self.line_writer.key) if self.has_planner else None
         return Brief(
             task=manifest.name,
             program=program,
@@ -193,14 +193,14 @@ class Briefing:
             unit=manifest.metric.unit,
             is_minimised=manifest.metric.direction == "min",
             budget=words.budget,
-            hardware_class=self.ledger.key.hardware_class,
+            hardware_class=self.line_writer.key.hardware_class,
             limits=words.limits,
             measured=words.measured,
             noise_sd=self._run_sd,
             base=self._base(),
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
-            notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
+            notes=notes_in_force(store, self.line_writer.key, now_ms=now_ms),
             planner_aim=planned.text if planned else "",
             left=replace(left, usd=self.usd_left()),
         )
@@ -208,11 +208,11 @@ class Briefing:
     @property
     def _run_sd(self) -> float:
         """The standard deviation of one run on the public split, the unit of reported gains."""
-        return self.noise_sd() * self.ledger.style.public_scatter
+        return self.noise_sd() * self.line_writer.style.public_scatter
 
     def _base(self) -> BaseFigures | None:
         """Return the working line's figures; None before its reference runs."""
-        line = self.ledger.line
+        line = self.line_writer.line
         if line is None or not line.bank_nano:
             return None
         scatters = bool(self.policy.rechecks_sd)
@@ -222,7 +222,7 @@ class Briefing:
             runs=len(line.bank_nano),
             number=self.outcomes.number_of(line.working),
         )
-        latest = self.ledger.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)
+        latest = self.line_writer.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)
         measured = [one for one in latest if one.run.status == "ok"]
         if not measured:
             return figures

@@ -24,7 +24,7 @@ from node.line.branch import (
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, ExperimentStep, level_on
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.plateaus import (
     REACH_SD,
     Climb,
@@ -88,14 +88,14 @@ class Exploring:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         peers: Peers | None,
         noise_sd: Callable[[], float],
         reference_runs: int,
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
+        self._line_writer = line_writer
+        self._store = line_writer.store
         self._peers = peers
         self._noise_sd = noise_sd
         self._reference_runs = reference_runs
@@ -110,7 +110,7 @@ class Exploring:
         branch = self._branch()
         if branch and branch.step.author is not None:
             return True  # a peer's tree may itself be better than the head
-        return not only_simplifies(self._store, self._ledger.known_line.stack)
+        return not only_simplifies(self._store, self._line_writer.known_line.stack)
 
     @property
     def is_worth_early_trial(self) -> bool:
@@ -180,9 +180,9 @@ class Exploring:
         spell = self._spell()
         found: Job[Any] | Idea | None = None
         if spell.combined < _COMBINED_A_TURN:
-            found = combination(self._ledger, self._peers, noise_sd=self._noise_sd())
+            found = combination(self._line_writer, self._peers, noise_sd=self._noise_sd())
         if found is None and spell.simplified < _SIMPLIFIED_A_TURN:
-            found = open_ablation(self._ledger)
+            found = open_ablation(self._line_writer)
         if found is None:
             found = self._open_branch(spell.trend.reason)
         if found is None:
@@ -193,43 +193,43 @@ class Exploring:
         """Open the return to the head; None if the line is on no branch."""
         if (branch := self._branch()) is None:
             return None
-        return open_return(self._ledger, branch, why=why, runs=self._reference_runs)
+        return open_return(self._line_writer, branch, why=why, runs=self._reference_runs)
 
     def _has_next(self, spell: Spell) -> bool:
         """Return True if any of the moves is possible."""
         if spell.combined < _COMBINED_A_TURN and combination(
-            self._ledger, self._peers, noise_sd=self._noise_sd()
+            self._line_writer, self._peers, noise_sd=self._noise_sd()
         ):
             return True
         may_simplify = spell.simplified < _SIMPLIFIED_A_TURN
-        return bool((may_simplify and next_part(self._ledger)) or self._root())
+        return bool((may_simplify and next_part(self._line_writer)) or self._root())
 
     def _root(self) -> Root | None:
         """Return a peer's tree that no branch began with; otherwise an older head."""
-        avoided = trees_gone_on_from(self._ledger)
+        avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
-        return root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
+        return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
 
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
         """Branch to another tree."""
         root = self._root()
-        return open_branch(self._ledger, root, why=why, runs=self._reference_runs) if root else None
+        return open_branch(self._line_writer, root, why=why, runs=self._reference_runs) if root else None
 
     # The branch
 
     def _branch(self) -> Job[BranchStep] | None:
-        return branch_of(self._store, self._ledger.line) if self._ledger.line else None
+        return branch_of(self._store, self._line_writer.line) if self._line_writer.line else None
 
     def _climb(self, branch: Job[BranchStep]) -> Climb:
         """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
-            jobs = self._store.jobs.closed_jobs(self._ledger.key, ExperimentStep, after=branch.id)
+            jobs = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep, after=branch.id)
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
-        levels, line = self._levels_then[1], self._ledger.known_line
+        levels, line = self._levels_then[1], self._line_writer.known_line
         lead_sd: float | None = None
         if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
-            now = level_on(self._ledger, line.working, line.bank_nano, self._noise_sd())
+            now = level_on(self._line_writer, line.working, line.bank_nano, self._noise_sd())
             lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
         return Climb(
             experiments=len(levels),
@@ -239,14 +239,14 @@ class Exploring:
         )
 
     def _height_sd(self, level_nano: float) -> float:
-        sign = self._ledger.publication.manifest.metric.sign
+        sign = self._line_writer.publication.manifest.metric.sign
         return -sign * level_nano / NANO / self._noise_sd()
 
     # The spell
 
     def _state(self) -> _State:
         """Return a value that changes whenever a job is opened or closed."""
-        ids = self._store.jobs.open_ids(self._ledger.key)
+        ids = self._store.jobs.open_ids(self._line_writer.key)
         return self._store.jobs.last_job(), len(ids), sum(ids)
 
     def _spell(self) -> Spell:
@@ -256,7 +256,7 @@ class Exploring:
         return self._spell_then[1]
 
     def _read_spell(self) -> Spell:
-        after = max(self._ledger.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
+        after = max(self._line_writer.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
         trials = [(job.id, job.step) for job in self._closed(ExperimentStep, after)]
         decided = [
             (number, _DECIDED[step.decision])
@@ -266,7 +266,7 @@ class Exploring:
         checkpoints = self._closed(CheckpointStep, after)
         events = sorted([*decided, *self._events(after, checkpoints)])
         back = (number for number, event in events if event == "returned")
-        since = max(back, default=self._ledger.moved_at_job)
+        since = max(back, default=self._line_writer.moved_at_job)
         judged = max((job.id for job in checkpoints), default=after)
         late = [step for number, step in trials if number > since]
         kept = [step for number, step in trials if number > judged and step.decision == "kept"]
@@ -306,7 +306,7 @@ class Exploring:
                 yield number, "left" if is_known else "returned"
 
     def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
-        return self._store.jobs.closed_jobs(self._ledger.key, kind, after=after)
+        return self._store.jobs.closed_jobs(self._line_writer.key, kind, after=after)
 
 
 def _gain_sd(step: ExperimentStep) -> float:

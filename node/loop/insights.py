@@ -19,7 +19,7 @@ from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED, Idea
 from node.line.job_step import ended_runs
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -73,19 +73,19 @@ class Series:
     unit: str
 
 
-def tell_insight(ledger: Ledger) -> None:
+def tell_insight(line_writer: LineWriter) -> None:
     """Publish an insight about the latest promotion trial, unless that was done.
 
     If the node was killed after the trial was written, the next call makes up for it.
     """
-    jobs = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)
     if not jobs:
         return
     step = jobs[-1].step
-    if step.measured is None or _is_told(ledger, step.measured.record):
+    if step.measured is None or _is_told(line_writer, step.measured.record):
         return
-    series = _series(ledger, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
-    ledger.publication.insight(lesson(series), evidence_of(series))
+    series = _series(line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
+    line_writer.publication.insight(lesson(series), evidence_of(series))
 
 
 def lesson(series: Series) -> str:
@@ -156,11 +156,11 @@ def _few_of_each(
 # A series
 
 
-def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) -> Series:
-    store, manifest = ledger.store, ledger.publication.manifest
-    baseline = ledger.source(manifest.baseline_tree)
+def _series(line_writer: LineWriter, step: CheckpointStep, *, after: int, before: int) -> Series:
+    store, manifest = line_writer.store, line_writer.publication.manifest
+    baseline = line_writer.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
-    jobs = store.jobs.closed_jobs(ledger.key, ExperimentStep, after=after)
+    jobs = store.jobs.closed_jobs(line_writer.key, ExperimentStep, after=after)
     trials = [(job, job.step) for job in jobs if job.id < before]
     ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
     parts = [part for patch in step.stack if (part := store.records.patch(patch))]
@@ -168,7 +168,7 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
         checkpoint=step,
         parts=tuple(ideas.get((part.base, part.tree), _by(part.origin.proposer)) for part in parts),
         tried=tuple(
-            _tried(ledger, job, trial, ideas[trial.base, trial.tree])
+            _tried(line_writer, job, trial, ideas[trial.base, trial.tree])
             for job, trial in trials
             if trial.decision != "rebased"  # it was tried again, as another experiment
         ),
@@ -176,11 +176,11 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
     )
 
 
-def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
-    found = result_here(ledger.store, ledger.key, step.idea.fingerprint)
+def _tried(line_writer: LineWriter, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
+    found = result_here(line_writer.store, line_writer.key, step.idea.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
-        ended = ended_runs(ledger.store.jobs.runs_of(job.id))
+        ended = ended_runs(line_writer.store.jobs.runs_of(job.id))
         own = [run for run in ended if run.role == "candidate"]
         failure = own[-1].status if own else step.decision
     return Tried(
@@ -215,8 +215,8 @@ def _kind(idea: Idea) -> str:
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 
 
-def _is_told(ledger: Ledger, record: bytes) -> bool:
-    own = (one.body for one in ledger.store.records.listed("insight", ledger.publication.author))
+def _is_told(line_writer: LineWriter, record: bytes) -> bool:
+    own = (one.body for one in line_writer.store.records.listed("insight", line_writer.publication.author))
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 

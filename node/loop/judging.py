@@ -20,7 +20,7 @@ class Judging:
         self.is_last = False
         self._goal = goal
         self._plan = plan
-        self._ledger = desk.ledger
+        self._line_writer = desk.line_writer
         self._store = desk.store
         self._policy = desk.policy
         self._activity = desk.activity
@@ -36,7 +36,7 @@ class Judging:
 
     def end_after(self) -> bool:
         """End the session after a trial; return True if there is anything to judge."""
-        if self._ledger.line is None or not self._exploring.may_be_judged(is_asked=True):
+        if self._line_writer.line is None or not self._exploring.may_be_judged(is_asked=True):
             return False
         self.is_last = self._is_wanted = True
         return True
@@ -53,31 +53,31 @@ class Judging:
     @property
     def stack_rests_s(self) -> float:
         """The seconds until the stack is tried again; 0 if it does not wait."""
-        return 0.0 if self._goal.is_on_demand else rests_s(self._ledger)
+        return 0.0 if self._goal.is_on_demand else rests_s(self._line_writer)
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
         """The least and most seconds that a trial takes now; None if there is nothing to judge."""
-        line = self._ledger.line
+        line = self._line_writer.line
         if line is None or not self.may_begin():
             return None
         under_way = self._activity.confirmation
         return self._plan.trial_s(
             self._exploring.gain_sd,
             needs_anchor=line.verified != self._baseline,
-            most_pairs=policy_of(self._ledger.style, self._policy).max_pairs,
+            most_pairs=policy_of(self._line_writer.style, self._policy).max_pairs,
             pairs_done=len(under_way.pairs) if under_way else 0,
         )
 
     def is_due(self) -> bool:
         """Return True if a trial begins before anything else does."""
-        line = self._ledger.known_line
+        line = self._line_writer.known_line
         if not line.stack:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
         is_asked = (
             kept_in(self._store, line.stack)
-            >= most_keeps(self._ledger.subject.manifest, self._policy)
+            >= most_keeps(self._line_writer.subject.manifest, self._policy)
             or self._is_wanted
             or elapsed_h >= self._policy.checkpoint_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
@@ -104,7 +104,7 @@ class Judging:
         if self._goal.is_on_demand:
             return False
         return self._plan.is_early_trial_worth_it(
-            kept_in(self._store, self._ledger.known_line.stack),
+            kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.checkpoint_hours,
         )

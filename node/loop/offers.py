@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.fleet_keeps import FleetKeeps
 from node.store.boards import BoardKey
 from node.store.store import Store
@@ -73,21 +73,21 @@ class Offers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         net: str,
         noise_sd: Callable[[], float],
         vetting: Vetting,
         fleet: Callable[[], frozenset[bytes]],
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
+        self._line_writer = line_writer
+        self._store = line_writer.store
         self._net = net
         self._noise_sd = noise_sd
         self._vetting = vetting
         self._fleet = fleet
-        is_maximised = ledger.publication.manifest.metric.direction == "max"
-        self._fleet_keeps = FleetKeeps(ledger.store, ledger.key, is_maximised=is_maximised)
+        is_maximised = line_writer.publication.manifest.metric.direction == "max"
+        self._fleet_keeps = FleetKeeps(line_writer.store, line_writer.key, is_maximised=is_maximised)
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time
 
@@ -106,7 +106,7 @@ class Offers:
             body = self.result(row) if is_heard(row.author) else None
             if body is None or body.patch is None or row.gain_nano <= 0:
                 continue
-            is_near = key.hardware_class == self._ledger.key.hardware_class
+            is_near = key.hardware_class == self._line_writer.key.hardware_class
             part = 1.0 if is_near else self._part_of(key)
             offers.append(
                 Offer(
@@ -144,14 +144,14 @@ class Offers:
         """Return the expected fraction of a gain on another hardware class that is found here."""
         newest = self._store.records.last_number()
         if newest >= self._looked_at + _LOOKED_AGAIN or key.hardware_class not in self._slopes:
-            own = self._ledger.key
+            own = self._line_writer.key
             self._slopes = class_slopes(self._store, self._net, own.task, own.hardware_class)
             self._looked_at = newest
         return max(0.0, self._slopes[key.hardware_class].mean)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the leaderboard rows of this line's own hardware class."""
-        own = self._ledger.key.hardware_class
+        own = self._line_writer.key.hardware_class
         return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
@@ -178,7 +178,7 @@ class Offers:
 
     def _all_rows(self) -> Iterator[tuple[BoardKey, Row]]:
         for key in self._store.boards.listed(self._net):
-            if key.task == self._ledger.key.task:
+            if key.task == self._line_writer.key.task:
                 for row in self._store.boards.get(key, _LOOKED_AT).rows:
                     yield key, row
 

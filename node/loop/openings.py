@@ -55,7 +55,7 @@ class Openings:
     ) -> None:
         self.count = 0
         self._desk = desk
-        self._ledger = desk.ledger
+        self._line_writer = desk.line_writer
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
@@ -64,7 +64,7 @@ class Openings:
 
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Return a planned run with its seed that is not in progress, such as after a kill."""
-        own = self._ledger.publication.author
+        own = self._line_writer.publication.author
         for run in self._desk.store.jobs.open_runs_of(job.id):
             is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
             if (run.job_id, run.ordinal) not in now.running and not is_barred:
@@ -84,24 +84,24 @@ class Openings:
         if is_new:
             self._plan.begun()
         self._ideas.mark_tried(idea.fingerprint)
-        return self.unfinished(open_experiment(self._ledger, idea), now)
+        return self.unfinished(open_experiment(self._line_writer, idea), now)
 
     def bank(self, now: Situation) -> PlannedRun | None:
         """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
         reference_runs = self._desk.policy.reference_runs
-        if has_run or len(self._ledger.known_line.bank_nano) >= reference_runs:
+        if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
             return None
-        return self.unfinished(open_bank(self._ledger), now)
+        return self.unfinished(open_bank(self._line_writer), now)
 
     def beside_a_trial(self, now: Situation) -> PlannedRun | None:
         """Continue own experiments alongside a trial, where it permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
-        if not lets_explore or is_head_failing(self._ledger):
+        if not lets_explore or is_head_failing(self._line_writer):
             return None
         if run := self.bank(now):
             return run
-        if not self._ledger.known_line.bank_nano:
+        if not self._line_writer.known_line.bank_nano:
             return None
         if idea := self._ideas.again():
             return self.idea(idea, now, is_new=False)
@@ -109,7 +109,7 @@ class Openings:
 
     def remeasure(self, now: Situation) -> PlannedRun | None:
         """Measure a head in doubt again."""
-        job = open_remeasure(self._ledger)
+        job = open_remeasure(self._line_writer)
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:
@@ -118,14 +118,14 @@ class Openings:
         if peers is None:
             return None
         if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self.begin(open_trial(self._ledger, step), now)
+            return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
-            return self.begin(open_attestation(self._ledger, wanted), now)
+            return self.begin(open_attestation(self._line_writer, wanted), now)
         return None
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:
         """Add trusted authors' claims to the working line that is about to be judged."""
-        if self._peers is None or not self._ledger.known_line.bank_nano:
+        if self._peers is None or not self._line_writer.known_line.bank_nano:
             return None
         stack = self._peers.stack()
         return self.idea(stack, now) if stack else None
@@ -148,7 +148,7 @@ class Openings:
 
         It returns from a branch that has no ideas left and is no better.
         """
-        job = open_ablation(self._ledger) if self._exploring.is_at_head else None
+        job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
             return run
         if self._exploring.may_be_judged(is_asked=True):
@@ -169,5 +169,5 @@ class Openings:
         if idea is None:
             return None
         if self._has_company:
-            self._ledger.intend(idea.base, idea.title)
+            self._line_writer.intend(idea.base, idea.title)
         return self.idea(idea, now)

@@ -13,7 +13,7 @@ from typing import Final, cast
 from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome, repairs_of
 from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job, StoredOutcome
 from protocol.runs import Run, patch_score_nano
 from protocol.units import from_nano
@@ -28,17 +28,17 @@ _LINE_CHARS: Final = 400
 class Outcomes:
     """The outcomes of one line, oldest first, and the latest crash worth repairing, if any."""
 
-    def __init__(self, ledger: Ledger, task: Task) -> None:
-        self._ledger = ledger
+    def __init__(self, line_writer: LineWriter, task: Task) -> None:
+        self._line_writer = line_writer
         self._task = task
         self._all: list[Outcome] = []
         self._crash: Crash | None = None
         self._crashed: str | None = None  # the arm whose idea crashed
         # By the trees that they made; the task's own source has number 0.
-        self._numbers = {ledger.subject.source.tree: 0}
-        self._scatters = ledger.style.name != "exact"
+        self._numbers = {line_writer.subject.source.tree: 0}
+        self._scatters = line_writer.style.name != "exact"
         self._open_then = 0  # the latest experiment that existed when the crash became known
-        jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+        jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
         for number, job in enumerate(jobs):
             if number < len(jobs) - IN_FULL:
                 self._add(self._decided(job))
@@ -52,7 +52,7 @@ class Outcomes:
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Add the outcome of an experiment; one that is tried again has none yet."""
-        beside = self._ledger.store.jobs.open_ids(self._ledger.key)
+        beside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
         self._learn(job, open_then=max({job.id, *beside}))
 
     def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
@@ -60,7 +60,7 @@ class Outcomes:
         decided = self._decided(job)
         if decided is None:
             return
-        ended = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
+        ended = [one.outcome for one in self._line_writer.store.jobs.runs_of(job.id) if one.outcome]
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, ended))
@@ -133,7 +133,7 @@ class Outcomes:
             told,
             edits=step.idea.edits,
             values=hyperparameter_values(
-                self._ledger.source(step.tree), self._task.editable, self._task.knobs
+                self._line_writer.source(step.tree), self._task.editable, self._task.knobs
             ),
             reason=(runs[-1].reason or "") if has_failed else "",
             last_line=_last_line(own[-1].log_tail) if has_failed else "",
@@ -144,7 +144,7 @@ class Outcomes:
         if fixed >= MAX_REPAIRS:
             return None
         return Crash(
-            source=self._ledger.source(step.tree),
+            source=self._line_writer.source(step.tree),
             key=key,
             title=step.title,
             status=run.status,

@@ -15,7 +15,7 @@ from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates, failed_alone
 from node.loop.offers import Offer, Offers, Ported
 from node.vetting.vetting import Vetting
@@ -51,7 +51,7 @@ class Peers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         net: str,
         share: float,
@@ -62,12 +62,12 @@ class Peers:
         only_friends: bool = False,
         want: Callable[[bytes], None] | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
-        publication = ledger.publication
-        self.vetting = Vetting(ledger.store, ledger.blobs, publication.manifest, want=want)
+        self._line_writer = line_writer
+        self._store = line_writer.store
+        publication = line_writer.publication
+        self.vetting = Vetting(line_writer.store, line_writer.blobs, publication.manifest, want=want)
         self._offers = Offers(
-            ledger,
+            line_writer,
             net=net,
             noise_sd=noise_sd,
             vetting=self.vetting,
@@ -94,7 +94,7 @@ class Peers:
 
     def rates(self) -> dict[bytes, AuthorRate]:
         """Return each author's record here."""
-        return author_rates(self._ledger, self._people().heard_first)
+        return author_rates(self._line_writer, self._people().heard_first)
 
     def heeding(self) -> Callable[[bytes], bool]:
         """Return a test that accepts authors who are considered and not doubted."""
@@ -103,9 +103,9 @@ class Peers:
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the leaderboard's best tree to try against the head, if one leads by enough."""
-        line = self._ledger.known_line
+        line = self._line_writer.known_line
         rows = self._offers.rows()
-        has_own = line.verified != self._ledger.publication.manifest.baseline_tree
+        has_own = line.verified != self._line_writer.publication.manifest.baseline_tree
         lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         least_nano = self._own_bound_nano(rows) + lead_nano
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
@@ -127,7 +127,7 @@ class Peers:
                 continue
             return CatchUpStep(
                 base=line.verified,
-                tree=self._ledger.blobs.put_source(fit.source),
+                tree=self._line_writer.blobs.put_source(fit.source),
                 theirs=row.tree,
                 patch=body.patch,
                 target=row.result,
@@ -143,7 +143,7 @@ class Peers:
         Somebody else must have confirmed it, or its author's claims must have held here. Trees in
         `avoided` are skipped.
         """
-        line, rows = self._ledger.known_line, self._offers.rows()
+        line, rows = self._line_writer.known_line, self._offers.rows()
         least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
         passed_over = {line.verified, line.working, *avoided, *self._refuted()}
         rates, is_heard = self.rates(), self._hearing()
@@ -161,7 +161,7 @@ class Peers:
                 continue
             return Root(
                 where="peer",
-                tree=self._ledger.blobs.put_source(fit.source),
+                tree=self._line_writer.blobs.put_source(fit.source),
                 title=f"a tree of {row.author.hex()[:12]}",
                 patch=body.patch,
                 author=row.author,
@@ -203,7 +203,7 @@ class Peers:
             return None
         done = {
             job.step.target
-            for job in self._store.jobs.closed_jobs(self._ledger.key, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line_writer.key, AttestationStep)
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_heard=self._hearing())
@@ -215,8 +215,8 @@ class Peers:
             if not (self.vetting.is_here(claim) and self.vetting.tree(claim.tree, claim)):
                 continue
             return WantedClaim(
-                base=self._ledger.source(claim.base),
-                candidate=self._ledger.source(claim.tree),
+                base=self._line_writer.source(claim.base),
+                candidate=self._line_writer.source(claim.tree),
                 target=offer.result,
                 author=offer.author,
                 gain_nano=offer.gain_nano,
@@ -226,7 +226,7 @@ class Peers:
 
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return others' claims to try here, the most promising first."""
-        failed = failed_alone(self._ledger)
+        failed = failed_alone(self._line_writer)
         ranked = self._offers.ranked(rates, is_heard=self._hearing())
         return [offer for offer in ranked if offer.patch not in failed]
 
@@ -235,7 +235,7 @@ class Peers:
 
         It uses lower bounds and not scores: the largest of many scores is the luckiest.
         """
-        head = self._ledger.known_line.verified
+        head = self._line_writer.known_line.verified
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
@@ -245,13 +245,13 @@ class Peers:
         }
 
     def _caught_up(self) -> Iterator[CatchUpStep]:
-        for job in self._store.jobs.closed_jobs(self._ledger.key, CatchUpStep):
+        for job in self._store.jobs.closed_jobs(self._line_writer.key, CatchUpStep):
             step = job.step
             if not (step.measured and step.measured.bases_fault):  # no evidence about their tree
                 yield step
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
-        working = self._ledger.explored
+        working = self._line_writer.explored
         for offer in offers:
             seen = (offer.result, working.tree)
             if seen not in self._looked_at and self.vetting.is_here(offer.body):
@@ -262,7 +262,7 @@ class Peers:
         return None
 
     def _stack_of(self, offers: Iterable[Offer], *, is_promotion_trial_next: bool) -> Idea | None:
-        working = self._ledger.explored
+        working = self._line_writer.explored
         company = self._made_on(working, offers)
         gains_sd = sum(ported.gain_sd for ported in company)
         if not is_stack_due(gains_sd, is_promotion_trial_next=is_promotion_trial_next):
@@ -297,14 +297,14 @@ class Peers:
 
     def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
         """Return these steps as one idea on the working line, unless it was tried before."""
-        if not made or self._store.jobs.tried(self._ledger.key.task, made[-1].fingerprint):
+        if not made or self._store.jobs.tried(self._line_writer.key.task, made[-1].fingerprint):
             return None
         authors = [ported.offer.author for ported in made]
         patches = tuple(ported.offer.patch for ported in made)
         names = ", ".join(dict.fromkeys(author.hex()[:12] for author in authors))
         return Idea(
             base=working.tree,
-            tree=self._ledger.blobs.put_source(made[-1].source),
+            tree=self._line_writer.blobs.put_source(made[-1].source),
             fingerprint=made[-1].fingerprint,
             key=PEER,
             title=self._title(patches),
@@ -330,7 +330,7 @@ class Peers:
         authors.
         """
         people = self._people()
-        unheard = people.blocked | {self._ledger.publication.author}
+        unheard = people.blocked | {self._line_writer.publication.author}
         return lambda author: (
             author not in unheard
             and (not self._members or author in self._members)

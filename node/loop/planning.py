@@ -16,7 +16,7 @@ from agent.model.planner import MAX_AIM, ModelPlanner, Planned
 from agent.proposal import Context, NoProposal
 from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
 from protocol.codecs import single_line, long_text
@@ -75,14 +75,14 @@ class Planning:
     def __init__(
         self,
         planner: ModelPlanner,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         say: Callable[[str], None],
         clock_s: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self._planner = planner
-        self._ledger = ledger
+        self._line_writer = line_writer
         self._say = say
         self._rest = Resting(clock_s)
         self._clock_ms = clock_ms
@@ -98,7 +98,7 @@ class Planning:
         """Take a finished aim, and start the next one if it is due."""
         self._take()
         if self._writing is None and not self._rest.is_on and self._is_due:
-            self._job = self._ledger.store.jobs.last_job()
+            self._job = self._line_writer.store.jobs.last_job()
             self._writing = asyncio.create_task(self._planner.plan(context()))
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class Planning:
 
     @property
     def _is_due(self) -> bool:
-        store, key = self._ledger.store, self._ledger.key
+        store, key = self._line_writer.store, self._line_writer.key
         aim = _last_aim(store, key)
         return aim is None or tried_since(store, key, aim) >= self._planner.experiments
 
@@ -120,7 +120,7 @@ class Planning:
         written, self._writing = self._writing.result(), None
         if isinstance(written, NoProposal):
             if self._rest.begin(written):
-                has_aim = aim_in_force(self._ledger.store, self._ledger.key) is not None
+                has_aim = aim_in_force(self._line_writer.store, self._line_writer.key) is not None
                 meanwhile = "its last aim stands" if has_aim else "there is no aim"
                 self._say(f"the planner {self._planner.model}: {written.reason}; {meanwhile}")
             return
@@ -132,5 +132,5 @@ class Planning:
             job=self._job,
             experiments=self._planner.experiments,
         )
-        keep(self._ledger.store, _PLANNER, self._ledger.key, aim)
+        keep(self._line_writer.store, _PLANNER, self._line_writer.key, aim)
         self._say(f"the planner {self._planner.model} aims at: {written.text}")

@@ -1,6 +1,6 @@
 """The research loop of one line: it makes the runs that the agenda chooses, until that is over.
 
-Everything that the loop must remember is in the store before it acts (`ledger`), so a killed loop
+Everything that the loop must remember is in the store before it acts (`line_writer`), so a killed loop
 resumes where it was. Each kind of job decides itself what follows from a finished run
 (`node.line.job_step`). While one run trains, the loop scores the previous run and writes the next
 proposal.
@@ -62,7 +62,7 @@ class Research:
         """Take the loop's parts; others set `news` to make the loop look for work."""
         self.activity = activity = desk.activity
         self._desk = desk
-        self._ledger = desk.ledger
+        self._line_writer = desk.line_writer
         self._store = desk.store
         self._session = session = desk.session
         self._ideas = ideas
@@ -167,7 +167,7 @@ class Research:
 
     def submit(self, source: Source, *, title: str, why: str) -> None:
         """Queue a source as the next experiment. It is in the store before anything runs."""
-        mark = submit(self._ledger, source, title=title, why=why)
+        mark = submit(self._line_writer, source, title=title, why=why)
         self._ideas.mark_tried(mark)
         self._agenda.want(mark)
         self._wake.set()
@@ -175,7 +175,7 @@ class Research:
     def attest(self, wanted: WantedClaim) -> int:
         """Queue a re-run of a claim; return the job's number."""
         self._desk.notice_change()  # without this it might join a job whose pairs are void
-        job = open_attestation(self._ledger, wanted)
+        job = open_attestation(self._line_writer, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
             self._desk.advance(job)
@@ -191,7 +191,7 @@ class Research:
         waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
         for find in finds:
             step = CarriedStep(finds=(find,))
-            job = waiting.get(step) or open_carried(self._ledger, step)
+            job = waiting.get(step) or open_carried(self._line_writer, step)
             waiting[step] = job
             self._agenda.want_job(job, is_judged=True)
             numbers.append(job.id)
@@ -214,7 +214,7 @@ class Research:
     @property
     def line_key(self) -> LineKey:
         """The line this loop works on."""
-        return self._ledger.key
+        return self._line_writer.key
 
     @property
     def noise_sd(self) -> float:
@@ -267,17 +267,17 @@ class Research:
     async def _begin(self) -> None:
         self._desk.begin()
         self._agenda.begin()
-        jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-        if self._ledger.line is None and not any(
+        jobs = self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
+        if self._line_writer.line is None and not any(
             isinstance(job.step, BaselineStep) for job in jobs
         ):
-            jobs.append(open_baseline(self._ledger))
+            jobs.append(open_baseline(self._line_writer))
             self._desk.on_record()
         for job in jobs:
             self._desk.advance(job)
-        if self._ledger.line is not None:
+        if self._line_writer.line is not None:
             if not self._is_bank_still_right():
-                self._ledger.forget_bank()
+                self._line_writer.forget_bank()
             await self._calibrate()
 
     def _is_bank_still_right(self) -> bool:
@@ -364,7 +364,7 @@ class Research:
         """Start a run, and return when the next one may train."""
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
-        own = self._ledger.publication.author
+        own = self._line_writer.publication.author
         is_foreign = job.step.is_foreign(run, own)
         # Two colluding scripts could tell each other what one of them is scored on.
         while is_foreign and self._is_foreign_in_flight:
@@ -415,7 +415,7 @@ class Research:
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         step, desk = job.step, self._desk
         self.activity.running(*step.describe(self._store, run), run=run)
-        source = self._ledger.source(run.tree)
+        source = self._line_writer.source(run.tree)
         await self._lanes.get_ready(lane, source)
         steady = Steady()
         if not self._agenda.plan.may_begin_runs:  # the session ended while this waited
@@ -431,16 +431,16 @@ class Research:
         async def needs_audit(public: int, _secret: int) -> bool:
             return step.needs_audit(desk, run, public)
 
-        is_foreign = step.is_foreign(run, self._ledger.publication.author)
+        is_foreign = step.is_foreign(run, self._line_writer.publication.author)
         overseer = overseer_of(job, run, desk)
-        short = await falls_short(step, run, self._ledger, lane.runner)
+        short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(
             source,
             run.seed,
             is_fresh=is_foreign and not self._session.forks_strangers,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=needs_audit,
-            incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
+            incumbent=self._incumbent.get(self._line_writer.line.working) if self._line_writer.line else None,
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
             on_training=partial(self.activity.trains, run),
@@ -456,7 +456,7 @@ class Research:
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(run.role, quoting=not is_foreign)
-        record = with_answer(record, step, outcome.evidence, self._ledger)
+        record = with_answer(record, step, outcome.evidence, self._line_writer)
         stored = StoredOutcome(
             run=record,
             log_tail=outcome.log_tail,
@@ -475,7 +475,7 @@ class Research:
             self._lanes.forget(job.id)
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
-        line = self._ledger.line
+        line = self._line_writer.line
         if line and tree in (line.working, line.verified):
             kept = {line.working, line.verified}
             self._incumbent = {t: c for t, c in self._incumbent.items() if t in kept}

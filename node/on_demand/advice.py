@@ -51,18 +51,18 @@ async def _alone(
     bench: Workbench, books: Books, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
     """Act as the node for one proposal."""
-    home, config, ledger = bench.home, bench.config, books.ledger
+    home, config, line_writer = bench.home, bench.config, books.line_writer
     arms = choose(config, means.keys, means.environment).arms
-    arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(ledger)
+    arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
     defined = defined_network(home, config.net)
     network = defined.network if defined else None
     thinking = Thinking.of(
         home,
         config,
-        ledger,
+        line_writer,
         bench.task,
         noise=noise,
-        peers=open_peers(home, config, ledger, noise, network=network),
+        peers=open_peers(home, config, line_writer, noise, network=network),
         proposer=proposer,
         say=_say,
         most_fresh=MOST_SHOWN,

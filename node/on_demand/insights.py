@@ -68,13 +68,13 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
     bench = find_workbench(task, text)
     home, config = bench.home, bench.config
     with open_books(home, config, bench.task.manifest, bench.task.source) as books:
-        ledger = books.ledger
+        line_writer = books.line_writer
         thinking = Thinking.of(
             home,
             config,
-            ledger,
+            line_writer,
             bench.task,
-            noise=RunNoise(ledger),
+            noise=RunNoise(line_writer),
             peers=None,
             proposer=NullProposer(),
             say=lambda _: None,
@@ -82,4 +82,4 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
         with reporting() as progress:
             progress("asking the model of past trials", 0.0)
             found = importance_document(importance_of(thinking.ideas.context()))
-            return ledger.key, cast("Mapping[str, Message]", found)
+            return line_writer.key, cast("Mapping[str, Message]", found)

@@ -149,14 +149,14 @@ class NodeAnswers:
 
     async def register(self, asked: NewHypothesis) -> Registered:
         """Announce a hypothesis. Raises UsageError."""
-        ledger = self._node.books.ledger
-        return {"id": register(ledger, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
+        line_writer = self._node.books.line_writer
+        return {"id": register(line_writer, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
 
     async def complete(self, asked: ClosedHypothesis) -> Completed:
         """Close a hypothesis. Raises UsageError."""
         books, wanted = self._node.books, asked.result
         result = None if wanted is None else books.store.records.find(wanted).id
-        return {"state": complete(books.ledger, asked.id, result=result).state}
+        return {"state": complete(books.line_writer, asked.id, result=result).state}
 
     async def verify(self, asked: Verify) -> Queued:
         """Queue a re-run of a claim. Raises UsageError."""
@@ -178,8 +178,8 @@ class NodeAnswers:
         books, membership = self._node.books, self._node.membership
         signed = sign_report(
             books.store,
-            books.ledger.blobs,
-            books.ledger.publication.identity,
+            books.line_writer.blobs,
+            books.line_writer.publication.identity,
             read_draft(asked.body),
             asked.text,
             now_ms=clock_ms(),
@@ -191,7 +191,7 @@ class NodeAnswers:
         """Return the connected peers."""
         node = self._node
         people = people_of(node.home, node.config.friends)
-        trust = trust_in(people, author_rates(node.books.ledger, people.heard_first))
+        trust = trust_in(people, author_rates(node.books.line_writer, people.heard_first))
         return peers_document(node.books.store, node.membership, trust)
 
     async def fetch_task(self, asked: OfDigest) -> int:

@@ -13,7 +13,7 @@ from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, identity_of, load_keys
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.open_task import Subject
 from node.line.splits import random_seed
 from node.store.blobs import Blobs
@@ -34,7 +34,7 @@ class Books:
 
     keys: NodeKeys
     store: Store
-    ledger: Ledger
+    line_writer: LineWriter
     journal: Journal
 
     @classmethod
@@ -43,7 +43,7 @@ class Books:
         keys = load_keys(home)
         blobs = Blobs(home.blobs)
         blobs.remove_leftovers()
-        ledger = Ledger(
+        line_writer = LineWriter(
             store=store,
             blobs=blobs,
             identity=identity_of(keys, config),
@@ -51,8 +51,8 @@ class Books:
             clock_ms=clock_ms,
             random_seed=random_seed,
         )
-        journal = Journal(home, store, blobs, ledger.key)
-        return cls(keys=keys, store=store, ledger=ledger, journal=journal)
+        journal = Journal(home, store, blobs, line_writer.key)
+        return cls(keys=keys, store=store, line_writer=line_writer, journal=journal)
 
     def keep_journal(self) -> None:
         """Update the journal. It follows the store, so an error here costs no result."""

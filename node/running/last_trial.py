@@ -36,7 +36,7 @@ class LastTrial:
         Return True if it asked.
         """
         research, stdin = self._node.research, sys.stdin
-        line = self._node.books.ledger.line
+        line = self._node.books.line_writer.line
         trial_s = research.trial_s
         if line is None or trial_s is None or not stdin.isatty():
             return False

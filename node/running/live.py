@@ -57,7 +57,7 @@ _STOPPING = Text(STOPPING, "bold yellow")
 
 def draw(node: "Node", asked: str = "") -> RenderableType:
     """Return the picture of this moment; `asked` is a question or state for its last line."""
-    session, line = node.session, node.books.ledger.line
+    session, line = node.session, node.books.line_writer.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
     title = Text.assemble(

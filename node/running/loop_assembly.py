@@ -27,7 +27,7 @@ from node.line.activity import Activity
 from node.line.anew import begin_anew
 from node.line.desk import Desk
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.agenda import Agenda
@@ -60,7 +60,7 @@ _log = logging.getLogger("node")
 class Thinking:
     """The source of experiments on one line, with the knowledge about it and about others."""
 
-    ledger: Ledger
+    line_writer: LineWriter
     policy: Policy
     noise: RunNoise
     peers: Peers | None
@@ -74,7 +74,7 @@ class Thinking:
         cls,
         home: Home,
         config: Config,
-        ledger: Ledger,
+        line_writer: LineWriter,
         task: Task,
         *,
         noise: RunNoise,
@@ -96,14 +96,14 @@ class Thinking:
           fills gaps.
         - `planner`: writes an aim for the slow proposers.
         """
-        policy = screening_policy(ledger.style, policy)
-        exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs)
-        outcomes = Outcomes(ledger, task)
+        policy = screening_policy(line_writer.style, policy)
+        exploring = Exploring(line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs)
+        outcomes = Outcomes(line_writer, task)
         claimed = peers and PeerPatches(
-            ledger, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
+            line_writer, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
         )
         briefing = Briefing(
-            ledger=ledger,
+            line_writer=line_writer,
             task=task,
             outcomes=outcomes,
             program=ProgramText(task, home.programs, say).read,
@@ -118,30 +118,30 @@ class Thinking:
             aim=exploring.aim,
             has_planner=config.planner is not None,
             show_unverified_words=config.peers_words,
-            imported=ImportedTries.read(ledger.store, ledger.blobs, task),
-            others=OthersTries(ledger.store, ledger.key, ledger.publication.author, task),
+            imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
+            others=OthersTries(line_writer.store, line_writer.key, line_writer.publication.author, task),
             heeding=peers.heeding if peers else None,
-            usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
+            usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )
-        seed = _proposal_seed(ledger.store)
+        seed = _proposal_seed(line_writer.store)
         ideas = Ideas(
-            ledger=ledger,
+            line_writer=line_writer,
             outcomes=outcomes,
             briefing=briefing,
             proposer=proposer,
             slots=Slots(
-                ledger,
+                line_writer,
                 slow=slow,
                 has_knobs=has_knobs,
-                run_sd=lambda: noise.sd() * ledger.style.public_scatter,
+                run_sd=lambda: noise.sd() * line_writer.style.public_scatter,
                 seed=seed,
                 hour_usd=config.device_hour_usd,
             ),
             seed=seed,
-            planning=Planning(planner, ledger, say=say) if planner else None,
+            planning=Planning(planner, line_writer, say=say) if planner else None,
         )
         return cls(
-            ledger=ledger,
+            line_writer=line_writer,
             policy=policy,
             noise=noise,
             peers=peers,
@@ -149,7 +149,7 @@ class Thinking:
             ideas=ideas,
             stops_early=config.stop_early,
             promotion=Promotion(
-                ledger, net=config.net, noise_sd=noise.sd, takes_peers=peers is not None
+                line_writer, net=config.net, noise_sd=noise.sd, takes_peers=peers is not None
             )
             if config.ladder
             else None,
@@ -176,7 +176,7 @@ class Thinking:
         after each record. Setting `news` makes the loop look for work.
         """
         desk = Desk(
-            ledger=self.ledger,
+            line_writer=self.line_writer,
             session=session,
             learner=self.ideas,
             policy=self.policy,
@@ -184,9 +184,9 @@ class Thinking:
             noise=self.noise,
             head_trials=HEAD_TRIALS,
             on_one_split=ON_ONE_SPLIT,
-            begin_anew=partial(begin_anew, self.ledger),
+            begin_anew=partial(begin_anew, self.line_writer),
             on_record=on_record,
-            on_stack=partial(tell_insight, self.ledger),
+            on_stack=partial(tell_insight, self.line_writer),
             stops_early=self.stops_early,
         )
         agenda = Agenda(
@@ -210,7 +210,7 @@ class Thinking:
 def open_peers(
     home: Home,
     config: Config,
-    ledger: Ledger,
+    line_writer: LineWriter,
     noise: RunNoise,
     *,
     network: Network | None,
@@ -228,7 +228,7 @@ def open_peers(
         _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
         return None
     return Peers(
-        ledger,
+        line_writer,
         people=partial(people_of, home, config.friends),
         net=config.net,
         share=config.peer_share,

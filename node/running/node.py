@@ -74,7 +74,7 @@ class Node:
 
         Everything in the claim's bundle is stored.
         """
-        store, blobs = self.books.store, self.books.ledger.blobs
+        store, blobs = self.books.store, self.books.line_writer.blobs
         bundle = bundle_of(store, blobs, question.claim)
         found = claim_in(bundle, question.claim)
         if found.manifest.id != self.session.task.id:
@@ -95,7 +95,7 @@ class Node:
                 "stop it first (`arnode stop`), then carry",
             )
         above = self.session.task.manifest
-        finds = load.finds(self.books.store, self.books.ledger.blobs, above)
+        finds = load.finds(self.books.store, self.books.line_writer.blobs, above)
         if any(find.author is not None for find in finds):
             require_peer_sandbox(self.config)
         return self.research.carry(finds)
@@ -165,24 +165,24 @@ async def open_node(
             )
         if store.is_copy():
             await _go_on_from_copy(store, membership, progress, activity.say)
-        books.ledger.announce()
+        books.line_writer.announce()
         if not goal.is_on_demand:  # re-running a claim does not change the task in progress
-            remember_session(store, books.ledger.key)
+            remember_session(store, books.line_writer.key)
         books.keep_journal()
         if lanes.told:
             activity.say(lanes.told)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
-        noise = RunNoise(books.ledger)
+        noise = RunNoise(books.line_writer)
         thinking = Thinking.of(
             home,
             config,
-            books.ledger,
+            books.line_writer,
             task,
             noise=noise,
             peers=open_peers(
                 home,
                 config,
-                books.ledger,
+                books.line_writer,
                 noise,
                 network=network,
                 want=membership.peering.fetcher.want if membership else None,
@@ -293,7 +293,7 @@ def _membership(
 ) -> "contextlib.AbstractAsyncContextManager[Membership]":
     from node.peering.membership import taking_part
 
-    key = books.ledger.key
+    key = books.line_writer.key
     return taking_part(
         network,
         home=home,

@@ -23,7 +23,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record
 from tests.integration.nodes import answered, arnode_json, running_node
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.night import whole_night
 from tests.node.scripted import Bench
 from tests.peering.networks import until

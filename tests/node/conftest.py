@@ -8,12 +8,12 @@ import pytest
 
 from agent.source.inspector import Inspected, InspectionRequest, answer
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.hardware import HardwareClass
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.examples import HARDWARE_CLASS, Notebook
 from tests.node.night import Night, copied, whole_night
 from tests.workers import LIGHT
@@ -37,7 +37,7 @@ def blobs(home: Home) -> Blobs:
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
+def line_writer(home: Home, store: Store) -> LineWriter:
     """The books of a line whose baseline was measured."""
     return with_baseline(home, store)
 

@@ -32,7 +32,7 @@ from node.line.experiment import (
     open_experiment,
 )
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.remeasure import RemeasureStep
 from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
@@ -52,13 +52,13 @@ from protocol.rule import DEFAULT
 from protocol.runs import Env, Status
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     checkpoint,
     confirmation_of,
     end,
-    ledger_of,
+    line_writer_of,
     outcomes,
     proposal_of,
     with_baseline,
@@ -93,7 +93,7 @@ class Night:
     home: Home
     store: Store
     clock: Clock
-    ledger: Ledger
+    line_writer: LineWriter
     rates: Iterator[str]
 
     @property
@@ -103,7 +103,7 @@ class Night:
 
     def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
         """Return an idea nobody had, by somebody, on the working line."""
-        base = self.ledger.source(self.ledger.known_line.working)
+        base = self.line_writer.source(self.line_writer.known_line.working)
         proposal = proposal_of(base, next(self.rates))
         changed = replace(
             proposal, proposer=origin.proposer, model=origin.model, program=origin.program
@@ -122,14 +122,14 @@ class Night:
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
         idea = replace(
-            Idea.of(self.ledger, replace(proposal, parents=parents)),
+            Idea.of(self.line_writer, replace(proposal, parents=parents)),
             author=author,
             claim_milli=claim_milli,
         )
-        job = open_experiment(self.ledger, idea)
+        job = open_experiment(self.line_writer, idea)
         step = job.step
         for _ in metrics_nano[1:]:
-            self.ledger.plan(job, role="candidate", tree=job.step.tree)
+            self.line_writer.plan(job, role="candidate", tree=job.step.tree)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.jobs.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -139,7 +139,7 @@ class Night:
             self.store.jobs.finish_run(one, StoredOutcome(run=ended, log_tail=""))
         runs = outcomes(self.store, job)
         closed = replace(step, decision=decision, gain_milli=gain_milli)
-        return close_experiment(self.ledger, job, closed, runs, note=decision)
+        return close_experiment(self.line_writer, job, closed, runs, note=decision)
 
     def keep(self, proposal: Proposal, *, gain_nano: int = GAIN_NANO) -> RecordedExperiment:
         """Record an idea that is kept."""
@@ -148,15 +148,15 @@ class Night:
 
     def checkpoint(self, gain_nano: int | None) -> Record:
         """Judge the working line, and tell what it taught."""
-        record = checkpoint(self.ledger, gain_nano=gain_nano)
-        tell_insight(self.ledger)
+        record = checkpoint(self.line_writer, gain_nano=gain_nano)
+        tell_insight(self.line_writer)
         return record
 
     def catch_up(self, ada: Stranger, tree: Source, *, gain_nano: int) -> Record:
         """Try a peer's tree against the head, as whole as it is."""
         claim = ada.claims(tree, 40.0, title=f"Ada's tree {HOSTILE}"[:100])
-        self.ledger.blobs.put_source(tree)
-        line = self.ledger.known_line
+        self.line_writer.blobs.put_source(tree)
+        line = self.line_writer.known_line
         body = self.store.records.get(claim).body
         patch = getattr(body, "patch", None)
         assert patch is not None
@@ -169,15 +169,15 @@ class Night:
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
         )
-        job = self.ledger.open_job(step)
+        job = self.line_writer.open_job(step)
         for _ in range(4):
-            self.ledger.plan_fresh_pair(job, step.base, step.tree)
+            self.line_writer.plan_fresh_pair(job, step.base, step.tree)
         for planned in self.store.jobs.runs_of(job.id):
             gained = gain_nano if planned.role == "candidate" else 0
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
-        confirmation = confirmation_of(self.ledger, job)
+        confirmation = confirmation_of(self.line_writer, job)
         runs = outcomes(self.store, job)
-        return step.close(self.ledger, job, runs, confirmation, note="a catch-up")
+        return step.close(self.line_writer, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
@@ -194,26 +194,26 @@ class Night:
             is_quick=False,
             is_published=True,
         )
-        job = open_attestation(self.ledger, wanted)
+        job = open_attestation(self.line_writer, wanted)
         step = job.step
         reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-        manifest = self.ledger.publication.manifest
+        manifest = self.line_writer.publication.manifest
         while (
             weighed := step.weigh(self.store.jobs.runs_of(job.id), reading, manifest)
         ).move == "pair":
-            step.plan_pair(self.ledger, job)
+            step.plan_pair(self.line_writer, job)
             for planned in self.store.jobs.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.ledger, job, outcomes(self.store, job), weighed)
+            close_attestation(self.line_writer, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:
     """Return a night whose baseline is measured."""
     clock = Clock()
-    ledger = with_baseline(home, store, clock_ms=clock)
-    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(200))
+    line_writer = with_baseline(home, store, clock_ms=clock)
+    return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(200))
 
 
 def whole_night(home: Home, store: Store) -> Night:
@@ -255,8 +255,8 @@ def whole_night(home: Home, store: Store) -> Night:
 def copied(night: Night, home: Home, store: Store) -> Night:
     """Return a night as it goes on in a copy of its home."""
     clock = Clock(night.clock.now_ms)
-    ledger = ledger_of(home, store, clock_ms=clock)
-    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(300))
+    line_writer = line_writer_of(home, store, clock_ms=clock)
+    return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(300))
 
 
 def _rates(first: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ from agent.proposal import Context, Proposal, Proposer
 from node.home.config import Config
 from node.home.home import Home
 from node.line.activity import Activity
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.peer_claims import Peers
@@ -29,7 +29,7 @@ from protocol.ideas import Edit
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_by, proposal_of
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, SUBJECT, line_writer_of, proposal_by, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
@@ -232,7 +232,7 @@ class Bench:
     pool_bytes: int | None = None
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
-    peers: Callable[[Ledger], Peers] | None = None
+    peers: Callable[[LineWriter], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
     has_knobs: bool = False  # slots of their own, beside those
@@ -261,7 +261,7 @@ class Bench:
     def research(self) -> Research:
         """Open the books anew, as a start does."""
         self.news = asyncio.Event()
-        return self.thinking(ledger_of(self.home, self.store, seeds=self.seeds)).research(
+        return self.thinking(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
             self.goal,
             Activity(self.said.append),
@@ -274,15 +274,15 @@ class Bench:
             clock_s=self.clock_s,
         )
 
-    def thinking(self, ledger: Ledger) -> Thinking:
+    def thinking(self, line_writer: LineWriter) -> Thinking:
         """What the loop thinks with; it is shown no patches of peers, which take a child each."""
         return Thinking.of(
             self.home,
             Config(planner=self.planner.model if self.planner else None),
-            ledger,
+            line_writer,
             self.session().task,
-            noise=RunNoise(ledger),
-            peers=self.peers and self.peers(ledger),
+            noise=RunNoise(line_writer),
+            peers=self.peers and self.peers(line_writer),
             proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,

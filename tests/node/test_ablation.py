@@ -18,12 +18,12 @@ from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     checkpoint,
     conclude,
-    ledger_of,
+    line_writer_of,
     proposal_of,
     with_baseline,
 )
@@ -52,11 +52,11 @@ def step_to(base: Source, source: Source, title: str) -> Proposal:
 @pytest.fixture
 def bench(home: Home, store: Store) -> Bench:
     """A node whose head is a stack of two."""
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     kept = BASE_NANO - GAIN_NANO
-    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
-    conclude(ledger, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
-    checkpoint(ledger, gain_nano=GAIN_NANO)
+    conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    conclude(line_writer, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
+    checkpoint(line_writer, gain_nano=GAIN_NANO)
     return Bench(home=home, store=store, ideas=0)
 
 
@@ -117,7 +117,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
     for _ in range(2):
         asyncio.run(bench.research().run())
     assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` lies beside it
-    assert open_ablation(ledger_of(bench.home, bench.store)) is None
+    assert open_ablation(line_writer_of(bench.home, bench.store)) is None
 
 
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
@@ -136,8 +136,8 @@ def test_on_a_plateau_a_part_is_asked_about_now_and_then(
 def test_a_patch_that_was_confirmed_alone_is_not_asked_about_again(
     home: Home, store: Store
 ) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     kept = BASE_NANO - GAIN_NANO
-    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    assert open_ablation(ledger) is None
+    conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    assert open_ablation(line_writer) is None

@@ -28,13 +28,13 @@ from node.store.store import Store
 from protocol.errors import SafetyError, UsageError
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     checkpoint,
     finished,
     keep,
-    ledger_of,
+    line_writer_of,
     with_baseline,
 )
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST
@@ -200,15 +200,15 @@ def test_a_kill_loses_none_that_waits_nor_one_that_is_being_tried(bench: Bench) 
 
 
 def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
-    job = open_carried(ledger, CarriedStep(finds=(find_of(bench, "0.2"),)))
-    ((_, idea),) = carried_ideas(ledger, under_way=())
+    line_writer = with_baseline(bench.home, bench.store)
+    job = open_carried(line_writer, CarriedStep(finds=(find_of(bench, "0.2"),)))
+    ((_, idea),) = carried_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
-    experiment = open_experiment(ledger, idea)
-    assert list(carried_ideas(ledger, under_way=(experiment.step.idea.carried,))) == []
+    experiment = open_experiment(line_writer, idea)
+    assert list(carried_ideas(line_writer, under_way=(experiment.step.idea.carried,))) == []
     closed = replace(experiment.step, decision="rebased", gain_milli=2000)
     runs = finished(bench.store, experiment, BASE_NANO)
-    close_experiment(ledger, experiment, closed, runs, note="rebased")
+    close_experiment(line_writer, experiment, closed, runs, note="rebased")
     assert [waiting.id for waiting in bench.store.jobs.open_jobs(LINE, CarriedStep)] == [job.id]
 
 
@@ -216,25 +216,25 @@ def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench)
 
 
 def test_a_head_is_carried_patch_by_patch_in_its_order(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
-    kept = [keep(ledger, rate) for rate in ("0.2", "0.3")]
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    steps = steps_of_head(bench.store, ledger.known_line, MANIFEST)
+    line_writer = with_baseline(bench.home, bench.store)
+    kept = [keep(line_writer, rate) for rate in ("0.2", "0.3")]
+    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    steps = steps_of_head(bench.store, line_writer.known_line, MANIFEST)
     assert [step.found_on.patch for step in steps] == [one.patch for one in kept]
     assert [step.found_on.task for step in steps] == [MANIFEST.id] * 2
     assert steps[0].base == BASELINE.tree
-    assert steps[-1].tree == ledger.known_line.verified
+    assert steps[-1].tree == line_writer.known_line.verified
 
 
 def test_a_baseline_has_nothing_to_carry(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
+    line_writer = with_baseline(bench.home, bench.store)
     with pytest.raises(UsageError, match="nothing to carry"):
-        steps_of_head(bench.store, ledger.known_line, MANIFEST)
+        steps_of_head(bench.store, line_writer.known_line, MANIFEST)
 
 
 def test_an_experiment_is_carried_as_its_step(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
-    kept = keep(ledger, "0.2")
+    line_writer = with_baseline(bench.home, bench.store)
+    kept = keep(line_writer, "0.2")
     blobs = Blobs(bench.home.blobs)
     for record in (kept.patch, kept.result):
         found = bench.store.records.get(record)
@@ -282,17 +282,17 @@ def test_a_peers_claim_is_carried_without_its_prose(bench: Bench) -> None:
     assert step.author == ada.key.public
     assert step.why == ""
     assert blobs.get_source(step.tree) == Source.of({"train.py": b"LEARNING_RATE = 0.3\n"})
-    ledger = ledger_of(bench.home, bench.store)
-    open_carried(ledger, CarriedStep(finds=(step,)))
-    ((_, idea),) = carried_ideas(ledger, under_way=())
+    line_writer = line_writer_of(bench.home, bench.store)
+    open_carried(line_writer, CarriedStep(finds=(step,)))
+    ((_, idea),) = carried_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     assert idea.author == ada.key.public
     assert idea.claim_milli is None  # it claims nothing about this task
-    experiment = open_experiment(ledger, idea)
+    experiment = open_experiment(line_writer, idea)
     closed = replace(experiment.step, decision="screened_out", gain_milli=-3000)
     runs = finished(bench.store, experiment, BASE_NANO)
-    close_experiment(ledger, experiment, closed, runs, note="screened out")
-    assert ada.key.public not in author_rates(ledger, ()), "nor is it held to any"
+    close_experiment(line_writer, experiment, closed, runs, note="screened out")
+    assert ada.key.public not in author_rates(line_writer, ()), "nor is it held to any"
 
 
 def test_a_peers_code_that_does_more_than_arithmetic_is_not_carried(bench: Bench) -> None:

@@ -32,12 +32,12 @@ from protocol.remarks import RetractBody
 from protocol.rule import AGAIN, Claim, has_drifted
 from protocol.runs import CONTENDED, Env
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM, NoiseEstimate
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     checkpoint,
     keep,
-    ledger_of,
+    line_writer_of,
     proposal_of,
     with_baseline,
 )
@@ -66,7 +66,7 @@ def bench(home: Home, store: Store) -> Bench:
     """A node that adopted something."""
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=3))
     bench.runner.outcomes = dict([better("0.201")])
-    ledger_of(home, store).announce()
+    line_writer_of(home, store).announce()
     asyncio.run(bench.research().run())
     assert store.jobs.line(LINE).verified == HEAD  # type: ignore[union-attr]
     return bench
@@ -198,16 +198,16 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
     fine = bench.runner.outcomes
     bench.runner.outcomes = {HEAD: OUTCOME}
     asyncio.run(changed(bench).research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    assert open_doubt(bench.store, ledger.known_line)
+    line_writer = line_writer_of(bench.home, bench.store)
+    assert open_doubt(bench.store, line_writer.known_line)
     if settles == "another head":
-        keep(ledger, "0.7")
-        checkpoint(ledger, gain_nano=GAIN_NANO)
-        assert ledger.known_line.verified != HEAD
+        keep(line_writer, "0.7")
+        checkpoint(line_writer, gain_nano=GAIN_NANO)
+        assert line_writer.known_line.verified != HEAD
     else:
         newest = Env.of({"torch": "2.15.0"})
-        note_surroundings(ledger, newest)
-        assert open_doubt(bench.store, ledger.known_line) == "torch 2.14.0 → 2.15.0"
+        note_surroundings(line_writer, newest)
+        assert open_doubt(bench.store, line_writer.known_line) == "torch 2.14.0 → 2.15.0"
         bench.runner.outcomes = fine
         asyncio.run(changed(bench, newest).research().run())
         assert verdicts(bench.store) == ["unconfirmed", "confirmed"]
@@ -219,13 +219,13 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
 def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
     home: Home, store: Store
 ) -> None:
-    ledger = with_baseline(home, store)
-    doubt_head(ledger, "to see")
-    assert open_doubt(store, ledger.known_line) is None
-    keep(ledger, "0.7")
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    doubt_head(ledger, "to see")
-    assert open_doubt(store, ledger.known_line) == "to see"
+    line_writer = with_baseline(home, store)
+    doubt_head(line_writer, "to see")
+    assert open_doubt(store, line_writer.known_line) is None
+    keep(line_writer, "0.7")
+    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    doubt_head(line_writer, "to see")
+    assert open_doubt(store, line_writer.known_line) == "to see"
 
 
 def test_what_a_head_could_know_by_heart_is_no_evidence_against_it() -> None:
@@ -255,7 +255,7 @@ def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
 def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Bench) -> None:
     """What was adopted by luck, or by a fault since mended, does not last."""
     bench.said.clear()
-    lucky = proposal_of(ledger_of(bench.home, bench.store).explored, "0.203").source.tree
+    lucky = proposal_of(line_writer_of(bench.home, bench.store).explored, "0.203").source.tree
     plain = {HEAD: WORSE, lucky: WORSE}
     lower = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {**bench.runner.outcomes, lucky: lower}
@@ -277,27 +277,27 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
 
 
 def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> None:
-    second = proposal_of(ledger_of(bench.home, bench.store).source(HEAD), "0.202").source
-    ledger = ledger_of(bench.home, bench.store)
-    doubt_head(ledger, "somebody says so")
+    second = proposal_of(line_writer_of(bench.home, bench.store).source(HEAD), "0.202").source
+    line_writer = line_writer_of(bench.home, bench.store)
+    doubt_head(line_writer, "somebody says so")
     bench.runner.outcomes = dict(
-        [better("0.201"), better("0.202", ledger.source(HEAD), 2 * GAIN_NANO)]
+        [better("0.201"), better("0.202", line_writer.source(HEAD), 2 * GAIN_NANO)]
     )
-    ledger.store.jobs.save_line(replace(ledger.known_line, stack=(bytes(32),), working=HEAD))
+    line_writer.store.jobs.save_line(replace(line_writer.known_line, stack=(bytes(32),), working=HEAD))
     bench.goal = Goal(is_on_demand=True)
     asyncio.run(bench.research().run())
     assert verdicts(bench.store) == []  # nobody who asks one thing waits for it
-    ledger.store.jobs.save_line(replace(ledger.known_line, verified=second.tree, stack=()))
+    line_writer.store.jobs.save_line(replace(line_writer.known_line, verified=second.tree, stack=()))
     bench.goal = Goal(max_experiments=1)
     bench.ideas = 0
-    ledger_of(bench.home, bench.store).blobs.put_source(second)
+    line_writer_of(bench.home, bench.store).blobs.put_source(second)
     asyncio.run(bench.research().run())
     assert verdicts(bench.store) == []  # it was about another head
 
 
 def test_what_was_measured_elsewhere_is_only_where_to_start_from(bench: Bench) -> None:
     before = known_noise(bench.store, LINE, 1_000_000)
-    assert note_surroundings(ledger_of(bench.home, bench.store), NEWER) == "torch 2.13.0 → 2.14.0"
+    assert note_surroundings(line_writer_of(bench.home, bench.store), NEWER) == "torch 2.13.0 → 2.14.0"
     after = known_noise(bench.store, LINE, 1_000_000)
     assert before.nu > after.nu == CLASS_DEGREES_OF_FREEDOM
     assert after.sd == pytest.approx(before.sd)
@@ -413,10 +413,10 @@ def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Benc
 
 def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) -> None:
     """What the user adopted at their own risk."""
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     mine = proposal_of(BASELINE, "0.9").source
-    ledger.blobs.put_source(mine)
-    move_head(ledger, mine.tree, evidence=None)
+    line_writer.blobs.put_source(mine)
+    move_head(line_writer, mine.tree, evidence=None)
     crashes(bench, mine.tree)
     within(again(bench).research().run())
     assert bench.store.jobs.line(LINE).verified == HEAD  # type: ignore[union-attr]
@@ -425,9 +425,9 @@ def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) ->
 
 
 def test_a_working_line_that_does_not_run_any_more_goes_back_to_the_head(bench: Bench) -> None:
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.7")
-    working = ledger.known_line.working
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.7")
+    working = line_writer.known_line.working
     crashes(bench, working)
     within(again(bench).research().run())
     line = bench.store.jobs.line(LINE)
@@ -441,9 +441,9 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     bench: Bench, is_better: bool
 ) -> None:
     """The head is replaced first; then the stack is held against the head before it."""
-    ledger = ledger_of(bench.home, bench.store)
-    kept = keep(ledger, "0.7")
-    working = ledger.known_line.working
+    line_writer = line_writer_of(bench.home, bench.store)
+    kept = keep(line_writer, "0.7")
+    working = line_writer.known_line.working
     fine = dict(bench.runner.outcomes)
     better_nano = BASE_NANO - 3 * GAIN_NANO if is_better else BASE_NANO
     fine[working] = replace(OUTCOME, metric_nano=better_nano, secret_nano=better_nano)
@@ -467,9 +467,9 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
 
 
 def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench) -> None:
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.7")
-    working = ledger.known_line.working
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.7")
+    working = line_writer.known_line.working
     better_nano = BASE_NANO - 3 * GAIN_NANO
     fine = dict(bench.runner.outcomes)
     fine[working] = replace(OUTCOME, metric_nano=better_nano, secret_nano=better_nano)

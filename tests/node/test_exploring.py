@@ -29,11 +29,11 @@ from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.runs import Env
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     checkpoint,
     conclude,
-    ledger_of,
+    line_writer_of,
     proposal_of,
     with_baseline,
 )
@@ -64,9 +64,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bench(home: Home, store: Store) -> Bench:
     """A node that adopted one patch and finds nothing better."""
-    ledger = with_baseline(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-    checkpoint(ledger, gain_nano=5 * SD_NANO)
+    line_writer = with_baseline(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    checkpoint(line_writer, gain_nano=5 * SD_NANO)
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=10))
     measures(bench, HEAD, HEAD_NANO)
     return bench
@@ -229,11 +229,11 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
     home: Home, store: Store
 ) -> None:
     """Two stacks were missed; what was good in each was never tried with what was in the other."""
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     lines = b"".join(b"C%d = 1\n" % number for number in range(30))
     base = Source.of({"train.py": lines})
-    ledger.blobs.put_source(base)
-    move_head(ledger, base.tree, evidence=None)
+    line_writer.blobs.put_source(base)
+    move_head(line_writer, base.tree, evidence=None)
     for at, name in ((2, b"FIRST"), (25, b"SECOND")):
         rows = lines.splitlines(keepends=True)
         rows.insert(at, name + b" = 1\n")
@@ -241,12 +241,12 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
         proposal = replace(proposal_of(BASELINE, "0.2", title=name.decode()), parent=base.tree)
         proposal = replace(proposal, source=source, edits=(), fingerprint=fingerprint(source))
         nano = BASE_NANO - SD_NANO
-        conclude(ledger, proposal, "kept", nano, nano)
-        checkpoint(ledger, gain_nano=-SD_NANO)
+        conclude(line_writer, proposal, "kept", nano, nano)
+        checkpoint(line_writer, gain_nano=-SD_NANO)
     bench = Bench(home=home, store=store)
     work(bench, 10)
     (both,) = (one for one in experiments(store) if one.idea.proposer == COMBINING)
-    text = ledger.source(both.tree)["train.py"]
+    text = line_writer.source(both.tree)["train.py"]
     assert b"FIRST" in text
     assert b"SECOND" in text
     assert set(both.idea.parents) == set(_kept_patches(store))
@@ -261,13 +261,13 @@ def _kept_patches(store: Store) -> list[bytes]:
 
 
 def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     wider = Source.of({"train.py": b"LEARNING_RATE = 0.5\nWIDTH = 8\n"})
-    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
     step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
-    conclude(ledger, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
-    checkpoint(ledger, gain_nano=5 * SD_NANO)
-    exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
+    conclude(line_writer, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
+    checkpoint(line_writer, gain_nano=5 * SD_NANO)
+    exploring = Exploring(line_writer, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
     asked = exploring.open_next()
     assert isinstance(asked, Job)
     assert asked.step.part is not None
@@ -286,8 +286,8 @@ def ada(store: Store, home: Home) -> Stranger:
 
 
 def with_peers(bench: Bench, *, share: float = 0.0) -> None:
-    bench.peers = lambda ledger: Peers(
-        ledger,
+    bench.peers = lambda line_writer: Peers(
+        line_writer,
         net="main",
         share=share,
         chance=random.Random(3),
@@ -382,7 +382,7 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -
 
 def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
     work(bench, 10)
-    doubt_head(ledger_of(bench.home, bench.store), "to see")
+    doubt_head(line_writer_of(bench.home, bench.store), "to see")
     work(bench, 1)
     assert bench.store.jobs.closed_jobs(LINE, RemeasureStep) == []
     work(bench, 5)
@@ -449,9 +449,9 @@ def test_a_kill_after_each_step_of_a_branch_leaves_it_whole_and_the_node_goes_on
     """Away, up, judged and adopted; away and back; with a kill after each write on the way."""
     best = rated("0.209")
     with Store.open(home) as store:
-        ledger = with_baseline(home, store)
-        conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-        checkpoint(ledger, gain_nano=5 * SD_NANO)
+        line_writer = with_baseline(home, store)
+        conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+        checkpoint(line_writer, gain_nano=5 * SD_NANO)
     seen: set[str] = set()
     heads: list[bytes] = []
     while (kills := len(seen)) < 100:

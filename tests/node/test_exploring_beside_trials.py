@@ -16,7 +16,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     conclude,
@@ -166,14 +166,14 @@ def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
 def test_what_was_handed_in_and_kept_on_a_stack_that_does_not_pass_is_queued_for_the_head(
     home: Home, store: Store, gain_nano: int | None, queued: int
 ) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.2")
-    trial = open_checkpoint(ledger)
-    mine = proposal_of(ledger.source(ledger.known_line.working), "0.3", title="mine")
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
+    trial = open_checkpoint(line_writer)
+    mine = proposal_of(line_writer.source(line_writer.known_line.working), "0.3", title="mine")
     mine = replace(mine, edits=(), proposer=SUBMITTED)
-    kept = conclude(ledger, mine, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    keep(ledger, "0.4")  # has edits, by which its proposer tries it again
-    end_checkpoint(ledger, trial, gain_nano=gain_nano)
+    kept = conclude(line_writer, mine, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    keep(line_writer, "0.4")  # has edits, by which its proposer tries it again
+    end_checkpoint(line_writer, trial, gain_nano=gain_nano)
     waiting = [job.step for job in store.jobs.open_jobs(LINE, SubmissionStep)]
     assert len(waiting) == queued
     for step in waiting:

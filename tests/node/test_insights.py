@@ -32,7 +32,7 @@ from protocol.errors import ArnodeError
 from protocol.record_kinds import Origin, ResultBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
-from tests.node.books import BASE_NANO, GAIN_NANO
+from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
 from tests.node.night import HOSTILE, LLM, Night, evening
 from tests.node.scripted import Bench, better
@@ -118,13 +118,13 @@ def test_it_is_said_once_however_often_it_is_asked_for(night: Night) -> None:
     night.keep(night.idea())
     night.checkpoint(GAIN_NANO)
     for _ in range(3):
-        tell_insight(night.ledger)
+        tell_insight(night.line_writer)
     assert len(told(night.store)) == 1
 
 
 def test_before_the_first_checkpoint_there_is_nothing_to_say(night: Night) -> None:
     night.keep(night.idea())
-    tell_insight(night.ledger)
+    tell_insight(night.line_writer)
     assert told(night.store) == []
 
 
@@ -136,11 +136,11 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
     bench.runner.outcomes = dict([better("0.201")])
     asks = count()
 
-    def kill(ledger: object) -> None:
+    def kill(line_writer: object) -> None:
         # The first time it is asked at the start, the second time after the checkpoint.
         if next(asks) == 1:
             if killed_at:
-                tell_insight(ledger)  # type: ignore[arg-type]
+                tell_insight(line_writer)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
     monkeypatch.setattr(loop_assembly, "tell_insight", kill)
@@ -338,7 +338,7 @@ def test_nor_what_is_said_of_a_checkpoint_that_was_taken_back(night: Night) -> N
     assert isinstance(record.body, ResultBody)
     assert len(texts(night)) == 1
     with night.store.transaction():
-        night.ledger.publication.retraction(record.id, "it did not hold")
+        night.line_writer.publication.retraction(record.id, "it did not hold")
     assert texts(night) == []
 
 

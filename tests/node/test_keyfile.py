@@ -14,7 +14,7 @@ from node.line.publication import announce_profile
 from node.store.store import Store
 from protocol.errors import ConfigurationError
 from protocol.record_kinds import ProfileBody
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 
 
 def test_keys_are_made_on_first_use_and_stay(home: Home) -> None:

@@ -16,7 +16,7 @@ from node.web import events as module
 from node.web import watching
 from node.web.events import Events, Kind
 from node.web.reading import Library
-from tests.node.books import keep, ledger_of, with_baseline
+from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.page import Visitor, visiting
 
 
@@ -55,13 +55,13 @@ def test_a_new_experiment_reaches_whoever_listens(home: Home, store: Store) -> N
         async with asyncio.timeout(20), visiting(home) as visitor:
             async with Frames(visitor).listening() as frames:
                 await frames.next("now")  # the first look is over
-                keep(ledger_of(home, store), "0.2")
+                keep(line_writer_of(home, store), "0.2")
                 _, row = await frames.next("experiment")
                 assert row["decision"] == "kept"
                 last, record = await frames.next("record")
                 assert record["own"] is True
             async with Frames(visitor, last).listening() as again:
-                keep(ledger_of(home, store), "0.3")
+                keep(line_writer_of(home, store), "0.3")
                 number, row = await again.next("experiment")
                 assert int(number.rpartition("-")[2]) > int(last.rpartition("-")[2])
 

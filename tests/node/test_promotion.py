@@ -17,7 +17,7 @@ from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.reporting.transfer import transfer_document
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
@@ -28,7 +28,7 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
-from tests.node.books import (
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     IDENTITY,
@@ -39,7 +39,7 @@ from tests.node.books import (
     keep,
     with_baseline,
 )
-from tests.node.books import proposal_of as rate_proposal
+from tests.node.line_writers import proposal_of as rate_proposal
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
@@ -49,9 +49,9 @@ TOP = replace(MANIFEST, name="top", below=UPPER.id)
 NOISE_SD = 0.002
 
 
-def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Ledger:
+def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> LineWriter:
     """Return the books of a rung above the example's, whose baseline is measured."""
-    ledger = Ledger(
+    line_writer = LineWriter(
         store=store,
         blobs=Blobs(home.blobs),
         identity=IDENTITY,
@@ -59,15 +59,15 @@ def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Le
         clock_ms=Clock(),
         random_seed=itertools.count(500).__next__,
     )
-    ledger.announce()
-    job = open_baseline(ledger)
+    line_writer.announce()
+    job = open_baseline(line_writer)
     runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)
-    close_baseline(ledger, job, runs, bytes(32))
-    return ledger
+    close_baseline(line_writer, job, runs, bytes(32))
+    return line_writer
 
 
-def promotion(ledger: Ledger) -> Promotion:
-    return Promotion(ledger, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
+def promotion(line_writer: LineWriter) -> Promotion:
+    return Promotion(line_writer, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
 
 
 def share_below(store: Store) -> float:
@@ -82,40 +82,40 @@ def ranked(one: Promotion) -> list[Promising]:
     return one._ranked([(find,) for find in one._waiting()[0]])
 
 
-def decide(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
+def decide(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
     """Let what is carried next be tried, with these metrics."""
-    ((_, idea),) = carried_ideas(ledger, under_way=())
+    ((_, idea),) = carried_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
-    job = open_experiment(ledger, idea)
+    job = open_experiment(line_writer, idea)
     for _ in metrics_nano[1:]:
-        ledger.plan(job, role="candidate", tree=job.step.tree)
-    runs = finished(ledger.store, job, *metrics_nano)
-    close_experiment(ledger, job, replace(job.step, decision=decision), runs, note=decision)
+        line_writer.plan(job, role="candidate", tree=job.step.tree)
+    runs = finished(line_writer.store, job, *metrics_nano)
+    close_experiment(line_writer, job, replace(job.step, decision=decision), runs, note=decision)
 
 
-def carry_best(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
+def carry_best(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
     """Queue the most promising find, and let it be tried, with these metrics."""
-    step = promotion(ledger).best()
+    step = promotion(line_writer).best()
     assert step is not None
-    open_carried(ledger, step)
-    decide(ledger, decision, *metrics_nano)
+    open_carried(line_writer, step)
+    decide(line_writer, decision, *metrics_nano)
 
 
 @pytest.fixture
-def below(home: Home, store: Store) -> Ledger:
+def below(home: Home, store: Store) -> LineWriter:
     return with_baseline(home, store)
 
 
 @pytest.fixture
-def above(below: Ledger, home: Home, store: Store) -> Ledger:
+def above(below: LineWriter, home: Home, store: Store) -> LineWriter:
     return upper_ledger(home, store)
 
 
-def test_without_finds_there_is_nothing_to_promote(above: Ledger) -> None:
+def test_without_finds_there_is_nothing_to_promote(above: LineWriter) -> None:
     assert promotion(above).best() is None
 
 
-def test_what_is_kept_below_is_tried_here_once(below: Ledger, above: Ledger) -> None:
+def test_what_is_kept_below_is_tried_here_once(below: LineWriter, above: LineWriter) -> None:
     kept = keep(below, "0.2")
     step = promotion(above).best()
     assert step is not None
@@ -128,12 +128,12 @@ def test_what_is_kept_below_is_tried_here_once(below: Ledger, above: Ledger) -> 
     assert promotion(above).best() is None
 
 
-def test_what_was_not_kept_below_is_not_tried(below: Ledger, above: Ledger) -> None:
+def test_what_was_not_kept_below_is_not_tried(below: LineWriter, above: LineWriter) -> None:
     conclude(below, rate_proposal(BASELINE, "0.2"), "screened_out", BASE_NANO - GAIN_NANO)
     assert promotion(above).best() is None
 
 
-def test_the_largest_gain_to_expect_goes_first(below: Ledger, above: Ledger) -> None:
+def test_the_largest_gain_to_expect_goes_first(below: LineWriter, above: LineWriter) -> None:
     small = keep(below, "0.2")
     working = below.source(below.known_line.working)
     large = conclude(
@@ -149,7 +149,7 @@ def test_the_largest_gain_to_expect_goes_first(below: Ledger, above: Ledger) -> 
     assert first.expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
 
 
-def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: Ledger, above: Ledger) -> None:
+def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: LineWriter, above: LineWriter) -> None:
     keep(below, "0.2")
     dull = Promotion(above, net="main", noise_sd=lambda: 1.0, takes_peers=False)
     (one,) = ranked(dull)
@@ -158,7 +158,7 @@ def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: Ledger, abov
 
 
 def test_what_carried_over_before_says_what_to_expect_next(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     for number in range(6):  # what gains below does nothing here
         nano = BASE_NANO - (number + 1) * GAIN_NANO
@@ -180,14 +180,14 @@ def test_what_carried_over_before_says_what_to_expect_next(
     assert slopes_known(changes, [new])[new].mean < UNKNOWN.mean
 
 
-def tree_of(below: Ledger, number: int) -> bytes:
+def tree_of(below: LineWriter, number: int) -> bytes:
     """A tree of its own against the baseline, as if each had been found on that."""
     source = rate_proposal(BASELINE, f"0.9{number}").source
     return below.blobs.put_source(source)
 
 
 def test_what_did_not_fit_has_another_chance_once_more_was_kept(
-    below: Ledger, above: Ledger
+    below: LineWriter, above: LineWriter
 ) -> None:
     keep(below, "0.2")
     first = promotion(above).best()
@@ -209,7 +209,7 @@ def test_what_did_not_fit_has_another_chance_once_more_was_kept(
 # Several as one
 
 
-def keep_next(below: Ledger, rate: str) -> RecordedExperiment:
+def keep_next(below: LineWriter, rate: str) -> RecordedExperiment:
     """Keep one more on the working line below, which gains three times as much as the first."""
     nano = BASE_NANO - 4 * GAIN_NANO
     working = below.source(below.known_line.working)
@@ -217,7 +217,7 @@ def keep_next(below: Ledger, rate: str) -> RecordedExperiment:
 
 
 def test_what_is_new_below_is_tried_as_one_in_its_order(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     kept = [keep(below, "0.2"), keep_next(below, "0.3")]
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -232,7 +232,7 @@ def test_what_is_new_below_is_tried_as_one_in_its_order(
 
 
 def test_a_stack_that_is_not_kept_is_tried_one_by_one_and_not_again_as_one(
-    below: Ledger, above: Ledger
+    below: LineWriter, above: LineWriter
 ) -> None:
     kept = [keep(below, "0.2"), keep_next(below, "0.3")]
     carry_best(above, "screened_out", BASE_NANO - GAIN_NANO // 10)
@@ -247,7 +247,7 @@ def test_a_stack_that_is_not_kept_is_tried_one_by_one_and_not_again_as_one(
     assert promotion(above).best() is None
 
 
-def carry_or_drop(above: Ledger, step: CarriedStep) -> None:
+def carry_or_drop(above: LineWriter, step: CarriedStep) -> None:
     open_carried(above, step)
     ((_, made),) = carried_ideas(above, under_way=())
     if isinstance(made, Idea):
@@ -255,7 +255,7 @@ def carry_or_drop(above: Ledger, step: CarriedStep) -> None:
 
 
 def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     keep(below, "0.2")
     keep_next(below, "0.3")
@@ -275,7 +275,7 @@ def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
 
 
 def test_a_stack_that_holds_says_so_of_itself_and_of_none_of_its_parts(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     kept = [keep(below, "0.2"), keep_next(below, "0.3")]
     carry_best(above, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
@@ -294,7 +294,7 @@ def test_a_stack_that_holds_says_so_of_itself_and_of_none_of_its_parts(
 
 
 def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
-    below: Ledger, above: Ledger, home: Home, store: Store
+    below: LineWriter, above: LineWriter, home: Home, store: Store
 ) -> None:
     keep(below, "0.2")
     keep_next(below, "0.3")
@@ -305,13 +305,13 @@ def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
     assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
 
-def test_rungs_are_those_that_are_recorded_here(above: Ledger, store: Store) -> None:
+def test_rungs_are_those_that_are_recorded_here(above: LineWriter, store: Store) -> None:
     assert [one.name for one in rungs_below(store, TOP)] == ["upper", MANIFEST.name]
     assert list(rungs_below(store, replace(MANIFEST, below=bytes(32)))) == []
 
 
 def test_what_is_found_two_rungs_below_is_tried_too(
-    below: Ledger, above: Ledger, home: Home, store: Store
+    below: LineWriter, above: LineWriter, home: Home, store: Store
 ) -> None:
     top = upper_ledger(home, store, TOP)
     kept = keep(below, "0.2")
@@ -328,7 +328,7 @@ def test_what_is_found_two_rungs_below_is_tried_too(
 
 
 def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
-    below: Ledger, above: Ledger, home: Home, store: Store
+    below: LineWriter, above: LineWriter, home: Home, store: Store
 ) -> None:
     blobs = Blobs(home.blobs)
     ada, bob = (Stranger(store, blobs, number=number) for number in (50, 51))
@@ -348,7 +348,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_what_others_found_below_stays_theirs_in_a_head_here(
-    below: Ledger, above: Ledger, home: Home, store: Store, number: int
+    below: LineWriter, above: LineWriter, home: Home, store: Store, number: int
 ) -> None:
     blobs = Blobs(home.blobs)
     ada = Stranger(store, blobs, number=50)
@@ -364,7 +364,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     assert (rate.writer.whose, rate.writer.author) == ("foreign", ada.key.public)
 
 
-def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: Store) -> None:
+def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: LineWriter, store: Store) -> None:
     assert share_below(store) == FIRST
 
 
@@ -402,7 +402,7 @@ def test_a_first_stack_that_brought_much_pays_for_no_time_that_finds_nothing() -
 
 
 def test_rungs_whose_finds_are_kept_have_more_of_the_time(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -414,7 +414,7 @@ def test_rungs_whose_finds_are_kept_have_more_of_the_time(
 
 
 def test_what_was_spent_is_read_on_where_reading_stopped(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     effort = Effort(task=UPPER.id, rungs=[MANIFEST.id])
     effort.read_on(store)
@@ -432,7 +432,7 @@ def test_what_was_spent_is_read_on_where_reading_stopped(
 
 
 def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
-    below: Ledger, above: Ledger, store: Store
+    below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -447,7 +447,7 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     assert shares[-1] < shares[0]
 
 
-def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store: Store) -> None:
+def test_a_carried_step_is_of_its_line_alone(above: LineWriter, below: LineWriter, store: Store) -> None:
     keep(below, "0.2")
     step = promotion(above).best()
     assert step is not None
@@ -456,7 +456,7 @@ def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store
     assert store.jobs.open_jobs(lower, CarriedStep) == []
 
 
-def test_proposers_are_told_what_became_of_own_finds(below: Ledger, above: Ledger) -> None:
+def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
     store = above.store
     assert told_of_scales(store, above.key) == ()
     keep(below, "0.2")
@@ -466,7 +466,7 @@ def test_proposers_are_told_what_became_of_own_finds(below: Ledger, above: Ledge
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
 
 
-def test_scripts_are_told_of_places_and_of_what_carries_over(below: Ledger, above: Ledger) -> None:
+def test_scripts_are_told_of_places_and_of_what_carries_over(below: LineWriter, above: LineWriter) -> None:
     store = above.store
     keep(below, "0.2")
     carry_best(above, "screened_out", BASE_NANO)
@@ -490,7 +490,7 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(below: Ledger, abov
     assert slope["changes"] == 1
 
 
-def test_kinds_of_change_are_counted_on_each_rung(below: Ledger, above: Ledger) -> None:
+def test_kinds_of_change_are_counted_on_each_rung(below: LineWriter, above: LineWriter) -> None:
     store = above.store
     keep(below, "0.2")
     conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
@@ -503,13 +503,13 @@ def test_kinds_of_change_are_counted_on_each_rung(below: Ledger, above: Ledger) 
     assert (upper.kind, upper.tried, upper.kept, upper.failed) == ("constant", 2, 0, 1)
 
 
-def test_a_stack_is_of_no_kind(below: Ledger, above: Ledger) -> None:
+def test_a_stack_is_of_no_kind(below: LineWriter, above: LineWriter) -> None:
     keep(below, "0.2")
     keep_next(below, "0.3")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert kinds_tried(above.store, above.key) == []
 
 
-def test_tasks_of_other_ladders_are_no_rungs(below: Ledger, store: Store) -> None:
+def test_tasks_of_other_ladders_are_no_rungs(below: LineWriter, store: Store) -> None:
     other = replace(MANIFEST, name="other", files=(("other.py", bytes(32)),))
     assert rungs_here(store, other) == []

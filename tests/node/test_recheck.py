@@ -13,7 +13,7 @@ from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.runs import Role
 from protocol.styles import Style
-from tests.node.books import BASELINE
+from tests.node.line_writers import BASELINE
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 from tests.node.test_research import settled
 

@@ -37,7 +37,7 @@ from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
+from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
 from trainer.host.device import processor
@@ -672,9 +672,9 @@ def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: in
 def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    move_head(ledger, BASELINE.tree, evidence=None)
-    assert ledger.known_line.bank_nano == ()
+    line_writer = line_writer_of(bench.home, bench.store)
+    move_head(line_writer, BASELINE.tree, evidence=None)
+    assert line_writer.known_line.bank_nano == ()
     bench.runner.gate = asyncio.Event()
 
     async def work() -> None:
@@ -721,9 +721,9 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
 ) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.200")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.200")
+    job = open_checkpoint(line_writer)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
@@ -849,7 +849,7 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
 
 def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
     settled(tried(bench).run())
-    move_head(ledger_of(bench.home, bench.store), RATE.tree, evidence=None)
+    move_head(line_writer_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
     assert bench.runner.started[3:]
     assert set(bench.runner.started[3:]) == {RATE.tree}
@@ -920,12 +920,12 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     bench.runner.outcomes = dict(
         [better("0.200"), (RATE.tree, better("0.200", gain_nano=3 * GAIN_NANO)[1])]
     )
-    ledger = with_baseline(bench.home, bench.store)
+    line_writer = with_baseline(bench.home, bench.store)
     mark = fingerprint(RATE)
-    waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
+    waiting = open_submission(line_writer, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    open_experiment(ledger, replace(Idea.of(ledger, idea), submission=waiting.id))
-    keep(ledger, "0.200")  # ends while the other's screen is still to run
+    open_experiment(line_writer, replace(Idea.of(line_writer, idea), submission=waiting.id))
+    keep(line_writer, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]
     assert [step.decision for step in mine] == ["rebased", "kept"]
@@ -941,9 +941,9 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
 def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    open_submission(ledger, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
-    move_head(ledger, RATE.tree, evidence=None)
+    line_writer = line_writer_of(bench.home, bench.store)
+    open_submission(line_writer, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
+    move_head(line_writer, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
     assert bench.store.jobs.open_jobs(LINE, *KINDS) == []

@@ -35,7 +35,7 @@ from protocol.rule import DEFAULT, policy_of, trial_alpha
 from protocol.runs import Env
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, ledger_of, proposal_of, with_baseline
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import Bench, better, until
 
@@ -290,9 +290,9 @@ def test_nothing_begins_after_the_end(bench: Bench, runs: int) -> None:
 
 def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.201")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.201")
+    job = open_checkpoint(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)  # one of them says what the baseline costs
     assert [one.id for one in open_jobs(bench)] == [job.id]
@@ -310,8 +310,8 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
 
 def test_a_kill_costs_the_run_at_hand_of_a_checkpoint(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(duration_s=1e6)
 
@@ -419,8 +419,8 @@ def test_every_night_is_planned_from_its_end_and_bounded_by_it(bench: Bench, tim
 
 def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) -> None:
     with_baseline(bench.home, bench.store)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(hours=parse_hours("23:00-23:30"))
     research = bench.research()
@@ -483,9 +483,9 @@ def begun(bench: Bench) -> None:
 
 def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.201")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.201")
+    job = open_checkpoint(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)
     old = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
@@ -517,8 +517,8 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
 
 def test_a_trial_that_has_no_run_yet_stays_as_it_is(bench: Bench) -> None:
     begun(bench)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     again = changed(bench)
     for_runs(again, 3)
@@ -530,14 +530,14 @@ def test_a_claim_that_is_run_again_loses_its_pairs_and_keeps_the_seeds_of_its_pr
     bench: Bench,
 ) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     wanted = WantedClaim(
         base=BASELINE,
         candidate=proposal_of(BASELINE, "0.201").source,
         author=b"a" * 32,
         gain_nano=GAIN_NANO,
     )
-    job = open_attestation(ledger, wanted)
+    job = open_attestation(line_writer, wanted)
     for_runs(bench, 4)
     seeds = [run.seed for run in bench.store.jobs.runs_of(job.id)]
     again = changed(bench)
@@ -568,8 +568,8 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
 
 def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
-    tree = ledger.blobs.put_source(proposal_of(BASELINE, "0.201").source)
+    line_writer = line_writer_of(bench.home, bench.store)
+    tree = line_writer.blobs.put_source(proposal_of(BASELINE, "0.201").source)
     step = CatchUpStep(
         base=BASELINE.tree,
         tree=tree,
@@ -580,8 +580,8 @@ def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> 
         gain_nano=GAIN_NANO,
         alpha_nano=7,
     )
-    job = ledger.open_job(step)
-    ledger.plan_fresh_pair(job, step.base, step.tree)
+    job = line_writer.open_job(step)
+    line_writer.plan_fresh_pair(job, step.base, step.tree)
     end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO)
     bench.goal = Goal(duration_s=1.0)
     settled(changed(bench))
@@ -592,9 +592,9 @@ def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> 
 
 def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     idea = proposal_of(BASELINE, "0.399")
-    job = open_experiment(ledger, Idea.of(ledger, replace(idea, proposer=SUBMITTED)))
+    job = open_experiment(line_writer, Idea.of(line_writer, replace(idea, proposer=SUBMITTED)))
     (screen,) = bench.store.jobs.runs_of(job.id)
     ended = replace(run(BASE_NANO - GAIN_NANO), role=screen.role, seed=screen.seed)
     bench.store.jobs.finish_run(screen, StoredOutcome(run=ended, log_tail=""))
@@ -617,12 +617,12 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
 
 def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
         open_experiment(
-            ledger, Idea.of(ledger, replace(proposal_of(BASELINE, name), proposer=proposer))
+            line_writer, Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer))
         )
-    keep(ledger, "0.201")
+    keep(line_writer, "0.201")
     bench.goal = Goal(duration_s=0.0)
     settled(changed(bench))
     assert open_jobs(bench) == []

@@ -20,7 +20,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT, VERIFY
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, TASK
 from tests.node.scripted import OUTCOME, Bench, better
 
@@ -64,9 +64,9 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
 
 def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    ledger = with_baseline(bench.home, bench.store)
-    keep(ledger, "0.200")
-    job = open_checkpoint(ledger)
+    line_writer = with_baseline(bench.home, bench.store)
+    keep(line_writer, "0.200")
+    job = open_checkpoint(line_writer)
     bench.runner.is_broken_from = 3
     with pytest.raises(ArnodeError):
         work(bench)
@@ -157,11 +157,11 @@ def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
 
 
 def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
+    line_writer = with_baseline(bench.home, bench.store)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
-    keep(ledger, "0.200")  # a screen and a recheck: on splits that decide nothing
-    job = open_checkpoint(ledger)
-    ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
+    keep(line_writer, "0.200")  # a screen and a recheck: on splits that decide nothing
+    job = open_checkpoint(line_writer)
+    line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     for planned in bench.store.jobs.runs_of(job.id):
         end(bench.store, planned, 1_000_000_000)

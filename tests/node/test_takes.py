@@ -17,7 +17,7 @@ from node.line.run_time import (
 )
 from node.on_demand import trying
 from node.store.store import Store
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.examples import BASELINE, LINE
 from trainer.task_kinds import load_task
 
@@ -57,7 +57,7 @@ def test_try_alone_says_how_long_once_it_is_known(
     )
     node = SimpleNamespace(
         research=research,
-        books=SimpleNamespace(store=store, ledger=SimpleNamespace(key=LINE)),
+        books=SimpleNamespace(store=store, line_writer=SimpleNamespace(key=LINE)),
     )
 
     async def be_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:

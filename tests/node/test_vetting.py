@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting import adoption, vetting
@@ -28,8 +28,8 @@ MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
 
 
 @pytest.fixture
-def ada(ledger: Ledger, blobs: Blobs) -> Stranger:
-    return Stranger(ledger.store, blobs)
+def ada(line_writer: LineWriter, blobs: Blobs) -> Stranger:
+    return Stranger(line_writer.store, blobs)
 
 
 @pytest.fixture

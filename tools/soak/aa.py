@@ -22,7 +22,7 @@ from node.running.served import run_node
 from node.store.store import Store
 from node.terminal.progress import reporting
 from protocol.record_kinds import ResultBody
-from tests.node.books import proposal_by
+from tests.node.line_writers import proposal_by
 
 _AT_ONCE = 20  # experiments of one session; the number of runs is checked between sessions
 

@@ -110,7 +110,7 @@ async def _session(
             return  # records made on opening do not belong to a claim
         slots = slots_of(opened.books.store, opened.research.line_key)
         crowd.go_on(opened, slots)
-        line = opened.books.ledger.line
+        line = opened.books.line_writer.line
         has_moved = line is not None and line.verified != crowd.ground.head.tree
         if has_moved or len(slots) >= _SLOTS:
             opened.research.stop()
@@ -125,8 +125,8 @@ async def _session(
         await node.research.run()
         moves = [
             Move(
-                old=node.books.ledger.source(adoption.body.from_tree),
-                new=node.books.ledger.source(adoption.body.to_tree),
+                old=node.books.line_writer.source(adoption.body.from_tree),
+                new=node.books.line_writer.source(adoption.body.to_tree),
             )
             for adoption in store.experiments.adoptions(line)
         ]

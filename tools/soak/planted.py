@@ -169,8 +169,8 @@ async def _alone(
         slots, runs = slots_of(store, line), runs_by_kind(store, line)
         moves = [
             Move(
-                old=node.books.ledger.source(adoption.body.from_tree),
-                new=node.books.ledger.source(adoption.body.to_tree),
+                old=node.books.line_writer.source(adoption.body.from_tree),
+                new=node.books.line_writer.source(adoption.body.to_tree),
             )
             for adoption in store.experiments.adoptions(line)
         ]

@@ -120,7 +120,7 @@ class Claimant:
         task = node.session.task
         base = base or task.source
         for tree in (base, source):
-            node.books.ledger.blobs.put_source(tree)
+            node.books.line_writer.blobs.put_source(tree)
         patch = self._publish(node, claimed_patch(task, source, base=base))
         gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
         anchors = [gain + base_nano for gain in gains]

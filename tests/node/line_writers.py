@@ -22,7 +22,7 @@ from node.line.branch import (
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.open_task import Subject
 from node.line.trial import Confirmation, MetricReading, next_of_confirmation
 from node.store.blobs import Blobs
@@ -64,15 +64,15 @@ class Clock:
         return self.now_ms
 
 
-def ledger_of(
+def line_writer_of(
     home: Home,
     store: Store,
     *,
     seeds: Iterator[int] | None = None,
     clock_ms: Callable[[], int] | None = None,
-) -> Ledger:
+) -> LineWriter:
     """Return the books of the example task, as they stand in the store."""
-    return Ledger(
+    return LineWriter(
         store=store,
         blobs=Blobs(home.blobs),
         identity=IDENTITY,
@@ -88,16 +88,16 @@ def with_baseline(
     *,
     seeds: Iterator[int] | None = None,
     clock_ms: Callable[[], int] | None = None,
-) -> Ledger:
+) -> LineWriter:
     """Return books in which the baseline is measured."""
-    ledger = ledger_of(home, store, seeds=seeds, clock_ms=clock_ms)
-    ledger.announce()
+    line_writer = line_writer_of(home, store, seeds=seeds, clock_ms=clock_ms)
+    line_writer.announce()
     job = open_baseline(
-        ledger,
+        line_writer,
     )
     runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)
-    close_baseline(ledger, job, runs, fingerprint(BASELINE))
-    return ledger
+    close_baseline(line_writer, job, runs, fingerprint(BASELINE))
+    return line_writer
 
 
 def finished(store: Store, job: Job, *metrics_nano: int | None) -> list[Run]:
@@ -154,72 +154,72 @@ def proposal_by(
 
 
 def conclude(
-    ledger: Ledger,
+    line_writer: LineWriter,
     proposal: Proposal,
     decision: str,
     *metrics_nano: int | None,
     arm: str | None = None,
 ) -> RecordedExperiment:
     """Open an experiment, run it and record what was decided; `arm` thought of it."""
-    job = open_experiment(ledger, Idea.of(ledger, proposal, arm=arm))
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal, arm=arm))
     step = job.step
     for _ in metrics_nano[1:]:
-        ledger.plan(job, role="candidate", tree=job.step.tree)
-    runs = finished(ledger.store, job, *metrics_nano)
+        line_writer.plan(job, role="candidate", tree=job.step.tree)
+    runs = finished(line_writer.store, job, *metrics_nano)
     closed = replace(step, decision=decision, gain_milli=2000)
-    return close_experiment(ledger, job, closed, runs, note=decision)
+    return close_experiment(line_writer, job, closed, runs, note=decision)
 
 
-def keep(ledger: Ledger, rate: str) -> RecordedExperiment:
+def keep(line_writer: LineWriter, rate: str) -> RecordedExperiment:
     """Record an experiment that is kept: the working line moves to it."""
-    proposal = proposal_of(ledger.source(ledger.known_line.working), rate)
-    return conclude(ledger, proposal, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO + 1)
+    proposal = proposal_of(line_writer.source(line_writer.known_line.working), rate)
+    return conclude(line_writer, proposal, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO + 1)
 
 
-def go_on(ledger: Ledger, root: Root, *metrics_nano: int | None) -> BranchStep:
+def go_on(line_writer: LineWriter, root: Root, *metrics_nano: int | None) -> BranchStep:
     """Let the line go on from a tree that measures so, a little below the head."""
-    job = open_branch(ledger, root, why="nothing was kept", runs=len(metrics_nano))
-    return end_branch(ledger, job, *metrics_nano)
+    job = open_branch(line_writer, root, why="nothing was kept", runs=len(metrics_nano))
+    return end_branch(line_writer, job, *metrics_nano)
 
 
-def go_back(ledger: Ledger) -> BranchStep:
+def go_back(line_writer: LineWriter) -> BranchStep:
     """Let the line go back from its branch to what it left."""
-    branch = branch_of(ledger.store, ledger.known_line)
+    branch = branch_of(line_writer.store, line_writer.known_line)
     assert branch is not None
-    job = open_return(ledger, branch, why="it got nowhere", runs=2)
-    return end_branch(ledger, job, BASE_NANO, BASE_NANO)
+    job = open_return(line_writer, branch, why="it got nowhere", runs=2)
+    return end_branch(line_writer, job, BASE_NANO, BASE_NANO)
 
 
-def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchStep:
+def end_branch(line_writer: LineWriter, job: Job, *metrics_nano: int | None) -> BranchStep:
     """Let the runs of a branch end with these metrics; None is a crash."""
-    runs = finished(ledger.store, job, *metrics_nano)
+    runs = finished(line_writer.store, job, *metrics_nano)
     behind_sd = None if None in metrics_nano else 5.0
-    return close_branch(ledger, job, runs, behind_sd)
+    return close_branch(line_writer, job, runs, behind_sd)
 
 
-def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
+def checkpoint(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    return end_checkpoint(ledger, open_checkpoint(ledger), gain_nano=gain_nano, pairs=pairs)
+    return end_checkpoint(line_writer, open_checkpoint(line_writer), gain_nano=gain_nano, pairs=pairs)
 
 
 def end_checkpoint(
-    ledger: Ledger, job: Job[CheckpointStep], *, gain_nano: int | None, pairs: int = 4
+    line_writer: LineWriter, job: Job[CheckpointStep], *, gain_nano: int | None, pairs: int = 4
 ) -> Record:
     """Let the pairs of a checkpoint end likewise, and settle it."""
     for _ in range(pairs):
-        ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
-    for planned in ledger.store.jobs.runs_of(job.id):
+        line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
+    for planned in line_writer.store.jobs.runs_of(job.id):
         metric_nano: int | None = BASE_NANO + planned.ordinal
         if planned.role == "candidate":
             metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
-        end(ledger.store, planned, metric_nano)
-    confirmation = confirmation_of(ledger, job)
+        end(line_writer.store, planned, metric_nano)
+    confirmation = confirmation_of(line_writer, job)
     return job.step.close(
-        ledger, job, outcomes(ledger.store, job), confirmation, note="a checkpoint"
+        line_writer, job, outcomes(line_writer.store, job), confirmation, note="a checkpoint"
     )
 
 
-def confirmation_of(ledger: Ledger, job: Job) -> Confirmation:
+def confirmation_of(line_writer: LineWriter, job: Job) -> Confirmation:
     """Return what the job's runs say, with a millibit of noise."""
     reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-    return next_of_confirmation(ledger.store.jobs.runs_of(job.id), reading, needs_anchor=False)
+    return next_of_confirmation(line_writer.store.jobs.runs_of(job.id), reading, needs_anchor=False)

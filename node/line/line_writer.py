@@ -27,7 +27,7 @@ _SCREENS: Final = b"arnode/screens/1\0"
 LEAST_RUNS: Final = 4  # of one tree, for other nodes to learn its noise
 
 
-class Ledger:
+class LineWriter:
     """The writer of one line's history. `line` is None before the baseline is measured."""
 
     def __init__(
