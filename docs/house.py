@@ -29,7 +29,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "trainer.language_model.stages.Stages.run",
         "trainer.sandbox.sandbox.Sandbox",
         "trainer.language_model.stages.Stages.score",
-        "node.line.desk.Desk.advance",
+        "node.line.line_context.LineContext.advance",
         "node.line.experiment.ExperimentStep.advance",
         "node.line.publication.Publication.result",
         "node.store.store.Store.append_own",

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, PairTrial
@@ -165,14 +165,14 @@ class AttestationStep(PairTrial):
         line_writer.plan_pair(job, self.base, self.tree, seed)
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Sign the verdict; remove a part of the head that gains nothing."""
-        with desk.store.transaction():
-            closed = close_attestation(desk.line_writer, job, runs, confirmation)
-            _take_out(desk.line_writer, self, runs, confirmation)
+        with line_context.store.transaction():
+            closed = close_attestation(line_context.line_writer, job, runs, confirmation)
+            _take_out(line_context.line_writer, self, runs, confirmation)
         told = closed.told(len(confirmation.pairs))
-        desk.activity.judged(f"{self._what} {told}", record=closed.record)
+        line_context.activity.judged(f"{self._what} {told}", record=closed.record)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
         """Open it on another split; its seeds stay, as they depend on the claim and this key."""

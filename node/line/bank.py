@@ -6,7 +6,7 @@ If two reference runs in a row fail, the working line no longer runs on this mac
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.drift import doubt_head, has_failed
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_writer import LineWriter
@@ -30,14 +30,14 @@ class BankStep(JobStep):
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return RunDescription("working line", "bank", "one more run to compare with")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Add the run to the reference runs; leave a working line that fails repeatedly."""
         (run,) = runs
         if run.outcome is None:
             return
-        close_bank(desk.line_writer, job, run)
-        if has_failed(run.outcome.run) and (told := doubt_failing_line(desk.line_writer)):
-            desk.activity.say(told)
+        close_bank(line_context.line_writer, job, run)
+        if has_failed(run.outcome.run) and (told := doubt_failing_line(line_context.line_writer)):
+            line_context.activity.say(told)
 
 
 def open_bank(line_writer: LineWriter) -> Job[BankStep]:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, ClassVar, Final
 
 from agent.source.canonical import fingerprint
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
@@ -38,33 +38,33 @@ class BaselineStep(JobStep):
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return RunDescription("baseline", "baseline", "measuring")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Record the baseline once it ran often enough; repeat one run that failed."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
         failed = [run for run in ended if run.status != "ok"]
         if len(failed) >= _MOST_FAILURES:
-            desk.store.jobs.close_job(job.id)  # the next start measures it again
+            line_context.store.jobs.close_job(job.id)  # the next start measures it again
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
                 printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
-        wanted = BASELINE_RUNS * _seeds(desk.line_writer)
+        wanted = BASELINE_RUNS * _seeds(line_context.line_writer)
         if (missing := wanted + len(failed) - len(ended)) > 0:  # for example, something killed it
-            desk.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
+            line_context.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
             for _ in range(missing):
-                desk.line_writer.plan(job, role="base", tree=self.tree)
+                line_context.line_writer.plan(job, role="base", tree=self.tree)
             return
-        mark = fingerprint(desk.session.task.source)
-        record = close_baseline(desk.line_writer, job, ended, mark)
-        desk.learner.mark_tried(mark)
-        desk.noise.read_anew()
+        mark = fingerprint(line_context.session.task.source)
+        record = close_baseline(line_context.line_writer, job, ended, mark)
+        line_context.learner.mark_tried(mark)
+        line_context.noise.read_anew()
         mean = fmean(run.metric_nano for run in ended if run.metric_nano is not None) / NANO
         often = "twice" if wanted == BASELINE_RUNS else f"{wanted} times"
-        desk.activity.say(f"baseline measured {often}: {mean:.4f}", record=record.id)
-        desk.on_record()
+        line_context.activity.say(f"baseline measured {often}: {mean:.4f}", record=record.id)
+        line_context.on_record()
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
         return _opened(line_writer, self)

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LineWriter
 from node.line.plateaus import REACH_SD
@@ -100,21 +100,21 @@ class BranchStep(JobStep):
         """
         return True
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Continue from the tree once it is measured, if it is close enough to the head."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
-        behind_sd = behind_head_sd(self, ended, desk.reading())
-        closed = close_branch(desk.line_writer, job, ended, behind_sd)
+        behind_sd = behind_head_sd(self, ended, line_context.reading())
+        closed = close_branch(line_context.line_writer, job, ended, behind_sd)
         if not closed.is_taken:
-            desk.activity.say(f"not going {self.title}: see its runs", record=closed.record)
+            line_context.activity.say(f"not going {self.title}: see its runs", record=closed.record)
         elif self.where != "head" and behind_sd is not None:
             where = "below" if behind_sd > 0 else "above"
-            desk.activity.say(
+            line_context.activity.say(
                 f"{self.title}: {abs(behind_sd):.1f} sd {where} it", record=closed.record
             )
-        desk.on_record()
+        line_context.on_record()
 
 
 def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of
@@ -65,12 +65,12 @@ class CatchUpStep(HeadTrial):
         return run.tree != self.base
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Settle the trial and report it."""
-        self.watch_head(desk, job, confirmation)
-        record = self.close(desk.line_writer, job, runs, confirmation, note=note_of(confirmation))
-        desk.activity.confirmed(self._what, confirmation, record=record.id)
+        self.watch_head(line_context, job, confirmation)
+        record = self.close(line_context.line_writer, job, runs, confirmation, note=note_of(confirmation))
+        line_context.activity.confirmed(self._what, confirmation, record=record.id)
 
     @property
     def _what(self) -> str:

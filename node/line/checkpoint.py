@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
 from node.line.carried import carried_again
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
@@ -47,29 +47,29 @@ class CheckpointStep(HeadTrial):
         return self.about(title, run, "checkpoint", plainly="checkpoint")
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Settle the trial, and report what it showed."""
-        self.watch_head(desk, job, confirmation)
-        newer = self.kept_meanwhile(desk.line_writer)
-        overfit = overfit_of(desk.line_writer, runs, confirmation)
+        self.watch_head(line_context, job, confirmation)
+        newer = self.kept_meanwhile(line_context.line_writer)
+        overfit = overfit_of(line_context.line_writer, runs, confirmation)
         note = note_of(confirmation, overfit)
-        record = self.close(desk.line_writer, job, runs, confirmation, note=note)
-        desk.on_stack()
-        if desk.line_writer.known_line.working == self.base:
-            for patch, one in _experiments_of(desk.line_writer, newer):
-                desk.learner.try_again(one, patch)
-        patches = many(kept_in(desk.store, self.stack), "patch", "patches")
+        record = self.close(line_context.line_writer, job, runs, confirmation, note=note)
+        line_context.on_stack()
+        if line_context.line_writer.known_line.working == self.base:
+            for patch, one in _experiments_of(line_context.line_writer, newer):
+                line_context.learner.try_again(one, patch)
+        patches = many(kept_in(line_context.store, self.stack), "patch", "patches")
         if confirmation.was_cut_off:
-            desk.activity.judged(
+            line_context.activity.judged(
                 f"others on this machine cut the checkpoint of {patches} off: nothing is lost, "
                 f"it is tried again in {REST_S // 60} minutes",
                 record=record.id,
             )
         elif overfit is not None:
-            desk.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
+            line_context.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
         else:
-            desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
+            line_context.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
 
     def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch of the whole stack; a stack of one already has it."""

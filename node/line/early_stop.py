@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep, screen_level
 from node.line.foresight import Foresight, ToldRun
 from node.line.job_kinds import KINDS
@@ -53,15 +53,15 @@ class Overseer:
         return f"at {share:.0%} of its training its loss foretold {best} at best, {needed} passes"
 
 
-def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
+def overseer_of(job: Job[Any], run: PlannedRun, line_context: LineContext) -> Overseer | None:
     """Return the observer of a run during training; None for a run that is never stopped."""
-    step, line_writer = job.step, desk.line_writer
+    step, line_writer = job.step, line_context.line_writer
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
-    if not (desk.stops_early and is_screen and line_writer.style.name == "runs" and step.bank_nano):
+    if not (line_context.stops_early and is_screen and line_writer.style.name == "runs" and step.bank_nano):
         return None
     if line_writer.publication.manifest.target_nano is not None:  # a loss predicts no time
         return None
-    reading = desk.reading()
+    reading = line_context.reading()
     level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
     needed = level - reading.policy.screen_sd * reading.screening_sd
     runs = told_runs(line_writer.store, line_writer.key, reading.sign)

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.carried import end_carried
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LineWriter
@@ -79,25 +79,25 @@ class ExperimentStep(JobStep):
     def is_of_peers(self, own: bytes) -> bool:
         return self.idea.author is not None
 
-    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+    def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
         """Return True if a run is audited: all except a screen whose figure does not pass."""
         if run.ordinal > 0:
             return True
-        reading, bank = desk.reading(), self._bank(desk.line_writer)
-        level_nano = screen_level(desk.line_writer, self.base, bank, reading.noise.sd)
+        reading, bank = line_context.reading(), self._bank(line_context.line_writer)
+        level_nano = screen_level(line_context.line_writer, self.base, bank, reading.noise.sd)
         return reading.is_promising(public_nano, level_nano)
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck a source that passed its screen; record the decision."""
-        reading, bank = desk.reading(), self._bank(desk.line_writer)
+        reading, bank = line_context.reading(), self._bank(line_context.line_writer)
         if not bank or any(run.outcome is None for run in runs):
             return  # reopened without reference runs, or a pair is incomplete
-        screen_nano = screen_level(desk.line_writer, self.base, bank, reading.noise.sd)
+        screen_nano = screen_level(line_context.line_writer, self.base, bank, reading.noise.sd)
         shown, levels_nano = beside_base(runs, screen_nano)
-        is_current = self.base == desk.line_writer.known_line.working
+        is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
         if move == "run" and not does_base_fail(runs):
-            plan_recheck(desk.line_writer, job, self.base, self.tree)
+            plan_recheck(line_context.line_writer, job, self.base, self.tree)
             return
         ended, told = ended_runs(shown), told_runs(runs)
         level_nano = round(fmean(levels_nano[1:] or levels_nano))
@@ -120,19 +120,19 @@ class ExperimentStep(JobStep):
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
-        record = close_experiment(desk.line_writer, job, step, told, note=note)
+        record = close_experiment(line_context.line_writer, job, step, told, note=note)
         closed = replace(job, step=step)
-        desk.learner.learn(closed)
+        line_context.learner.learn(closed)
         if decision == "rebased" and self.idea.edits and self.idea.carried is None:
-            desk.learner.try_again(closed, record.patch)
-        desk.activity.concluded(
+            line_context.learner.try_again(closed, record.patch)
+        line_context.activity.concluded(
             self.title,
             decision=decision,
             metric=None if metric_nano is None else metric_nano / NANO,
             gain_sd=gain,
             record=record.result,
         )
-        desk.on_record()
+        line_context.on_record()
 
     def is_void(self, runs: list[PlannedRun]) -> bool:
         """Return True: the reference runs of its base are invalid too."""

@@ -14,7 +14,7 @@ from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import HeadTrial
@@ -37,7 +37,7 @@ class VoidedStep(JobStep):
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return RunDescription(self.was, "voided", "measured before this machine changed")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Do nothing."""
 
 

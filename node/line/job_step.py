@@ -8,7 +8,7 @@ them. `node.line.job_kinds` lists all kinds.
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -39,7 +39,7 @@ class JobStep(Mapped, ABC):
     TIME_SPENT_ON: ClassVar[str] = ""
 
     @abstractmethod
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Decide the job's next step from its runs, and store it."""
 
     @abstractmethod
@@ -65,7 +65,7 @@ class JobStep(Mapped, ABC):
         """Return True if a run is of a peer's code. Its output goes into none of our records."""
         return self.is_of_peers(own)
 
-    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+    def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
         """Return True if a run is audited; the default is True.
 
         `public_nano` is its figure on the public split.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.drift import doubt_head, drift_of
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LEAST_RUNS, LineWriter
@@ -44,7 +44,7 @@ class PairTrial(JobStep):
 
     @abstractmethod
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Store the trial's outcome and what follows from it; `runs` are all of its runs."""
 
@@ -82,25 +82,25 @@ class PairTrial(JobStep):
         """Commit to the next pair, with an unpredictable seed."""
         line_writer.plan_fresh_pair(job, self.base, self.tree)
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Plan what the trial still needs until the rule gives a verdict."""
-        reading = desk.paired_reading(job, self.base, self.tree)
-        confirmation = self.weigh(runs, reading, desk.session.task.manifest)
-        desk.activity.weighing(confirmation)
+        reading = line_context.paired_reading(job, self.base, self.tree)
+        confirmation = self.weigh(runs, reading, line_context.session.task.manifest)
+        line_context.activity.weighing(confirmation)
         match confirmation.move:
             case "pair":
-                self.plan_pair(desk.line_writer, job)
+                self.plan_pair(line_context.line_writer, job)
             case "again" if (failed := confirmation.unfinished) is not None:
                 role: Role = "base" if failed.role == "base" else "candidate"
                 tree = self.base if role == "base" else self.tree
-                desk.store.jobs.plan_run(job.id, role=role, tree=tree, seed=failed.seed)
+                line_context.store.jobs.plan_run(job.id, role=role, tree=tree, seed=failed.seed)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                desk.line_writer.plan_anchors(job, seeds)
+                line_context.line_writer.plan_anchors(job, seeds)
             case "pass" | "miss" | "unrunnable":
-                self.conclude(desk, job, ended_runs(runs), confirmation)
-                desk.noise.read_anew()
-                desk.on_record()
+                self.conclude(line_context, job, ended_runs(runs), confirmation)
+                line_context.noise.read_anew()
+                line_context.on_record()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,22 +172,22 @@ class HeadTrial(PairTrial):
             line_writer.close_job(job, replace(closed, measured=measured))
         return record
 
-    def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
+    def watch_head(self, line_context: LineContext, job: Job[Any], confirmation: Confirmation) -> None:
         """Compare the head's runs with those of its last trial.
 
         A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
-            desk.activity.say("the head fails beside it: it is looked at first, the other waits")
-            doubt_head(desk.line_writer, "it failed beside another tree", is_failing=True)
+            line_context.activity.say("the head fails beside it: it is looked at first, the other waits")
+            doubt_head(line_context.line_writer, "it failed beside another tree", is_failing=True)
             return
-        drift = drift_of(desk.store, job, self.base, desk.reading(), desk.head_trials)
+        drift = drift_of(line_context.store, job, self.base, line_context.reading(), line_context.head_trials)
         if drift is None:
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
-        desk.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
+        line_context.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
         if drift > 0 and confirmation.move != "pass":
-            doubt_head(desk.line_writer, how)
+            doubt_head(line_context.line_writer, how)
 
 
 def overfit_of(line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation) -> str | None:

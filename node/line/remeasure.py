@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.drift import doubt_kept, doubt_of, forget_doubt, has_failed, is_in_doubt
 from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter, moved_at_job
@@ -51,19 +51,19 @@ class RemeasureStep(HeadTrial):
         return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Settle the trial and report it."""
         note = f"measured again, {self.because}: {note_of(confirmation)}"
-        record = self.close(desk.line_writer, job, runs, confirmation, note=note)
-        line = desk.line_writer.known_line
+        record = self.close(line_context.line_writer, job, runs, confirmation, note=note)
+        line = line_context.line_writer.known_line
         if line.verified != self.tree:
             outcome = "does not hold: back to the one before it"
         else:
-            is_open = open_doubt(desk.store, line) is not None
+            is_open = open_doubt(line_context.store, line) is not None
             outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
         pairs = len(confirmation.pairs)
-        desk.activity.judged(
+        line_context.activity.judged(
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
             record=record.id,
         )

@@ -13,7 +13,7 @@ from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
 from node.line.carried import open_carried
 from node.line.checkpoint import open_checkpoint
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.drift import is_head_failing, is_in_doubt
 from node.line.job_kinds import HEAD_TRIALS, KINDS
 from node.loop.exploring import Exploring
@@ -60,7 +60,7 @@ class Agenda:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
@@ -75,11 +75,11 @@ class Agenda:
     ) -> None:
         self.goal = goal
         self.is_over = False
-        self._desk = desk
-        self._line_writer = desk.line_writer
-        self._store = desk.store
-        self._policy = desk.policy
-        self._activity = desk.activity
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._policy = line_context.policy
+        self._activity = line_context.activity
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
@@ -93,10 +93,10 @@ class Agenda:
         pairs, tries = fewest_pairs(style), runs_to_keep(style)
         self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs, tries=tries)
         self.judging = Judging(
-            desk=desk, ideas=ideas, exploring=exploring, goal=goal, plan=self.plan
+            line_context=line_context, ideas=ideas, exploring=exploring, goal=goal, plan=self.plan
         )
         self._openings = Openings(
-            desk=desk,
+            line_context=line_context,
             ideas=ideas,
             exploring=exploring,
             peers=peers,
@@ -138,7 +138,7 @@ class Agenda:
         """Describe the session's starting point to the plan, before the first run."""
         line, reference_runs = self._line_writer.line, self._policy.reference_runs
         if not self._store.jobs.open_jobs(self._line_writer.key, *HEAD_TRIALS):
-            baseline = self._desk.session.task.manifest.baseline_tree
+            baseline = self._line_context.session.task.manifest.baseline_tree
             self.plan.begin(Opening.of(line, baseline_tree=baseline, reference_runs=reference_runs))
 
     def took(self, run_s: float) -> None:

@@ -4,7 +4,7 @@ import time
 
 from node.line.branch import kept_in, most_keeps
 from node.line.checkpoint import rests_s
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.session_plan import Goal, SessionPlan
@@ -15,18 +15,18 @@ class Judging:
     """The decision when a promotion trial begins. `is_last`: the session ends after it."""
 
     def __init__(
-        self, *, desk: Desk, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
+        self, *, line_context: LineContext, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
     ) -> None:
         self.is_last = False
         self._goal = goal
         self._plan = plan
-        self._line_writer = desk.line_writer
-        self._store = desk.store
-        self._policy = desk.policy
-        self._activity = desk.activity
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._policy = line_context.policy
+        self._activity = line_context.activity
         self._ideas = ideas
         self._exploring = exploring
-        self._baseline = desk.session.task.manifest.baseline_tree
+        self._baseline = line_context.session.task.manifest.baseline_tree
         self._is_wanted = False
         self._are_experiments_judged = False  # those of a session with a fixed number
 

@@ -7,7 +7,7 @@ from node.line.ablation import open_ablation
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
@@ -46,7 +46,7 @@ class Openings:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
@@ -54,8 +54,8 @@ class Openings:
         has_company: bool,
     ) -> None:
         self.count = 0
-        self._desk = desk
-        self._line_writer = desk.line_writer
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
@@ -65,7 +65,7 @@ class Openings:
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Return a planned run with its seed that is not in progress, such as after a kill."""
         own = self._line_writer.publication.author
-        for run in self._desk.store.jobs.open_runs_of(job.id):
+        for run in self._line_context.store.jobs.open_runs_of(job.id):
             is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
             if (run.job_id, run.ordinal) not in now.running and not is_barred:
                 return run
@@ -74,8 +74,8 @@ class Openings:
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
         if isinstance(job.step, BranchStep):
-            self._desk.activity.say(f"{job.step.why}: going {job.step.title}")
-        self._desk.advance(job)
+            self._line_context.activity.say(f"{job.step.why}: going {job.step.title}")
+        self._line_context.advance(job)
         return self.unfinished(job, now)
 
     def idea(self, idea: Idea, now: Situation, *, is_new: bool = True) -> PlannedRun | None:
@@ -89,7 +89,7 @@ class Openings:
     def bank(self, now: Situation) -> PlannedRun | None:
         """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
-        reference_runs = self._desk.policy.reference_runs
+        reference_runs = self._line_context.policy.reference_runs
         if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
             return None
         return self.unfinished(open_bank(self._line_writer), now)
@@ -133,7 +133,7 @@ class Openings:
     def carried(self, now: Situation) -> PlannedRun | None:
         """Try a transfer from another task, if one waits."""
         barred = now.is_foreign_barred
-        idea = self._ideas.carried(self._desk.activity.say, is_foreign_barred=barred)
+        idea = self._ideas.carried(self._line_context.activity.say, is_foreign_barred=barred)
         return self.idea(idea, now) if idea else None
 
     def experiment(self, now: Situation) -> PlannedRun | None:

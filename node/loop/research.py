@@ -17,7 +17,7 @@ from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.carried import CarriedStep, Find, open_carried
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
@@ -54,17 +54,17 @@ class Research:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         agenda: Agenda,
         news: asyncio.Event | None = None,
     ) -> None:
         """Take the loop's parts; others set `news` to make the loop look for work."""
-        self.activity = activity = desk.activity
-        self._desk = desk
-        self._line_writer = desk.line_writer
-        self._store = desk.store
-        self._session = session = desk.session
+        self.activity = activity = line_context.activity
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._session = session = line_context.session
         self._ideas = ideas
         self._agenda = agenda
         self._wake = news or asyncio.Event()
@@ -174,11 +174,11 @@ class Research:
 
     def attest(self, wanted: WantedClaim) -> int:
         """Queue a re-run of a claim; return the job's number."""
-        self._desk.notice_change()  # without this it might join a job whose pairs are void
+        self._line_context.notice_change()  # without this it might join a job whose pairs are void
         job = open_attestation(self._line_writer, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
-            self._desk.advance(job)
+            self._line_context.advance(job)
         self._wake.set()
         return job.id
 
@@ -219,12 +219,12 @@ class Research:
     @property
     def noise_sd(self) -> float:
         """The current estimate of the noise, in the metric's unit."""
-        return self._desk.noise.sd()
+        return self._line_context.noise.sd()
 
     @property
     def screening_sd(self) -> float:
         """The noise on the public split, which decides experiments; in the metric's unit."""
-        return self._desk.reading().screening_sd
+        return self._line_context.reading().screening_sd
 
     @property
     def standings(self) -> tuple[ArmStanding, ...]:
@@ -265,16 +265,16 @@ class Research:
             await self._ideas.close()
 
     async def _begin(self) -> None:
-        self._desk.begin()
+        self._line_context.begin()
         self._agenda.begin()
         jobs = self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
         if self._line_writer.line is None and not any(
             isinstance(job.step, BaselineStep) for job in jobs
         ):
             jobs.append(open_baseline(self._line_writer))
-            self._desk.on_record()
+            self._line_context.on_record()
         for job in jobs:
-            self._desk.advance(job)
+            self._line_context.advance(job)
         if self._line_writer.line is not None:
             if not self._is_bank_still_right():
                 self._line_writer.forget_bank()
@@ -413,7 +413,7 @@ class Research:
             lane.end()
 
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
-        step, desk = job.step, self._desk
+        step, line_context = job.step, self._line_context
         self.activity.running(*step.describe(self._store, run), run=run)
         source = self._line_writer.source(run.tree)
         await self._lanes.get_ready(lane, source)
@@ -429,10 +429,10 @@ class Research:
             lane.trained()
 
         async def needs_audit(public: int, _secret: int) -> bool:
-            return step.needs_audit(desk, run, public)
+            return step.needs_audit(line_context, run, public)
 
         is_foreign = step.is_foreign(run, self._line_writer.publication.author)
-        overseer = overseer_of(job, run, desk)
+        overseer = overseer_of(job, run, line_context)
         short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(
             source,
@@ -470,7 +470,7 @@ class Research:
         self.activity.finished(outcome.ms)
         if outcome.fault is not None:
             raise outcome.fault
-        self._desk.advance(job)
+        self._line_context.advance(job)
         if job.id not in self._store.jobs.open_ids(self.line_key):
             self._lanes.forget(job.id)
 

@@ -25,7 +25,7 @@ from node.home.sandboxing import require_peer_sandbox
 from node.ladder.promotion import Promotion
 from node.line.activity import Activity
 from node.line.anew import begin_anew
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
@@ -175,7 +175,7 @@ class Thinking:
         `waits_for` is what a session without ideas waits for; "" ends it. `on_record` is called
         after each record. Setting `news` makes the loop look for work.
         """
-        desk = Desk(
+        line_context = LineContext(
             line_writer=self.line_writer,
             session=session,
             learner=self.ideas,
@@ -190,7 +190,7 @@ class Thinking:
             stops_early=self.stops_early,
         )
         agenda = Agenda(
-            desk=desk,
+            line_context=line_context,
             ideas=self.ideas,
             exploring=self.exploring,
             peers=self.peers,
@@ -204,7 +204,7 @@ class Thinking:
             clock_s=clock_s,
         )
         self.ideas.plan_by(lambda: agenda.plan.left)
-        return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
+        return Research(line_context=line_context, ideas=self.ideas, agenda=agenda, news=news)
 
 
 def open_peers(

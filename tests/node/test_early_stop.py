@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from node.home.home import Home
-from node.line.desk import Desk
+from node.line.line_context import LineContext
 from node.line.early_stop import overseer_of, stopped_in, told_runs
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
@@ -95,7 +95,7 @@ def screen(line_writer: LineWriter, rate: str, seed: int) -> tuple[Job[Experimen
 
 
 def overseer(line_writer: LineWriter, job: Job[Any], planned: Any, **more: Any) -> Any:
-    return overseer_of(job, planned, cast("Desk", Bench(line_writer, **more)))
+    return overseer_of(job, planned, cast("LineContext", Bench(line_writer, **more)))
 
 
 def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWriter) -> None:

@@ -43,7 +43,7 @@ class Noise(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class LineContext:
     """The context in which the jobs of one line are decided.
 
     `head_trials` are the job kinds that try a tree against the head. The runs of the kinds in
