@@ -31,7 +31,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "trainer.language_model.stages.Stages.score",
         "node.line.line_context.LineContext.advance",
         "node.line.experiment.ExperimentStep.advance",
-        "node.line.publication.Publication.result",
+        "node.line.record_writer.RecordWriter.result",
         "node.store.store.Store.append_own",
         "protocol.records.sign_record",
         "node.store.boards.Boards.get",
@@ -54,7 +54,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "trainer.runner.Runner.run",
         "node.line.catch_up.CatchUpStep.conclude",
         "node.line.line_writer.LineWriter.move_to",
-        "node.line.publication.Publication.adoption",
+        "node.line.record_writer.RecordWriter.adoption",
         "node.store.store.Store.append_own",
     ),
 }

@@ -15,7 +15,7 @@ from node.ladder.climbed import Where, climbed, slopes_known
 from node.ladder.finds import check_rungs, step_of_record, steps_to
 from node.line.carried import CarriedStep, Find
 from node.line.line_writer import LineWriter
-from node.line.publication import MAX_PARENTS
+from node.line.record_writer import MAX_PARENTS
 from node.store.boards import BoardKey
 from node.store.jobs import Line
 from node.store.store import Store
@@ -62,7 +62,7 @@ class Promotion:
     ) -> None:
         self._line_writer = line_writer
         self._store = line_writer.store
-        self._manifest = line_writer.publication.manifest
+        self._manifest = line_writer.record_writer.manifest
         self._net = net
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers

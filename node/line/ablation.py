@@ -65,17 +65,17 @@ def _claims_no_gain(origin: Origin) -> bool:
 
 
 def _open(line_writer: LineWriter, part: bytes, rest: Source, working: Source) -> Job[AttestationStep]:
-    publication = line_writer.publication
+    record_writer = line_writer.record_writer
     wanted = WantedClaim(
         base=rest,
         candidate=working,
-        author=publication.author,
+        author=record_writer.author,
         alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
     # Signed although it is this node's own work: nobody counts it, but all may read what a part is
     # worth.
-    asked = step_of(wanted, key=publication.key, store=line_writer.store, line=line_writer.key)
+    asked = step_of(wanted, key=record_writer.key, store=line_writer.store, line=line_writer.key)
     step = replace(asked, part=part, is_published=True)
     line_writer.blobs.put_source(rest)
     return line_writer.open_job(step)

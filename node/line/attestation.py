@@ -225,7 +225,7 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
 
 def open_attestation(line_writer: LineWriter, wanted: WantedClaim) -> Job[AttestationStep]:
     """Queue a claim and return its job, or the existing job with the same question."""
-    step = step_of(wanted, key=line_writer.publication.key, store=line_writer.store, line=line_writer.key)
+    step = step_of(wanted, key=line_writer.record_writer.key, store=line_writer.store, line=line_writer.key)
     if job := asked_before(line_writer.store, line_writer.key, step):
         return job
     line_writer.blobs.put_source(wanted.base)
@@ -243,9 +243,9 @@ def close_attestation(
     step, judged = job.step, confirmation.judgement
     record = None
     paired, again = told_apart(runs)
-    policy = policy_of(Style.of(line_writer.publication.manifest), step.policy)
+    policy = policy_of(Style.of(line_writer.record_writer.manifest), step.policy)
     if step.is_published:
-        record = line_writer.publication.attestation(
+        record = line_writer.record_writer.attestation(
             base=step.base,
             tree=step.tree,
             target=step.target,
@@ -296,7 +296,7 @@ def _take_out(
         return
     # The trial's base is the candidate of this record: same runs, opposite roles.
     turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
-    patch = line_writer.publication.patch(
+    patch = line_writer.record_writer.patch(
         step.tree,
         step.base,
         title=f"without: {part.title}",
@@ -304,7 +304,7 @@ def _take_out(
         parents=(step.part,) if step.part else (),
         origin=Origin(proposer=ABLATION),
     )
-    record = line_writer.publication.result(
+    record = line_writer.record_writer.result(
         patch.id,
         step.tree,
         step.base,
@@ -334,7 +334,7 @@ async def falls_short(
     if not line_writer.blobs.has(shown.answer):
         return None
     outcome = await runner.judged(line_writer.blobs.get(shown.answer), run.seed)
-    sign = line_writer.publication.manifest.metric.sign
+    sign = line_writer.record_writer.manifest.metric.sign
     is_reached = outcome.metric_nano is not None and (
         sign * outcome.metric_nano <= sign * shown.metric_nano
     )

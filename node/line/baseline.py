@@ -93,7 +93,7 @@ def close_baseline(
     """Record the baseline, whose canonical AST is `mark`, as head and working line."""
     tree = job.step.tree
     with line_writer.store.transaction():
-        record = line_writer.publication.result(
+        record = line_writer.record_writer.result(
             None,
             tree,
             tree,

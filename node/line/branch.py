@@ -176,7 +176,7 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
         return None
     _, checkpoints, tree = min(found)
     ago_words = "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"
-    is_baseline = tree == line_writer.publication.manifest.baseline_tree
+    is_baseline = tree == line_writer.record_writer.manifest.baseline_tree
     return Root(
         where="older",
         tree=tree,
@@ -241,8 +241,8 @@ def close_branch(
     is_taken = is_there and (step.where == "head" or is_near)
     with line_writer.store.transaction():
         if step.theirs is not None and step.made_by and step.theirs != step.tree:
-            line_writer.publication.stripped(step.made_by, step.theirs, step.tree)
-        patch = line_writer.publication.patch(
+            line_writer.record_writer.stripped(step.made_by, step.theirs, step.tree)
+        patch = line_writer.record_writer.patch(
             step.base,
             step.tree,
             title=step.title,
@@ -250,7 +250,7 @@ def close_branch(
             parents=(step.made_by,) if step.made_by else (),
             origin=Origin(proposer=BRANCHING),
         )
-        record = line_writer.publication.result(
+        record = line_writer.record_writer.result(
             patch.id,
             step.base,
             step.tree,
@@ -308,7 +308,7 @@ def _behind_sd(
 ) -> float:
     if metric_nano is None or now_nano is None:
         return 0.0
-    return line_writer.publication.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+    return line_writer.record_writer.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
 
 
 def _steps(line_writer: LineWriter) -> list[BranchStep]:

@@ -14,7 +14,7 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
-from node.line.publication import MAX_PARENTS
+from node.line.record_writer import MAX_PARENTS
 from node.store.jobs import Job
 from node.vetting.inspection import inspect
 from node.vetting.patches import merged
@@ -161,7 +161,7 @@ def _made(line_writer: LineWriter, job: Job[CarriedStep]) -> tuple[Idea | Unfit,
     if not authors:
         mark: bytes | None = fingerprint(made.source)
     else:  # untrusted source is parsed in a child process only
-        found = inspect(made.source, kind=line_writer.publication.manifest.kind, baseline=baseline)
+        found = inspect(made.source, kind=line_writer.record_writer.manifest.kind, baseline=baseline)
         mark = found.fingerprint
         if found.marks:
             return "marked", None

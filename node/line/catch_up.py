@@ -82,8 +82,8 @@ class CatchUpStep(HeadTrial):
         if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
             return self.patch
         if self.tree != self.theirs:
-            line_writer.publication.stripped(self.patch, self.theirs, self.tree)
-        return line_writer.publication.patch(
+            line_writer.record_writer.stripped(self.patch, self.theirs, self.tree)
+        return line_writer.record_writer.patch(
             self.base,
             self.tree,
             title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
@@ -101,7 +101,7 @@ class CatchUpStep(HeadTrial):
         """If it passed, move head and working line to the tree."""
         if confirmation.move == "pass":
             line_writer.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
-            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
+            line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(line_writer, introducer=introducer_of(line_writer, self.target))
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -15,7 +15,7 @@ from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of, overfit_of
-from node.line.publication import MAX_PARENTS
+from node.line.record_writer import MAX_PARENTS
 from node.line.spending import note_adoption, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
@@ -83,7 +83,7 @@ class CheckpointStep(HeadTrial):
         shown = "; ".join(titles[-_TITLES_SHOWN:]) + (f"; and {more} more" if more > 0 else "")
         # If a record cannot name all patches of the stack, keep the one that began the branch.
         parents = (*self.stack[:1], *self.stack[1:][1 - MAX_PARENTS :]) if root else self.stack
-        return line_writer.publication.patch(
+        return line_writer.record_writer.patch(
             self.base,
             self.tree,
             title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
@@ -125,7 +125,7 @@ class CheckpointStep(HeadTrial):
                 elif one.step.idea.carried is not None:
                     carried_again(line_writer, one.step.idea.carried)
         if passed:
-            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
+            line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(line_writer)
         return replace(self, passed=passed)
 
@@ -155,7 +155,7 @@ def rests_s(line_writer: LineWriter) -> float:
         return 0.0
     trial = line_writer.store.experiments.find(measured.record)
     since_ms = trial.ts_ms if trial else 0
-    return max(0.0, REST_S - (line_writer.publication.clock_ms() - since_ms) / 1000)
+    return max(0.0, REST_S - (line_writer.record_writer.clock_ms() - since_ms) / 1000)
 
 
 def open_checkpoint(line_writer: LineWriter) -> Job[CheckpointStep]:

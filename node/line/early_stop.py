@@ -59,7 +59,7 @@ def overseer_of(job: Job[Any], run: PlannedRun, line_context: LineContext) -> Ov
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
     if not (line_context.stops_early and is_screen and line_writer.style.name == "runs" and step.bank_nano):
         return None
-    if line_writer.publication.manifest.target_nano is not None:  # a loss predicts no time
+    if line_writer.record_writer.manifest.target_nano is not None:  # a loss predicts no time
         return None
     reading = line_context.reading()
     level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))

@@ -207,7 +207,7 @@ def close_experiment(
     idea, kept = step.idea, step.decision == "kept"
     store = line_writer.store
     with store.transaction():
-        patch = line_writer.publication.patch(
+        patch = line_writer.record_writer.patch(
             idea.base,
             idea.tree,
             title=idea.title,
@@ -216,7 +216,7 @@ def close_experiment(
             origin=idea.origin,
             found_on=idea.found_on,
         )
-        record = line_writer.publication.result(
+        record = line_writer.record_writer.result(
             patch.id,
             idea.base,
             idea.tree,
@@ -252,7 +252,7 @@ def level_on(line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], s
 
     The figure is in 1e-9 units of the metric; `sd` is the noise of one run.
     """
-    sign = line_writer.publication.manifest.metric.sign
+    sign = line_writer.record_writer.manifest.metric.sign
     after = line_writer.store.jobs.last_job() - _LOOKED_BACK
     screened = [
         sign * job.step.screen_nano / NANO

@@ -131,7 +131,7 @@ def move_head(
     `stripped_from` is the peer's patch whose tree this is, without its prose. Raises ArnodeError
     during a trial against the head.
     """
-    line, publication = line_writer.known_line, line_writer.publication
+    line, record_writer = line_writer.known_line, line_writer.record_writer
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a checkpoint is on trial against the present head",
@@ -139,8 +139,8 @@ def move_head(
         )
     with line_writer.store.transaction():
         if stripped_from is not None:
-            publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
-        record = publication.adoption(line.verified, tree, evidence=evidence)
+            record_writer.stripped(stripped_from.id, stripped_from.body.tree, tree)
+        record = record_writer.adoption(line.verified, tree, evidence=evidence)
         line_writer.note_move()
         line_writer.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
     return record

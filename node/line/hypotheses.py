@@ -64,7 +64,7 @@ def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> H
             f"that is no hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
         )
     with line_writer.store.transaction():
-        record = line_writer.publication.intent(line_writer.explored.tree, title, ttl_s=_TTL_S)
+        record = line_writer.record_writer.intent(line_writer.explored.tree, title, ttl_s=_TTL_S)
         found = replace(sketch, id=record.id)
         _keep(line_writer, (*known, found))
     return found

@@ -74,7 +74,7 @@ class LineContext:
 
     def begin(self) -> None:
         """Check whether this machine changed since the last session, and call `on_stack`."""
-        if (number := self.store.boards.reused_number(self.line_writer.publication.author)) is not None:
+        if (number := self.store.boards.reused_number(self.line_writer.record_writer.author)) is not None:
             self.activity.say(f"{reused_words(number)}; `arnode doctor` says what to do")
         self.notice_change()
         self.on_stack()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from node.home.keyfile import Identity
 from node.line.open_task import Subject
-from node.line.publication import Publication
+from node.line.record_writer import RecordWriter
 from node.line.splits import fresh_nonce
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
@@ -45,7 +45,7 @@ class LineWriter:
         self.line = store.jobs.line(self.key)
         self.blobs = blobs
         self.subject = subject
-        self.publication = Publication(
+        self.record_writer = RecordWriter(
             store=store, blobs=blobs, identity=identity, subject=subject, clock_ms=clock_ms
         )
         self.style = Style.of(subject.manifest)
@@ -70,17 +70,17 @@ class LineWriter:
 
     def others_titles(self, base: bytes) -> frozenset[str]:
         """Return what other nodes announce to be trying on a tree of this line now."""
-        author, now_ms = self.publication.author, self._clock_ms()
+        author, now_ms = self.record_writer.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
     def intend(self, base: bytes, title: str) -> None:
         """Announce that this is about to be tried on a tree."""
-        self.publication.intent(base, title, ttl_s=TTL_S)
+        self.record_writer.intent(base, title, ttl_s=TTL_S)
 
     def announce(self) -> None:
         """Record this node's profile and its task, if they are not recorded yet."""
         with self.store.transaction():
-            self.publication.announce()
+            self.record_writer.announce()
 
     def begin_at(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Start head and working line at the baseline's tree, with these reference runs."""

@@ -36,7 +36,7 @@ class RunNoise:
     def read_anew(self) -> None:
         """Update the estimate after more unselected runs have ended."""
         line_writer = self._line_writer
-        floor_nano = line_writer.publication.manifest.noise_floor_nano
+        floor_nano = line_writer.record_writer.manifest.noise_floor_nano
         self.estimate = known_noise(line_writer.store, line_writer.key, floor_nano)
 
 

@@ -152,7 +152,7 @@ class HeadTrial(PairTrial):
         hardware class.
         """
         with line_writer.store.transaction():
-            record = line_writer.publication.result(
+            record = line_writer.record_writer.result(
                 self.patch_on_trial(line_writer),
                 self.base,
                 self.tree,
@@ -164,7 +164,7 @@ class HeadTrial(PairTrial):
             # One tree with fresh seeds, and nobody selected the runs.
             fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
             if len(fresh) >= LEAST_RUNS and line_writer.style.name == "runs":
-                line_writer.publication.noise(self.base, fresh)
+                line_writer.record_writer.noise(self.base, fresh)
             closed = self.settle(line_writer, runs, confirmation, record)
             measured = confirmation.measured(record.id)
             if overfit_of(line_writer, runs, confirmation) is not None:

@@ -86,14 +86,14 @@ class RemeasureStep(HeadTrial):
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
         line = line_writer.known_line  # a failing head is tried at once, so there may be a stack
         if confirmation.move == "pass":
-            line_writer.publication.adoption(self.base, self.tree, evidence=record.id)
+            line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
         if confirmation.verdict in ("confirmed", "unconfirmed"):
             if not line.stack:
                 line_writer.move_to(self.tree, [pair.candidate for pair in pairs])
         elif confirmation.verdict == "refuted" or does_not_run:
-            line_writer.publication.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
+            line_writer.record_writer.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
             vouching = line_writer.store.experiments.evidence_for(line_writer.key, self.base)
-            line_writer.publication.adoption(self.tree, self.base, evidence=vouching)
+            line_writer.record_writer.adoption(self.tree, self.base, evidence=vouching)
             line_writer.move_to(self.base, [pair.base for pair in pairs])
             if line.stack:  # the retracted patch leads from the new head to the stack
                 line_writer.go_on_at(line.working, (self.patch, *line.stack), [])
@@ -116,9 +116,9 @@ def open_remeasure(line_writer: LineWriter) -> Job[RemeasureStep] | None:
         forget_doubt(line_writer)
         if step is not None:
             return line_writer.open_job(step)
-        if is_failing and line.verified != line_writer.publication.manifest.baseline_tree:
+        if is_failing and line.verified != line_writer.record_writer.manifest.baseline_tree:
             _replace(line_writer)
-    if is_failing and line.verified == line_writer.publication.manifest.baseline_tree:
+    if is_failing and line.verified == line_writer.record_writer.manifest.baseline_tree:
         raise ArnodeError(
             "the task's own baseline does not run here any more: nothing can be measured",
             "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
@@ -166,9 +166,9 @@ def _replace(line_writer: LineWriter) -> None:
             for one in line_writer.store.experiments.adoptions(line_writer.key)
             if one.body.to_tree == head
         ),
-        line_writer.publication.manifest.baseline_tree,
+        line_writer.record_writer.manifest.baseline_tree,
     )
-    line_writer.publication.adoption(
+    line_writer.record_writer.adoption(
         head, before, evidence=line_writer.store.experiments.evidence_for(line_writer.key, before)
     )
     line_writer.move_to(before, [])

@@ -23,7 +23,7 @@ def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[byte
     outcomes = sorted(
         (job.id, number, author, outcome)
         for number, (job, author, outcome) in enumerate(_outcomes(line_writer))
-        if author != line_writer.publication.author
+        if author != line_writer.record_writer.author
     )
     rates = dict.fromkeys(friends, _FRIEND)
     for _, _, author, outcome in outcomes:

@@ -148,7 +148,7 @@ class Briefing:
         `importance` is that of the line's hyperparameters.
         """
         store, line, working = self.line_writer.store, self.line_writer.key, self.line_writer.explored
-        author, blocked = self.line_writer.publication.author, self.people().blocked
+        author, blocked = self.line_writer.record_writer.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
         return Context(
             source=working,

@@ -239,7 +239,7 @@ class Exploring:
         )
 
     def _height_sd(self, level_nano: float) -> float:
-        sign = self._line_writer.publication.manifest.metric.sign
+        sign = self._line_writer.record_writer.manifest.metric.sign
         return -sign * level_nano / NANO / self._noise_sd()
 
     # The spell

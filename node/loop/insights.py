@@ -85,7 +85,7 @@ def tell_insight(line_writer: LineWriter) -> None:
     if step.measured is None or _is_told(line_writer, step.measured.record):
         return
     series = _series(line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
-    line_writer.publication.insight(lesson(series), evidence_of(series))
+    line_writer.record_writer.insight(lesson(series), evidence_of(series))
 
 
 def lesson(series: Series) -> str:
@@ -157,7 +157,7 @@ def _few_of_each(
 
 
 def _series(line_writer: LineWriter, step: CheckpointStep, *, after: int, before: int) -> Series:
-    store, manifest = line_writer.store, line_writer.publication.manifest
+    store, manifest = line_writer.store, line_writer.record_writer.manifest
     baseline = line_writer.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
     jobs = store.jobs.closed_jobs(line_writer.key, ExperimentStep, after=after)
@@ -216,7 +216,7 @@ def _kind(idea: Idea) -> str:
 
 
 def _is_told(line_writer: LineWriter, record: bytes) -> bool:
-    own = (one.body for one in line_writer.store.records.listed("insight", line_writer.publication.author))
+    own = (one.body for one in line_writer.store.records.listed("insight", line_writer.record_writer.author))
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 

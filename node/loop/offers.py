@@ -86,7 +86,7 @@ class Offers:
         self._noise_sd = noise_sd
         self._vetting = vetting
         self._fleet = fleet
-        is_maximised = line_writer.publication.manifest.metric.direction == "max"
+        is_maximised = line_writer.record_writer.manifest.metric.direction == "max"
         self._fleet_keeps = FleetKeeps(line_writer.store, line_writer.key, is_maximised=is_maximised)
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time

@@ -64,7 +64,7 @@ class Openings:
 
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Return a planned run with its seed that is not in progress, such as after a kill."""
-        own = self._line_writer.publication.author
+        own = self._line_writer.record_writer.author
         for run in self._line_context.store.jobs.open_runs_of(job.id):
             is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
             if (run.job_id, run.ordinal) not in now.running and not is_barred:

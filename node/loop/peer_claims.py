@@ -64,8 +64,8 @@ class Peers:
     ) -> None:
         self._line_writer = line_writer
         self._store = line_writer.store
-        publication = line_writer.publication
-        self.vetting = Vetting(line_writer.store, line_writer.blobs, publication.manifest, want=want)
+        record_writer = line_writer.record_writer
+        self.vetting = Vetting(line_writer.store, line_writer.blobs, record_writer.manifest, want=want)
         self._offers = Offers(
             line_writer,
             net=net,
@@ -105,7 +105,7 @@ class Peers:
         """Return the leaderboard's best tree to try against the head, if one leads by enough."""
         line = self._line_writer.known_line
         rows = self._offers.rows()
-        has_own = line.verified != self._line_writer.publication.manifest.baseline_tree
+        has_own = line.verified != self._line_writer.record_writer.manifest.baseline_tree
         lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         least_nano = self._own_bound_nano(rows) + lead_nano
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
@@ -330,7 +330,7 @@ class Peers:
         authors.
         """
         people = self._people()
-        unheard = people.blocked | {self._line_writer.publication.author}
+        unheard = people.blocked | {self._line_writer.record_writer.author}
         return lambda author: (
             author not in unheard
             and (not self._members or author in self._members)

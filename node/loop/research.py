@@ -364,7 +364,7 @@ class Research:
         """Start a run, and return when the next one may train."""
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
-        own = self._line_writer.publication.author
+        own = self._line_writer.record_writer.author
         is_foreign = job.step.is_foreign(run, own)
         # Two colluding scripts could tell each other what one of them is scored on.
         while is_foreign and self._is_foreign_in_flight:
@@ -431,7 +431,7 @@ class Research:
         async def needs_audit(public: int, _secret: int) -> bool:
             return step.needs_audit(line_context, run, public)
 
-        is_foreign = step.is_foreign(run, self._line_writer.publication.author)
+        is_foreign = step.is_foreign(run, self._line_writer.record_writer.author)
         overseer = overseer_of(job, run, line_context)
         short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(

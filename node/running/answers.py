@@ -179,7 +179,7 @@ class NodeAnswers:
         signed = sign_report(
             books.store,
             books.line_writer.blobs,
-            books.line_writer.publication.identity,
+            books.line_writer.record_writer.identity,
             read_draft(asked.body),
             asked.text,
             now_ms=clock_ms(),

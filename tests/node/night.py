@@ -197,7 +197,7 @@ class Night:
         job = open_attestation(self.line_writer, wanted)
         step = job.step
         reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-        manifest = self.line_writer.publication.manifest
+        manifest = self.line_writer.record_writer.manifest
         while (
             weighed := step.weigh(self.store.jobs.runs_of(job.id), reading, manifest)
         ).move == "pair":

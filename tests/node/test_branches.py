@@ -113,7 +113,7 @@ def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(line_
         if entry.tree == rated("0.6").tree and entry.stage == "confirm"
     )
     with line_writer.store.transaction():
-        line_writer.publication.retraction(evidence, "it did not hold")
+        line_writer.record_writer.retraction(evidence, "it did not hold")
     line_writer.blobs.put_source(rated("0.9"))
     move_head(line_writer, rated("0.9").tree, evidence=None)
     adopt_better(line_writer, "0.95", 4)
@@ -185,7 +185,7 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(line_writer: Lin
     less = Source.of({"train.py": b"LEARNING_RATE = 0.07\n"})
     line_writer.blobs.put_source(less)
     with line_writer.store.transaction():
-        patch = line_writer.publication.patch(
+        patch = line_writer.record_writer.patch(
             head, less.tree, title="without", why="", parents=(), origin=Origin(proposer=ABLATION)
         )
         line_writer.go_on_from(less.tree, patch.id, ())

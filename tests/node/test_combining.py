@@ -143,7 +143,7 @@ def test_what_was_found_to_be_worth_nothing_is_left_out(line_writer: LineWriter)
     (first,) = missed(line_writer, ("FIRST = 1\n", 3))
     missed(line_writer, ("SECOND = 1\n", 15))
     with line_writer.store.transaction():
-        patch = line_writer.publication.patch(
+        patch = line_writer.record_writer.patch(
             with_row("FIRST = 1\n", 3).tree,
             BASE.tree,
             title="without: FIRST",
@@ -151,7 +151,7 @@ def test_what_was_found_to_be_worth_nothing_is_left_out(line_writer: LineWriter)
             parents=(first,),
             origin=Origin(proposer=ABLATION),
         )
-        line_writer.publication.result(
+        line_writer.record_writer.result(
             patch.id,
             with_row("FIRST = 1\n", 3).tree,
             BASE.tree,

@@ -338,7 +338,7 @@ def test_nor_what_is_said_of_a_checkpoint_that_was_taken_back(night: Night) -> N
     assert isinstance(record.body, ResultBody)
     assert len(texts(night)) == 1
     with night.store.transaction():
-        night.line_writer.publication.retraction(record.id, "it did not hold")
+        night.line_writer.record_writer.retraction(record.id, "it did not hold")
     assert texts(night) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys, load_secret, read_keys, renew_keys
-from node.line.publication import announce_profile
+from node.line.record_writer import announce_profile
 from node.store.store import Store
 from protocol.errors import ConfigurationError
 from protocol.record_kinds import ProfileBody

@@ -23,7 +23,7 @@ IDEAS = [f"idea-{number}" for number in range(200)]
 
 
 def tries_of(line_writer: LineWriter) -> OthersTries:
-    return tries_by(line_writer, line_writer.publication.author)
+    return tries_by(line_writer, line_writer.record_writer.author)
 
 
 def tries_by(line_writer: LineWriter, author: bytes) -> OthersTries:
@@ -103,5 +103,5 @@ def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> 
     now_ms = time.time_ns() // 1_000_000
     of_ada = tries_of(line_writer).part_of(IDEAS, now_ms)
     hers = tries_by(line_writer, ada.key.public)
-    hers._last_ms = {line_writer.publication.author: now_ms}
+    hers._last_ms = {line_writer.record_writer.author: now_ms}
     assert hers.part_of(IDEAS, now_ms) == frozenset(IDEAS) - of_ada

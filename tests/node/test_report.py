@@ -181,7 +181,7 @@ def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
 def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
     record = line_of(night).confirmations[0].entry.id
     with night.store.transaction():
-        night.line_writer.publication.retraction(record, "it did not hold")
+        night.line_writer.record_writer.retraction(record, "it did not hold")
     line = line_of(night)
     assert line.gain_nano == pytest.approx(GAIN_NANO, rel=0.01)
     assert not line.confirmations[0].stands

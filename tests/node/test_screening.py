@@ -34,7 +34,7 @@ def program_line_writer(home: Home, store: Store, folder: Path, style: StyleName
     return LineWriter(
         store=store,
         blobs=line_writer.blobs,
-        identity=line_writer.publication.identity,
+        identity=line_writer.record_writer.identity,
         subject=line_writer.subject,
         clock_ms=lambda: 1,
         random_seed=lambda: 7,

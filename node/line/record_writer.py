@@ -38,7 +38,7 @@ MAX_PARENTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
+class RecordWriter:
     """A writer of the records of one task and hardware class."""
 
     store: Store
