@@ -18,7 +18,7 @@ from node.home.faults import empty_folder
 from node.home.home import Home
 from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.remeasure import open_doubt
-from node.running.books import Books, open_books
+from node.running.line_resources import LineResources, open_line
 from node.store.blobs import Blobs
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
@@ -105,27 +105,27 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     Untrusted source is adopted without its comments and docstrings.
     """
-    with _books(task) as books:
-        books.line_writer.announce()
-        line = books.line_writer.known_line
-        wanted = tree_of(books.store, line, id)
+    with _open_line(task) as line_resources:
+        line_resources.line_writer.announce()
+        line = line_resources.line_writer.known_line
+        wanted = tree_of(line_resources.store, line, id)
         blobs = Blobs(Home.here().blobs)
-        patches = Patches(books.store, line.task)
-        candidate = examine(patches, blobs, manifest_of(books.store, line), wanted)
+        patches = Patches(line_resources.store, line.task)
+        candidate = examine(patches, blobs, manifest_of(line_resources.store, line), wanted)
         tree, marks = candidate.source.tree, candidate.marks
         if marks and not unverified:
             raise SafetyError(
                 f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",
                 "read it (`arnode diff`), then accept the risk with --unverified",
             )
-        evidence = books.store.experiments.evidence_for(line.key, tree)
+        evidence = line_resources.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
                 f"tree {short(tree)} was not confirmed here",
                 "confirm it (`arnode compare`), or accept the risk with --unverified",
             )
         blobs.put_source(candidate.source)
-        _move(books, tree, evidence, candidate.stripped_from)
+        _move(line_resources, tree, evidence, candidate.stripped_from)
         for mark in marks:
             click.echo(f"marked: {plain(describe(mark))}", err=True)
 
@@ -134,11 +134,11 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @line_option
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    with _books(task) as books:
-        books.line_writer.announce()
-        line = books.line_writer.known_line
-        tree = previous_head(books.store, line, books.keys.author.public)
-        _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
+    with _open_line(task) as line_resources:
+        line_resources.line_writer.announce()
+        line = line_resources.line_writer.known_line
+        tree = previous_head(line_resources.store, line, line_resources.keys.author.public)
+        _move(line_resources, tree, line_resources.store.experiments.evidence_for(line.key, tree))
 
 
 def _why_baseline(kept: int) -> str:
@@ -152,7 +152,7 @@ def _why_baseline(kept: int) -> str:
     )
 
 
-def _books(task: str | None) -> AbstractContextManager[Books]:
+def _open_line(task: str | None) -> AbstractContextManager[LineResources]:
     home = Home.here()
     if is_running(home.socket):
         raise ArnodeError(
@@ -162,17 +162,17 @@ def _books(task: str | None) -> AbstractContextManager[Books]:
     config = config_of(home)
     with reading() as (store, _):
         manifest = manifest_of(store, the_line(store, task))
-    return open_books(home, config, manifest)
+    return open_line(home, config, manifest)
 
 
 def _move(
-    books: Books,
+    line_resources: LineResources,
     tree: bytes,
     evidence: bytes | None,
     stripped_from: PatchRecord | None = None,
 ) -> None:
-    move_head(books.line_writer, tree, evidence=evidence, stripped_from=stripped_from)
-    books.journal.catch_up()
+    move_head(line_resources.line_writer, tree, evidence=evidence, stripped_from=stripped_from)
+    line_resources.journal.catch_up()
     mark = "" if evidence else "  (unverified: not confirmed here)"
     click.echo(f"verified head is now {short(tree)}{mark}")
 

@@ -23,7 +23,7 @@ from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
 from node.proposing.roles import open_role, reviewer_of
-from node.running.books import Books, open_books
+from node.running.line_resources import LineResources, open_line
 from node.running.loop_assembly import Thinking, open_peers
 from node.terminal.progress import reporting
 from protocol.codecs import plain
@@ -43,15 +43,15 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     keep_to_oneself()
     bench = find_workbench(task, text)
     means = take_means(os.environ, bench.config)
-    with open_books(home, bench.config, bench.task.manifest, bench.task.source) as books:
-        return asyncio.run(_alone(bench, books, means, is_dry=is_dry))
+    with open_line(home, bench.config, bench.task.manifest, bench.task.source) as line_resources:
+        return asyncio.run(_alone(bench, line_resources, means, is_dry=is_dry))
 
 
 async def _alone(
-    bench: Workbench, books: Books, means: Means, *, is_dry: bool
+    bench: Workbench, line_resources: LineResources, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
     """Act as the node for one proposal."""
-    home, config, line_writer = bench.home, bench.config, books.line_writer
+    home, config, line_writer = bench.home, bench.config, line_resources.line_writer
     arms = choose(config, means.keys, means.environment).arms
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
     defined = defined_network(home, config.net)

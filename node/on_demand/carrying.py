@@ -105,7 +105,7 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
     def hand_in(node: Node) -> Callable[[], bool]:
         nonlocal numbers
         numbers = node.carry(load)
-        return partial(_shown(numbers), node.books.store)
+        return partial(_shown(numbers), node.line_resources.store)
 
     home, config, task = bench.home, bench.config, bench.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):

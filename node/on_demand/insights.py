@@ -16,7 +16,7 @@ from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.noise import RunNoise
 from node.on_demand.session import find_workbench
 from node.reporting.knowledge import importance_document
-from node.running.books import open_books
+from node.running.line_resources import open_line
 from node.running.loop_assembly import Thinking
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, line_of_session
@@ -67,8 +67,8 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
 
     bench = find_workbench(task, text)
     home, config = bench.home, bench.config
-    with open_books(home, config, bench.task.manifest, bench.task.source) as books:
-        line_writer = books.line_writer
+    with open_line(home, config, bench.task.manifest, bench.task.source) as line_resources:
+        line_writer = line_resources.line_writer
         thinking = Thinking.of(
             home,
             config,

@@ -143,7 +143,7 @@ def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> Non
         def tell() -> None:
             nonlocal is_told
             if not is_told:  # known after the baseline, which runs first and takes as long
-                run_s = run_seconds(node.books.store, node.books.line_writer.key)
+                run_s = run_seconds(node.line_resources.store, node.line_resources.line_writer.key)
                 _say_takes(run_s)
                 is_told = run_s is not None
             show(activity.stage, activity.title)

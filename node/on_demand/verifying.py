@@ -129,7 +129,7 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
     def hand_in(node: Node) -> Callable[[], bool]:
         nonlocal job_id
         job_id = node.take(question)
-        return partial(_shown(), node.books.store, job_id)
+        return partial(_shown(), node.line_resources.store, job_id)
 
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:

@@ -57,7 +57,7 @@ _STOPPING = Text(STOPPING, "bold yellow")
 
 def draw(node: "Node", asked: str = "") -> RenderableType:
     """Return the picture of this moment; `asked` is a question or state for its last line."""
-    session, line = node.session, node.books.line_writer.line
+    session, line = node.session, node.line_resources.line_writer.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
     title = Text.assemble(
@@ -144,7 +144,7 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
 
 
 def _picture(node: "Node", line: Line) -> _Picture:
-    store, activity = node.books.store, node.research.activity
+    store, activity = node.line_resources.store, node.research.activity
     entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
     metric = node.session.task.manifest.metric
     return _Picture(
@@ -160,7 +160,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
 
 
 def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> RenderableType:
-    task, store = node.session.task, node.books.store
+    task, store = node.session.task, node.line_resources.store
     unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
     first = store.experiments.listed(line.key, limit=1)
     baseline = from_nano(first[0].metric_nano) if first else None
@@ -205,9 +205,9 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         return "still the baseline"
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
-    ) or node.books.store.experiments.evidence_for(line.key, line.verified)
+    ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
     told = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
-    return f"{told}, {word('in_doubt')}" if open_doubt(node.books.store, line) else told
+    return f"{told}, {word('in_doubt')}" if open_doubt(node.line_resources.store, line) else told
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
@@ -227,7 +227,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
             return from_nano(entry.metric_nano)
-    return _mean(head_metrics(node.books.store, line, line.verified))
+    return _mean(head_metrics(node.line_resources.store, line, line.verified))
 
 
 @dataclass(frozen=True, slots=True)

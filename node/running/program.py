@@ -374,9 +374,9 @@ async def _run(
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
             )
-            author = node.books.keys.author.public
+            author = node.line_resources.keys.author.public
             await stack.enter_async_context(
-                watching(start.alerts, node.books.store, author, net=config.net, place=home.root)
+                watching(start.alerts, node.line_resources.store, author, net=config.net, place=home.root)
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"

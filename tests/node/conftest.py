@@ -63,7 +63,7 @@ def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Device:
     """Commands work on this home, on a machine of the examples' class."""
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     device = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
-    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (device,))
+    monkeypatch.setattr("node.running.line_resources.probe_devices", lambda *_: (device,))
     return device
 
 

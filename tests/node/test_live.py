@@ -20,7 +20,7 @@ from node.line.drift import doubt_head
 from node.line.line_writer import LineWriter
 from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
 from node.proposing.opening import Proposers
-from node.running.books import Books
+from node.running.line_resources import LineResources
 from node.running.live import draw
 from node.running.node import Node
 from node.running.served import run_watched
@@ -49,7 +49,7 @@ from trainer.measuring.loss_curve import LossCurve
 def node_of(home: Home, store: Store) -> Node:
     """A node as it stands in the store, not yet at work."""
     bench, line_writer = Bench(home=home, store=store), line_writer_of(home, store)
-    books = Books(
+    line_resources = LineResources(
         keys=IDENTITY.keys,
         store=store,
         line_writer=line_writer,
@@ -58,7 +58,7 @@ def node_of(home: Home, store: Store) -> Node:
     return Node(
         home=home,
         config=Config(),
-        books=books,
+        line_resources=line_resources,
         session=bench.session(),
         ideas=bench.thinking(line_writer).ideas,
         proposers=Proposers(fast=NullProposer()),

@@ -57,7 +57,7 @@ def test_try_alone_says_how_long_once_it_is_known(
     )
     node = SimpleNamespace(
         research=research,
-        books=SimpleNamespace(store=store, line_writer=SimpleNamespace(key=LINE)),
+        line_resources=SimpleNamespace(store=store, line_writer=SimpleNamespace(key=LINE)),
     )
 
     async def be_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:

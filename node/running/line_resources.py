@@ -29,7 +29,7 @@ _log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class LineResources:
     """One line opened for writing: enough to record, not to measure."""
 
     keys: NodeKeys
@@ -38,7 +38,7 @@ class Books:
     journal: Journal
 
     @classmethod
-    def of(cls, home: Home, config: Config, store: Store, subject: Subject) -> "Books":
+    def of(cls, home: Home, config: Config, store: Store, subject: Subject) -> "LineResources":
         """Open the line of a task on a device; create keys if there are none."""
         keys = load_keys(home)
         blobs = Blobs(home.blobs)
@@ -67,9 +67,9 @@ class Books:
 
 
 @contextlib.contextmanager
-def open_books(
+def open_line(
     home: Home, config: Config, manifest: TaskManifest, baseline: Source | None = None
-) -> Iterator[Books]:
+) -> Iterator[LineResources]:
     """Open the line of a task while no node runs, holding the home's lock.
 
     Without `baseline`, the task's baseline must be stored in this home.
@@ -77,4 +77,4 @@ def open_books(
     with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
         baseline = baseline or Blobs(home.blobs).get_source(manifest.baseline_tree)
         device = probe_devices(manifest, config.gpus)[0]
-        yield Books.of(home, config, store, Subject.on(device, manifest, baseline))
+        yield LineResources.of(home, config, store, Subject.on(device, manifest, baseline))
