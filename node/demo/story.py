@@ -19,7 +19,7 @@ from node.home.invites import write_invite
 from node.home.network_definition import Network
 from node.home.networks import create_network
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
@@ -256,7 +256,7 @@ def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict
-    trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, CheckpointStep)}
+    trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, PromotionTrial)}
     for tried in store.jobs.closed_jobs(line, ExperimentStep):
         trial = trials.get(tried.step.tree)
         for patch in filter(None, map(store.records.patch, tried.step.idea.claims)):

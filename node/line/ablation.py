@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
 from node.line.attestation import AttestationStep, WantedClaim, step_of
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.line_writer import LineWriter
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
@@ -86,7 +86,7 @@ def _parts(line_writer: LineWriter) -> Iterator[bytes]:
 
     Stacks of one patch are skipped: their promotion trial already measured that patch alone.
     """
-    for job in reversed(line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)):
+    for job in reversed(line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)):
         if job.step.passed and len(job.step.stack) > 1:
             yield from reversed(job.step.stack)
 

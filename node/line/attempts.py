@@ -12,7 +12,7 @@ from typing import Literal
 
 from agent.source.canonical import fingerprint
 from node.line.branch import is_stack_full
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.idea import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
@@ -27,7 +27,7 @@ from protocol.styles import Style
 from protocol.units import NANO
 
 Identifier = Literal["keep", "discard", "crash"]
-CheckpointWord = Literal["passed", "missed", "overfit"]
+PromotionTrialOutcome = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # as in autoresearch's output
 _LOG_LINES = 50  # as many as its program.md looks at after a crash
@@ -38,7 +38,7 @@ _MIB = 1 << 20
 class Judged:
     """The result of the promotion trial of a kept patch, and the note in its record."""
 
-    word: CheckpointWord
+    word: PromotionTrialOutcome
     note: str
     record: bytes
 
@@ -95,7 +95,7 @@ def attempt_of(
     if attempt is None:
         return _unrecorded(line) if is_working else None
     is_on_trial = is_stack_full(store, line, policy) or bool(
-        store.jobs.open_jobs(key, CheckpointStep)
+        store.jobs.open_jobs(key, PromotionTrial)
     )
     if is_on_trial and attempt.patch in line.stack:
         return None
@@ -155,7 +155,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     rows.append(("decision", attempt.word))
     rows.append(("because", plain(attempt.because)))
     if attempt.judged:
-        rows.append(("checkpoint", _checkpoint_words(attempt, attempt.judged)))
+        rows.append(("checkpoint", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
         rows.append(("line", "moved on while it was measured: arnode head --working > train.py"))
     if attempt.record:
@@ -178,7 +178,7 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
     ]
 
 
-def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
+def _promotion_trial_words(attempt: Attempt, judged: Judged) -> str:
     outcome, note = wording(judged.word).word, plain(judged.note)
     said = note if outcome in note else f"{outcome}: {note}"
     if judged.word == "passed":
@@ -282,7 +282,7 @@ def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """Return the outcome of the promotion trial of the stack with this patch."""
-    for job in reversed(store.jobs.closed_jobs(line.key, CheckpointStep)):
+    for job in reversed(store.jobs.closed_jobs(line.key, PromotionTrial)):
         step = job.step
         if patch not in step.stack or (step.measured and step.measured.says_nothing):
             continue
@@ -291,7 +291,7 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
             body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):
                 is_overfit = bool(step.measured and step.measured.is_overfit)
-                missed: CheckpointWord = "overfit" if is_overfit else "missed"
-                word: CheckpointWord = "passed" if step.passed else missed
+                missed: PromotionTrialOutcome = "overfit" if is_overfit else "missed"
+                word: PromotionTrialOutcome = "passed" if step.passed else missed
                 return Judged(word=word, note=body.note, record=entry.id)
     return None

@@ -168,14 +168,14 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
     # Only since the present head was adopted.
     tried = Counter(step.tree for step in _steps(line_writer) if step.verified == line.verified)
     found: list[tuple[int, int, bytes]] = []
-    for checkpoints, tree in enumerate(reversed(ago), 1):
+    for promotions, tree in enumerate(reversed(ago), 1):
         behind_sd = _behind_sd(line_writer, heads[tree], now_nano, noise_sd)
         if behind_sd <= reach_sd and tree not in (line.working, line.verified):
-            found.append((tried[tree], checkpoints, tree))
+            found.append((tried[tree], promotions, tree))
     if not found:
         return None
-    _, checkpoints, tree = min(found)
-    ago_words = "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"
+    _, promotions, tree = min(found)
+    ago_words = "1 checkpoint" if promotions == 1 else f"{promotions} checkpoints"
     is_baseline = tree == line_writer.record_writer.manifest.baseline_tree
     return Root(
         where="older",

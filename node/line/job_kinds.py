@@ -13,7 +13,7 @@ from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.job_step import JobStep, RunDescription
@@ -53,7 +53,7 @@ class VoidedPairsStep(VoidedStep):
 KINDS: Final[tuple[type[JobStep], ...]] = (
     BaselineStep,
     RemeasureStep,
-    CheckpointStep,
+    PromotionTrial,
     CatchUpStep,
     AttestationStep,
     BranchStep,

@@ -9,7 +9,7 @@ from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
@@ -23,7 +23,7 @@ from node.terminal.vocabulary import many
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
     RemeasureStep: "the head in doubt",
-    CheckpointStep: "the checkpoint",
+    PromotionTrial: "the checkpoint",
     CatchUpStep: "the best tree of a peer",
     AttestationStep: "the claim",
     BranchStep: "the tree to go on from",
@@ -45,7 +45,7 @@ def open_work(store: Store, line: LineKey) -> str:
     words = f"goes on in the next session: {', '.join(counted)}" if told else ""
     stands = store.jobs.line(line)
     kept = kept_in(store, stands.stack) if stands else 0
-    if not kept or store.jobs.open_jobs(line, CheckpointStep):
+    if not kept or store.jobs.open_jobs(line, PromotionTrial):
         return words
     waits = f"{many(kept, 'patch', 'patches')} kept and not verified yet: a later session does"
     return f"{words}; {waits}" if words else waits

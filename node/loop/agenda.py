@@ -12,7 +12,7 @@ from node.ladder.promotion import Promotion
 from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
 from node.line.carried import open_carried
-from node.line.checkpoint import open_checkpoint
+from node.line.promotion_trial import open_promotion_trial
 from node.line.line_context import LineContext
 from node.line.drift import is_head_failing, is_in_doubt
 from node.line.job_kinds import HEAD_TRIALS, KINDS
@@ -146,7 +146,7 @@ class Agenda:
         if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
             self._activity.say(told)
 
-    def end_at_checkpoint(self) -> bool:
+    def end_after_promotion_trial(self) -> bool:
         """End after a promotion trial of the working line; end at once if it has no gains to judge.
 
         Return True if there will be a trial. In either case the hours in which runs may start no
@@ -263,7 +263,7 @@ class Agenda:
             return WAIT
         is_asked = self.goal.is_on_demand or self.judging.is_last
         stack = None if is_asked else self._openings.peers_stack(now)
-        return NextRun(stack or self._open_checkpoint(now))
+        return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
         """End a session on demand when its work is decided, a stopped one after its last trial."""
@@ -373,17 +373,17 @@ class Agenda:
             waits_for = "the next answer of a model"
         if not waits_for:
             self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
-            return self._open_checkpoint(now) if self._judge_and_end() else None
+            return self._open_promotion_trial(now) if self._judge_and_end() else None
         if self.judging.may_begin():
-            return self._open_checkpoint(now)
+            return self._open_promotion_trial(now)
         if self._told_after != self._openings.count:
             self._told_after = self._openings.count
             self._activity.say(f"out of ideas: waiting for {waits_for}; {_MORE}")
         return None
 
-    def _open_checkpoint(self, now: Situation) -> PlannedRun | None:
+    def _open_promotion_trial(self, now: Situation) -> PlannedRun | None:
         self.judging.begins()
-        return self._openings.begin(open_checkpoint(self._line_writer), now)
+        return self._openings.begin(open_promotion_trial(self._line_writer), now)
 
 
 def _started(run: PlannedRun | None) -> NextRun | None:

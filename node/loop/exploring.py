@@ -21,7 +21,7 @@ from node.line.branch import (
     open_return,
     trees_gone_on_from,
 )
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import COMBINING, ExperimentStep, level_on
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
@@ -263,11 +263,11 @@ class Exploring:
             for number, step in trials
             if step.decision in _DECIDED
         ]
-        checkpoints = self._closed(CheckpointStep, after)
-        events = sorted([*decided, *self._events(after, checkpoints)])
+        promotion_trials = self._closed(PromotionTrial, after)
+        events = sorted([*decided, *self._events(after, promotion_trials)])
         back = (number for number, event in events if event == "returned")
         since = max(back, default=self._line_writer.moved_at_job)
-        judged = max((job.id for job in checkpoints), default=after)
+        judged = max((job.id for job in promotion_trials), default=after)
         late = [step for number, step in trials if number > since]
         kept = [step for number, step in trials if number > judged and step.decision == "kept"]
         parts = self._closed(AttestationStep, since)
@@ -279,17 +279,17 @@ class Exploring:
             simplified=sum(job.step.part is not None for job in parts),
             untold_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
             kept_sd=sum(map(_gain_sd, kept)),
-            is_first=not self._closed(CheckpointStep, 0),
+            is_first=not self._closed(PromotionTrial, 0),
         )
 
     def _events(
-        self, after: int, checkpoints: list[Job[CheckpointStep]]
+        self, after: int, promotion_trials: list[Job[PromotionTrial]]
     ) -> Iterator[tuple[int, Event]]:
         """Yield the outcomes of stacks and branches after a job, with the numbers of their jobs."""
         branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
-        for job in checkpoints:
+        for job in promotion_trials:
             stack = job.step
             if stack.measured and stack.measured.says_nothing:
                 continue

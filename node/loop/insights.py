@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.proposal import Insight
 from node.line.attempts import result_here
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED, Idea
 from node.line.job_step import ended_runs
@@ -67,7 +67,7 @@ class Series:
     `parts` are its stack's ideas in order.
     """
 
-    checkpoint: CheckpointStep
+    promotion_trial: PromotionTrial
     parts: tuple[str, ...]
     tried: tuple[Tried, ...]
     unit: str
@@ -78,7 +78,7 @@ def tell_insight(line_writer: LineWriter) -> None:
 
     If the node was killed after the trial was written, the next call makes up for it.
     """
-    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
     if not jobs:
         return
     step = jobs[-1].step
@@ -96,7 +96,7 @@ def lesson(series: Series) -> str:
 
 def evidence_of(series: Series) -> tuple[bytes, ...]:
     """Return the results that support it: the trial's, those of its parts, and the failures."""
-    measured = series.checkpoint.measured
+    measured = series.promotion_trial.measured
     named = [measured.record] if measured else []
     named += [one.result for one in series.tried if one.is_kept and one.result]
     named += [one.result for one in series.tried if one.failure and one.result]
@@ -156,7 +156,7 @@ def _few_of_each(
 # A series
 
 
-def _series(line_writer: LineWriter, step: CheckpointStep, *, after: int, before: int) -> Series:
+def _series(line_writer: LineWriter, step: PromotionTrial, *, after: int, before: int) -> Series:
     store, manifest = line_writer.store, line_writer.record_writer.manifest
     baseline = line_writer.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
@@ -165,7 +165,7 @@ def _series(line_writer: LineWriter, step: CheckpointStep, *, after: int, before
     ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
     parts = [part for patch in step.stack if (part := store.records.patch(patch))]
     return Series(
-        checkpoint=step,
+        promotion_trial=step,
         parts=tuple(ideas.get((part.base, part.tree), _by(part.origin.proposer)) for part in parts),
         tried=tuple(
             _tried(line_writer, job, trial, ideas[trial.base, trial.tree])
@@ -244,7 +244,7 @@ def _sentences(series: Series, named: int) -> list[str]:
 
 
 def _verdict(series: Series, named: int) -> str:
-    step, measured = series.checkpoint, series.checkpoint.measured
+    step, measured = series.promotion_trial, series.promotion_trial.measured
     names = [_times(idea, count) for idea, count in Counter(series.parts).items()]
     what = f"a stack of {many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
     if measured is None or measured.gain_nano is None:

@@ -1,9 +1,9 @@
-"""The time of a promotion trial, working line against verified head (`node/line/checkpoint.py`)."""
+"""The time of a promotion trial, working line against verified head (`node/line/promotion_trial.py`)."""
 
 import time
 
 from node.line.branch import kept_in, most_keeps
-from node.line.checkpoint import rests_s
+from node.line.promotion_trial import rests_s
 from node.line.line_context import LineContext
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas

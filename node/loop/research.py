@@ -113,7 +113,7 @@ class Research:
         """Finish the current run and end; `at_checkpoint` first makes a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
         if at_checkpoint:
-            if self._agenda.end_at_checkpoint():
+            if self._agenda.end_after_promotion_trial():
                 self.pausing.end()
         else:
             self._end()

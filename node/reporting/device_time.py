@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.job_kinds import KINDS
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
@@ -18,7 +18,7 @@ from protocol.record_kinds import ResultBody
 from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "checkpoints",
+    PromotionTrial: "checkpoints",
     CatchUpStep: "peers' sources against the head",
     RemeasureStep: "the head, measured again",
 }

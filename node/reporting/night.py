@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Final, TypedDict
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.early_stop import Stopped
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
@@ -63,7 +63,7 @@ _FATES = {
     None: "left behind when the head moved",
 }
 _WHAT: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "promotion trial",
+    PromotionTrial: "promotion trial",
     CatchUpStep: "a peer's source",
     RemeasureStep: "the head, measured again,",
 }
@@ -224,14 +224,14 @@ def _stopped(found: Stopped) -> list[str]:
 
 def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
     for kind, one, several in (
-        (CheckpointStep, "promotion trial", "promotion trials"),
+        (PromotionTrial, "promotion trial", "promotion trials"),
         (CatchUpStep, "peer's source", "peers' sources"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind is kind]
         if trials:
             gains = sum(trial.verdict in GAINS for trial in trials)
             yield (f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.",)
-        elif kind is CheckpointStep:
+        elif kind is PromotionTrial:
             yield ("No promotion trial ended.",)
     taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:

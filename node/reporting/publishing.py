@@ -17,7 +17,7 @@ from node.home.control_socket import Message
 from node.home.home import Home
 from node.home.keyfile import Identity
 from node.home.network_definition import Network
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.concluded import TimeSpan
 from node.reporting.night import as_markdown
 from node.reporting.report import Head, LineReport, Report
@@ -176,7 +176,7 @@ def _title(line: LineReport) -> str:
 def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
     """Return the figures under the names in docs/protocol.md."""
     decisions = Counter[str](idea.entry.decision for idea in line.ideas)
-    checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
+    checkpoints = [one for one in line.confirmations if one.kind is PromotionTrial]
     figures = {
         "experiments": len(line.ideas),
         **{name: decisions[name] for name in ("kept", "discarded", "failed", "rejected")},

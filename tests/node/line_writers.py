@@ -19,7 +19,7 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
@@ -197,13 +197,13 @@ def end_branch(line_writer: LineWriter, job: Job, *metrics_nano: int | None) -> 
     return close_branch(line_writer, job, runs, behind_sd)
 
 
-def checkpoint(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
+def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    return end_checkpoint(line_writer, open_checkpoint(line_writer), gain_nano=gain_nano, pairs=pairs)
+    return end_promotion_trial(line_writer, open_promotion_trial(line_writer), gain_nano=gain_nano, pairs=pairs)
 
 
-def end_checkpoint(
-    line_writer: LineWriter, job: Job[CheckpointStep], *, gain_nano: int | None, pairs: int = 4
+def end_promotion_trial(
+    line_writer: LineWriter, job: Job[PromotionTrial], *, gain_nano: int | None, pairs: int = 4
 ) -> Record:
     """Let the pairs of a checkpoint end likewise, and settle it."""
     for _ in range(pairs):

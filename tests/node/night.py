@@ -55,7 +55,7 @@ from protocol.statistics import NoiseEstimate
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     confirmation_of,
     end,
     line_writer_of,
@@ -146,9 +146,9 @@ class Night:
         runs = (BASE_NANO - gain_nano, BASE_NANO - gain_nano + 1)
         return self.conclude(proposal, "kept", *runs, gain_milli=2500)
 
-    def checkpoint(self, gain_nano: int | None) -> Record:
+    def promotion_trial(self, gain_nano: int | None) -> Record:
         """Judge the working line, and tell what it taught."""
-        record = checkpoint(self.line_writer, gain_nano=gain_nano)
+        record = promotion_trial(self.line_writer, gain_nano=gain_nano)
         tell_insight(self.line_writer)
         return record
 
@@ -230,11 +230,11 @@ def whole_night(home: Home, store: Store) -> Night:
     night.keep(night.idea())
     paid = ModelCost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
-    first = night.checkpoint(2 * GAIN_NANO)
+    first = night.promotion_trial(2 * GAIN_NANO)
     said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
-    night.checkpoint(-GAIN_NANO)
+    night.promotion_trial(-GAIN_NANO)
     theirs = proposal_of(BASELINE, "0.9").source
     night.catch_up(ada, theirs, gain_nano=GAIN_NANO)
     night.refute(ada, proposal_of(BASELINE, "0.8").source)

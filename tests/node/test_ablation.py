@@ -10,7 +10,7 @@ from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.journal import Journal
@@ -21,7 +21,7 @@ from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     line_writer_of,
     proposal_of,
@@ -56,7 +56,7 @@ def bench(home: Home, store: Store) -> Bench:
     kept = BASE_NANO - GAIN_NANO
     conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
     conclude(line_writer, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     return Bench(home=home, store=store, ideas=0)
 
 
@@ -84,7 +84,7 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
         if isinstance(record.body, ResultBody) and record.body.patch == line.stack[0]
     )
     assert {run.role for run in keep.runs} == {"base", "candidate"}
-    assert not bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]  # nothing to confirm in it
+    assert not bench.store.jobs.closed_jobs(LINE, PromotionTrial)[1:]  # nothing to confirm in it
     journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
     journal.catch_up()
     assert journal.check() == []
@@ -139,5 +139,5 @@ def test_a_patch_that_was_confirmed_alone_is_not_asked_about_again(
     line_writer = with_baseline(home, store)
     kept = BASE_NANO - GAIN_NANO
     conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert open_ablation(line_writer) is None

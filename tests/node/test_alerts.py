@@ -27,7 +27,7 @@ from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.errors import ConfigurationError, UsageError
 from protocol.runs import Env
-from tests.node.line_writers import GAIN_NANO, checkpoint, keep, with_baseline
+from tests.node.line_writers import GAIN_NANO, promotion_trial, keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
 from tests.node.night import HOSTILE, evening
 from tests.node.strangers import Stranger
@@ -328,10 +328,10 @@ def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: S
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     watch = watch_of(store)
-    checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     assert list(watch.news()) == []
     keep(line_writer, "0.3")
-    record = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     (alert,) = watch.news()
     assert alert.kind == "head"
     assert alert.text.startswith(
@@ -358,7 +358,7 @@ def test_peers_words_in_a_head_are_cleaned_and_quoted(home: Home, store: Store) 
 def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
-    claim = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    claim = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     tree = line_writer.known_line.verified
     watch = watch_of(store)
     keys = [Stranger(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
@@ -403,7 +403,7 @@ def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
 
     async def session() -> None:
         async with watching(alerts, store, KEY.public, net="main", place=home.root):
-            checkpoint(line_writer, gain_nano=GAIN_NANO)
+            promotion_trial(line_writer, gain_nano=GAIN_NANO)
 
     asyncio.run(session())
     assert [message.alert.kind for message in recorder.messages] == ["head"]

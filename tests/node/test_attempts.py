@@ -16,7 +16,7 @@ from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     finished,
     keep,
@@ -149,7 +149,7 @@ def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: L
     concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert asked(line_writer) is not None
     assert asked(line_writer, policy=replace(DEFAULT, keeps_per_promotion_trial=1)) is None
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     attempt = asked(line_writer)
     assert attempt is not None
     assert attempt.judged is not None
@@ -158,7 +158,7 @@ def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: L
 
 def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(line_writer: LineWriter) -> None:
     concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     attempt = asked(line_writer)
     assert attempt is not None
     assert (attempt.word, attempt.is_working) == ("keep", False)

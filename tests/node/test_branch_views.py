@@ -23,7 +23,7 @@ from protocol.remarks import InsightBody
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     go_back,
     go_on,
     keep,
@@ -41,7 +41,7 @@ def line_writer(home: Home, store: Store) -> LineWriter:
     """A line that went on from the baseline and kept one patch there."""
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     root = older_root(line_writer, reach_sd=100.0, noise_sd=0.001)
     assert root is not None
     go_on(line_writer, root, BASE_NANO + 5, BASE_NANO + 7)
@@ -114,14 +114,14 @@ def test_the_report_counts_it_among_no_ideas(line_writer: LineWriter) -> None:
 
 
 def test_the_gain_of_a_branch_is_that_of_its_ideas(line_writer: LineWriter) -> None:
-    checkpoint(line_writer, gain_nano=2 * GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     line = report(line_writer)
     assert {row.origin.proposer for row in line.origins} == {"knobs"}
     assert sum(row.alone_nano for row in line.origins) == line.gain_nano
 
 
 def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineWriter) -> None:
-    checkpoint(line_writer, gain_nano=2 * GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     tell_insight(line_writer)
     (told,) = (record.body for record in line_writer.store.records.listed("insight"))
     assert isinstance(told, InsightBody)
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineW
 
 def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(line_writer: LineWriter) -> None:
     first = next(one for one in line_writer.store.experiments.listed(LINE) if one.decision == "adopted")
-    branch = checkpoint(line_writer, gain_nano=2 * GAIN_NANO)
+    branch = promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(line_writer.store, branch.body)[:2] == [
         quoted("on from the task's baseline"),

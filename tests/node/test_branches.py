@@ -30,7 +30,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     end_branch,
     finished,
@@ -61,7 +61,7 @@ def adopt_better(line_writer: LineWriter, rate: str, number: int) -> None:
     nano = BASE_NANO - number * STEP_NANO
     proposal = proposal_of(line_writer.source(line_writer.known_line.working), rate)
     conclude(line_writer, proposal, "kept", nano, nano)
-    checkpoint(line_writer, gain_nano=number * STEP_NANO)
+    promotion_trial(line_writer, gain_nano=number * STEP_NANO)
 
 
 def rated(rate: str) -> Source:
@@ -243,7 +243,7 @@ def test_a_line_whose_branch_job_was_lost_is_judged_like_any(line_writer: LineWr
     line_writer.store.jobs.update_step(job, replace(step, patch=None))
     assert branch_of(line_writer.store, line_writer.known_line) is None
     kept(line_writer, "0.61")
-    assert checkpoint(line_writer, gain_nano=STEP_NANO)
+    assert promotion_trial(line_writer, gain_nano=STEP_NANO)
     assert line_writer.known_line.verified == rated("0.61").tree
 
 
@@ -256,7 +256,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
     head = line_writer.known_line.verified
     step = go_on(line_writer, root_of(line_writer), BASE_NANO, BASE_NANO)
     parts = [kept(line_writer, f"0.6{number}") for number in range(1, 10)]
-    record = checkpoint(line_writer, gain_nano=5 * STEP_NANO)
+    record = promotion_trial(line_writer, gain_nano=5 * STEP_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (rated("0.69").tree, line.verified, ())
     assert isinstance(record.body, ResultBody)
@@ -273,7 +273,7 @@ def test_a_branch_that_misses_goes_back_to_the_head(line_writer: LineWriter, hom
     head = line_writer.known_line.verified
     go_on(line_writer, root_of(line_writer), BASE_NANO, BASE_NANO)
     kept(line_writer, "0.61")
-    checkpoint(line_writer, gain_nano=-STEP_NANO)
+    promotion_trial(line_writer, gain_nano=-STEP_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (head, head, ())
     assert branch_of(line_writer.store, line) is None
@@ -290,7 +290,7 @@ def test_a_branch_has_no_gains_before_it_keeps_something(line_writer: LineWriter
 def test_what_a_branch_began_with_is_no_part_to_be_asked_about(line_writer: LineWriter) -> None:
     step = go_on(line_writer, root_of(line_writer), BASE_NANO, BASE_NANO)
     kept(line_writer, "0.61")
-    checkpoint(line_writer, gain_nano=5 * STEP_NANO)
+    promotion_trial(line_writer, gain_nano=5 * STEP_NANO)
     asked: list[bytes | None] = []
     while job := open_ablation(line_writer):
         asked.append(job.step.part)
@@ -330,7 +330,7 @@ def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
     assert began is not None
     assert began.parents == (patch,)
     # A stack of nothing but that tree is that step itself.
-    record = checkpoint(line_writer, gain_nano=STEP_NANO)
+    record = promotion_trial(line_writer, gain_nano=STEP_NANO)
     assert isinstance(record.body, ResultBody)
     assert record.body.patch == step.patch
 

@@ -18,7 +18,7 @@ from node.line.carried import (
     carried_over,
     open_carried,
 )
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.loop.authors import author_rates
@@ -31,7 +31,7 @@ from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     finished,
     keep,
     line_writer_of,
@@ -145,7 +145,7 @@ def test_what_gains_here_is_kept_and_what_is_kept_is_on_trial_as_one(bench: Benc
     research.carry([find_of(bench, "0.2")])
     settled(research.run())
     assert decisions(bench) == ["kept"]
-    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    (job,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert job.step.passed
     line = bench.store.jobs.line(LINE)
     assert line is not None
@@ -218,7 +218,7 @@ def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench)
 def test_a_head_is_carried_patch_by_patch_in_its_order(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
     kept = [keep(line_writer, rate) for rate in ("0.2", "0.3")]
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     steps = steps_of_head(bench.store, line_writer.known_line, MANIFEST)
     assert [step.found_on.patch for step in steps] == [one.patch for one in kept]
     assert [step.found_on.task for step in steps] == [MANIFEST.id] * 2

@@ -23,7 +23,7 @@ from protocol.runs import Env
 from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
-    checkpoint,
+    promotion_trial,
     finished,
     proposal_of,
     with_baseline,
@@ -74,7 +74,7 @@ def missed(line_writer: LineWriter, *sources: tuple[str, int], gain_sd: float = 
     for row, at in sources:
         source = with_row(row, at, line_writer.source(line_writer.known_line.working))
         made.append(keep(line_writer, source, row.strip(), gain_sd=gain_sd))
-    checkpoint(line_writer, gain_nano=-SD_NANO)
+    promotion_trial(line_writer, gain_nano=-SD_NANO)
     return made
 
 
@@ -123,7 +123,7 @@ def test_patches_of_the_same_lines_are_not_forced_together(line_writer: LineWrit
 def test_what_the_line_has_is_no_part_of_it(line_writer: LineWriter) -> None:
     missed(line_writer, ("FIRST = 1\n", 3))
     keep(line_writer, with_row("SECOND = 1\n", 15), "SECOND")
-    checkpoint(line_writer, gain_nano=2 * SD_NANO)
+    promotion_trial(line_writer, gain_nano=2 * SD_NANO)
     assert "SECOND = 1\n" in line_writer.explored["train.py"].decode()
     assert combined(line_writer) is None
     missed(line_writer, ("THIRD = 1\n", 9))

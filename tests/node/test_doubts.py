@@ -11,7 +11,7 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.drift import changes_between, decisive, doubt_head, has_failed, note_surroundings
 from node.line.head_by_hand import move_head
 from node.line.noise import known_noise
@@ -35,7 +35,7 @@ from protocol.statistics import CLASS_DEGREES_OF_FREEDOM, NoiseEstimate
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     keep,
     line_writer_of,
     proposal_of,
@@ -202,7 +202,7 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
     assert open_doubt(bench.store, line_writer.known_line)
     if settles == "another head":
         keep(line_writer, "0.7")
-        checkpoint(line_writer, gain_nano=GAIN_NANO)
+        promotion_trial(line_writer, gain_nano=GAIN_NANO)
         assert line_writer.known_line.verified != HEAD
     else:
         newest = Env.of({"torch": "2.15.0"})
@@ -223,7 +223,7 @@ def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
     doubt_head(line_writer, "to see")
     assert open_doubt(store, line_writer.known_line) is None
     keep(line_writer, "0.7")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     doubt_head(line_writer, "to see")
     assert open_doubt(store, line_writer.known_line) == "to see"
 
@@ -453,7 +453,7 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert line.verified == (working if is_better else BASELINE.tree)
-    steps = [job.step for job in bench.store.jobs.closed_jobs(LINE, CheckpointStep)][1:]
+    steps = [job.step for job in bench.store.jobs.closed_jobs(LINE, PromotionTrial)][1:]
     assert [(step.base, step.passed) for step in steps] == [
         (HEAD, False),
         (BASELINE.tree, is_better),
@@ -482,7 +482,7 @@ def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench
     bench.runner.on_start = look
     within(again(bench, ideas=0).research().run())
     assert bench.store.jobs.line(LINE).verified == working  # type: ignore[union-attr]
-    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]
+    (job,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)[1:]
     runs = bench.store.jobs.runs_of(job.id)
     failed = [run for run in runs if run.outcome and run.outcome.run.status != "ok"]
     assert len(failed) == 1

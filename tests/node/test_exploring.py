@@ -13,7 +13,7 @@ from node.home.home import Home
 from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.drift import doubt_head
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.head_by_hand import move_head
@@ -31,7 +31,7 @@ from protocol.runs import Env
 from protocol.source import Source
 from tests.node.line_writers import (
     BASE_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     line_writer_of,
     proposal_of,
@@ -66,7 +66,7 @@ def bench(home: Home, store: Store) -> Bench:
     """A node that adopted one patch and finds nothing better."""
     line_writer = with_baseline(home, store)
     conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-    checkpoint(line_writer, gain_nano=5 * SD_NANO)
+    promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=10))
     measures(bench, HEAD, HEAD_NANO)
     return bench
@@ -157,7 +157,7 @@ def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench)
     work(bench, 11)
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (best.tree, best.tree, ())
-    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]
+    (job,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)[1:]
     judged = job.step
     (step,) = branches(bench.store)
     assert judged.passed
@@ -172,7 +172,7 @@ def test_a_confirmation_is_not_spent_on_a_branch_that_is_below_the_head(bench: B
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209"]
     work(bench, 9)
     assert line_of(bench.store).working == better.tree
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
     bench.rates = [f"0.4{number}" for number in range(9)]
     work(bench, 2)  # in another session it goes on where it was
     assert branch_of(bench.store, line_of(bench.store)) is not None
@@ -183,7 +183,7 @@ def test_what_is_kept_is_judged_before_the_line_leaves_its_head(bench: Bench) ->
     measures(bench, better, HEAD_NANO - 2 * SD_NANO)
     bench.rates = ["0.209", *(f"0.3{number}" for number in range(20))]
     work(bench, 15)
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 2
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 2
     assert branches(bench.store) == []
     assert line_of(bench.store).verified == better.tree
 
@@ -219,7 +219,7 @@ def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) 
     research.stop(at_checkpoint=True)
     asyncio.run(research.run())
     assert any("stopping after the run at hand" in line for line in bench.said)
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
 
 
 # In turn
@@ -242,7 +242,7 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
         proposal = replace(proposal, source=source, edits=(), fingerprint=fingerprint(source))
         nano = BASE_NANO - SD_NANO
         conclude(line_writer, proposal, "kept", nano, nano)
-        checkpoint(line_writer, gain_nano=-SD_NANO)
+        promotion_trial(line_writer, gain_nano=-SD_NANO)
     bench = Bench(home=home, store=store)
     work(bench, 10)
     (both,) = (one for one in experiments(store) if one.idea.proposer == COMBINING)
@@ -266,7 +266,7 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
     step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
     conclude(line_writer, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
-    checkpoint(line_writer, gain_nano=5 * SD_NANO)
+    promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     exploring = Exploring(line_writer, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
     asked = exploring.open_next()
     assert isinstance(asked, Job)
@@ -451,7 +451,7 @@ def test_a_kill_after_each_step_of_a_branch_leaves_it_whole_and_the_node_goes_on
     with Store.open(home) as store:
         line_writer = with_baseline(home, store)
         conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-        checkpoint(line_writer, gain_nano=5 * SD_NANO)
+        promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     seen: set[str] = set()
     heads: list[bytes] = []
     while (kills := len(seen)) < 100:

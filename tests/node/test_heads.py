@@ -6,7 +6,7 @@ from node.line.head_by_hand import move_head, previous_head, the_line, tree_of
 from node.line.line_writer import LineWriter
 from node.store.store import Store
 from protocol.errors import UsageError
-from tests.node.line_writers import GAIN_NANO, checkpoint, keep
+from tests.node.line_writers import GAIN_NANO, promotion_trial, keep
 from tests.node.examples import BASELINE, KEY, LINE
 
 
@@ -45,7 +45,7 @@ def test_only_the_baseline_and_passed_confirmations_are_evidence(line_writer: Li
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
     assert line_writer.store.experiments.evidence_for(LINE, tree) is None
-    confirmation = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    confirmation = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert line_writer.store.experiments.evidence_for(LINE, tree) == confirmation.id
     baseline = line_writer.store.experiments.evidence_for(LINE, BASELINE.tree)
     assert baseline == line_writer.store.experiments.listed(LINE)[0].id
@@ -54,7 +54,7 @@ def test_only_the_baseline_and_passed_confirmations_are_evidence(line_writer: Li
 def test_a_missed_confirmation_is_no_evidence(line_writer: LineWriter) -> None:
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
-    checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     assert line_writer.store.experiments.evidence_for(LINE, tree) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.bank import close_bank, open_bank
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import Idea
@@ -22,7 +22,7 @@ from protocol.record_kinds import AdoptBody, PatchBody, ProfileBody, ResultBody,
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     finished,
     keep,
@@ -147,8 +147,8 @@ def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
 
 def test_a_pair_has_one_seed_and_both_roles(line_writer: LineWriter) -> None:
     keep(line_writer, "0.2")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
-    (job,) = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    (job,) = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
     runs = line_writer.store.jobs.runs_of(job.id)
     for first, second in zip(runs[::2], runs[1::2], strict=True):
         assert first.seed == second.seed
@@ -161,7 +161,7 @@ def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
 ) -> None:
     first, second = keep(line_writer, "0.2"), keep(line_writer, "0.3")
     tree = line_writer.known_line.working
-    record = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (tree, tree, ())
     assert len(line.bank_nano) == 2
@@ -180,13 +180,13 @@ def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
 
 def test_a_stack_of_one_is_confirmed_as_the_patch_it_is(line_writer: LineWriter) -> None:
     kept = keep(line_writer, "0.2")
-    record = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert result_in(line_writer, record.id).patch == kept.patch
 
 
 def test_a_missed_checkpoint_returns_the_working_line_to_the_head(line_writer: LineWriter) -> None:
     keep(line_writer, "0.2")
-    record = checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    record = promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
     assert line_writer.store.records.listed("adopt") == []
@@ -200,7 +200,7 @@ def test_a_checkpoint_that_cannot_run_is_recorded_as_the_failure_it_is(
     # An odd draw reverses the order within the pair.
     line_writer = with_baseline(home, store, seeds=itertools.count(draws_from, 2))
     keep(line_writer, "0.2")
-    record = checkpoint(line_writer, gain_nano=None, pairs=1)
+    record = promotion_trial(line_writer, gain_nano=None, pairs=1)
     result = result_in(line_writer, record.id)
     assert result.runs[-1].role == last
     assert result.status == "crash"
@@ -219,7 +219,7 @@ def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(line_writer:
 
 def test_the_head_is_not_moved_under_a_checkpoint(line_writer: LineWriter) -> None:
     keep(line_writer, "0.2")
-    open_checkpoint(line_writer)
+    open_promotion_trial(line_writer)
     with pytest.raises(ArnodeError) as caught:
         move_head(line_writer, BASELINE.tree, evidence=None)
     assert "arnode start" in caught.value.hint

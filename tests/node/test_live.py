@@ -15,7 +15,7 @@ from rich.console import Console
 from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
+from node.line.promotion_trial import open_promotion_trial
 from node.line.drift import doubt_head
 from node.line.line_writer import LineWriter
 from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
@@ -33,7 +33,7 @@ from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     IDENTITY,
-    checkpoint,
+    promotion_trial,
     conclude,
     confirmation_of,
     keep,
@@ -86,7 +86,7 @@ def worked(home: Home, store: Store) -> LineWriter:
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
     conclude(line_writer, proposal_of(BASELINE, "0.8"), "failed", None)
     keep(line_writer, "0.2")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     keep(line_writer, "0.3")
     return line_writer
 
@@ -174,7 +174,7 @@ def test_an_interrupt_shows_at_once(
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
     line_writer = worked(home, store)
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     node = node_of(home, store)
     node.research.activity.weighing(confirmation_of(line_writer, job))
     assert "0 pairs; 4 to 20 more" in drawn(node)

@@ -23,7 +23,7 @@ from tests.node.line_writers import (
     IDENTITY,
     SUBJECT,
     Clock,
-    checkpoint,
+    promotion_trial,
     keep,
     outcomes,
     with_baseline,
@@ -97,7 +97,7 @@ def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
 def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.5")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     (body,) = (one.body for one in store.records.own() if isinstance(one.body, NoiseBody))
     assert body.tree == BASELINE.tree
     assert len(body.runs) == LEAST_RUNS

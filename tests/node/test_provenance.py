@@ -19,7 +19,7 @@ from node.vetting.patches import Patches
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import line_writers
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, go_on, keep
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, finished, go_on, keep
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
 from tests.node.strangers import Stranger
 
@@ -80,7 +80,7 @@ def test_a_kept_patch_is_kept_until_a_checkpoint_passed_it_in_its_stack(
         ("A = 1", "own", "kept"),
         ("B = 1", "own", "kept"),
     ]
-    confirm = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    confirm = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     lines = lines_of(line_writer, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.1", "baseline", "baseline"),
@@ -94,14 +94,14 @@ def test_a_kept_patch_is_kept_until_a_checkpoint_passed_it_in_its_stack(
 
 def test_a_patch_that_passed_alone_is_said_to_be_confirmed(line_writer: LineWriter, blobs: Blobs) -> None:
     keep(line_writer, "0.2")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert writers(lines_of(line_writer, blobs)) == [("LEARNING_RATE = 0.2", "own", "alone")]
 
 
 def test_a_missed_checkpoint_vouches_for_nothing(line_writer: LineWriter, blobs: Blobs) -> None:
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
-    checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     assert writers(lines_of(line_writer, blobs, tree)) == [("LEARNING_RATE = 0.2", "own", "kept")]
 
 
@@ -123,7 +123,7 @@ def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: 
     assert (writer.patch, writer.author, writer.title) == (patch, stranger.key.public, "An idea")
 
     own = add(line_writer, "B = 1\n")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     lines = lines_of(line_writer, blobs)
     assert writers(lines)[-1] == ("B = 1", "own", "alone")
     assert lines[-1].writer.patch == own
@@ -144,7 +144,7 @@ def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
         ("C = 3", "own", "kept"),
     ]
     assert lines[1].writer.patch == theirs
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert {line.writer.evidence.parts for line in lines_of(line_writer, blobs)} == {2}
 
 
@@ -221,16 +221,16 @@ def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     first = add(line_writer, "A = 1\n")
-    earlier = checkpoint(line_writer, gain_nano=GAIN_NANO)
+    earlier = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     older = line_writer.known_line.verified
     add(line_writer, "B = 1\n")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     root = Root(where="older", tree=older, title="an older head", patch=first)
     go_on(line_writer, root, BASE_NANO)
     added = add(line_writer, "C = 1\n")
     before = lines_of(line_writer, blobs)
     assert writers(before)[1:] == [("A = 1", "own", "alone"), ("C = 1", "own", "kept")]
-    judged = checkpoint(line_writer, gain_nano=2 * GAIN_NANO)
+    judged = promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     a, c = lines_of(line_writer, blobs)[1:]
     assert (a.writer.patch, a.writer.evidence.result) == (first, earlier.id)
     assert (c.writer.patch, c.writer.evidence.result) == (added, judged.id)
@@ -244,7 +244,7 @@ def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
     above = of("LEARNING_RATE = 0.1\nA = 1\nB = 1\n")
     first, last = omar.patch(BASELINE, below), ada.patch(below, above)
     add(line_writer, "D = 1\n")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     root = Root(
         where="peer",
         tree=above.tree,
@@ -261,6 +261,6 @@ def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
         ("B = 1", "ada", last),
         ("C = 1", "this node", own),
     ]
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     judged = lines_of(line_writer, blobs)[1:]
     assert {line.writer.evidence.parts for line in judged} == {2}

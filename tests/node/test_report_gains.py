@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
 from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
@@ -27,7 +27,7 @@ def stack(
     """A judged stack with parts of these origins."""
     return ConcludedTrial(
         entry=replace(FIRST, stage="confirm"),
-        kind=CheckpointStep,
+        kind=PromotionTrial,
         verdict="confirmed" if passed else "unconfirmed",
         stands=passed,
         measured=Measured(

@@ -17,9 +17,9 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.config import Config
 from node.home.home import Home
-from node.line import checkpoint
+from node.line import promotion_trial
 from node.line.baseline import BaselineStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
@@ -723,11 +723,11 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     settled(bench.research().run())
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.200")
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
-    closed = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0]
+    closed = bench.store.jobs.closed_jobs(LINE, PromotionTrial)[0]
     assert closed.id == job.id
     assert closed.step.passed
 
@@ -744,13 +744,13 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     trials: list[int] = []
 
     def play(_: int) -> None:
-        jobs = bench.store.jobs.open_jobs(LINE, CheckpointStep)
+        jobs = bench.store.jobs.open_jobs(LINE, PromotionTrial)
         trials.extend(job.id for job in jobs)
         bench.runner.outcomes = {tree: cut_off if jobs else good}
 
     bench.runner.on_start = play
     settled(bench.research().run())
-    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert set(trials) == {closed.id}, "not tried again at once"
     assert [one.role for one in bench.store.jobs.runs_of(closed.id)].count("candidate") == 3
     line = bench.store.jobs.line(LINE)
@@ -760,7 +760,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
 
     bench.runner.on_start = lambda _count: None
     bench.runner.outcomes = {tree: good}
-    monkeypatch.setattr(checkpoint, "REST_S", 0)
+    monkeypatch.setattr(promotion_trial, "REST_S", 0)
     settled(bench.research().run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
@@ -796,7 +796,7 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     ]
     planned = [
         run.seed
-        for job in bench.store.jobs.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
+        for job in bench.store.jobs.closed_jobs(LINE, BaselineStep, ExperimentStep, PromotionTrial)
         for run in bench.store.jobs.runs_of(job.id)
     ]
     assert sorted(recorded) == sorted(planned)

@@ -13,7 +13,7 @@ import pytest
 from node.home.home import Home
 from node.line.attestation import AttestationStep, WantedClaim, open_attestation
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
@@ -267,7 +267,7 @@ def test_what_was_kept_is_judged_within_the_session(bench: Bench, time: Time) ->
     begun: list[float] = []
 
     def note(_: int) -> None:
-        if any(isinstance(job.step, CheckpointStep) for job in open_jobs(bench)):
+        if any(isinstance(job.step, PromotionTrial) for job in open_jobs(bench)):
             begun.append(time.now_s / RUN_S)
 
     bench.runner.on_start = note
@@ -292,7 +292,7 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     with_baseline(bench.home, bench.store)
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.201")
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)  # one of them says what the baseline costs
     assert [one.id for one in open_jobs(bench)] == [job.id]
@@ -304,14 +304,14 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     again = bench.store.jobs.runs_of(job.id)
     assert [(run.seed, run.role) for run in again[:6]] == [(run.seed, run.role) for run in planned]
     assert [run.outcome for run in again[:5]] == [run.outcome for run in planned[:5]]
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0].step.passed
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial)[0].step.passed
     assert len(again) == 8
 
 
 def test_a_kill_costs_the_run_at_hand_of_a_checkpoint(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
     keep(line_writer_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(line_writer_of(bench.home, bench.store))
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(duration_s=1e6)
 
@@ -334,7 +334,7 @@ def test_what_is_kept_too_late_waits_for_the_next_session(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.210")])
     for_runs(bench, 16)
     assert bench.decisions().count("kept") == 1
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     assert "1 patch kept and not verified yet: a later session does" in bench.said[-1]
     for_runs(bench, 16)
     assert "adopted" in bench.decisions()
@@ -420,7 +420,7 @@ def test_every_night_is_planned_from_its_end_and_bounded_by_it(bench: Bench, tim
 def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) -> None:
     with_baseline(bench.home, bench.store)
     keep(line_writer_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(line_writer_of(bench.home, bench.store))
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(hours=parse_hours("23:00-23:30"))
     research = bench.research()
@@ -485,7 +485,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     begun(bench)
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.201")
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)
     old = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
@@ -496,7 +496,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
         line.startswith("the checkpoint after 2 pairs begins anew") for line in again.said
     ), again.said
     (trial,) = open_jobs(again)
-    assert isinstance(trial.step, CheckpointStep)
+    assert isinstance(trial.step, PromotionTrial)
     assert trial.split not in (None, job.split)
     assert not {run.seed for run in old} & {run.seed for run in bench.store.jobs.runs_of(trial.id)}
     # The one that ended was looked at: the next draws the second alpha of the line.
@@ -506,9 +506,9 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     (voided,) = bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)
     assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
     assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     for_runs(again, 20)
-    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert closed.step.passed
     assert closed.step.measured is not None
     assert closed.step.measured.pairs == 4
@@ -518,7 +518,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
 def test_a_trial_that_has_no_run_yet_stays_as_it_is(bench: Bench) -> None:
     begun(bench)
     keep(line_writer_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(line_writer_of(bench.home, bench.store))
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     again = changed(bench)
     for_runs(again, 3)

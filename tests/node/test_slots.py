@@ -18,7 +18,7 @@ from node.loop.ideas import Ideas
 from node.loop.slots import ArmStanding, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, checkpoint, conclude, proposal_of, with_baseline
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench
 from tests.node.test_slow_ideas import Clock, Scribe, settled
@@ -103,7 +103,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(line_wri
     tried(line_writer, "good", "0.3", is_kept=True)
     tried(line_writer, "poor", "0.3\nEXTRA = 1", is_kept=True)
     slots = slots_of(line_writer, slow("good"), slow("poor"))
-    checkpoint(line_writer, gain_nano=GAIN_NANO)  # which vouches for no part
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)  # which vouches for no part
     assert [one.gain_sd for one in slots.standings()] == [2.0, 2.0]
     job = open_ablation(line_writer)
     assert job is not None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.line_writer import LineWriter
 from node.line.spending import draw_alpha, note_adoption, open_trial
 from node.line.trial import MetricReading
@@ -21,7 +21,7 @@ from protocol.units import NANO
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     end,
     keep,
     line_writer_of,
@@ -37,8 +37,8 @@ RATES = (f"0.0{number}" for number in range(101, 999))
 def tried(line_writer: LineWriter, gain_nano: int) -> int | None:
     """Return the alpha of a checkpoint of something kept, which gains so much."""
     keep(line_writer, next(RATES))
-    checkpoint(line_writer, gain_nano=gain_nano)
-    *_, last = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)
+    promotion_trial(line_writer, gain_nano=gain_nano)
+    *_, last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
     return last.step.alpha_nano
 
 
@@ -122,7 +122,7 @@ def test_peers_trees_spend_what_is_theirs(home: Home, store: Store) -> None:
     keep(line_writer, next(RATES))
     drawn = [caught_up(line_writer) for _ in range(40)]
     assert drawn == [nano(number, introducer=1) for number in range(1, 41)]
-    assert open_checkpoint(line_writer).step.alpha_nano == nano(1)
+    assert open_promotion_trial(line_writer).step.alpha_nano == nano(1)
 
 
 def test_what_one_neighbour_floods_costs_what_others_introduce_nothing(
@@ -222,7 +222,7 @@ def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -
     """What convinces one that may err once in fifty does not convince one in ten million."""
     line_writer = with_baseline(home, store)
     keep(line_writer, next(RATES))
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     for _ in range(4):
         line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in store.jobs.runs_of(job.id):

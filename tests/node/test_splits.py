@@ -8,7 +8,7 @@ import pytest
 
 from node.home.home import Home
 from node.line.bank import BankStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.noise import known_noise
@@ -66,7 +66,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     line_writer = with_baseline(bench.home, bench.store)
     keep(line_writer, "0.200")
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     bench.runner.is_broken_from = 3
     with pytest.raises(ArnodeError):
         work(bench)
@@ -75,7 +75,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.is_broken_from = 10_000
     bench.goal = Goal(is_on_demand=True)
     work(bench)
-    assert bench.store.jobs.open_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.open_jobs(LINE, PromotionTrial) == []
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
@@ -99,7 +99,7 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     bench.runner.on_start = tell_truth
     bench.rates = ["0.201"]
     work(bench)
-    trials = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    trials = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert [job.step.passed for job in trials] == [True, False]
     assert not any("than before" in said for said in bench.said)
     assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
@@ -160,7 +160,7 @@ def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     keep(line_writer, "0.200")  # a screen and a recheck: on splits that decide nothing
-    job = open_checkpoint(line_writer)
+    job = open_promotion_trial(line_writer)
     line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     for planned in bench.store.jobs.runs_of(job.id):

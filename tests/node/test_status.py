@@ -12,7 +12,7 @@ from agent.completion import ChatMessage, CompletionRequest
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
+from node.line.promotion_trial import open_promotion_trial
 from node.line.line_writer import LineWriter
 from node.loop.slow_ideas import SlowIdeas
 from node.proposing.budget import Reservation, SpendingBudget, ledger_of
@@ -32,7 +32,7 @@ from protocol.rule import DEFAULT
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
+    promotion_trial,
     conclude,
     keep,
     proposal_of,
@@ -198,13 +198,13 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(line_write
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
     conclude(line_writer, proposal_of(BASELINE, "0.8"), "failed", None)
     keep(line_writer, "0.2")
-    checkpoint(line_writer, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     keep(line_writer, "0.3")
-    checkpoint(line_writer, gain_nano=None, pairs=1)
+    promotion_trial(line_writer, gain_nano=None, pairs=1)
     keep(line_writer, "0.4")
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     keep(line_writer, "0.5")
-    open_checkpoint(line_writer)
+    open_promotion_trial(line_writer)
     line = line_of(line_writer)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
@@ -226,7 +226,7 @@ def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_t
     assert parting_words(line_of(line_writer), "arnode start") == (
         "stopped: still the baseline, 1 patch not verified yet. Resume: arnode start"
     )
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     line = line_of(line_writer)
     first, head = line["baseline"], line["head"]["metric"]
     assert parting_words(line, "arnode start") == (
@@ -246,7 +246,7 @@ def test_the_heads_metric_comes_from_its_latest_confirmation(line_writer: LineWr
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
     assert head_metrics(line_writer.store, line, tree) == []
-    checkpoint(line_writer, gain_nano=GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     metrics = head_metrics(line_writer.store, line, tree)
     assert len(metrics) == 4
     head = line_of(line_writer)["head"]

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.job_kinds import KINDS
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -67,14 +67,14 @@ def test_a_trial_of_pairs_is_decided_before_another_task_has_its_turn(bench: Ben
     line = line_writer_of(bench.home, bench.store).key
 
     def give_way_in_a_trial(_count: int) -> None:
-        if bench.store.jobs.open_jobs(line, CheckpointStep):
+        if bench.store.jobs.open_jobs(line, PromotionTrial):
             research.make_way("next")
 
     bench.runner.on_start = give_way_in_a_trial
     asyncio.run(asyncio.wait_for(research.run(), 60))
     assert research.has_given_way
     assert bench.store.jobs.open_jobs(line, *KINDS) == []
-    (trial,) = bench.store.jobs.closed_jobs(line, CheckpointStep)
+    (trial,) = bench.store.jobs.closed_jobs(line, PromotionTrial)
     assert trial.step.measured is not None
 
 

@@ -153,7 +153,7 @@ def _stacks(gain_sd: float, cut_off_share: float, trials: int) -> tuple[Stack, .
 
 
 def _stack(seed: str, gain_sd: float, cut_off_share: float) -> Stack:
-    """Try a stack until a trial decides, as `node.line.checkpoint` does."""
+    """Try a stack until a trial decides, as `node.line.promotion_trial` does."""
     # Two random sources, so that a score does not depend on earlier cut-offs.
     figures, others = random.Random(f"figures {seed}"), random.Random(f"others {seed}")
     for number in range(1, _MOST_TRIALS + 1):

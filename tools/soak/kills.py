@@ -24,7 +24,7 @@ from node.home.home import Home
 from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
 from node.store.blobs import Blobs
@@ -48,7 +48,7 @@ _PROMOTION_TRIAL_HOURS = "0.003"
 _AIMED_S = 4.0  # the runs of a promotion trial take longer than this
 _SETTLE_S = 1.5  # from the kill of a run to the kill of the node
 _END_TIMEOUT_S = 600.0
-_RECORDED = (BaselineStep, ExperimentStep, CheckpointStep, BranchStep)
+_RECORDED = (BaselineStep, ExperimentStep, PromotionTrial, BranchStep)
 _AIM_TIMEOUT_S = 180.0
 
 RunKey = tuple[int, int]
@@ -207,7 +207,7 @@ def _wait_for_promotion_trial(home: Home, process: "subprocess.Popen[bytes]") ->
     while time.monotonic() < give_up_s and process.poll() is None:
         with Store.open_read_only(home) as store:
             jobs = [
-                job for line in _lines(store) for job in store.jobs.open_jobs(line, CheckpointStep)
+                job for line in _lines(store) for job in store.jobs.open_jobs(line, PromotionTrial)
             ]
         if jobs:
             return

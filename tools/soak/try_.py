@@ -21,7 +21,7 @@ from typing import Any
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.baseline import BaselineStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, LineKey
@@ -269,7 +269,7 @@ def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
 def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
     both = [
         *store.jobs.closed_jobs(line, BaselineStep),
-        *store.jobs.closed_jobs(line, CheckpointStep),
+        *store.jobs.closed_jobs(line, PromotionTrial),
     ]
     return [job for job in both if job.id < job_id]
 
@@ -289,17 +289,17 @@ def _table_problems(stand_in: StandIn) -> list[str]:
         for seen in stand_in.seen
         if statuses.get(seen.title) != seen.decision
     ]
-    checkpoints = _checkpoints(Home(stand_in.home))
+    checkpoints = _promotion_trials(Home(stand_in.home))
     if [seen.checkpoint for seen in stand_in.seen if seen.checkpoint] != checkpoints:
         problems.append(f"checkpoints ended {checkpoints}, told otherwise")
     return problems
 
 
-def _checkpoints(home: Home) -> list[str]:
+def _promotion_trials(home: Home) -> list[str]:
     with Store.open_read_only(home) as store:
         steps = [
             job.step
             for line in store.jobs.lines()
-            for job in store.jobs.closed_jobs(line.key, CheckpointStep)
+            for job in store.jobs.closed_jobs(line.key, PromotionTrial)
         ]
     return ["confirmed" if step.passed else "unconfirmed" for step in steps]

@@ -17,7 +17,7 @@ from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody
 from protocol.runs import Run
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, Clock, checkpoint, keep, with_baseline
+from tests.node.line_writers import BASE_NANO, Clock, promotion_trial, keep, with_baseline
 from tests.node.examples import (
     BASELINE,
     HARDWARE_CLASS,
@@ -71,7 +71,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
     line_writer = with_baseline(home, store, clock_ms=clock)
     kept = keep(line_writer, "0.2")
     keep(line_writer, "0.3")
-    confirmed = checkpoint(line_writer, gain_nano=40_000_000)
+    confirmed = promotion_trial(line_writer, gain_nano=40_000_000)
     with store.transaction():
         patches = _patches(store, chance)
         for _ in range(count - 4):

@@ -33,7 +33,7 @@ _MAX_STACK: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointStep(HeadTrial):
+class PromotionTrial(HeadTrial):
     """A promotion trial of a stack: the patches kept since the verified head."""
 
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
@@ -149,7 +149,7 @@ def _experiments_of(
 
 def rests_s(line_writer: LineWriter) -> float:
     """Return the seconds until a stack may be retried whose trial other programs cut off."""
-    last = line_writer.store.jobs.closed_jobs(line_writer.key, CheckpointStep)[-1:]
+    last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)[-1:]
     measured = last[0].step.measured if last else None
     if measured is None or not measured.was_cut_off:
         return 0.0
@@ -158,8 +158,8 @@ def rests_s(line_writer: LineWriter) -> float:
     return max(0.0, REST_S - (line_writer.record_writer.clock_ms() - since_ms) / 1000)
 
 
-def open_checkpoint(line_writer: LineWriter) -> Job[CheckpointStep]:
+def open_promotion_trial(line_writer: LineWriter) -> Job[PromotionTrial]:
     """Start a promotion trial of the working line's stack against the verified head."""
     line = line_writer.known_line
-    step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
+    step = PromotionTrial(base=line.verified, tree=line.working, stack=line.stack)
     return open_trial(line_writer, step)
