@@ -166,7 +166,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
     from node.commands.measure import run_json
 
     attempt, judged = answer.attempt, answer.attempt.judged
-    bank = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
+    reference_metrics = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
     return {
         "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
         "scoring": answer.manifest.scoring,
@@ -174,7 +174,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
         "class": answer.key.hardware_class,
         "runs": [run_json(run) for run in attempt.runs],
         "metric": from_nano(attempt.metric_nano),
-        "sd": stdev(bank) if len(bank) > 1 else None,
+        "sd": stdev(reference_metrics) if len(reference_metrics) > 1 else None,
         "decision": attempt.word,
         "because": attempt.because,
         "repeat": answer.is_repeat,

@@ -37,7 +37,7 @@ def begin_anew(line_writer: LineWriter, because: str) -> list[str]:
     return told
 
 
-def has_bank(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
+def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
     """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
     A reopened experiment takes the line's reference runs once there are `reference_runs` of them. If its

@@ -121,13 +121,13 @@ def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
 def told_again(attempt: Attempt) -> Attempt:
     """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
-        bank = attempt.bank_nano
+        reference_nano = attempt.bank_nano
         return replace(
             attempt,
             word="keep",
             because="it is the working line, what new sources are compared with",
             status="ok",
-            metric_nano=round(fmean(bank)),
+            metric_nano=round(fmean(reference_nano)),
         )
     before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
     if attempt.judged and attempt.judged.word != "passed":

@@ -71,7 +71,7 @@ def note_surroundings(line_writer: LineWriter, env: Env) -> str | None:
         after_job = store.jobs.last_job() if before else 0
         keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
         if changes:
-            line_writer.forget_bank()
+            line_writer.forget_reference_runs()
             if line_writer.line is not None:
                 doubt_head(line_writer, changes)
     return changes

@@ -83,16 +83,16 @@ class ExperimentStep(JobStep):
         """Return True if a run is audited: all except a screen whose figure does not pass."""
         if run.ordinal > 0:
             return True
-        reading, bank = line_context.reading(), self._bank(line_context.line_writer)
-        level_nano = screen_level(line_context.line_writer, self.base, bank, reading.noise.sd)
+        reading, reference_nano = line_context.reading(), self._reference_nano(line_context.line_writer)
+        level_nano = screen_level(line_context.line_writer, self.base, reference_nano, reading.noise.sd)
         return reading.is_promising(public_nano, level_nano)
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck a source that passed its screen; record the decision."""
-        reading, bank = line_context.reading(), self._bank(line_context.line_writer)
-        if not bank or any(run.outcome is None for run in runs):
+        reading, reference_nano = line_context.reading(), self._reference_nano(line_context.line_writer)
+        if not reference_nano or any(run.outcome is None for run in runs):
             return  # reopened without reference runs, or a pair is incomplete
-        screen_nano = screen_level(line_context.line_writer, self.base, bank, reading.noise.sd)
+        screen_nano = screen_level(line_context.line_writer, self.base, reference_nano, reading.noise.sd)
         shown, levels_nano = beside_base(runs, screen_nano)
         is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
@@ -116,7 +116,7 @@ class ExperimentStep(JobStep):
             self,
             decision=decision,
             gain_milli=gain_milli,
-            bank_nano=bank,
+            bank_nano=reference_nano,
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
@@ -161,7 +161,7 @@ class ExperimentStep(JobStep):
             parents=parents,
         )
 
-    def _bank(self, line_writer: LineWriter) -> tuple[int, ...]:
+    def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
         line = line_writer.known_line
         is_current = self.base == line.working and line.bank_nano
         return line.bank_nano if is_current else self.bank_nano

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.attestation import AttestationStep
-from node.line.bank import BankStep
+from node.line.reference_runs import ReferenceRunStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
@@ -57,7 +57,7 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     CatchUpStep,
     AttestationStep,
     BranchStep,
-    BankStep,
+    ReferenceRunStep,
     ExperimentStep,
     VoidedStep,
     VoidedPairsStep,

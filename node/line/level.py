@@ -35,16 +35,16 @@ _FAR_SD: Final = 15.0
 _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 
-def level_of(bank: Sequence[float], screened: Sequence[float], sd: float) -> float:
-    """Return the line's level, smaller being better. `bank` has at least one run of the line.
+def level_of(reference_runs: Sequence[float], screened: Sequence[float], sd: float) -> float:
+    """Return the line's level, smaller being better. `reference_runs` has at least one run of the line.
 
     `screened` are the first runs of changes tried on it, of which only the latest count. `sd` is
     the noise of one run.
     """
-    mean = fmean(bank)
+    mean = fmean(reference_runs)
     latest = np.asarray(screened[-LATEST:], dtype=float)
     off = (latest[:, None] - mean) / sd - _GRID
-    log_likelihood = np.interp(off, _OFF, _TABLE).sum(axis=0) - len(bank) / 2 * _GRID**2
+    log_likelihood = np.interp(off, _OFF, _TABLE).sum(axis=0) - len(reference_runs) / 2 * _GRID**2
     weight = np.exp(log_likelihood - log_likelihood.max())
     return mean + sd * float((weight * _GRID).sum() / weight.sum())
 

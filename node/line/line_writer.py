@@ -91,7 +91,7 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._bank(runs),
+                bank_nano=self._reference_nano(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )
@@ -108,9 +108,9 @@ class LineWriter:
         `runs` are its reference runs.
         """
         line = self.known_line
-        self.save(replace(line, working=tree, stack=stack, bank_nano=self._bank(runs)))
+        self.save(replace(line, working=tree, stack=stack, bank_nano=self._reference_nano(runs)))
 
-    def forget_bank(self) -> None:
+    def forget_reference_runs(self) -> None:
         """Drop the reference runs, so that screens wait for new ones: sessions differ a little."""
         if self.line and self.line.bank_nano:
             self.save(replace(self.line, bank_nano=()))
@@ -138,7 +138,7 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._bank(runs),
+                bank_nano=self._reference_nano(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )
@@ -216,7 +216,7 @@ class LineWriter:
         told = _SCREENS + self.key.task + base + bytes([number])
         return int.from_bytes(hashlib.sha256(told).digest()[:4], "big") & MAX_SEED
 
-    def _bank(self, runs: Sequence[Run]) -> tuple[int, ...]:
+    def _reference_nano(self, runs: Sequence[Run]) -> tuple[int, ...]:
         """Return the figures of a tree's runs that can serve as reference runs.
 
         If instances are drawn by seed there are none, as the runs have other seeds.

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.home.clock import passing_s
 from node.ladder.promotion import Promotion
-from node.line.anew import has_bank
+from node.line.anew import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
 from node.line.carried import open_carried
 from node.line.promotion_trial import open_promotion_trial
@@ -188,7 +188,7 @@ class Agenda:
         jobs = [
             job
             for job in self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
-            if has_bank(self._line_writer, job, self._policy.reference_runs)
+            if has_reference_runs(self._line_writer, job, self._policy.reference_runs)
         ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         now = now._replace(jobs=jobs)
@@ -283,9 +283,9 @@ class Agenda:
             return None
         return _started(self._openings.peers_claim(now))
 
-    def measure_the_bank(self, now: Situation) -> NextRun | None:
+    def make_reference_runs(self, now: Situation) -> NextRun | None:
         """Make the reference runs that screens are compared with."""
-        if run := self._openings.bank(now):
+        if run := self._openings.reference_run(now):
             return NextRun(run)
         return None if self._line_writer.known_line.bank_nano else WAIT
 
@@ -403,7 +403,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Agenda.end_once_all_is_answered,
     Agenda.measure_a_head_in_doubt,
     Agenda.try_a_peers_claim,
-    Agenda.measure_the_bank,
+    Agenda.make_reference_runs,
     Agenda.try_what_was_handed_in,
     Agenda.try_what_was_carried,
     Agenda.try_again_on_the_line,

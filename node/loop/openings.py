@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from node.line.ablation import open_ablation
 from node.line.attestation import open_attestation
-from node.line.bank import BankStep, open_bank
+from node.line.reference_runs import ReferenceRunStep, open_reference_run
 from node.line.branch import BranchStep
 from node.line.line_context import LineContext
 from node.line.drift import is_head_failing
@@ -86,20 +86,20 @@ class Openings:
         self._ideas.mark_tried(idea.fingerprint)
         return self.unfinished(open_experiment(self._line_writer, idea), now)
 
-    def bank(self, now: Situation) -> PlannedRun | None:
+    def reference_run(self, now: Situation) -> PlannedRun | None:
         """Make one more reference run, if screens still lack it and none is in progress."""
-        has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
+        has_run = any(isinstance(job.step, ReferenceRunStep) for job in now.jobs)
         reference_runs = self._line_context.policy.reference_runs
         if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
             return None
-        return self.unfinished(open_bank(self._line_writer), now)
+        return self.unfinished(open_reference_run(self._line_writer), now)
 
     def beside_a_trial(self, now: Situation) -> PlannedRun | None:
         """Continue own experiments alongside a trial, where it permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
         if not lets_explore or is_head_failing(self._line_writer):
             return None
-        if run := self.bank(now):
+        if run := self.reference_run(now):
             return run
         if not self._line_writer.known_line.bank_nano:
             return None

@@ -276,11 +276,11 @@ class Research:
         for job in jobs:
             self._line_context.advance(job)
         if self._line_writer.line is not None:
-            if not self._is_bank_still_right():
-                self._line_writer.forget_bank()
+            if not self._do_reference_runs_hold():
+                self._line_writer.forget_reference_runs()
             await self._calibrate()
 
-    def _is_bank_still_right(self) -> bool:
+    def _do_reference_runs_hold(self) -> bool:
         """Return True if the working line's reference runs hold here and now.
 
         Measurements differ a little from day to day, but a single answer on demand is not worth two

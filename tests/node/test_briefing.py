@@ -8,7 +8,7 @@ import pytest
 from agent.proposal import NO_END, Context, Left
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.bank import open_bank
+from node.line.reference_runs import open_reference_run
 from node.line.line_writer import LineWriter
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
@@ -71,7 +71,7 @@ def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
 ) -> None:
     curve = (LossPoint(step=5, loss_nano=3 * NANO), LossPoint(step=10, loss_nano=2 * NANO))
     for number, points in enumerate((curve, ())):
-        job = open_bank(line_writer)
+        job = open_reference_run(line_writer)
         (planned,) = store.jobs.runs_of(job.id)
         ended = replace(run(BASE_NANO), role="base", seed=planned.seed, cpu_ms=2_500 + number)
         store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="", curve=points))

@@ -9,7 +9,7 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.bank import close_bank, open_bank
+from node.line.reference_runs import close_reference_run, open_reference_run
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.head_by_hand import move_head
@@ -130,18 +130,18 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
 def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
     line_writer: LineWriter,
 ) -> None:
-    late = open_bank(
+    late = open_reference_run(
         line_writer,
     )
     keep(line_writer, "0.2")
     finished(line_writer.store, late, BASE_NANO)
-    close_bank(line_writer, late, line_writer.store.jobs.runs_of(late.id)[0])
+    close_reference_run(line_writer, late, line_writer.store.jobs.runs_of(late.id)[0])
     assert len(line_writer.known_line.bank_nano) == 1
-    present = open_bank(
+    present = open_reference_run(
         line_writer,
     )
     finished(line_writer.store, present, BASE_NANO - GAIN_NANO)
-    close_bank(line_writer, present, line_writer.store.jobs.runs_of(present.id)[0])
+    close_reference_run(line_writer, present, line_writer.store.jobs.runs_of(present.id)[0])
     assert len(line_writer.known_line.bank_nano) == 2
 
 

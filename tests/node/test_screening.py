@@ -69,7 +69,7 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
         policy=screening_policy(line_writer.style, DEFAULT),
         style=line_writer.style,
     )
-    bank = (
+    reference_nano = (
         5_000_000_000,
         7_000_000_000,
         6_000_000_000,
@@ -79,9 +79,9 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     )
 
     def move(*gains: float) -> str:
-        nanos = [level - round(gain * 1e9) for level, gain in zip(bank, gains, strict=False)]
+        nanos = [level - round(gain * 1e9) for level, gain in zip(reference_nano, gains, strict=False)]
         runs = [planned(nano, ordinal) for ordinal, nano in enumerate(nanos)]
-        return next_of_trial(runs, bank, reading, is_current=True)
+        return next_of_trial(runs, reference_nano, reading, is_current=True)
 
     assert [move(0.7), move(0.8)] == ["discard", "run"]
     assert [move(0.8, 0.2), move(0.8, 0.3)] == ["discard", "run"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.bank import BankStep
+from node.line.reference_runs import ReferenceRunStep
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
@@ -58,7 +58,7 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     others = [split for split in bench.runner.splits if split not in keys]
     assert len(others) >= 4  # screens, rechecks, the bank
     assert set(others) == {None}
-    kinds = (BankStep, ExperimentStep)
+    kinds = (ReferenceRunStep, ExperimentStep)
     assert all(job.split is None for job in bench.store.jobs.closed_jobs(LINE, *kinds))
 
 

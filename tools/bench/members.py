@@ -141,8 +141,8 @@ class Member(Node):
     def go_on(self) -> None:
         """Do the next step as a node alone does, with peers' offers where the loop has them."""
         if self._is_promotion_trial_due():
-            is_bank_stale = self.machine.session != self.session
-            self._trial = () if is_bank_stale else self._stack(is_promotion_trial_next=True)
+            are_reference_runs_stale = self.machine.session != self.session
+            self._trial = () if are_reference_runs_stale else self._stack(is_promotion_trial_next=True)
             if self._trial:
                 self._experiment()
             else:

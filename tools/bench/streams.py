@@ -232,8 +232,8 @@ class Node:
     def _level_nano(self) -> int:
         """Return the level of the working line, by reference runs and screens against them."""
         reading = self._reading()
-        bank, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
-        return round(level_of(bank, screened, reading.noise.sd) * NANO)
+        reference_metrics, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
+        return round(level_of(reference_metrics, screened, reading.noise.sd) * NANO)
 
     def _set_reference_runs(self, bank_nano: list[int]) -> None:
         self.bank_nano, self.screened_nano = bank_nano, []

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node.home.home import Home
-from node.line.bank import BankStep
+from node.line.reference_runs import ReferenceRunStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.promotion_trial import PromotionTrial
@@ -315,7 +315,7 @@ def _lines(store: Store) -> list[LineKey]:
 
 def _all_jobs(store: Store, line: LineKey) -> list[Job[Any]]:
     return [
-        *store.jobs.closed_jobs(line, *_RECORDED, BankStep),
+        *store.jobs.closed_jobs(line, *_RECORDED, ReferenceRunStep),
         *store.jobs.open_jobs(line, *KINDS),
     ]
 

@@ -19,7 +19,7 @@ _FAILURES: Final = 2  # in a row; a single one may be an accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BankStep(JobStep):
+class ReferenceRunStep(JobStep):
     """One more run of the working line."""
 
     tree: Digest
@@ -35,32 +35,32 @@ class BankStep(JobStep):
         (run,) = runs
         if run.outcome is None:
             return
-        close_bank(line_context.line_writer, job, run)
-        if has_failed(run.outcome.run) and (told := doubt_failing_line(line_context.line_writer)):
+        close_reference_run(line_context.line_writer, job, run)
+        if has_failed(run.outcome.run) and (told := handle_failing_line(line_context.line_writer)):
             line_context.activity.say(told)
 
 
-def open_bank(line_writer: LineWriter) -> Job[BankStep]:
+def open_reference_run(line_writer: LineWriter) -> Job[ReferenceRunStep]:
     """Queue one more run of the working line, for screening only."""
     line = line_writer.known_line
     with line_writer.store.database.writing():
-        job = line_writer.open_job(BankStep(tree=line.working))
+        job = line_writer.open_job(ReferenceRunStep(tree=line.working))
         seed = line_writer.screening_seed(line.working, len(line.bank_nano))
         line_writer.store.jobs.plan_run(job.id, role="base", tree=line.working, seed=seed)
     return job
 
 
-def close_bank(line_writer: LineWriter, job: Job[BankStep], run: PlannedRun) -> None:
+def close_reference_run(line_writer: LineWriter, job: Job[ReferenceRunStep], run: PlannedRun) -> None:
     """Add a run to the reference runs, unless the working line has moved on since."""
     line = line_writer.known_line
     with line_writer.store.transaction():
         if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
-            bank = (*line.bank_nano, run.outcome.run.metric_nano)
-            line_writer.save(replace(line, bank_nano=bank))
+            reference_nano = (*line.bank_nano, run.outcome.run.metric_nano)
+            line_writer.save(replace(line, bank_nano=reference_nano))
         line_writer.store.jobs.close_job(job.id)
 
 
-def doubt_failing_line(line_writer: LineWriter) -> str | None:
+def handle_failing_line(line_writer: LineWriter) -> str | None:
     """React if the line's last two reference runs failed; return a message if they did.
 
     A working line that is ahead of the head returns to it. A failing head is put in doubt.
@@ -68,7 +68,7 @@ def doubt_failing_line(line_writer: LineWriter) -> str | None:
     line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, RemeasureStep)), default=0)
     failures = 0
-    for job in reversed(store.jobs.closed_jobs(line.key, BankStep, after=since)):
+    for job in reversed(store.jobs.closed_jobs(line.key, ReferenceRunStep, after=since)):
         (planned,) = store.jobs.runs_of(job.id)
         if planned.tree != line.working or planned.outcome is None:
             break
