@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from node.line.carried import Find
+from node.line.rung_transfer import TransferCandidate
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION, MADE_HERE
 from node.store.jobs import Line
@@ -40,7 +40,7 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
         )
 
 
-def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Find, ...]:
+def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[TransferCandidate, ...]:
     """Return the steps from the baseline to a line's verified head, in order.
 
     Raises UsageError if there are none, or if own patches do not lead there.
@@ -53,7 +53,7 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Find, 
     return steps_to(store, line, line.verified, below)
 
 
-def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[Find, ...]:
+def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[TransferCandidate, ...]:
     """Return the steps from the baseline to a tree of a line, in order.
 
     Raises UsageError if own patches do not lead there.
@@ -71,7 +71,7 @@ def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tupl
     return tuple(steps)
 
 
-def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> Find:
+def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> TransferCandidate:
     """Return the step that a patch or a result is about; a peer's in the form that may run here.
 
     Raises UsageError for a record without a step, SafetyError for code that may not run unasked.
@@ -115,12 +115,12 @@ def _step(
     *,
     gain_nano: int | None,
     author: bytes | None = None,
-) -> Find:
+) -> TransferCandidate:
     """Return a step; if it was a transfer itself, name the rung where it was first found.
 
     Several changes that were transferred together count as one change found here.
     """
-    return Find(
+    return TransferCandidate(
         base=base,
         tree=tree,
         root=below.baseline_tree,

@@ -13,7 +13,7 @@ from typing import Final
 
 from node.ladder.climbed import Where, climbed, slopes_known
 from node.ladder.finds import check_rungs, step_of_record, steps_to
-from node.line.carried import CarriedStep, Find
+from node.line.rung_transfer import RungTransferStep, TransferCandidate
 from node.line.line_writer import LineWriter
 from node.line.record_writer import MAX_PARENTS
 from node.store.boards import BoardKey
@@ -36,7 +36,7 @@ class Promising:
     Gains are in units of the metric.
     """
 
-    finds: tuple[Find, ...]
+    finds: tuple[TransferCandidate, ...]
     expected: float
     spread: float
 
@@ -66,10 +66,10 @@ class Promotion:
         self._net = net
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers
-        self._steps: dict[tuple[bytes, bytes], tuple[Find, ...]] = {}  # by task and tree
-        self._theirs: dict[bytes, Find | None] = {}  # by result
+        self._steps: dict[tuple[bytes, bytes], tuple[TransferCandidate, ...]] = {}  # by task and tree
+        self._theirs: dict[bytes, TransferCandidate | None] = {}  # by result
 
-    def best(self) -> CarriedStep | None:
+    def best(self) -> RungTransferStep | None:
         """Return the most promising transfer that was not tried here yet; None if there is none.
 
         All new finds of one place are tried together first, which costs a single trial. If the
@@ -77,17 +77,17 @@ class Promotion:
         """
         least = LEAST_SD * self._noise_sd()
         waiting, was_together = self._waiting()
-        places: dict[Where, list[Find]] = {}
-        for find in waiting:
-            if find.found_on not in was_together:
-                places.setdefault(_where(find.found_on), []).append(find)
+        places: dict[Where, list[TransferCandidate]] = {}
+        for candidate in waiting:
+            if candidate.found_on not in was_together:
+                places.setdefault(_where(candidate.found_on), []).append(candidate)
         stacks = [tuple(finds[:MAX_PARENTS]) for finds in places.values() if len(finds) > 1]
-        ranked = self._ranked([*stacks, *((find,) for find in waiting)])
+        ranked = self._ranked([*stacks, *((candidate,) for candidate in waiting)])
         promising = [one for one in ranked if one.expected + one.spread >= least]
         first = min(promising, key=lambda one: len(one.finds) == 1, default=None)
-        return None if first is None else CarriedStep(finds=first.finds)
+        return None if first is None else RungTransferStep(finds=first.finds)
 
-    def _ranked(self, loads: Sequence[tuple[Find, ...]]) -> list[Promising]:
+    def _ranked(self, loads: Sequence[tuple[TransferCandidate, ...]]) -> list[Promising]:
         """Return the loads with their expected gains, the largest first; each load is of one place.
 
         The gains of several finds together are taken to add up.
@@ -99,12 +99,12 @@ class Promotion:
         known_slopes = slopes_known(climbed(self._store), {(one, here) for one in there.values()})
         found = []
         for finds, place in there.items():
-            gain_nano = sum(find.gain_nano or 0 for find in finds)
+            gain_nano = sum(candidate.gain_nano or 0 for candidate in finds)
             gain, spread = known_slopes[place, here].expected(gain_nano / NANO)
             found.append(Promising(finds=finds, expected=gain, spread=spread))
         return sorted(found, key=lambda one: (-one.expected, one.finds[0].tree))
 
-    def _waiting(self) -> tuple[list[Find], set[FoundOn]]:
+    def _waiting(self) -> tuple[list[TransferCandidate], set[FoundOn]]:
         """Return the finds with a gain that were not tried here yet, in order.
 
         Also return the changes that were tried in a stack that was not kept.
@@ -112,10 +112,10 @@ class Promotion:
         known, was_together = self._known()
         rungs = list(rungs_below(self._store, self._manifest))
         finds = [
-            find
+            candidate
             for rung in rungs
-            for find in (*self._own(rung), *self._others(rung))
-            if find.found_on not in known and (find.gain_nano or 0) > 0
+            for candidate in (*self._own(rung), *self._others(rung))
+            if candidate.found_on not in known and (candidate.gain_nano or 0) > 0
         ]
         return _once(finds), was_together
 
@@ -125,29 +125,29 @@ class Promotion:
         A change that did not fit may be tried again after a later transfer was kept.
         """
         jobs, key = self._store.jobs, self._line_writer.key
-        closed = jobs.closed_jobs(key, CarriedStep)
+        closed = jobs.closed_jobs(key, RungTransferStep)
         last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
         known = {
-            find.found_on for job in jobs.open_jobs(key, CarriedStep) for find in job.step.finds
+            candidate.found_on for job in jobs.open_jobs(key, RungTransferStep) for candidate in job.step.finds
         }
         was_together: set[FoundOn] = set()
         for job in closed:
-            finds = {find.found_on for find in job.step.finds}
+            finds = {candidate.found_on for candidate in job.step.finds}
             if len(finds) > 1 and job.step.decision != "kept":
                 was_together |= finds
             elif job.step.decision != "misfit" or job.id > last_kept:
                 known |= finds
         return known, was_together
 
-    def _own(self, rung: TaskManifest) -> tuple[Find, ...]:
+    def _own(self, rung: TaskManifest) -> tuple[TransferCandidate, ...]:
         """Return the steps that led to this node's working lines on a rung."""
-        found: list[Find] = []
+        found: list[TransferCandidate] = []
         for line in self._store.jobs.lines():
             if line.task == rung.id and line.working != rung.baseline_tree:
                 found += self._of_line(line, rung)
         return tuple(found)
 
-    def _of_line(self, line: Line, rung: TaskManifest) -> tuple[Find, ...]:
+    def _of_line(self, line: Line, rung: TaskManifest) -> tuple[TransferCandidate, ...]:
         key = (line.task, line.working)
         if key not in self._steps:  # slow: it reads every patch of the task
             self._steps = {one: steps for one, steps in self._steps.items() if one[0] != line.task}
@@ -158,7 +158,7 @@ class Promotion:
                 self._steps[key] = ()
         return self._steps[key]
 
-    def _others(self, rung: TaskManifest) -> Iterator[Find]:
+    def _others(self, rung: TaskManifest) -> Iterator[TransferCandidate]:
         """Yield peers' finds on a rung whose claims more keys confirm than refute."""
         if not self._takes_peers:
             return
@@ -166,7 +166,7 @@ class Promotion:
             if key.task == rung.id:
                 yield from self._of_board(key, rung)
 
-    def _of_board(self, key: BoardKey, rung: TaskManifest) -> Iterator[Find]:
+    def _of_board(self, key: BoardKey, rung: TaskManifest) -> Iterator[TransferCandidate]:
         for row in self._store.boards.get(key, _MOST_ROWS).rows:
             if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
                 continue
@@ -177,7 +177,7 @@ class Promotion:
             if (step := self._theirs[row.result]) is not None:
                 yield replace(step, gain_nano=row.gain_nano)
 
-    def _looked_at(self, result: bytes, rung: TaskManifest) -> Find | None:
+    def _looked_at(self, result: bytes, rung: TaskManifest) -> TransferCandidate | None:
         record = self._store.records.get(result)
         try:
             return step_of_record(self._store, self._line_writer.blobs, record, rung)
@@ -189,9 +189,9 @@ def _where(found_on: FoundOn) -> Where:
     return Where(found_on.task, found_on.hardware_class)
 
 
-def _once(finds: Sequence[Find]) -> list[Find]:
+def _once(finds: Sequence[TransferCandidate]) -> list[TransferCandidate]:
     """Return the first occurrence of each find, in order."""
-    first: dict[FoundOn, Find] = {}
-    for find in finds:
-        first.setdefault(find.found_on, find)
+    first: dict[FoundOn, TransferCandidate] = {}
+    for candidate in finds:
+        first.setdefault(candidate.found_on, candidate)
     return [*first.values()]

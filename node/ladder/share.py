@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from node.line.carried import CARRIED
+from node.line.rung_transfer import RUNG_TRANSFER
 from node.store.experiments import MADE_HERE, Experiment
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
@@ -77,11 +77,11 @@ class LadderSpending:
         found = replace(self.found, nano=arriving * self.found.nano)
         total_runs = self.carried.runs + self.own.runs
         usual = (self.carried.nano + self.own.nano) / total_runs if total_runs else 0.0
-        by_carried, by_found, by_own = (
+        by_transfers, by_found, by_own = (
             (side.nano + usual * _FIRST_RUNS) / (side.runs + _FIRST_RUNS)
             for side in (self.carried, found, self.own)
         )
-        by_below = min(by_carried, by_found)
+        by_below = min(by_transfers, by_found)
         if not (most := max(by_below, by_own)):
             return FIRST
         by_below, by_own = (by_below / most) ** _SHARPNESS, (by_own / most) ** _SHARPNESS
@@ -90,7 +90,7 @@ class LadderSpending:
 
 class _Spent(NamedTuple):
     is_below: bool
-    is_carried: bool
+    is_transfer: bool
     nano: int
     device_ms: int
 
@@ -128,7 +128,7 @@ class Effort:
             if spent.is_below:
                 count = spending.find
             else:
-                count = spending.carry if spent.is_carried else spending.own.add
+                count = spending.carry if spent.is_transfer else spending.own.add
             count(spent.nano, spent.device_ms / run_ms)
         return spending.share_below()
 
@@ -141,7 +141,7 @@ class Effort:
         self._spent.append(
             _Spent(
                 is_below=is_below,
-                is_carried=entry.origin == CARRIED,
+                is_transfer=entry.origin == RUNG_TRANSFER,
                 nano=max(0, entry.gain_nano or 0) if is_kept else 0,
                 device_ms=device_ms,
             )

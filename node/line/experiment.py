@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.carried import end_carried
+from node.line.rung_transfer import end_rung_transfer
 from node.line.line_context import LineContext
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
@@ -231,7 +231,7 @@ def close_experiment(
         if step.decision == "rebased" and idea.proposer == SUBMITTED:
             line_writer.open_job(step.handed_in_again(patch.id))
         if idea.carried is not None and step.decision != "rebased":
-            end_carried(line_writer, idea.carried, step.decision, record.id, tried=idea.carried_patches)
+            end_rung_transfer(line_writer, idea.carried, step.decision, record.id, tried=idea.transferred_patches)
         line_writer.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 

@@ -98,7 +98,7 @@ class Idea(Mapped):
         return self.parents[: len(self.authors)] if self.found_on is None else ()
 
     @property
-    def carried_patches(self) -> tuple[bytes, ...]:
+    def transferred_patches(self) -> tuple[bytes, ...]:
         """The patches on another rung that it consists of."""
         if self.found_on is None or self.found_on.patch is None:  # several, tried as one
             return self.parents

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
-from node.line.carried import carried_again
+from node.line.rung_transfer import reopen_rung_transfer
 from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
@@ -123,7 +123,7 @@ class PromotionTrial(HeadTrial):
                 if one.step.idea.proposer == SUBMITTED:
                     line_writer.open_job(one.step.handed_in_again(patch))
                 elif one.step.idea.carried is not None:
-                    carried_again(line_writer, one.step.idea.carried)
+                    reopen_rung_transfer(line_writer, one.step.idea.carried)
         if passed:
             line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(line_writer)

@@ -11,7 +11,7 @@ from node.home.clock import passing_s
 from node.ladder.promotion import Promotion
 from node.line.anew import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
-from node.line.carried import open_carried
+from node.line.rung_transfer import open_rung_transfer
 from node.line.promotion_trial import open_promotion_trial
 from node.line.line_context import LineContext
 from node.line.drift import is_head_failing, is_in_doubt
@@ -295,7 +295,7 @@ class Agenda:
         idea = self._ideas.submitted(self._wanted) if is_asked else None
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
-    def try_what_was_carried(self, now: Situation) -> NextRun | None:
+    def try_transfers(self, now: Situation) -> NextRun | None:
         """Try transfers from another task; a session on demand does nothing after them."""
         if run := self._openings.carried(now):
             return NextRun(run)
@@ -317,10 +317,10 @@ class Agenda:
         self.is_over = not now.jobs
         return WAIT
 
-    def try_what_rungs_found(self, now: Situation) -> NextRun | None:
+    def try_transfer_candidates(self, now: Situation) -> NextRun | None:
         """Try patches that lower rungs kept before own ideas."""
         while self._promotion and (step := self._promotion.best()):
-            open_carried(self._line_writer, step)
+            open_rung_transfer(self._line_writer, step)
             if run := self._openings.carried(now):
                 return NextRun(run)
         return None
@@ -405,10 +405,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Agenda.try_a_peers_claim,
     Agenda.make_reference_runs,
     Agenda.try_what_was_handed_in,
-    Agenda.try_what_was_carried,
+    Agenda.try_transfers,
     Agenda.try_again_on_the_line,
     Agenda.end_after_so_many,
-    Agenda.try_what_rungs_found,
+    Agenda.try_transfer_candidates,
     Agenda.explore_elsewhere,
     Agenda.try_something,
 )

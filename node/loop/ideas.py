@@ -15,7 +15,7 @@ from functools import partial
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from node.line.carried import UNFIT, carried_ideas
+from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.line_writer import LineWriter
@@ -91,7 +91,7 @@ class Ideas:
         """Return a transfer from another rung that waits to be tried on the working line."""
         jobs = self._line_writer.store.jobs.open_jobs(self._line_writer.key, ExperimentStep)
         under_way = {job.step.idea.carried for job in jobs}
-        for job, made in carried_ideas(self._line_writer, under_way=under_way):
+        for job, made in rung_transfer_ideas(self._line_writer, under_way=under_way):
             if not isinstance(made, Idea):
                 say(f"not carried here: {job.step.title}: {UNFIT[made]}")
             elif not (is_foreign_barred and made.author):

@@ -16,7 +16,7 @@ from typing import Final
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
-from node.line.carried import CarriedStep, Find, open_carried
+from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.line.line_context import LineContext
 from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
@@ -182,16 +182,16 @@ class Research:
         self._wake.set()
         return job.id
 
-    def carry(self, finds: Sequence[Find]) -> tuple[int, ...]:
+    def carry(self, finds: Sequence[TransferCandidate]) -> tuple[int, ...]:
         """Queue each transfer from another rung on its own; return the jobs' numbers in its order.
 
         A transfer that already waits is not queued twice.
         """
         numbers = []
-        waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
-        for find in finds:
-            step = CarriedStep(finds=(find,))
-            job = waiting.get(step) or open_carried(self._line_writer, step)
+        waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, RungTransferStep)}
+        for candidate in finds:
+            step = RungTransferStep(finds=(candidate,))
+            job = waiting.get(step) or open_rung_transfer(self._line_writer, step)
             waiting[step] = job
             self._agenda.want_job(job, is_judged=True)
             numbers.append(job.id)

@@ -14,7 +14,7 @@ from functools import partial
 
 from node.home.control_socket import call, is_running, nonsense
 from node.home.sandboxing import require_peer_sandbox
-from node.line.carried import UNFIT, CarriedStep, Find
+from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
 from node.line.run_time import run_seconds
 from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
@@ -39,11 +39,11 @@ _STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` goes 
 class CarriedOne:
     """A transferred patch and its result: its experiment, or None if there was none."""
 
-    step: CarriedStep
+    step: RungTransferStep
     experiment: Experiment | None
 
     @property
-    def find(self) -> Find:
+    def find(self) -> TransferCandidate:
         """The patch as found on the other rung; each is transferred alone."""
         return self.step.finds[0]
 
@@ -154,12 +154,12 @@ def _cost(changes: int, run_s: float) -> str:
     return f"{changes} to try, a run or a few each: {few} to {many}; then pairs of what is kept"
 
 
-def _jobs(store: Store, numbers: Sequence[int]) -> list[Job[CarriedStep]]:
-    found = (store.jobs.get(number, CarriedStep) for number in numbers)
+def _jobs(store: Store, numbers: Sequence[int]) -> list[Job[RungTransferStep]]:
+    found = (store.jobs.get(number, RungTransferStep) for number in numbers)
     return [job for job in found if job is not None]
 
 
-def _one(store: Store, job: Job[CarriedStep]) -> CarriedOne:
+def _one(store: Store, job: Job[RungTransferStep]) -> CarriedOne:
     result = job.step.result
     return CarriedOne(
         step=job.step, experiment=None if result is None else store.experiments.find(result)
@@ -167,7 +167,7 @@ def _one(store: Store, job: Job[CarriedStep]) -> CarriedOne:
 
 
 def _told(
-    store: Store, manifest: TaskManifest, jobs: Sequence[Job[CarriedStep]], *, after: int
+    store: Store, manifest: TaskManifest, jobs: Sequence[Job[RungTransferStep]], *, after: int
 ) -> CarriedAll:
     trials = [
         entry

@@ -5,7 +5,7 @@ from typing import Final
 
 from node.home.control_socket import Message
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
-from node.line.carried import Find
+from node.line.rung_transfer import TransferCandidate
 from node.line.head_by_hand import manifest_of, the_line
 from node.store.blobs import Blobs
 from node.store.named_tasks import labels
@@ -28,7 +28,7 @@ class Load:
     to: bytes
     rung: str | None = None
 
-    def finds(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[Find, ...]:
+    def finds(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[TransferCandidate, ...]:
         """Return the transfers that this means in a home; `above` is the task to transfer to.
 
         Raises UsageError, SafetyError.

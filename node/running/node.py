@@ -96,7 +96,7 @@ class Node:
             )
         above = self.session.task.manifest
         finds = load.finds(self.line_resources.store, self.line_resources.line_writer.blobs, above)
-        if any(find.author is not None for find in finds):
+        if any(candidate.author is not None for candidate in finds):
             require_peer_sandbox(self.config)
         return self.research.carry(finds)
 

@@ -14,7 +14,7 @@ from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
 from node.ladder.share import FIRST, Effort, LadderSpending
 from node.line.baseline import close_baseline, open_baseline
-from node.line.carried import CarriedStep, carried_ideas, open_carried
+from node.line.rung_transfer import RungTransferStep, rung_transfer_ideas, open_rung_transfer
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
@@ -84,7 +84,7 @@ def ranked(one: Promotion) -> list[Promising]:
 
 def decide(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
     """Let what is carried next be tried, with these metrics."""
-    ((_, idea),) = carried_ideas(line_writer, under_way=())
+    ((_, idea),) = rung_transfer_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     job = open_experiment(line_writer, idea)
     for _ in metrics_nano[1:]:
@@ -97,7 +97,7 @@ def carry_best(line_writer: LineWriter, decision: str, *metrics_nano: int) -> No
     """Queue the most promising find, and let it be tried, with these metrics."""
     step = promotion(line_writer).best()
     assert step is not None
-    open_carried(line_writer, step)
+    open_rung_transfer(line_writer, step)
     decide(line_writer, decision, *metrics_nano)
 
 
@@ -122,7 +122,7 @@ def test_what_is_kept_below_is_tried_here_once(below: LineWriter, above: LineWri
     (find,) = step.finds
     assert find.found_on.patch == kept.patch
     assert find.gain_nano is not None
-    open_carried(above, step)
+    open_rung_transfer(above, step)
     assert promotion(above).best() is None
     decide(above, "screened_out", BASE_NANO)
     assert promotion(above).best() is None
@@ -168,7 +168,7 @@ def test_what_carried_over_before_says_what_to_expect_next(
         assert step is not None
         (find,) = step.finds
         find = replace(find, base=BASELINE.tree, tree=tree_of(below, number))
-        open_carried(above, CarriedStep(finds=(find,)))
+        open_rung_transfer(above, RungTransferStep(finds=(find,)))
         decide(above, "screened_out", BASE_NANO)
     changes = climbed(store)
     assert [change.holds_on for change in changes] == [0] * 6
@@ -195,11 +195,11 @@ def test_what_did_not_fit_has_another_chance_once_more_was_kept(
     second = ranked(promotion(above))[0]  # gains more, and builds on the first
     assert first is not None
     assert second.finds[0].base == first.finds[0].tree
-    open_carried(above, CarriedStep(finds=second.finds))
-    ((_, unfit),) = carried_ideas(above, under_way=())
+    open_rung_transfer(above, RungTransferStep(finds=second.finds))
+    ((_, unfit),) = rung_transfer_ideas(above, under_way=())
     assert unfit == "misfit"
     assert promotion(above).best() == first
-    open_carried(above, first)
+    open_rung_transfer(above, first)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     best = promotion(above).best()
     assert best is not None
@@ -222,7 +222,7 @@ def test_what_is_new_below_is_tried_as_one_in_its_order(
     kept = [keep(below, "0.2"), keep_next(below, "0.3")]
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert above.source(above.known_line.working) == below.source(below.known_line.working)
-    (job,) = store.jobs.closed_jobs(above.key, CarriedStep)
+    (job,) = store.jobs.closed_jobs(above.key, RungTransferStep)
     assert [find.found_on.patch for find in job.step.finds] == [one.patch for one in kept]
     assert promotion(above).best() is None
     (patch,) = store.records.carried()
@@ -247,9 +247,9 @@ def test_a_stack_that_is_not_kept_is_tried_one_by_one_and_not_again_as_one(
     assert promotion(above).best() is None
 
 
-def carry_or_drop(above: LineWriter, step: CarriedStep) -> None:
-    open_carried(above, step)
-    ((_, made),) = carried_ideas(above, under_way=())
+def carry_or_drop(above: LineWriter, step: RungTransferStep) -> None:
+    open_rung_transfer(above, step)
+    ((_, made),) = rung_transfer_ideas(above, under_way=())
     if isinstance(made, Idea):
         decide(above, "screened_out", BASE_NANO)
 
@@ -263,9 +263,9 @@ def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
         (one.finds[0] for one in ranked(promotion(above))), key=lambda one: one.gain_nano or 0
     )
     apart = replace(second, base=tree_of(below, 1), tree=tree_of(below, 2))
-    open_carried(above, CarriedStep(finds=(first, apart)))
+    open_rung_transfer(above, RungTransferStep(finds=(first, apart)))
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    (job,) = store.jobs.closed_jobs(above.key, CarriedStep)
+    (job,) = store.jobs.closed_jobs(above.key, RungTransferStep)
     assert job.step.finds == (first,)
     (change,) = climbed(store)
     assert change.found_on == first.found_on
@@ -322,7 +322,7 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     # Carried to the middle one and kept there it is still one find.
     middle = promotion(above).best()
     assert middle is not None
-    open_carried(above, middle)
+    open_rung_transfer(above, middle)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert [one.finds[0].found_on for one in ranked(promotion(top))] == [find.found_on]
 
@@ -357,7 +357,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     own = keep(below, "0.2")
     theirs_and_own = (find, *ranked(promotion(above))[0].finds)
     assert theirs_and_own[1].found_on.patch == own.patch
-    open_carried(above, CarriedStep(finds=theirs_and_own[:number]))
+    open_rung_transfer(above, RungTransferStep(finds=theirs_and_own[:number]))
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     lines = provenance(store, blobs, UPPER, above.key, above.known_line.working)
     (rate,) = [line for line in lines if "LEARNING_RATE" in line.text]
@@ -451,9 +451,9 @@ def test_a_carried_step_is_of_its_line_alone(above: LineWriter, below: LineWrite
     keep(below, "0.2")
     step = promotion(above).best()
     assert step is not None
-    open_carried(above, step)
+    open_rung_transfer(above, step)
     lower = LineKey(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
-    assert store.jobs.open_jobs(lower, CarriedStep) == []
+    assert store.jobs.open_jobs(lower, RungTransferStep) == []
 
 
 def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:

@@ -25,7 +25,7 @@ from protocol.ideas import Edit
 from protocol.record_kinds import FoundOn, ResultBody
 from protocol.source import Source
 
-CARRIED: Final = "carry"  # the proposer of transfers
+RUNG_TRANSFER: Final = "carry"  # the proposer of transfers
 
 _WHY_TOGETHER: Final = "If it is kept, that vouches for the stack, not for its parts."
 
@@ -39,7 +39,7 @@ UNFIT: Final[dict[Unfit, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Find(Mapped):
+class TransferCandidate(Mapped):
     """A change on another task: the step from `base` to `tree`; `root` is that task's baseline.
 
     `gain_nano` is its gain there, in 1e-9 of that task's metric; None if nobody reported it. A
@@ -57,14 +57,14 @@ class Find(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedStep(Mapped):
+class RungTransferStep(Mapped):
     """A transfer that is tried as one: a find, or several finds from one place, in their order.
 
     `decision` is the experiment's, or the reason why there was no experiment (`UNFIT`). `result` is
     the experiment's record. After the decision, `finds` holds only those that were tried.
     """
 
-    finds: Annotated[tuple[Find, ...], Items(1, MAX_PARENTS)]
+    finds: Annotated[tuple[TransferCandidate, ...], Items(1, MAX_PARENTS)]
     decision: Annotated[str, single_line(0, 32)] = ""
     result: Annotated[Digest | None, OPTIONAL] = None
 
@@ -77,14 +77,14 @@ class CarriedStep(Mapped):
         return title_of(self.finds)
 
 
-def title_of(finds: Sequence[Find]) -> str:
+def title_of(finds: Sequence[TransferCandidate]) -> str:
     """Return a one-line description of finds that are tried as one."""
     if len(finds) == 1:
         return finds[0].title
-    return fit_line(f"{len(finds)} together: {'; '.join(find.title for find in finds)}", 120)
+    return fit_line(f"{len(finds)} together: {'; '.join(candidate.title for candidate in finds)}", 120)
 
 
-def carried_over(
+def apply_to_rung(
     base: Source, tree: Source, onto: Source, *, below: Source, above: Source
 ) -> tuple[Source, tuple[Edit, ...]] | None:
     """Return another rung's step applied to `onto`, and its edits if it consists of edits.
@@ -104,21 +104,21 @@ def carried_over(
     return None if made is None else (made, ())
 
 
-def open_carried(line_writer: LineWriter, step: CarriedStep) -> Job[CarriedStep]:
+def open_rung_transfer(line_writer: LineWriter, step: RungTransferStep) -> Job[RungTransferStep]:
     """Queue a transfer."""
     with line_writer.store.transaction():
         return line_writer.open_job(step)
 
 
-def carried_ideas(
+def rung_transfer_ideas(
     line_writer: LineWriter, *, under_way: Collection[int | None]
-) -> Iterator[tuple[Job[CarriedStep], Idea | Unfit]]:
+) -> Iterator[tuple[Job[RungTransferStep], Idea | Unfit]]:
     """Yield waiting transfers, oldest first, each as an idea on the working line or a reason.
 
     A transfer that cannot be tried is closed, with the reason. `under_way` are the jobs that
     already have an open experiment.
     """
-    for job in line_writer.store.jobs.open_jobs(line_writer.key, CarriedStep):
+    for job in line_writer.store.jobs.open_jobs(line_writer.key, RungTransferStep):
         if job.id in under_way:
             continue
         made, result = _made(line_writer, job)
@@ -128,28 +128,28 @@ def carried_ideas(
         yield job, made
 
 
-def end_carried(
+def end_rung_transfer(
     line_writer: LineWriter, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
 ) -> None:
     """Close a transfer with its decision. Callers hold the transaction.
 
     `tried` are the patches on the other rung that the experiment consisted of.
     """
-    job = line_writer.store.jobs.get(number, CarriedStep)
+    job = line_writer.store.jobs.get(number, RungTransferStep)
     if job is not None:
-        finds = tuple(find for find in job.step.finds if find.found_on.patch in tried)
-        step = CarriedStep(finds=finds, decision=fit_line(decision, 32), result=result)
+        finds = tuple(candidate for candidate in job.step.finds if candidate.found_on.patch in tried)
+        step = RungTransferStep(finds=finds, decision=fit_line(decision, 32), result=result)
         line_writer.close_job(job, step)
 
 
-def carried_again(line_writer: LineWriter, number: int) -> None:
+def reopen_rung_transfer(line_writer: LineWriter, number: int) -> None:
     """Queue again a transfer that was kept on a failed stack. Callers hold the transaction."""
-    job = line_writer.store.jobs.get(number, CarriedStep)
+    job = line_writer.store.jobs.get(number, RungTransferStep)
     if job is not None:
-        line_writer.open_job(CarriedStep(finds=job.step.finds))
+        line_writer.open_job(RungTransferStep(finds=job.step.finds))
 
 
-def _made(line_writer: LineWriter, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | None]:
+def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | Unfit, bytes | None]:
     """Return the idea to try, or the reason against it and the record of that, if there is one."""
     working, baseline = line_writer.explored, line_writer.subject.source
     made = _made_of(line_writer, working, job.step.finds)
@@ -157,7 +157,7 @@ def _made(line_writer: LineWriter, job: Job[CarriedStep]) -> tuple[Idea | Unfit,
         return "misfit", None
     if not made.finds:
         return "there", None
-    authors = tuple(find.author for find in made.finds if find.author is not None)
+    authors = tuple(candidate.author for candidate in made.finds if candidate.author is not None)
     if not authors:
         mark: bytes | None = fingerprint(made.source)
     else:  # untrusted source is parsed in a child process only
@@ -174,17 +174,17 @@ def _made(line_writer: LineWriter, job: Job[CarriedStep]) -> tuple[Idea | Unfit,
         if isinstance(body, ResultBody) and body.stage == "screen":
             return "tried", tried
     is_one, first = len(made.finds) == 1, made.finds[0]
-    patches = tuple(find.found_on.patch for find in made.finds if find.found_on.patch is not None)
+    patches = tuple(candidate.found_on.patch for candidate in made.finds if candidate.found_on.patch is not None)
     patch = first.found_on.patch if is_one else None  # of several, `parents` names the patches
     idea = Idea(
         base=working.tree,
         tree=line_writer.blobs.put_source(made.source),
         fingerprint=mark,
         edits=made.edits if is_one else (),
-        key=f"{CARRIED}:{(made.source.tree if patch is None else patch).hex()[:12]}",
+        key=f"{RUNG_TRANSFER}:{(made.source.tree if patch is None else patch).hex()[:12]}",
         title=title_of(made.finds),
         why=first.why if is_one else _WHY_TOGETHER,
-        proposer=CARRIED,
+        proposer=RUNG_TRANSFER,
         parents=() if is_one else patches,
         author=authors[0] if authors else None,
         co_authors=authors[1:] or None,
@@ -198,25 +198,25 @@ class _Made(NamedTuple):
     """A source, the finds that were applied to reach it, and the edits of the last one."""
 
     source: Source
-    finds: tuple[Find, ...]
+    finds: tuple[TransferCandidate, ...]
     edits: tuple[Edit, ...]
 
 
-def _made_of(line_writer: LineWriter, working: Source, finds: Sequence[Find]) -> _Made | None:
+def _made_of(line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]) -> _Made | None:
     """Return the working line with the finds applied; None if none of them fits.
 
     Finds that do not fit are left out.
     """
     made, is_fitting = _Made(working, (), ()), False
-    for find in finds:
-        over = carried_over(
-            line_writer.source(find.base),
-            line_writer.source(find.tree),
+    for candidate in finds:
+        over = apply_to_rung(
+            line_writer.source(candidate.base),
+            line_writer.source(candidate.tree),
             made.source,
-            below=line_writer.source(find.root),
+            below=line_writer.source(candidate.root),
             above=line_writer.subject.source,
         )
         is_fitting |= over is not None
         if over is not None and over[0].tree != made.source.tree:
-            made = _Made(over[0], (*made.finds, find), over[1])
+            made = _Made(over[0], (*made.finds, candidate), over[1])
     return made if is_fitting else None

@@ -10,13 +10,13 @@ import pytest
 
 from node.home.home import Home
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
-from node.line.carried import (
-    CARRIED,
-    CarriedStep,
-    Find,
-    carried_ideas,
-    carried_over,
-    open_carried,
+from node.line.rung_transfer import (
+    RUNG_TRANSFER,
+    RungTransferStep,
+    TransferCandidate,
+    rung_transfer_ideas,
+    apply_to_rung,
+    open_rung_transfer,
 )
 from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
@@ -52,7 +52,7 @@ def changed(source: Source, old: bytes, new: bytes) -> Source:
 
 
 def over(base: Source, tree: Source, onto: Source) -> Source | None:
-    found = carried_over(base, tree, onto, below=BELOW, above=ABOVE)
+    found = apply_to_rung(base, tree, onto, below=BELOW, above=ABOVE)
     return None if found is None else found[0]
 
 
@@ -111,10 +111,10 @@ def bench(home: Home) -> Iterator[Bench]:
         yield Bench(home=home, store=store, goal=Goal(is_on_demand=True))
 
 
-def find_of(bench: Bench, rate: str, there: FoundOn = THERE) -> Find:
+def candidate_of(bench: Bench, rate: str, there: FoundOn = THERE) -> TransferCandidate:
     """A step from the example's baseline, as if another task had the same one."""
     blobs = Blobs(bench.home.blobs)
-    return Find(
+    return TransferCandidate(
         base=blobs.put_source(BASELINE),
         tree=blobs.put_source(rated(rate)),
         root=BASELINE.tree,
@@ -136,13 +136,13 @@ def gains(bench: Bench, source: Source) -> None:
 
 
 def decisions(bench: Bench) -> list[str]:
-    return [job.step.decision for job in bench.store.jobs.closed_jobs(LINE, CarriedStep)]
+    return [job.step.decision for job in bench.store.jobs.closed_jobs(LINE, RungTransferStep)]
 
 
 def test_what_gains_here_is_kept_and_what_is_kept_is_on_trial_as_one(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([find_of(bench, "0.2")])
+    research.carry([candidate_of(bench, "0.2")])
     settled(research.run())
     assert decisions(bench) == ["kept"]
     (job,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
@@ -154,7 +154,7 @@ def test_what_gains_here_is_kept_and_what_is_kept_is_on_trial_as_one(bench: Benc
 
 def test_its_patch_says_where_it_was_found(bench: Bench) -> None:
     research = bench.research()
-    research.carry([find_of(bench, "0.2")])
+    research.carry([candidate_of(bench, "0.2")])
     settled(research.run())
     (patch,) = [
         record.body
@@ -162,14 +162,14 @@ def test_its_patch_says_where_it_was_found(bench: Bench) -> None:
         if isinstance(record.body, PatchBody)
     ]
     assert patch.found_on == THERE
-    assert patch.origin.proposer == CARRIED
+    assert patch.origin.proposer == RUNG_TRANSFER
     assert decisions(bench) == ["screened_out"]  # what it gained there is no evidence
 
 
 def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([find_of(bench, "0.2"), find_of(bench, "0.3"), find_of(bench, "0.2")])
+    research.carry([candidate_of(bench, "0.2"), candidate_of(bench, "0.3"), candidate_of(bench, "0.2")])
     settled(research.run())
     assert decisions(bench) == ["kept", "misfit"]  # the third waited already
     assert any("not carried here: rate 0.3: it does not fit" in said for said in bench.said)
@@ -178,7 +178,7 @@ def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Ben
 def test_what_the_line_has_and_what_was_tried_runs_no_more(bench: Bench) -> None:
     for rate in ("0.2", "0.2", "0.1"):
         research = bench.research()
-        research.carry([find_of(bench, rate)])
+        research.carry([candidate_of(bench, rate)])
         settled(research.run())
     assert decisions(bench) == ["screened_out", "tried", "there"]
     assert len(bench.store.jobs.closed_jobs(LINE, ExperimentStep)) == 1
@@ -188,7 +188,7 @@ def test_a_kill_loses_none_that_waits_nor_one_that_is_being_tried(bench: Bench) 
     gains(bench, rated("0.2"))
     bench.runner.is_broken_from = 4  # in its recheck
     research = bench.research()
-    research.carry([find_of(bench, "0.2")])
+    research.carry([candidate_of(bench, "0.2")])
     with pytest.raises(Exception, match="sandbox went away"):
         settled(research.run())
     assert decisions(bench) == []
@@ -201,15 +201,15 @@ def test_a_kill_loses_none_that_waits_nor_one_that_is_being_tried(bench: Bench) 
 
 def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
-    job = open_carried(line_writer, CarriedStep(finds=(find_of(bench, "0.2"),)))
-    ((_, idea),) = carried_ideas(line_writer, under_way=())
+    job = open_rung_transfer(line_writer, RungTransferStep(finds=(candidate_of(bench, "0.2"),)))
+    ((_, idea),) = rung_transfer_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     experiment = open_experiment(line_writer, idea)
-    assert list(carried_ideas(line_writer, under_way=(experiment.step.idea.carried,))) == []
+    assert list(rung_transfer_ideas(line_writer, under_way=(experiment.step.idea.carried,))) == []
     closed = replace(experiment.step, decision="rebased", gain_milli=2000)
     runs = finished(bench.store, experiment, BASE_NANO)
     close_experiment(line_writer, experiment, closed, runs, note="rebased")
-    assert [waiting.id for waiting in bench.store.jobs.open_jobs(LINE, CarriedStep)] == [job.id]
+    assert [waiting.id for waiting in bench.store.jobs.open_jobs(LINE, RungTransferStep)] == [job.id]
 
 
 # What there is to carry
@@ -246,7 +246,7 @@ def test_an_experiment_is_carried_as_its_step(bench: Bench) -> None:
 def test_what_was_itself_carried_there_keeps_where_it_was_first_found(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([find_of(bench, "0.2")])
+    research.carry([candidate_of(bench, "0.2")])
     settled(research.run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
@@ -283,8 +283,8 @@ def test_a_peers_claim_is_carried_without_its_prose(bench: Bench) -> None:
     assert step.why == ""
     assert blobs.get_source(step.tree) == Source.of({"train.py": b"LEARNING_RATE = 0.3\n"})
     line_writer = line_writer_of(bench.home, bench.store)
-    open_carried(line_writer, CarriedStep(finds=(step,)))
-    ((_, idea),) = carried_ideas(line_writer, under_way=())
+    open_rung_transfer(line_writer, RungTransferStep(finds=(step,)))
+    ((_, idea),) = rung_transfer_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     assert idea.author == ada.key.public
     assert idea.claim_milli is None  # it claims nothing about this task
