@@ -13,7 +13,7 @@ from node.commands.basics import (
     reading,
     short,
 )
-from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.ladder.transfer_history import TransferHistory, Place, Where, transfer_histories, slopes_known, tasks_of
 from node.line.head_by_hand import tree_meant
 from node.reporting.matrix import transfer_matrix
 from node.reporting.transfer import transfer_document
@@ -46,7 +46,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
-        changes = [] if wanted is not None else climbed(store)
+        changes = [] if wanted is not None else transfer_histories(store)
         known = slopes_known(changes)
         names = labels(store, tasks_of(changes))
     if as_json:
@@ -70,7 +70,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
 
 
 def _tell_carried(
-    changes: Sequence[Climbed],
+    changes: Sequence[TransferHistory],
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],
 ) -> None:
@@ -91,7 +91,7 @@ def _tell_carried(
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"
             figure = _figure(place)
-            click.echo(f"  {told(place.where):<32} {figure:<28}  {word(place.came)}, {whose}")
+            click.echo(f"  {told(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}")
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(

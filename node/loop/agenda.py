@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.home.clock import passing_s
-from node.ladder.promotion import Promotion
+from node.ladder.transfer_selector import TransferSelector
 from node.line.anew import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
 from node.line.rung_transfer import open_rung_transfer
@@ -52,7 +52,7 @@ class Agenda:
     - `has_company`: other nodes are present to receive announcements of what this node is about to
       try.
     - `waits_for`: in words, what the session waits for when it has nothing left to try; "" ends it.
-    - `promotion`: the transfers from lower rungs to try first; None tries none unasked.
+    - `transfer_selector`: the transfers from lower rungs to try first; None tries none unasked.
     - `idle`: reports whether others leave the machine alone; None starts runs in any case.
     - `is_on_battery`: reports whether to rest because the machine runs on its battery.
     """
@@ -64,7 +64,7 @@ class Agenda:
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
-        promotion: Promotion | None,
+        transfer_selector: TransferSelector | None,
         goal: Goal,
         has_company: bool,
         waits_for: str,
@@ -83,7 +83,7 @@ class Agenda:
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
-        self._promotion = promotion
+        self._transfer_selector = transfer_selector
         self._waits_for = waits_for
         self._idle = idle
         self._is_on_battery = is_on_battery
@@ -319,7 +319,7 @@ class Agenda:
 
     def try_transfer_candidates(self, now: Situation) -> NextRun | None:
         """Try patches that lower rungs kept before own ideas."""
-        while self._promotion and (step := self._promotion.best()):
+        while self._transfer_selector and (step := self._transfer_selector.best()):
             open_rung_transfer(self._line_writer, step)
             if run := self._openings.carried(now):
                 return NextRun(run)

@@ -27,7 +27,7 @@ from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.home import program_file
 from node.home.people import People
-from node.ladder.climbed import told_of_scales
+from node.ladder.transfer_history import transfer_lines
 from node.line.line_writer import LineWriter
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
@@ -168,7 +168,7 @@ class Briefing:
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
             ),
-            scales=told_of_scales(store, line),
+            scales=transfer_lines(store, line),
             importance=importance,
             intents=tuple(sorted(self.line_writer.others_titles(working.tree))),
             aim=self.aim(),

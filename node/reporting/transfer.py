@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.ladder.transfer_history import TransferHistory, Place, Where, transfer_histories, slopes_known, tasks_of
 from node.reporting.matrix import Cell, TransferRow, transfer_matrix
 from node.reporting.queries import OfTask
 from node.reporting.shelves import Shelves
@@ -94,7 +94,7 @@ def transfer_document(
     net: str,
     manifest: TaskManifest | None,
     steps: Sequence[TransferRow],
-    changes: Sequence[Climbed],
+    changes: Sequence[TransferHistory],
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],
 ) -> TransferDocument:
@@ -112,7 +112,7 @@ def transfer_document(
             "author": one.author.hex(),
             "own": one.is_own,
             "result": None if one.result is None else one.result.hex(),
-            "decision": one.came,
+            "decision": one.outcome,
             "gain": one.gain,
             "lower": one.interval and one.interval[0],
             "upper": one.interval and one.interval[1],
@@ -162,7 +162,7 @@ def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
     store = at.store
     keys = boards_of(store, at.net, query.task)
     manifest = store.records.manifest(keys[0].task) if keys else None
-    changes = climbed(store)
+    changes = transfer_histories(store)
     named = labels(store, tasks_of(changes))
     steps = transfer_matrix(store, keys)
     return transfer_document(at.net, manifest, steps, changes, slopes_known(changes), named)

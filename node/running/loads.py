@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.home.control_socket import Message
-from node.ladder.finds import check_rungs, step_of_record, steps_of_head
+from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_of_head
 from node.line.rung_transfer import TransferCandidate
 from node.line.head_by_hand import manifest_of, the_line
 from node.store.blobs import Blobs

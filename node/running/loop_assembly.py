@@ -22,7 +22,7 @@ from node.home.fleet import people_of
 from node.home.home import Home
 from node.home.network_definition import Network
 from node.home.sandboxing import require_peer_sandbox
-from node.ladder.promotion import Promotion
+from node.ladder.transfer_selector import TransferSelector
 from node.line.activity import Activity
 from node.line.anew import begin_anew
 from node.line.line_context import LineContext
@@ -67,7 +67,7 @@ class Thinking:
     exploring: Exploring
     ideas: Ideas
     stops_early: bool
-    promotion: Promotion | None
+    transfer_selector: TransferSelector | None
 
     @classmethod
     def of(
@@ -148,8 +148,8 @@ class Thinking:
             exploring=exploring,
             ideas=ideas,
             stops_early=config.stop_early,
-            promotion=Promotion(
-                line_writer, net=config.net, noise_sd=noise.sd, takes_peers=peers is not None
+            transfer_selector=TransferSelector(
+                line_writer, net=config.net, noise_sd=noise.sd, includes_peers=peers is not None
             )
             if config.ladder
             else None,
@@ -194,7 +194,7 @@ class Thinking:
             ideas=self.ideas,
             exploring=self.exploring,
             peers=self.peers,
-            promotion=self.promotion,
+            transfer_selector=self.transfer_selector,
             goal=goal,
             has_company=has_company,
             waits_for=waits_for,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.ladder.finds import check_rungs, step_of_record, steps_of_head
+from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_of_head
 from node.line.rung_transfer import (
     RUNG_TRANSFER,
     RungTransferStep,

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from node.ladder.promotion import LEAST_SD
+from node.ladder.transfer_selector import LEAST_SD
 from node.ladder.share import LadderSpending
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD

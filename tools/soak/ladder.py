@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.home import Home
-from node.ladder.climbed import climbed, slopes_known
+from node.ladder.transfer_history import transfer_histories, slopes_known
 from node.store.experiments import Experiment
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -209,7 +209,7 @@ def _kept(entries: Sequence[Experiment]) -> Iterator[tuple[Experiment, int]]:
 def _arm(place: Path, gain: float) -> Arm:
     with Store.open_read_only(Home(place)) as store:
         entries, began_ms = _entries(store, place)
-        changes = climbed(store)
+        changes = transfer_histories(store)
         slopes = [*slopes_known(changes).values()]
     reached = _reached(entries, gain)
     ended_ms = reached.ts_ms if reached else entries[-1].ts_ms
@@ -232,7 +232,7 @@ def _arm(place: Path, gain: float) -> Arm:
                 "changes": len(change.patches),
                 "there": change.there and change.there.gain,
                 "here": place.gain,
-                "came": place.came,
+                "came": place.outcome,
             }
             for change in changes
             for place in change.places

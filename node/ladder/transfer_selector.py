@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from node.ladder.climbed import Where, climbed, slopes_known
-from node.ladder.finds import check_rungs, step_of_record, steps_to
+from node.ladder.transfer_history import Where, transfer_histories, slopes_known
+from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_to
 from node.line.rung_transfer import RungTransferStep, TransferCandidate
 from node.line.line_writer import LineWriter
 from node.line.record_writer import MAX_PARENTS
@@ -51,21 +51,21 @@ def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
         manifest = found
 
 
-class Promotion:
+class TransferSelector:
     """A chooser of finds for one line.
 
-    `noise_sd` returns the noise of one run here. Peers' finds are used only with `takes_peers`.
+    `noise_sd` returns the noise of one run here. Peers' finds are used only with `includes_peers`.
     """
 
     def __init__(
-        self, line_writer: LineWriter, *, net: str, noise_sd: Callable[[], float], takes_peers: bool
+        self, line_writer: LineWriter, *, net: str, noise_sd: Callable[[], float], includes_peers: bool
     ) -> None:
         self._line_writer = line_writer
         self._store = line_writer.store
         self._manifest = line_writer.record_writer.manifest
         self._net = net
         self._noise_sd = noise_sd
-        self._takes_peers = takes_peers
+        self._includes_peers = includes_peers
         self._steps: dict[tuple[bytes, bytes], tuple[TransferCandidate, ...]] = {}  # by task and tree
         self._theirs: dict[bytes, TransferCandidate | None] = {}  # by result
 
@@ -96,7 +96,7 @@ class Promotion:
             return []
         here = Where(self._line_writer.key.task, self._line_writer.key.hardware_class)
         there = {finds: _where(finds[0].found_on) for finds in loads}
-        known_slopes = slopes_known(climbed(self._store), {(one, here) for one in there.values()})
+        known_slopes = slopes_known(transfer_histories(self._store), {(one, here) for one in there.values()})
         found = []
         for finds, place in there.items():
             gain_nano = sum(candidate.gain_nano or 0 for candidate in finds)
@@ -160,7 +160,7 @@ class Promotion:
 
     def _others(self, rung: TaskManifest) -> Iterator[TransferCandidate]:
         """Yield peers' finds on a rung whose claims more keys confirm than refute."""
-        if not self._takes_peers:
+        if not self._includes_peers:
             return
         for key in self._store.boards.listed(self._net):
             if key.task == rung.id:

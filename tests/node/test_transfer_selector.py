@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.ladder.climbed import Where, climbed, slopes_known, tasks_of, told_of_scales
-from node.ladder.finds import step_of_record
+from node.ladder.transfer_history import Where, transfer_histories, slopes_known, tasks_of, transfer_lines
+from node.ladder.transfer_candidates import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
-from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
+from node.ladder.transfer_selector import LEAST_SD, Promising, TransferSelector, rungs_below
 from node.ladder.share import FIRST, Effort, LadderSpending
 from node.line.baseline import close_baseline, open_baseline
 from node.line.rung_transfer import RungTransferStep, rung_transfer_ideas, open_rung_transfer
@@ -49,7 +49,7 @@ TOP = replace(MANIFEST, name="top", below=UPPER.id)
 NOISE_SD = 0.002
 
 
-def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> LineWriter:
+def upper_line_writer(home: Home, store: Store, manifest: TaskManifest = UPPER) -> LineWriter:
     """Return the books of a rung above the example's, whose baseline is measured."""
     line_writer = LineWriter(
         store=store,
@@ -66,8 +66,8 @@ def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Li
     return line_writer
 
 
-def promotion(line_writer: LineWriter) -> Promotion:
-    return Promotion(line_writer, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
+def transfer_selector(line_writer: LineWriter) -> TransferSelector:
+    return TransferSelector(line_writer, net="main", noise_sd=lambda: NOISE_SD, includes_peers=False)
 
 
 def share_below(store: Store) -> float:
@@ -77,7 +77,7 @@ def share_below(store: Store) -> float:
     return effort.share_below(run_ms=5000.0)
 
 
-def ranked(one: Promotion) -> list[Promising]:
+def ranked(one: TransferSelector) -> list[Promising]:
     """Return the finds that wait, one by one, the largest gain to expect first."""
     return one._ranked([(find,) for find in one._waiting()[0]])
 
@@ -95,7 +95,7 @@ def decide(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
 
 def carry_best(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
     """Queue the most promising find, and let it be tried, with these metrics."""
-    step = promotion(line_writer).best()
+    step = transfer_selector(line_writer).best()
     assert step is not None
     open_rung_transfer(line_writer, step)
     decide(line_writer, decision, *metrics_nano)
@@ -108,29 +108,29 @@ def below(home: Home, store: Store) -> LineWriter:
 
 @pytest.fixture
 def above(below: LineWriter, home: Home, store: Store) -> LineWriter:
-    return upper_ledger(home, store)
+    return upper_line_writer(home, store)
 
 
 def test_without_finds_there_is_nothing_to_promote(above: LineWriter) -> None:
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
 
 
 def test_what_is_kept_below_is_tried_here_once(below: LineWriter, above: LineWriter) -> None:
     kept = keep(below, "0.2")
-    step = promotion(above).best()
+    step = transfer_selector(above).best()
     assert step is not None
     (find,) = step.finds
     assert find.found_on.patch == kept.patch
     assert find.gain_nano is not None
     open_rung_transfer(above, step)
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
     decide(above, "screened_out", BASE_NANO)
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
 
 
 def test_what_was_not_kept_below_is_not_tried(below: LineWriter, above: LineWriter) -> None:
     conclude(below, rate_proposal(BASELINE, "0.2"), "screened_out", BASE_NANO - GAIN_NANO)
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
 
 
 def test_the_largest_gain_to_expect_goes_first(below: LineWriter, above: LineWriter) -> None:
@@ -143,7 +143,7 @@ def test_the_largest_gain_to_expect_goes_first(below: LineWriter, above: LineWri
         BASE_NANO - 4 * GAIN_NANO,
         BASE_NANO - 4 * GAIN_NANO,
     )
-    first, second = ranked(promotion(above))
+    first, second = ranked(transfer_selector(above))
     assert [one.finds[0].found_on.patch for one in (first, second)] == [large.patch, small.patch]
     assert first.expected > second.expected
     assert first.expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
@@ -151,7 +151,7 @@ def test_the_largest_gain_to_expect_goes_first(below: LineWriter, above: LineWri
 
 def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: LineWriter, above: LineWriter) -> None:
     keep(below, "0.2")
-    dull = Promotion(above, net="main", noise_sd=lambda: 1.0, takes_peers=False)
+    dull = TransferSelector(above, net="main", noise_sd=lambda: 1.0, includes_peers=False)
     (one,) = ranked(dull)
     assert one.expected + one.spread < LEAST_SD * 1.0
     assert dull.best() is None
@@ -164,13 +164,13 @@ def test_what_carried_over_before_says_what_to_expect_next(
         nano = BASE_NANO - (number + 1) * GAIN_NANO
         working = below.source(below.known_line.working)
         conclude(below, rate_proposal(working, f"0.{number + 2}"), "kept", nano, nano)
-        step = promotion(above).best()
+        step = transfer_selector(above).best()
         assert step is not None
         (find,) = step.finds
         find = replace(find, base=BASELINE.tree, tree=tree_of(below, number))
         open_rung_transfer(above, RungTransferStep(finds=(find,)))
         decide(above, "screened_out", BASE_NANO)
-    changes = climbed(store)
+    changes = transfer_histories(store)
     assert [change.holds_on for change in changes] == [0] * 6
     there, here = (Where(one, HARDWARE_CLASS) for one in (MANIFEST.id, UPPER.id))
     slope = slopes_known(changes)[there, here]
@@ -190,18 +190,18 @@ def test_what_did_not_fit_has_another_chance_once_more_was_kept(
     below: LineWriter, above: LineWriter
 ) -> None:
     keep(below, "0.2")
-    first = promotion(above).best()
+    first = transfer_selector(above).best()
     keep_next(below, "0.3")
-    second = ranked(promotion(above))[0]  # gains more, and builds on the first
+    second = ranked(transfer_selector(above))[0]  # gains more, and builds on the first
     assert first is not None
     assert second.finds[0].base == first.finds[0].tree
     open_rung_transfer(above, RungTransferStep(finds=second.finds))
     ((_, unfit),) = rung_transfer_ideas(above, under_way=())
     assert unfit == "misfit"
-    assert promotion(above).best() == first
+    assert transfer_selector(above).best() == first
     open_rung_transfer(above, first)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    best = promotion(above).best()
+    best = transfer_selector(above).best()
     assert best is not None
     assert best.finds == second.finds
 
@@ -224,7 +224,7 @@ def test_what_is_new_below_is_tried_as_one_in_its_order(
     assert above.source(above.known_line.working) == below.source(below.known_line.working)
     (job,) = store.jobs.closed_jobs(above.key, RungTransferStep)
     assert [find.found_on.patch for find in job.step.finds] == [one.patch for one in kept]
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
     (patch,) = store.records.carried()
     assert isinstance(patch.body, PatchBody)
     assert patch.body.parents == tuple(one.patch for one in kept)
@@ -238,13 +238,13 @@ def test_a_stack_that_is_not_kept_is_tried_one_by_one_and_not_again_as_one(
     carry_best(above, "screened_out", BASE_NANO - GAIN_NANO // 10)
     tried = []
     for _ in kept:
-        step = promotion(above).best()
+        step = transfer_selector(above).best()
         assert step is not None
         (find,) = step.finds
         tried.append(find.found_on.patch)
         carry_or_drop(above, step)
     assert tried == [kept[1].patch, kept[0].patch]  # the larger first
-    assert promotion(above).best() is None
+    assert transfer_selector(above).best() is None
 
 
 def carry_or_drop(above: LineWriter, step: RungTransferStep) -> None:
@@ -260,16 +260,16 @@ def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
     keep(below, "0.2")
     keep_next(below, "0.3")
     (first, second) = sorted(
-        (one.finds[0] for one in ranked(promotion(above))), key=lambda one: one.gain_nano or 0
+        (one.finds[0] for one in ranked(transfer_selector(above))), key=lambda one: one.gain_nano or 0
     )
     apart = replace(second, base=tree_of(below, 1), tree=tree_of(below, 2))
     open_rung_transfer(above, RungTransferStep(finds=(first, apart)))
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     (job,) = store.jobs.closed_jobs(above.key, RungTransferStep)
     assert job.step.finds == (first,)
-    (change,) = climbed(store)
+    (change,) = transfer_histories(store)
     assert change.found_on == first.found_on
-    best = promotion(above).best()
+    best = transfer_selector(above).best()
     assert best is not None
     assert best.finds == (second,)
 
@@ -279,7 +279,7 @@ def test_a_stack_that_holds_says_so_of_itself_and_of_none_of_its_parts(
 ) -> None:
     kept = [keep(below, "0.2"), keep_next(below, "0.3")]
     carry_best(above, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
-    (change,) = climbed(store)
+    (change,) = transfer_histories(store)
     assert change.found_on.patch is None
     assert change.patches == tuple(one.patch for one in kept)
     assert change.title.startswith("2 together: ")
@@ -289,7 +289,7 @@ def test_a_stack_that_holds_says_so_of_itself_and_of_none_of_its_parts(
     assert change.holds_on == 1
     (slope,) = slopes_known([change]).values()
     assert slope.count == 1
-    row, _ = told_of_scales(store, above.key)
+    row, _ = transfer_lines(store, above.key)
     assert row.startswith("2 together: ")
 
 
@@ -298,10 +298,10 @@ def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
 ) -> None:
     keep(below, "0.2")
     keep_next(below, "0.3")
-    top = upper_ledger(home, store, TOP)
+    top = upper_line_writer(home, store, TOP)
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     (patch,) = [one.id for one in store.records.carried()]
-    from_above = [one for one in ranked(promotion(top)) if one.finds[0].found_on.patch == patch]
+    from_above = [one for one in ranked(transfer_selector(top)) if one.finds[0].found_on.patch == patch]
     assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
 
@@ -313,18 +313,18 @@ def test_rungs_are_those_that_are_recorded_here(above: LineWriter, store: Store)
 def test_what_is_found_two_rungs_below_is_tried_too(
     below: LineWriter, above: LineWriter, home: Home, store: Store
 ) -> None:
-    top = upper_ledger(home, store, TOP)
+    top = upper_line_writer(home, store, TOP)
     kept = keep(below, "0.2")
-    step = promotion(top).best()
+    step = transfer_selector(top).best()
     assert step is not None
     (find,) = step.finds
     assert find.found_on.patch == kept.patch
     # Carried to the middle one and kept there it is still one find.
-    middle = promotion(above).best()
+    middle = transfer_selector(above).best()
     assert middle is not None
     open_rung_transfer(above, middle)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    assert [one.finds[0].found_on for one in ranked(promotion(top))] == [find.found_on]
+    assert [one.finds[0].found_on for one in ranked(transfer_selector(top))] == [find.found_on]
 
 
 def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
@@ -334,7 +334,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     ada, bob = (Stranger(store, blobs, number=number) for number in (50, 51))
     idea = rate_proposal(BASELINE, "0.5").source
     claim = ada.claims(idea, 6.0)
-    wants = Promotion(above, net="main", noise_sd=lambda: NOISE_SD, takes_peers=True)
+    wants = TransferSelector(above, net="main", noise_sd=lambda: NOISE_SD, includes_peers=True)
     assert wants.best() is None  # nobody's word but its author's
     gains = [round(5.0 * SD_NANO)] * 4
     said = attest(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
@@ -343,7 +343,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     assert step is not None
     (find,) = step.finds
     assert (find.author, find.tree) == (ada.key.public, idea.tree)
-    assert promotion(above).best() is None  # where no peer's code is to run
+    assert transfer_selector(above).best() is None  # where no peer's code is to run
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -355,7 +355,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     idea = rate_proposal(BASELINE, "0.5").source
     find = step_of_record(store, blobs, store.records.get(ada.claims(idea, 6.0)), MANIFEST)
     own = keep(below, "0.2")
-    theirs_and_own = (find, *ranked(promotion(above))[0].finds)
+    theirs_and_own = (find, *ranked(transfer_selector(above))[0].finds)
     assert theirs_and_own[1].found_on.patch == own.patch
     open_rung_transfer(above, RungTransferStep(finds=theirs_and_own[:number]))
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -449,7 +449,7 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
 
 def test_a_carried_step_is_of_its_line_alone(above: LineWriter, below: LineWriter, store: Store) -> None:
     keep(below, "0.2")
-    step = promotion(above).best()
+    step = transfer_selector(above).best()
     assert step is not None
     open_rung_transfer(above, step)
     lower = LineKey(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
@@ -458,10 +458,10 @@ def test_a_carried_step_is_of_its_line_alone(above: LineWriter, below: LineWrite
 
 def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
     store = above.store
-    assert told_of_scales(store, above.key) == ()
+    assert transfer_lines(store, above.key) == ()
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    row, slope = told_of_scales(store, above.key)
+    row, slope = transfer_lines(store, above.key)
     assert row == f"LEARNING_RATE → 0.2: found on {MANIFEST.name} +0.0200; upper +0.0200 kept"
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
 
@@ -470,7 +470,7 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(below: LineWriter, 
     store = above.store
     keep(below, "0.2")
     carry_best(above, "screened_out", BASE_NANO)
-    changes = climbed(store)
+    changes = transfer_histories(store)
     names = labels(store, tasks_of(changes))
     told = transfer_document("main", None, [], changes, slopes_known(changes), names)
     (change,) = told["carried"]

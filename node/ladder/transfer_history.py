@@ -25,8 +25,8 @@ from protocol.units import NANO, from_nano
 
 _OF_CHANGES: Final = ("screen", "keep", "confirm")  # stages
 
-Came = Literal["discarded", "kept", "confirmed", "unconfirmed", "failed"]
-HOLDS: Final[frozenset[Came]] = frozenset({"kept", "confirmed"})
+TransferOutcome = Literal["discarded", "kept", "confirmed", "unconfirmed", "failed"]
+HOLDS: Final[frozenset[TransferOutcome]] = frozenset({"kept", "confirmed"})
 MOST: Final = 12
 
 
@@ -50,7 +50,7 @@ class Place:
     author: bytes
     is_own: bool
     result: bytes | None
-    came: Came
+    outcome: TransferOutcome
     gain: float | None
     error: float | None
 
@@ -64,11 +64,11 @@ class Place:
     @property
     def holds(self) -> bool:
         """True if the change was kept or confirmed there."""
-        return self.came in HOLDS
+        return self.outcome in HOLDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Climbed:
+class TransferHistory:
     """A change, the place where it was found, and the places where it was tried since.
 
     Each place occurs once per author. `patches` are its patches where it was found, several if it
@@ -87,7 +87,7 @@ class Climbed:
         return sum(place.holds for place in self.places)
 
 
-def climbed(store: Store) -> list[Climbed]:
+def transfer_histories(store: Store) -> list[TransferHistory]:
     """Return every transferred change, those found first first."""
     families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
     for record in store.records.carried():
@@ -96,10 +96,10 @@ def climbed(store: Store) -> list[Climbed]:
             # If several were transferred as one, the parents name them.
             patches = body.parents if found_on.patch is None else (found_on.patch,)
             families.setdefault((found_on, patches), []).append(record)
-    return [_climbed(store, *family, records) for family, records in families.items()]
+    return [_history_of(store, *family, records) for family, records in families.items()]
 
 
-def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
+def tasks_of(changes: Iterable[TransferHistory]) -> set[bytes]:
     """Return the tasks that changes were found on or transferred to."""
     return {
         task
@@ -109,7 +109,7 @@ def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
 
 
 def slopes_known(
-    changes: Iterable[Climbed], also: Iterable[tuple[Where, Where]] = ()
+    changes: Iterable[TransferHistory], also: Iterable[tuple[Where, Where]] = ()
 ) -> dict[tuple[Where, Where], Slope]:
     """Return the known share of a gain that transfers from each place to each other one.
 
@@ -132,12 +132,12 @@ def slopes_known(
     return slopes(pairs)
 
 
-def _climbed(
+def _history_of(
     store: Store, found_on: FoundOn, patches: tuple[bytes, ...], records: Sequence[Record]
-) -> Climbed:
+) -> TransferHistory:
     places = _best(place for record in records for place in _places(store, record.id))
     titles = [record.body.title for record in records if isinstance(record.body, PatchBody)]
-    return Climbed(
+    return TransferHistory(
         found_on=found_on,
         patches=patches,
         title=titles[0],
@@ -166,7 +166,7 @@ def _together(parts: Sequence[Place | None]) -> Place | None:
         author=known[0].author,
         is_own=all(part.is_own for part in known),
         result=None,
-        came="kept" if all(part.holds for part in known) else "discarded",
+        outcome="kept" if all(part.holds for part in known) else "discarded",
         gain=sum(gains) if is_measured else None,
         error=math.hypot(*(part.error or 0.0 for part in known)) if is_measured else None,
     )
@@ -178,7 +178,7 @@ def _best(places: Iterable[Place]) -> list[Place]:
     A trial in pairs is stronger than runs; among equals, the latest is used.
     """
     trials = ("confirmed", "unconfirmed")
-    ranked = sorted(places, key=lambda one: one.came in trials)  # the sort is stable
+    ranked = sorted(places, key=lambda one: one.outcome in trials)  # the sort is stable
     return [*{(place.where, place.author): place for place in ranked}.values()]
 
 
@@ -193,13 +193,13 @@ def _places(store: Store, patch: bytes) -> Iterator[Place]:
             author=record.author,
             is_own=store.records.is_own(record.id),
             result=record.id,
-            came=_came(body, gain, error),
+            outcome=_outcome(body, gain, error),
             gain=gain,
             error=error,
         )
 
 
-def _came(body: ResultBody, gain: float | None, error: float | None) -> Came:
+def _outcome(body: ResultBody, gain: float | None, error: float | None) -> TransferOutcome:
     if body.status != "ok":
         return "failed"
     if body.stage == "confirm":
@@ -229,12 +229,12 @@ def _spoken(runs: Sequence[Run]) -> int:
     return max(1, own - 1)
 
 
-def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
+def transfer_lines(store: Store, line: LineKey) -> tuple[str, ...]:
     """Return a line for each own transferred change, then the known shares of gains that transfer.
 
     The latest change is last.
     """
-    changes = [change for change in climbed(store) if _is_own(store, change)]
+    changes = [change for change in transfer_histories(store) if _is_own(store, change)]
     if not changes:
         return ()
     names = labels(store, {line.task, *tasks_of(changes)})
@@ -250,16 +250,16 @@ def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
     return tuple(rows)
 
 
-def _is_own(store: Store, change: Climbed) -> bool:
+def _is_own(store: Store, change: TransferHistory) -> bool:
     return bool(change.patches) and all(
         store.records.has(patch) and store.records.is_own(patch) for patch in change.patches
     )
 
 
-def _row(change: Climbed, names: dict[bytes, str]) -> str:
+def _row(change: TransferHistory, names: dict[bytes, str]) -> str:
     there = f" {_gain_words(change.there)}" if change.there else ""
     places = ", ".join(
-        f"{names[place.where.task]} {_gain_words(place)} {place.came}"
+        f"{names[place.where.task]} {_gain_words(place)} {place.outcome}"
         for place in change.places
         if place.is_own
     )
