@@ -27,7 +27,7 @@ from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
-from node.ladder.share import FIRST, Effort
+from node.ladder.time_share import FIRST, Effort
 from node.line.open_task import STAND_IN, find_task
 from node.line.run_time import run_seconds
 from node.loop.research import Research

@@ -12,7 +12,7 @@ from node.ladder.transfer_history import Where, transfer_histories, slopes_known
 from node.ladder.transfer_candidates import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.transfer_selector import LEAST_SD, Promising, TransferSelector, rungs_below
-from node.ladder.share import FIRST, Effort, LadderSpending
+from node.ladder.time_share import FIRST, Effort, LadderTimeShare
 from node.line.baseline import close_baseline, open_baseline
 from node.line.rung_transfer import RungTransferStep, rung_transfer_ideas, open_rung_transfer
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
@@ -373,12 +373,12 @@ spent = st.tuples(
 )
 
 
-def spending_of(entries: list[tuple[str, float, float]]) -> LadderSpending:
-    spending = LadderSpending()
-    counts = {"find": spending.find, "carry": spending.carry, "own": spending.own.add}
+def spending_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
+    time_share = LadderTimeShare()
+    counts = {"find": time_share.find, "carry": time_share.carry, "own": time_share.own.add}
     for way, nano, runs in entries:
         counts[way](nano, runs)
-    return spending
+    return time_share
 
 
 @given(st.lists(spent, max_size=20))

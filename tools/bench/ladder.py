@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from node.ladder.transfer_selector import LEAST_SD
-from node.ladder.share import LadderSpending
+from node.ladder.time_share import LadderTimeShare
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
 from protocol.transfer import ObservedTransfer, Slope, overall
@@ -145,7 +145,7 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    spending: LadderSpending = field(default_factory=LadderSpending)  # decides the share of time
+    time_share: LadderTimeShare = field(default_factory=LadderTimeShare)  # decides the share of time
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None
@@ -158,7 +158,7 @@ class Large(Member):
         """Record the result, also of a find."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
         is_candidate = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
-        (self.spending.carry if is_candidate else self.spending.own.add)(kept_sd, runs)
+        (self.time_share.carry if is_candidate else self.time_share.own.add)(kept_sd, runs)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
 
@@ -274,10 +274,10 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
         runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
             before, found = below.machine.runs, len(candidates.found)
-            if is_shared and before / CHEAPER < above.spending.share_below() * spent:
+            if is_shared and before / CHEAPER < above.time_share.share_below() * spent:
                 below.go_on()
                 found_sd = sum(max(0.0, candidate.gain_sd) for candidate in candidates.found[found:])
-                above.spending.find(found_sd, (below.machine.runs - before) / CHEAPER)
+                above.time_share.find(found_sd, (below.machine.runs - before) / CHEAPER)
             else:
                 above.go_on()
         gained[name] = above.progress.gain

@@ -43,7 +43,7 @@ class FadingYield:
 
 
 @dataclass
-class LadderSpending:
+class LadderTimeShare:
     """The gains and times of a task and the rungs below it, in runs of the task."""
 
     carried: FadingYield = field(
@@ -123,14 +123,14 @@ class Effort:
         `run_ms` is the length of a run of the task. Finds below run out, as own ideas do, so the
         latest data say more about what comes next.
         """
-        spending = LadderSpending()
+        time_share = LadderTimeShare()
         for spent in self._spent:
             if spent.is_below:
-                count = spending.find
+                count = time_share.find
             else:
-                count = spending.carry if spent.is_transfer else spending.own.add
+                count = time_share.carry if spent.is_transfer else time_share.own.add
             count(spent.nano, spent.device_ms / run_ms)
-        return spending.share_below()
+        return time_share.share_below()
 
     def _count(self, entry: Experiment, device_ms: int) -> None:
         is_kept, is_below = entry.decision == "kept", entry.task in self.rungs
