@@ -11,7 +11,7 @@ from node.line.line_context import LineContext
 from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.spending import introducer_of, note_adoption, open_trial
+from node.line.alpha_budget import introducer_of, reset_alpha_budget, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
@@ -102,6 +102,6 @@ class CatchUpStep(HeadTrial):
         if confirmation.move == "pass":
             line_writer.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(line_writer, introducer=introducer_of(line_writer, self.target))
+            reset_alpha_budget(line_writer, introducer=introducer_of(line_writer, self.target))
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -108,7 +108,7 @@ class HeadTrial(PairTrial):
     """A trial of a tree against the verified head; `measured` is filled in on closing.
 
     `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
-    (`node.line.spending`). None means the session's, as for a head that is measured again.
+    (`node.line.alpha_budget`). None means the session's, as for a head that is measured again.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None

@@ -16,7 +16,7 @@ from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of, overfit_of
 from node.line.record_writer import MAX_PARENTS
-from node.line.spending import note_adoption, open_trial
+from node.line.alpha_budget import reset_alpha_budget, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
@@ -126,7 +126,7 @@ class PromotionTrial(HeadTrial):
                     reopen_rung_transfer(line_writer, one.step.idea.carried)
         if passed:
             line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(line_writer)
+            reset_alpha_budget(line_writer)
         return replace(self, passed=passed)
 
 

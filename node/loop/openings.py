@@ -12,7 +12,7 @@ from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.remeasure import open_remeasure
-from node.line.spending import open_trial
+from node.line.alpha_budget import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers

@@ -62,7 +62,7 @@ def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
     return max(1, int(alpha * NANO))
 
 
-def note_adoption(line_writer: LineWriter, *, introducer: str | None = None) -> None:
+def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None) -> None:
     """Restart the counts after a trial passed; `introducer` is that of a peer's tree.
 
     Callers hold the transaction.

@@ -10,7 +10,7 @@ from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.line_writer import LineWriter
-from node.line.spending import draw_alpha, note_adoption, open_trial
+from node.line.alpha_budget import draw_alpha, reset_alpha_budget, open_trial
 from node.line.trial import MetricReading
 from node.store.extracts import extract
 from node.store.store import Store, meta_key
@@ -144,7 +144,7 @@ def test_who_introduced_what_passed_last_keeps_the_first_place(home: Home, store
     line_writer = with_baseline(home, store)
     introduced(line_writer, "flood", "honest")
     with store.transaction():
-        note_adoption(line_writer, introducer="honest")
+        reset_alpha_budget(line_writer, introducer="honest")
     assert introduced(line_writer, "flood", "honest") == [nano(1, introducer=2), nano(1, introducer=1)]
     assert tried(line_writer, GAIN_NANO) == nano(1)  # an own stack passes
     assert introduced(line_writer, *"abc", "honest")[-1] == nano(1, introducer=1)
