@@ -18,7 +18,7 @@ from node.line.attestation import WantedClaim, falls_short, open_attestation, wi
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.line.line_context import LineContext
-from node.line.early_stop import overseer_of
+from node.line.early_stop import early_stopper_for
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
@@ -432,7 +432,7 @@ class Research:
             return step.needs_audit(line_context, run, public)
 
         is_foreign = step.is_foreign(run, self._line_writer.record_writer.author)
-        overseer = overseer_of(job, run, line_context)
+        early_stopper = early_stopper_for(job, run, line_context)
         short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(
             source,
@@ -444,7 +444,7 @@ class Research:
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
             on_training=partial(self.activity.trains, run),
-            is_hopeless=overseer or _never,
+            is_hopeless=early_stopper or _never,
         )
         if slept_s := steady.slept_s:  # discard the whole run
             self.activity.say(slept_words(slept_s))
@@ -463,7 +463,7 @@ class Research:
             stages=outcome.stages,
             curve=outcome.curve,
             steps=outcome.steps,
-            given_up=overseer.given_up if overseer else None,
+            given_up=early_stopper.given_up if early_stopper else None,
             machine=lane.runner.machine or None,
         )
         self._store.jobs.finish_run(run, stored)

@@ -8,7 +8,7 @@ import pytest
 
 from node.home.home import Home
 from node.line.line_context import LineContext
-from node.line.early_stop import overseer_of, stopped_in, told_runs
+from node.line.early_stop import early_stopper_for, stopped_in, finished_runs
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
@@ -94,12 +94,12 @@ def screen(line_writer: LineWriter, rate: str, seed: int) -> tuple[Job[Experimen
     return job, replace(planned, seed=seed)
 
 
-def overseer(line_writer: LineWriter, job: Job[Any], planned: Any, **more: Any) -> Any:
-    return overseer_of(job, planned, cast("LineContext", Bench(line_writer, **more)))
+def early_stopper(line_writer: LineWriter, job: Job[Any], planned: Any, **more: Any) -> Any:
+    return early_stopper_for(job, planned, cast("LineContext", Bench(line_writer, **more)))
 
 
 def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWriter) -> None:
-    looks = overseer(line_writer, *screen(line_writer, "0.9", seed=7))
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=40)) is None  # too early
     assert looks.given_up is None
     why = looks(printed(0.5, until=100))
@@ -108,33 +108,33 @@ def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWri
 
 
 def test_what_may_pass_is_not(line_writer: LineWriter) -> None:
-    looks = overseer(line_writer, *screen(line_writer, "0.9", seed=7))
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert [looks(printed(-0.01, until=until)) for until in (70, 120, 199)] == [None] * 3
     assert looks.given_up is None
 
 
 def test_one_in_twenty_goes_on_and_is_known_for_it(line_writer: LineWriter) -> None:
-    looks = overseer(line_writer, *screen(line_writer, "0.9", seed=40))
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=40))
     assert looks(printed(0.5, until=199)) is None
     assert looks.given_up == 900
 
 
 def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) -> None:
     job, planned = screen(line_writer, "0.9", seed=7)
-    assert overseer(line_writer, job, planned) is not None
-    assert overseer(line_writer, job, planned, stops_early=False) is None
-    assert overseer(line_writer, job, replace(planned, ordinal=1)) is None
-    assert overseer(line_writer, job, replace(planned, role="base")) is None
+    assert early_stopper(line_writer, job, planned) is not None
+    assert early_stopper(line_writer, job, planned, stops_early=False) is None
+    assert early_stopper(line_writer, job, replace(planned, ordinal=1)) is None
+    assert early_stopper(line_writer, job, replace(planned, role="base")) is None
     other = replace(job, step=cast("ExperimentStep", object()))
-    assert overseer(line_writer, other, planned) is None
+    assert early_stopper(line_writer, other, planned) is None
 
 
 def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: LineWriter) -> None:
     store = line_writer.store
-    assert len(told_runs(store, line_writer.key, 1)) >= 30
+    assert len(finished_runs(store, line_writer.key, 1)) >= 30
     tried(line_writer, "0.8", -0.05, "kept", given_up=450)
-    assert len(told_runs(store, line_writer.key, 1)) == 1
-    looks = overseer(line_writer, *screen(line_writer, "0.9", seed=7))
+    assert len(finished_runs(store, line_writer.key, 1)) == 1
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=199)) is None
 
 

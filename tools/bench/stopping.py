@@ -1,7 +1,7 @@
 """The benefit of stopping hopeless screens early over a week, by curves of recorded sessions.
 
 The forecast errors are drawn from recorded runs, all looks of one run together. The gains of
-proposals come from the common model. Looks stop runs as in `node.line.foresight`, with the
+proposals come from the common model. Looks stop runs as in `node.line.loss_forecast`, with the
 precision of forecasts from many runs.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Final
 
-from node.line.foresight import MISSED, SHARES, Foresight
+from node.line.loss_forecast import MISSED, SHARES, LossForecast
 from node.store.jobs import PlannedRun
 from protocol.rule import DEFAULT
 from protocol.runs import Role
@@ -111,8 +111,8 @@ def offs_of(session: Session) -> list[Off]:
     offs = []
     for run in session.runs:
         others = [one for one in session.runs if one.tree != run.tree]
-        foresight = Foresight(others, run.base, session.sd, missed=0.5)  # the median forecast
-        forecasts = [foresight.least(shown(run, share), run.steps) for share in SHARES]
+        loss_forecast = LossForecast(others, run.base, session.sd, missed=0.5)  # the median forecast
+        forecasts = [loss_forecast.least(shown(run, share), run.steps) for share in SHARES]
         off = tuple((run.metric - one[0]) / session.sd for one in forecasts if one is not None)
         if run.tree != run.base and len(off) == len(SHARES) and max(off) < _MUCH_SD:
             offs.append(off)

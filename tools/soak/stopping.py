@@ -22,9 +22,9 @@ from statistics import NormalDist
 from typing import Any, Final
 
 from node.home.home import Home
-from node.line.early_stop import told_runs
+from node.line.early_stop import finished_runs
 from node.line.experiment import ExperimentStep
-from node.line.foresight import MISSED, SHARES, Foresight, ToldRun
+from node.line.loss_forecast import MISSED, SHARES, LossForecast, FinishedRun
 from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
 from node.store.jobs import Line
@@ -49,7 +49,7 @@ Figures = Mapping[str, object]
 class Screen:
     """A recorded screen, the score that it needed to pass, and whether the patch was kept."""
 
-    run: ToldRun
+    run: FinishedRun
     needed: float
     is_kept: bool
     ms: int
@@ -60,7 +60,7 @@ class Session:
     """A recorded session. `sd` is the noise as known at its end, `ms` the time of all runs."""
 
     screens: tuple[Screen, ...]
-    runs: tuple[ToldRun, ...]
+    runs: tuple[FinishedRun, ...]
     sd: float
     ms: int
 
@@ -134,7 +134,7 @@ def read_session(place: Path) -> Session:
         manifest = store.records.manifest(line.task)
         assert manifest is not None
         sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
-        runs = told_runs(store, line.key, manifest.metric.sign)
+        runs = finished_runs(store, line.key, manifest.metric.sign)
         screens = _screens(store, line, runs, manifest.metric.sign, sd)
         ended = [
             run.run
@@ -178,14 +178,14 @@ def kept_session(path: Path) -> Session:
     )
 
 
-def _run_document(run: ToldRun) -> dict[str, Any]:
+def _run_document(run: FinishedRun) -> dict[str, Any]:
     points = [[point.step, point.loss_nano] for point in run.points]
     trees = {"tree": run.tree.hex()[:16], "base": run.base.hex()[:16]}  # long enough to be unique
     return {"job": run.job, **trees, "steps": run.steps, "metric": run.metric, "points": points}
 
 
-def _run_of(document: Mapping[str, Any]) -> ToldRun:
-    return ToldRun(
+def _run_of(document: Mapping[str, Any]) -> FinishedRun:
+    return FinishedRun(
         job=document["job"],
         tree=bytes.fromhex(document["tree"]),
         base=bytes.fromhex(document["base"]),
@@ -214,7 +214,7 @@ def _record(place: Path, task: str, minutes: float) -> None:
 
 
 def _screens(
-    store: Store, line: Line, runs: Sequence[ToldRun], sign: int, sd: float
+    store: Store, line: Line, runs: Sequence[FinishedRun], sign: int, sd: float
 ) -> list[Screen]:
     found = []
     first_runs = {run.job: run for run in reversed(runs)}
@@ -242,8 +242,8 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
     for screen in session.screens:
         number = screen.run.job
         before = [run for run in session.runs if run.job < number and run.job not in stopped]
-        foresight = Foresight(before, screen.run.base, session.sd, missed=missed)
-        share = _stopped_at(foresight, screen)
+        loss_forecast = LossForecast(before, screen.run.base, session.sd, missed=missed)
+        share = _stopped_at(loss_forecast, screen)
         whole += screen.ms
         if share is not None:
             stopped.add(number)
@@ -252,16 +252,16 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
     return saved, whole, lost
 
 
-def _stopped_at(foresight: Foresight, screen: Screen) -> float | None:
+def _stopped_at(loss_forecast: LossForecast, screen: Screen) -> float | None:
     """Return the share of its training at which a screen is stopped, or None if it is not."""
     for share in SHARES:
-        found = foresight.least(shown(screen.run, share), screen.run.steps)
+        found = loss_forecast.least(shown(screen.run, share), screen.run.steps)
         if found is not None and found[0] > screen.needed:
             return found[1]
     return None
 
 
-def shown(run: ToldRun, share: float) -> list[LossPoint]:
+def shown(run: FinishedRun, share: float) -> list[LossPoint]:
     """Return the loss points that a run had printed at this share of its training."""
     return [one for one in run.points if one.step <= (share + 0.02) * run.steps]
 
@@ -278,7 +278,7 @@ def _lost(session: Session, missed: float) -> int:
 
 
 def _is_lost(
-    screen: Screen, drawn: ToldRun, session: Session, missed: float, chance: random.Random
+    screen: Screen, drawn: FinishedRun, session: Session, missed: float, chance: random.Random
 ) -> bool:
     others = [run for run in session.runs if run.tree != drawn.tree]
     known = [run for run in others if run.tree == screen.run.base]
@@ -286,5 +286,5 @@ def _is_lost(
     half = chance.sample(changes, len(changes) // 2)
     rebased = replace(drawn, base=screen.run.base)
     again = Screen(run=rebased, needed=screen.needed, is_kept=True, ms=screen.ms)
-    foresight = Foresight([*known, *half], screen.run.base, session.sd, missed=missed)
-    return _stopped_at(foresight, again) is not None
+    loss_forecast = LossForecast([*known, *half], screen.run.base, session.sd, missed=missed)
+    return _stopped_at(loss_forecast, again) is not None

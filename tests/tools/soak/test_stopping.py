@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.line.foresight import MISSED, ToldRun
+from node.line.loss_forecast import MISSED, FinishedRun
 from protocol.units import NANO
 from tools.soak import stopping
 from tools.soak.stopping import (
@@ -26,11 +26,11 @@ STEPS = 200
 SD = 0.01
 
 
-def ran(number: int, off: float, tree: bytes) -> ToldRun:
+def ran(number: int, off: float, tree: bytes) -> FinishedRun:
     points = tuple(
         LossPoint(step=step, loss_nano=round((2 + off) * NANO)) for step in range(0, STEPS, 5)
     )
-    return ToldRun(job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off)
+    return FinishedRun(job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off)
 
 
 def test_what_never_was_lost_may_be_all_the_same() -> None:

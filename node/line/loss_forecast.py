@@ -36,7 +36,7 @@ _NEAR_SD: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldRun:
+class FinishedRun:
     """A run that has ended, with its loss curve, the steps of its training and its metric.
 
     `base` is the tree that the run's tree changed, or that tree itself if no change was tried.
@@ -67,16 +67,16 @@ class _Line:
 
         `off` is how far its loss is above its base's. Result and metric are relative to the base.
         """
-        told = self.offset + self.slope * off
+        expected = self.offset + self.slope * off
         spread = math.sqrt(1 + 1 / self.runs + (off - self.mean) ** 2 / self.squares)
-        return told - student_t_quantile(1 - missed, self.runs - 2) * self.sd * spread
+        return expected - student_t_quantile(1 - missed, self.runs - 2) * self.sd * spread
 
 
-class Foresight:
+class LossForecast:
     """Predictions for changes of one tree, from earlier runs of its line."""
 
     def __init__(
-        self, runs: Sequence[ToldRun], base: bytes, sd: float, *, missed: float = MISSED
+        self, runs: Sequence[FinishedRun], base: bytes, sd: float, *, missed: float = MISSED
     ) -> None:
         """`sd` is the noise of one run, `missed` the chance that a run beats its prediction."""
         self._missed = missed
@@ -87,12 +87,12 @@ class Foresight:
             return
         self._metric = fmean(run.metric for run in own)
         for share in SHARES:
-            told = [
+            expected = [
                 loss for run in own if (loss := loss_at(run.points, run.steps, share)) is not None
             ]
             line = _line_through(_offs(runs, share), _NEAR_SD * sd)
-            if told and line is not None:
-                self._losses[share], self._lines[share] = fmean(told), line
+            if expected and line is not None:
+                self._losses[share], self._lines[share] = fmean(expected), line
 
     def least(self, points: Sequence[LossPoint], steps: int) -> tuple[float, float] | None:
         """Return the best metric that a run may still reach, and the share that shows it.
@@ -118,7 +118,7 @@ def loss_at(points: Sequence[LossPoint], steps: int, share: float) -> float | No
     return fmean(seen) if len(seen) >= _LEAST_POINTS else None
 
 
-def _offs(runs: Sequence[ToldRun], share: float) -> list[tuple[float, float]]:
+def _offs(runs: Sequence[FinishedRun], share: float) -> list[tuple[float, float]]:
     """Return how far runs differ from their bases: in the loss at a share, and in the metric."""
     found: dict[bytes, list[tuple[float, float]]] = {}
     for run in runs:

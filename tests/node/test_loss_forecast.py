@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from node.line.foresight import LEAST_RUNS, Foresight, ToldRun, loss_at
+from node.line.loss_forecast import LEAST_RUNS, LossForecast, FinishedRun, loss_at
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossPoint
 
@@ -25,53 +25,53 @@ def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
     )
 
 
-def ran(off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0) -> ToldRun:
+def ran(off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0) -> FinishedRun:
     """A run that ends as far off as its loss stands, more or less."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
-    return ToldRun(
+    return FinishedRun(
         job=1, tree=tree, base=BASE, points=curve(off, chance), steps=STEPS, metric=metric
     )
 
 
-def history(chance: random.Random, *, count: int = 40, bias: float = 0.0) -> list[ToldRun]:
+def history(chance: random.Random, *, count: int = 40, bias: float = 0.0) -> list[FinishedRun]:
     offs = [chance.choice([0, 0.02, 0.1, -0.02]) * chance.random() for _ in range(count)]
     changes = [ran(off, chance, bias=chance.choice([0, bias])) for off in offs]
     return [ran(0, chance, of_base=True) for _ in range(2)] + changes
 
 
-def least(foresight: Foresight, off: float, chance: random.Random, *, until: float) -> float | None:
+def least(loss_forecast: LossForecast, off: float, chance: random.Random, *, until: float) -> float | None:
     points = [one for one in curve(off, chance) if one.step <= until * STEPS]
-    found = foresight.least(points, STEPS)
+    found = loss_forecast.least(points, STEPS)
     return None if found is None else found[0]
 
 
 def test_what_is_far_above_its_base_cannot_end_below_it() -> None:
     chance = random.Random(1)
-    foresight = Foresight(history(chance), BASE, SD)
-    found = least(foresight, 0.5, chance, until=0.5)
+    loss_forecast = LossForecast(history(chance), BASE, SD)
+    found = least(loss_forecast, 0.5, chance, until=0.5)
     assert found is not None
     assert METRIC < found < METRIC + 0.5
-    assert foresight.least(curve(0.5, chance), STEPS) is not None
+    assert loss_forecast.least(curve(0.5, chance), STEPS) is not None
 
 
 def test_nothing_is_foretold_too_early_or_by_too_few_runs() -> None:
     chance = random.Random(2)
-    assert least(Foresight(history(chance), BASE, SD), 0.5, chance, until=0.29) is None
-    few = Foresight(history(chance, count=LEAST_RUNS - 1), BASE, SD)
+    assert least(LossForecast(history(chance), BASE, SD), 0.5, chance, until=0.29) is None
+    few = LossForecast(history(chance, count=LEAST_RUNS - 1), BASE, SD)
     assert least(few, 0.5, chance, until=0.9) is None
-    stranger = Foresight(history(chance), b"\1" * 32, SD)
+    stranger = LossForecast(history(chance), b"\1" * 32, SD)
     assert least(stranger, 0.5, chance, until=0.9) is None
-    assert Foresight(history(chance), BASE, SD).least((), STEPS) is None
+    assert LossForecast(history(chance), BASE, SD).least((), STEPS) is None
 
 
 def test_gains_of_a_deviation_are_hardly_ever_given_up() -> None:
     chance = random.Random(3)
     given_up = 0
     for _ in range(60):
-        foresight = Foresight(history(chance), BASE, SD)
+        loss_forecast = LossForecast(history(chance), BASE, SD)
         for _ in range(20):
-            looks = [least(foresight, -SD, chance, until=share) for share in (0.3, 0.6, 0.95)]
+            looks = [least(loss_forecast, -SD, chance, until=share) for share in (0.3, 0.6, 0.95)]
             given_up += any(found is not None and found > METRIC - 0.75 * SD for found in looks)
     assert given_up <= 0.01 * 60 * 20
 
@@ -79,8 +79,8 @@ def test_gains_of_a_deviation_are_hardly_ever_given_up() -> None:
 def test_where_losses_foretell_nothing_nothing_is_given_up() -> None:
     """As after a script that prints what it likes: half of all runs end half a bit lower."""
     chance = random.Random(4)
-    foresight = Foresight(history(chance, bias=-0.5), BASE, SD)
-    found = least(foresight, 0.3, chance, until=0.9)
+    loss_forecast = LossForecast(history(chance, bias=-0.5), BASE, SD)
+    found = least(loss_forecast, 0.3, chance, until=0.9)
     assert found is not None
     assert found < METRIC
 
