@@ -60,7 +60,7 @@ class BaselineStep(JobStep):
         mark = fingerprint(line_context.session.task.source)
         record = close_baseline(line_context.line_writer, job, ended, mark)
         line_context.learner.mark_tried(mark)
-        line_context.noise.read_anew()
+        line_context.noise.refresh()
         mean = fmean(run.metric_nano for run in ended if run.metric_nano is not None) / NANO
         often = "twice" if wanted == BASELINE_RUNS else f"{wanted} times"
         line_context.activity.say(f"baseline measured {often}: {mean:.4f}", record=record.id)

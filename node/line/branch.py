@@ -93,7 +93,7 @@ class BranchStep(JobStep):
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True: the head's figures are invalid too.
 
         The job is then dropped, as another branch is due soon.

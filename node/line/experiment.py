@@ -134,7 +134,7 @@ class ExperimentStep(JobStep):
         )
         line_context.on_record()
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True: the reference runs of its base are invalid too."""
         return True
 

@@ -25,7 +25,7 @@ from protocol.codecs import single_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoidedStep(JobStep):
+class InvalidatedStep(JobStep):
     """The rest of a job of the kind `was` that was restarted or dropped."""
 
     was: Annotated[str, single_line(1, 32)]
@@ -42,7 +42,7 @@ class VoidedStep(JobStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoidedPairsStep(VoidedStep):
+class InvalidatedPairsStep(InvalidatedStep):
     """A voided job whose runs shared a secret split."""
 
     KIND: ClassVar = "voided_pairs"
@@ -59,8 +59,8 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     BranchStep,
     ReferenceRunStep,
     ExperimentStep,
-    VoidedStep,
-    VoidedPairsStep,
+    InvalidatedStep,
+    InvalidatedPairsStep,
 )
 # These try a tree against the verified head in fresh pairs.
 HEAD_TRIALS: Final = tuple(kind for kind in KINDS if issubclass(kind, HeadTrial))

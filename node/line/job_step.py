@@ -46,7 +46,7 @@ class JobStep(Mapped, ABC):
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         """Return the description of a run in progress."""
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True if a change of the machine makes the job's runs worthless."""
         return any(run.outcome for run in runs)
 

@@ -38,7 +38,7 @@ class Noise(Protocol):
     def sd(self) -> float:
         """Return the standard deviation of one run, in the metric's unit."""
 
-    def read_anew(self) -> None:
+    def refresh(self) -> None:
         """Update the estimate after more unselected runs have ended."""
 
 
@@ -47,7 +47,7 @@ class LineContext:
     """The context in which the jobs of one line are decided.
 
     `head_trials` are the job kinds that try a tree against the head. The runs of the kinds in
-    `on_one_split` share a secret split. `begin_anew` takes a description of how the machine
+    `on_one_split` share a secret split. `reopen_invalidated` takes a description of how the machine
     changed, restarts open jobs and returns messages about them. `on_record` is called after each
     record. `on_stack` is called after a stack of own patches was judged, and at the start of a
     session, as the last one may have ended before that call. With `stops_early`, screens that look
@@ -62,7 +62,7 @@ class LineContext:
     noise: Noise
     head_trials: Sequence[type[Step]]
     on_one_split: Sequence[type[Step]]
-    begin_anew: Callable[[str], Sequence[str]]
+    reopen_invalidated: Callable[[str], Sequence[str]]
     on_record: Callable[[], None]
     on_stack: Callable[[], None]
     stops_early: bool = False
@@ -86,12 +86,12 @@ class LineContext:
         """
         with self.store.transaction():
             changes = note_surroundings(self.line_writer, self.session.subject.env)
-            begun_anew = self.begin_anew(changes) if changes else []
+            reopened = self.reopen_invalidated(changes) if changes else []
         if changes:
             self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
-            for told in begun_anew:
+            for told in reopened:
                 self.activity.say(told)
-            self.noise.read_anew()
+            self.noise.refresh()
 
     def advance(self, job: Job[Any]) -> None:
         """Decide a job's next step from its runs, and store it."""

@@ -27,13 +27,13 @@ class RunNoise:
 
     def __init__(self, line_writer: LineWriter) -> None:
         self._line_writer = line_writer
-        self.read_anew()
+        self.refresh()
 
     def sd(self) -> float:
         """Return the standard deviation of one run, in the metric's unit."""
         return self.estimate.sd
 
-    def read_anew(self) -> None:
+    def refresh(self) -> None:
         """Update the estimate after more unselected runs have ended."""
         line_writer = self._line_writer
         floor_nano = line_writer.record_writer.manifest.noise_floor_nano

@@ -99,7 +99,7 @@ class PairTrial(JobStep):
                 line_context.line_writer.plan_anchors(job, seeds)
             case "pass" | "miss" | "unrunnable":
                 self.conclude(line_context, job, ended_runs(runs), confirmation)
-                line_context.noise.read_anew()
+                line_context.noise.refresh()
                 line_context.on_record()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.home.clock import passing_s
 from node.ladder.transfer_selector import TransferSelector
-from node.line.anew import has_reference_runs
+from node.line.invalidation import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
 from node.line.rung_transfer import open_rung_transfer
 from node.line.promotion_trial import open_promotion_trial

@@ -24,7 +24,7 @@ from node.home.network_definition import Network
 from node.home.sandboxing import require_peer_sandbox
 from node.ladder.transfer_selector import TransferSelector
 from node.line.activity import Activity
-from node.line.anew import begin_anew
+from node.line.invalidation import reopen_invalidated
 from node.line.line_context import LineContext
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.line_writer import LineWriter
@@ -184,7 +184,7 @@ class Thinking:
             noise=self.noise,
             head_trials=HEAD_TRIALS,
             on_one_split=ON_ONE_SPLIT,
-            begin_anew=partial(begin_anew, self.line_writer),
+            reopen_invalidated=partial(reopen_invalidated, self.line_writer),
             on_record=on_record,
             on_stack=partial(tell_insight, self.line_writer),
             stops_early=self.stops_early,

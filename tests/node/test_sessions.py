@@ -16,7 +16,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
+from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.remeasure import RemeasureStep
 from node.loop.session_plan import (
     Goal,
@@ -503,7 +503,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     first, second = (max(1, int(trial_alpha(n) * NANO)) for n in (1, 2))
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
-    (voided,) = bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)
+    (voided,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
     assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
     assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
     assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
@@ -512,7 +512,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     assert closed.step.passed
     assert closed.step.measured is not None
     assert closed.step.measured.pairs == 4
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1
 
 
 def test_a_trial_that_has_no_run_yet_stays_as_it_is(bench: Bench) -> None:
@@ -562,7 +562,7 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
     assert isinstance(job.step, RemeasureStep)
     bench.goal = Goal(max_experiments=1)
     settled(bench)  # and back
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1
     assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
 
 
@@ -610,7 +610,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"
     assert min(tried.bank_nano) < BASE_NANO - 8 * GAIN_NANO
-    assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, VoidedStep)] == [
+    assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, InvalidatedStep)] == [
         "experiment"
     ]
 
@@ -638,4 +638,4 @@ def test_a_baseline_that_was_interrupted_begins_anew_on_a_changed_machine(bench:
     again.goal = Goal(max_experiments=1)
     settled(again)
     assert bench.decisions() == ["baseline", "discarded"]
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1

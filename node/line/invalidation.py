@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.line.experiment import ExperimentStep
-from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
+from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.line_writer import LineWriter
 from node.line.open_work import is_told_of, progress_of
 from node.store.jobs import Job
@@ -17,24 +17,24 @@ from node.store.jobs import Job
 _MOVED_ON = "what it was compared with is gone"
 
 
-def begin_anew(line_writer: LineWriter, because: str) -> list[str]:
+def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
     """Close open jobs that measured before the machine changed, and open them again.
 
     Each new job has a fresh split, fresh seeds and, if it draws one, a new alpha. The old trial was
     looked at and could have passed, so its alpha is used up. Return a message for each job. Callers
     hold the transaction.
     """
-    told: list[str] = []
+    messages: list[str] = []
     for job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS):
         runs = line_writer.store.jobs.runs_of(job.id)
-        if not job.step.is_void(runs):
+        if not job.step.is_invalidated(runs):
             continue
         _put_aside(line_writer, job, because)
         is_again = job.step.open_again(line_writer) is not None
         if is_told_of(job) and any(run.outcome for run in runs):
             what = "begins anew" if is_again else "is dropped"
-            told.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
-    return told
+            messages.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
+    return messages
 
 
 def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
@@ -58,5 +58,5 @@ def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: i
 
 
 def _put_aside(line_writer: LineWriter, job: Job[Any], because: str) -> None:
-    kind = VoidedPairsStep if job.step.IS_ON_ONE_SPLIT else VoidedStep
+    kind = InvalidatedPairsStep if job.step.IS_ON_ONE_SPLIT else InvalidatedStep
     line_writer.store.jobs.close_as(job, kind(was=job.step.KIND, because=because[:200]))
