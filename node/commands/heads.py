@@ -17,7 +17,7 @@ from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
 from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.running.line_resources import LineResources, open_line
 from node.store.blobs import Blobs
 from node.terminal.terminal import print_json
@@ -73,7 +73,7 @@ def head(
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
-        in_doubt = open_doubt(store, line) if tree == line.verified else None
+        in_doubt = head_recheck_reason(store, line) if tree == line.verified else None
         asks_writers = provenance or weights is not None
         manifest = manifest_of(store, line)
         lines = written_lines(store, blobs, manifest, line.key, tree) if asks_writers else ()

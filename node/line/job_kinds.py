@@ -18,7 +18,7 @@ from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import single_line
@@ -52,7 +52,7 @@ class InvalidatedPairsStep(InvalidatedStep):
 # In the order in which their runs take precedence.
 KINDS: Final[tuple[type[JobStep], ...]] = (
     BaselineStep,
-    RemeasureStep,
+    HeadRecheckStep,
     PromotionTrial,
     CatchUpStep,
     AttestationStep,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from node.line.activity import Activity
-from node.line.drift import note_surroundings
+from node.line.environment_change import detect_environment_change
 from node.line.line_writer import LineWriter
 from node.line.open_task import Session
 from node.line.trial import MetricReading
@@ -85,7 +85,7 @@ class LineContext:
         A change puts the head in doubt and restarts open jobs.
         """
         with self.store.transaction():
-            changes = note_surroundings(self.line_writer, self.session.subject.env)
+            changes = detect_environment_change(self.line_writer, self.session.subject.env)
             reopened = self.reopen_invalidated(changes) if changes else []
         if changes:
             self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, median, variance
 
 from node.line.baseline import BaselineStep
-from node.line.drift import surroundings_of
+from node.line.environment_change import last_environment
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.store.jobs import LineKey, PlannedRun
@@ -48,7 +48,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     """
     manifest = store.records.manifest(line.task)
     style = RUNS if manifest is None else Style.of(manifest)
-    found = surroundings_of(store, line)
+    found = last_environment(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
     for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs

@@ -14,7 +14,7 @@ from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import PairTrial
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many
@@ -22,7 +22,7 @@ from node.terminal.vocabulary import many
 # Reference runs are left out: they show nothing by themselves.
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
-    RemeasureStep: "the head in doubt",
+    HeadRecheckStep: "the head in doubt",
     PromotionTrial: "the checkpoint",
     CatchUpStep: "the best tree of a peer",
     AttestationStep: "the claim",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from node.line.line_context import LineContext
-from node.line.drift import doubt_head, drift_of
+from node.line.environment_change import request_head_recheck, drift_of
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.line.trial import (
@@ -179,7 +179,7 @@ class HeadTrial(PairTrial):
         """
         if confirmation.is_bases_fault:
             line_context.activity.say("the head fails beside it: it is looked at first, the other waits")
-            doubt_head(line_context.line_writer, "it failed beside another tree", is_failing=True)
+            request_head_recheck(line_context.line_writer, "it failed beside another tree", is_failing=True)
             return
         drift = drift_of(line_context.store, job, self.base, line_context.reading(), line_context.head_trials)
         if drift is None:
@@ -187,7 +187,7 @@ class HeadTrial(PairTrial):
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
         line_context.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
         if drift > 0 and confirmation.move != "pass":
-            doubt_head(line_context.line_writer, how)
+            request_head_recheck(line_context.line_writer, how)
 
 
 def overfit_of(line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation) -> str | None:

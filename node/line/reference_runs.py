@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from node.line.line_context import LineContext
-from node.line.drift import doubt_head, has_failed
+from node.line.environment_change import request_head_recheck, has_failed
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_writer import LineWriter
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Digest
@@ -66,7 +66,7 @@ def handle_failing_line(line_writer: LineWriter) -> str | None:
     A working line that is ahead of the head returns to it. A failing head is put in doubt.
     """
     line, store = line_writer.known_line, line_writer.store
-    since = max((job.id for job in store.jobs.closed_jobs(line.key, RemeasureStep)), default=0)
+    since = max((job.id for job in store.jobs.closed_jobs(line.key, HeadRecheckStep)), default=0)
     failures = 0
     for job in reversed(store.jobs.closed_jobs(line.key, ReferenceRunStep, after=since)):
         (planned,) = store.jobs.runs_of(job.id)
@@ -80,5 +80,5 @@ def handle_failing_line(line_writer: LineWriter) -> str | None:
     if line.working != line.verified:
         line_writer.move_to(line.verified, [])
         return "the working line does not run here any more: back to the head"
-    doubt_head(line_writer, "it does not run here any more", is_failing=True)
+    request_head_recheck(line_writer, "it does not run here any more", is_failing=True)
     return "the head does not run here any more: it is in doubt"

@@ -14,7 +14,7 @@ from node.line.attempts import Attempt, attempt_of
 from node.line.rung_transfer import open_rung_transfer
 from node.line.promotion_trial import open_promotion_trial
 from node.line.line_context import LineContext
-from node.line.drift import is_head_failing, is_in_doubt
+from node.line.environment_change import is_head_failing, needs_head_recheck
 from node.line.job_kinds import HEAD_TRIALS, KINDS
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
@@ -234,7 +234,7 @@ class Agenda:
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
-        if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._line_writer)):
+        if self._is_settling and now.jobs and (self._peers or needs_head_recheck(self._line_writer)):
             return WAIT
         self._is_settling = False
         return None
@@ -246,7 +246,7 @@ class Agenda:
         if now.jobs:
             return WAIT
         has_stack = bool(self._line_writer.known_line.stack)
-        run = self._openings.remeasure(now)
+        run = self._openings.recheck_head(now)
         if run:
             self.judging.want(is_wanted=has_stack)  # the trial waits for the remeasurement
         return _started(run)
@@ -272,10 +272,10 @@ class Agenda:
         self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
-    def measure_a_head_in_doubt(self, now: Situation) -> NextRun | None:
+    def recheck_the_head(self, now: Situation) -> NextRun | None:
         """Measure a head whose evidence is in doubt again, while nothing is built on it."""
-        may_doubt = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
-        return _started(self._openings.remeasure(now)) if may_doubt else None
+        may_recheck = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
+        return _started(self._openings.recheck_head(now)) if may_recheck else None
 
     def try_a_peers_claim(self, now: Situation) -> NextRun | None:
         """Try the best tree of the leaderboard, or audit a claim."""
@@ -401,7 +401,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Agenda.measure_a_failing_head,
     Agenda.judge_the_line,
     Agenda.end_once_all_is_answered,
-    Agenda.measure_a_head_in_doubt,
+    Agenda.recheck_the_head,
     Agenda.try_a_peers_claim,
     Agenda.make_reference_runs,
     Agenda.try_what_was_handed_in,

@@ -8,10 +8,10 @@ from node.line.attestation import open_attestation
 from node.line.reference_runs import ReferenceRunStep, open_reference_run
 from node.line.branch import BranchStep
 from node.line.line_context import LineContext
-from node.line.drift import is_head_failing
+from node.line.environment_change import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
-from node.line.remeasure import open_remeasure
+from node.line.head_recheck import open_head_recheck
 from node.line.alpha_budget import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
@@ -107,9 +107,9 @@ class Openings:
             return self.idea(idea, now, is_new=False)
         return self._own(now)
 
-    def remeasure(self, now: Situation) -> PlannedRun | None:
+    def recheck_head(self, now: Situation) -> PlannedRun | None:
         """Measure a head in doubt again."""
-        job = open_remeasure(self._line_writer)
+        job = open_head_recheck(self._line_writer)
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:

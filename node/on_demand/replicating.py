@@ -19,7 +19,7 @@ from typing import Literal
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.line.drift import decisive
+from node.line.environment_change import decisive
 from node.line.open_task import Session
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns

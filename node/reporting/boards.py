@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NotRequired, TypeAlias, TypedDict
 
 from agent.source.capabilities import CapabilityFinding
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.reporting.imported import best_document
 from node.reporting.queries import Level
 from node.reporting.tasks import TaskName, gain_document, task_name
@@ -166,7 +166,7 @@ class Leaderboard:
             manifest=manifest,
             board=store.boards.get(key),
             here=measured_here(store.boards.own_facts(key)),
-            in_doubt=line.verified if line and open_doubt(store, line) else None,
+            in_doubt=line.verified if line and head_recheck_reason(store, line) else None,
         )
 
     def rows(

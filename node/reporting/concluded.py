@@ -14,7 +14,7 @@ from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.trial import Measured
 from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line
@@ -218,7 +218,7 @@ def _sd(milli: int | None) -> float | None:
 
 def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
     """Return a trial's verdict. An own stack claims nothing that could be refuted."""
-    if isinstance(step, CatchUpStep | RemeasureStep):
+    if isinstance(step, CatchUpStep | HeadRecheckStep):
         return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
     if step.passed if isinstance(step, PromotionTrial) else entry.decision == "adopted":
         return "confirmed"

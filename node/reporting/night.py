@@ -13,7 +13,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.promotion_trial import PromotionTrial
 from node.line.early_stop import Stopped
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.reporting.blocks import (
     Block,
     Plot,
@@ -65,7 +65,7 @@ _FATES = {
 _WHAT: Final[dict[type[HeadTrial], str]] = {
     PromotionTrial: "promotion trial",
     CatchUpStep: "a peer's source",
-    RemeasureStep: "the head, measured again,",
+    HeadRecheckStep: "the head, measured again,",
 }
 _STACKS = (
     "A promotion trial compares the working line with the verified head in pairs of new runs. "

@@ -9,7 +9,7 @@ from node.line.branch import kept_in
 from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
 from node.line.noise import known_noise
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -156,7 +156,7 @@ def _line_report(
     newest = store.records.get(history[-1].id) if history else None
     before, after = head_at(span.since_ms), head_at(span.until_ms)
     if after and after.tree == line.verified:
-        after = replace(after, in_doubt=open_doubt(store, line))
+        after = replace(after, in_doubt=head_recheck_reason(store, line))
     return LineReport(
         task=manifest.name,
         task_id=line.task,

@@ -13,7 +13,7 @@ from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import HEAD_TRIALS
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.loop.planning import PlannerStanding, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
@@ -287,7 +287,7 @@ def _head(store: Store, line: Line) -> Message:
         "metric": _mean(metrics),
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
-        "in_doubt": open_doubt(store, line),
+        "in_doubt": head_recheck_reason(store, line),
     }
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from node.reporting.staircase import Column, columns, legend, staircase
 from node.reporting.status import head_metrics
@@ -207,7 +207,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
     ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
     told = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
-    return f"{told}, {word('in_doubt')}" if open_doubt(node.line_resources.store, line) else told
+    return f"{told}, {word('in_doubt')}" if head_recheck_reason(node.line_resources.store, line) else told
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:

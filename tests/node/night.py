@@ -33,7 +33,7 @@ from node.line.experiment import (
 )
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
 from node.reporting.concluded import Spend, TimeSpan
@@ -291,7 +291,7 @@ def rare(report: Report) -> Report:
         confirmations=(
             replace(passed, stands=False),
             replace(passed, stands=False, measured=None, verdict="smaller", parts=()),
-            replace(missed, kind=RemeasureStep, verdict="unrunnable", measured=None, note=HOSTILE),
+            replace(missed, kind=HeadRecheckStep, verdict="unrunnable", measured=None, note=HOSTILE),
             replace(theirs, verdict="refuted", measured=None),
         ),
         ideas=(

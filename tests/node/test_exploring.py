@@ -14,10 +14,10 @@ from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
 from node.line.catch_up import CatchUpStep
 from node.line.promotion_trial import PromotionTrial
-from node.line.drift import doubt_head
+from node.line.environment_change import request_head_recheck
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.head_by_hand import move_head
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.loop.exploring import Exploring
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
@@ -382,12 +382,12 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -
 
 def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
     work(bench, 10)
-    doubt_head(line_writer_of(bench.home, bench.store), "to see")
+    request_head_recheck(line_writer_of(bench.home, bench.store), "to see")
     work(bench, 1)
-    assert bench.store.jobs.closed_jobs(LINE, RemeasureStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, HeadRecheckStep) == []
     work(bench, 5)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "head"]
-    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, HeadRecheckStep)) == 1
 
 
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:

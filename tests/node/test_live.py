@@ -16,7 +16,7 @@ from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
 from node.line.promotion_trial import open_promotion_trial
-from node.line.drift import doubt_head
+from node.line.environment_change import request_head_recheck
 from node.line.line_writer import LineWriter
 from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
 from node.proposing.opening import Proposers
@@ -107,7 +107,7 @@ def test_a_node_that_worked_shows_head_and_experiments(home: Home, store: Store)
 def test_a_head_in_doubt_is_told_as_not_re_confirmed_yet(home: Home, store: Store) -> None:
     line_writer = worked(home, store)
     assert "not re-confirmed" not in drawn(node_of(home, store))
-    doubt_head(line_writer, "to see")
+    request_head_recheck(line_writer, "to see")
     assert "confirmed in paired runs, not re-confirmed yet" in drawn(node_of(home, store))
 
 

@@ -17,7 +17,7 @@ from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -559,11 +559,11 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
     bench.ideas = 0
     for_runs(changed(bench), 4)  # torch has changed: the head is in doubt
     (job,) = open_jobs(bench)
-    assert isinstance(job.step, RemeasureStep)
+    assert isinstance(job.step, HeadRecheckStep)
     bench.goal = Goal(max_experiments=1)
     settled(bench)  # and back
     assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1
-    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, HeadRecheckStep)) == 1
 
 
 def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> None:

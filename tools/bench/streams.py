@@ -300,9 +300,9 @@ class Node:
         if passed or not earlier or not self.last_stack or fmean(later) <= fmean(earlier):
             return
         if has_drifted(earlier, later, self._reading().noise.sd):
-            self._remeasure()
+            self._recheck_head()
 
-    def _remeasure(self) -> None:
+    def _recheck_head(self) -> None:
         worth, before = self.progress.gain, self.progress.gain - sum(self.last_stack)
         again = self._confirm(worth, base=before, policy=AGAIN)
         stays = again.verdict != "refuted"

@@ -12,11 +12,11 @@ from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.line.promotion_trial import PromotionTrial
-from node.line.drift import changes_between, decisive, doubt_head, has_failed, note_surroundings
+from node.line.environment_change import changes_between, decisive, request_head_recheck, has_failed, detect_environment_change
 from node.line.head_by_hand import move_head
 from node.line.noise import known_noise
 from node.line.open_task import Session
-from node.line.remeasure import RemeasureStep, open_doubt
+from node.line.head_recheck import HeadRecheckStep, head_recheck_reason
 from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.session_plan import Goal
 from node.reporting.concluded import TimeSpan
@@ -98,7 +98,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def verdicts(store: Store) -> list[str]:
-    return [job.step.verdict for job in store.jobs.closed_jobs(LINE, RemeasureStep)]
+    return [job.step.verdict for job in store.jobs.closed_jobs(LINE, HeadRecheckStep)]
 
 
 def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) -> None:
@@ -199,33 +199,33 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
     bench.runner.outcomes = {HEAD: OUTCOME}
     asyncio.run(changed(bench).research().run())
     line_writer = line_writer_of(bench.home, bench.store)
-    assert open_doubt(bench.store, line_writer.known_line)
+    assert head_recheck_reason(bench.store, line_writer.known_line)
     if settles == "another head":
         keep(line_writer, "0.7")
         promotion_trial(line_writer, gain_nano=GAIN_NANO)
         assert line_writer.known_line.verified != HEAD
     else:
         newest = Env.of({"torch": "2.15.0"})
-        note_surroundings(line_writer, newest)
-        assert open_doubt(bench.store, line_writer.known_line) == "torch 2.14.0 → 2.15.0"
+        detect_environment_change(line_writer, newest)
+        assert head_recheck_reason(bench.store, line_writer.known_line) == "torch 2.14.0 → 2.15.0"
         bench.runner.outcomes = fine
         asyncio.run(changed(bench, newest).research().run())
         assert verdicts(bench.store) == ["unconfirmed", "confirmed"]
     line = bench.store.jobs.line(LINE)
     assert line is not None
-    assert open_doubt(bench.store, line) is None
+    assert head_recheck_reason(bench.store, line) is None
 
 
 def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
     home: Home, store: Store
 ) -> None:
     line_writer = with_baseline(home, store)
-    doubt_head(line_writer, "to see")
-    assert open_doubt(store, line_writer.known_line) is None
+    request_head_recheck(line_writer, "to see")
+    assert head_recheck_reason(store, line_writer.known_line) is None
     keep(line_writer, "0.7")
     promotion_trial(line_writer, gain_nano=GAIN_NANO)
-    doubt_head(line_writer, "to see")
-    assert open_doubt(store, line_writer.known_line) == "to see"
+    request_head_recheck(line_writer, "to see")
+    assert head_recheck_reason(store, line_writer.known_line) == "to see"
 
 
 def test_what_a_head_could_know_by_heart_is_no_evidence_against_it() -> None:
@@ -249,7 +249,7 @@ def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (HEAD, ["unrunnable"])
     assert not bench.store.records.listed("retract")
-    assert open_doubt(bench.store, line) == "torch 2.13.0 → 2.14.0"
+    assert head_recheck_reason(bench.store, line) == "torch 2.13.0 → 2.14.0"
 
 
 def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Bench) -> None:
@@ -279,7 +279,7 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
 def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> None:
     second = proposal_of(line_writer_of(bench.home, bench.store).source(HEAD), "0.202").source
     line_writer = line_writer_of(bench.home, bench.store)
-    doubt_head(line_writer, "somebody says so")
+    request_head_recheck(line_writer, "somebody says so")
     bench.runner.outcomes = dict(
         [better("0.201"), better("0.202", line_writer.source(HEAD), 2 * GAIN_NANO)]
     )
@@ -297,7 +297,7 @@ def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> Non
 
 def test_what_was_measured_elsewhere_is_only_where_to_start_from(bench: Bench) -> None:
     before = known_noise(bench.store, LINE, 1_000_000)
-    assert note_surroundings(line_writer_of(bench.home, bench.store), NEWER) == "torch 2.13.0 → 2.14.0"
+    assert detect_environment_change(line_writer_of(bench.home, bench.store), NEWER) == "torch 2.13.0 → 2.14.0"
     after = known_noise(bench.store, LINE, 1_000_000)
     assert before.nu > after.nu == CLASS_DEGREES_OF_FREEDOM
     assert after.sd == pytest.approx(before.sd)

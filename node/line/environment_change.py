@@ -24,7 +24,7 @@ _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings(Mapped):
+class LastEnvironment(Mapped):
     """The decisive part of an environment, and the last job before it began (0: there was none)."""
 
     env: Env
@@ -46,38 +46,38 @@ def changes_between(before: Env, now: Env) -> str:
     )
 
 
-def surroundings_of(store: Store, line: LineKey) -> Surroundings | None:
+def last_environment(store: Store, line: LineKey) -> LastEnvironment | None:
     """Return the environment of a line's last session; None before the first."""
-    return kept_of(store, "surroundings", line, Surroundings, limit_bytes=LIMIT_BYTES)
+    return kept_of(store, "surroundings", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
 
 
-def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
+def save_environment(store: Store, line: LineKey, found: LastEnvironment) -> None:
     """Store the environment of a line's runs from now on."""
     keep(store, "surroundings", line, found)
 
 
-def note_surroundings(line_writer: LineWriter, env: Env) -> str | None:
+def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
     """Store this session's environment; return how it changed since the last session, if it did.
 
     After a change the noise is only a guess, the reference runs are dropped and the head is in
     doubt.
     """
     store, line, now = line_writer.store, line_writer.key, decisive(env)
-    before = surroundings_of(store, line)
+    before = last_environment(store, line)
     if before and before.env == now:
         return None
     changes = changes_between(before.env, now) if before else None
     with store.database.writing():
         after_job = store.jobs.last_job() if before else 0
-        keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
+        save_environment(store, line, LastEnvironment(env=now, after_job=after_job))
         if changes:
             line_writer.forget_reference_runs()
             if line_writer.line is not None:
-                doubt_head(line_writer, changes)
+                request_head_recheck(line_writer, changes)
     return changes
 
 
-def doubt_head(line_writer: LineWriter, because: str, *, is_failing: bool = False) -> None:
+def request_head_recheck(line_writer: LineWriter, because: str, *, is_failing: bool = False) -> None:
     """Request a new trial of the verified head as soon as the working line is at it.
 
     With `is_failing`, the head no longer runs here and is measured at once.
@@ -89,32 +89,32 @@ def doubt_head(line_writer: LineWriter, because: str, *, is_failing: bool = Fals
 
 def is_head_failing(line_writer: LineWriter) -> bool:
     """Return True if the verified head is in doubt because it does not run."""
-    doubt = doubt_of(line_writer)
-    return doubt is not None and doubt.get("fails") is True
+    request = requested_head_recheck(line_writer)
+    return request is not None and request.get("fails") is True
 
 
-def is_in_doubt(line_writer: LineWriter) -> bool:
+def needs_head_recheck(line_writer: LineWriter) -> bool:
     """Return True if the store keeps a doubt about any head."""
     return line_writer.store.meta(meta_key("doubt", line_writer.key)) is not None
 
 
-def forget_doubt(line_writer: LineWriter) -> None:
+def clear_head_recheck(line_writer: LineWriter) -> None:
     """Delete the doubt: it is being settled, or its head was replaced."""
     line_writer.store.forget_meta(meta_key("doubt", line_writer.key))
 
 
-def doubt_of(line_writer: LineWriter) -> dict[str, Value] | None:
+def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
     """Return the doubt about the present head, if the store keeps one."""
-    return doubt_kept(line_writer.store, line_writer.known_line)
+    return stored_head_recheck(line_writer.store, line_writer.known_line)
 
 
-def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:
+def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
     """Return the doubt about a line's head that waits for a trial, if there is one."""
     kept = store.meta(meta_key("doubt", line.key))
-    doubt = decode(kept) if kept else None
-    if not isinstance(doubt, dict) or doubt.get("tree") != line.verified:
+    request = decode(kept) if kept else None
+    if not isinstance(request, dict) or request.get("tree") != line.verified:
         return None
-    return doubt
+    return request
 
 
 def has_failed(run: Run) -> bool:

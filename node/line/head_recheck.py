@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from node.line.line_context import LineContext
-from node.line.drift import doubt_kept, doubt_of, forget_doubt, has_failed, is_in_doubt
+from node.line.environment_change import stored_head_recheck, requested_head_recheck, clear_head_recheck, has_failed, needs_head_recheck
 from node.line.job_step import RunDescription
 from node.line.line_writer import LineWriter, moved_at_job
 from node.line.pair_trial import HeadTrial, note_of
@@ -28,7 +28,7 @@ from protocol.runs import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemeasureStep(HeadTrial):
+class HeadRecheckStep(HeadTrial):
     """A trial of a head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
 
     `evidence` is the own result that vouched for it. `verdict` is filled in on closing.
@@ -60,7 +60,7 @@ class RemeasureStep(HeadTrial):
         if line.verified != self.tree:
             outcome = "does not hold: back to the one before it"
         else:
-            is_open = open_doubt(line_context.store, line) is not None
+            is_open = head_recheck_reason(line_context.store, line) is not None
             outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
         pairs = len(confirmation.pairs)
         line_context.activity.judged(
@@ -72,7 +72,7 @@ class RemeasureStep(HeadTrial):
         return self.patch
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
-        forget_doubt(line_writer)  # the change put the head in doubt; this trial settles it
+        clear_head_recheck(line_writer)  # the change put the head in doubt; this trial settles it
         return line_writer.open_job(self)
 
     def settle(
@@ -100,20 +100,20 @@ class RemeasureStep(HeadTrial):
         return replace(self, verdict=confirmation.verdict)
 
 
-def open_remeasure(line_writer: LineWriter) -> Job[RemeasureStep] | None:
+def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
     """Queue the trial of a head in doubt; return None without a doubt, or without evidence to try.
 
     A failing head without evidence is replaced by the one before it. Raises ArnodeError if the
     baseline fails, as there is nothing to return to.
     """
     store, line = line_writer.store, line_writer.known_line
-    if not is_in_doubt(line_writer):
+    if not needs_head_recheck(line_writer):
         return None
-    doubt = doubt_of(line_writer)
-    step = _step(line_writer, str(doubt.get("because"))) if doubt else None
-    is_failing = doubt is not None and doubt.get("fails") is True
+    request = requested_head_recheck(line_writer)
+    step = _step(line_writer, str(request.get("because"))) if request else None
+    is_failing = request is not None and request.get("fails") is True
     with store.transaction():
-        forget_doubt(line_writer)
+        clear_head_recheck(line_writer)
         if step is not None:
             return line_writer.open_job(step)
         if is_failing and line.verified != line_writer.record_writer.manifest.baseline_tree:
@@ -126,29 +126,29 @@ def open_remeasure(line_writer: LineWriter) -> Job[RemeasureStep] | None:
     return None
 
 
-def open_doubt(store: Store, line: Line) -> str | None:
+def head_recheck_reason(store: Store, line: Line) -> str | None:
     """Return why a line's head is not re-confirmed yet; None if there is no doubt left.
 
     A head in doubt waits for a trial or is on trial, or the pairs of its last trial showed neither
     a gain nor a loss. A head that pairs never confirmed needs no second confirmation.
     """
-    if doubt := doubt_kept(store, line):
+    if request := stored_head_recheck(store, line):
         has_passed = store.experiments.has_passed(line.key, line.verified)
-        return str(doubt.get("because")) if has_passed else None
+        return str(request.get("because")) if has_passed else None
     since_it_moved = moved_at_job(store, line.key)
-    jobs = store.jobs.closed_jobs(line.key, RemeasureStep, after=since_it_moved)
-    last = [*jobs, *store.jobs.open_jobs(line.key, RemeasureStep)][-1:]
+    jobs = store.jobs.closed_jobs(line.key, HeadRecheckStep, after=since_it_moved)
+    last = [*jobs, *store.jobs.open_jobs(line.key, HeadRecheckStep)][-1:]
     return next((job.step.because for job in last if job.step.verdict != "confirmed"), None)
 
 
-def _step(line_writer: LineWriter, because: str) -> RemeasureStep | None:
+def _step(line_writer: LineWriter, because: str) -> HeadRecheckStep | None:
     """Return the trial of the step that the head's evidence is about; None without evidence."""
     head = line_writer.known_line.verified
     evidence = line_writer.store.experiments.evidence_for(line_writer.key, head)
     body = line_writer.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
         return None  # the baseline, or a tree that the user adopted at their own risk
-    return RemeasureStep(
+    return HeadRecheckStep(
         base=body.base,
         tree=head,
         patch=body.patch,
