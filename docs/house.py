@@ -47,7 +47,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "node.store.intake.Intake.ingest",
         "protocol.records.parse_record",
         "node.loop.peer_claims.Peers.catch_up",
-        "node.vetting.adoption.examine",
+        "node.source_review.adoption.examine",
         "agent.source.inspector",
         "node.line.line_writer.LineWriter.open_job",
         "node.loop.research.Research.run",

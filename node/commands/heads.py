@@ -22,10 +22,10 @@ from node.running.line_resources import LineResources, open_line
 from node.store.blobs import Blobs
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
-from node.vetting.adoption import concern, describe, examine, marks_of
-from node.vetting.patches import Patches, PatchRecord
-from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
-from node.vetting.provenance import provenance as written_lines
+from node.source_review.adoption import concern, describe, examine, marks_of
+from node.source_review.patches import Patches, PatchRecord
+from node.source_review.provenance import LocalEvidence, Writer, WrittenLine, passages
+from node.source_review.provenance import provenance as written_lines
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest

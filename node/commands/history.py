@@ -25,7 +25,7 @@ from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
-from node.vetting.adoption import describe
+from node.source_review.adoption import describe
 from protocol.codecs import plain, printed_lines
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import ResultBody, TaskBody

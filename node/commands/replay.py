@@ -14,7 +14,7 @@ from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import empty_folder, explaining_faults
 from node.store.named_tasks import task_source
 from node.terminal.terminal import print_json
-from node.vetting.adoption import concern, describe, marks_of
+from node.source_review.adoption import concern, describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.codecs import plain
 from protocol.errors import SafetyError, UsageError

@@ -18,7 +18,7 @@ from node.line.repeating import told_apart
 from node.store.overfit import overfit_reason
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
-from node.vetting.adoption import concern, describe
+from node.source_review.adoption import concern, describe
 from protocol.codecs import plain
 from protocol.errors import SafetyError
 from protocol.evidence import GAINS

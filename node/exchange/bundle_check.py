@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle import Bundle, Subject, trees_of
-from node.vetting.adoption import marks_beyond
+from node.source_review.adoption import marks_beyond
 from protocol.attestation import AttestBody
 from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError

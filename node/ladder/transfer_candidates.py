@@ -14,8 +14,8 @@ from node.store.blobs import Blobs
 from node.store.experiments import ABLATION, MADE_HERE
 from node.store.jobs import Line
 from node.store.store import Store
-from node.vetting.adoption import concern, examine
-from node.vetting.patches import Patches, PatchRecord
+from node.source_review.adoption import concern, examine
+from node.source_review.patches import Patches, PatchRecord
 from protocol.codecs import fit_line, fit_text
 from protocol.errors import SafetyError, UsageError
 from protocol.manifest import TaskManifest

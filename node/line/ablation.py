@@ -17,7 +17,7 @@ from node.line.line_writer import LineWriter
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
-from node.vetting.patches import merged
+from node.source_review.patches import merged
 from protocol.record_kinds import Origin, PatchBody
 from protocol.rule import DEFAULT, PART_ALPHA
 from protocol.source import Source

@@ -12,7 +12,7 @@ from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.vetting.patches import PatchRecord
+from node.source_review.patches import PatchRecord
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest

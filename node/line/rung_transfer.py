@@ -16,8 +16,8 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.record_writer import MAX_PARENTS
 from node.store.jobs import Job
-from node.vetting.inspection import inspect
-from node.vetting.patches import merged
+from node.source_review.inspection import inspect
+from node.source_review.patches import merged
 from protocol.codecs import fit_line, single_line, long_text
 from protocol.constants import sizes_between, with_constants
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named

@@ -16,7 +16,7 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.loop.peer_claims import Peers
 from node.store.experiments import ABLATION, Experiment
-from node.vetting.patches import merged
+from node.source_review.patches import merged
 from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO
@@ -61,7 +61,7 @@ def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float
         if both is None or both.tree in (alone.tree, other.tree, working.tree):
             continue
         theirs = peers if first.author or second.author else None
-        mark = theirs.vetting.fingerprint(both) if theirs else _fingerprint(both)
+        mark = theirs.source_review.fingerprint(both) if theirs else _fingerprint(both)
         if mark is not None and not line_writer.store.jobs.tried(line_writer.key.task, mark):
             return _idea(line_writer, both, mark, (first, second))
     return None
@@ -116,7 +116,7 @@ def _taken_out(line_writer: LineWriter, entries: Sequence[Experiment]) -> set[by
 def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[CombinedPatch]:
     offers = (offer for offer in peers.offers(peers.rates()) if offer.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
-        if step := peers.vetting.step(offer.body, own=working):
+        if step := peers.source_review.step(offer.body, own=working):
             yield CombinedPatch(
                 patch=offer.patch,
                 base=step.base,

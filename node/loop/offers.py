@@ -13,7 +13,7 @@ from node.line.line_writer import LineWriter
 from node.loop.fleet_keeps import FleetKeeps
 from node.store.boards import BoardKey
 from node.store.store import Store
-from node.vetting.vetting import Vetting
+from node.source_review.source_review import SourceReview
 from protocol.board import Row
 from protocol.board_facts import BoardClaim, Vote
 from protocol.gains import Gain
@@ -77,14 +77,14 @@ class Offers:
         *,
         net: str,
         noise_sd: Callable[[], float],
-        vetting: Vetting,
+        source_review: SourceReview,
         fleet: Callable[[], frozenset[bytes]],
     ) -> None:
         self._line_writer = line_writer
         self._store = line_writer.store
         self._net = net
         self._noise_sd = noise_sd
-        self._vetting = vetting
+        self._source_review = source_review
         self._fleet = fleet
         is_maximised = line_writer.record_writer.manifest.metric.direction == "max"
         self._fleet_keeps = FleetKeeps(line_writer.store, line_writer.key, is_maximised=is_maximised)
@@ -156,7 +156,7 @@ class Offers:
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
         """Return an offer's step applied to a tree; None if it may not run or adds nothing."""
-        fitted = self._vetting.onto(offer.body, working)
+        fitted = self._source_review.onto(offer.body, working)
         if fitted is None:
             return None
         gain_sd = offer.gain_nano / NANO / self._noise_sd()

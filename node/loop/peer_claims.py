@@ -18,7 +18,7 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates, failed_alone
 from node.loop.offers import Offer, Offers, Ported
-from node.vetting.vetting import Vetting
+from node.source_review.source_review import SourceReview
 from protocol.board import Row
 from protocol.codecs import fit_line
 from protocol.prospects import (
@@ -65,12 +65,12 @@ class Peers:
         self._line_writer = line_writer
         self._store = line_writer.store
         record_writer = line_writer.record_writer
-        self.vetting = Vetting(line_writer.store, line_writer.blobs, record_writer.manifest, want=want)
+        self.source_review = SourceReview(line_writer.store, line_writer.blobs, record_writer.manifest, want=want)
         self._offers = Offers(
             line_writer,
             net=net,
             noise_sd=noise_sd,
-            vetting=self.vetting,
+            source_review=self.source_review,
             fleet=lambda: people().fleet,
         )
         self._share = share
@@ -122,7 +122,7 @@ class Peers:
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
             body = self._offers.result(row)
-            fit = body and self.vetting.tree(row.tree, body)
+            fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
                 continue
             return CatchUpStep(
@@ -156,7 +156,7 @@ class Peers:
             if _author_status(rates, row.author) == "doubted":
                 continue
             body = self._offers.result(row)
-            fit = body and self.vetting.tree(row.tree, body)
+            fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree in passed_over:
                 continue
             return Root(
@@ -212,7 +212,7 @@ class Peers:
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
         for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
             claim = offer.body
-            if not (self.vetting.is_here(claim) and self.vetting.tree(claim.tree, claim)):
+            if not (self.source_review.is_here(claim) and self.source_review.tree(claim.tree, claim)):
                 continue
             return WantedClaim(
                 base=self._line_writer.source(claim.base),
@@ -254,7 +254,7 @@ class Peers:
         working = self._line_writer.explored
         for offer in offers:
             seen = (offer.result, working.tree)
-            if seen not in self._looked_at and self.vetting.is_here(offer.body):
+            if seen not in self._looked_at and self.source_review.is_here(offer.body):
                 self._looked_at.add(seen)
                 ported = self._offers.onto(offer, working)
                 if ported and (idea := self._untried([ported], working)):

@@ -14,7 +14,7 @@ from node.loop.offers import Offer
 from node.loop.peer_claims import Peers
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
-from node.vetting.vetting import VettedStep
+from node.source_review.source_review import ReviewedStep
 from protocol.evidence import GAINS
 from protocol.patches import unified_diff
 from protocol.record_kinds import PatchBody
@@ -54,13 +54,13 @@ class PeerPatches:
             return ()
         here = measured_here(self._line_writer.store.boards.own_facts(self._board))
         shown: list[PeerPatch] = []
-        vetting, left = self._peers.vetting, self._most_fresh
+        source_review, left = self._peers.source_review, self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
-            is_fresh = not vetting.is_vetted(offer.body)
-            if is_fresh and not (left and vetting.is_here(offer.body)):
+            is_fresh = not source_review.is_reviewed(offer.body)
+            if is_fresh and not (left and source_review.is_here(offer.body)):
                 continue
-            step = vetting.step(offer.body, own=self._line_writer.known_line.working)
-            left -= is_fresh and vetting.is_vetted(offer.body)  # else its tree was not inspected
+            step = source_review.step(offer.body, own=self._line_writer.known_line.working)
+            left -= is_fresh and source_review.is_reviewed(offer.body)  # else its tree was not inspected
             body = self._line_writer.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue
@@ -73,7 +73,7 @@ class PeerPatches:
                 break
         return tuple(shown)
 
-    def _shown(self, offer: Offer, body: PatchBody, step: VettedStep, level: Level) -> PeerPatch:
+    def _shown(self, offer: Offer, body: PatchBody, step: ReviewedStep, level: Level) -> PeerPatch:
         return PeerPatch(
             patch=offer.patch,
             author=offer.author.hex()[:8],

@@ -26,8 +26,8 @@ from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
 from node.on_demand.session import Workbench, calibrated_session
 from node.terminal.interrupts import STOPPING, until_interrupted
-from node.vetting.adoption import concern, describe
-from node.vetting.inspection import inspect
+from node.source_review.adoption import concern, describe
+from node.source_review.inspection import inspect
 from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError

@@ -36,7 +36,7 @@ from node.store.jobs import Job, LineKey
 from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.progress import Progress, reporting
-from node.vetting.adoption import marks_of
+from node.source_review.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run

@@ -30,7 +30,7 @@ from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
 from node.proposing.roles import open_role, planner_of, reviewer_of
 from node.terminal.progress import Progress
-from node.vetting.inspection import inspect
+from node.source_review.inspection import inspect
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -217,7 +217,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     """Return the check whether an untrusted source may be run for a task.
 
     First the task's rules for sources apply, then a child process parses it
-    (`node.vetting.inspection`). The source may be the work of the author of patches that a model
+    (`node.source_review.inspection`). The source may be the work of the author of patches that a model
     was shown.
     """
 

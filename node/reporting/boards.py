@@ -18,7 +18,7 @@ from node.store.imported import Imported
 from node.store.jobs import LineKey
 from node.store.measured_here import Here, measured_here
 from node.store.store import Store
-from node.vetting.adoption import describe, marks_of, unread_of
+from node.source_review.adoption import describe, marks_of, unread_of
 from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody

@@ -13,7 +13,7 @@ from node.reporting.timeline import TimelineDocument, timeline_document
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
-from node.vetting.adoption import marks_of
+from node.source_review.adoption import marks_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError

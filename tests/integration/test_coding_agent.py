@@ -37,7 +37,7 @@ from node.proposing import command as commands
 from node.proposing.budget import SpendingBudget
 from node.proposing.command import command_proposer
 from node.store.model_calls import Spending
-from node.vetting.inspection import inspect
+from node.source_review.inspection import inspect
 from protocol.source import Source
 from tests.workers import passing_budget
 from trainer.sandbox import tier

@@ -81,7 +81,7 @@ def inspected_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(read, InspectionRequest)
         return Inspected.from_value(answer(read).to_value())
 
-    monkeypatch.setattr("node.vetting.inspection._ask", ask)
+    monkeypatch.setattr("node.source_review.inspection._ask", ask)
 
 
 @pytest.fixture

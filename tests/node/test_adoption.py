@@ -10,8 +10,8 @@ from node.line.head_by_hand import move_head
 from node.line.line_writer import LineWriter
 from node.proposing.opening import _check_for
 from node.store.blobs import Blobs
-from node.vetting.adoption import concern, describe, examine, marks_of, unread_of
-from node.vetting.patches import Patches
+from node.source_review.adoption import concern, describe, examine, marks_of, unread_of
+from node.source_review.patches import Patches
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
 from protocol.regions import Region

@@ -17,7 +17,7 @@ from node.loop.peer_claims import Peers
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from node.vetting.provenance import provenance
+from node.source_review.provenance import provenance
 from protocol.record_kinds import Origin
 from protocol.runs import Env
 from protocol.source import Source

@@ -14,9 +14,9 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vetting.adoption import examine
-from node.vetting.patches import Patches
-from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
+from node.source_review.adoption import examine
+from node.source_review.patches import Patches
+from node.source_review.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import line_writers
 from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, finished, go_on, keep

@@ -23,7 +23,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels
 from node.store.store import Store
-from node.vetting.provenance import provenance
+from node.source_review.provenance import provenance
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.transfer import UNKNOWN

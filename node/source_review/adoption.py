@@ -12,8 +12,8 @@ from agent.source.allow_lists import LANGUAGE_MODEL
 from agent.source.capabilities import CapabilityFinding, languages, unread
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vetting.inspection import Inspection, inspect
-from node.vetting.patches import Patches, PatchRecord
+from node.source_review.inspection import Inspection, inspect
+from node.source_review.patches import Patches, PatchRecord
 from protocol.errors import ArnodeError, Rejected, SafetyError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -21,7 +21,7 @@ from protocol.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vetted:
+class ReviewedTree:
     """A tree that may be adopted, with the capabilities it has beyond its task's baseline.
 
     `stripped_from` is the peer's patch from whose tree prose was removed. It is None if the tree is
@@ -33,14 +33,14 @@ class Vetted:
     stripped_from: PatchRecord | None
 
 
-def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> Vetted:
+def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> ReviewedTree:
     """Return what would be adopted for `tree`. Raises SafetyError for what never is.
 
     `patches` are those of the task.
     """
     baseline = blobs.get_source(manifest.baseline_tree)
     if tree == baseline.tree:
-        return Vetted(source=baseline, marks=(), stripped_from=None)
+        return ReviewedTree(source=baseline, marks=(), stripped_from=None)
     is_own = patches.is_own(tree)
     makers = [patch for patch in patches.makers(tree) if not patch.is_own]
     if not is_own and not makers:
@@ -51,7 +51,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
     source = blobs.get_source(tree)
     if is_own:
         found = inspect(source, kind=manifest.kind, baseline=baseline)
-        return Vetted(source=source, marks=found.marks, stripped_from=None)
+        return ReviewedTree(source=source, marks=found.marks, stripped_from=None)
     if (fault := check_for_task(source, manifest, baseline=baseline)) is not None:
         raise SafetyError(
             f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
@@ -60,7 +60,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
     found = inspect(source, kind=manifest.kind, baseline=baseline, base=base)
     stripped = _stripped(found, tree)
     is_new = stripped.tree != tree and not patches.is_own(stripped.tree)
-    return Vetted(source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None)
+    return ReviewedTree(source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None)
 
 
 def marks_of(

@@ -13,7 +13,7 @@ from node.store.blobs import Blobs
 from node.store.experiments import BRANCHING, CATCHING_UP, STACKING, STRIPPING, is_branching
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.vetting.patches import Patches, PatchRecord
+from node.source_review.patches import Patches, PatchRecord
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody
 from protocol.source import Source, ancestry, split_lines

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vetting.adoption import Vetted, examine
-from node.vetting.inspection import inspect
-from node.vetting.patches import Patches, merged
+from node.source_review.adoption import ReviewedTree, examine
+from node.source_review.inspection import inspect
+from node.source_review.patches import Patches, merged
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.patches import unified_diff
@@ -21,7 +21,7 @@ from protocol.source import Source
 _REMEMBERED: Final = 512  # trees, each with its source
 
 
-class VettedStep(NamedTuple):
+class ReviewedStep(NamedTuple):
     """A peer's step in the form that may run here: without prose and without marks."""
 
     base: Source
@@ -36,7 +36,7 @@ class Fitted(NamedTuple):
     part: float
 
 
-class Vetting:
+class SourceReview:
     """An examiner of the trees that results of one task are about.
 
     `want` is called with every patch that could be examined if the files of its trees were here.
@@ -54,7 +54,7 @@ class Vetting:
         self._blobs = blobs
         self._manifest = manifest
         self._want = want
-        self._vetted: dict[bytes, Vetted | None] = {}  # by tree
+        self._reviewed: dict[bytes, ReviewedTree | None] = {}  # by tree
         self._patches: Patches | None = None
         self._newest = 0  # the last record when `_patches` was read
 
@@ -62,25 +62,25 @@ class Vetting:
         """Return True if both trees of a result are here; request missing ones."""
         return all(self._has(tree, result) for tree in (result.base, result.tree))
 
-    def is_vetted(self, result: ResultBody) -> bool:
+    def is_reviewed(self, result: ResultBody) -> bool:
         """Return True if a result's tree was examined, so that the next call costs nothing."""
-        return result.tree in self._vetted
+        return result.tree in self._reviewed
 
-    def tree(self, tree: bytes, result: ResultBody) -> Vetted | None:
+    def tree(self, tree: bytes, result: ResultBody) -> ReviewedTree | None:
         """Return the form of a result's tree that may run; None if none may, or not yet."""
-        if tree in self._vetted:
-            return self._vetted[tree]
+        if tree in self._reviewed:
+            return self._reviewed[tree]
         if not self._has(tree, result):
             return None
         patches = self._known_patches()
         if tree != self._manifest.baseline_tree and not patches.makers(tree):
             return None  # the patch that made it may come after the result that names it
-        if len(self._vetted) >= _REMEMBERED:
-            del self._vetted[next(iter(self._vetted))]
-        self._vetted[tree] = self._examined(patches, tree)
-        return self._vetted[tree]
+        if len(self._reviewed) >= _REMEMBERED:
+            del self._reviewed[next(iter(self._reviewed))]
+        self._reviewed[tree] = self._examined(patches, tree)
+        return self._reviewed[tree]
 
-    def step(self, result: ResultBody, *, own: bytes) -> VettedStep | None:
+    def step(self, result: ResultBody, *, own: bytes) -> ReviewedStep | None:
         """Return the step that a result is about; None if it may not be run.
 
         A base that is the task's baseline or this node's `own` tree stays unchanged.
@@ -89,9 +89,9 @@ class Vetting:
         if found is None or not self._has(result.base, result):
             return None
         if result.base in (own, self._manifest.baseline_tree):
-            return VettedStep(self._blobs.get_source(result.base), found.source)
+            return ReviewedStep(self._blobs.get_source(result.base), found.source)
         below = self.tree(result.base, result)
-        return None if below is None else VettedStep(below.source, found.source)
+        return None if below is None else ReviewedStep(below.source, found.source)
 
     def onto(self, result: ResultBody, working: Source) -> Fitted | None:
         """Return a result's step applied to a tree.
@@ -131,7 +131,7 @@ class Vetting:
             self._patches, self._newest = Patches(self._store, self._manifest.id), newest
         return self._patches
 
-    def _examined(self, patches: Patches, tree: bytes) -> Vetted | None:
+    def _examined(self, patches: Patches, tree: bytes) -> ReviewedTree | None:
         try:
             found = examine(patches, self._blobs, self._manifest, tree)
         except ArnodeError:  # not fit to run; other trees may be

@@ -10,8 +10,8 @@ import pytest
 from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vetting import adoption, vetting
-from node.vetting.vetting import Vetting
+from node.source_review import adoption, source_review
+from node.source_review.source_review import SourceReview
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, MANIFEST
@@ -44,7 +44,7 @@ def inspected(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
 
         return inspect
 
-    for module in (adoption, vetting):
+    for module in (adoption, source_review):
         monkeypatch.setattr(module, "inspect", counting(module.inspect))
     return seen
 
@@ -60,7 +60,7 @@ def test_a_step_on_a_step_is_vetted_whole_and_each_tree_once(
 ) -> None:
     first = result_of(store, ada.claims(FIRST, 2.0))
     second = result_of(store, ada.claims(SECOND, 3.0, base=FIRST))
-    vetted = Vetting(store, blobs, MANIFEST)
+    vetted = SourceReview(store, blobs, MANIFEST)
     for _ in range(3):
         one, other = (vetted.step(it, own=BASELINE.tree) for it in (first, second))
         assert one is not None
@@ -76,7 +76,7 @@ def test_the_part_that_is_there_already_is_not_counted_again(
 ) -> None:
     both = result_of(store, ada.claims(SECOND, 3.0))
     working = of("LEARNING_RATE = 0.1\nFIRST = 1\n")
-    vetted = Vetting(store, blobs, MANIFEST)
+    vetted = SourceReview(store, blobs, MANIFEST)
     whole, rest = vetted.onto(both, BASELINE), vetted.onto(both, working)
     assert whole is not None
     assert whole.part == 1.0
@@ -86,7 +86,7 @@ def test_the_part_that_is_there_already_is_not_counted_again(
 
 def test_what_is_marked_may_not_be_run(store: Store, blobs: Blobs, ada: Stranger) -> None:
     claim = result_of(store, ada.claims(MARKED, 3.0))
-    vetted = Vetting(store, blobs, MANIFEST)
+    vetted = SourceReview(store, blobs, MANIFEST)
     assert vetted.is_here(claim)
     assert vetted.step(claim, own=BASELINE.tree) is None
     assert vetted.fingerprint(MARKED) is None
@@ -101,13 +101,13 @@ def test_a_step_whose_files_are_not_here_is_wanted_and_vetted_when_they_are(
     wanted: list[bytes] = []
     files = Blobs(elsewhere)
     files.put_source(BASELINE)
-    vetted = Vetting(store, files, MANIFEST, want=wanted.append)
+    vetted = SourceReview(store, files, MANIFEST, want=wanted.append)
     assert not vetted.is_here(claim)
     assert vetted.step(claim, own=BASELINE.tree) is None
     assert set(wanted) == {claim.patch}
     files.put_source(FIRST)
     assert vetted.step(claim, own=BASELINE.tree) is not None
-    assert vetted.is_vetted(claim)
+    assert vetted.is_reviewed(claim)
 
 
 def test_a_tree_is_vetted_once_the_patch_is_here_that_made_it(
@@ -115,7 +115,7 @@ def test_a_tree_is_vetted_once_the_patch_is_here_that_made_it(
 ) -> None:
     claim = result_of(store, ada.claims(FIRST, 2.0))
     blobs.put_source(SECOND)
-    vetted = Vetting(store, blobs, MANIFEST)
+    vetted = SourceReview(store, blobs, MANIFEST)
     assert vetted.tree(SECOND.tree, claim) is None
     ada.patch(FIRST, SECOND)
     assert vetted.tree(SECOND.tree, claim) is not None
