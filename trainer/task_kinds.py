@@ -37,7 +37,7 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
     return kind
 
 
-def strangers_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
+def untrusted_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
     """Build a peer's task from its manifest, without a folder; `read` returns a file by its hash.
 
     Raises ConfigurationError if these are not enough to run it, and whatever `read` raises.

@@ -12,7 +12,7 @@ from node.home.config import config_of
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
-from node.line.open_task import find_task, known_by_id, lacking, strangers_task
+from node.line.open_task import find_task, known_by_id, lacking, untrusted_task
 from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
@@ -57,7 +57,7 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a task: its metric, budget and limits."""
     home = Home.here()
-    one = strangers_task(home, name) or load_task(name, data_dir=home.data)
+    one = untrusted_task(home, name) or load_task(name, data_dir=home.data)
     manifest = one.manifest
     words = words_of(manifest)
     document = {

@@ -60,7 +60,7 @@ class CatchUpStep(HeadTrial):
     def is_of_peers(self, own: bytes) -> bool:
         return True
 
-    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+    def is_untrusted(self, run: PlannedRun, own: bytes) -> bool:
         """Return True if a run is of the peer's tree and not of this node's own head."""
         return run.tree != self.base
 

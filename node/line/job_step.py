@@ -61,7 +61,7 @@ class JobStep(Mapped, ABC):
         """
         return False
 
-    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+    def is_untrusted(self, run: PlannedRun, own: bytes) -> bool:
         """Return True if a run is of a peer's code. Its output goes into none of our records."""
         return self.is_of_peers(own)
 

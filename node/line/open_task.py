@@ -43,7 +43,7 @@ from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
 from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
-from trainer.task_kinds import strangers_task as assembled
+from trainer.task_kinds import untrusted_task as assembled
 
 _ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
 AUTO: Final = "auto"  # the setting's value
@@ -88,7 +88,7 @@ class Session:
     """Everything that stays the same while a node works on one task and one hardware class.
 
     `secret` is the node's. `others` are the runners of the devices after the first. `is_shared` is
-    True if all devices are the processor. `forks_strangers` is the setting `fork`.
+    True if all devices are the processor. `forks_untrusted` is the setting `fork`.
     """
 
     task: Task
@@ -98,7 +98,7 @@ class Session:
     secret: bytes = field(repr=False)
     others: tuple[LaneRunner, ...] = ()
     is_shared: bool = False
-    forks_strangers: bool = True
+    forks_untrusted: bool = True
 
     @property
     def runners(self) -> tuple[LaneRunner, ...]:
@@ -153,7 +153,7 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
     """Return the task with a name, folder or id, or the own-text task of a path."""
     if text is None:
         wanted = named_task(home, name)
-        return strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        return untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
 
@@ -182,7 +182,7 @@ async def opened(
         task,
         devices=devices,
         data_url=config.data_url,
-        forks_strangers=config.fork == "all",
+        forks_untrusted=config.fork == "all",
         patience_s=60 * config.quiet_minutes,
         models=models,
         lanes=lanes,
@@ -206,7 +206,7 @@ def open_session(
     *,
     devices: Sequence[Device],
     data_url: str | None,
-    forks_strangers: bool,
+    forks_untrusted: bool,
     patience_s: float,
     models: KeptModels | None = None,
     lanes: Sequence[LaneRunner] = (),
@@ -214,7 +214,7 @@ def open_session(
 ) -> Session:
     """Prepare the data that a first run needs, and a runner for each device.
 
-    `data_url`, `forks_strangers` and `patience_s` (how long a disturbed run may wait) are settings.
+    `data_url`, `forks_untrusted` and `patience_s` (how long a disturbed run may wait) are settings.
     `session.data.load_rest` loads the other training text. `models` is for programs that query
     models. `lanes` are as in `opened`. `audit_key` is derived from this home's secret by default.
     """
@@ -248,7 +248,7 @@ def open_session(
         secret=secret,
         others=tuple(others),
         is_shared=bool(others) and not lanes and devices[0].cuda is None,
-        forks_strangers=forks_strangers,
+        forks_untrusted=forks_untrusted,
     )
 
 
@@ -271,7 +271,7 @@ def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
     return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)
 
 
-def strangers_task(home: Home, wanted: str) -> Task | None:
+def untrusted_task(home: Home, wanted: str) -> Task | None:
     """Return a peer's task from the first digits of its id; None if it is not a peer's task.
 
     Raises UsageError if files of it are missing, SafetyError if its judge may not run here.

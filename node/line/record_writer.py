@@ -119,14 +119,14 @@ class RecordWriter:
             )
         )
 
-    def stripped(self, stranger: bytes, old: bytes, new: bytes) -> Record:
+    def stripped(self, untrusted_patch: bytes, old: bytes, new: bytes) -> Record:
         """Record that a peer's patch was adopted without its prose."""
         return self.patch(
             old,
             new,
             title="comments and docstrings removed",
             why="What strangers wrote to be read is not taken over with their code.",
-            parents=(stranger,),
+            parents=(untrusted_patch,),
             origin=Origin(proposer=STRIPPING),
         )
 

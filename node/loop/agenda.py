@@ -178,11 +178,11 @@ class Agenda:
         running: Collection[tuple[int, int]],
         *,
         has_lanes: bool = False,
-        is_foreign_barred: bool = False,
+        skips_untrusted: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
         """Return the run to start now; None to wait for a current run (see `Situation`)."""
-        return self._answer(Situation([], running, has_lanes, is_foreign_barred, passing_over))
+        return self._answer(Situation([], running, has_lanes, skips_untrusted, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:
         jobs = [

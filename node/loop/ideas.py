@@ -87,14 +87,14 @@ class Ideas:
                 )
         return None
 
-    def carried(self, say: Callable[[str], None], *, is_foreign_barred: bool) -> Idea | None:
+    def carried(self, say: Callable[[str], None], *, skips_untrusted: bool) -> Idea | None:
         """Return a transfer from another rung that waits to be tried on the working line."""
         jobs = self._line_writer.store.jobs.open_jobs(self._line_writer.key, ExperimentStep)
         under_way = {job.step.idea.carried for job in jobs}
         for job, made in rung_transfer_ideas(self._line_writer, under_way=under_way):
             if not isinstance(made, Idea):
                 say(f"not carried here: {job.step.title}: {UNFIT[made]}")
-            elif not (is_foreign_barred and made.author):
+            elif not (skips_untrusted and made.author):
                 return made
         return None
 

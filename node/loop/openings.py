@@ -25,14 +25,14 @@ class Situation(NamedTuple):
 
     - `running`: job and ordinal of each run in progress.
     - `has_lanes`: several runs may be made at once.
-    - `is_foreign_barred`: skip untrusted code, as such a run is already in progress.
+    - `skips_untrusted`: skip untrusted code, as such a run is already in progress.
     - `passing_over`: skip these jobs, which wait for their lane.
     """
 
     jobs: list[Job[Any]]
     running: Collection[tuple[int, int]]
     has_lanes: bool
-    is_foreign_barred: bool
+    skips_untrusted: bool
     passing_over: Collection[int]
 
 
@@ -66,7 +66,7 @@ class Openings:
         """Return a planned run with its seed that is not in progress, such as after a kill."""
         own = self._line_writer.record_writer.author
         for run in self._line_context.store.jobs.open_runs_of(job.id):
-            is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
+            is_barred = now.skips_untrusted and job.step.is_untrusted(run, own)
             if (run.job_id, run.ordinal) not in now.running and not is_barred:
                 return run
         return None
@@ -132,13 +132,13 @@ class Openings:
 
     def carried(self, now: Situation) -> PlannedRun | None:
         """Try a transfer from another task, if one waits."""
-        barred = now.is_foreign_barred
-        idea = self._ideas.carried(self._line_context.activity.say, is_foreign_barred=barred)
+        barred = now.skips_untrusted
+        idea = self._ideas.carried(self._line_context.activity.say, skips_untrusted=barred)
         return self.idea(idea, now) if idea else None
 
     def experiment(self, now: Situation) -> PlannedRun | None:
         """Try a peer's idea if that is due, otherwise one of this node's."""
-        may_be_theirs = self._peers and self._peers.is_due and not now.is_foreign_barred
+        may_be_theirs = self._peers and self._peers.is_due and not now.skips_untrusted
         if self._peers and may_be_theirs and (theirs := self._peers.idea()):
             return self.idea(theirs, now)
         return self._own(now)

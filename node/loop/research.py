@@ -73,7 +73,7 @@ class Research:
         )
         activity.lanes, activity.waits_s = self._lanes.count, lambda: self._lanes.waits_s
         self._in_flight = InFlight()
-        self._foreign_in_flight: set[tuple[int, int]] = set()
+        self._untrusted_in_flight: set[tuple[int, int]] = set()
         self.pausing = Pause()
         self._is_stopped = False
         self.is_interrupted = False
@@ -351,7 +351,7 @@ class Research:
             self._agenda.next_run,
             self._in_flight.keys,
             has_lanes=has_lanes,
-            is_foreign_barred=is_other_possible and self._is_foreign_in_flight,
+            skips_untrusted=is_other_possible and self._is_untrusted_in_flight,
         )
         first = run = ask()
         waiting: set[int] = set()
@@ -365,14 +365,14 @@ class Research:
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._line_writer.record_writer.author
-        is_foreign = job.step.is_foreign(run, own)
+        is_untrusted = job.step.is_untrusted(run, own)
         # Two colluding scripts could tell each other what one of them is scored on.
-        while is_foreign and self._is_foreign_in_flight:
+        while is_untrusted and self._is_untrusted_in_flight:
             await self._finish_one()
         if self.pausing.is_on:  # paused while this waited
             return
-        if is_foreign:
-            self._foreign_in_flight = {key}
+        if is_untrusted:
+            self._untrusted_in_flight = {key}
         lane = self._lanes.of(run.job_id)
         lane.begin()
         task = self._in_flight.begin(key, self._measure(job, run, lane))
@@ -389,8 +389,8 @@ class Research:
             self._wake.clear()
 
     @property
-    def _is_foreign_in_flight(self) -> bool:
-        return not self._foreign_in_flight.isdisjoint(self._in_flight.keys)
+    def _is_untrusted_in_flight(self) -> bool:
+        return not self._untrusted_in_flight.isdisjoint(self._in_flight.keys)
 
     async def _finish_one(self) -> None:
         await self._in_flight.one_ended()
@@ -431,13 +431,13 @@ class Research:
         async def needs_audit(public: int, _secret: int) -> bool:
             return step.needs_audit(line_context, run, public)
 
-        is_foreign = step.is_foreign(run, self._line_writer.record_writer.author)
+        is_untrusted = step.is_untrusted(run, self._line_writer.record_writer.author)
         early_stopper = early_stopper_for(job, run, line_context)
         short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(
             source,
             run.seed,
-            is_fresh=is_foreign and not self._session.forks_strangers,
+            is_fresh=is_untrusted and not self._session.forks_untrusted,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=needs_audit,
             incumbent=self._incumbent.get(self._line_writer.line.working) if self._line_writer.line else None,
@@ -455,7 +455,7 @@ class Research:
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
-        record = outcome.to_run(run.role, quoting=not is_foreign)
+        record = outcome.to_run(run.role, quoting=not is_untrusted)
         record = with_answer(record, step, outcome.evidence, self._line_writer)
         stored = StoredOutcome(
             run=record,

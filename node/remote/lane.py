@@ -133,7 +133,7 @@ def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progr
         progress,
         devices=probe_devices(task.manifest, gpus)[:1],
         data_url=opening.data_url,
-        forks_strangers=True,  # the node decides it for each run
+        forks_untrusted=True,  # the node decides it for each run
         patience_s=opening.patience_ms / 1000,
         audit_key=opening.audit_key,
     )

@@ -16,7 +16,7 @@ from typing import Final
 
 from node.home.config import Config
 from node.home.home import Home
-from node.line.open_task import STAND_IN, strangers_task
+from node.line.open_task import STAND_IN, untrusted_task
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
@@ -39,7 +39,7 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
     Raises what `load_task` raises.
     """
     try:
-        task = strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        task = untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
     except NotPreparedError as unsettled:
         return unsettled.download
     if kind_of(task.manifest).has_first(task, data_dir=home.data):

@@ -47,7 +47,7 @@ class Patches:
         """Return the patches that made a tree, oldest first."""
         return self._by_tree.get(tree, [])
 
-    def strangers(self, patch: PatchRecord) -> Iterator[PatchRecord]:
+    def untrusted_ancestors(self, patch: PatchRecord) -> Iterator[PatchRecord]:
         """Yield the peers' patches that an own one was made from, nearest first."""
         seen = {patch.id}
         pending = [patch.id]
@@ -92,7 +92,7 @@ class Patches:
     def is_own(self, tree: bytes) -> bool:
         """Return True if an own patch made this tree, other than by running a peer's unchanged."""
         return any(
-            patch.is_own and all(stranger.body.tree != tree for stranger in self.strangers(patch))
+            patch.is_own and all(ancestor.body.tree != tree for ancestor in self.untrusted_ancestors(patch))
             for patch in self.makers(tree)
         )
 

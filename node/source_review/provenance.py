@@ -193,26 +193,26 @@ class _Walk:
         if not patch.is_own:
             return lambda _: writer
         is_whole = patch.body.origin.proposer in (CATCHING_UP, BRANCHING)
-        made_from = [*self._patches.strangers(patch)]
+        made_from = [*self._patches.untrusted_ancestors(patch)]
         if is_whole:
             made_from += [below for one in made_from for below in self._patches.below(one)]
-        strangers = [
-            (self._writer(stranger, patch), self._additions(stranger, path))
-            for stranger in made_from
+        untrusted_ancestors = [
+            (self._writer(ancestor, patch), self._additions(ancestor, path))
+            for ancestor in made_from
         ]
 
         def stripped(line: bytes) -> Writer:
             # Removing prose writes nothing: the rest of a line still has its writer.
             left = line.rstrip(b"\n")
             rest = (whose for old, whose in vanished if old.startswith(left))
-            return next(rest, strangers[0][0] if strangers else writer)
+            return next(rest, untrusted_ancestors[0][0] if untrusted_ancestors else writer)
 
         def transplanted(line: bytes) -> Writer:
-            for stranger, additions in strangers:
+            for ancestor, additions in untrusted_ancestors:
                 if additions is None or (line.strip() and line.strip() in additions):
-                    return stranger
+                    return ancestor
             # None of an adopted peer tree counts as this node's own work.
-            return strangers[0][0] if is_whole and strangers else writer
+            return untrusted_ancestors[0][0] if is_whole and untrusted_ancestors else writer
 
         return stripped if patch.body.origin.proposer == STRIPPING else transplanted
 

@@ -238,7 +238,7 @@ class Bench:
     has_knobs: bool = False  # slots of their own, beside those
     has_company: bool = False
     waits_for: str = ""
-    forks_strangers: bool = True
+    forks_untrusted: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_s: Callable[[], float] = time.monotonic
@@ -255,7 +255,7 @@ class Bench:
             secret=b"a node's secret",
             others=tuple(cast("Runner", runner) for runner in self.others),
             is_shared=self.is_shared,
-            forks_strangers=self.forks_strangers,
+            forks_untrusted=self.forks_untrusted,
         )
 
     def research(self) -> Research:

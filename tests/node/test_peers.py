@@ -130,16 +130,16 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
 
 
-@pytest.mark.parametrize("forks_strangers", [True, False])
+@pytest.mark.parametrize("forks_untrusted", [True, False])
 def test_strangers_code_alone_is_kept_from_forks_where_that_is_set(
-    bench: Bench, ada: Stranger, *, forks_strangers: bool
+    bench: Bench, ada: Stranger, *, forks_untrusted: bool
 ) -> None:
-    bench.forks_strangers = forks_strangers
+    bench.forks_untrusted = forks_untrusted
     theirs = rated("0.5")
     ada.claims(theirs, 6.0)
     work(bench)
     assert {theirs.tree, BASELINE.tree} < set(bench.runner.started)
-    assert bench.runner.fresh == (set() if forks_strangers else {theirs.tree})
+    assert bench.runner.fresh == (set() if forks_untrusted else {theirs.tree})
 
 
 def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Stranger) -> None:

@@ -207,7 +207,7 @@ async def _made_again(place: Path) -> dict[str, int]:
         silent,
         devices=[processor()],
         data_url=None,
-        forks_strangers=True,
+        forks_untrusted=True,
         patience_s=0.0,
     )
     differ = 0
