@@ -105,13 +105,13 @@ class Scored:
 
     `bytes` is the amount that is scored. `pool_bytes` is the size of the pool that it is drawn
     from; None if every split is newly generated. `is_public`: anyone can get the pool.
-    `told_runs` is the number of earlier runs scored on text of the pool, whose leaks could help.
+    `prior_runs` is the number of earlier runs scored on text of the pool, whose leaks could help.
     """
 
     bytes: int
     pool_bytes: int | None
     is_public: bool
-    told_runs: int
+    prior_runs: int
 
 
 def memorised(base: Source, candidate: Source, scored: Scored) -> float:
@@ -128,7 +128,7 @@ def memorised(base: Source, candidate: Source, scored: Scored) -> float:
     known = 0.0
     if scored.pool_bytes is not None:
         grown_bits = 8 * max(0, compressed_size_bytes(candidate) - compressed_size_bytes(base))
-        leaked_bits = grown_bits if scored.is_public else LEAK_BITS_PER_RUN * scored.told_runs
+        leaked_bits = grown_bits if scored.is_public else LEAK_BITS_PER_RUN * scored.prior_runs
         known = min(grown_bits, leaked_bits) / scored.pool_bytes
     return known + SIDE_CHANNEL_BITS / scored.bytes
 

@@ -144,7 +144,7 @@ def compare(
                 base,
                 candidate,
                 policy=policy,
-                told_runs=bench.told_runs(),
+                prior_runs=bench.prior_runs(),
                 on_pair=show,
             )
 

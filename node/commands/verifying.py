@@ -14,7 +14,7 @@ from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
-from node.line.repeating import told_apart
+from node.line.repeating import separate_repeat
 from node.store.overfit import overfit_reason
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
@@ -152,7 +152,7 @@ def _meaning(verified: "Verified") -> str:
 
 
 def _document(verified: "Verified") -> dict[str, object]:
-    step, (paired, again) = verified.step, told_apart(verified.runs)
+    step, (paired, again) = verified.step, separate_repeat(verified.runs)
     pairs: dict[int, dict[str, float | None]] = {}
     for run in paired:
         pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)

@@ -118,7 +118,7 @@ def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     return mark in (*measured, *waiting)
 
 
-def told_again(attempt: Attempt) -> Attempt:
+def repeated_attempt(attempt: Attempt) -> Attempt:
     """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
         reference_nano = attempt.bank_nano

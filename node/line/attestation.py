@@ -17,7 +17,7 @@ from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, PairTrial
-from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, told_apart
+from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, separate_repeat
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.experiments import ABLATION
@@ -144,7 +144,7 @@ class AttestationStep(PairTrial):
         A gain is then also measured against the task's baseline, as leaderboards rank by that.
         """
         is_for_others = self.is_published and self.part is None
-        paired, again = told_apart(runs)
+        paired, again = separate_repeat(runs)
         confirmation = next_of_confirmation(
             paired,
             replace(reading, policy=self.policy),
@@ -160,7 +160,7 @@ class AttestationStep(PairTrial):
         runs = line_writer.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
             line_writer.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
-        planned = dict.fromkeys(run.seed for run in told_apart(runs)[0])
+        planned = dict.fromkeys(run.seed for run in separate_repeat(runs)[0])
         seed = attestation_seed(self.proof, len(planned))
         line_writer.plan_pair(job, self.base, self.tree, seed)
 
@@ -171,14 +171,14 @@ class AttestationStep(PairTrial):
         with line_context.store.transaction():
             closed = close_attestation(line_context.line_writer, job, runs, confirmation)
             _take_out(line_context.line_writer, self, runs, confirmation)
-        told = closed.told(len(confirmation.pairs))
-        line_context.activity.judged(f"{self._what} {told}", record=closed.record)
+        summary = closed.summary(len(confirmation.pairs))
+        line_context.activity.judged(f"{self._what} {summary}", record=closed.record)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
         """Open it on another split; its seeds stay, as they depend on the claim and this key."""
         return line_writer.open_job(self)
 
-    def told(self, pairs: int) -> str:
+    def summary(self, pairs: int) -> str:
         """Return the verdict after this many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
@@ -242,7 +242,7 @@ def close_attestation(
     """Store the verdict and sign it, unless the user declined. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
-    paired, again = told_apart(runs)
+    paired, again = separate_repeat(runs)
     policy = policy_of(Style.of(line_writer.record_writer.manifest), step.policy)
     if step.is_published:
         record = line_writer.record_writer.attestation(

@@ -13,7 +13,7 @@ from node.line.line_context import LineContext
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.line_writer import LineWriter
-from node.line.level import LATEST, beside_base, does_base_fail, level_of, plan_recheck, told_runs
+from node.line.level import LATEST, compared_runs, does_base_fail, level_of, plan_recheck, recorded_runs
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -93,13 +93,13 @@ class ExperimentStep(JobStep):
         if not reference_nano or any(run.outcome is None for run in runs):
             return  # reopened without reference runs, or a pair is incomplete
         screen_nano = screen_level(line_context.line_writer, self.base, reference_nano, reading.noise.sd)
-        shown, levels_nano = beside_base(runs, screen_nano)
+        shown, levels_nano = compared_runs(runs, screen_nano)
         is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
         if move == "run" and not does_base_fail(runs):
             plan_recheck(line_context.line_writer, job, self.base, self.tree)
             return
-        ended, told = ended_runs(shown), told_runs(runs)
+        ended, recorded = ended_runs(shown), recorded_runs(runs)
         level_nano = round(fmean(levels_nano[1:] or levels_nano))
         metric_nano = patch_score_nano(ended)
         gain = _gain_sd(metric_nano, level_nano, reading)
@@ -120,7 +120,7 @@ class ExperimentStep(JobStep):
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
-        record = close_experiment(line_context.line_writer, job, step, told, note=note)
+        record = close_experiment(line_context.line_writer, job, step, recorded, note=note)
         closed = replace(job, step=step)
         line_context.learner.learn(closed)
         if decision == "rebased" and self.idea.edits and self.idea.carried is None:

@@ -43,9 +43,9 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     if not others:
         return line, ""
     shown = labels(store, (one.task for one in [line, *others]))
-    told = f"this is of task {shown[line.task]} on {line.hardware_class}"
+    message = f"this is of task {shown[line.task]} on {line.hardware_class}"
     names = sorted({shown[one.task] for one in others} - {shown[line.task]})
-    return line, f"{told}; --task takes: {', '.join(names)}" if names and task is None else told
+    return line, f"{message}; --task takes: {', '.join(names)}" if names and task is None else message
 
 
 def _lines(store: Store, task: str | None) -> list[Line]:

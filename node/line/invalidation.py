@@ -11,7 +11,7 @@ from typing import Any
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.line_writer import LineWriter
-from node.line.open_work import is_told_of, progress_of
+from node.line.open_work import is_reported, progress_of
 from node.store.jobs import Job
 
 _MOVED_ON = "what it was compared with is gone"
@@ -31,7 +31,7 @@ def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
             continue
         _put_aside(line_writer, job, because)
         is_again = job.step.open_again(line_writer) is not None
-        if is_told_of(job) and any(run.outcome for run in runs):
+        if is_reported(job) and any(run.outcome for run in runs):
             what = "begins anew" if is_again else "is dropped"
             messages.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
     return messages

@@ -70,7 +70,7 @@ def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: byte
         line_writer.plan(job, role="candidate", tree=tree)
 
 
-def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
+def compared_runs(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
     """Return a change's runs, and the figure that each is compared with, in 1e-9 units.
 
     The figure is that of the base's run with the same seed, else `level_nano`. Runs whose base
@@ -88,7 +88,7 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 
 
-def told_runs(runs: list[PlannedRun]) -> list[Run]:
+def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
     """Return the runs for a record, without failed base runs: they are no fault of the change."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None

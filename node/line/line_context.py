@@ -89,8 +89,8 @@ class LineContext:
             reopened = self.reopen_invalidated(changes) if changes else []
         if changes:
             self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
-            for told in reopened:
-                self.activity.say(told)
+            for message in reopened:
+                self.activity.say(message)
             self.noise.refresh()
 
     def advance(self, job: Job[Any]) -> None:
@@ -111,6 +111,6 @@ class LineContext:
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
         """Return how a job's pairs are read, less what the candidate could have memorised."""
         sources = (self.line_writer.source(one) for one in (base, tree))
-        told_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
-        memorised = self.session.memorised(*sources, told_runs=told_runs)
+        prior_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
+        memorised = self.session.memorised(*sources, prior_runs=prior_runs)
         return replace(self.reading(), memorised=memorised)

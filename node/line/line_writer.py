@@ -213,8 +213,8 @@ class LineWriter:
         """
         if self.style.name == "runs":
             return self._random_seed()
-        told = _SCREENS + self.key.task + base + bytes([number])
-        return int.from_bytes(hashlib.sha256(told).digest()[:4], "big") & MAX_SEED
+        hashed = _SCREENS + self.key.task + base + bytes([number])
+        return int.from_bytes(hashlib.sha256(hashed).digest()[:4], "big") & MAX_SEED
 
     def _reference_nano(self, runs: Sequence[Run]) -> tuple[int, ...]:
         """Return the figures of a tree's runs that can serve as reference runs.

@@ -114,10 +114,10 @@ class Session:
         """Return the key of a nonce's secret split (`node.line.splits`)."""
         return split_key(self.secret, task=self.subject.manifest.id, nonce=nonce)
 
-    def memorised(self, base: Source, candidate: Source, *, told_runs: int) -> float:
+    def memorised(self, base: Source, candidate: Source, *, prior_runs: int) -> float:
         """Return the gain that a candidate could reach by memorising text, in the metric's unit.
 
-        `told_runs` is the number of earlier runs that could have revealed something about the text
+        `prior_runs` is the number of earlier runs that could have revealed something about the text
         that splits are drawn from.
         """
         data = self.data
@@ -130,7 +130,7 @@ class Session:
                 bytes=data.scored_bytes,
                 pool_bytes=data.pool_bytes,
                 is_public=data.is_pool_public,
-                told_runs=told_runs,
+                prior_runs=prior_runs,
             ),
         )
 
@@ -223,7 +223,7 @@ def open_session(
             task,
             data_dir=home.data,
             data_url=data_url,
-            visible=_shown_beside(devices),
+            visible=_visible_host_files(devices),
             progress=progress,
         )
     secret = load_secret(home)
@@ -257,7 +257,7 @@ def audit_key_of(secret: bytes) -> bytes:
     return hmac.digest(secret, b"arnode/audits/1", "sha256")
 
 
-def _shown_beside(devices: Sequence[Device]) -> list[Path] | None:
+def _visible_host_files(devices: Sequence[Device]) -> list[Path] | None:
     """Return the host files shown in sandboxes with a card; None for the default files."""
     if all(device.cuda is None for device in devices):
         return None

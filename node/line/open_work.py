@@ -36,22 +36,22 @@ def open_work(store: Store, line: LineKey) -> str:
 
     Empty if there are none.
     """
-    told = [
+    in_progress = [
         progress_of(job, store.jobs.runs_of(job.id))
         for job in store.jobs.open_jobs(line, *KINDS)
-        if is_told_of(job)
+        if is_reported(job)
     ]
-    counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(told).items()]
-    words = f"goes on in the next session: {', '.join(counted)}" if told else ""
-    stands = store.jobs.line(line)
-    kept = kept_in(store, stands.stack) if stands else 0
+    counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(in_progress).items()]
+    words = f"goes on in the next session: {', '.join(counted)}" if in_progress else ""
+    line_state = store.jobs.line(line)
+    kept = kept_in(store, line_state.stack) if line_state else 0
     if not kept or store.jobs.open_jobs(line, PromotionTrial):
         return words
     waits = f"{many(kept, 'patch', 'patches')} kept and not verified yet: a later session does"
     return f"{words}; {waits}" if words else waits
 
 
-def is_told_of(job: Job[Any]) -> bool:
+def is_reported(job: Job[Any]) -> bool:
     """Return True if a job's progress is shown to people."""
     return type(job.step) in _NAMES
 

@@ -36,8 +36,8 @@ class ReferenceRunStep(JobStep):
         if run.outcome is None:
             return
         close_reference_run(line_context.line_writer, job, run)
-        if has_failed(run.outcome.run) and (told := handle_failing_line(line_context.line_writer)):
-            line_context.activity.say(told)
+        if has_failed(run.outcome.run) and (message := handle_failing_line(line_context.line_writer)):
+            line_context.activity.say(message)
 
 
 def open_reference_run(line_writer: LineWriter) -> Job[ReferenceRunStep]:

@@ -27,7 +27,7 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.plateaus import (
     REACH_SD,
-    Climb,
+    BranchProgress,
     Event,
     Trend,
     aim_of,
@@ -220,7 +220,7 @@ class Exploring:
     def _branch(self) -> Job[BranchStep] | None:
         return branch_of(self._store, self._line_writer.line) if self._line_writer.line else None
 
-    def _climb(self, branch: Job[BranchStep]) -> Climb:
+    def _climb(self, branch: Job[BranchStep]) -> BranchProgress:
         """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
@@ -231,7 +231,7 @@ class Exploring:
         if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
             now = level_on(self._line_writer, line.working, line.bank_nano, self._noise_sd())
             lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
-        return Climb(
+        return BranchProgress(
             experiments=len(levels),
             since_rise=since_rise([self._height_sd(level) for level in levels]),
             lead_sd=lead_sd,

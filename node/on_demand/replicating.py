@@ -217,7 +217,7 @@ async def measure_open(
             session,
             candidates,
             replications,
-            told_runs=bench.told_runs(),
+            prior_runs=bench.prior_runs(),
             stopping=stopping,
             show=show,
         )
@@ -234,7 +234,7 @@ async def _measure_blocks(
     candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
-    told_runs: int,
+    prior_runs: int,
     stopping: asyncio.Event,
     show: Callable[[Source, KeptRun], None],
 ) -> None:
@@ -242,7 +242,7 @@ async def _measure_blocks(
 
     def keep(source: Source, outcome: RunOutcome) -> None:
         is_base = source.tree == base.tree
-        memorised = 0.0 if is_base else session.memorised(base, source, told_runs=told_runs)
+        memorised = 0.0 if is_base else session.memorised(base, source, prior_runs=prior_runs)
         kept = KeptRun(
             setting=replications.kept.setting,
             tree=source.tree,

@@ -53,7 +53,7 @@ class Workbench:
     config: Config
     task: Task
 
-    def told_runs(self) -> int:
+    def prior_runs(self) -> int:
         """Return the number of earlier runs that may have leaked facts of the user's text.
 
         These are the runs that were compared on a secret split. Generated text is new each time,

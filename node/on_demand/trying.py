@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.source.canonical import fingerprint
 from node.home.control_socket import Message, call, is_running, nonsense
 from node.home.home import Home
-from node.line.attempts import Attempt, attempt_of, told_again
+from node.line.attempts import Attempt, attempt_of, repeated_attempt
 from node.line.handed_in import check_submission, read_folder, title_of
 from node.line.run_time import experiment_takes, run_seconds
 from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
@@ -61,7 +61,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
         check_submission(source, bench.task)
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
-        return replace(known, attempt=told_again(known.attempt), is_repeat=True)
+        return replace(known, attempt=repeated_attempt(known.attempt), is_repeat=True)
     title = title_of(folder, source, why)  # if empty, the title is made from the diff
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
@@ -76,7 +76,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
         print(f"  not decided yet; {_STAYS}", file=sys.stderr)
         raise KeyboardInterrupt
     if answer.attempt.word == "keep" and not answer.attempt.patch:  # the baseline, just measured
-        return replace(answer, attempt=told_again(answer.attempt))
+        return replace(answer, attempt=repeated_attempt(answer.attempt))
     return answer
 
 

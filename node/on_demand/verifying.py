@@ -167,10 +167,10 @@ def _shown() -> Callable[[Store, int], bool]:
     It returns True once the job is closed.
     """
     told_cost = False
-    told_runs = told_pairs = 0
+    reported_runs = told_pairs = 0
 
     def show(store: Store, job_id: int) -> bool:
-        nonlocal told_cost, told_runs, told_pairs
+        nonlocal told_cost, reported_runs, told_pairs
         job = store.jobs.get(job_id, AttestationStep)
         manifest = store.records.manifest(job.line.task) if job else None
         if job is None or manifest is None:
@@ -183,9 +183,9 @@ def _shown() -> Callable[[Store, int], bool]:
         is_done = job.state == "done"
         runs = store.jobs.runs_of(job_id)
         ended = sum(run.outcome is not None for run in runs)
-        if ended == told_runs:
+        if ended == reported_runs:
             return is_done
-        told_runs = ended
+        reported_runs = ended
         reading = _reading(store, manifest, job)
         pairs = step.weigh(runs, reading, manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):

@@ -6,7 +6,7 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.line.attempts import Attempt, Judged, attempt_of, repeated_attempt, trailer
 from node.line.experiment import close_experiment, open_experiment
 from node.line.idea import Idea, open_submission
 from node.line.line_writer import LineWriter
@@ -113,22 +113,22 @@ def test_exit_codes_tell_a_failure_from_a_rejection(status: str, code: int) -> N
 def test_the_baseline_is_the_working_line_until_something_is_kept(line_writer: LineWriter) -> None:
     first = asked(line_writer, BASELINE)
     assert first is not None
-    assert told_again(first).because.startswith("it is the working line")
+    assert repeated_attempt(first).because.startswith("it is the working line")
     keep(line_writer, "0.5")
     later = asked(line_writer, BASELINE)
     assert later is not None
     assert (later.is_working, later.word) == (False, "keep")
-    assert "moved on since" in told_again(later).because
+    assert "moved on since" in repeated_attempt(later).because
 
 
 def test_the_working_line_is_told_by_its_bank() -> None:
-    again = told_again(KEPT)
+    again = repeated_attempt(KEPT)
     assert (again.word, again.metric_nano) == ("keep", 998_000_000)
 
 
 def test_a_discard_is_told_again_as_it_was(line_writer: LineWriter) -> None:
     attempt = concluded(line_writer, "screened_out", BASE_NANO)
-    again = told_again(attempt)
+    again = repeated_attempt(attempt)
     assert attempt.record is not None
     assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not run again")
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
@@ -142,7 +142,7 @@ def test_a_line_that_moved_meanwhile_is_told_of(line_writer: LineWriter) -> None
     assert later is not None
     told = "\nline:             moved on while it was measured: arnode head --working > train.py\n"
     assert told in trailer(later, "val_bpb")
-    assert "line:" not in trailer(told_again(later), "val_bpb"), "it was another time"
+    assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 
 
 def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: LineWriter) -> None:
@@ -162,7 +162,7 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(line_wri
     attempt = asked(line_writer)
     assert attempt is not None
     assert (attempt.word, attempt.is_working) == ("keep", False)
-    again = told_again(attempt)
+    again = repeated_attempt(attempt)
     assert again.word == "discard"
     assert "kept then, but its stack was unconfirmed" in again.because
     assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")

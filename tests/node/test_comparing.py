@@ -62,7 +62,7 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
         class Workbench:
             home, task = bench.home, bench.session().task
 
-            def told_runs(self) -> int:
+            def prior_runs(self) -> int:
                 return 0
 
         sources = {"baseline": BASELINE, "candidate": CANDIDATE}

@@ -126,7 +126,7 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     node = node_of(home, store)
     node.research.activity.running("a title of many words " * 5, "screen", "first run")
     activity = node.research.activity
-    activity._told = replace(activity._told, started_s=time.monotonic() - 1234)
+    activity._shown = replace(activity._shown, started_s=time.monotonic() - 1234)
     (line,) = (line for line in drawn(node, width=width).splitlines() if "▶" in line)
     assert re.search(r"  12\d\d s", line)  # a drawing may take a second on a busy machine
     assert "…" in line

@@ -113,7 +113,7 @@ def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) ->
         session = bench.session()
         for _ in range(2):
             await compare(
-                session, BASELINE, candidate, policy=VERIFY, told_runs=0, on_pair=lambda *_: None
+                session, BASELINE, candidate, policy=VERIFY, prior_runs=0, on_pair=lambda *_: None
             )
         await measure(session, [(BASELINE, 1), (BASELINE, 2)], on_run=lambda *_: None)
 

@@ -17,7 +17,7 @@ from node.line.level import level_of
 from node.line.plateaus import (
     REACH_SD,
     BranchMove,
-    Climb,
+    BranchProgress,
     Event,
     Trend,
     next_of_branch,
@@ -216,7 +216,7 @@ class Node:
 
     def _next_of_branch(self, branch: Branch, *, is_asked: bool) -> BranchMove:
         is_measured = not self._needs_reference_run()
-        climb = Climb(
+        branch_progress = BranchProgress(
             experiments=branch.experiments,
             since_rise=since_rise(branch.heights_sd),
             lead_sd=self._height_sd(self._level_nano()) - self._height_sd(fmean(branch.head_nano))
@@ -224,7 +224,7 @@ class Node:
             else None,
             has_gains=bool(self.stack) or branch.is_peers,
         )
-        return next_of_branch(climb, is_asked=is_asked)
+        return next_of_branch(branch_progress, is_asked=is_asked)
 
     def _height_sd(self, level_nano: float) -> float:
         return -level_nano / NANO / self._reading().noise.sd
