@@ -103,7 +103,7 @@ class Agenda:
             plan=self.plan,
             has_company=has_company,
         )
-        self._told_after = -1  # number of ideas when the log last said that none is left
+        self._reported_after = -1  # number of ideas when the log last said that none is left
         self._wanted: set[bytes] = set()  # fingerprints of submitted sources
         self._wanted_jobs: set[int] = set()
         self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
@@ -143,8 +143,8 @@ class Agenda:
 
     def took(self, run_s: float) -> None:
         """Record a run's duration, and warn if this session is too short for such runs."""
-        if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
-            self._activity.say(told)
+        if (message := self.plan.took(run_s)) and not self.goal.is_on_demand:
+            self._activity.say(message)
 
     def end_after_promotion_trial(self) -> bool:
         """End after a promotion trial of the working line; end at once if it has no gains to judge.
@@ -223,14 +223,14 @@ class Agenda:
         self.is_over = not now.jobs
         return WAIT
 
-    def explore_beside_a_trial(self, now: Situation) -> NextRun | None:
+    def explore_alongside_a_trial(self, now: Situation) -> NextRun | None:
         """While a trial of the line is open, continue own experiments if the trial permits it."""
         if not any(job.step.IS_EXCLUSIVE for job in now.jobs):
             return None
         self._is_settling = True
         if not now.has_lanes or self.goal.is_on_demand or self.judging.is_last:
             return WAIT
-        return NextRun(None if self.plan.are_all_begun else self._openings.beside_a_trial(now))
+        return NextRun(None if self.plan.are_all_begun else self._openings.alongside_a_trial(now))
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
@@ -376,8 +376,8 @@ class Agenda:
             return self._open_promotion_trial(now) if self._judge_and_end() else None
         if self.judging.may_begin():
             return self._open_promotion_trial(now)
-        if self._told_after != self._openings.count:
-            self._told_after = self._openings.count
+        if self._reported_after != self._openings.count:
+            self._reported_after = self._openings.count
             self._activity.say(f"out of ideas: waiting for {waits_for}; {_MORE}")
         return None
 
@@ -396,7 +396,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Agenda.finish_what_is_open,
     Agenda.await_the_baseline,
     Agenda.make_way_for_others,
-    Agenda.explore_beside_a_trial,
+    Agenda.explore_alongside_a_trial,
     Agenda.settle_after_a_trial,
     Agenda.measure_a_failing_head,
     Agenda.judge_the_line,

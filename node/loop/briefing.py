@@ -67,7 +67,7 @@ class ProgramText:
         self._shipped = task.program_path
         self._text = task.program
         self._say = say
-        self._told = ""
+        self._last_fault = ""
 
     @property
     def path(self) -> Path | None:
@@ -89,9 +89,9 @@ class ProgramText:
             fault = error.message
         except (OSError, UnicodeDecodeError) as error:
             fault = getattr(error, "strerror", None) or "it is not UTF-8"
-        if fault and fault != self._told:
+        if fault and fault != self._last_fault:
             self._say(f"{path} is not read: {fault}; what was read before stays in force")
-        self._told = fault
+        self._last_fault = fault
         return self._text
 
     def _beginning(self, path: Path) -> bytes:
@@ -242,28 +242,28 @@ class Importance:
     def __init__(self) -> None:
         self._known: tuple[HyperparameterImportance, ...] = ()
         self._due = 0
-        self._reckoned: asyncio.Task[tuple[HyperparameterImportance, ...]] | None = None
+        self._estimate: asyncio.Task[tuple[HyperparameterImportance, ...]] | None = None
 
     @property
     def known(self) -> tuple[HyperparameterImportance, ...]:
         """The last estimate; empty before the first."""
-        if self._reckoned is not None and self._reckoned.done():
-            self._known, self._reckoned = self._reckoned.result(), None
+        if self._estimate is not None and self._estimate.done():
+            self._known, self._estimate = self._estimate.result(), None
         return self._known
 
     def renew(self, context: Context) -> None:
         """Start a new estimate, unless only a few experiments were added since the last."""
         made = len(context.history)
-        if self._reckoned is None and made >= self._due:
+        if self._estimate is None and made >= self._due:
             self._due = made + _EXPERIMENTS
-            self._reckoned = asyncio.create_task(asyncio.to_thread(_importance_of, context))
+            self._estimate = asyncio.create_task(asyncio.to_thread(_importance_of, context))
 
     async def close(self) -> None:
         """Cancel an estimate in progress."""
-        if self._reckoned is not None:
-            self._reckoned.cancel()
-            await asyncio.gather(self._reckoned, return_exceptions=True)
-            self._reckoned = None
+        if self._estimate is not None:
+            self._estimate.cancel()
+            await asyncio.gather(self._estimate, return_exceptions=True)
+            self._estimate = None
 
 
 def _importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:

@@ -85,7 +85,7 @@ class Lanes:
         return len(self._lanes)
 
     @property
-    def most_beside(self) -> int:
+    def most_alongside(self) -> int:
         """The number of other runs that may be in flight when a run begins.
 
         One run is scored while the next trains on its device. A second waiting run would only make

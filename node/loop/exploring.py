@@ -64,7 +64,7 @@ class Spell:
     - `trend`: the trend since the head last moved.
     - `experiments`, `combined`, `simplified`: since then, the experiments, those that combined
       patches, and the ablations.
-    - `untold_sd`: the total gain, by the runs that kept them, of patches by models and coding
+    - `unclaimed_sd`: the total gain, by the runs that kept them, of patches by models and coding
       agents kept since the last promotion trial. Others try these only once they are claimed.
     - `kept_sd`: the same for every proposer.
     - `is_first`: the line has had no promotion trial yet.
@@ -75,7 +75,7 @@ class Spell:
     experiments: int
     combined: int
     simplified: int
-    untold_sd: float
+    unclaimed_sd: float
     kept_sd: float
     is_first: bool
 
@@ -115,7 +115,7 @@ class Exploring:
     @property
     def is_worth_early_trial(self) -> bool:
         """True if the working line gains enough that, once promoted, others would build on it."""
-        return is_worth_early_trial(self._spell().untold_sd)
+        return is_worth_early_trial(self._spell().unclaimed_sd)
 
     @property
     def first_gain_sd(self) -> float:
@@ -142,7 +142,7 @@ class Exploring:
         For a branch: if it leads, or if a trial is asked for and the branch is level with the head.
         """
         if branch := self._branch():
-            return next_of_branch(self._climb(branch), is_asked=is_asked) == "judge"
+            return next_of_branch(self._branch_progress(branch), is_asked=is_asked) == "judge"
         return is_asked and self.has_gains
 
     @property
@@ -158,7 +158,7 @@ class Exploring:
         much.
         """
         if branch := self._branch():
-            return next_of_branch(self._climb(branch), is_asked=False) == "return"
+            return next_of_branch(self._branch_progress(branch), is_asked=False) == "return"
         spell = self._spell()
         since, experiments = self._looked or (-1, 0)
         is_resting = spell.since == since and spell.experiments < experiments + _LOOKED_EVERY
@@ -176,7 +176,7 @@ class Exploring:
         """
         self._is_found = False
         if (branch := self._branch()) is not None:
-            return self.open_return(self._climb(branch).reason)
+            return self.open_return(self._branch_progress(branch).reason)
         spell = self._spell()
         found: Job[Any] | Idea | None = None
         if spell.combined < _COMBINED_A_TURN:
@@ -220,7 +220,7 @@ class Exploring:
     def _branch(self) -> Job[BranchStep] | None:
         return branch_of(self._store, self._line_writer.line) if self._line_writer.line else None
 
-    def _climb(self, branch: Job[BranchStep]) -> BranchProgress:
+    def _branch_progress(self, branch: Job[BranchStep]) -> BranchProgress:
         """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
@@ -277,7 +277,7 @@ class Exploring:
             experiments=len(late),
             combined=sum(step.idea.proposer == COMBINING for step in late),
             simplified=sum(job.step.part is not None for job in parts),
-            untold_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
+            unclaimed_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
             kept_sd=sum(map(_gain_sd, kept)),
             is_first=not self._closed(PromotionTrial, 0),
         )

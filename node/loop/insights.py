@@ -73,7 +73,7 @@ class Series:
     unit: str
 
 
-def tell_insight(line_writer: LineWriter) -> None:
+def publish_insight(line_writer: LineWriter) -> None:
     """Publish an insight about the latest promotion trial, unless that was done.
 
     If the node was killed after the trial was written, the next call makes up for it.
@@ -82,7 +82,7 @@ def tell_insight(line_writer: LineWriter) -> None:
     if not jobs:
         return
     step = jobs[-1].step
-    if step.measured is None or _is_told(line_writer, step.measured.record):
+    if step.measured is None or _is_published(line_writer, step.measured.record):
         return
     series = _series(line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
     line_writer.record_writer.insight(lesson(series), evidence_of(series))
@@ -114,8 +114,8 @@ def insights_of(
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
     others = (one for one in anybodys if one.author not in (author, *blocked))
     chosen = [
-        *islice(_standing(store, line, own), _OWN_SHOWN),
-        *islice(_few_of_each(_standing(store, line, others)), _OTHERS_SHOWN),
+        *islice(_unretracted(store, line, own), _OWN_SHOWN),
+        *islice(_few_of_each(_unretracted(store, line, others)), _OTHERS_SHOWN),
     ]
     chosen.sort(key=lambda one: (one[0].ts_ms, one[0].id), reverse=True)
     return tuple(
@@ -128,7 +128,7 @@ def insights_of(
     )
 
 
-def _standing(
+def _unretracted(
     store: Store, line: LineKey, records: Iterable[Record]
 ) -> Iterator[tuple[Record, InsightBody]]:
     """Yield records about a line, unless they or their promotion trials were retracted."""
@@ -143,11 +143,11 @@ def _standing(
 
 
 def _few_of_each(
-    told: Iterable[tuple[Record, InsightBody]],
+    entries: Iterable[tuple[Record, InsightBody]],
 ) -> Iterator[tuple[Record, InsightBody]]:
     """Yield the first few of each author, so that a busy author leaves room for the others."""
     counts: Counter[bytes] = Counter()
-    for record, body in told:
+    for record, body in entries:
         counts[record.author] += 1
         if counts[record.author] <= _OF_ONE_AUTHOR:
             yield record, body
@@ -215,7 +215,7 @@ def _kind(idea: Idea) -> str:
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 
 
-def _is_told(line_writer: LineWriter, record: bytes) -> bool:
+def _is_published(line_writer: LineWriter, record: bytes) -> bool:
     own = (one.body for one in line_writer.store.records.listed("insight", line_writer.record_writer.author))
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
@@ -225,22 +225,22 @@ def _is_told(line_writer: LineWriter, record: bytes) -> bool:
 
 def _sentences(series: Series, named: int) -> list[str]:
     tried, kept = series.tried, Counter(one.idea for one in series.tried if one.is_kept)
-    told = [_verdict(series, named)]
+    entries = [_verdict(series, named)]
     if tried:
         kinds = Counter(one.kind for one in tried)
         of_kind = Counter(one.kind for one in tried if one.is_kept)
         shares = [f"{kind} {of_kind[kind]} of {count}" for kind, count in _ranked(kinds)]
-        told.append(f"Of {many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
+        entries.append(f"Of {many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
     failures = Counter(f"{one.idea} ({one.failure})" for one in tried if one.failure)
     if failures:
         words = [_times(failure, count) for failure, count in _ranked(failures)]
-        told.append(f"Failed: {_list(words, named)}.")
+        entries.append(f"Failed: {_list(words, named)}.")
     tries = Counter(one.idea for one in tried if not one.failure)
     vain = {idea: n for idea, n in tries.items() if n >= _OFTEN and not kept[idea]}
     if vain:
         words = [f"{idea} ({count} tries)" for idea, count in _ranked(vain)]
-        told.append(f"Never gained: {_list(words, named)}.")
-    return told
+        entries.append(f"Never gained: {_list(words, named)}.")
+    return entries
 
 
 def _verdict(series: Series, named: int) -> str:

@@ -82,7 +82,7 @@ class Judging:
             or elapsed_h >= self._policy.checkpoint_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_for_all()
-            or self._is_worth_telling()
+            or self._is_worth_promoting()
             or self._is_early_one_worth_it()
             or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
         )
@@ -109,7 +109,7 @@ class Judging:
             within_s=3600 * self._policy.checkpoint_hours,
         )
 
-    def _is_worth_telling(self) -> bool:
+    def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on its tree.
 
         A session with an end has a trial soon enough.

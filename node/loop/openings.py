@@ -94,7 +94,7 @@ class Openings:
             return None
         return self.unfinished(open_reference_run(self._line_writer), now)
 
-    def beside_a_trial(self, now: Situation) -> PlannedRun | None:
+    def alongside_a_trial(self, now: Situation) -> PlannedRun | None:
         """Continue own experiments alongside a trial, where it permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
         if not lets_explore or is_head_failing(self._line_writer):

@@ -89,7 +89,7 @@ class OthersTrials:
             self._trials[author] = trials
             _shorten(self._trials, _MOST_AUTHORS)
 
-    def told(
+    def as_peer_trials(
         self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.

@@ -60,7 +60,7 @@ class OthersTries:
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of values by accepted authors (`OthersTrials.told`)."""
         self._read_on()
-        return self._trials.told(run_sd, heeding=heeding)
+        return self._trials.as_peer_trials(run_sd, heeding=heeding)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""

@@ -52,8 +52,8 @@ class Outcomes:
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Add the outcome of an experiment; one that is tried again has none yet."""
-        beside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
-        self._learn(job, open_then=max({job.id, *beside}))
+        alongside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
+        self._learn(job, open_then=max({job.id, *alongside}))
 
     def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
         step = job.step
@@ -119,7 +119,7 @@ class Outcomes:
         own = [one for one in ended if one.run.role == "candidate"]
         runs = [one.run for one in own]
         has_error = self._scatters and decided.gain_sd is not None
-        told = replace(
+        detailed = replace(
             decided,
             metric=from_nano(patch_score_nano(runs)),
             error_sd=_error_sd(step, ended) if has_error else None,
@@ -127,10 +127,10 @@ class Outcomes:
             was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,
         )
         if step.idea.author is not None:  # peers' code is shown elsewhere, if at all
-            return told
+            return detailed
         has_failed = bool(runs) and runs[-1].status != "ok"
         return replace(
-            told,
+            detailed,
             edits=step.idea.edits,
             values=hyperparameter_values(
                 self._line_writer.source(step.tree), self._task.editable, self._task.knobs
@@ -157,9 +157,9 @@ class Outcomes:
 def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
     """Return the standard error of a gain in sd: both sides of the comparison have noise."""
     own = sum(one.run.role == "candidate" for one in ended)
-    beside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
+    alongside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
     fresh = max(1, own - 1)  # with several runs the screen is left out, as it was selected
-    return math.sqrt(1 / fresh + 1 / max(1, beside))
+    return math.sqrt(1 / fresh + 1 / max(1, alongside))
 
 
 def _last_line(log_tail: str) -> str:

@@ -24,7 +24,7 @@ from protocol.fields import Mapped, Named, Natural
 
 _PLANNER: Final = "planner"
 _LIMIT_BYTES: Final = 8 * 1024
-_STANDS: Final = 3  # how many times longer than its `experiments` an aim stays in force
+_IN_FORCE_FACTOR: Final = 3  # how many times longer than its `experiments` an aim stays in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class PlannerStanding:
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
     """Return the aim in force for the proposers of a line; None without one."""
     aim = _last_aim(store, key)
-    stands = aim is not None and tried_since(store, key, aim) < _STANDS * aim.experiments
-    return aim if stands else None
+    is_in_force = aim is not None and tried_since(store, key, aim) < _IN_FORCE_FACTOR * aim.experiments
+    return aim if is_in_force else None
 
 
 def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:

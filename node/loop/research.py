@@ -80,7 +80,7 @@ class Research:
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
         for runner in session.runners:
-            runner.tell_waits(self._tell_wait)
+            runner.tell_waits(self._report_wait)
 
     # Requests from outside
 
@@ -258,7 +258,7 @@ class Research:
                     await self._idle(rest)
                 self._wake.clear()
             if not self.has_given_way:
-                self._tell_open()
+                self._report_open_work()
         finally:
             self.pausing.close()
             await self._in_flight.end_all()
@@ -309,7 +309,7 @@ class Research:
         """Wait for an event from outside, at most until the session's end or the end of a rest."""
         if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
-                self._tell_open()
+                self._report_open_work()
             self.activity.say(rest.why)  # otherwise a terminal would show nothing for hours
         waits = "waiting for a proposal" if self._ideas.are_being_written else "nothing to do"
         why = rest.why if rest else waits
@@ -327,14 +327,14 @@ class Research:
             if self._agenda.plan.is_over:  # a stop at the same moment is still a stop
                 self._agenda.end()
 
-    def _tell_open(self) -> None:
+    def _report_open_work(self) -> None:
         """Report the work that continues in the next session, or in the next night of this one."""
-        if not self._agenda.goal.is_on_demand and (told := open_work(self._store, self.line_key)):
-            self.activity.say(told)
+        if not self._agenda.goal.is_on_demand and (message := open_work(self._store, self.line_key)):
+            self.activity.say(message)
 
     # Runs
 
-    def _tell_wait(self) -> None:
+    def _report_wait(self) -> None:
         self.activity.say(WAITS)
         self._wake.set()
 
@@ -383,7 +383,7 @@ class Research:
         await asyncio.wait({waiting, task}, return_when="FIRST_COMPLETED")
         waiting.cancel()
         self._in_flight.reap()
-        while len(self._in_flight) > self._lanes.most_beside:
+        while len(self._in_flight) > self._lanes.most_alongside:
             await self._in_flight.one_ended(self._wake)
             self._in_flight.reap()
             self._wake.clear()

@@ -35,7 +35,7 @@ from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
-from node.loop.insights import tell_insight
+from node.loop.insights import publish_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_claims import Peers
@@ -186,7 +186,7 @@ class Thinking:
             on_one_split=ON_ONE_SPLIT,
             reopen_invalidated=partial(reopen_invalidated, self.line_writer),
             on_record=on_record,
-            on_stack=partial(tell_insight, self.line_writer),
+            on_stack=partial(publish_insight, self.line_writer),
             stops_early=self.stops_early,
         )
         agenda = Agenda(

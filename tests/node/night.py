@@ -35,7 +35,7 @@ from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.head_recheck import HeadRecheckStep
 from node.line.trial import MetricReading
-from node.loop.insights import tell_insight
+from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
 from node.reporting.night import as_markdown, night_document
 from node.reporting.peers_part import AskedPart, Interval
@@ -149,7 +149,7 @@ class Night:
     def promotion_trial(self, gain_nano: int | None) -> Record:
         """Judge the working line, and tell what it taught."""
         record = promotion_trial(self.line_writer, gain_nano=gain_nano)
-        tell_insight(self.line_writer)
+        publish_insight(self.line_writer)
         return record
 
     def catch_up(self, ada: Stranger, tree: Source, *, gain_nano: int) -> Record:

@@ -8,7 +8,7 @@ import pytest
 from node.home.home import Home
 from node.line.branch import older_root
 from node.line.line_writer import LineWriter
-from node.loop.insights import tell_insight
+from node.loop.insights import publish_insight
 from node.reporting.blocks import quoted
 from node.reporting.concluded import TimeSpan
 from node.reporting.night import as_markdown
@@ -122,7 +122,7 @@ def test_the_gain_of_a_branch_is_that_of_its_ideas(line_writer: LineWriter) -> N
 
 def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineWriter) -> None:
     promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
-    tell_insight(line_writer)
+    publish_insight(line_writer)
     (told,) = (record.body for record in line_writer.store.records.listed("insight"))
     assert isinstance(told, InsightBody)
     assert "another tree than the head" in told.message

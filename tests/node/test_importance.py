@@ -16,8 +16,8 @@ async def known_by(importance: Importance, context: Context) -> tuple[Hyperparam
     before = importance.known
     importance.renew(context)
     assert importance.known == before
-    assert importance._reckoned is not None
-    await importance._reckoned
+    assert importance._estimate is not None
+    await importance._estimate
     return importance.known
 
 
@@ -45,8 +45,8 @@ def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.Monk
         for experiments in (0, 3, 9, 10, 12, 19, 25):
             importance.renew(long_context(experiments))
             importance.renew(long_context(experiments))  # one at a time
-            if importance._reckoned is not None:
-                await importance._reckoned
+            if importance._estimate is not None:
+                await importance._estimate
             assert isinstance(importance.known, tuple)
 
     monkeypatch.setattr(module, "_importance_of", noting)

@@ -163,10 +163,10 @@ def test_what_is_known_on_one_source_stays_that_while_another_is_met(
     tries = imported(store, Blobs(home.blobs), tiny, [row])
     moved = reapply(tiny.moves[0].edits, tiny.source)
     assert moved is not None
-    met = tries._meeting(tiny.source)
+    applied = tries._applied_to(tiny.source)
     tries.outcomes(moved, 0.1)
     mark = setting(tiny, "LEARNING_RATE", 0.02)
-    assert mark in met.marks
+    assert mark in applied.marks
     assert not tries.has(mark, moved)
 
 

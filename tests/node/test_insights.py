@@ -21,7 +21,7 @@ from node.loop.insights import (
     idea_of,
     insights_of,
     lesson,
-    tell_insight,
+    publish_insight,
 )
 from node.loop.session_plan import Goal
 from node.running import loop_assembly
@@ -118,13 +118,13 @@ def test_it_is_said_once_however_often_it_is_asked_for(night: Night) -> None:
     night.keep(night.idea())
     night.promotion_trial(GAIN_NANO)
     for _ in range(3):
-        tell_insight(night.line_writer)
+        publish_insight(night.line_writer)
     assert len(told(night.store)) == 1
 
 
 def test_before_the_first_checkpoint_there_is_nothing_to_say(night: Night) -> None:
     night.keep(night.idea())
-    tell_insight(night.line_writer)
+    publish_insight(night.line_writer)
     assert told(night.store) == []
 
 
@@ -140,10 +140,10 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
         # The first time it is asked at the start, the second time after the checkpoint.
         if next(asks) == 1:
             if killed_at:
-                tell_insight(line_writer)  # type: ignore[arg-type]
+                publish_insight(line_writer)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
-    monkeypatch.setattr(loop_assembly, "tell_insight", kill)
+    monkeypatch.setattr(loop_assembly, "publish_insight", kill)
     with pytest.raises(ArnodeError, match="killed"):
         asyncio.run(bench.research().run())
     monkeypatch.undo()

@@ -60,7 +60,7 @@ def tries_of(line_writer: LineWriter) -> OthersTries:
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 
 
-def told(line_writer: LineWriter, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
+def peer_trials(line_writer: LineWriter, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
     return tries_of(line_writer).trials(RUN_SD, heeding=lambda: heeds)
 
 
@@ -76,7 +76,7 @@ def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
     tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
     wider = changed("WIDTH = 64", "WIDTH = 96", changed('"SL"', '"L"', faster))
     tells(ada, source_of(faster), source_of(wider), BASE_NANO + SD_NANO)
-    latest, first = told(line_writer)
+    latest, first = peer_trials(line_writer)
     assert (dict(first.values), dict(first.before)) == (VALUES, {"RATE": 1e-2})
     assert (dict(first.after), first.gain_sd) == ({"RATE": 2e-2}, pytest.approx(3.0))
     assert dict(latest.values) == {**VALUES, "RATE": 2e-2}
@@ -94,7 +94,7 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
     tells(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
     tied = changed("TIED = False", "TIED = True", faster)
     tells(grace, source_of(faster), source_of(tied), BASE_NANO)
-    of_ada, latest, first = told(line_writer)
+    of_ada, latest, first = peer_trials(line_writer)
     assert (of_ada.author, of_ada.gain_sd) == (ada.key.public.hex(), pytest.approx(3.0))
     assert latest.author == first.author == grace.key.public.hex()
     assert (dict(latest.after), latest.gain_sd) == ({"TIED": True}, pytest.approx(-2.0))
@@ -127,7 +127,7 @@ def test_what_does_more_than_set_values_is_no_trial(
     line_writer: LineWriter, ada: Stranger, text: str
 ) -> None:
     tells(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
-    assert told(line_writer) == ()
+    assert peer_trials(line_writer) == ()
 
 
 def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...] = ()) -> None:
@@ -144,7 +144,7 @@ def test_what_did_not_come_through_is_told_as_that(line_writer: LineWriter, ada:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
     for status in ("oom", "rejected"):
         fails(ada, wider, cast("Status", status))
-    (only,) = told(line_writer)
+    (only,) = peer_trials(line_writer)
     assert (dict(only.after), only.gain_sd) == ({"WIDTH": 4096}, None)
 
 
@@ -153,15 +153,15 @@ def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
 ) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 96"))
     fails(ada, wider, "timeout", flags=(CONTENDED,))
-    assert told(line_writer) == ()
+    assert peer_trials(line_writer) == ()
     fails(ada, wider, "timeout")
-    assert len(told(line_writer)) == 1
+    assert len(peer_trials(line_writer)) == 1
 
 
 def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: Stranger) -> None:
     elsewhere = source_of("RATE = 3e-2\n")
     tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
-    assert told(line_writer) == ()
+    assert peer_trials(line_writer) == ()
 
 
 def test_a_chain_of_ever_more_names_is_not_followed_for_ever(line_writer: LineWriter, ada: Stranger) -> None:
@@ -172,14 +172,14 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(line_writer: LineWr
         text = longer
         faster = changed("RATE = 1e-2", f"RATE = {step + 2}e-2", text)
         tells(ada, source_of(text), source_of(faster), BASE_NANO)
-    assert [dict(one.after) for one in told(line_writer)] == [{"RATE": 2e-2}]
+    assert [dict(one.after) for one in peer_trials(line_writer)] == [{"RATE": 2e-2}]
 
 
 def test_who_is_not_heeded_is_not_told_of(line_writer: LineWriter, home: Home, ada: Stranger) -> None:
     grace = stranger(line_writer, home, 2)
     for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
         tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
-    (only,) = told(line_writer, lambda author: author == grace.key.public)
+    (only,) = peer_trials(line_writer, lambda author: author == grace.key.public)
     assert dict(only.after) == {"RATE": 3e-2}
 
 
@@ -187,6 +187,6 @@ def test_of_each_author_only_the_latest_are_kept(line_writer: LineWriter, ada: S
     for number in range(70):
         tree = source_of(changed("WIDTH = 64", f"WIDTH = {100 + number}"))
         tells(ada, source_of(START), tree, BASE_NANO)
-    found = told(line_writer)
+    found = peer_trials(line_writer)
     assert len(found) == 60
     assert dict(found[0].after) == {"WIDTH": 169}

@@ -90,8 +90,8 @@ def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
         scribe.leave.set()
         ideas = ideas_of(line_writer, home, SlowIdeas(scribe, say=lambda _: None))
         ideas.prepare()
-        assert ideas._importance._reckoned is not None
-        await ideas._importance._reckoned
+        assert ideas._importance._estimate is not None
+        await ideas._importance._estimate
         ideas.take()
         ideas.prepare()
         await settled()
