@@ -21,8 +21,8 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.line_writer import LineWriter
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
-from node.loop.planning import PlannerStanding, Planning
-from node.loop.slots import KNOBS, ArmStanding, Slots
+from node.loop.planning import PlannerState, Planning
+from node.loop.slots import KNOBS, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
@@ -255,14 +255,14 @@ class Ideas:
         return self._briefing.program()
 
     @property
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """The state of each proposer."""
-        return self._slots.standings()
+        return self._slots.arm_states()
 
     @property
-    def planner(self) -> PlannerStanding | None:
+    def planner(self) -> PlannerState | None:
         """The state of the planner; None without one."""
-        return self._planning.standing if self._planning else None
+        return self._planning.state if self._planning else None
 
     @property
     def are_others_at_work(self) -> bool:

@@ -42,7 +42,7 @@ class PlannerAim(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannerStanding:
+class PlannerState:
     """The model that plans, and the reason it is not asked now; "" if it may be asked."""
 
     model: str
@@ -90,9 +90,9 @@ class Planning:
         self._job = 0  # the latest when the planner was asked
 
     @property
-    def standing(self) -> PlannerStanding:
+    def state(self) -> PlannerState:
         """The planner's state."""
-        return PlannerStanding(model=self._planner.model, rests=self._rest.why)
+        return PlannerState(model=self._planner.model, rests=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
         """Take a finished aim, and start the next one if it is due."""

@@ -28,9 +28,9 @@ from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
-from node.loop.planning import PlannerStanding
+from node.loop.planning import PlannerState
 from node.loop.session_plan import Rest
-from node.loop.slots import ArmStanding
+from node.loop.slots import ArmState
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
@@ -227,12 +227,12 @@ class Research:
         return self._line_context.reading().screening_sd
 
     @property
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """The state of each proposer."""
-        return self._ideas.standings
+        return self._ideas.arm_states
 
     @property
-    def planner(self) -> PlannerStanding | None:
+    def planner(self) -> PlannerState | None:
         """The state of the planner; None without one."""
         return self._ideas.planner
 

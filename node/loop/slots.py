@@ -27,7 +27,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmStanding:
+class ArmState:
     """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
     `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
@@ -124,12 +124,12 @@ class Slots:
         if name in (self._drawn, KNOBS):
             self._drawn = None
 
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """Return the state of each arm."""
         latest = Counter([slot.arm for slot in self._latest][-_SHOWN:])
         known = list(self._known())
         return tuple(
-            ArmStanding(
+            ArmState(
                 name=name,
                 slots=sum(slot.arm == name for slot, _ in known),
                 share=latest[name] / max(1, latest.total()),

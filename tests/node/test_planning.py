@@ -183,11 +183,11 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(line_
         assert desk.said[1:] == [
             "the planner large: over budget: the day is spent; its last aim stands"
         ]
-        assert desk.planning.standing.rests == "over budget: the day is spent"
+        assert desk.planning.state.rests == "over budget: the day is spent"
         desk.model.answers[:] = ["AIM: two"]
         desk.clock.now_s += 601
         await desk.prepare()
-        assert (desk.aim, desk.planning.standing.rests) == ("two", "")
+        assert (desk.aim, desk.planning.state.rests) == ("two", "")
 
     run(work())
 

@@ -15,7 +15,7 @@ from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
 from node.loop.ideas import Ideas
-from node.loop.slots import ArmStanding, Slots
+from node.loop.slots import ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
 from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, proposal_of, with_baseline
@@ -75,8 +75,8 @@ def drawn(slots: Slots, line_writer: LineWriter, count: int) -> list[str]:
     return names
 
 
-def standing(slots: Slots, name: str) -> ArmStanding:
-    return next(one for one in slots.standings() if one.name == name)
+def state_of(slots: Slots, name: str) -> ArmState:
+    return next(one for one in slots.arm_states() if one.name == name)
 
 
 def test_the_better_one_has_more_slots_and_the_other_some(line_writer: LineWriter) -> None:
@@ -92,7 +92,7 @@ def test_a_restart_goes_on_with_what_is_known_and_draws_the_same(line_writer: Li
     for job in line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[before:]:
         running.learn(job)
     anew = slots_of(line_writer, slow("good"), slow("poor"))
-    assert anew.standings() == running.standings()
+    assert anew.arm_states() == running.arm_states()
     assert drawn(anew, line_writer, 50) == drawn(running, line_writer, 50)
     assert drawn(slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50) != drawn(
         anew, line_writer, 50
@@ -104,7 +104,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(line_wri
     tried(line_writer, "poor", "0.3\nEXTRA = 1", is_kept=True)
     slots = slots_of(line_writer, slow("good"), slow("poor"))
     promotion_trial(line_writer, gain_nano=GAIN_NANO)  # which vouches for no part
-    assert [one.gain_sd for one in slots.standings()] == [2.0, 2.0]
+    assert [one.gain_sd for one in slots.arm_states()] == [2.0, 2.0]
     job = open_ablation(line_writer)
     assert job is not None
     part = line_writer.store.records.patch(job.step.part or b"")
@@ -112,7 +112,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(line_wri
     assert b"EXTRA" in line_writer.source(part.tree)["train.py"]
     line_writer.store.jobs.close_as(job, replace(job.step, verdict="unconfirmed", measured_nano=-5))
     assert line_writer.store.jobs.closed_jobs(LINE, AttestationStep)
-    assert [one.gain_sd for one in slots.standings()] == [2.0, 0.0]
+    assert [one.gain_sd for one in slots.arm_states()] == [2.0, 0.0]
 
 
 def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> None:
@@ -129,10 +129,10 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
         assert away.take() is None
         asked = [slots.wanted(number) for number in range(100)]
         assert set(asked) == {None}
-        rests = [standing(slots, "away").rests]
+        rests = [state_of(slots, "away").rests]
         clock.now_s = 61
         slots.take("knobs")
-        rests.append(standing(slots, "away").rests)
+        rests.append(state_of(slots, "away").rests)
         return rests
 
     assert asyncio.run(work()) == ["nobody answers", ""]
@@ -204,7 +204,7 @@ def test_money_steers_only_where_an_hour_has_a_price(line_writer: LineWriter) ->
         slots = Slots(
             line_writer, slow=writers, has_knobs=False, run_sd=lambda: 1.0, seed=1, hour_usd=hour_usd
         )
-        assert standing(slots, "dear").usd == pytest.approx(20.0)
+        assert state_of(slots, "dear").usd == pytest.approx(20.0)
         shares.append(drawn(slots, line_writer, 200).count("dear"))
     assert shares[1] < 30 < 60 < shares[0]
 
