@@ -111,7 +111,7 @@ class Briefing:
     - `usd_left` is the rest of the day's budget for models; None where nobody pays.
     - `texts` are the owner's instructions that have a name.
     - `has_planner`: pass on what a planner wrote. Texts of blocked peers are never passed on.
-    - `heeding` selects the authors whose trials of values are learned from; None: nobody's.
+    - `author_filter` selects the authors whose trials of values are learned from; None: nobody's.
     """
 
     line_writer: LineWriter
@@ -128,7 +128,7 @@ class Briefing:
     show_unverified_words: bool = False
     imported: ImportedTries | None = None
     others: OthersTries | None = None
-    heeding: Callable[[], Callable[[bytes], bool]] | None = None
+    author_filter: Callable[[], Callable[[bytes], bool]] | None = None
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
 
@@ -162,7 +162,7 @@ class Briefing:
             brief=self._brief(left, text),
             peers=self.peers(),
             others=(
-                others.trials(self._run_sd, heeding=self.heeding) if others and self.heeding else ()
+                others.trials(self._run_sd, author_filter=self.author_filter) if others and self.author_filter else ()
             ),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(

@@ -92,7 +92,7 @@ class Offers:
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time
 
     def ranked(
-        self, rates: Mapping[bytes, AuthorRate], *, is_heard: Callable[[bytes], bool]
+        self, rates: Mapping[bytes, AuthorRate], *, is_accepted: Callable[[bytes], bool]
     ) -> list[Offer]:
         """Return the claims of accepted authors, the most promising first."""
         noise_sd = self._noise_sd()
@@ -103,7 +103,7 @@ class Offers:
 
         offers: list[Offer] = []
         for key, row in self._all_rows():
-            body = self.result(row) if is_heard(row.author) else None
+            body = self.result(row) if is_accepted(row.author) else None
             if body is None or body.patch is None or row.gain_nano <= 0:
                 continue
             is_near = key.hardware_class == self._line_writer.key.hardware_class
@@ -136,7 +136,7 @@ class Offers:
                 is_near=True,
             )
             for keep in self._fleet_keeps.of(self._fleet())
-            if is_heard(keep.author)
+            if is_accepted(keep.author)
         ]
         return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.body.tree))
 

@@ -90,16 +90,16 @@ class OthersTrials:
             _shorten(self._trials, _MOST_AUTHORS)
 
     def as_peer_trials(
-        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.
 
-        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `heeding`
+        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `author_filter`
         returns the test of authors; it is only called if there are trials.
         """
         if not self._trials:
             return ()
-        heeds = heeding()
+        accepts = author_filter()
         return tuple(
             PeerTrial(
                 author=author.hex(),
@@ -110,7 +110,7 @@ class OthersTrials:
                 gain_sd=None if trial.gain_nano is None else trial.gain_nano / NANO / run_sd,
             )
             for author, trials in self._trials.items()
-            if heeds(author)
+            if accepts(author)
             for trial in reversed(trials)
         )
 

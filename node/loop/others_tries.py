@@ -56,11 +56,11 @@ class OthersTries:
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
     def trials(
-        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of values by accepted authors (`OthersTrials.told`)."""
         self._read_on()
-        return self._trials.as_peer_trials(run_sd, heeding=heeding)
+        return self._trials.as_peer_trials(run_sd, author_filter=author_filter)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""

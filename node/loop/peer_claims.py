@@ -96,10 +96,10 @@ class Peers:
         """Return each author's record here."""
         return author_rates(self._line_writer, self._people().heard_first)
 
-    def heeding(self) -> Callable[[bytes], bool]:
+    def author_filter(self) -> Callable[[bytes], bool]:
         """Return a test that accepts authors who are considered and not doubted."""
-        is_heard, rates = self._hearing(), self.rates()
-        return lambda author: is_heard(author) and _author_status(rates, author) != "doubted"
+        is_accepted, rates = self._acceptance_test(), self.rates()
+        return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the leaderboard's best tree to try against the head, if one leads by enough."""
@@ -112,12 +112,12 @@ class Peers:
         if not ahead:  # nearly always: skip reading anything else
             return None
         tried = {step.theirs for step in self._caught_up()}
-        rates, is_heard = self.rates(), self._hearing()
+        rates, is_accepted = self.rates(), self._acceptance_test()
         own_nano = max(
             (row.figure_nano or 0 for row in rows if row.tree == line.verified), default=0
         )
         for row in ahead:
-            if row.tree in tried or not is_heard(row.author):
+            if row.tree in tried or not is_accepted(row.author):
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
@@ -146,12 +146,12 @@ class Peers:
         line, rows = self._line_writer.known_line, self._offers.rows()
         least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
         passed_over = {line.verified, line.working, *avoided, *self._refuted()}
-        rates, is_heard = self.rates(), self._hearing()
+        rates, is_accepted = self.rates(), self._acceptance_test()
         for row in sorted(rows, key=lambda row: -(row.bound_nano or 0)):
             if row.bound_nano is None or row.bound_nano < least_nano:
                 continue
             is_known = row.found_gain > 0 or _author_status(rates, row.author) == "trusted"
-            if row.tree in passed_over or not is_known or not is_heard(row.author):
+            if row.tree in passed_over or not is_known or not is_accepted(row.author):
                 continue
             if _author_status(rates, row.author) == "doubted":
                 continue
@@ -206,7 +206,7 @@ class Peers:
             for job in self._store.jobs.closed_jobs(self._line_writer.key, AttestationStep)
         }
         rates = self.rates()
-        offers = self._offers.ranked(rates, is_heard=self._hearing())
+        offers = self._offers.ranked(rates, is_accepted=self._acceptance_test())
         offers = [offer for offer in offers if offer.pairs and offer.result not in done]
         self._chance.shuffle(offers)
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
@@ -227,7 +227,7 @@ class Peers:
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return others' claims to try here, the most promising first."""
         failed = failed_alone(self._line_writer)
-        ranked = self._offers.ranked(rates, is_heard=self._hearing())
+        ranked = self._offers.ranked(rates, is_accepted=self._acceptance_test())
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
@@ -323,16 +323,16 @@ class Peers:
             return titles[0]
         return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
-    def _hearing(self) -> Callable[[bytes], bool]:
+    def _acceptance_test(self) -> Callable[[bytes], bool]:
         """Return a test for authors whose claims are considered.
 
         It rejects this node, blocked authors and, where the choice is restricted, all other
         authors.
         """
         people = self._people()
-        unheard = people.blocked | {self._line_writer.record_writer.author}
+        rejected = people.blocked | {self._line_writer.record_writer.author}
         return lambda author: (
-            author not in unheard
+            author not in rejected
             and (not self._members or author in self._members)
             and (not self._only_friends or author in people.heard_first)
         )

@@ -120,7 +120,7 @@ class Thinking:
             show_unverified_words=config.peers_words,
             imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
             others=OthersTries(line_writer.store, line_writer.key, line_writer.record_writer.author, task),
-            heeding=peers.heeding if peers else None,
+            author_filter=peers.author_filter if peers else None,
             usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )
         seed = _proposal_seed(line_writer.store)

@@ -60,8 +60,8 @@ def tries_of(line_writer: LineWriter) -> OthersTries:
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 
 
-def peer_trials(line_writer: LineWriter, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
-    return tries_of(line_writer).trials(RUN_SD, heeding=lambda: heeds)
+def peer_trials(line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
+    return tries_of(line_writer).trials(RUN_SD, author_filter=lambda: accepts)
 
 
 def changed(old: str, new: str, text: str = START) -> str:
