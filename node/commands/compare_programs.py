@@ -13,7 +13,7 @@ from node.home.agents import AGENT
 from node.home.faults import explaining_faults
 from node.home.home import program_file
 from node.line.open_task import named_task
-from node.line.run_time import run_seconds
+from node.line.run_estimates import run_seconds
 from node.on_demand.block import Contender
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.measuring import find_source

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
-from node.line.run_time import pairs_take, runs_take, usual_pairs
+from node.line.run_estimates import trial_duration_text, runs_duration_text, usual_pairs
 from node.line.splits import random_seed
 from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
@@ -69,7 +69,7 @@ def run(
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         *first, last = given or [random_seed() for _ in range(seeds)]
-        async with calibrated_session(bench, partial(runs_take, len(first) + 1)) as session:
+        async with calibrated_session(bench, partial(runs_duration_text, len(first) + 1)) as session:
 
             def runs() -> Iterator[tuple[Source, int]]:
                 yield from ((wanted, seed) for seed in first)
@@ -136,7 +136,7 @@ def compare(
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
 
     async def work() -> Comparison:
-        takes = partial(pairs_take, most_pairs, usual=usual_pairs(bench.task.manifest))
+        takes = partial(trial_duration_text, most_pairs, usual=usual_pairs(bench.task.manifest))
         async with calibrated_session(bench, takes) as session:
             click.echo("  A         B         (secret split)", err=True)
             return await compare_sources(

@@ -15,7 +15,7 @@ from functools import partial
 from node.home.control_socket import call, is_running, nonsense
 from node.home.sandboxing import require_peer_sandbox
 from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
-from node.line.run_time import run_seconds
+from node.line.run_estimates import run_seconds
 from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
 from node.running.node import Node

@@ -18,7 +18,7 @@ from node.home.control_socket import Message, call, is_running, nonsense
 from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, repeated_attempt
 from node.line.handed_in import check_submission, read_folder, title_of
-from node.line.run_time import experiment_takes, run_seconds
+from node.line.run_estimates import experiment_duration_text, run_seconds
 from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
 from node.running.node import Node
 from node.running.program import at_work
@@ -156,7 +156,7 @@ def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> Non
 
 def _say_takes(run_s: float | None, before: str = "") -> None:
     if run_s is not None:
-        print(f"  {before}{experiment_takes(run_s)}", file=sys.stderr, flush=True)
+        print(f"  {before}{experiment_duration_text(run_s)}", file=sys.stderr, flush=True)
 
 
 def _shown() -> Callable[[str, str], None]:

@@ -24,7 +24,7 @@ from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
-from node.line.run_time import pairs_take, run_seconds, usual_pairs
+from node.line.run_estimates import trial_duration_text, run_seconds, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import be_node, follow
@@ -212,8 +212,8 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
 
 def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a line about the usual and the maximal duration."""
-    beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
+    extra_runs = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
     usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
-    takes = pairs_take(step.max_pairs, run_s, usual=usual, beside=beside)
+    takes = trial_duration_text(step.max_pairs, run_s, usual=usual, extra_runs=extra_runs)
     ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""
     return f"{takes}; own research pauses{ways}"

@@ -29,7 +29,7 @@ from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
 from node.ladder.time_share import FIRST, Effort
 from node.line.open_task import STAND_IN, find_task
-from node.line.run_time import run_seconds
+from node.line.run_estimates import run_seconds
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book

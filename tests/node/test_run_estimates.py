@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from node.home.home import Home
-from node.line.run_time import (
-    experiment_takes,
-    pairs_take,
+from node.line.run_estimates import (
+    experiment_duration_text,
+    trial_duration_text,
     run_seconds,
-    runs_take,
+    runs_duration_text,
     usual_pairs,
 )
 from node.on_demand import trying
@@ -26,12 +26,12 @@ RUN_S = 5.8  # of the examples
 
 
 def test_how_long_is_said_in_rounded_words() -> None:
-    assert runs_take(1, 40.4) == "about 40 s"
-    assert runs_take(20, 30.0) == "about 10 min"
-    assert pairs_take(16, 30.0, usual=5.5) == "about 6 min, at most 16 min"
-    assert pairs_take(4, 30.0, usual=5.5) == "at most 4 min"
-    assert pairs_take(20, 30.0, usual=7.5, beside=4) == "about 8 min, at most 22 min"
-    assert experiment_takes(30.0) == "about 30 s, twice that if the first run looks like a gain"
+    assert runs_duration_text(1, 40.4) == "about 40 s"
+    assert runs_duration_text(20, 30.0) == "about 10 min"
+    assert trial_duration_text(16, 30.0, usual=5.5) == "about 6 min, at most 16 min"
+    assert trial_duration_text(4, 30.0, usual=5.5) == "at most 4 min"
+    assert trial_duration_text(20, 30.0, usual=7.5, extra_runs=4) == "about 8 min, at most 22 min"
+    assert experiment_duration_text(30.0) == "about 30 s, twice that if the first run looks like a gain"
 
 
 def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
@@ -46,7 +46,7 @@ def test_try_says_how_long_beside_a_running_node(
     with_baseline(home, store)
     monkeypatch.setattr(trying, "call", lambda *_: {"decided": True})
     trying.hand_over(home, LINE, b"mark", BASELINE, title="", why="")
-    assert f"after the run at hand; {experiment_takes(RUN_S)}" in capsys.readouterr().err
+    assert f"after the run at hand; {experiment_duration_text(RUN_S)}" in capsys.readouterr().err
 
 
 def test_try_alone_says_how_long_once_it_is_known(
@@ -72,7 +72,7 @@ def test_try_alone_says_how_long_once_it_is_known(
     monkeypatch.setattr(trying, "be_node", be_node)
     bench = SimpleNamespace(home=home, config=None, task=None)
     trying.work_alone(bench, BASELINE, title="", why="")  # type: ignore[arg-type]
-    assert capsys.readouterr().err.count(experiment_takes(RUN_S)) == 1
+    assert capsys.readouterr().err.count(experiment_duration_text(RUN_S)) == 1
 
 
 def test_a_task_of_drawn_instances_usually_takes_more_pairs(tmp_path: Path) -> None:

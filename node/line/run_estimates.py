@@ -34,20 +34,20 @@ def usual_pairs(manifest: TaskManifest) -> float:
     return _USUAL_PAIRS[Style.of(manifest).name]
 
 
-def runs_take(runs: int, run_s: float) -> str:
+def runs_duration_text(runs: int, run_s: float) -> str:
     """Return how long this number of runs takes, in words."""
     return f"about {span_words(runs * run_s)}"
 
 
-def pairs_take(most: int, run_s: float, *, usual: float, beside: int = 0) -> str:
+def trial_duration_text(most: int, run_s: float, *, usual: float, extra_runs: int = 0) -> str:
     """Return how long a trial in pairs takes, usually and at most, in words.
 
-    `beside` is the number of runs that may follow the pairs.
+    `extra_runs` is the number of runs that may follow the pairs.
     """
-    takes = f"at most {span_words((most * 2 + beside) * run_s)}"
-    return f"about {span_words(usual * 2 * run_s)}, {takes}" if most > usual else takes
+    at_most = f"at most {span_words((most * 2 + extra_runs) * run_s)}"
+    return f"about {span_words(usual * 2 * run_s)}, {at_most}" if most > usual else at_most
 
 
-def experiment_takes(run_s: float) -> str:
+def experiment_duration_text(run_s: float) -> str:
     """Return how long a source takes to be judged by one run, or by two, in words."""
     return f"about {span_words(run_s)}, twice that if the first run looks like a gain"
