@@ -52,14 +52,14 @@ def _prove_cards(*, as_json: bool) -> None:
     card.
     """
     from trainer.cards.cards import probe_cards
-    from trainer.proving.machine import (
+    from trainer.card_selftest.machine import (
         REPORT,
         devices_to_prove,
         no_driver,
         prove_all,
         write_report,
     )
-    from trainer.proving.proof import keep
+    from trainer.card_selftest.report import keep
 
     found = probe_cards()
     wanted = devices_to_prove(found)

@@ -37,7 +37,7 @@ from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.proving.proof import ProofConditions, as_proven, remembered
+from trainer.card_selftest.report import ProofConditions, as_proven, remembered
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree

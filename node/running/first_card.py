@@ -14,9 +14,9 @@ from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
-from trainer.proving.machine import devices_to_prove, proving_of
-from trainer.proving.proof import Fault, ProofConditions, keep, remembered
-from trainer.proving.proving import find_card_faults, find_sandbox_faults
+from trainer.card_selftest.machine import devices_to_prove, proving_of
+from trainer.card_selftest.report import Fault, ProofConditions, keep, remembered
+from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
 

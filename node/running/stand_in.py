@@ -24,7 +24,7 @@ from node.running.loading import GENTLY, NowAndThen, pauses
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
 from trainer.host.interpreter import program_command
-from trainer.proving.proof import Fault
+from trainer.card_selftest.report import Fault
 from trainer.task_folder.task import Download, NotPreparedError
 from trainer.task_kinds import card_to_be_had, kind_of, load_task
 

@@ -15,8 +15,8 @@ PROGRAM: Final = """
 from node.commands.cli import main
 from node.running import program
 from node.running.first_card import TaskHere, Unproven
-from trainer.proving import sizing
-from trainer.proving.machine import on_processor
+from trainer.card_selftest import sizing
+from trainer.card_selftest.machine import on_processor
 
 sizing._STEPS = 2
 device, card = on_processor()

@@ -31,8 +31,8 @@ from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
-from trainer.proving import machine
-from trainer.proving.proof import (
+from trainer.card_selftest import machine
+from trainer.card_selftest.report import (
     Fault,
     Proof,
     ProofConditions,

@@ -18,7 +18,7 @@ from protocol.source import Source
 from tests.trainer.pinned import load_pinned
 from tools.fake_gpu.environment import ARCHITECTURES, FakeCard
 from tools.paths import ROOT
-from trainer.proving.sizing import sizes_of
+from trainer.card_selftest.sizing import sizes_of
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import Task
 

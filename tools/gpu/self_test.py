@@ -8,8 +8,8 @@ from tools.gpu.measuring import Report
 from tools.gpu.progress import say
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
-from trainer.proving import machine as proving
-from trainer.proving.proof import ProofConditions, keep, remembered
+from trainer.card_selftest import machine as proving
+from trainer.card_selftest.report import ProofConditions, keep, remembered
 
 
 def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:

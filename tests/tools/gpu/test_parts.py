@@ -17,9 +17,9 @@ from tools.gpu.parts import Options, measure
 from tools.gpu.self_test import self_tested_device
 from tools.paths import ROOT
 from trainer.host.device import processor
-from trainer.proving import machine
-from trainer.proving.machine import Wanted
-from trainer.proving.proof import Proof, ProofConditions, ProofStep, keep
+from trainer.card_selftest import machine
+from trainer.card_selftest.machine import Wanted
+from trainer.card_selftest.report import Proof, ProofConditions, ProofStep, keep
 from trainer.sandbox import tier
 
 pytestmark = [

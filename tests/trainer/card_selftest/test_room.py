@@ -8,17 +8,17 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
-from tests.trainer.proving.test_proving import ATTENTION, PLAIN, changed
+from tests.trainer.card_selftest.test_card_selftest import ATTENTION, PLAIN, changed
 from trainer.cards.cards import Cards, probe_cards
 from trainer.host.capacity import available_bytes
 from trainer.host.device import processor
-from trainer.proving import proving as proving_module
-from trainer.proving.contract import TOY
-from trainer.proving.machine import devices_to_prove
-from trainer.proving.probing import Abilities
-from trainer.proving.proof import Fault
-from trainer.proving.proving import Proving
-from trainer.proving.sizing import (
+from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest.whole_runs import TOY
+from trainer.card_selftest.machine import devices_to_prove
+from trainer.card_selftest.probing import Abilities
+from trainer.card_selftest.report import Fault
+from trainer.card_selftest.steps import Proving
+from trainer.card_selftest.sizing import (
     Paced,
     Room,
     Size,

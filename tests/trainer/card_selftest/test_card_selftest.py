@@ -22,12 +22,12 @@ from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
 from trainer.language_model import card_checks
 from trainer.measuring.outcome import RunOutcome
-from trainer.proving import proving as proving_module
-from trainer.proving.contract import TOY
-from trainer.proving.probing import Abilities, Probed
-from trainer.proving.proof import Fault, Proof, ProofConditions, ProofStep, keep, remembered
-from trainer.proving.proving import Proving, SelfTestLimits
-from trainer.proving.sizing import Size, sizes_of
+from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest.whole_runs import TOY
+from trainer.card_selftest.probing import Abilities, Probed
+from trainer.card_selftest.report import Fault, Proof, ProofConditions, ProofStep, keep, remembered
+from trainer.card_selftest.steps import Proving, SelfTestLimits
+from trainer.card_selftest.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 

@@ -18,10 +18,10 @@ from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardLost, CardReader
 from trainer.host.device import Device
 from trainer.language_model import card_checks
-from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
-from trainer.proving.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
-from trainer.proving.proof import NOTHING_ELSE, Fault, Proof, ProofConditions, ProofStep
-from trainer.proving.sizing import (
+from trainer.card_selftest.whole_runs import Contract, Scale, generated_data, keep_contract, proving_task
+from trainer.card_selftest.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
+from trainer.card_selftest.report import NOTHING_ELSE, Fault, Proof, ProofConditions, ProofStep
+from trainer.card_selftest.sizing import (
     SHARE,
     Paced,
     Room,

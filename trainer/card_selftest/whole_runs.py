@@ -18,7 +18,7 @@ from trainer.language_model.data import TaskData, rows_of
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.timeline import Stage
-from trainer.proving.proof import Fault
+from trainer.card_selftest.report import Fault
 from trainer.runner import Runner
 from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_folder.task import Task

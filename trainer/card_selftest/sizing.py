@@ -22,8 +22,8 @@ from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.job import job_message
-from trainer.proving.probing import Abilities
-from trainer.proving.proof import Fault
+from trainer.card_selftest.probing import Abilities
+from trainer.card_selftest.report import Fault
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
 from trainer.sandbox.sandbox import Sandbox

@@ -1,4 +1,4 @@
-"""`python -I -m trainer.proving`: test this machine's cards, and write gpu-report.json.
+"""`python -I -m trainer.card_selftest`: test this machine's cards, and write gpu-report.json.
 
 It needs no node, no home and no network.
 """
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from trainer.cards.cards import probe_cards
-from trainer.proving.machine import (
+from trainer.card_selftest.machine import (
     REPORT,
     devices_to_prove,
     no_driver,
@@ -20,7 +20,7 @@ from trainer.proving.machine import (
 
 def main() -> int:
     """Test one card of each hardware class, or the processor; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -I -m trainer.proving")
+    parser = argparse.ArgumentParser(prog="python -I -m trainer.card_selftest")
     parser.add_argument("--processor", action="store_true", help="in a card's place, at toy size")
     parser.add_argument("--out", type=Path, default=Path(REPORT))
     options = parser.parse_args()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-SOURCES = ("trainer/proving", "trainer/language_model", "node/running")
+SOURCES = ("trainer/card_selftest", "trainer/language_model", "node/running")
 MADE = re.compile(r'Fault\(\s*(?:name=)?"([a-z-]+)"(?: if \w+ else "([a-z-]+)")?')
 
 

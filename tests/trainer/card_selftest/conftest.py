@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.proving import sizing
+from trainer.card_selftest import sizing
 
 
 @pytest.fixture(autouse=True)

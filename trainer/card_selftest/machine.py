@@ -10,10 +10,10 @@ from typing import Final
 from trainer.cards.cards import Cards, GraphicsCard, by_class
 from trainer.cards.nvml import CardLost
 from trainer.host.device import Device, processor
-from trainer.proving.contract import CARD, TOY
-from trainer.proving.proof import Fault, Proof
-from trainer.proving.proving import Proving
-from trainer.proving.sizing import room_of
+from trainer.card_selftest.whole_runs import CARD, TOY
+from trainer.card_selftest.report import Fault, Proof
+from trainer.card_selftest.steps import Proving
+from trainer.card_selftest.sizing import room_of
 
 REPORT: Final = "gpu-report.json"
 
