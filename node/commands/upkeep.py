@@ -59,7 +59,7 @@ def _prove_cards(*, as_json: bool) -> None:
         prove_all,
         write_report,
     )
-    from trainer.card_selftest.report import keep
+    from trainer.card_selftest.report import save_report
 
     found = probe_cards()
     wanted = devices_to_prove(found)
@@ -69,14 +69,14 @@ def _prove_cards(*, as_json: bool) -> None:
     home, report = Home.here(), Path(REPORT)
     home.prepare()
     with home.lock():  # no node of this home uses the card meanwhile
-        proofs = prove_all(wanted, say=lambda line: click.echo(plain(line), err=True))
-        for proof, _ in proofs:
-            keep(proof, home.data)
-    write_report(proofs, report)
+        results = prove_all(wanted, say=lambda line: click.echo(plain(line), err=True))
+        for result, _ in results:
+            save_report(result, home.data)
+    write_report(results, report)
     click.echo(f"the report is {report.resolve()}: nothing in it names you or your node", err=True)
     if as_json:
-        print_json({"reports": [proof.report(card) for proof, card in proofs]})
-    if not all(proof.is_usable for proof, _ in proofs):
+        print_json({"reports": [result.document(card) for result, card in results]})
+    if not all(result.passed for result, _ in results):
         raise SystemExit(_EXIT_PROBLEM)
 
 

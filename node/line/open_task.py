@@ -37,7 +37,7 @@ from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.card_selftest.report import ProofConditions, as_proven, remembered
+from trainer.card_selftest.report import SelfTestConditions, with_selftest_result, load_report
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
@@ -227,7 +227,7 @@ def open_session(
             progress=progress,
         )
     secret = load_secret(home)
-    proven = [as_proven(device, home.data) for device in devices]
+    proven = [with_selftest_result(device, home.data) for device in devices]
     runner, *others = lanes or [
         Runner(
             task,
@@ -310,7 +310,7 @@ def named_task(home: Home, name: str) -> str:
     """Return the task that a setting names; choose one for `auto`, by the cards' self-tests."""
     if name != AUTO:
         return name
-    proofs = [
-        remembered(ProofConditions.of(card.device), home.data) for card in probe_cards().cards
+    results = [
+        load_report(SelfTestConditions.of(card.device), home.data) for card in probe_cards().cards
     ]
-    return OF_CARDS if any(proof and proof.is_usable for proof in proofs) else STAND_IN
+    return OF_CARDS if any(result and result.passed for result in results) else STAND_IN

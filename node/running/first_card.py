@@ -15,7 +15,7 @@ from protocol.errors import ConfigurationError
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
 from trainer.card_selftest.machine import devices_to_prove, proving_of
-from trainer.card_selftest.report import Fault, ProofConditions, keep, remembered
+from trainer.card_selftest.report import Fault, SelfTestConditions, save_report, load_report
 from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
@@ -41,9 +41,9 @@ class Unproven:
         """Run the self-test, store its result, and return True if the card is usable."""
         say(f"{self.name} proves itself, which takes some minutes, once:")
         proving = proving_of(self.device, self.card, say=say, known=self.known)
-        proof = await proving.prove()
-        keep(proof, home.data)
-        return proof.is_usable
+        result = await proving.prove()
+        save_report(result, home.data)
+        return result.passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if not config.gpus:
         _say_other_classes(home)
     device, card = wanted[0]
-    before = remembered(ProofConditions.of(device), home.data)
-    if card is None or (before and before.is_usable):
+    before = load_report(SelfTestConditions.of(device), home.data)
+    if card is None or (before and before.passed):
         return TaskHere(task=OF_CARDS)
     download = awaited_download(home, OF_CARDS)
     no_room = find_no_room(download, home.data) if download else None

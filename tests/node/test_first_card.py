@@ -34,12 +34,12 @@ from trainer.language_model.card_checks import CardFault
 from trainer.card_selftest import machine
 from trainer.card_selftest.report import (
     Fault,
-    Proof,
-    ProofConditions,
-    ProofStep,
-    as_proven,
-    keep,
-    remembered,
+    SelfTestReport,
+    SelfTestConditions,
+    SelfTestStep,
+    with_selftest_result,
+    save_report,
+    load_report,
 )
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
@@ -59,9 +59,9 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: "\n".join(caplog.messages)
 
 
-def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> Proof:
-    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=faults)
-    return Proof(setting=ProofConditions.of(device), steps=(step,), told=TOLD if usable else {})
+def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> SelfTestReport:
+    step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=faults)
+    return SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=TOLD if usable else {})
 
 
 def the_card() -> GraphicsCard:
@@ -135,7 +135,7 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     goal, offline = Goal(), Wishes(network="none")
     program.start_node(home, Config(agent=("knobs",)), goal, offline)
     assert started == [("nanochat", True)]
-    keep(proof_of(the_card().device), home.data)
+    save_report(proof_of(the_card().device), home.data)
     with pytest.raises(ConfigurationError, match="CUDA fails"):
         program.start_node(home, Config(agent=("knobs",)), goal, offline)
 
@@ -143,20 +143,20 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
 def test_one_that_has_is_not_asked_again(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
-    keep(proof_of(the_card().device), home.data)
+    save_report(proof_of(the_card().device), home.data)
     assert task_here(home, Config()) == TaskHere(task="nanochat")
     assert named_task(home, "auto") == "nanochat"
-    device = as_proven(the_card().device, home.data)
+    device = with_selftest_result(the_card().device, home.data)
     assert device.told == TOLD
     assert device.environment["attention"] == "varlen"
     assert device.environment["size"] == "6x512x128x2048x65536x32"
     driver.driver = "580.65.06"  # another driver: it proves itself anew
     assert task_here(home, Config()).unproven is not None
-    assert as_proven(the_card().device, home.data).told == {}
+    assert with_selftest_result(the_card().device, home.data).told == {}
 
 
 def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDriver) -> None:
-    keep(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
+    save_report(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
     here = task_here(home, Config())
     assert here.unproven is not None
     assert here.unproven.known == (VARLEN,)
@@ -165,7 +165,7 @@ def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDri
 def test_a_task_that_somebody_names_is_that_task(home: Home, driver: FakeDriver) -> None:
     unproven = task_here(home, Config(task="nanochat"))
     assert (unproven.task, unproven.unproven is None) == ("nanochat", False)
-    keep(proof_of(the_card().device), home.data)
+    save_report(proof_of(the_card().device), home.data)
     assert task_here(home, Config(task="tiny")) == TaskHere(task="tiny")
     assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
 
@@ -241,11 +241,11 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
 ) -> None:
     here = task_here(home, Config())
     assert here.unproven is not None
-    proof = proof_of(here.unproven.device, usable=usable, faults=() if usable else (OOM,))
+    result = proof_of(here.unproven.device, usable=usable, faults=() if usable else (OOM,))
 
     class Proves:
-        async def prove(self) -> Proof:
-            return proof
+        async def prove(self) -> SelfTestReport:
+            return result
 
     monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
     assert asyncio.run(here.unproven.prove(home)) is usable
@@ -263,7 +263,7 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
     begun = list[int]()
 
     class Proves:
-        async def prove(self) -> Proof:
+        async def prove(self) -> SelfTestReport:
             begun.append(1)
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
@@ -298,7 +298,7 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
             await working
 
     asyncio.run(work())
-    assert remembered(ProofConditions.of(unproven.device), home.data) is None
+    assert load_report(SelfTestConditions.of(unproven.device), home.data) is None
 
 
 def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
@@ -310,7 +310,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
     assert unproven is not None
 
     class Proves:
-        async def prove(self) -> Proof:
+        async def prove(self) -> SelfTestReport:
             begun.append(1)
             await may_end.wait()
             return proof_of(unproven.device)
@@ -323,7 +323,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
         told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
         assert (told["paused"], told["runs_ended"]) == (True, 0)
         may_end.set()
-        await until(lambda: remembered(ProofConditions.of(unproven.device), home.data) is not None)
+        await until(lambda: load_report(SelfTestConditions.of(unproven.device), home.data) is not None)
         status = document(await asyncio.to_thread(call, home.socket, "status"))
         assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()

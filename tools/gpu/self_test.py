@@ -9,7 +9,7 @@ from tools.gpu.progress import say
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
 from trainer.card_selftest import machine as proving
-from trainer.card_selftest.report import ProofConditions, keep, remembered
+from trainer.card_selftest.report import SelfTestConditions, save_report, load_report
 
 
 def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:
@@ -20,11 +20,11 @@ def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:
         report.skipped.append("the proving run: NVML does not tell of the card that torch has")
         return machine.device
     device, card = wanted[0]
-    proof = remembered(ProofConditions.of(device), home)
-    if proof is None:
-        proofs = proving.prove_all([(device, card)], say=say)
-        proving.write_report(proofs, home / proving.REPORT)
-        proof = proofs[0][0]
-        keep(proof, home)
-    report.figures["proving"] = proof.report(card)
-    return replace(machine.device, told=proof.told)
+    result = load_report(SelfTestConditions.of(device), home)
+    if result is None:
+        results = proving.prove_all([(device, card)], say=say)
+        proving.write_report(results, home / proving.REPORT)
+        result = results[0][0]
+        save_report(result, home)
+    report.figures["proving"] = result.document(card)
+    return replace(machine.device, told=result.told)

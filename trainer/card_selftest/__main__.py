@@ -33,10 +33,10 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    proofs = prove_all(wanted, say=say)
-    write_report(proofs, options.out)
+    results = prove_all(wanted, say=say)
+    write_report(results, options.out)
     say(f"the report is {options.out}")
-    return 0 if all(proof.is_usable for proof, _ in proofs) else 1
+    return 0 if all(result.passed for result, _ in results) else 1
 
 
 if __name__ == "__main__":

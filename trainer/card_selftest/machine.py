@@ -11,7 +11,7 @@ from trainer.cards.cards import Cards, GraphicsCard, by_class
 from trainer.cards.nvml import CardLost
 from trainer.host.device import Device, processor
 from trainer.card_selftest.whole_runs import CARD, TOY
-from trainer.card_selftest.report import Fault, Proof
+from trainer.card_selftest.report import Fault, SelfTestReport
 from trainer.card_selftest.steps import Proving
 from trainer.card_selftest.sizing import room_of
 
@@ -52,7 +52,7 @@ def no_driver(found: Cards) -> Fault:
 
 def prove_all(
     wanted: Sequence[Wanted], *, say: Callable[[str], None]
-) -> list[tuple[Proof, GraphicsCard | None]]:
+) -> list[tuple[SelfTestReport, GraphicsCard | None]]:
     """Test devices one after the other, a processor at toy scale; return their results."""
     return [
         (asyncio.run(proving_of(device, card, say=say).prove()), card) for device, card in wanted
@@ -71,7 +71,7 @@ def proving_of(
     return Proving(device=device, card=card, say=say, scale=scale, known=tuple(known))
 
 
-def write_report(proofs: Sequence[tuple[Proof, GraphicsCard | None]], path: Path) -> None:
+def write_report(results: Sequence[tuple[SelfTestReport, GraphicsCard | None]], path: Path) -> None:
     """Write the report that a user may send: a JSON list with one object per hardware class."""
-    documents = [proof.report(card) for proof, card in proofs]
+    documents = [result.document(card) for result, card in results]
     path.write_text(json.dumps(documents, indent=1) + "\n")

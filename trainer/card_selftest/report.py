@@ -46,7 +46,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProofStep:
+class SelfTestStep:
     """One step of a self-test: its result, its seconds, and what failed in it."""
 
     name: str
@@ -56,7 +56,7 @@ class ProofStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProofConditions:
+class SelfTestConditions:
     """The card, driver and torch that a self-test's result is valid for."""
 
     hardware_class: str
@@ -65,23 +65,23 @@ class ProofConditions:
     version: int = _VERSION
 
     @classmethod
-    def of(cls, device: Device) -> "ProofConditions":
+    def of(cls, device: Device) -> "SelfTestConditions":
         """Return the current conditions of a device."""
         driver, torch = (str(device.environment.get(name, "")) for name in ("driver", "torch"))
         return cls(hardware_class=device.slug, driver=driver, torch=torch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class SelfTestReport:
     """A self-test's result. `told` is what scripts are given; empty if no run can be made."""
 
-    setting: ProofConditions
-    steps: tuple[ProofStep, ...]
+    setting: SelfTestConditions
+    steps: tuple[SelfTestStep, ...]
     told: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
-    def is_usable(self) -> bool:
+    def passed(self) -> bool:
         """True if runs can be made on the card."""
         return bool(self.told)
 
@@ -90,14 +90,14 @@ class Proof:
         """The faults of all steps, in order."""
         return [fault for step in self.steps for fault in step.faults]
 
-    def told_device(self, device: Device) -> Device:
+    def apply_to(self, device: Device) -> Device:
         """Return the device with this result, which scripts are given and records contain."""
         size = self.told.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
         shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
         return replace(device, environment={**device.environment, **shown}, told=self.told)
 
-    def report(self, card: GraphicsCard | None) -> dict[str, Any]:
+    def document(self, card: GraphicsCard | None) -> dict[str, Any]:
         """Return the report that a user may send."""
         described: dict[str, Any] = {"name": "the processor in a card's place"}
         if card is not None:
@@ -125,41 +125,41 @@ def _version() -> str:
         return "not installed"
 
 
-def as_proven(device: Device, folder: Path) -> Device:
+def with_selftest_result(device: Device, folder: Path) -> Device:
     """Return a device with its stored self-test result, if it has passed; else unchanged."""
-    proof = remembered(ProofConditions.of(device), folder) if device.cuda is not None else None
-    return proof.told_device(device) if proof and proof.is_usable else device
+    result = load_report(SelfTestConditions.of(device), folder) if device.cuda is not None else None
+    return result.apply_to(device) if result and result.passed else device
 
 
-def keep(proof: Proof, folder: Path) -> None:
+def save_report(result: SelfTestReport, folder: Path) -> None:
     """Store a self-test's result atomically."""
-    path = _path(folder, proof.setting)
+    path = _path(folder, result.setting)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(asdict(proof), indent=1).encode())
+    write_atomically(path, json.dumps(asdict(result), indent=1).encode())
 
 
-def remembered(setting: ProofConditions, folder: Path) -> Proof | None:
+def load_report(setting: SelfTestConditions, folder: Path) -> SelfTestReport | None:
     """Return the stored result for these conditions; None if it is missing or unreadable."""
     try:
         found = json.loads(_path(folder, setting).read_text())
-        proof = Proof(
-            setting=ProofConditions(**found["setting"]),
+        result = SelfTestReport(
+            setting=SelfTestConditions(**found["setting"]),
             steps=tuple(_step(one) for one in found["steps"]),
             told=found["told"],
             figures=found["figures"],
         )
     except (OSError, ValueError, KeyError, TypeError):  # a damaged file: test the card again
         return None
-    return proof if proof.setting == setting else None
+    return result if result.setting == setting else None
 
 
-def _path(folder: Path, setting: ProofConditions) -> Path:
+def _path(folder: Path, setting: SelfTestConditions) -> Path:
     return folder / _FOLDER / f"{setting.hardware_class}.json"
 
 
-def _step(document: Mapping[str, Any]) -> ProofStep:
+def _step(document: Mapping[str, Any]) -> SelfTestStep:
     faults = tuple(Fault(**one) for one in document["faults"])
-    return ProofStep(
+    return SelfTestStep(
         name=document["name"],
         detail=document["detail"],
         seconds=document["seconds"],

@@ -20,7 +20,7 @@ from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.card_selftest.whole_runs import Contract, Scale, generated_data, keep_contract, proving_task
 from trainer.card_selftest.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
-from trainer.card_selftest.report import NOTHING_ELSE, Fault, Proof, ProofConditions, ProofStep
+from trainer.card_selftest.report import NOTHING_ELSE, Fault, SelfTestReport, SelfTestConditions, SelfTestStep
 from trainer.card_selftest.sizing import (
     SHARE,
     Paced,
@@ -70,14 +70,14 @@ class Proving:
     known: tuple[Fault, ...] = ()
     host_bytes: int = 32 << 30
     script: bytes = field(default_factory=_SCRIPT.read_bytes)
-    _steps: list[ProofStep] = field(default_factory=list)
+    _steps: list[SelfTestStep] = field(default_factory=list)
     _figures: dict[str, float | str] = field(default_factory=dict)
 
-    async def prove(self) -> Proof:
+    async def prove(self) -> SelfTestReport:
         """Run the steps, up to the first that shows that no run can be made."""
         told = await self._told()
-        return Proof(
-            setting=ProofConditions.of(self.device),
+        return SelfTestReport(
+            setting=SelfTestConditions.of(self.device),
             steps=tuple(self._steps),
             told=told,
             figures=self._figures,
@@ -109,7 +109,7 @@ class Proving:
             result, detail, faults = None, "", [_no_sandbox(error)]
         seconds = round(time.monotonic() - began_s, 1)
         self._steps.append(
-            ProofStep(name=name, detail=detail, seconds=seconds, faults=tuple(faults))
+            SelfTestStep(name=name, detail=detail, seconds=seconds, faults=tuple(faults))
         )
         for fault in faults:
             self.say(f"{name}: {fault}")

@@ -19,7 +19,7 @@ from tools.paths import ROOT
 from trainer.host.device import processor
 from trainer.card_selftest import machine
 from trainer.card_selftest.machine import Wanted
-from trainer.card_selftest.report import Proof, ProofConditions, ProofStep, keep
+from trainer.card_selftest.report import SelfTestReport, SelfTestConditions, SelfTestStep, save_report
 from trainer.sandbox import tier
 
 pytestmark = [
@@ -32,8 +32,8 @@ pytestmark = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the text is kept from one part to the next, and what a proving run decided."""
     folder = tmp_path_factory.mktemp("gpu")
-    keep(
-        Proof(setting=ProofConditions.of(processor()), steps=(), told={"attention": "masked"}),
+    save_report(
+        SelfTestReport(setting=SelfTestConditions.of(processor()), steps=(), told={"attention": "masked"}),
         folder,
     )
     return folder
@@ -117,12 +117,12 @@ def test_a_part_begins_with_the_proving_run_once(
 ) -> None:
     home = tmp_path
     device, proven = processor(), []
-    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=())
+    step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=())
 
-    def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[Proof, None]]:
+    def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[SelfTestReport, None]]:
         proven.extend(wanted)
         told = {"attention": "masked"}
-        return [(Proof(setting=ProofConditions.of(device), steps=(step,), told=told), None)]
+        return [(SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)]
 
     monkeypatch.setattr(machine, "prove_all", prove)
     for _ in range(2):

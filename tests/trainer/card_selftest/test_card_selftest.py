@@ -25,7 +25,7 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.card_selftest import steps as proving_module
 from trainer.card_selftest.whole_runs import TOY
 from trainer.card_selftest.probing import Abilities, Probed
-from trainer.card_selftest.report import Fault, Proof, ProofConditions, ProofStep, keep, remembered
+from trainer.card_selftest.report import Fault, SelfTestReport, SelfTestConditions, SelfTestStep, save_report, load_report
 from trainer.card_selftest.steps import Proving, SelfTestLimits
 from trainer.card_selftest.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox
@@ -102,28 +102,28 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
 """
     short = replace(TOY, seconds=1, rows=32, audited=16)
     proving, said = proving_of(changed((ATTENTION, ATTENTION + told)), scale=short)
-    proof = asyncio.run(proving.prove())
-    assert [step.name for step in proof.steps] == ["card", "abilities", "size", "whole runs"]
-    assert proof.is_usable, said
-    assert proof.told["attention"] == "masked"
-    assert proof.told["size"] == SMALL.at_once(1).told()
-    (halved,) = [fault for fault in proof.faults if fault.name == "out-of-memory"]
+    result = asyncio.run(proving.prove())
+    assert [step.name for step in result.steps] == ["card", "abilities", "size", "whole runs"]
+    assert result.passed, said
+    assert result.told["attention"] == "masked"
+    assert result.told["size"] == SMALL.at_once(1).told()
+    (halved,) = [fault for fault in result.faults if fault.name == "out-of-memory"]
     assert halved.is_kept
     assert halved.instead == "half as many rows at once"
-    assert proof.figures["liar"] == "rejected"
-    assert proof.figures["same_seed_bpb"] is not None
-    assert float(proof.figures["audit_tolerance_bpb"]) > 0
+    assert result.figures["liar"] == "rejected"
+    assert result.figures["same_seed_bpb"] is not None
+    assert float(result.figures["audit_tolerance_bpb"]) > 0
     assert any(line.startswith("whole runs: audits allow") for line in said)
     # The next start knows the result, and records contain it.
-    keep(proof, tmp_path)
-    setting = ProofConditions.of(processor())
-    assert remembered(setting, tmp_path) == proof
-    assert remembered(replace(setting, torch="2.99.0"), tmp_path) is None
-    device = proof.told_device(processor())
-    assert device.told == proof.told
+    save_report(result, tmp_path)
+    setting = SelfTestConditions.of(processor())
+    assert load_report(setting, tmp_path) == result
+    assert load_report(replace(setting, torch="2.99.0"), tmp_path) is None
+    device = result.apply_to(processor())
+    assert device.told == result.told
     assert device.environment["attention"] == "masked"
     assert str(device.environment["size"]).startswith("3x64x32x64x512x")
-    text = json.dumps(proof.report(None))
+    text = json.dumps(result.document(None))
     assert str(Path.home()) not in text
     assert "masked" in text
 
@@ -135,10 +135,10 @@ def test_a_report_is_written_from_a_checkout_that_is_not_installed(
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    proof = Proof(
-        setting=ProofConditions(hardware_class="cpu", driver="", torch="2.13.0"), steps=()
+    result = SelfTestReport(
+        setting=SelfTestConditions(hardware_class="cpu", driver="", torch="2.13.0"), steps=()
     )
-    assert proof.report(None)["arnode"] == "not installed"
+    assert result.document(None)["arnode"] == "not installed"
 
 
 def test_the_table_of_a_script_is_read_without_running_it() -> None:
@@ -158,11 +158,11 @@ def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run
     quick: list[str],
 ) -> None:
     proving, said = proving_of(SCRIPT.encode(), host_bytes=100 * MEBIBYTE)
-    proof = asyncio.run(proving.prove())
-    names = [fault.name for fault in proof.faults if fault.name not in quick]
+    result = asyncio.run(proving.prove())
+    names = [fault.name for fault in result.faults if fault.name not in quick]
     assert names == ["out-of-memory", "out-of-memory", "no-size-fits"]
-    assert not proof.is_usable
-    assert [step.name for step in proof.steps] == ["card", "abilities", "size"]
+    assert not result.passed
+    assert [step.name for step in result.steps] == ["card", "abilities", "size"]
     assert "`tiny` runs on the processor" in said[-1]
 
 
@@ -373,19 +373,19 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Sandbox, "launch", refuse)
     proving, said = proving_of(SCRIPT.encode())
-    proof = asyncio.run(proving.prove())
-    assert [fault.name for fault in proof.faults] == ["no-sandbox"]
+    result = asyncio.run(proving.prove())
+    assert [fault.name for fault in result.faults] == ["no-sandbox"]
     assert "`arnode doctor` tells" in said[-1]
-    assert not proof.is_usable
+    assert not result.passed
 
 
 # Stored results
 
 
-def some_proof(*faults: Fault) -> Proof:
-    setting = ProofConditions(hardware_class="cuda-x", driver="1", torch="2")
-    return Proof(
-        setting=setting, steps=(ProofStep(name="size", detail="", seconds=1, faults=faults),)
+def some_proof(*faults: Fault) -> SelfTestReport:
+    setting = SelfTestConditions(hardware_class="cuda-x", driver="1", torch="2")
+    return SelfTestReport(
+        setting=setting, steps=(SelfTestStep(name="size", detail="", seconds=1, faults=faults),)
     )
 
 
@@ -393,13 +393,13 @@ KEPT = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", 
 
 
 def test_what_is_damaged_is_proven_anew(tmp_path: Path) -> None:
-    proof = some_proof(KEPT)
-    keep(proof, tmp_path)
-    assert remembered(proof.setting, tmp_path) == proof
+    result = some_proof(KEPT)
+    save_report(result, tmp_path)
+    assert load_report(result.setting, tmp_path) == result
     (path,) = (tmp_path / "cards").iterdir()
     for damaged in ("", "{}", "[]", path.read_text()[:-30], '{"setting": {}}'):
         path.write_text(damaged)
-        assert remembered(proof.setting, tmp_path) is None
+        assert load_report(result.setting, tmp_path) is None
 
 
 def test_a_rung_that_failed_before_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +411,7 @@ def test_a_rung_that_failed_before_is_not_tried_again(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(proving_module, "probe", probe)
     proving, _ = proving_of(SCRIPT.encode(), known=(KEPT,))
-    proof = asyncio.run(proving.prove())
+    result = asyncio.run(proving.prove())
     assert "varlen" not in asked
     assert "flex" in asked
-    assert KEPT in proof.faults
+    assert KEPT in result.faults
