@@ -54,22 +54,22 @@ def _prove_cards(*, as_json: bool) -> None:
     from trainer.cards.cards import probe_cards
     from trainer.card_selftest.machine import (
         REPORT,
-        devices_to_prove,
+        devices_to_test,
         no_driver,
-        prove_all,
+        run_selftests,
         write_report,
     )
     from trainer.card_selftest.report import save_report
 
     found = probe_cards()
-    wanted = devices_to_prove(found)
+    wanted = devices_to_test(found)
     if not wanted:
         fault = no_driver(found)
         raise ConfigurationError(f"{fault.name}: {fault.said}; {fault.instead}", fault.hint)
     home, report = Home.here(), Path(REPORT)
     home.prepare()
     with home.lock():  # no node of this home uses the card meanwhile
-        results = prove_all(wanted, say=lambda line: click.echo(plain(line), err=True))
+        results = run_selftests(wanted, say=lambda line: click.echo(plain(line), err=True))
         for result, _ in results:
             save_report(result, home.data)
     write_report(results, report)

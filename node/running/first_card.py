@@ -14,7 +14,7 @@ from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
-from trainer.card_selftest.machine import devices_to_prove, proving_of
+from trainer.card_selftest.machine import devices_to_test, selftest_of
 from trainer.card_selftest.report import Fault, SelfTestConditions, save_report, load_report
 from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 
@@ -37,11 +37,11 @@ class Unproven:
         """The name for people."""
         return self.card.name if self.card else "the processor"
 
-    async def prove(self, home: Home) -> bool:
+    async def run_selftest(self, home: Home) -> bool:
         """Run the self-test, store its result, and return True if the card is usable."""
         say(f"{self.name} proves itself, which takes some minutes, once:")
-        proving = proving_of(self.device, self.card, say=say, known=self.known)
-        result = await proving.prove()
+        selftest = selftest_of(self.device, self.card, say=say, known=self.known)
+        result = await selftest.run()
         save_report(result, home.data)
         return result.passed
 
@@ -65,7 +65,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
     found = probe_wanted(config.gpus)
     if found.fault and config.task == AUTO:
         say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may tell more")
-    wanted = devices_to_prove(found)
+    wanted = devices_to_test(found)
     if not wanted:
         return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)
     if not config.gpus:

@@ -70,7 +70,7 @@ class _Proving:
             await self._in_flight.end_all()
 
     async def _prove(self) -> None:
-        self._is_usable = await self._unproven.prove(self._home)
+        self._is_usable = await self._unproven.run_selftest(self._home)
 
     async def pause(self, for_s: float | None, *, at_end: bool) -> Lost:
         """Pause once the card is unused. With `at_end` return at once; the test finishes first."""

@@ -244,11 +244,11 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
     result = proof_of(here.unproven.device, usable=usable, faults=() if usable else (OOM,))
 
     class Proves:
-        async def prove(self) -> SelfTestReport:
+        async def run(self) -> SelfTestReport:
             return result
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
-    assert asyncio.run(here.unproven.prove(home)) is usable
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
+    assert asyncio.run(here.unproven.run_selftest(home)) is usable
     again = task_here(home, Config())
     assert again.task == "nanochat"
     assert (again.unproven is None) is usable
@@ -263,12 +263,12 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
     begun = list[int]()
 
     class Proves:
-        async def prove(self) -> SelfTestReport:
+        async def run(self) -> SelfTestReport:
             begun.append(1)
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
     unproven = task_here(home, Config()).unproven
     assert unproven is not None
     load_keys(home)
@@ -310,12 +310,12 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
     assert unproven is not None
 
     class Proves:
-        async def prove(self) -> SelfTestReport:
+        async def run(self) -> SelfTestReport:
             begun.append(1)
             await may_end.wait()
             return proof_of(unproven.device)
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
 
     async def work() -> bool:
         working = asyncio.create_task(proven(home, Config(), unproven))
@@ -342,7 +342,7 @@ def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
     device = the_card().device
     card = the_card()
     monkeypatch.setattr(
-        machine, "prove_all", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
+        machine, "run_selftests", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
     )
     _prove_cards(as_json=False)
     (report,) = json.loads((tmp_path / "gpu-report.json").read_text())

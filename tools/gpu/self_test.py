@@ -15,14 +15,14 @@ from trainer.card_selftest.report import SelfTestConditions, save_report, load_r
 def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:
     """Return the device with the choices of its self-test; the report is stored in `home`."""
     is_card = machine.is_card
-    wanted = proving.devices_to_prove(probe_cards()) if is_card else [proving.on_processor()]
+    wanted = proving.devices_to_test(probe_cards()) if is_card else [proving.on_processor()]
     if not wanted:
         report.skipped.append("the proving run: NVML does not tell of the card that torch has")
         return machine.device
     device, card = wanted[0]
     result = load_report(SelfTestConditions.of(device), home)
     if result is None:
-        results = proving.prove_all([(device, card)], say=say)
+        results = proving.run_selftests([(device, card)], say=say)
         proving.write_report(results, home / proving.REPORT)
         result = results[0][0]
         save_report(result, home)

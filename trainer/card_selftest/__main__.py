@@ -10,10 +10,10 @@ from pathlib import Path
 from trainer.cards.cards import probe_cards
 from trainer.card_selftest.machine import (
     REPORT,
-    devices_to_prove,
+    devices_to_test,
     no_driver,
     on_processor,
-    prove_all,
+    run_selftests,
     write_report,
 )
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(REPORT))
     options = parser.parse_args()
     found = probe_cards()
-    wanted = [on_processor()] if options.processor else devices_to_prove(found)
+    wanted = [on_processor()] if options.processor else devices_to_test(found)
     if not wanted:
         print(no_driver(found), file=sys.stderr)
         return 1
@@ -33,7 +33,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    results = prove_all(wanted, say=say)
+    results = run_selftests(wanted, say=say)
     write_report(results, options.out)
     say(f"the report is {options.out}")
     return 0 if all(result.passed for result, _ in results) else 1

@@ -12,7 +12,7 @@ from trainer.cards.nvml import CardLost
 from trainer.host.device import Device, processor
 from trainer.card_selftest.whole_runs import CARD, TOY
 from trainer.card_selftest.report import Fault, SelfTestReport
-from trainer.card_selftest.steps import Proving
+from trainer.card_selftest.steps import CardSelfTest
 from trainer.card_selftest.sizing import room_of
 
 REPORT: Final = "gpu-report.json"
@@ -20,7 +20,7 @@ REPORT: Final = "gpu-report.json"
 Wanted = tuple[Device, GraphicsCard | None]
 
 
-def devices_to_prove(found: Cards) -> list[Wanted]:
+def devices_to_test(found: Cards) -> list[Wanted]:
     """Return one card of each hardware class, in the order in which a node prefers them.
 
     It is the card with the least usable memory, since its result holds for the whole class.
@@ -50,25 +50,25 @@ def no_driver(found: Cards) -> Fault:
     )
 
 
-def prove_all(
+def run_selftests(
     wanted: Sequence[Wanted], *, say: Callable[[str], None]
 ) -> list[tuple[SelfTestReport, GraphicsCard | None]]:
     """Test devices one after the other, a processor at toy scale; return their results."""
     return [
-        (asyncio.run(proving_of(device, card, say=say).prove()), card) for device, card in wanted
+        (asyncio.run(selftest_of(device, card, say=say).run()), card) for device, card in wanted
     ]
 
 
-def proving_of(
+def selftest_of(
     device: Device,
     card: GraphicsCard | None,
     *,
     say: Callable[[str], None],
     known: Sequence[Fault] = (),
-) -> Proving:
+) -> CardSelfTest:
     """Return a device's self-test: at toy scale for a processor, else at a card's."""
     scale = TOY if card is None else CARD
-    return Proving(device=device, card=card, say=say, scale=scale, known=tuple(known))
+    return CardSelfTest(device=device, card=card, say=say, scale=scale, known=tuple(known))
 
 
 def write_report(results: Sequence[tuple[SelfTestReport, GraphicsCard | None]], path: Path) -> None:

@@ -18,7 +18,7 @@ from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardLost, CardReader
 from trainer.host.device import Device
 from trainer.language_model import card_checks
-from trainer.card_selftest.whole_runs import Contract, Scale, generated_data, keep_contract, proving_task
+from trainer.card_selftest.whole_runs import WholeRunResult, Scale, generated_data, check_whole_runs, selftest_task
 from trainer.card_selftest.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
 from trainer.card_selftest.report import NOTHING_ELSE, Fault, SelfTestReport, SelfTestConditions, SelfTestStep
 from trainer.card_selftest.sizing import (
@@ -55,7 +55,7 @@ class SelfTestLimits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Proving:
+class CardSelfTest:
     """A self-test of a device. `card` is what the driver reports, None for the processor.
 
     `known` are faults found before that would occur again (`Fault.is_kept`); what they concern is
@@ -73,7 +73,7 @@ class Proving:
     _steps: list[SelfTestStep] = field(default_factory=list)
     _figures: dict[str, float | str] = field(default_factory=dict)
 
-    async def prove(self) -> SelfTestReport:
+    async def run(self) -> SelfTestReport:
         """Run the steps, up to the first that shows that no run can be made."""
         told = await self._told()
         return SelfTestReport(
@@ -173,16 +173,16 @@ class Proving:
     async def _make_runs(self, told: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
         self.say(f"whole runs: four of {self.scale.seconds} s on generated text, each scored …")
         with tempfile.TemporaryDirectory() as folder:
-            task = proving_task(self.script, self.scale, Path(folder))
+            task = selftest_task(self.script, self.scale, Path(folder))
             data = await asyncio.to_thread(generated_data, self.scale)
             device = replace(self.device, told=told)
             runner = Runner(task, data, device=device, audit_key=b"a proving run", patience_s=0.0)
             try:
                 async with asyncio.timeout(self.limits.runs_s):
                     await runner.open()
-                    found = await keep_contract(runner, self.scale)
+                    found = await check_whole_runs(runner, self.scale)
             except TimeoutError:
-                found = Contract(faults=[_too_slow(self.limits.runs_s)])
+                found = WholeRunResult(faults=[_too_slow(self.limits.runs_s)])
             finally:
                 await runner.close()
         self._figures.update(found.figures)

@@ -103,14 +103,14 @@ TOY: Final = Scale(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class WholeRunResult:
     """The results of the complete runs so far; metrics in bits per byte, audits in nats."""
 
     figures: dict[str, float | str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
-def proving_task(script: bytes, scale: Scale, folder: Path) -> Task:
+def selftest_task(script: bytes, scale: Scale, folder: Path) -> Task:
     """Write the self-test's task into a folder, and return it."""
     (folder / _VOCABULARY).write_bytes((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes())
     (folder / "train.py").write_bytes(script)
@@ -151,47 +151,47 @@ def _tokens(
     return np.concatenate([np.array(part, dtype=np.uint16) for part in parts])
 
 
-async def keep_contract(runner: Runner, scale: Scale) -> Contract:
+async def check_whole_runs(runner: Runner, scale: Scale) -> WholeRunResult:
     """Make the runs. Errors that are not the card's fault are raised."""
-    contract = Contract()
-    first = await _run(runner, runner.task.source, _SAME_SEED, contract)
+    result = WholeRunResult()
+    first = await _run(runner, runner.task.source, _SAME_SEED, result)
     if first is None:
-        return contract
-    contract.figures.update(_figures(first))
-    contract.figures["audit_tolerance_bpb"] = runner.metric_tolerance
-    again = await _run(runner, runner.task.source, _SAME_SEED, contract)
-    other = await _run(runner, runner.task.source, _OTHER_SEED, contract)
+        return result
+    result.figures.update(_figures(first))
+    result.figures["audit_tolerance_bpb"] = runner.metric_tolerance
+    again = await _run(runner, runner.task.source, _SAME_SEED, result)
+    other = await _run(runner, runner.task.source, _OTHER_SEED, result)
     if again and other:
         apart = _bits(first) - _bits(other)
-        contract.figures["same_seed_bpb"] = _bits(first) - _bits(again)
-        contract.figures["other_seed_bpb"] = apart
-        contract.figures["noise_sd_bpb"] = abs(apart) / 2**0.5
+        result.figures["same_seed_bpb"] = _bits(first) - _bits(again)
+        result.figures["other_seed_bpb"] = apart
+        result.figures["noise_sd_bpb"] = abs(apart) / 2**0.5
         if abs(apart) > scale.absurd_bits:
-            contract.faults.append(_absurd_noise(apart))
-    await _catch_liar(runner, contract)
-    return contract
+            result.faults.append(_absurd_noise(apart))
+    await _catch_liar(runner, result)
+    return result
 
 
-async def _run(runner: Runner, source: Source, seed: int, contract: Contract) -> RunOutcome | None:
+async def _run(runner: Runner, source: Source, seed: int, result: WholeRunResult) -> RunOutcome | None:
     outcome = await runner.run(source, seed, split=SPLIT)
     if outcome.status == "ok":
         return outcome
     said = f"{outcome.status}: {outcome.reason}"
     is_audits = outcome.status == "rejected"
-    contract.faults.append(_audit_apart(said) if is_audits else _whole_run_fails(said))
+    result.faults.append(_audit_apart(said) if is_audits else _whole_run_fails(said))
     return None
 
 
-async def _catch_liar(runner: Runner, contract: Contract) -> None:
+async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
     """Run a model that reports better losses than the audit measures; add a fault if it passes."""
     script = runner.task.source["train.py"].decode()
     place = script.index("\nclass ")
     lying = f"{script[:place]}{_LIE.format(nats=_LIE_NATS)}{script[place:]}"
     source = runner.task.source.replacing("train.py", lying.encode())
     outcome = await runner.run(source, _SAME_SEED, split=SPLIT)
-    contract.figures["liar"] = outcome.status
+    result.figures["liar"] = outcome.status
     if outcome.status == "ok":
-        contract.faults.append(
+        result.faults.append(
             Fault(
                 name="liar-not-caught",
                 said=f"a model that claims {_LIE_NATS} nats too much passed its audit",

@@ -124,7 +124,7 @@ def test_a_part_begins_with_the_proving_run_once(
         told = {"attention": "masked"}
         return [(SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)]
 
-    monkeypatch.setattr(machine, "prove_all", prove)
+    monkeypatch.setattr(machine, "run_selftests", prove)
     for _ in range(2):
         report = Report()
         assert self_tested_device(probe_machine(), report, home).told == {"attention": "masked"}

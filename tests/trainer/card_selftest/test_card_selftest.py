@@ -26,7 +26,7 @@ from trainer.card_selftest import steps as proving_module
 from trainer.card_selftest.whole_runs import TOY
 from trainer.card_selftest.probing import Abilities, Probed
 from trainer.card_selftest.report import Fault, SelfTestReport, SelfTestConditions, SelfTestStep, save_report, load_report
-from trainer.card_selftest.steps import Proving, SelfTestLimits
+from trainer.card_selftest.steps import CardSelfTest, SelfTestLimits
 from trainer.card_selftest.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
@@ -59,31 +59,31 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["triton-fails", "compile-fails", "attention-varlen", "attention-flex", "copies-wait"]
 
 
-def proving_of(script: bytes, **how: object) -> tuple[Proving, list[str]]:
+def selftest_of(script: bytes, **how: object) -> tuple[CardSelfTest, list[str]]:
     """Return the self-test of the processor, and the list of its future messages."""
     said: list[str] = []
     limits = SelfTestLimits(probes_s=60, size_s=60, runs_s=240)
-    proving = Proving(
+    selftest = CardSelfTest(
         device=processor(), card=None, say=said.append, scale=TOY, limits=limits, script=script
     )
     for name, value in how.items():
-        setattr(proving, name, value)
-    return proving, said
+        setattr(selftest, name, value)
+    return selftest, said
 
 
 def sized(script: bytes = SCRIPT.encode(), **how: object) -> tuple[Size | None, list[Fault]]:
     """Run only the size step; return the size that fits, and the faults."""
-    proving, _ = proving_of(script, **how)
-    size = asyncio.run(proving._step("size", proving._find_size(PLAIN)))
-    return size, [fault for step in proving._steps for fault in step.faults]
+    selftest, _ = selftest_of(script, **how)
+    size = asyncio.run(selftest._step("size", selftest._find_size(PLAIN)))
+    return size, [fault for step in selftest._steps for fault in step.faults]
 
 
 def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     """Run only the step of complete runs."""
-    proving, _ = proving_of(SCRIPT.encode(), **how)
+    selftest, _ = selftest_of(SCRIPT.encode(), **how)
     told = {**PLAIN.told(), "size": SMALL.told()}
-    is_fine = asyncio.run(proving._step("whole runs", proving._make_runs(told)))
-    return is_fine, [fault for step in proving._steps for fault in step.faults]
+    is_fine = asyncio.run(selftest._step("whole runs", selftest._make_runs(told)))
+    return is_fine, [fault for step in selftest._steps for fault in step.faults]
 
 
 @pytest.mark.soak
@@ -101,8 +101,8 @@ assert not COMPILES
 assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS], CARD
 """
     short = replace(TOY, seconds=1, rows=32, audited=16)
-    proving, said = proving_of(changed((ATTENTION, ATTENTION + told)), scale=short)
-    result = asyncio.run(proving.prove())
+    selftest, said = selftest_of(changed((ATTENTION, ATTENTION + told)), scale=short)
+    result = asyncio.run(selftest.run())
     assert [step.name for step in result.steps] == ["card", "abilities", "size", "whole runs"]
     assert result.passed, said
     assert result.told["attention"] == "masked"
@@ -157,8 +157,8 @@ def test_the_table_of_a_script_is_read_without_running_it() -> None:
 def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run_is_made(
     quick: list[str],
 ) -> None:
-    proving, said = proving_of(SCRIPT.encode(), host_bytes=100 * MEBIBYTE)
-    result = asyncio.run(proving.prove())
+    selftest, said = selftest_of(SCRIPT.encode(), host_bytes=100 * MEBIBYTE)
+    result = asyncio.run(selftest.run())
     names = [fault.name for fault in result.faults if fault.name not in quick]
     assert names == ["out-of-memory", "out-of-memory", "no-size-fits"]
     assert not result.passed
@@ -293,14 +293,14 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
 def faults_of_card(driver: FakeDriver, card: GraphicsCard | None = None) -> list[Fault]:
     """Return the faults of the first step."""
     card = card or probe_cards().cards[0]
-    proving = Proving(device=card.device, card=card, say=lambda _: None, scale=TOY)
+    selftest = CardSelfTest(device=card.device, card=card, say=lambda _: None, scale=TOY)
 
     async def first_step() -> None:
-        await proving._step("card", proving._look_at_card())
+        await selftest._step("card", selftest._look_at_card())
 
     asyncio.run(first_step())
     assert driver.open == 0
-    return [fault for step in proving._steps for fault in step.faults]
+    return [fault for step in selftest._steps for fault in step.faults]
 
 
 def test_a_card_as_it_should_be_has_no_fault(driver: FakeDriver) -> None:
@@ -372,8 +372,8 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
         raise SafetyError("the sandbox did not start: no answer", "`arnode doctor` tells")
 
     monkeypatch.setattr(Sandbox, "launch", refuse)
-    proving, said = proving_of(SCRIPT.encode())
-    result = asyncio.run(proving.prove())
+    selftest, said = selftest_of(SCRIPT.encode())
+    result = asyncio.run(selftest.run())
     assert [fault.name for fault in result.faults] == ["no-sandbox"]
     assert "`arnode doctor` tells" in said[-1]
     assert not result.passed
@@ -410,8 +410,8 @@ def test_a_rung_that_failed_before_is_not_tried_again(monkeypatch: pytest.Monkey
         return [Probed(name=name, fault="gone" if name == "product" else None) for name in names]
 
     monkeypatch.setattr(proving_module, "probe", probe)
-    proving, _ = proving_of(SCRIPT.encode(), known=(KEPT,))
-    result = asyncio.run(proving.prove())
+    selftest, _ = selftest_of(SCRIPT.encode(), known=(KEPT,))
+    result = asyncio.run(selftest.run())
     assert "varlen" not in asked
     assert "flex" in asked
     assert KEPT in result.faults

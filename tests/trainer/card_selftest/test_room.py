@@ -14,10 +14,10 @@ from trainer.host.capacity import available_bytes
 from trainer.host.device import processor
 from trainer.card_selftest import steps as proving_module
 from trainer.card_selftest.whole_runs import TOY
-from trainer.card_selftest.machine import devices_to_prove
+from trainer.card_selftest.machine import devices_to_test
 from trainer.card_selftest.probing import Abilities
 from trainer.card_selftest.report import Fault
-from trainer.card_selftest.steps import Proving
+from trainer.card_selftest.steps import CardSelfTest
 from trainer.card_selftest.sizing import (
     Paced,
     Room,
@@ -115,9 +115,9 @@ def sized(
     monkeypatch.setattr(Trial, "paced", paced)
     (card,) = probe_cards().cards
     said: list[str] = []
-    proving = Proving(device=card.device, card=card, say=said.append, scale=TOY)
-    size = asyncio.run(proving._step("size", proving._find_size(COMPILED)))
-    return size, [fault for step in proving._steps for fault in step.faults], said
+    selftest = CardSelfTest(device=card.device, card=card, say=said.append, scale=TOY)
+    size = asyncio.run(selftest._step("size", selftest._find_size(COMPILED)))
+    return size, [fault for step in selftest._steps for fault in step.faults], said
 
 
 def test_a_tenth_of_what_is_free_is_spared_and_not_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +197,6 @@ def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_att
 def test_each_class_of_cards_is_proven_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [FakeCard(name=f"NVIDIA GeForce RTX {n}", mib=24576) for n in (3090, 4090, 4090)]
     FakeDriver(cards=cards).install(monkeypatch)
-    found = devices_to_prove(probe_cards())
+    found = devices_to_test(probe_cards())
     assert [device.slug for device, _ in found] == ["rtx4090-24g", "rtx3090-24g"]
-    assert devices_to_prove(Cards()) == []
+    assert devices_to_test(Cards()) == []
