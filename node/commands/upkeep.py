@@ -27,7 +27,7 @@ _EXIT_PROBLEM = 6
 def doctor(prove: bool, as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
     if prove:
-        _prove_cards(as_json=as_json)
+        _selftest_cards(as_json=as_json)
         return
     from node.upkeep.doctor import examine as examine_machine
 
@@ -45,7 +45,7 @@ def doctor(prove: bool, as_json: bool) -> None:
         raise SystemExit(_EXIT_PROBLEM)
 
 
-def _prove_cards(*, as_json: bool) -> None:
+def _selftest_cards(*, as_json: bool) -> None:
     """Run the self-test on each class of cards, keep the results and write the report.
 
     The next start of the node uses the results. Raises ConfigurationError if there is no usable

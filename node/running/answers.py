@@ -22,7 +22,7 @@ from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.running.loads import Load
 from node.running.node import Node
-from node.running.proving import pause_document
+from node.running.card_selftest import pause_document
 from node.running.questions import RerunRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note

@@ -22,7 +22,7 @@ _log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unproven:
+class UntestedCard:
     """A card that must pass its self-test before it is used; `known` are earlier failures.
 
     Without a card, the processor takes its place, at toy size.
@@ -51,7 +51,7 @@ class TaskHere:
     """The task of a start, and the card that must first pass its self-test for it, if any."""
 
     task: str
-    unproven: Unproven | None = None
+    untested_card: UntestedCard | None = None
 
 
 def task_here(home: Home, config: Config) -> TaskHere:
@@ -88,7 +88,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if download:
         say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
-    return TaskHere(task=OF_CARDS, unproven=Unproven(device=device, card=card, known=known))
+    return TaskHere(task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known))
 
 
 def _say_other_classes(home: Home) -> None:

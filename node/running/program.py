@@ -42,13 +42,13 @@ from node.reporting.status import line_document
 from node.reporting.status_text import parting_words
 from node.running.alert_watching import watching
 from node.running.alerts import Alerts, open_alerts
-from node.running.first_card import Unproven, task_here
+from node.running.first_card import UntestedCard, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
 from node.running.node import open_node
 from node.running.page import PagePlace, page_place, with_page
 from node.running.power import limiting_power
-from node.running.proving import StoppedError, proven
+from node.running.card_selftest import StoppedError, passes_selftest
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of
@@ -118,11 +118,11 @@ def start_node(
         if text is None:
             here = task_here(home, config)
             config = replace(config, task=here.task)
-            start = replace(start, config=config, unproven=here.unproven)
+            start = replace(start, config=config, untested_card=here.untested_card)
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
             require_texts(home, start.arms, [Path(config.task).name])
-            if start.unproven is None:  # otherwise the card reports it, and `tiny` runs
+            if start.untested_card is None:  # otherwise the card reports it, and `tiny` runs
                 require_use(download, config)
             whose = TaskOf.EVERYBODY if config.task in builtin_tasks() else TaskOf.THIS_MACHINE
             network = agreed_network(home, config, wishes, whose)
@@ -227,14 +227,14 @@ class _Start:
     arms: tuple[Arm, ...]
     means: Means
     network: Network | None = None
-    unproven: Unproven | None = None
+    untested_card: UntestedCard | None = None
     alerts: Alerts | None = None
     page: PagePlace | None = None
 
 
 async def _run_at_once(start: _Start, task: Task) -> None:
     """Run a task whose data are here; run the stand-in if its card fails the self-test."""
-    if start.unproven is not None and not await proven(start.home, start.config, start.unproven):
+    if start.untested_card is not None and not await passes_selftest(start.home, start.config, start.untested_card):
         task = load_task(STAND_IN, data_dir=start.home.data)
         start = replace(start, config=replace(start.config, task=STAND_IN))
     await _run(start, task)
@@ -250,12 +250,12 @@ async def _run_awaited(start: _Start) -> None:
     )
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
-        unproven = start.unproven
-        is_proven = unproven is None or await proven(home, start.config, unproven)
+        untested_card = start.untested_card
+        has_passed = untested_card is None or await passes_selftest(home, start.config, untested_card)
         research = None
-        if is_proven and not preparation.is_done:
+        if has_passed and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)
-    if not is_proven:  # nothing more is downloaded
+    if not has_passed:  # nothing more is downloaded
         await _run(replace(meanwhile, goal=goal), task)
         return
     if research is not None and not research.has_given_way:

@@ -11,49 +11,49 @@ from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
-from node.running.first_card import Unproven, say
+from node.running.first_card import UntestedCard, say
 from node.store.store import Store
 from node.web.commands import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
 
-_PROVING = (0, 0)  # key of the self-test among the runs in flight; it has no job
+_SELFTEST = (0, 0)  # key of the self-test among the runs in flight; it has no job
 
 
 class StoppedError(Exception):
     """Somebody stopped the node during a card's self-test."""
 
 
-async def proven(home: Home, config: Config, unproven: Unproven) -> bool:
+async def passes_selftest(home: Home, config: Config, untested_card: UntestedCard) -> bool:
     """Run a card's self-test; return True if the card is usable.
 
     A pause interrupts the test, which starts again after it; a pause at the end waits for the test
     to finish. Raises StoppedError.
     """
-    watch = _Proving(unproven, home)
+    watch = _SelfTestControl(untested_card, home)
     async with ControlServer(home.socket, on_socket(_answers(home, config, watch))):
         return await watch.run()
 
 
-class _Proving:
-    def __init__(self, unproven: Unproven, home: Home) -> None:
+class _SelfTestControl:
+    def __init__(self, untested_card: UntestedCard, home: Home) -> None:
         self.pausing = Pause()
-        self._unproven = unproven
+        self._untested_card = untested_card
         self._home = home
         self._in_flight = InFlight()
         self._wake = asyncio.Event()
         self._is_stopped = False
-        self._is_usable: bool | None = None
+        self._has_passed: bool | None = None
 
     @property
     def stage(self) -> str:
         """The state of the node, for people."""
         if self.pausing.is_on:
             return self.pausing.stage
-        return f"{self._unproven.name} proves itself"
+        return f"{self._untested_card.name} proves itself"
 
     async def run(self) -> bool:
         try:
-            while self._is_usable is None or self.pausing.is_on:
+            while self._has_passed is None or self.pausing.is_on:
                 if self._is_stopped:
                     raise StoppedError
                 if self._in_flight:
@@ -61,16 +61,16 @@ class _Proving:
                 elif self.pausing.is_on:
                     await self._wake.wait()
                 else:
-                    self._in_flight.begin(_PROVING, self._prove())
+                    self._in_flight.begin(_SELFTEST, self._run_selftest())
                 self._wake.clear()
                 self._in_flight.reap()
-            return self._is_usable
+            return self._has_passed
         finally:
             self.pausing.close()
             await self._in_flight.end_all()
 
-    async def _prove(self) -> None:
-        self._is_usable = await self._unproven.run_selftest(self._home)
+    async def _run_selftest(self) -> None:
+        self._has_passed = await self._untested_card.run_selftest(self._home)
 
     async def pause(self, for_s: float | None, *, at_end: bool) -> Lost:
         """Pause once the card is unused. With `at_end` return at once; the test finishes first."""
@@ -92,26 +92,26 @@ class _Proving:
         self._wake.set()
 
 
-def _answers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Answer]:
+def _answers(home: Home, config: Config, selftest: _SelfTestControl) -> Mapping[str, Answer]:
     async def status(_: Nothing) -> dict[str, Message]:
         author = load_keys(home).author.public
         with Store.open_read_only(home) as store:
             document = status_document(
                 store, author=author, net=config.net, sandbox=probe_tier().name
             )
-        told: dict[str, Message] = {"stage": proving.stage, **proving.pausing.document()}
+        told: dict[str, Message] = {"stage": selftest.stage, **selftest.pausing.document()}
         return {**document, "running": True, "proving": told}
 
     async def stop(_: Stop) -> Done:
-        await proving.stop()
+        await selftest.stop()
         return DONE
 
     async def pause(asked: PauseFor) -> Paused:
-        lost = await proving.pause(asked.for_s, at_end=asked.at_end)
-        return pause_document(lost, proving.pausing)
+        lost = await selftest.pause(asked.for_s, at_end=asked.at_end)
+        return pause_document(lost, selftest.pausing)
 
     async def resume(_: Nothing) -> Done:
-        proving.resume()
+        selftest.resume()
         return DONE
 
     return {"status": status, "stop": stop, "pause": pause, "resume": resume}
