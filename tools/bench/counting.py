@@ -21,7 +21,7 @@ from tools.bench import timing
 from tools.bench.edits import NOISE_FLOOR, RUN
 from trainer.host.capacity import usable_cores
 from trainer.program.bench import Bench
-from trainer.program.instances import RunInstance
+from trainer.program.instances import DrawnInstance
 from trainer.program.metric import InstanceMeasurement, metric_nano
 from trainer.task_folder.task import Task
 
@@ -110,7 +110,7 @@ class Counts:
         assert found is not None, printed
         return int(found[1].replace(b",", b""))
 
-    async def _measured(self, own: Path, base_program: Path, asked: RunInstance) -> InstanceMeasurement:
+    async def _measured(self, own: Path, base_program: Path, asked: DrawnInstance) -> InstanceMeasurement:
         base = _measured(await self._counted(base_program, asked.data))
         return replace(_measured(await self._counted(own, asked.data)), base=base)
 

@@ -17,7 +17,7 @@ from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
 from trainer.program.candidate import Forge, Met
-from trainer.program.instances import RunInstance
+from trainer.program.instances import DrawnInstance
 from trainer.program.judge import Judge, Verdict, verdict_of
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, InstanceMeasurement, Unfit, metric_nano
@@ -43,7 +43,7 @@ class BaselineRun:
     """A run of the baseline: its instances, its answers and its duration."""
 
     seed: int
-    asked: Sequence[RunInstance]
+    asked: Sequence[DrawnInstance]
     met: Sequence[tuple[Met, Met | None]]
     seconds: float
     judged: Sequence[TimedVerdict] = field(default=())
@@ -83,11 +83,11 @@ class Bench:
         await self.judge.close()
         await self.other_judge.close()
 
-    async def asked(self, seed: int) -> list[RunInstance]:
+    async def asked(self, seed: int) -> list[DrawnInstance]:
         """Return a run's instances. Raises ConfigurationError if the judge makes none."""
         return await self._stages.asked(self._request(seed))
 
-    async def again(self, judge: Judge, asked: Sequence[RunInstance]) -> list[bytes]:
+    async def again(self, judge: Judge, asked: Sequence[DrawnInstance]) -> list[bytes]:
         """Return the same instances, made again, in the given order."""
         names = [one.name for one in asked]
         return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
@@ -108,7 +108,7 @@ class Bench:
         return replace(run, judged=judged)
 
     async def check(
-        self, asked: RunInstance, answer: bytes, judge: Judge | None = None
+        self, asked: DrawnInstance, answer: bytes, judge: Judge | None = None
     ) -> TimedVerdict:
         """Return a judge's verdict on an answer, by default the first judge's."""
         began_s = time.monotonic()
@@ -116,7 +116,7 @@ class Bench:
         verdict = await (judge or self.judge).check(asked.data, answer, asking)
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
-    async def forged(self, asked: RunInstance, forge: Forge) -> TimedVerdict:
+    async def forged(self, asked: DrawnInstance, forge: Forge) -> TimedVerdict:
         """Return an evaluator's verdict on the baseline if `forge` changes its replies.
 
         Raises RunFailed.

@@ -57,7 +57,7 @@ Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meeting:
+class InstanceRun:
     """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
@@ -131,15 +131,15 @@ class Candidate:
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def close(self) -> None:
-        """Do nothing: each call of `meet` ends what it started."""
+        """Do nothing: each call of `run_on` ends what it started."""
 
-    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[Met]:
         """Return one process's answers to instances, in sequence. Raises RunFailed.
 
         The output of all of them is kept, or of none. The last result has the log of all. The first
         one's cost includes the import.
         """
-        first, met = meetings[0], list[Met]()
+        first, met = instance_runs[0], list[Met]()
         sandbox = await Sandbox.launch(self._profile)
         if not first.is_heard:
             sandbox.stop_listening()
@@ -162,11 +162,11 @@ class Candidate:
                         await sandbox.send(JOB, self._job(first), files)
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
-                for meeting in meetings:
+                for instance_run in instance_runs:
                     if met:  # a thread may work between instances: that counts for the later one
-                        before, watch = before + _Work.of(met[-1]), watch.next(meeting.name)
-                    async with stage(sandbox, meeting.name):
-                        met.append(await self._one(sandbox, counter, meeting, watch, before))
+                        before, watch = before + _Work.of(met[-1]), watch.next(instance_run.name)
+                    async with stage(sandbox, instance_run.name):
+                        met.append(await self._one(sandbox, counter, instance_run, watch, before))
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
@@ -184,12 +184,12 @@ class Candidate:
         self,
         sandbox: Sandbox,
         counter: Counter | None,
-        meeting: Meeting,
+        instance_run: InstanceRun,
         watch: Stopwatch,
         before: _Work,
     ) -> Met:
         """Return the answer to one instance and its cost. The work `before` does not count."""
-        answer, used = await self._answer(sandbox, meeting, watch)
+        answer, used = await self._answer(sandbox, instance_run, watch)
         work = _Work.so_far(sandbox, counter) - before
         return Met(
             answer=answer,
@@ -200,7 +200,7 @@ class Candidate:
             log="",
         )
 
-    def _job(self, meeting: Meeting) -> bytes:
+    def _job(self, instance_run: InstanceRun) -> bytes:
         spec = self._spec
         told: dict[str, object] = {
             "entry": spec.entry,
@@ -208,22 +208,22 @@ class Candidate:
             "run": spec.run,
             "encoding": spec.encoding,
         }
-        keeps_core = meeting.core is not None
+        keeps_core = instance_run.core is not None
         confined = candidate_filter(self._manifest, self._profile, keeps_core=keeps_core)
-        told |= {"seed": meeting.seed, "waits": self._profile.waits, "filter": confined.hex()}
+        told |= {"seed": instance_run.seed, "waits": self._profile.waits, "filter": confined.hex()}
         return json.dumps(told).encode()
 
     async def _warm_up(
-        self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, counter: Counter | None, instance_run: InstanceRun, watch: Stopwatch
     ) -> _Work:
         """Run a function on throw-away instances. Return the work that this took.
 
         The work is not counted, so all warm-ups together have one limit.
         """
         before = _Work.so_far(sandbox, counter)
-        if meeting.warm_ups:
+        if instance_run.warm_ups:
             watch = watch.next("the warm-up", limit_s=self._warmup_limit_s)
-        for instance in meeting.warm_ups:
+        for instance in instance_run.warm_ups:
             async with watch.running():
                 with sealed(instance) as descriptor:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
@@ -231,21 +231,21 @@ class Candidate:
         return _Work.so_far(sandbox, counter) - before
 
     async def _answer(
-        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch
     ) -> tuple[bytes, _Used]:
         """Return the answer, and the cost that the sandbox cannot measure by itself."""
         if self._spec.entry is None:
-            return await self._answer_of_command(sandbox, meeting, watch)
-        if meeting.talk is not None:
-            async with meeting.talk(meeting.instance) as conversation:
+            return await self._answer_of_command(sandbox, instance_run, watch)
+        if instance_run.talk is not None:
+            async with instance_run.talk(instance_run.instance) as conversation:
                 while (message := await conversation.message()) is not None:
                     async with watch.running():
                         await sandbox.send(MESSAGE, message)
                         _, reply = await sandbox.receive_one({REPLY: _LINE_BYTES})
-                    await self._reply(conversation, reply, meeting)
+                    await self._reply(conversation, reply, instance_run)
                 answer = conversation.transcript
         else:
-            with sealed(meeting.instance) as descriptor:
+            with sealed(instance_run.instance) as descriptor:
                 async with watch.running():
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
@@ -253,16 +253,16 @@ class Candidate:
         sandbox.note_written()
         if not peak_kib:  # a live process would wait for what comes next
             told = "it ended by itself, before it was known what it took"
-            raise RunFailed("crash", f"{meeting.name}: {told}")
+            raise RunFailed("crash", f"{instance_run.name}: {told}")
         return answer, _Used(peak_bytes=peak_kib << 10)
 
     async def _answer_of_command(
-        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch
     ) -> tuple[bytes, _Used]:
-        if meeting.talk is not None:
-            answer = await self._spoken(sandbox, meeting, watch)
+        if instance_run.talk is not None:
+            answer = await self._spoken(sandbox, instance_run, watch)
         else:
-            with sealed(meeting.instance) as descriptor:
+            with sealed(instance_run.instance) as descriptor:
                 await sandbox.send(INSTANCE, descriptor=descriptor)
             reading, writing = os.pipe()
             lines = os.fdopen(reading, "rb")
@@ -271,7 +271,7 @@ class Candidate:
                     await sandbox.send(OUTPUT, descriptor=writing)
                     os.close(writing)
                     writing = -1
-                    answer = await _read_all(lines, self._most_bytes, meeting.name)
+                    answer = await _read_all(lines, self._most_bytes, instance_run.name)
             finally:
                 lines.close()
                 if writing >= 0:
@@ -279,9 +279,9 @@ class Candidate:
         async with watch.running():
             return answer, await self._ended(sandbox)
 
-    async def _spoken(self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch) -> bytes:
+    async def _spoken(self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch) -> bytes:
         """Talk with a command in lines: one for each message, one for each reply."""
-        assert meeting.talk is not None  # noqa: S101 -- asked by the caller
+        assert instance_run.talk is not None  # noqa: S101 -- asked by the caller
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -292,7 +292,7 @@ class Candidate:
             raise
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
         try:
-            async with meeting.talk(meeting.instance) as conversation:
+            async with instance_run.talk(instance_run.instance) as conversation:
                 while (message := await conversation.message()) is not None:
                     async with watch.running():
                         writer.write(message + b"\n")
@@ -300,18 +300,18 @@ class Candidate:
                         reply = await reader.readline()
                     if not reply.endswith(b"\n"):
                         raise SandboxEnded
-                    await self._reply(conversation, reply[:-1], meeting)
+                    await self._reply(conversation, reply[:-1], instance_run)
                 return conversation.transcript
         except (ConnectionError, ValueError) as error:  # it has ended, or the line is too long
             raise SandboxEnded from error
         finally:
             writer.close()
 
-    async def _reply(self, conversation: Conversation, reply: bytes, meeting: Meeting) -> None:
+    async def _reply(self, conversation: Conversation, reply: bytes, instance_run: InstanceRun) -> None:
         """Pass a reply on. Raises RunFailed if all replies exceed the limit of an answer."""
         await conversation.reply(reply)
         if conversation.replied_bytes > self._most_bytes:
-            raise RunFailed("rejected", f"{meeting.name}: its answer is larger than allowed")
+            raise RunFailed("rejected", f"{instance_run.name}: its answer is larger than allowed")
 
     async def _ended(self, sandbox: Sandbox) -> _Used:
         """Wait for a command's end. Return its cost. Raises SandboxEnded if it failed."""

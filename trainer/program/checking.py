@@ -243,16 +243,16 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
     elapsed_s = min(run.seconds for run in runs)  # the first run also starts processes that stay
     processes = len(batches(bench.manifest, runs[0].asked))
-    beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
-    meetings = 2 if is_of_baseline(bench.manifest) else 1
-    overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
+    parallel = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
+    runs_per_instance = 2 if is_of_baseline(bench.manifest) else 1
+    overhead_s = max(0.0, elapsed_s * parallel / runs_per_instance - candidate_s) / count
     slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
-    share = judge_s / max(1e-9, judge_s + elapsed_s * beside)
+    share = judge_s / max(1e-9, judge_s + elapsed_s * parallel)
     said = (
-        f"{elapsed_s + judge_s / beside:.1f} s a run, the judge {share:.0%} of it; "
+        f"{elapsed_s + judge_s / parallel:.1f} s a run, the judge {share:.0%} of it; "
         f"{slowest_s:.2f} s the slowest instance, {1000 * overhead_s:.2g} ms overhead"
     )
-    figures = {"run_s": elapsed_s + judge_s / beside, "judge_share": share}
+    figures = {"run_s": elapsed_s + judge_s / parallel, "judge_share": share}
     figures |= {"overhead_s": overhead_s, "slowest_s": slowest_s}
     limit_s = bench.manifest.limits.limit_s
     if slowest_s > _NEAR_LIMIT * limit_s:

@@ -29,7 +29,7 @@ from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Forge, Met
 from trainer.program.evaluating import Evaluations
-from trainer.program.instances import NO_NONCE, MadeInstances, RunInstance
+from trainer.program.instances import NO_NONCE, MadeInstances, DrawnInstance
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
     counts_instructions,
@@ -38,7 +38,7 @@ from trainer.program.manifest import (
     recipe_of,
     spec_of,
 )
-from trainer.program.meetings import LOG_CHARACTERS, Cores, Meetings, first_failure
+from trainer.program.execution import LOG_CHARACTERS, Cores, Executor, first_failure
 from trainer.program.metric import (
     InstanceMeasurement,
     Unfit,
@@ -111,7 +111,7 @@ class ProgramStages:
             work=self.work,
         )
         self.instances = MadeInstances(task, self._judge)
-        self._meetings = Meetings(
+        self._executor = Executor(
             task,
             candidate=self._candidate,
             judge=self._judge,
@@ -170,7 +170,7 @@ class ProgramStages:
                 asked = await self.asked(request, nonce)
                 await self.instances.warm_ups()  # once, before candidates ask for them
                 timeline.enter("train", "train")
-                met = await self._meetings.all_met(package, base, asked, meter)
+                met = await self._executor.run_all(package, base, asked, meter)
             except ProgramFailed as failed:
                 meter.log_tail = (meter.log_tail + failed.log)[-LOG_CHARACTERS:]
                 raise
@@ -185,10 +185,10 @@ class ProgramStages:
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
             return Product(nonce=nonce, met=met).packed()
 
-    async def forged(self, asked: RunInstance, forge: Forge) -> bytes:
+    async def forged(self, asked: DrawnInstance, forge: Forge) -> bytes:
         """Return what an evaluator says of the baseline if `forge` changes its replies."""
         package = await self._builder.package(self._task.source)
-        return await self._meetings.forged(package, asked, forge)
+        return await self._executor.forged(package, asked, forge)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return the scores of a run's answers on both splits."""
@@ -238,7 +238,7 @@ class ProgramStages:
             answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
         )
 
-    async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[RunInstance]:
+    async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[DrawnInstance]:
         """Return a run's instances. The secret ones depend on the key of the split.
 
         A screen names no split, so it never uses a holdout.
@@ -252,7 +252,7 @@ class ProgramStages:
     # Judging
 
     async def _checked(
-        self, asked: Sequence[RunInstance], answers: Sequence[tuple[Met, Met | None]]
+        self, asked: Sequence[DrawnInstance], answers: Sequence[tuple[Met, Met | None]]
     ) -> list[InstanceMeasurement]:
         try:
             async with asyncio.TaskGroup() as group:
@@ -264,7 +264,7 @@ class ProgramStages:
             raise first_failure(failures) from None
         return [task.result() for task in tasks]
 
-    async def _check(self, asked: RunInstance, met: Met, base: Met | None) -> InstanceMeasurement:
+    async def _check(self, asked: DrawnInstance, met: Met, base: Met | None) -> InstanceMeasurement:
         async with self._cores.one():
             verdict = await self._judge.check(asked.data, met.answer, self.judges_asking(asked))
         if verdict.wrong:
@@ -272,10 +272,10 @@ class ProgramStages:
             if asked.is_secret:
                 raise RunFailed("rejected", told)
             raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
-        beside = None if base is None else measured_of(base)
-        return replace(measured_of(met), figures=verdict.figures, base=beside)
+        base_measured = None if base is None else measured_of(base)
+        return replace(measured_of(met), figures=verdict.figures, base=base_measured)
 
-    def judges_asking(self, asked: RunInstance) -> Callable[[], Questions] | None:
+    def judges_asking(self, asked: DrawnInstance) -> Callable[[], Questions] | None:
         """Return a factory for the models' replies to a judge's questions about an instance."""
         asking = self._judges_asking
         if asking is None:

@@ -19,8 +19,8 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Forge, Meeting, Met
-from trainer.program.instances import MadeInstances, RunInstance, batches
+from trainer.program.candidate import Forge, InstanceRun, Met
+from trainer.program.instances import MadeInstances, DrawnInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
 from trainer.task_folder.task import Task
@@ -30,10 +30,10 @@ T = TypeVar("T")
 LOG_CHARACTERS: Final = 4000
 
 
-class Meets(Protocol):
+class InstanceRunner(Protocol):
     """An interface for running candidates on instances, directly or through an evaluator."""
 
-    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]: ...
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[Met]: ...
 
     async def close(self) -> None: ...
 
@@ -69,14 +69,14 @@ class Cores:
             free.put_nowait(core)
 
 
-class Meetings:
+class Executor:
     """Runs of candidates on instances, for one lane and one task."""
 
     def __init__(
         self,
         task: Task,
         *,
-        candidate: Meets,
+        candidate: InstanceRunner,
         judge: Judge,
         instances: MadeInstances,
         asking: Asking | None,
@@ -91,8 +91,8 @@ class Meetings:
         self._asking = asking
         self._cores = cores
 
-    async def all_met(
-        self, package: Package, base: Package | None, asked: Sequence[RunInstance], meter: Meter
+    async def run_all(
+        self, package: Package, base: Package | None, asked: Sequence[DrawnInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
         """Run a candidate on all its instances. The first failure ends the run.
 
@@ -106,9 +106,9 @@ class Meetings:
             async with asyncio.TaskGroup() as group:
                 tasks = []
                 for number, one in enumerate(batches(self._manifest, asked)):
-                    met = self._beside(package, base, one, number, meter)
+                    met = self._run_batch(package, base, one, number, meter)
                     if one[0].is_secret:
-                        met = _telling_after(public, met)
+                        met = _raise_after_public(public, met)
                     tasks.append(group.create_task(met))
                     if not one[0].is_secret:
                         public.append(tasks[-1])
@@ -116,11 +116,11 @@ class Meetings:
             raise first_failure(failures) from None
         return [met for task in tasks for met in task.result()]
 
-    async def _beside(
+    async def _run_batch(
         self,
         package: Package,
         base: Package | None,
-        batch: Sequence[RunInstance],
+        batch: Sequence[DrawnInstance],
         number: int,
         meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
@@ -128,21 +128,21 @@ class Meetings:
         async with self._cores.one() as core:
             curve = None if number else meter.curve
             met = await self._in_turn(package, batch, core=core, curve=curve)
-            beside: Sequence[Met | None] = [None] * len(batch)
+            base_results: Sequence[Met | None] = [None] * len(batch)
             if base is not None:
-                beside = await self._in_turn(base, batch, core=core)
+                base_results = await self._in_turn(base, batch, core=core)
         self._note_log(met, batch, meter)
-        return list(zip(met, beside, strict=True))
+        return list(zip(met, base_results, strict=True))
 
     async def _timed(
-        self, package: Package, base: Package, asked: Sequence[RunInstance], meter: Meter
+        self, package: Package, base: Package, asked: Sequence[DrawnInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
         """Time a candidate and the baseline on each batch, in alternating order.
 
         Both run once before, on an instance that is not counted: the first process of a source tree
         finds less of its files in memory.
         """
-        met: dict[RunInstance, tuple[Met, Met | None]] = {}
+        met: dict[DrawnInstance, tuple[Met, Met | None]] = {}
         async with self._cores.one() as core:
             uncounted = [await self._instances.first()]
             for one in (package, base):
@@ -162,30 +162,30 @@ class Meetings:
     async def _in_turn(
         self,
         package: Package,
-        batch: Sequence[RunInstance],
+        batch: Sequence[DrawnInstance],
         *,
         core: int | None,
         curve: LossCurve | None = None,
     ) -> list[Met]:
         """Run one new process on the instances of a batch, in sequence."""
         kept_to = core if self._spec.limits.threads == 1 else None
-        meetings = [await self._meeting(package, one, kept_to) for one in batch]
-        meetings[0] = replace(meetings[0], curve=curve)
-        return await self._candidate.meet(meetings)
+        instance_runs = [await self._instance_run(package, one, kept_to) for one in batch]
+        instance_runs[0] = replace(instance_runs[0], curve=curve)
+        return await self._candidate.run_on(instance_runs)
 
-    async def forged(self, package: Package, asked: RunInstance, forge: Forge) -> bytes:
+    async def forged(self, package: Package, asked: DrawnInstance, forge: Forge) -> bytes:
         """Return what an evaluator says of a program if `forge` changes its replies."""
-        meeting = replace(await self._meeting(package, asked, None), forge=forge)
-        (met,) = await self._candidate.meet([meeting])
+        instance_run = replace(await self._instance_run(package, asked, None), forge=forge)
+        (met,) = await self._candidate.run_on([instance_run])
         return met.answer
 
-    async def _meeting(self, package: Package, asked: RunInstance, core: int | None) -> Meeting:
+    async def _instance_run(self, package: Package, asked: DrawnInstance, core: int | None) -> InstanceRun:
         talk = self._talk if self._spec.interactive else None
         questions = None
         if self._asking is not None:
             seed = asked.name.model_seed
             questions = self._asking.questions(seed, run_seed=asked.run_seed)
-        return Meeting(
+        return InstanceRun(
             package=package.secret if asked.is_secret else package.sealed,
             instance=asked.data,
             seed=asked.name.candidate_seed,
@@ -201,12 +201,12 @@ class Meetings:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         return self._judge.talk(instance, most_bytes=most_bytes)
 
-    def _note_log(self, met: Sequence[Met], batch: Sequence[RunInstance], meter: Meter) -> None:
+    def _note_log(self, met: Sequence[Met], batch: Sequence[DrawnInstance], meter: Meter) -> None:
         if not batch[0].is_secret:
             meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
 
 
-async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
+async def _raise_after_public(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
     """Await a secret batch. If it fails, wait for the public ones before raising.
 
     A public failure is then reported first, and its reason may be shown.
