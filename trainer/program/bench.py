@@ -16,7 +16,7 @@ from trainer.measuring.host_load import LaneWork
 from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
-from trainer.program.candidate import Forge, Met
+from trainer.program.candidate import Forge, InstanceResult
 from trainer.program.instances import DrawnInstance
 from trainer.program.judge import Judge, Verdict, verdict_of
 from trainer.program.manifest import recipe_of, spec_of
@@ -44,13 +44,13 @@ class BaselineRun:
 
     seed: int
     asked: Sequence[DrawnInstance]
-    met: Sequence[tuple[Met, Met | None]]
+    results: Sequence[tuple[InstanceResult, InstanceResult | None]]
     seconds: float
     judged: Sequence[TimedVerdict] = field(default=())
 
     @property
     def answers(self) -> list[bytes]:
-        return [one.answer for one, _ in self.met]
+        return [one.answer for one, _ in self.results]
 
 
 class Bench:
@@ -99,7 +99,7 @@ class Bench:
         product = Product.unpacked(await self._stages.run(request, Meter()))
         seconds = time.monotonic() - began_s
         asked = await self._stages.asked(request, product.nonce)
-        return BaselineRun(seed=seed, asked=asked, met=product.met, seconds=seconds)
+        return BaselineRun(seed=seed, asked=asked, results=product.results, seconds=seconds)
 
     async def judged(self, run: BaselineRun) -> BaselineRun:
         """Return a run with the judge's verdict on each answer."""
@@ -158,8 +158,8 @@ class Bench:
         if self.spec.instances.fixed:
             secret = False
         measured = [
-            _measured(met, base, judged.verdict)
-            for asked, (met, base), judged in zip(run.asked, run.met, run.judged, strict=True)
+            _measured(result, base, judged.verdict)
+            for asked, (result, base), judged in zip(run.asked, run.results, run.judged, strict=True)
             if asked.is_secret == secret
         ]
         size = await self._stages.size_of(self.task.source)
@@ -167,8 +167,8 @@ class Bench:
 
     def measured(self, run: BaselineRun) -> list[InstanceMeasurement]:
         """Return the measurements and figures of each of a run's instances."""
-        both = zip(run.met, run.judged, strict=True)
-        return [_measured(met, base, judged.verdict) for (met, base), judged in both]
+        both = zip(run.results, run.judged, strict=True)
+        return [_measured(result, base, judged.verdict) for (result, base), judged in both]
 
     def _request(self, seed: int) -> Request:
         return Request(
@@ -181,13 +181,13 @@ class Bench:
         )
 
 
-def _measured(met: Met, base: Met | None, verdict: Verdict) -> InstanceMeasurement:
+def _measured(result: InstanceResult, base: InstanceResult | None, verdict: Verdict) -> InstanceMeasurement:
     return InstanceMeasurement(
-        wall_s=met.wall_s,
-        cpu_s=met.cpu_s,
-        instructions=met.instructions,
-        peak_bytes=met.peak_bytes,
-        answer_bytes=len(met.answer),
+        wall_s=result.wall_s,
+        cpu_s=result.cpu_s,
+        instructions=result.instructions,
+        peak_bytes=result.peak_bytes,
+        answer_bytes=len(result.answer),
         figures=verdict.figures,
         base=None if base is None else _measured(base, None, verdict),
     )

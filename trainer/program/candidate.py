@@ -39,7 +39,7 @@ _USED_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Met:
+class InstanceResult:
     """A candidate's answer to an instance, and its cost.
 
     `instructions` is None if a task does not ask for them.
@@ -102,9 +102,9 @@ class _Work:
         return cls(cpu_s=sandbox.cpu_s(), instructions=instructions)
 
     @classmethod
-    def of(cls, met: Met) -> "_Work":
+    def of(cls, result: InstanceResult) -> "_Work":
         """Return the work that an instance took."""
-        return cls(cpu_s=met.cpu_s, instructions=met.instructions or 0)
+        return cls(cpu_s=result.cpu_s, instructions=result.instructions or 0)
 
     def __add__(self, other: "_Work") -> "_Work":
         instructions = self.instructions + other.instructions
@@ -133,13 +133,13 @@ class Candidate:
     async def close(self) -> None:
         """Do nothing: each call of `run_on` ends what it started."""
 
-    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[Met]:
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
         """Return one process's answers to instances, in sequence. Raises RunFailed.
 
         The output of all of them is kept, or of none. The last result has the log of all. The first
         one's cost includes the import.
         """
-        first, met = instance_runs[0], list[Met]()
+        first, results = instance_runs[0], list[InstanceResult]()
         sandbox = await Sandbox.launch(self._profile)
         if not first.is_heard:
             sandbox.stop_listening()
@@ -163,10 +163,10 @@ class Candidate:
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
                 for instance_run in instance_runs:
-                    if met:  # a thread may work between instances: that counts for the later one
-                        before, watch = before + _Work.of(met[-1]), watch.next(instance_run.name)
+                    if results:  # a thread may work between instances: that counts for the later one
+                        before, watch = before + _Work.of(results[-1]), watch.next(instance_run.name)
                     async with stage(sandbox, instance_run.name):
-                        met.append(await self._one(sandbox, counter, instance_run, watch, before))
+                        results.append(await self._one(sandbox, counter, instance_run, watch, before))
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
@@ -174,11 +174,11 @@ class Candidate:
             self._work.end(sandbox)
             await sandbox.close()
         is_piped = not self._spec.entry and not self._spec.interactive
-        read_bytes = sum(len(one.answer) for one in met) if is_piped else 0
-        found = max(one.peak_bytes for one in met)
+        read_bytes = sum(len(one.answer) for one in results) if is_piped else 0
+        found = max(one.peak_bytes for one in results)
         peak_bytes = peak_of(sandbox, found, read_bytes=read_bytes)
-        met = [replace(one, peak_bytes=peak_bytes) for one in met]
-        return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
+        results = [replace(one, peak_bytes=peak_bytes) for one in results]
+        return [*results[:-1], replace(results[-1], log=sandbox.output_tail())]
 
     async def _one(
         self,
@@ -187,11 +187,11 @@ class Candidate:
         instance_run: InstanceRun,
         watch: Stopwatch,
         before: _Work,
-    ) -> Met:
+    ) -> InstanceResult:
         """Return the answer to one instance and its cost. The work `before` does not count."""
         answer, used = await self._answer(sandbox, instance_run, watch)
         work = _Work.so_far(sandbox, counter) - before
-        return Met(
+        return InstanceResult(
             answer=answer,
             wall_s=watch.used_s,
             cpu_s=work.cpu_s + used.waited_cpu_s,

@@ -238,15 +238,15 @@ async def _seconds(
 
 def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     """Return the remark on the cost of a run, and the overhead in it."""
-    count = len(runs[0].met)
-    candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
+    count = len(runs[0].results)
+    candidate_s = min(sum(result.wall_s for result, _ in run.results) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
     elapsed_s = min(run.seconds for run in runs)  # the first run also starts processes that stay
     processes = len(batches(bench.manifest, runs[0].asked))
     parallel = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
     runs_per_instance = 2 if is_of_baseline(bench.manifest) else 1
     overhead_s = max(0.0, elapsed_s * parallel / runs_per_instance - candidate_s) / count
-    slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
+    slowest_s = max(result.wall_s for run in runs for result, _ in run.results)
     share = judge_s / max(1e-9, judge_s + elapsed_s * parallel)
     said = (
         f"{elapsed_s + judge_s / parallel:.1f} s a run, the judge {share:.0%} of it; "

@@ -16,7 +16,7 @@ from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.metering import ProgramFailed, RunFailed, stage
-from trainer.program.candidate import InstanceRun, Met, keep_to, peak_of
+from trainer.program.candidate import InstanceRun, InstanceResult, keep_to, peak_of
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
@@ -77,11 +77,11 @@ class Evaluations:
         """Close the evaluator's files. Each evaluation ends what it started."""
         self._files.close()
 
-    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[Met]:
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
         """Return the evaluator's verdict on each instance, as an answer. Raises RunFailed."""
         return [await self._evaluated(instance_run) for instance_run in instance_runs]
 
-    async def _evaluated(self, instance_run: InstanceRun) -> Met:
+    async def _evaluated(self, instance_run: InstanceRun) -> InstanceResult:
         for folder in recipe_of(self._task).judge_means.data:
             await asyncio.to_thread(folder.check)
         sandbox = await Sandbox.launch(self._evaluator)
@@ -97,7 +97,7 @@ class Evaluations:
         finally:
             self._work.end(sandbox)
             await sandbox.close()
-        return Met(
+        return InstanceResult(
             answer=verdict,
             wall_s=one.watch.used_s,
             cpu_s=one.cpu_s,

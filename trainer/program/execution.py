@@ -19,7 +19,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Forge, InstanceRun, Met
+from trainer.program.candidate import Forge, InstanceRun, InstanceResult
 from trainer.program.instances import MadeInstances, DrawnInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
@@ -33,7 +33,7 @@ LOG_CHARACTERS: Final = 4000
 class InstanceRunner(Protocol):
     """An interface for running candidates on instances, directly or through an evaluator."""
 
-    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[Met]: ...
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]: ...
 
     async def close(self) -> None: ...
 
@@ -93,7 +93,7 @@ class Executor:
 
     async def run_all(
         self, package: Package, base: Package | None, asked: Sequence[DrawnInstance], meter: Meter
-    ) -> list[tuple[Met, Met | None]]:
+    ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Run a candidate on all its instances. The first failure ends the run.
 
         `base` is the baseline, if it is measured in the same run. The first batch fills the loss
@@ -101,20 +101,20 @@ class Executor:
         """
         if base is not None and self._is_timed:
             return await self._timed(package, base, asked, meter)
-        public: list[asyncio.Task[list[tuple[Met, Met | None]]]] = []
+        public: list[asyncio.Task[list[tuple[InstanceResult, InstanceResult | None]]]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = []
                 for number, one in enumerate(batches(self._manifest, asked)):
-                    met = self._run_batch(package, base, one, number, meter)
+                    results = self._run_batch(package, base, one, number, meter)
                     if one[0].is_secret:
-                        met = _raise_after_public(public, met)
-                    tasks.append(group.create_task(met))
+                        results = _raise_after_public(public, results)
+                    tasks.append(group.create_task(results))
                     if not one[0].is_secret:
                         public.append(tasks[-1])
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
-        return [met for task in tasks for met in task.result()]
+        return [pair for task in tasks for pair in task.result()]
 
     async def _run_batch(
         self,
@@ -123,32 +123,32 @@ class Executor:
         batch: Sequence[DrawnInstance],
         number: int,
         meter: Meter,
-    ) -> list[tuple[Met, Met | None]]:
+    ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Run a candidate on a batch, then the baseline if the two are compared."""
         async with self._cores.one() as core:
             curve = None if number else meter.curve
-            met = await self._in_turn(package, batch, core=core, curve=curve)
-            base_results: Sequence[Met | None] = [None] * len(batch)
+            results = await self._in_turn(package, batch, core=core, curve=curve)
+            base_results: Sequence[InstanceResult | None] = [None] * len(batch)
             if base is not None:
                 base_results = await self._in_turn(base, batch, core=core)
-        self._note_log(met, batch, meter)
-        return list(zip(met, base_results, strict=True))
+        self._note_log(results, batch, meter)
+        return list(zip(results, base_results, strict=True))
 
     async def _timed(
         self, package: Package, base: Package, asked: Sequence[DrawnInstance], meter: Meter
-    ) -> list[tuple[Met, Met | None]]:
+    ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Time a candidate and the baseline on each batch, in alternating order.
 
         Both run once before, on an instance that is not counted: the first process of a source tree
         finds less of its files in memory.
         """
-        met: dict[DrawnInstance, tuple[Met, Met | None]] = {}
+        results: dict[DrawnInstance, tuple[InstanceResult, InstanceResult | None]] = {}
         async with self._cores.one() as core:
             uncounted = [await self._instances.first()]
             for one in (package, base):
                 await self._in_turn(one, uncounted, core=core)
             for number, batch in enumerate(batches(self._manifest, asked)):
-                taken: dict[bool, list[Met]] = {}
+                taken: dict[bool, list[InstanceResult]] = {}
                 is_first = number % 2 == 0
                 for is_own in (is_first, not is_first):
                     curve = meter.curve if is_own and number == 0 else None
@@ -156,8 +156,8 @@ class Executor:
                         package if is_own else base, batch, core=core, curve=curve
                     )
                 self._note_log(taken[True], batch, meter)
-                met |= zip(batch, zip(taken[True], taken[False], strict=True), strict=True)
-        return [met[one] for one in asked]
+                results |= zip(batch, zip(taken[True], taken[False], strict=True), strict=True)
+        return [results[one] for one in asked]
 
     async def _in_turn(
         self,
@@ -166,7 +166,7 @@ class Executor:
         *,
         core: int | None,
         curve: LossCurve | None = None,
-    ) -> list[Met]:
+    ) -> list[InstanceResult]:
         """Run one new process on the instances of a batch, in sequence."""
         kept_to = core if self._spec.limits.threads == 1 else None
         instance_runs = [await self._instance_run(package, one, kept_to) for one in batch]
@@ -176,8 +176,8 @@ class Executor:
     async def forged(self, package: Package, asked: DrawnInstance, forge: Forge) -> bytes:
         """Return what an evaluator says of a program if `forge` changes its replies."""
         instance_run = replace(await self._instance_run(package, asked, None), forge=forge)
-        (met,) = await self._candidate.run_on([instance_run])
-        return met.answer
+        (result,) = await self._candidate.run_on([instance_run])
+        return result.answer
 
     async def _instance_run(self, package: Package, asked: DrawnInstance, core: int | None) -> InstanceRun:
         talk = self._talk if self._spec.interactive else None
@@ -201,18 +201,18 @@ class Executor:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         return self._judge.talk(instance, most_bytes=most_bytes)
 
-    def _note_log(self, met: Sequence[Met], batch: Sequence[DrawnInstance], meter: Meter) -> None:
+    def _note_log(self, results: Sequence[InstanceResult], batch: Sequence[DrawnInstance], meter: Meter) -> None:
         if not batch[0].is_secret:
-            meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
+            meter.log_tail = (meter.log_tail + results[-1].log)[-LOG_CHARACTERS:]
 
 
-async def _raise_after_public(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
+async def _raise_after_public(public: Sequence[asyncio.Task[T]], results: Coroutine[None, None, T]) -> T:
     """Await a secret batch. If it fails, wait for the public ones before raising.
 
     A public failure is then reported first, and its reason may be shown.
     """
     try:
-        return await met
+        return await results
     except RunFailed:
         await asyncio.wait(public)
         raise

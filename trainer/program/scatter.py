@@ -34,7 +34,7 @@ def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
     is_cpu = bench.manifest.metric.name == "cpu_s"
     shares: list[float] = []
     for run in runs:
-        for own, base in run.met:
+        for own, base in run.results:
             if base is not None:
                 pair = [one.cpu_s if is_cpu else one.wall_s for one in (own, base)]
                 shares.append(math.log(max(1e-9, pair[0]) / max(1e-9, pair[1])))
@@ -107,7 +107,7 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
     return (
         note(
             "itself",
-            f"{differ} of {len(run.met)} answers differ the second time; the metric by {apart:.3g}",
+            f"{differ} of {len(run.results)} answers differ the second time; the metric by {apart:.3g}",
             "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
             apart=apart,
         ),
@@ -130,7 +130,7 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
             return fault("device", said, f"raise limit_s; or {hint}")
     differ = _differing(run, slowed)
     if differ:
-        said = f"beside other work {differ} of {len(run.met)} answers are others"
+        said = f"beside other work {differ} of {len(run.results)} answers are others"
         return fault("device", f'device is "any", yet {said}', hint)
     return fine("device", "any: beside other work the answers are the same, byte by byte")
 

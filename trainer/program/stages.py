@@ -27,7 +27,7 @@ from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
-from trainer.program.candidate import Candidate, Forge, Met
+from trainer.program.candidate import Candidate, Forge, InstanceResult
 from trainer.program.evaluating import Evaluations
 from trainer.program.instances import NO_NONCE, MadeInstances, DrawnInstance
 from trainer.program.judge import Judge
@@ -53,7 +53,7 @@ from trainer.program.product import (
     answers_in,
     evidence_of,
     measured_of,
-    met_of,
+    result_of,
 )
 from trainer.task_folder.task import Task
 
@@ -170,7 +170,7 @@ class ProgramStages:
                 asked = await self.asked(request, nonce)
                 await self.instances.warm_ups()  # once, before candidates ask for them
                 timeline.enter("train", "train")
-                met = await self._executor.run_all(package, base, asked, meter)
+                results = await self._executor.run_all(package, base, asked, meter)
             except ProgramFailed as failed:
                 meter.log_tail = (meter.log_tail + failed.log)[-LOG_CHARACTERS:]
                 raise
@@ -178,12 +178,12 @@ class ProgramStages:
                 timeline.leave("train")
                 meter.strangers_share = host_load.share()
                 meter.others_share = host_load.share_with_lanes()
-            public = [one for one, name in zip(met, asked, strict=True) if not name.is_secret]
+            public = [one for one, name in zip(results, asked, strict=True) if not name.is_secret]
             meter.wall_s = sum(one.wall_s for one, _ in public)
             meter.train_cpu_s = sum(one.cpu_s for one, _ in public)
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
-            return Product(nonce=nonce, met=met).packed()
+            return Product(nonce=nonce, results=results).packed()
 
     async def forged(self, asked: DrawnInstance, forge: Forge) -> bytes:
         """Return what an evaluator says of the baseline if `forge` changes its replies."""
@@ -197,7 +197,7 @@ class ProgramStages:
             meter.timeline.enter("claim", "score")
             try:
                 made = Product.unpacked(product)
-                asked, answers = await self.asked(request, made.nonce), made.met
+                asked, answers = await self.asked(request, made.nonce), made.results
                 # Scoring may be repeated if a judge asks a model: a model that is away is no fault.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
@@ -230,7 +230,7 @@ class ProgramStages:
             began_s = time.monotonic()
             asked = await self.instances.of_run(0, self._own_split)
             try:
-                measured = await self._checked(asked, [(met_of(one), None) for one in answers])
+                measured = await self._checked(asked, [(result_of(one), None) for one in answers])
             finally:
                 meter.claim_wall_s = time.monotonic() - began_s
         nano = self._figure(measured, size=0)
@@ -252,28 +252,28 @@ class ProgramStages:
     # Judging
 
     async def _checked(
-        self, asked: Sequence[DrawnInstance], answers: Sequence[tuple[Met, Met | None]]
+        self, asked: Sequence[DrawnInstance], answers: Sequence[tuple[InstanceResult, InstanceResult | None]]
     ) -> list[InstanceMeasurement]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._check(one, *met))
-                    for one, met in zip(asked, answers, strict=True)
+                    group.create_task(self._check(one, *pair))
+                    for one, pair in zip(asked, answers, strict=True)
                 ]
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         return [task.result() for task in tasks]
 
-    async def _check(self, asked: DrawnInstance, met: Met, base: Met | None) -> InstanceMeasurement:
+    async def _check(self, asked: DrawnInstance, result: InstanceResult, base: InstanceResult | None) -> InstanceMeasurement:
         async with self._cores.one():
-            verdict = await self._judge.check(asked.data, met.answer, self.judges_asking(asked))
+            verdict = await self._judge.check(asked.data, result.answer, self.judges_asking(asked))
         if verdict.wrong:
             told = f"{asked.words} is answered wrong"
             if asked.is_secret:
                 raise RunFailed("rejected", told)
             raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
         base_measured = None if base is None else measured_of(base)
-        return replace(measured_of(met), figures=verdict.figures, base=base_measured)
+        return replace(measured_of(result), figures=verdict.figures, base=base_measured)
 
     def judges_asking(self, asked: DrawnInstance) -> Callable[[], Questions] | None:
         """Return a factory for the models' replies to a judge's questions about an instance."""

@@ -29,7 +29,7 @@ async def unjudged_answers(
                 name="the trial run",
                 is_heard=not on_holdout,
             )
-            (met,) = await Candidate(task, work).run_on([instance_run])
-            yield met.answer
+            (result,) = await Candidate(task, work).run_on([instance_run])
+            yield result.answer
     finally:
         builder.close()

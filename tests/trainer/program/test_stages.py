@@ -26,7 +26,7 @@ from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
 from trainer.program import execution as execution_module
-from trainer.program.candidate import Candidate, InstanceRun, Met
+from trainer.program.candidate import Candidate, InstanceRun, InstanceResult
 from trainer.program.instances import MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
@@ -186,7 +186,7 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
     order: list[str] = []
     run_on, check = Candidate.run_on, Judge.check
 
-    async def met(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[Met]:
+    async def met(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
         found = await run_on(candidate, execution)
         order.append("met")
         return found
@@ -377,7 +377,7 @@ class Clock:
         self._bench = bench
         self._seconds = {"B": base_s, "A": own_s}
 
-    async def run_on(self, execution: Sequence[InstanceRun]) -> list[Met]:
+    async def run_on(self, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
         (instance_run,) = execution
         kept = self._bench.stages._builder._kept
         baseline = kept[self._bench.task.source.tree]
@@ -386,7 +386,7 @@ class Clock:
         self.met[who].append(instance_run.instance)
         await asyncio.sleep(0)
         seconds = self._seconds[who]
-        return [Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
+        return [InstanceResult(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
 
 
 def test_seconds_are_a_share_of_the_baselines_met_in_turns(
@@ -446,14 +446,14 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     beside: list[int] = []
     there = 0
 
-    async def run_on(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[Met]:
+    async def run_on(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
         nonlocal there
         there += 1
         beside.append(there)
         for _ in range(3):
             await asyncio.sleep(0)
         there -= 1
-        return [Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
+        return [InstanceResult(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
 
     monkeypatch.setattr(Candidate, "run_on", run_on)
     monkeypatch.setattr(execution_module, "usable_core_numbers", lambda: FOUR)
