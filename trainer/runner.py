@@ -303,7 +303,7 @@ def _outcome(
         secret_nano=scores.secret_nano if scores else None,
         ms=round(meter.wall_s * 1000),
         cpu_ms=round(meter.train_cpu_s * 1000),
-        serve_ms=round(meter.claim_wall_s * 1000),
+        serve_ms=round(meter.score_wall_s * 1000),
         tokens=0,
         peak_mem_bytes=meter.peak_bytes,
         audit=scores.audit if scores else None,

@@ -104,7 +104,7 @@ class Meter:
     others_share: float = 0.0
     strangers_share: float = 0.0
     has_rows: bool = False
-    claim_wall_s: float = 0.0
+    score_wall_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
     card: "CardReport | None" = None

@@ -203,7 +203,7 @@ class ProgramStages:
                 measured = await self._checked(asked, answers)
             finally:
                 meter.timeline.leave("claim")
-                meter.claim_wall_s = time.monotonic() - began_s
+                meter.score_wall_s = time.monotonic() - began_s
         size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
         secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
@@ -232,7 +232,7 @@ class ProgramStages:
             try:
                 measured = await self._checked(asked, [(result_of(one), None) for one in answers])
             finally:
-                meter.claim_wall_s = time.monotonic() - began_s
+                meter.score_wall_s = time.monotonic() - began_s
         nano = self._figure(measured, size=0)
         return Scores(
             answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
