@@ -34,11 +34,11 @@ from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.workshop.at_work import WorkshopLimits
-from trainer.workshop.installed import find_program, installation
-from trainer.workshop.view import nameable
-from trainer.workshop.workshop import AgentAccess, Work, require_workshop, work
-from trainer.workshop.worktree import Given
+from trainer.agent_sandbox.running_command import AgentLimits
+from trainer.agent_sandbox.installed import find_program, installation
+from trainer.agent_sandbox.view import nameable
+from trainer.agent_sandbox.agent_run import AgentAccess, AgentResult, require_agent_sandbox, work
+from trainer.agent_sandbox.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` handled here
 _ALWAYS = ("PATH", "LANG")
@@ -75,7 +75,7 @@ def command_proposer(
     Raises ConfigurationError if the program or folders are missing, SafetyError if there is no
     sandbox for it.
     """
-    require_workshop()
+    require_agent_sandbox()
     command = _command(agent, config, home, env)
     return CommandProposer(
         counted(_goer(command), budget, command.terms),
@@ -94,7 +94,7 @@ def command_fault(
     A missing log-in is reported too, although it may exist elsewhere.
     """
     try:
-        require_workshop()
+        require_agent_sandbox()
         command = _command(agent, config, home, env)
     except ArnodeError as fault:
         return fault.message, fault.hint
@@ -229,7 +229,7 @@ def _bench(
         shown=tuple(map(named, preset.shown)),
         kept=(*map(named, preset.kept), *asked),
         environment={"PATH": os.defpath, **preset.settings, **passed, "TERM": "dumb"},
-        limits=WorkshopLimits(limit_s=config.agent_limit_s),
+        limits=AgentLimits(limit_s=config.agent_limit_s),
     )
 
 
@@ -268,7 +268,7 @@ def _not_started(reason: str) -> Visit:
 
 
 async def _result(
-    command: _Command, job: Assignment, done: Work, secrets: frozenset[bytes]
+    command: _Command, job: Assignment, done: AgentResult, secrets: frozenset[bytes]
 ) -> tuple[Edited | Rejected, str]:
     """Return a program's edit of the files, and a remark about it."""
     words = await _shown(last_words(done.output_tail, command.preset.form), secrets)

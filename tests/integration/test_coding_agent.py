@@ -44,8 +44,8 @@ from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group, own_threads
 from trainer.sandbox.tier import Tier, TierName, probe_tier
-from trainer.workshop import at_work
-from trainer.workshop.at_work import WorkshopLimits
+from trainer.agent_sandbox import running_command
+from trainer.agent_sandbox.running_command import AgentLimits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20
@@ -153,8 +153,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> It
         assert probe_tier().name == "full"
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", hint="hint"))
     small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
-    limits = partial(WorkshopLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
-    monkeypatch.setattr(commands, "WorkshopLimits", limits)
+    limits = partial(AgentLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
+    monkeypatch.setattr(commands, "AgentLimits", limits)
     user, temporary = tmp_path / "user", tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -473,11 +473,11 @@ def test_the_kernel_bounds_processes_before_the_watchdog_looks(
 ) -> None:
     if os.getuid() == 0 and probe_tier().name == "full" and control_group() is None:
         pytest.skip("root may make no control group here")
-    monkeypatch.setattr(at_work, "_WATCH_INTERVAL_S", 60.0)
+    monkeypatch.setattr(running_command, "_WATCH_INTERVAL_S", 60.0)
     proposed = desk.propose("fork_until_refused")
     assert isinstance(proposed, Proposal), proposed
     started = int(proposed.source["train.py"].decode().split()[-1])
-    assert 50 < started <= max(MOST_OF_ROOT, WorkshopLimits(limit_s=1).threads + own_threads())
+    assert 50 < started <= max(MOST_OF_ROOT, AgentLimits(limit_s=1).threads + own_threads())
     assert desk.left() == []
 
 
@@ -494,15 +494,15 @@ import asyncio, json, sys
 from pathlib import Path
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import WorkshopLimits
+from trainer.agent_sandbox.running_command import AgentLimits
 from tests.workers import passing_budget
-from trainer.workshop.workshop import AgentAccess, work
-from trainer.workshop.worktree import Given
+from trainer.agent_sandbox.agent_run import AgentAccess, work
+from trainer.agent_sandbox.worktree import Given
 from protocol.source import Source
 walls, home, *command = sys.argv[1:]
 tier.probe_tier = lambda: Tier(name=walls, detail="")
 bench = AgentAccess(home=Path(home), hidden=(), shown=(), kept=(), environment={},
-              limits=WorkshopLimits(limit_s=600))
+              limits=AgentLimits(limit_s=600))
 given = Given(editable=Source.of({"train.py": b"WIDTH = 64\\n"}))
 asyncio.run(work(bench, given, lambda _folder: command, note_name="title.txt"))
 """

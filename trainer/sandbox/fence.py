@@ -28,14 +28,14 @@ def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
     """
     from protocol.errors import SafetyError
     from trainer.host.interpreter import python_command
-    from trainer.sandbox.seccomp import workshop_program
+    from trainer.sandbox.seccomp import networked_program
     from trainer.sandbox.tier import probe_tier
 
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox: {tier.detail}", tier.hint)
     is_full = tier.name == "full"
-    workshop_program(is_confined=not is_full, is_networked=is_networked)  # raises without a table
+    networked_program(is_confined=not is_full, is_networked=is_networked)  # raises without a table
     closed = [path.resolve() for path in hidden if path.exists()]
     emptied = sorted({path.resolve() for path in _SHARED if path.is_dir()})
     shown = sorted(set(_needed(emptied, closed)))
@@ -108,7 +108,7 @@ def _restrict_self(
         load_filter,
     )
     from trainer.sandbox.landlock import DEVICE, READ, everything_but, restrict_self
-    from trainer.sandbox.seccomp import unaltered_program, workshop_program
+    from trainer.sandbox.seccomp import unaltered_program, networked_program
 
     keep_capabilities()
     forbid_new_privileges()
@@ -122,7 +122,7 @@ def _restrict_self(
             rules |= everything_but(hidden, beneath=path, access=READ)
         restrict_self(rules, is_networked=is_networked)
         load_filter(unaltered_program(abi))
-    load_filter(workshop_program(is_confined=not is_full, is_networked=is_networked))
+    load_filter(networked_program(is_confined=not is_full, is_networked=is_networked))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A workshop: the sandbox in which a coding agent edits a task's files.
 
 Unlike a run, the agent may use the network. In exchange it sees nothing of the node, and only named
-parts of the user's home (`trainer.workshop.view`). It has no terminal, no input, an environment
+parts of the user's home (`trainer.agent_sandbox.view`). It has no terminal, no input, an environment
 with only the listed variables, and limits. All processes that it started end when it ends, or when
 the node does.
 """
@@ -22,11 +22,11 @@ from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.process_limit import control_group, own_threads
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import Places, RunningCommand, WorkshopLimits
-from trainer.workshop.installed import installation
-from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
-from trainer.workshop.workbench import WorkshopSpec, remove_folder
-from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
+from trainer.agent_sandbox.running_command import Places, RunningCommand, AgentLimits
+from trainer.agent_sandbox.installed import installation
+from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into
+from trainer.agent_sandbox.first_process import AgentSandboxSpec, remove_folder
+from trainer.agent_sandbox.worktree import Given, EditedFiles, lay_out, note, edited_files
 
 NOTE_BYTES: Final = 4096
 _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that it may read
@@ -36,7 +36,7 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that i
 class AgentAccess:
     """The access of a command: parts of the home, its whole environment, its limits.
 
-    `shown` (read-only) and `kept` (writable) come from `trainer.workshop.view.nameable`; paths that
+    `shown` (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths that
     do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
     weaker tiers than full.
     """
@@ -46,24 +46,24 @@ class AgentAccess:
     shown: tuple[Path, ...]
     kept: tuple[Path, ...]
     environment: Mapping[str, str]
-    limits: WorkshopLimits
+    limits: AgentLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class AgentResult:
     """A command's result: the files or the reason for a rejection, its note, and its last output.
 
     `status` is the exit status, None if the command was killed. `seconds` is its duration.
     """
 
-    result: Taken | Rejected
+    result: EditedFiles | Rejected
     note: bytes
     output_tail: str
     status: int | None
     seconds: float
 
 
-def require_workshop() -> Tier:
+def require_agent_sandbox() -> Tier:
     """Return this machine's sandbox tier. Raises SafetyError if it cannot hold a workshop."""
     tier = tiers.probe_tier()
     if tier.name == "none":
@@ -81,8 +81,8 @@ def require_workshop() -> Tier:
 
 
 async def work(
-    bench: AgentAccess, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
-) -> Work:
+    access: AgentAccess, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
+) -> AgentResult:
     """Let a command edit the given files, and return the result. Its processes and folder are gone.
 
     `command` gets the folder's path and returns the command's words, which are passed on unchanged.
@@ -91,19 +91,19 @@ async def work(
     Raises SafetyError if no workshop is available, ConfigurationError if the program does not
     exist, OSError if there is no space for a folder.
     """
-    tier = require_workshop()
+    tier = require_agent_sandbox()
     folder = Path(tempfile.mkdtemp(prefix="arnode-"))
     uid = throwaway_uid() if tier.name == "container" else None
     try:
         spec, places = await asyncio.to_thread(
-            _furnish, folder, bench, given, command, tier=tier, uid=uid
+            _prepare, folder, access, given, command, tier=tier, uid=uid
         )
         began_s = time.monotonic()
-        at_work = await RunningCommand.begin(spec, bench.limits, places)
+        running = await RunningCommand.begin(spec, access.limits, places)
         try:
-            return await _result(at_work, Path(spec.worktree), given, note_name, began_s)
+            return await _result(running, Path(spec.worktree), given, note_name, began_s)
         finally:
-            await at_work.close()
+            await running.close()
     finally:
         if uid is not None:
             release_uid(uid)
@@ -111,35 +111,35 @@ async def work(
 
 
 async def _result(
-    at_work: RunningCommand, worktree: Path, given: Given, note_name: str, began_s: float
-) -> Work:
-    status, said = await at_work.status(), b""
+    running: RunningCommand, worktree: Path, given: Given, note_name: str, began_s: float
+) -> AgentResult:
+    status, said = await running.status(), b""
     seconds = time.monotonic() - began_s
     if status is None:
-        result: Taken | Rejected = Rejected(at_work.fault)
+        result: EditedFiles | Rejected = Rejected(running.fault)
     elif status:
         result = Rejected(f"it ended with status {status}")
     else:
-        result = await asyncio.to_thread(taken, worktree, given)
+        result = await asyncio.to_thread(edited_files, worktree, given)
         said = note(worktree, given, note_name, limit_bytes=NOTE_BYTES)
-    return Work(
+    return AgentResult(
         result=result,
         note=said,
-        output_tail=at_work.output_tail,
+        output_tail=running.output_tail,
         status=status,
         seconds=seconds,
     )
 
 
-def _furnish(
+def _prepare(
     folder: Path,
-    bench: AgentAccess,
+    access: AgentAccess,
     given: Given,
     command: Callable[[str], Sequence[str]],
     *,
     tier: Tier,
     uid: int | None,
-) -> tuple[WorkshopSpec, Places]:
+) -> tuple[AgentSandboxSpec, Places]:
     """Write the files into a folder; return how to start the command, and where it may write."""
     folder = folder.resolve()
     worktree, home, temporary = (folder / name for name in ("work", "home", "tmp"))
@@ -147,26 +147,26 @@ def _furnish(
         path.mkdir()
     lay_out(worktree, given)
     words = command(str(worktree))
-    search_path = bench.environment.get("PATH", os.defpath)
+    search_path = access.environment.get("PATH", os.defpath)
     view = View(
-        home=bench.home,
+        home=access.home,
         worktree=worktree,
-        hidden=bench.hidden,
-        installed=installation(words, home=bench.home, search_path=search_path),
-        shown=tuple(filter(Path.exists, bench.shown)),
-        kept=tuple(filter(Path.exists, bench.kept)),
+        hidden=access.hidden,
+        installed=installation(words, home=access.home, search_path=search_path),
+        shown=tuple(filter(Path.exists, access.shown)),
+        kept=tuple(filter(Path.exists, access.kept)),
     )
-    limits, is_full = bench.limits, tier.name == "full"
-    own = {"HOME": str(bench.home), "PWD": str(worktree), "PATH": search_path}
+    limits, is_full = access.limits, tier.name == "full"
+    own = {"HOME": str(access.home), "PWD": str(worktree), "PATH": search_path}
     if not is_full:
         link_into(home, view)
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}
     if uid is not None:
         give_to(uid, folder)
     rules = landlock_rules(view, home=home, temporary=temporary)
-    spec = WorkshopSpec(
+    spec = AgentSandboxSpec(
         command=[view.installed.program, *words[1:]],
-        environment={**bench.environment, **own},
+        environment={**access.environment, **own},
         folder=str(folder),
         worktree=str(worktree),
         bubblewrap=bubblewrap_arguments(view, limits.scratch_bytes) if is_full else None,

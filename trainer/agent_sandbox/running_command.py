@@ -1,6 +1,6 @@
 """A running command in a workshop: started, watched, its output read, and always ended.
 
-This module talks to the workshop's first process (`trainer.workshop.workbench`), which outlives the
+This module talks to the workshop's first process (`trainer.agent_sandbox.first_process`), which outlives the
 node. The kernel limits the size of each file and, with namespaces, of the folders in memory. All
 other usage is checked several times per second. The command's purpose and its files are not known
 here.
@@ -19,8 +19,8 @@ from typing import Literal
 from trainer.host.interpreter import python_command
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
 from trainer.sandbox.enclosure import held, in_time
-from trainer.workshop import workbench
-from trainer.workshop.workbench import WorkshopSpec
+from trainer.agent_sandbox import first_process
+from trainer.agent_sandbox.first_process import AgentSandboxSpec
 
 Excess = Literal["memory", "threads", "files"]
 End = Excess | Literal["exit", "killed", "time", "output"]
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkshopLimits:
+class AgentLimits:
     """The limits of one command, with sizes in bytes; `scratch_*` apply to each writable place."""
 
     limit_s: float
@@ -69,7 +69,7 @@ class RunningCommand:
     """A running command. Start one with `RunningCommand.begin`, and always `close` it."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, limits: WorkshopLimits, places: Places
+        self, process: asyncio.subprocess.Process, limits: AgentLimits, places: Places
     ) -> None:
         self.end: End = "exit"
         self._process = process
@@ -77,16 +77,16 @@ class RunningCommand:
         self._places = places
         self._output = bytearray()
         self._output_bytes = 0
-        self._heard = asyncio.create_task(self._hear())
+        self._reader = asyncio.create_task(self._read_output())
         self._watched = asyncio.create_task(self._watch())
 
     @classmethod
     async def begin(
-        cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places
+        cls, spec: AgentSandboxSpec, limits: AgentLimits, places: Places
     ) -> "RunningCommand":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *(*python_command("-S", "-B"), workbench.__file__),
+            *(*python_command("-S", "-B"), first_process.__file__),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -96,7 +96,7 @@ class RunningCommand:
         )
         assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
         # Not as an argument: other users of this machine could read the keys in it.
-        process.stdin.write(json.dumps(asdict(spec)).encode() + workbench.TOLD)
+        process.stdin.write(json.dumps(asdict(spec)).encode() + first_process.END_OF_SPEC)
         return cls(process, limits, places)
 
     async def status(self) -> int | None:
@@ -116,7 +116,7 @@ class RunningCommand:
             if said:  # from our own process: the command's output does not come this way
                 rest = await self._process.stderr.read()
                 _log.error("the workshop's first process failed: %s", (said + rest).decode())
-        await self._heard
+        await self._reader
         return int(said) if self.end == "exit" else None
 
     async def close(self) -> None:
@@ -126,8 +126,8 @@ class RunningCommand:
             await in_time(self._process.wait())
         finally:
             self._watched.cancel()
-            self._heard.cancel()
-            await asyncio.gather(self._watched, self._heard, return_exceptions=True)
+            self._reader.cancel()
+            await asyncio.gather(self._watched, self._reader, return_exceptions=True)
 
     @property
     def fault(self) -> str:
@@ -148,7 +148,7 @@ class RunningCommand:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    async def _hear(self) -> None:
+    async def _read_output(self) -> None:
         """Read all output, so that no process blocks on a full pipe, and keep the end of it."""
         assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
         while chunk := await self._process.stdout.read(1 << 16):
@@ -181,7 +181,7 @@ class RunningCommand:
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
 
-def _excess(root: int, places: Places, limits: WorkshopLimits) -> Excess | None:
+def _excess(root: int, places: Places, limits: AgentLimits) -> Excess | None:
     """Return the limit exceeded by the first process `root` and its descendants, if any."""
     pids = family_of(root)
     if sum(status_number(pid, "Threads") for pid in pids) > limits.threads:
@@ -194,13 +194,13 @@ def _excess(root: int, places: Places, limits: WorkshopLimits) -> Excess | None:
     return "files" if is_full or _is_memory_full(pids, places, limits) else None
 
 
-def _has_grown(folder: Path, before: tuple[float, float], limits: WorkshopLimits) -> bool:
+def _has_grown(folder: Path, before: tuple[float, float], limits: AgentLimits) -> bool:
     most_bytes, most_files = before[0] + limits.scratch_bytes, before[1] + limits.scratch_files
     size, files = held([folder], most_bytes=most_bytes, most_files=most_files)
     return size > most_bytes or files > most_files
 
 
-def _is_memory_full(pids: list[int], places: Places, limits: WorkshopLimits) -> bool:
+def _is_memory_full(pids: list[int], places: Places, limits: AgentLimits) -> bool:
     """Return True if a folder in memory has too many files; its mount limits only bytes."""
     if len(pids) < 3:  # the workshop's first process, bwrap outside, process 1 inside
         return False

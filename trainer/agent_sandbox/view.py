@@ -12,7 +12,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
-from trainer.workshop.installed import SYSTEM, Installation, is_in_any
+from trainer.agent_sandbox.installed import SYSTEM, Installation, is_in_any
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 -- the workshop's own
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- likewise

@@ -50,14 +50,14 @@ def lay_out(folder: Path, given: Given) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class EditedFiles:
     """The editable files as they are now, and the names of the first few added files."""
 
     source: Source
     dropped: tuple[str, ...]
 
 
-def taken(folder: Path, given: Given) -> Taken | Rejected:
+def edited_files(folder: Path, given: Given) -> EditedFiles | Rejected:
     """Return the editable files as they are now, or the reason the folder is rejected."""
     to_read = {name: data for name, data in given.beside if not name.startswith(f"{given.notes}/")}
     expected = {*dict(given.editable.files), *to_read}
@@ -74,7 +74,7 @@ def taken(folder: Path, given: Given) -> Taken | Rejected:
         if name in to_read and data != to_read[name]:
             return Rejected(f"{name} was changed, which is not one of the editable files")
     files = {name: data for name, data in read.items() if isinstance(data, bytes)}
-    return Taken(
+    return EditedFiles(
         source=Source.of({name: files[name] for name, _ in given.editable.files}),
         dropped=tuple(sorted(added)[:_MOST_NAMED]),
     )

@@ -6,8 +6,8 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from trainer.sandbox.landlock import READ, WRITE
-from trainer.workshop.installed import Installation
-from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
+from trainer.agent_sandbox.installed import Installation
+from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The first process of a workshop: `python workbench.py`, which reads its job from stdin.
 
-`trainer.workshop.at_work` starts it outside the sandbox. Its child enters the sandbox and becomes
+`trainer.agent_sandbox.running_command` starts it outside the sandbox. Its child enters the sandbox and becomes
 the command, whose output is stdout. When the command ends, or when stdin is closed for any reason,
 all processes that it started are ended. The exit status is written to stderr. The node then reads
 the folder and closes stdin, after which the folder is removed. So nothing remains if the node is
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-TOLD: Final = b"\n"  # ends the job; after it, stdin is only kept open
+END_OF_SPEC: Final = b"\n"  # ends the job; after it, stdin is only kept open
 _NICE: Final = 10  # measured runs have priority
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL, _SET_KEEPCAPS, _AMBIENT = 36, 1, 8, 47  # prctl(2)
 _AMBIENT_RAISE = 2
@@ -29,8 +29,8 @@ _DESCRIPTORS = 1 << 20  # more than any process has open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkshopSpec:
-    """A job from `trainer.workshop.workshop`; all paths are the host's.
+class AgentSandboxSpec:
+    """A job from `trainer.agent_sandbox.agent_run`; all paths are the host's.
 
     `folder` is removed at the end; the command works in `worktree`. `bubblewrap` has the arguments
     for tier full. It is None for Landlock, whose `rules` give the allowed access below each path.
@@ -53,10 +53,10 @@ def main() -> None:
     """Fork, run the command in the sandboxed child, outlive it, and clean up."""
     from trainer.sandbox.confine import end_all, outlive
 
-    told = sys.stdin.buffer.readline()
-    if not told.endswith(TOLD):
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(END_OF_SPEC):
         raise SystemExit("the node ended")
-    spec = WorkshopSpec(**json.loads(told))
+    spec = AgentSandboxSpec(**json.loads(line))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
@@ -87,9 +87,9 @@ def remove_folder(folder: Path) -> None:
         subprocess.call(removing)
 
 
-def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
+def _become(spec: AgentSandboxSpec, libc: ctypes.CDLL) -> None:
     """Enter the sandbox and execute the command. Never returns, except by an exception."""
-    from trainer.sandbox.seccomp import workshop_program
+    from trainer.sandbox.seccomp import networked_program
 
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
@@ -99,7 +99,7 @@ def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
     os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
-    program = workshop_program(is_confined=spec.bubblewrap is None)
+    program = networked_program(is_confined=spec.bubblewrap is None)
     if spec.group:
         Path(spec.group).write_text("0\n")
     if spec.bubblewrap is not None:
@@ -112,7 +112,7 @@ def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
 
 
-def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) -> None:
+def _enter_namespaces(spec: AgentSandboxSpec, arguments: list[str], program: bytes) -> None:
     # Not on the command line, where other users of this machine could read the folders' names.
     from trainer.sandbox.sealed import in_memory
 
@@ -124,7 +124,7 @@ def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) 
     os.execvpe(command[0], command, spec.environment)  # noqa: S606
 
 
-def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> None:
+def _give_up_rights(spec: AgentSandboxSpec, libc: ctypes.CDLL, program: bytes) -> None:
     from trainer.sandbox.inside.restrictions import become_user, keep_capabilities, load_filter
     from trainer.sandbox.landlock import Access, restrict_self
 
