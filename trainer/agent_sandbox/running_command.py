@@ -18,7 +18,7 @@ from typing import Literal
 
 from trainer.host.interpreter import python_command
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
-from trainer.sandbox.enclosure import held, in_time
+from trainer.sandbox.backend import held, in_time
 from trainer.agent_sandbox import first_process
 from trainer.agent_sandbox.first_process import AgentSandboxSpec
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from trainer.sandbox import bubblewrap, confined
 from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
 from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
-from trainer.sandbox.enclosure import (
+from trainer.sandbox.backend import (
     NICE,
-    Enclosure,
+    SandboxBackend,
     boot_arguments,
     files_bytes,
     gate_filter,
@@ -35,7 +35,7 @@ from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
 
-class Forked(Enclosure):
+class Forked(SandboxBackend):
     """A sandbox that a zygote forks. `_pidfd` refers to its only process, once that is known."""
 
     def __init__(self, profile: Profile) -> None:

@@ -19,7 +19,7 @@ from typing import ClassVar, Final
 
 from protocol.errors import SafetyError
 from trainer.host.processes import exact_cpu_s, family_of, status_number, used_cpu_s
-from trainer.sandbox.enclosure import until_ready
+from trainer.sandbox.backend import until_ready
 from trainer.sandbox.inside.zygote import ENDED, MOST_REQUEST_BYTES, READY, ForkRequest
 from trainer.sandbox.visible import visible_tree
 

@@ -113,7 +113,7 @@ def serve(descriptor: int) -> ForkedChild:
             pid = _split(request, output)
             if pid == 0:
                 control.detach()
-                return _behind_walls(request, channel, output, uid, gid)
+                return _fork_isolated(request, channel, output, uid, gid)
             os.close(channel)
             os.close(output)
             if pid is None:
@@ -134,7 +134,7 @@ def _split(request: ForkRequest, output: int) -> int | None:
         return None
 
 
-def _behind_walls(
+def _fork_isolated(
     request: ForkRequest, channel: int, output: int, uid: int, gid: int
 ) -> ForkedChild:
     """Give up every right in a child; if that fails, end it. `uid` and `gid` are the zygote's."""

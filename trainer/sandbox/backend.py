@@ -53,7 +53,7 @@ class SandboxProcess(Protocol):
     async def wait(self) -> int: ...
 
 
-class Enclosure(ABC):
+class SandboxBackend(ABC):
     """The isolation of one process.
 
     Call `start` from the main thread: the kernel ties the process's life to the thread that spawned
@@ -68,7 +68,7 @@ class Enclosure(ABC):
     async def start(self, channel: int) -> SandboxProcess:
         """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
 
-    def giving_way(self, command: list[str]) -> list[str]:
+    def with_low_priority(self, command: list[str]) -> list[str]:
         """Return a command whose processes have a low priority.
 
         If elapsed time counts instead of CPU time, the priority stays normal.
