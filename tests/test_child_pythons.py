@@ -27,7 +27,7 @@ INSIDE: Final = (
 NAMED: Final = {
     ("trainer/sandbox/confined.py", "sys.executable"): "the sandbox's own, with `FLAGS`",
     ("trainer/sandbox/visible.py", "sys.executable"): "a file that sandboxes are shown",
-    ("trainer/sandbox/fence.py", "sys.executable"): "a file that fenced programs are shown",
+    ("trainer/sandbox/masked_home.py", "sys.executable"): "a file that fenced programs are shown",
     ("trainer/cards/install_torch.py", "sys.executable"): "whose packages uv installs",
     ("arnode_plugins/mle_bench.py", "python"): "a task's command, which runs in a sandbox",
     ("trainer/importing/self_scored.py", "python"): "likewise",

@@ -1,7 +1,7 @@
 """Inspection of untrusted source in a child process; every failure becomes a mark.
 
 The child (`agent.source.inspector`) may crash, hang or send false messages. It gets a sandbox
-(`fenced`), a time limit, no environment, and no file descriptors except one file to read and one to
+(`with_masked_home`), a time limit, no environment, and no file descriptors except one file to read and one to
 write. Source that cannot be inspected counts as marked.
 """
 
@@ -21,7 +21,7 @@ from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
 from trainer.host.interpreter import program_command
-from trainer.sandbox.fence import fenced
+from trainer.sandbox.masked_home import with_masked_home
 
 LIMIT_S = 6 * CPU_S  # wall-clock; on a busy machine it gets a share of a processor
 _REASONS = {
@@ -51,7 +51,7 @@ def inspector_command() -> list[str]:
     Raises SafetyError if there is no sandbox.
     """
     command = program_command("agent.source.inspector")
-    return fenced(command, hidden=[Home.here().root], is_networked=False)
+    return with_masked_home(command, hidden=[Home.here().root], is_networked=False)
 
 
 def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:

@@ -370,12 +370,12 @@ async def main():
         await asyncio.sleep(3600)
 
 if {is_unfenced}:
-    child.fenced = refuse
+    child.with_masked_home = refuse
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("is_unfenced", [False, True], ids=["fenced", "unfenced"])
+@pytest.mark.parametrize("is_unfenced", [False, True], ids=["with_masked_home", "unfenced"])
 def test_the_child_of_a_core_that_was_killed_ends_by_itself(is_unfenced: bool) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CORE.format(is_unfenced=is_unfenced)],
@@ -420,7 +420,7 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
     def refuse(*_: object, **__: object) -> list[str]:
         raise SafetyError("no sandbox", "install one")
 
-    monkeypatch.setattr(child, "fenced", refuse)
+    monkeypatch.setattr(child, "with_masked_home", refuse)
     one = program(hidden=(Path("/home"),))
     commands = [one.command() for _ in range(2)]
     assert commands[0][0] == sys.executable

@@ -162,7 +162,7 @@ def networked_program(
     """Return the filter of a program that may use the network.
 
     It is for a workshop (`trainer.agent_sandbox.agent_run`) or a fenced program
-    (`trainer.sandbox.fence`). Unix sockets (AF_UNIX) are refused: behind them are a session's D-Bus
+    (`trainer.sandbox.masked_home`). Unix sockets (AF_UNIX) are refused: behind them are a session's D-Bus
     and systemd, Docker and agents with keys, which start programs or answer outside any sandbox.
     Without `is_networked` every new socket is refused. `is_confined` refuses what namespaces would
     make harmless. Changes of modes and owners, which Landlock does not cover, then seem to succeed,

@@ -2,9 +2,9 @@
 
 The network process, the model's worker, the inspector and others need files, and some need a
 network. None of them needs the signing key, a file to write or a Unix socket of this machine.
-`fenced` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and `/run`. Tier
+`with_masked_home` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and `/run`. Tier
 full does that by mounts. In every tier the process then restricts itself as far as the kernel can:
-capabilities, Landlock, a filter of system calls. `python fence.py FENCE COMMAND…` does that.
+capabilities, Landlock, a filter of system calls. `python fence.py RESTRICTIONS COMMAND…` does that.
 """
 
 import json
@@ -21,7 +21,7 @@ _NULL: Final = Path("/dev/null")
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool) -> list[str]:
+def with_masked_home(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool) -> list[str]:
     """Return the command that runs `command` without access to the `hidden` folders.
 
     It can write no file. Raises SafetyError if there is no sandbox.
@@ -39,14 +39,14 @@ def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
     closed = [path.resolve() for path in hidden if path.exists()]
     emptied = sorted({path.resolve() for path in _SHARED if path.is_dir()})
     shown = sorted(set(_needed(emptied, closed)))
-    fence = {
+    restrictions = {
         "closed": [*map(str, closed)],
         "emptied": [*map(str, emptied)],
         "shown": [*map(str, shown)],
         "is_networked": is_networked,
         "is_full": is_full,
     }
-    inner = [*python_command("-S", "-B"), __file__, json.dumps(fence), *command]
+    inner = [*python_command("-S", "-B"), __file__, json.dumps(restrictions), *command]
     if not is_full:
         return inner
     return [*_bubblewrap(closed, emptied, shown, is_networked=is_networked), *inner]
@@ -93,8 +93,8 @@ def _bubblewrap(
 
 def main() -> None:
     """Give up every right that the fence does not leave, and become the command."""
-    fence, *command = sys.argv[1:]
-    _restrict_self(**json.loads(fence))
+    restrictions, *command = sys.argv[1:]
+    _restrict_self(**json.loads(restrictions))
     os.execvp(command[0], command)  # noqa: S606
 
 

@@ -16,8 +16,8 @@ import pytest
 import node
 from protocol.errors import SafetyError
 from trainer.host.interpreter import python_command
-from trainer.sandbox import fence, tier
-from trainer.sandbox.fence import fenced
+from trainer.sandbox import masked_home, tier
+from trainer.sandbox.masked_home import with_masked_home
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier, probe_tier
@@ -41,7 +41,7 @@ print(tried(lambda: os.listdir(home / "hidden")))
 
 def look(home: Path, *, is_networked: bool = False) -> list[str]:
     command = [sys.executable, "-c", LOOK, str(home)]
-    fence = fenced(command, hidden=[home / "hidden", home / "none"], is_networked=is_networked)
+    fence = with_masked_home(command, hidden=[home / "hidden", home / "none"], is_networked=is_networked)
     said = subprocess.run(fence, capture_output=True, text=True, check=True)
     return said.stdout.splitlines()
 
@@ -49,7 +49,7 @@ def look(home: Path, *, is_networked: bool = False) -> list[str]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a user's home. It is in `/tmp`, so another folder stands in for the emptied ones."""
-    monkeypatch.setattr(fence, "_SHARED", (tmp_path / "tmp",))
+    monkeypatch.setattr(masked_home, "_SHARED", (tmp_path / "tmp",))
     (tmp_path / "tmp").mkdir()
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "key").write_text("secret")
@@ -97,7 +97,7 @@ def attempted(code: str, *words: object, hidden: tuple[Path, ...] = (), **has: b
     """Return a fenced program's report on its attempts."""
     command = [*python_command("-B"), "-c", ATTEMPT + code, *map(str, words)]
     done = subprocess.run(
-        fenced(command, hidden=hidden, is_networked=has.get("is_networked", True)),
+        with_masked_home(command, hidden=hidden, is_networked=has.get("is_networked", True)),
         capture_output=True,
         text=True,
         check=False,
@@ -140,7 +140,7 @@ def test_it_can_write_nothing(home: Path, walls: str, is_networked: bool) -> Non
         home / "hidden",
         Path.home(),
         ROOT,
-        *(ROOT / name for name in ("node/__main__.py", "trainer/sandbox/fence.py", "agent")),
+        *(ROOT / name for name in ("node/__main__.py", "trainer/sandbox/masked_home.py", "agent")),
         Path(click.__file__),
         Path(click.__file__).parents[1],
         *map(Path, (sys.executable, "/", "/etc", "/etc/passwd", "/run", "/dev")),
@@ -267,7 +267,7 @@ def test_shared_folders_hold_what_is_installed_and_nothing_else(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("secret")
     (home / "resolv.conf").symlink_to(servers)
-    monkeypatch.setattr(fence, "_NAME_SERVERS", home / "resolv.conf")
+    monkeypatch.setattr(masked_home, "_NAME_SERVERS", home / "resolv.conf")
     monkeypatch.syspath_prepend(str(installed))
     asked = (installed / "module.py", home / "resolv.conf", log_in)
     assert attempted(SHARED, *asked) == [*map(str, asked[:2])]
