@@ -196,7 +196,7 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                limit = self.watch.memory_limit() if self.watch and sandbox.is_heard else None
+                limit = self.watch.memory_limit() if self.watch and sandbox.keeps_output else None
                 if failed.status != "oom" or limit is None:
                     raise
                 said, own = (f"{text}; {limit}" for text in (failed.reason, failed.unquoted))
@@ -211,7 +211,7 @@ class Stages:
         limits, timeline = self._task.manifest.limits, meter.timeline
         first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train", is_fresh=request.is_fresh)
-        sandbox.hear(meter.curve.feed)
+        sandbox.on_output(meter.curve.feed)
         self._pool.warm("serve", is_fresh=request.is_fresh)
         self.work.begin(sandbox)
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
@@ -300,7 +300,7 @@ class Stages:
         if part == "claim":
             self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
-            sandbox.stop_listening()  # its output could carry what the claiming process read
+            sandbox.discard_output()  # its output could carry what the claiming process read
         self.work.begin(sandbox)
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
@@ -425,7 +425,7 @@ class Stages:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING)
         await sandbox.shut_gate()  # before it sees a row
-        sandbox.stop_listening()
+        sandbox.discard_output()
 
     def profile(self, role: Role) -> Profile:
         """Return the resources that a sandbox of this role may use."""

@@ -61,7 +61,7 @@ class InstanceRun:
     """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
-    asks of language models. `name` names the instance in messages. If `is_heard` is False, nothing
+    asks of language models. `name` names the instance in messages. If `keeps_output` is False, nothing
     that the candidate prints is kept. `core` is the one that all its threads share, None if they
     may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies to an
     imported evaluator, to test whether the evaluator believes them.
@@ -71,7 +71,7 @@ class InstanceRun:
     instance: bytes
     seed: int
     name: str
-    is_heard: bool
+    keeps_output: bool
     core: int | None = None
     warm_ups: tuple[bytes, ...] = ()
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
@@ -141,10 +141,10 @@ class Candidate:
         """
         first, results = instance_runs[0], list[InstanceResult]()
         sandbox = await Sandbox.launch(self._profile)
-        if not first.is_heard:
-            sandbox.stop_listening()
+        if not first.keeps_output:
+            sandbox.discard_output()
         elif first.curve is not None:
-            sandbox.hear(first.curve.feed)
+            sandbox.on_output(first.curve.feed)
         if first.core is not None:
             keep_to(sandbox, first.core)
         self._work.begin(sandbox)

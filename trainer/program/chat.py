@@ -20,7 +20,7 @@ _ROLES: Final = {
     "user": "user",
     "assistant": "assistant",
 }
-_UNHEARD: Final = ("model", "messages", "stream", "stream_options", "user", "store", "metadata")
+_IGNORED: Final = ("model", "messages", "stream", "stream_options", "user", "store", "metadata")
 _LENGTHS: Final = ("max_tokens", "max_completion_tokens")
 _REFUSED: Final = ("tools", "functions", "audio", "modalities")
 
@@ -75,7 +75,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
     most = next((told[name] for name in _LENGTHS if told.get(name) is not None), budget.tokens)
     if type(most) is not int or most < 1:
         return _bad("`max_tokens` is no whole number above 0")
-    others = {name: told[name] for name in told if name not in (*_UNHEARD, *_LENGTHS, *_REFUSED)}
+    others = {name: told[name] for name in told if name not in (*_IGNORED, *_LENGTHS, *_REFUSED)}
     options = told.get("stream_options")
     return ChatRequest(
         question=ModelQuestion(

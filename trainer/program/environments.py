@@ -168,7 +168,7 @@ def _pip(words: list[str], progress: Progress) -> None:
     options = ["--disable-pip-version-check", "--only-binary", ":all:"]
     said = ["asking for Python packages"]
     output = waited(
-        _heard([*command, *options, *words], said.append),
+        _output_lines([*command, *options, *words], said.append),
         lambda: progress(said[-1], 0.0),
     )
     if output is not None:
@@ -185,7 +185,7 @@ def _fault_of(lines: list[str]) -> str:
     return "; ".join([*(errors[:1] or lines[-1:]), *clashing]) or "pip said nothing"
 
 
-async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] | None:
+async def _output_lines(command: list[str], on_line: Callable[[str], None]) -> list[str] | None:
     """Run a command to its end. Return its last lines if it failed, else None."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     pip = await asyncio.create_subprocess_exec(
@@ -202,7 +202,7 @@ async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] |
         async for line in pip.stdout:
             lines.append(line.decode("utf-8", "replace").strip())
             if lines[-1].startswith(_TOLD):
-                hear(lines[-1])
+                on_line(lines[-1])
         return None if await pip.wait() == 0 else lines[-20:]
     finally:
         if pip.returncode is None:

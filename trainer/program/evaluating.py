@@ -85,8 +85,8 @@ class Evaluations:
         for folder in recipe_of(self._task).judge_means.data:
             await asyncio.to_thread(folder.check)
         sandbox = await Sandbox.launch(self._evaluator)
-        if not instance_run.is_heard:
-            sandbox.stop_listening()
+        if not instance_run.keeps_output:
+            sandbox.discard_output()
         self._work.begin(sandbox)
         one = _Evaluation(self._task, instance_run, sandbox, program=self._program, work=self._work)
         try:
@@ -193,15 +193,15 @@ class _Evaluation:
 
     def _refused(self, why: str) -> RunFailed:
         told = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
-        if not self._instance_run.is_heard:
+        if not self._instance_run.keeps_output:
             return RunFailed("rejected", told)
         return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=told)
 
     async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
         """Load the program in a sandbox of its own and let it answer requests."""
         program = await Sandbox.launch(self._program)
-        if not self._instance_run.is_heard:
-            program.stop_listening()
+        if not self._instance_run.keeps_output:
+            program.discard_output()
         if self._instance_run.core is not None:
             keep_to(program, self._instance_run.core)
         self._work.begin(program)

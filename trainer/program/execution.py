@@ -190,7 +190,7 @@ class Executor:
             instance=asked.data,
             seed=asked.name.candidate_seed,
             name=asked.words,
-            is_heard=not asked.is_secret,
+            keeps_output=not asked.is_secret,
             core=core,
             warm_ups=await self._instances.warm_ups(),
             talk=talk,

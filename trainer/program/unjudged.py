@@ -27,7 +27,7 @@ async def unjudged_answers(
                 instance=instance,
                 seed=number,
                 name="the trial run",
-                is_heard=not on_holdout,
+                keeps_output=not on_holdout,
             )
             (result,) = await Candidate(task, work).run_on([instance_run])
             yield result.answer

@@ -65,7 +65,7 @@ class Sandbox:
     ) -> None:
         self.profile = backend.profile
         self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
-        self.is_heard = True  # True while its output is kept and may be quoted
+        self.keeps_output = True  # True while its output is kept and may be quoted
         self.peak_memory_bytes = 0  # including what its files held then
         self.peak_resident_bytes = 0
         self.written_bytes = 0
@@ -78,7 +78,7 @@ class Sandbox:
         self._gate: SyscallGate | None = None
         self._cpu_s = 0.0
         self._output = bytearray()
-        self._on_heard: Callable[[bytes], None] = lambda _printed: None
+        self._on_output: Callable[[bytes], None] = lambda _printed: None
         self._output_bytes = 0
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
@@ -183,13 +183,13 @@ class Sandbox:
         if self._gate is not None and not await self._gate.shut():
             self._stop("killed")
 
-    def hear(self, on_heard: Callable[[bytes], None]) -> None:
-        """Call `on_heard` with its output from now on, as long as that is kept."""
-        self._on_heard = on_heard
+    def on_output(self, callback: Callable[[bytes], None]) -> None:
+        """Call `callback` with its output from now on, as long as that is kept."""
+        self._on_output = callback
 
-    def stop_listening(self) -> None:
+    def discard_output(self) -> None:
         """Discard its output from now on. Earlier output stays."""
-        self.is_heard = False
+        self.keeps_output = False
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its process so far; once it has ended, the last reading."""
@@ -306,9 +306,9 @@ class Sandbox:
                 self._stop("output")
 
     def _keep(self, chunk: bytes) -> None:
-        if self.is_heard:
+        if self.keeps_output:
             self._output = (self._output + chunk)[-_TAIL_BYTES:]
-            self._on_heard(chunk)
+            self._on_output(chunk)
 
     async def _watch(self) -> None:
         """Kill it on too much memory, files or threads, and if watching fails."""

@@ -52,13 +52,13 @@ class ForkedProcess:
         self.peak_bytes = 0
         self.written_bytes = 0
         self.pages_read = 0  # read from a disk
-        self._ended = asyncio.create_task(self._until_buried(end))
+        self._ended = asyncio.create_task(self._until_reaped(end))
 
     async def wait(self) -> int:
         """Wait until it has ended and its zygote has reaped it; return its exit status."""
         return await asyncio.shield(self._ended)
 
-    async def _until_buried(self, end: int) -> int:
+    async def _until_reaped(self, end: int) -> int:
         try:
             await until_ready(end)
             told = os.read(end, ENDED.size)
@@ -110,18 +110,18 @@ class Zygote:
             zygote.retire()
             zygote = None
         if zygote is None:
-            cls._bury_retired()
+            cls._reap_retired()
             zygote = cls._fit[key] = cls(start)
         return zygote
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
         """Return the CPU seconds of all zygotes of this process so far, without their forks."""
-        cls._bury_retired()
+        cls._reap_retired()
         return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
     @classmethod
-    def _bury_retired(cls) -> None:
+    def _reap_retired(cls) -> None:
         for zygote in [one for one in cls._retired if one.has_ended]:
             cls._retired.remove(zygote)
             cls._ended_cpu_s += zygote.cpu_s()

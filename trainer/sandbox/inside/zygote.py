@@ -102,7 +102,7 @@ def serve(descriptor: int) -> ForkedChild:
         for ready, _ in waiting.poll():
             if ready in ends:
                 waiting.unregister(ready)
-                _bury(ready, *ends.pop(ready))
+                _reap(ready, *ends.pop(ready))
                 continue
             text, descriptors, _, _ = socket.recv_fds(control, MOST_REQUEST_BYTES, FORKED)
             if not text:
@@ -151,7 +151,7 @@ def _fork_isolated(
     return ForkedChild(channel=channel, filters=[request.gate] if request.gate else [])
 
 
-def _bury(pidfd: int, pid: int, end: int) -> None:
+def _reap(pidfd: int, pid: int, end: int) -> None:
     """Reap a child, and report how it ended and what it used if anyone still reads that."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     written = _written_bytes(pid)  # known only until it is waited for
