@@ -249,7 +249,7 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.cost = replace(meter.cost, train_s=sandbox.metered_s() - before_s)
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
-            meter.strangers_share = host_load.share()
+            meter.outside_share = host_load.share()
             meter.others_share = host_load.share_with_lanes()
             self.work.end(sandbox)
             await sandbox.close()

@@ -76,7 +76,7 @@ class Trained:
         anything.
         """
         ceiling, start_s = self.request.ceiling, 0.0
-        if self.meter.strangers_share > NOTICEABLE:
+        if self.meter.outside_share > NOTICEABLE:
             start_s = ceiling.first_claim_s
         return self.meter.cost.train_s + start_s > ceiling.train_s
 
@@ -147,7 +147,7 @@ class Training:
                 break
             aside.add("train", "attempt", *trained.span_s)
             trained = await self._once(request, on_trained)
-        if trained.meter.strangers_share <= NOTICEABLE:
+        if trained.meter.outside_share <= NOTICEABLE:
             self._is_never_quiet = False
         if pace is None or trained.failed or not trained.is_over:
             return trained

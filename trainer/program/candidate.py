@@ -149,7 +149,7 @@ class Candidate:
             keep_to(sandbox, first.core)
         self._work.begin(sandbox)
         load = HostLoad(self._work)
-        watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)
+        watch = Stopwatch(self._limit_s, first.name, outside_share=load.share)
         counting = contextlib.ExitStack()
         try:
             questions = first.questions

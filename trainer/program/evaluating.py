@@ -124,7 +124,7 @@ class _Evaluation:
         self.log = ""
         load = HostLoad(work)
         limit_s = float(manifest.limits.limit_s)
-        self.watch = Stopwatch(limit_s, instance_run.name, strangers_share=load.share)
+        self.watch = Stopwatch(limit_s, instance_run.name, outside_share=load.share)
         self._all_s = limit_s + recipe_of(task).judge_means.limit_s
         self._spec = spec_of(manifest)
         self._manifest = manifest

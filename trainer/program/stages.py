@@ -176,7 +176,7 @@ class ProgramStages:
                 raise
             finally:
                 timeline.leave("train")
-                meter.strangers_share = host_load.share()
+                meter.outside_share = host_load.share()
                 meter.others_share = host_load.share_with_lanes()
             public = [one for one, name in zip(results, asked, strict=True) if not name.is_secret]
             meter.wall_s = sum(one.wall_s for one, _ in public)

@@ -108,16 +108,16 @@ def solve(instance):
 
 def test_a_watch_for_what_comes_next_runs_meanwhile() -> None:
     async def used() -> float:
-        async with Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).running():
+        async with Stopwatch(1.0, "the first", outside_share=lambda: 0.0).running():
             pass
-        watch = Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).next("the second")
+        watch = Stopwatch(1.0, "the first", outside_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             pass
         return watch.used_s
 
     async def late() -> None:
-        watch = Stopwatch(0.02, "the first", strangers_share=lambda: 0.0).next("the second")
+        watch = Stopwatch(0.02, "the first", outside_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             await asyncio.sleep(5)
