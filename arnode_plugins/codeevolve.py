@@ -14,7 +14,7 @@ from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
-    files_beside,
+    other_files,
     number_in,
     read_yaml,
     table_in,
@@ -45,7 +45,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     SYSTEM.check(folder)
     files = {
         name.removeprefix(f"{_INPUT}/"): file
-        for name, file in files_beside(folder, within=_INPUT).items()
+        for name, file in other_files(folder, within=_INPUT).items()
     }
     if _EVALUATOR not in files:
         raise SYSTEM.missing(folder, f"there is no {_INPUT}/{_EVALUATOR}")
@@ -85,7 +85,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 def _config(folder: Path) -> Mapping[str, object]:
     """Return the configuration with the shortest file name, which is the plainest one."""
-    others = files_beside(folder, within=_CONFIGS).values()
+    others = other_files(folder, within=_CONFIGS).values()
     found = [one for one in others if one.suffix in {".yaml", ".yml"}]
     file = min(found, key=lambda one: (len(one.name), one.name), default=None)
     return read_yaml(file) if file else {}

@@ -19,7 +19,7 @@ from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
     explaining_reads,
-    files_beside,
+    other_files,
     functions_in,
     number_in,
     read_python,
@@ -81,7 +81,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         editable={program.name: program},
         files={
             name: path
-            for name, path in files_beside(folder, without={program.name}).items()
+            for name, path in other_files(folder, without={program.name}).items()
             if not _is_of_a_run(path)
         },
         metric=_METRIC,

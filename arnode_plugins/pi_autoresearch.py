@@ -19,7 +19,7 @@ from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.holdout import held_out_files, is_within
-from trainer.importing.reading import System, files_beside, read_text, text_in
+from trainer.importing.reading import System, other_files, read_text, text_in
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
     MOST_EDITABLE,
@@ -81,7 +81,7 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
         scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
     figure = safe_figure(metric.reported_name)
-    others = files_beside(root, without=own)
+    others = other_files(root, without=own)
     files = {name: one for name, one in others.items() if not is_within(one.path, holdout)}
     held_out = {} if holdout is None else held_out_files(holdout, files, editable)
     return SelfScored(

@@ -113,7 +113,7 @@ def card_fault(card: GraphicsCard) -> ArnodeError | None:
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
 
 
-def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
+def why_no_card(gpus: Sequence[str]) -> ArnodeError | None:
     """Return the reason none of the wanted cards can be used; None if one can.
 
     `gpus` names the wanted cards; empty means the preferred class. Tries each card in a sandbox,

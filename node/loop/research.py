@@ -80,7 +80,7 @@ class Research:
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
         for runner in session.runners:
-            runner.tell_waits(self._report_wait)
+            runner.notify_waits(self._report_wait)
 
     # Requests from outside
 

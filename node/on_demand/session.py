@@ -126,7 +126,7 @@ async def calibrated_session(
                 home, config, bench.task, progress, devices=devices, needs_all=True, models=models
             ) as session,
         ):
-            session.runner.tell_waits(_say_wait)
+            session.runner.notify_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
             outcome = await session.runner.calibrate(random_seed())
             on_baseline(outcome)

@@ -125,11 +125,11 @@ class RemoteRunner:
         self._is_hurried = True
         self._send(["hurry"])
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         """Call `on_wait` whenever a run starts to wait for an idle minute."""
         self._on_wait = on_wait
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` whenever the lane comes or goes."""
         self._on_change = on_change
 

@@ -32,7 +32,7 @@ class Serving:
 
     async def run(self, following: Awaitable[Message]) -> None:
         """Answer until the channel ends, `following` first. Raises ChannelError then."""
-        self._runner.tell_waits(lambda: self._say(["waits"]))
+        self._runner.notify_waits(lambda: self._say(["waits"]))
         try:
             await first_of(self._channel.pass_on(self._outbox), self._hear(following))
         finally:

@@ -55,7 +55,7 @@ def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) ->
     Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` raises.
     """
     devices = probe_devices(manifest, config.gpus)
-    is_shared = kind_of(manifest).may_stand_beside(manifest)
+    is_shared = kind_of(manifest).may_run_alongside(manifest)
     if is_on_demand or devices[0].cuda is not None or not is_shared:
         told = ""
         if not (is_on_demand or is_shared or config.lanes in ("auto", 1)):

@@ -26,7 +26,7 @@ from protocol.errors import ConfigurationError
 from trainer.host.interpreter import program_command
 from trainer.card_selftest.report import Fault
 from trainer.task_folder.task import Download, NotPreparedError
-from trainer.task_kinds import card_to_be_had, kind_of, load_task
+from trainer.task_kinds import why_no_card, kind_of, load_task
 
 _LINE_MBIT_S: Final = 100  # a common speed of an internet connection
 
@@ -52,7 +52,7 @@ def require_use(download: Download, config: Config) -> None:
 
     The cards are those that `gpus` names. To get the data anyway, a user prepares the task first.
     """
-    fault = card_to_be_had(config.gpus) if download.needs_card else None
+    fault = why_no_card(config.gpus) if download.needs_card else None
     if fault is None:
         return
     raise ConfigurationError(

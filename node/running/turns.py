@@ -162,7 +162,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
     while waiting and (left_s := ends_s - passing_s()) > 0:
         number = waiting.popleft()
         task = turns.tasks[number]
-        has_same_bits = kind_of(task.manifest).may_stand_beside(task.manifest)
+        has_same_bits = kind_of(task.manifest).may_run_alongside(task.manifest)
         left = replace(goal, measures_the_same=number in had_turns and has_same_bits)
         had_turns.add(number)
         if goal.duration_s is not None:

@@ -112,7 +112,7 @@ class ScriptedRunner:
         self.is_there = is_there
         self.on_change()
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         self.on_change = on_change
 
     async def calibrate(self, seed: int) -> RunOutcome:
@@ -183,7 +183,7 @@ class ScriptedRunner:
         if self.disturbed:
             self.disturbed.set()
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         self.on_wait = on_wait
 
 

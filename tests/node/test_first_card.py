@@ -130,7 +130,7 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     monkeypatch.setattr(program, "_run_awaited", run)
     monkeypatch.setattr(program, "keep_to_oneself", lambda: None)  # of this process, for good
     monkeypatch.setattr(
-        stand_in, "card_to_be_had", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
+        stand_in, "why_no_card", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
     )
     goal, offline = Goal(), Wishes(network="none")
     program.start_node(home, Config(agent=("knobs",)), goal, offline)

@@ -131,7 +131,7 @@ def test_what_ran_on_a_lost_lane_is_put_off() -> None:
         greet(lanes, 0)
         (runner,) = lanes.runners
         changes: list[bool] = []
-        runner.tell_presence(lambda: changes.append(runner.is_there))
+        runner.notify_presence(lambda: changes.append(runner.is_there))
         calibrating = asyncio.create_task(runner.calibrate(1))
         await asyncio.sleep(0)
         assert link.sent[-1] == (0, ["calibrate", 1, 1])

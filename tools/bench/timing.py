@@ -37,7 +37,7 @@ from protocol.units import NANO
 from tools.bench.edits import ENTRY, NOISE_FLOOR, RUN, Way
 from tools.bench.shares import share_of
 from trainer.program.bench import Bench
-from trainer.program.scatter import is_silent, log_shares
+from trainer.program.scatter import is_unbiased, log_shares
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
@@ -275,7 +275,7 @@ async def _against_itself(task: Task) -> dict[str, object]:
         "mean_ln_seconds": round(fmean(shares), 5),
         "standard_error": round(stdev(shares) / len(shares) ** 0.5, 5),
         "meetings": len(shares),
-        "within_two_errors": is_silent(shares),
+        "within_two_errors": is_unbiased(shares),
     }
 
 

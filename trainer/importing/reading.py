@@ -143,7 +143,7 @@ def is_path(path: str) -> bool:
     return path_fault(path) is None
 
 
-def files_beside(
+def other_files(
     folder: Path, *, without: Iterable[str] = (), within: str = ""
 ) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.

@@ -109,7 +109,7 @@ def check_metric(manifest: TaskManifest) -> None:
         )
 
 
-def may_stand_beside(manifest: TaskManifest) -> bool:
+def may_run_alongside(manifest: TaskManifest) -> bool:
     """Return True if runs of a task may run concurrently on one processor.
 
     With a budget of tokens the metric does not depend on the machine's load, unless it is a time.

@@ -24,7 +24,7 @@ from trainer.language_model.data import TaskData
 from trainer.language_model.evaluator import LogProbs, Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
-from trainer.language_model.manifest import may_stand_beside
+from trainer.language_model.manifest import may_run_alongside
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_log_probs, audit_random
 from trainer.language_model.secret_splits import LogProbCache, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
@@ -204,8 +204,8 @@ class Stages:
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Reserve the device, if other work on it would cost a run its time."""
-        may_beside = may_stand_beside(self._task.manifest)
-        return contextlib.nullcontext() if may_beside else self._clock
+        may_overlap = may_run_alongside(self._task.manifest)
+        return contextlib.nullcontext() if may_overlap else self._clock
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline

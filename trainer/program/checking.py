@@ -29,12 +29,12 @@ from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
     LEAST_PAIRS,
     against_itself,
-    can_tell,
-    is_silent,
+    detectable_gain,
+    is_unbiased,
     log_shares,
     metric_over_seeds,
     on_any_machine,
-    told_aa,
+    aa_remark,
 )
 from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of
@@ -178,7 +178,7 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
             "correct `impossible` in [bound], or the judge",
         )
     elif spec.best_known is not None:
-        yield _beside_best(sign * value, sign * spec.best_known / NANO, told)
+        yield _against_best(sign * value, sign * spec.best_known / NANO, told)
     if None not in (spec.best_known, spec.impossible) and impossible(
         spec.best_known or 0, manifest
     ):
@@ -190,7 +190,7 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
     yield fine("baseline", f"{told}{seeds}", metric=value)
 
 
-def _beside_best(value: float, best: float, told: str) -> Remark:
+def _against_best(value: float, best: float, told: str) -> Remark:
     """Return the remark on a metric and the best known. In both, less is better."""
     beyond = best - value
     if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
@@ -224,16 +224,16 @@ async def _seconds(
     bench: Bench, runs: Sequence[BaselineRun], progress: Progress
 ) -> AsyncIterator[Remark]:
     """Yield remarks on an A/A test of seconds. If it shows a difference, it is repeated once."""
-    shares, silent = log_shares(bench, runs), True
-    if not is_silent(shares):
+    shares, unbiased = log_shares(bench, runs), True
+    if not is_unbiased(shares):
         fresh: list[BaselineRun] = []
         for run in runs:
             progress("the A/A test once more: it was not silent", len(fresh) / len(runs))
             fresh.append(await bench.run(_LAST_SEED + run.seed))
         shares = log_shares(bench, fresh)
-        silent = is_silent(shares)
-    yield told_aa(shares, silent=silent)
-    yield can_tell(bench, shares)
+        unbiased = is_unbiased(shares)
+    yield aa_remark(shares, unbiased=unbiased)
+    yield detectable_gain(bench, shares)
 
 
 def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:

@@ -27,7 +27,7 @@ from trainer.sandbox.packages import (
     Packages,
     PackagesMissing,
     environment_of,
-    everybodys,
+    shared_versions,
     installed,
     lacking,
     locked,
@@ -90,7 +90,7 @@ def packages_of_lock(lock: bytes) -> Packages | Unmet:
         return Unmet(tuple(lock.decode().splitlines()), None)
 
 
-def require_met(
+def require_packages(
     packages: Packages | Unmet, judges: Packages | Unmet, *, task: str, title: str
 ) -> tuple[Packages, Packages]:
     """Return the candidates' packages and the judge's.
@@ -155,7 +155,7 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
     """Return the packages to install on top of the installed ones."""
     with tempfile.TemporaryDirectory(prefix="arnode-") as folder:
         kept, report = Path(folder, "constraints"), Path(folder, "report")
-        kept.write_text("".join(f"{name}=={version}\n" for name, version in everybodys().items()))
+        kept.write_text("".join(f"{name}=={version}\n" for name, version in shared_versions().items()))
         options = ["--dry-run", "--report", str(report), "--constraint", str(kept)]
         _pip([*options, *asked], progress)
         told = [one["metadata"] for one in json.loads(report.read_text())["install"]]

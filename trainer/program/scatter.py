@@ -41,17 +41,17 @@ def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
     return shares
 
 
-def is_silent(shares: Sequence[float]) -> bool:
+def is_unbiased(shares: Sequence[float]) -> bool:
     """Return True if the mean is within two standard errors of zero."""
     return abs(fmean(shares)) <= _ERRORS * _error(shares)
 
 
-def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
+def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
     """Return the remark on an A/A test."""
     mean, error = fmean(shares), _error(shares)
     said = f"the baseline against itself: {mean:+.3f} ± {error:.3f} in ln seconds"
     figures = {"mean": mean, "error": error, "pairs": float(len(shares))}
-    if silent:
+    if unbiased:
         return fine("A/A", f"{said}, {len(shares)} pairs", **figures)
     return fault(
         "A/A",
@@ -61,7 +61,7 @@ def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
     )
 
 
-def can_tell(bench: Bench, shares: Sequence[float]) -> Remark:
+def detectable_gain(bench: Bench, shares: Sequence[float]) -> Remark:
     """Return the remark on the smallest gain in seconds that a trial can detect here."""
     of_run = stdev(shares) / math.sqrt(max(1, bench.spec.instances.secret))
     # A pair is two runs. A true gain at this ratio is just detected, so half the time.

@@ -16,7 +16,7 @@ from trainer.program.environments import (
     JUDGE_LOCK,
     LOCK,
     packages_of_folder,
-    require_met,
+    require_packages,
 )
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import FOLDERS, IN, IN_FILE, OUT, OUT_FILE, is_asked
@@ -65,7 +65,7 @@ def read_manifest(
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
     public, hidden = _data(fields, folder)
-    packages, judges = require_met(
+    packages, judges = require_packages(
         packages_of_folder(_sorted_texts(fields, "requires"), folder, LOCK),
         packages_of_folder(_sorted_texts(judging, "requires"), folder, JUDGE_LOCK),
         task=folder.called,

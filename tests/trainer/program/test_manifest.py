@@ -411,8 +411,8 @@ def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
 def test_only_seconds_must_stand_alone(tmp_path: Path) -> None:
     timed = task(tmp_path, metric=METRIC.replace('"error"', '"wall_s"')).manifest
     assert is_timed(timed)
-    assert not ProgramKind().may_stand_beside(timed)
-    assert ProgramKind().may_stand_beside(task(tmp_path / "judged").manifest)
+    assert not ProgramKind().may_run_alongside(timed)
+    assert ProgramKind().may_run_alongside(task(tmp_path / "judged").manifest)
 
 
 def test_no_field_of_a_spec_is_left_out_of_what_is_read(tmp_path: Path) -> None:
