@@ -12,7 +12,7 @@ from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
 from trainer.program.instances import DrawnInstance
 
-_MEND: Final = (
+_HINT: Final = (
     "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "
     "random_of(seed), nothing kept between calls"
 )
@@ -26,7 +26,7 @@ async def follows(bench: Bench, asked: Sequence[DrawnInstance]) -> bool:
 
 def unseeded() -> Remark:
     """Return the remark for instances that do not follow from their seeds."""
-    return fault("instances", "the judge makes other instances from the same seed", _MEND)
+    return fault("instances", "the judge makes other instances from the same seed", _HINT)
 
 
 async def supplied(bench: Bench, runs: Sequence[Sequence[DrawnInstance]]) -> AsyncIterator[Remark]:

@@ -23,11 +23,11 @@ from trainer.program.harness.handing import FOLDERS, IN, IN_FILE, OUT, OUT_FILE,
 from trainer.program.holdout import Holdout, read_holdout
 from trainer.program.manifest import (
     BATCH,
-    BATCH_MEND,
+    BATCH_HINT,
     DEVICES,
     ENCODINGS,
     EVALUATOR,
-    FOLDERS_MEND,
+    FOLDERS_HINT,
     FRESH,
     ISOLATIONS,
     JUDGE,
@@ -207,9 +207,9 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
         raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
     if (problem := folders_fault(spec)) is not None:
-        raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_MEND)
+        raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_HINT)
     if (problem := batch_fault(spec)) is not None:
-        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_MEND)
+        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_HINT)
     if spec.limits.warmup and (entry is None or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
