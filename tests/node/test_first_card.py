@@ -147,12 +147,12 @@ def test_one_that_has_is_not_asked_again(
     assert task_here(home, Config()) == TaskHere(task="nanochat")
     assert named_task(home, "auto") == "nanochat"
     device = with_selftest_result(the_card().device, home.data)
-    assert device.told == TOLD
+    assert device.script_settings == TOLD
     assert device.environment["attention"] == "varlen"
     assert device.environment["size"] == "6x512x128x2048x65536x32"
     driver.driver = "580.65.06"  # another driver: it proves itself anew
     assert task_here(home, Config()).untested_card is not None
-    assert with_selftest_result(the_card().device, home.data).told == {}
+    assert with_selftest_result(the_card().device, home.data).script_settings == {}
 
 
 def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDriver) -> None:

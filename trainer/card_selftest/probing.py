@@ -75,9 +75,9 @@ async def probe(
     """
     left, found = list(names), list[Probed]()
     while left:
-        told = await _in_a_sandbox(device, left, limit_s)
-        found += told
-        left = [] if _why_no_cuda(found) else left[len(told) :]
+        probed = await _in_a_sandbox(device, left, limit_s)
+        found += probed
+        left = [] if _why_no_cuda(found) else left[len(probed) :]
     return found
 
 
@@ -114,10 +114,10 @@ def _read(said: str, names: Sequence[str]) -> list[Probed]:
     lines = [line for line in said.splitlines() if line.startswith(_MARK)]
     found = []
     for name, line in zip(names, lines, strict=False):
-        told: dict[str, Any] = json.loads(line.removeprefix(_MARK))
-        if told["name"] != name:
+        parsed: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+        if parsed["name"] != name:
             break
-        found.append(Probed(name=name, fault=told["fault"], detail=told["detail"]))
+        found.append(Probed(name=name, fault=parsed["fault"], detail=parsed["detail"]))
     return found
 
 
@@ -129,7 +129,7 @@ class Abilities:
     compiles: bool
     is_pinned: bool
 
-    def told(self) -> dict[str, str | int]:
+    def settings(self) -> dict[str, str | int]:
         """Return it in the form that scripts are given, with booleans as integers."""
         return {
             "attention": self.attention,

@@ -90,13 +90,13 @@ class Size:
     @property
     def shape(self) -> tuple[int, ...]:
         """The values that results depend on: all except the rows at once."""
-        return tuple(self.told()[:-1])
+        return tuple(self.settings()[:-1])
 
     def at_once(self, rows: int) -> "Size":
         """Return this size with another number of rows at once."""
         return replace(self, rows=rows)
 
-    def told(self) -> list[int]:
+    def settings(self) -> list[int]:
         """Return the size in the form that the script reads."""
         return [
             self.layers, self.width, self.head_width, self.sequence, self.step_tokens, self.rows,
@@ -198,7 +198,7 @@ class Trial:
         return Paced(size=size, why=fault[:300], is_too_large=is_too_large)
 
     def _job(self, size: Size) -> SandboxJob:
-        told: dict[str, Any] = {**self.abilities.told(), "size": size.told()}
+        settings: dict[str, Any] = {**self.abilities.settings(), "size": size.settings()}
         return SandboxJob(
             role="train",
             seed=1,
@@ -206,7 +206,7 @@ class Trial:
             budget_tokens=_STEPS * size.step_tokens,
             vocabulary_size=self.vocabulary_size,
             bos=self.vocabulary_size - 1,
-            card={**told, "memory_share": self.share},
+            card={**settings, "memory_share": self.share},
         )
 
 

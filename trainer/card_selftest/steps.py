@@ -75,15 +75,15 @@ class CardSelfTest:
 
     async def run(self) -> SelfTestReport:
         """Run the steps, up to the first that shows that no run can be made."""
-        told = await self._told()
+        settings = await self._find_settings()
         return SelfTestReport(
             setting=SelfTestConditions.of(self.device),
             steps=tuple(self._steps),
-            told=told,
+            told=settings,
             figures=self._figures,
         )
 
-    async def _told(self) -> dict[str, Any]:
+    async def _find_settings(self) -> dict[str, Any]:
         """Run the steps; return what scripts are given, empty if no run can be made."""
         if not await self._step("card", self._look_at_card()):
             return {}
@@ -93,8 +93,8 @@ class CardSelfTest:
         size = await self._step("size", self._find_size(abilities))
         if size is None:
             return {}
-        told = {**abilities.told(), "size": size.told()}
-        return told if await self._step("whole runs", self._make_runs(told)) else {}
+        settings = {**abilities.settings(), "size": size.settings()}
+        return settings if await self._step("whole runs", self._make_runs(settings)) else {}
 
     async def _step(
         self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
@@ -170,12 +170,12 @@ class CardSelfTest:
         self._figures["tokens_per_s"] = round(best.tokens_per_s)
         return best.size, f"{best.size} at once, {best.tokens_per_s:,.0f} tokens/s", faults
 
-    async def _make_runs(self, told: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
+    async def _make_runs(self, settings: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
         self.say(f"whole runs: four of {self.scale.seconds} s on generated text, each scored …")
         with tempfile.TemporaryDirectory() as folder:
             task = selftest_task(self.script, self.scale, Path(folder))
             data = await asyncio.to_thread(generated_data, self.scale)
-            device = replace(self.device, told=told)
+            device = replace(self.device, script_settings=settings)
             runner = Runner(task, data, device=device, audit_key=b"a proving run", patience_s=0.0)
             try:
                 async with asyncio.timeout(self.limits.runs_s):

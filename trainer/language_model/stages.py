@@ -101,7 +101,7 @@ class Stages:
         self._asked = self._evaluator.asked(task.manifest.context, data.vocabulary.size)
         self._log_prob_cache = LogProbCache()
         self._card = device if device.cuda is not None else None
-        self._told = device.told
+        self._told = device.script_settings
         self._compiled = compiled
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})

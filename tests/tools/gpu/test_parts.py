@@ -127,7 +127,7 @@ def test_a_part_begins_with_the_proving_run_once(
     monkeypatch.setattr(machine, "run_selftests", prove)
     for _ in range(2):
         report = Report()
-        assert self_tested_device(probe_machine(), report, home).told == {"attention": "masked"}
+        assert self_tested_device(probe_machine(), report, home).script_settings == {"attention": "masked"}
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
     assert proven == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}

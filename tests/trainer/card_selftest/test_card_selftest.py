@@ -81,7 +81,7 @@ def sized(script: bytes = SCRIPT.encode(), **how: object) -> tuple[Size | None, 
 def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     """Run only the step of complete runs."""
     selftest, _ = selftest_of(SCRIPT.encode(), **how)
-    told = {**PLAIN.told(), "size": SMALL.told()}
+    told = {**PLAIN.settings(), "size": SMALL.settings()}
     is_fine = asyncio.run(selftest._step("whole runs", selftest._make_runs(told)))
     return is_fine, [fault for step in selftest._steps for fault in step.faults]
 
@@ -120,7 +120,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert load_report(setting, tmp_path) == result
     assert load_report(replace(setting, torch="2.99.0"), tmp_path) is None
     device = result.apply_to(processor())
-    assert device.told == result.told
+    assert device.script_settings == result.told
     assert device.environment["attention"] == "masked"
     assert str(device.environment["size"]).startswith("3x64x32x64x512x")
     text = json.dumps(result.document(None))

@@ -59,7 +59,7 @@ def test_where_all_is_there_the_fastest_is_taken() -> None:
     abilities, faults = judge(probed())
     assert faults == []
     assert abilities is not None
-    assert abilities.told() == {"attention": "varlen", "compiled": 1, "pinned": 1}
+    assert abilities.settings() == {"attention": "varlen", "compiled": 1, "pinned": 1}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_fails_is_named_and_something_else_runs(
     assert name in [fault.name for fault in faults]
     assert all("no kernel image is available)" in fault.said for fault in faults)
     assert abilities is not None
-    assert abilities.told() == told
+    assert abilities.settings() == told
 
 
 @pytest.mark.parametrize(
