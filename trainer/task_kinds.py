@@ -137,7 +137,7 @@ def write_model(
     manifest: TaskManifest,
     data: Prepared,
     seed: int,
-    told: Mapping[str, Any],
+    extra_fields: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Write a language model's folder (`trainer.language_model.model_folder`)."""
     from trainer.language_model.data import TaskData
@@ -145,4 +145,4 @@ def write_model(
 
     if not isinstance(data, TaskData):
         raise TypeError("these data are no text")
-    return written(folder, source, weights, manifest=manifest, data=data, seed=seed, told=told)
+    return written(folder, source, weights, manifest=manifest, data=data, seed=seed, extra_fields=extra_fields)

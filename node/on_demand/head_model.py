@@ -71,7 +71,7 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
     told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(
-            folder, source, products[0], manifest=manifest, data=data, seed=seed, told=told
+            folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=told
         )
     return TrainedModel(
         files=files,

@@ -99,8 +99,8 @@ def _refusal(error: OSError) -> ConfigurationError:
             said = "instructions cannot be counted here: there is no counter of them"
             return ConfigurationError(said, _HINT)
         case errno.EACCES | errno.EPERM:
-            told = _PARANOID.read_text().strip() if _PARANOID.exists() else "not there"
-            said = f"instructions may not be counted: kernel.perf_event_paranoid is {told}"
+            paranoid = _PARANOID.read_text().strip() if _PARANOID.exists() else "not there"
+            said = f"instructions may not be counted: kernel.perf_event_paranoid is {paranoid}"
             return ConfigurationError(
                 said, f"`sudo sysctl kernel.perf_event_paranoid=2` lets it be; or {_HINT}"
             )

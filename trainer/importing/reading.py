@@ -94,8 +94,8 @@ def read_yaml(path: FolderFile) -> Mapping[str, object]:
     try:
         value = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: not YAML: {told}", "fix what it names") from error
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: not YAML: {reason}", "fix what it names") from error
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -186,8 +186,8 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         section.finish()
     if fault := _metric_fault(manifest):
         name, owned = fault
-        told = getattr(manifest.metric, name)
-        said = f"is {told!r}, but {_measured_by(manifest)} {owned!r}"
+        declared = getattr(manifest.metric, name)
+        said = f"is {declared!r}, but {_measured_by(manifest)} {owned!r}"
         raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):

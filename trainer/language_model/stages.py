@@ -101,7 +101,7 @@ class Stages:
         self._asked = self._evaluator.asked(task.manifest.context, data.vocabulary.size)
         self._log_prob_cache = LogProbCache()
         self._card = device if device.cuda is not None else None
-        self._told = device.script_settings
+        self._card_settings = device.script_settings
         self._compiled = compiled
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
@@ -448,6 +448,6 @@ class Stages:
         parts = 1 if self.budget_tokens else self.supply.count
         job = run_job(
             role, request.seed, request.source, self._task.manifest, self._data,
-            parts=parts, card=self._told,
+            parts=parts, card=self._card_settings,
         )  # fmt: skip
         return job_message(job, request.source)

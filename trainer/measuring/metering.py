@@ -76,8 +76,8 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     except ForgedFrame as error:
         unquoted = f"in {name}: not what the protocol of runs allows"
         # The script chooses the tag and the size.
-        told = f"in {name}: {error}" if sandbox.keeps_output else unquoted
-        raise RunFailed("rejected", told, unquoted=unquoted) from error
+        quoting = f"in {name}: {error}" if sandbox.keeps_output else unquoted
+        raise RunFailed("rejected", quoting, unquoted=unquoted) from error
     except SandboxEnded as error:
         await sandbox.settled()
         raise _why_ended(sandbox, name) from error

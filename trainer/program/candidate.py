@@ -202,7 +202,7 @@ class Candidate:
 
     def _job(self, instance_run: InstanceRun) -> bytes:
         spec = self._spec
-        told: dict[str, object] = {
+        job: dict[str, object] = {
             "entry": spec.entry,
             "module": None,
             "run": spec.run,
@@ -210,8 +210,8 @@ class Candidate:
         }
         keeps_core = instance_run.core is not None
         confined = candidate_filter(self._manifest, self._profile, keeps_core=keeps_core)
-        told |= {"seed": instance_run.seed, "waits": self._profile.waits, "filter": confined.hex()}
-        return json.dumps(told).encode()
+        job |= {"seed": instance_run.seed, "waits": self._profile.waits, "filter": confined.hex()}
+        return json.dumps(job).encode()
 
     async def _warm_up(
         self, sandbox: Sandbox, counter: Counter | None, instance_run: InstanceRun, watch: Stopwatch
@@ -252,8 +252,8 @@ class Candidate:
         peak_kib = status_number(sandbox.pid, "VmHWM")
         sandbox.note_written()
         if not peak_kib:  # a live process would wait for what comes next
-            told = "it ended by itself, before it was known what it took"
-            raise RunFailed("crash", f"{instance_run.name}: {told}")
+            reason = "it ended by itself, before it was known what it took"
+            raise RunFailed("crash", f"{instance_run.name}: {reason}")
         return answer, _Used(peak_bytes=peak_kib << 10)
 
     async def _answer_of_command(
@@ -319,9 +319,9 @@ class Candidate:
             if await sandbox.ended():
                 raise SandboxEnded
             return _Used()
-        _, told = await sandbox.receive_one({USED: _USED_BYTES})
+        _, payload = await sandbox.receive_one({USED: _USED_BYTES})
         sandbox.note_written()
-        used = json.loads(told)
+        used = json.loads(payload)
         if used["exit"]:
             raise SandboxEnded
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)

@@ -169,16 +169,16 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
     manifest, spec = bench.manifest, bench.spec
     nanos = [await bench.metric(run, secret=secret) for run in runs for secret in (False, True)]
     value, sign = fmean(nanos) / NANO, manifest.metric.sign
-    told = f"{manifest.metric.name} {value:.6g} {manifest.metric.unit}"
+    summary = f"{manifest.metric.name} {value:.6g} {manifest.metric.unit}"
     if any(impossible(nano, manifest) for nano in nanos):
         bound = (spec.impossible or 0) / NANO
         yield fault(
             "bound",
-            f"the baseline is better than what is impossible: {told}, impossible is {bound:.6g}",
+            f"the baseline is better than what is impossible: {summary}, impossible is {bound:.6g}",
             "correct `impossible` in [bound], or the judge",
         )
     elif spec.best_known is not None:
-        yield _against_best(sign * value, sign * spec.best_known / NANO, told)
+        yield _against_best(sign * value, sign * spec.best_known / NANO, summary)
     if None not in (spec.best_known, spec.impossible) and impossible(
         spec.best_known or 0, manifest
     ):
@@ -187,16 +187,16 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
     if broken := guard_fault(spec.guards, guards, guards):
         yield fault("guards", f"the baseline breaks {broken}", "set it by what the baseline takes")
     seeds = f", on {len(runs)} seeds" if len(runs) > 1 else ""
-    yield fine("baseline", f"{told}{seeds}", metric=value)
+    yield fine("baseline", f"{summary}{seeds}", metric=value)
 
 
-def _against_best(value: float, best: float, told: str) -> Remark:
+def _against_best(value: float, best: float, summary: str) -> Remark:
     """Return the remark on a metric and the best known. In both, less is better."""
     beyond = best - value
     if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
         return note(
             "bound",
-            f"the baseline is better than the best known: {told}",
+            f"the baseline is better than the best known: {summary}",
             "correct `best_known`, or see whether the judge is too kind",
         )
     return fine("bound", f"the baseline is {max(0.0, -beyond):.6g} from the best known")

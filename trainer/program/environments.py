@@ -38,7 +38,7 @@ from trainer.task_folder.task import Download, NotPreparedError
 LOCK: Final = "requires.lock"  # next to `task.toml`: the candidates' packages
 JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
 _MAKING: Final = "making-"
-_TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
+_REPORTED: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
 _LINES: Final = 1 << 20  # bytes of one line of pip's output
 _MAX_LOCK_BYTES: Final = 1 << 20
 
@@ -158,8 +158,8 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
         kept.write_text("".join(f"{name}=={version}\n" for name, version in shared_versions().items()))
         options = ["--dry-run", "--report", str(report), "--constraint", str(kept)]
         _pip([*options, *asked], progress)
-        told = [one["metadata"] for one in json.loads(report.read_text())["install"]]
-    return [f"{one['name']}=={one['version']}" for one in told]
+        resolved = [one["metadata"] for one in json.loads(report.read_text())["install"]]
+    return [f"{one['name']}=={one['version']}" for one in resolved]
 
 
 def _pip(words: list[str], progress: Progress) -> None:
@@ -201,7 +201,7 @@ async def _output_lines(command: list[str], on_line: Callable[[str], None]) -> l
     try:
         async for line in pip.stdout:
             lines.append(line.decode("utf-8", "replace").strip())
-            if lines[-1].startswith(_TOLD):
+            if lines[-1].startswith(_REPORTED):
                 on_line(lines[-1])
         return None if await pip.wait() == 0 else lines[-20:]
     finally:

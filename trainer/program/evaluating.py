@@ -192,10 +192,10 @@ class _Evaluation:
         self._loads[number][0].put_nowait(said)
 
     def _refused(self, why: str) -> RunFailed:
-        told = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
+        message = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
         if not self._instance_run.keeps_output:
-            return RunFailed("rejected", told)
-        return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=told)
+            return RunFailed("rejected", message)
+        return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=message)
 
     async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
         """Load the program in a sandbox of its own and let it answer requests."""

@@ -268,10 +268,10 @@ class ProgramStages:
         async with self._cores.one():
             verdict = await self._judge.check(asked.data, result.answer, self.judges_asking(asked))
         if verdict.wrong:
-            told = f"{asked.words} is answered wrong"
+            message = f"{asked.words} is answered wrong"
             if asked.is_secret:
-                raise RunFailed("rejected", told)
-            raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
+                raise RunFailed("rejected", message)
+            raise RunFailed("rejected", f"{message}: {verdict.wrong}", unquoted=message)
         base_measured = None if base is None else measured_of(base)
         return replace(measured_of(result), figures=verdict.figures, base=base_measured)
 

@@ -115,9 +115,9 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     metric.finish()
     if named.name in OF_BASELINE and spec.instances.fixed:
         raise metric.error("name", "is measured, but instances are fixed", "draw instances")
-    told = {named.name, *(guard.name for guard in spec.guards)}
+    figures_used = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)
-    if "cpu_s" in told and (spec.limits.threads > 1 or has_tools):
+    if "cpu_s" in figures_used and (spec.limits.threads > 1 or has_tools):
         # The time of a process that is not waited for is not counted.
         problem = "does not tell what other processes take, which may be started here"
         raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
@@ -153,8 +153,8 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     entry = fields.text("entry") if fields.has("entry") else None
     module = fields.text("module") if fields.has("module") else None
     if [run, entry, module].count(None) != 2:
-        told = "or entry or module must be there, and no two of them"
-        raise fields.error("run", told, "see docs/writing-a-task.md")
+        message = "or entry or module must be there, and no two of them"
+        raise fields.error("run", message, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
     metric, bound = fields.section("metric"), _optional(fields, "bound")

@@ -61,13 +61,13 @@ class ForkedProcess:
     async def _until_reaped(self, end: int) -> int:
         try:
             await until_ready(end)
-            told = os.read(end, ENDED.size)
+            report = os.read(end, ENDED.size)
         finally:
             os.close(end)
-        if not told:  # the zygote is gone, and with it all that it forked
+        if not report:  # the zygote is gone, and with it all that it forked
             self.returncode = 1
             return 1
-        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(told)
+        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(report)
         self.peak_bytes = peak_kib << 10
         self.returncode = status
         return int(status)
@@ -195,16 +195,16 @@ class Zygote:
             output, printed = os.pipe()
             handed.callback(os.close, printed)
             lines = os.fdopen(output, "rb")
-            end, told = os.pipe()
+            end, end_writer = os.pipe()
             kept.callback(os.close, end)
-            handed.callback(os.close, told)
+            handed.callback(os.close, end_writer)
             stdout = asyncio.StreamReader()
             reading, _ = await asyncio.get_running_loop().connect_read_pipe(
                 lambda: asyncio.StreamReaderProtocol(stdout), lines
             )
             kept.callback(reading.close)
             try:
-                socket.send_fds(self._control, [message], [channel, printed, told])
+                socket.send_fds(self._control, [message], [channel, printed, end_writer])
             except OSError as error:
                 self.is_broken = True
                 raise _not_there("it ended") from error

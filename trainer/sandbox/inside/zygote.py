@@ -157,10 +157,10 @@ def _reap(pidfd: int, pid: int, end: int) -> None:
     written = _written_bytes(pid)  # known only until it is waited for
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
-    told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
+    exit_status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
     try:
         cpu_s = used.ru_utime + used.ru_stime
-        os.write(end, ENDED.pack(told, cpu_s, used.ru_maxrss, used.ru_majflt, written))
+        os.write(end, ENDED.pack(exit_status, cpu_s, used.ru_maxrss, used.ru_majflt, written))
     except BrokenPipeError:
         pass
     finally:
