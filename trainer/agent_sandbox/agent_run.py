@@ -1,4 +1,4 @@
-"""A workshop: the sandbox in which a coding agent edits a task's files.
+"""An agent sandbox: the sandbox in which a coding agent edits a task's files.
 
 Unlike a run, the agent may use the network. In exchange it sees nothing of the node, and only named
 parts of the user's home (`trainer.agent_sandbox.view`). It has no terminal, no input, an environment
@@ -64,7 +64,7 @@ class AgentResult:
 
 
 def require_agent_sandbox() -> Tier:
-    """Return this machine's sandbox tier. Raises SafetyError if it cannot hold a workshop."""
+    """Return this machine's sandbox tier. Raises SafetyError if it cannot hold an agent sandbox."""
     tier = tiers.probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.hint)
@@ -88,7 +88,7 @@ async def work(
     `command` gets the folder's path and returns the command's words, which are passed on unchanged.
     Its note is the file `note_name` in the folder `given.notes`.
 
-    Raises SafetyError if no workshop is available, ConfigurationError if the program does not
+    Raises SafetyError if no agent sandbox is available, ConfigurationError if the program does not
     exist, OSError if there is no space for a folder.
     """
     tier = require_agent_sandbox()

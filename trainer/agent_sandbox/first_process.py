@@ -1,4 +1,4 @@
-"""The first process of a workshop: `python workbench.py`, which reads its job from stdin.
+"""The first process of an agent sandbox: `python first_process.py`, which reads its job from stdin.
 
 `trainer.agent_sandbox.running_command` starts it outside the sandbox. Its child enters the sandbox and becomes
 the command, whose output is stdout. When the command ends, or when stdin is closed for any reason,

@@ -1,11 +1,10 @@
 """The files of an installed program: its prefix, its interpreter's prefix, and links to them.
 
-Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which a
-workshop shows only named parts. A prefix is a folder that belongs to the program alone. Without
+Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which an agent sandbox shows only named parts. A prefix is a folder that belongs to the program alone. Without
 one, only the program's own file is shown. System files are always shown.
 
 A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first in PATH) is not the
-program. It needs its manager, which a workshop does not have. So it is rejected, with a fix.
+program. It needs its manager, which an agent sandbox does not have. So it is rejected, with a fix.
 """
 
 import re
@@ -17,8 +16,8 @@ from typing import Final
 
 from protocol.errors import ConfigurationError
 
-# Read-only in every workshop, as far as they exist. Files in /etc are listed one by one: the
-# workshop of a node that runs as root could read passwords and private keys there, and shell
+# Read-only in every agent sandbox, as far as they exist. Files in /etc are listed one by one: the
+# agent sandbox of a node that runs as root could read passwords and private keys there, and shell
 # startup files may contain keys of other services.
 SYSTEM: Final = tuple(
     Path(name)

@@ -1,6 +1,6 @@
-"""A running command in a workshop: started, watched, its output read, and always ended.
+"""A running command in an agent sandbox: started, watched, its output read, and always ended.
 
-This module talks to the workshop's first process (`trainer.agent_sandbox.first_process`), which outlives the
+This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`), which outlives the
 node. The kernel limits the size of each file and, with namespaces, of the folders in memory. All
 other usage is checked several times per second. The command's purpose and its files are not known
 here.
@@ -115,7 +115,7 @@ class RunningCommand:
             self._stop("killed")
             if said:  # from our own process: the command's output does not come this way
                 rest = await self._process.stderr.read()
-                _log.error("the workshop's first process failed: %s", (said + rest).decode())
+                _log.error("the agent sandbox's first process failed: %s", (said + rest).decode())
         await self._reader
         return int(said) if self.end == "exit" else None
 
@@ -202,7 +202,7 @@ def _has_grown(folder: Path, before: tuple[float, float], limits: AgentLimits) -
 
 def _is_memory_full(pids: list[int], places: Places, limits: AgentLimits) -> bool:
     """Return True if a folder in memory has too many files; its mount limits only bytes."""
-    if len(pids) < 3:  # the workshop's first process, bwrap outside, process 1 inside
+    if len(pids) < 3:  # the agent sandbox's first process, bwrap outside, process 1 inside
         return False
     for folder in places.in_memory:
         with contextlib.suppress(OSError):  # the sandbox is being built, or has ended

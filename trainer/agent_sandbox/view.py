@@ -1,4 +1,4 @@
-"""The files that a program in a workshop can access, as bubblewrap mounts or as Landlock rules.
+"""The files that a program in an agent sandbox can access, as bubblewrap mounts or as Landlock rules.
 
 The system and the program's own installation are read-only. The user's home has only the named
 paths: `shown` can be read, `kept` can be read and written. There is a worktree to work in and a
@@ -14,7 +14,7 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
 from trainer.agent_sandbox.installed import SYSTEM, Installation, is_in_any
 
-_TEMPORARY = Path("/tmp")  # noqa: S108 -- the workshop's own
+_TEMPORARY = Path("/tmp")  # noqa: S108 -- the agent sandbox's own
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- likewise
 _PROC = Path("/proc")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
@@ -73,8 +73,8 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
         "--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox",
     ]  # fmt: skip
-    # In a workshop of root's node, root inside is also root to the kernel, which owns /proc/sys.
-    # So /proc is read-only. Process 1 is the workshop's own.
+    # In an agent sandbox of root's node, root inside is also root to the kernel, which owns /proc/sys.
+    # So /proc is read-only. Process 1 is the agent sandbox's own.
     arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for path in SYSTEM:
         arguments += ["--ro-bind-try", str(path), str(path)]
@@ -100,7 +100,7 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
 def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Access]:
     """Return the rules for the tiers without namespaces. Without mounts, paths are real ones.
 
-    `home` and `temporary` are the workshop's own folders.
+    `home` and `temporary` are the agent sandbox's own folders.
     """
     rules = dict.fromkeys((_PROC, *map(Path, _RANDOM)), READ)
     for path in filter(Path.exists, SYSTEM):
@@ -115,7 +115,7 @@ def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Acc
 
 
 def link_into(home: Path, view: View) -> None:
-    """Create links to the shown and kept paths in the workshop's own home, at their usual place."""
+    """Create links to the shown and kept paths in the agent sandbox's own home, at their usual place."""
     named: Sequence[Path] = sorted({*view.shown, *view.kept})
     for path in named:
         if not any(parent in named for parent in path.parents):

@@ -107,7 +107,8 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
     return (
         note(
             "itself",
-            f"{differ} of {len(run.results)} answers differ the second time; the metric by {apart:.3g}",
+            f"{differ} of {len(run.results)} answers differ the second time; "
+f"the metric by {apart:.3g}",
             "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
             apart=apart,
         ),

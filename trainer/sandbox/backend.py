@@ -1,6 +1,6 @@
 """The isolation around one sandboxed process, whatever its tier.
 
-An enclosure starts the process, can end everything inside, and reports what the process has used
+A backend starts the process, can end everything inside, and reports what the process has used
 beyond memory. `trainer.sandbox.sandbox` talks to the process and meters it.
 """
 

@@ -161,7 +161,7 @@ def networked_program(
 ) -> bytes:
     """Return the filter of a program that may use the network.
 
-    It is for a workshop (`trainer.agent_sandbox.agent_run`) or a fenced program
+    It is for an agent sandbox (`trainer.agent_sandbox.agent_run`) or a helper process
     (`trainer.sandbox.masked_home`). Unix sockets (AF_UNIX) are refused: behind them are a session's D-Bus
     and systemd, Docker and agents with keys, which start programs or answer outside any sandbox.
     Without `is_networked` every new socket is refused. `is_confined` refuses what namespaces would
