@@ -1,9 +1,9 @@
 """An agent sandbox: the sandbox in which a coding agent edits a task's files.
 
 Unlike a run, the agent may use the network. In exchange it sees nothing of the node, and only named
-parts of the user's home (`trainer.agent_sandbox.view`). It has no terminal, no input, an environment
-with only the listed variables, and limits. All processes that it started end when it ends, or when
-the node does.
+parts of the user's home (`trainer.agent_sandbox.view`). It has no terminal, no input, an
+environment with only the listed variables, and limits. All processes that it started end when it
+ends, or when the node does.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that i
 class AgentAccess:
     """The access of a command: parts of the home, its whole environment, its limits.
 
-    `shown` (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths that
-    do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
+    `shown` (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths
+    that do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
     weaker tiers than full.
     """
 

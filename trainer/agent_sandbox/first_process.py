@@ -1,10 +1,10 @@
 """The first process of an agent sandbox: `python first_process.py`, which reads its job from stdin.
 
-`trainer.agent_sandbox.running_command` starts it outside the sandbox. Its child enters the sandbox and becomes
-the command, whose output is stdout. When the command ends, or when stdin is closed for any reason,
-all processes that it started are ended. The exit status is written to stderr. The node then reads
-the folder and closes stdin, after which the folder is removed. So nothing remains if the node is
-killed.
+`trainer.agent_sandbox.running_command` starts it outside the sandbox. Its child enters the sandbox
+and becomes the command, whose output is stdout. When the command ends, or when stdin is closed for
+any reason, all processes that it started are ended. The exit status is written to stderr. The node
+then reads the folder and closes stdin, after which the folder is removed. So nothing remains if the
+node is killed.
 """
 
 import contextlib

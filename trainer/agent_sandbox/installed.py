@@ -1,7 +1,8 @@
 """The files of an installed program: its prefix, its interpreter's prefix, and links to them.
 
-Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which an agent sandbox shows only named parts. A prefix is a folder that belongs to the program alone. Without
-one, only the program's own file is shown. System files are always shown.
+Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which an agent
+sandbox shows only named parts. A prefix is a folder that belongs to the program alone. Without one,
+only the program's own file is shown. System files are always shown.
 
 A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first in PATH) is not the
 program. It needs its manager, which an agent sandbox does not have. So it is rejected, with a fix.

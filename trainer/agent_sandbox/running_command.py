@@ -1,9 +1,9 @@
 """A running command in an agent sandbox: started, watched, its output read, and always ended.
 
-This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`), which outlives the
-node. The kernel limits the size of each file and, with namespaces, of the folders in memory. All
-other usage is checked several times per second. The command's purpose and its files are not known
-here.
+This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`),
+which outlives the node. The kernel limits the size of each file and, with namespaces, of the
+folders in memory. All other usage is checked several times per second. The command's purpose and
+its files are not known here.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The files that a program in an agent sandbox can access, as bubblewrap mounts or as Landlock rules.
+"""The files that a program in an agent sandbox can access, as mounts or as Landlock rules.
 
 The system and the program's own installation are read-only. The user's home has only the named
 paths: `shown` can be read, `kept` can be read and written. There is a worktree to work in and a
@@ -73,8 +73,8 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
         "--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox",
     ]  # fmt: skip
-    # In an agent sandbox of root's node, root inside is also root to the kernel, which owns /proc/sys.
-    # So /proc is read-only. Process 1 is the agent sandbox's own.
+    # In an agent sandbox of root's node, root inside is also root to the kernel, which owns
+    # /proc/sys. So /proc is read-only. Process 1 is the agent sandbox's own.
     arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for path in SYSTEM:
         arguments += ["--ro-bind-try", str(path), str(path)]
@@ -115,7 +115,7 @@ def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Acc
 
 
 def link_into(home: Path, view: View) -> None:
-    """Create links to the shown and kept paths in the agent sandbox's own home, at their usual place."""
+    """Link the shown and kept paths into the agent sandbox's own home, at their usual place."""
     named: Sequence[Path] = sorted({*view.shown, *view.kept})
     for path in named:
         if not any(parent in named for parent in path.parents):

@@ -61,10 +61,10 @@ class InstanceRun:
     """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
-    asks of language models. `name` names the instance in messages. If `keeps_output` is False, nothing
-    that the candidate prints is kept. `core` is the one that all its threads share, None if they
-    may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies to an
-    imported evaluator, to test whether the evaluator believes them.
+    asks of language models. `name` names the instance in messages. If `keeps_output` is False,
+    nothing that the candidate prints is kept. `core` is the one that all its threads share, None if
+    they may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies
+    to an imported evaluator, to test whether the evaluator believes them.
     """
 
     package: Sealed

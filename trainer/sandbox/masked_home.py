@@ -2,9 +2,10 @@
 
 The network process, the model's worker, the inspector and others need files, and some need a
 network. None of them needs the signing key, a file to write or a Unix socket of this machine.
-`with_masked_home` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and `/run`. Tier
-full does that by mounts. In every tier the process then restricts itself as far as the kernel can:
-capabilities, Landlock, a filter of system calls. `python masked_home.py RESTRICTIONS COMMAND…` does that.
+`with_masked_home` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and
+`/run`. Tier full does that by mounts. In every tier the process then restricts itself as far as the
+kernel can: capabilities, Landlock, a filter of system calls. `python masked_home.py RESTRICTIONS
+COMMAND…` does that.
 """
 
 import json
