@@ -85,7 +85,7 @@ class Dialler:
         except ArnodeError as fault:
             _log.warning("the address book is not kept: %s (%s)", fault.message, fault.hint)
 
-    def greeted(self, peer: PeerId, hello: Hello) -> None:
+    def on_hello(self, peer: PeerId, hello: Hello) -> None:
         """Add the addresses in a peer's hello, which shows that it has room for this node."""
         if peer in self._dialled:
             self._book.note_success(self._dialled[peer])
@@ -99,7 +99,7 @@ class Dialler:
         """Add addresses of this network's nodes from the DHT or the lists."""
         self._book.meet(source, addresses)
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Delete what belongs to a closed connection. If it ended at once, do not redial soon.
 
         A peer that is full or refuses this node first accepts a connection and then closes it.
@@ -127,7 +127,7 @@ class Dialler:
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
         for peer in self._dialled.keys() - set(connected):  # gone before any event
-            self.went(peer)
+            self.on_disconnect(peer)
         return self._book.next_to_dial(
             connected=connected,
             outbound=sum(peer in self._dialled for peer in connected),

@@ -83,7 +83,7 @@ class Fetcher:
             if patch in self._given_up:
                 self.want(patch, told_by=self._given_up[patch])
 
-    def greeted(self, peer: PeerId) -> None:
+    def on_hello(self, peer: PeerId) -> None:
         """Start asking a peer, which answers only after a hello. Retry what no peer had so far."""
         if peer not in self._greeted:
             self._greeted.add(peer)
@@ -91,7 +91,7 @@ class Fetcher:
                 self.want(patch, told_by=told_by)
             self._is_wanted.set()
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Stop asking a peer."""
         self._greeted.discard(peer)
 

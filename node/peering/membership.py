@@ -115,7 +115,7 @@ async def taking_part(
         found=peering.dialler.found,
     )
 
-    def greeted() -> int:
+    def greeted_peers() -> int:
         return sum(one.hello is not None for one in peering.peers.values())
 
     rendezvous = lists = None
@@ -125,7 +125,7 @@ async def taking_part(
             keys.transport_seed,
             hidden=[home.root],
             reached_at=lambda: peering.addresses,
-            peers=greeted,
+            peers=greeted_peers,
             found=partial(peering.dialler.met, AddressSource.DHT),
             clock=time.time,
         )
@@ -134,7 +134,7 @@ async def taking_part(
             network,
             network.lists_key,
             reader=ListReader(),
-            peers=greeted,
+            peers=greeted_peers,
             found=partial(peering.dialler.met, AddressSource.LIST),
             clock=time.time,
             recall=store.meta,

@@ -106,7 +106,7 @@ class Peering:
             carrier, store, self._indexes, misbehaviour, ingest=self._ingest, clock=clock
         )
         self.greeter = Greeter(
-            carrier, misbehaviour, own=self._hello, heard=self._greeted, clock=clock
+            carrier, misbehaviour, own=self._hello, on_hello=self._on_hello, clock=clock
         )
         self.dialler = Dialler(
             carrier,
@@ -182,9 +182,9 @@ class Peering:
         chosen = self.dialler.chosen().items()
         return {peer: address for peer, address in chosen if self.greeter.is_greeted(peer)}
 
-    def _greeted(self, peer: PeerId, hello: Hello) -> None:
-        self.dialler.greeted(peer, hello)
-        self.fetcher.greeted(peer)
+    def _on_hello(self, peer: PeerId, hello: Hello) -> None:
+        self.dialler.on_hello(peer, hello)
+        self.fetcher.on_hello(peer)
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
@@ -205,24 +205,24 @@ class Peering:
     async def _follow(self) -> None:
         connected = self._carrier.peers
         for peer in connected:
-            self.greeter.came(peer, dialled=False)
+            self.greeter.on_connect(peer, dialled=False)
         for peer in set(self.peers).difference(connected):
-            self._went(peer)
+            self._on_disconnect(peer)
         async for event in self._carrier.events():
             match event:
                 case Connected(peer=peer, address=address, is_relayed=relayed, host=host):
                     dialled = address is not None
-                    self.greeter.came(peer, dialled=dialled, relayed=relayed, host=host)
-                    self.syncer.came(peer)
+                    self.greeter.on_connect(peer, dialled=dialled, relayed=relayed, host=host)
+                    self.syncer.on_connect(peer)
                 case Disconnected(peer=peer):
-                    self._went(peer)
+                    self._on_disconnect(peer)
 
-    def _went(self, peer: PeerId) -> None:
-        self.greeter.went(peer)
-        self.syncer.forget(peer)
-        self.dialler.went(peer)
-        self.reaching.went(peer)
-        self.fetcher.went(peer)
+    def _on_disconnect(self, peer: PeerId) -> None:
+        self.greeter.on_disconnect(peer)
+        self.syncer.on_disconnect(peer)
+        self.dialler.on_disconnect(peer)
+        self.reaching.on_disconnect(peer)
+        self.fetcher.on_disconnect(peer)
 
     async def _hear(self) -> None:
         while True:

@@ -106,11 +106,11 @@ class Syncer:
         else:
             self._due.pop(peer, None)
 
-    def came(self, peer: PeerId) -> None:
+    def on_connect(self, peer: PeerId) -> None:
         """Record that a peer is connected."""
         self.pace_of(peer).reconnected()
 
-    def forget(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Record that a peer has gone."""
         self._due.pop(peer, None)
 

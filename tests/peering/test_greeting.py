@@ -116,7 +116,7 @@ def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
         running = asyncio.create_task(greeter.run())
         await asyncio.sleep(0)  # it looks, and no peer is there
         wires.connect(one.carrier, other.carrier)
-        greeter.came(other.carrier.peer_id, dialled=True)
+        greeter.on_connect(other.carrier.peer_id, dialled=True)
         async with asyncio.timeout(10):
             while not greeter.is_greeted(other.carrier.peer_id):  # noqa: ASYNC110 (no event)
                 await asyncio.sleep(0)
@@ -163,7 +163,7 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
 
     async def talk() -> None:
         wires.connect(stranger, one.carrier)
-        one.peering.greeter.came(stranger.peer_id, dialled=False)
+        one.peering.greeter.on_connect(stranger.peer_id, dialled=False)
         answer = await stranger.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
         told = read(Hello, answer)
         assert isinstance(told, Hello)
@@ -193,7 +193,7 @@ def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
     async def talk() -> None:
         stranger.serve(HELLO, answer)
         wires.connect(stranger, one.carrier)
-        one.peering.greeter.came(stranger.peer_id, dialled=dialled)
+        one.peering.greeter.on_connect(stranger.peer_id, dialled=dialled)
         if dialled:
             await one.peering.greeter.greet(stranger.peer_id)
         else:
@@ -246,7 +246,7 @@ def test_a_hello_that_is_none_ends_the_question_and_in_time_the_connection(
         liar.serve(HELLO, lying)
         with pytest.raises(NetworkError):
             await liar.ask(one.carrier.peer_id, HELLO, message)
-        one.peering.greeter.came(liar.peer_id, dialled=True)
+        one.peering.greeter.on_connect(liar.peer_id, dialled=True)
         for _ in range(2):
             await one.peering.greeter.greet(liar.peer_id)
 

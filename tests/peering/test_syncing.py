@@ -373,7 +373,7 @@ def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
     async def talk() -> None:
         with pytest.raises(NetworkError):
             await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
-        one.peering.greeter.came(other.carrier.peer_id, dialled=True)
+        one.peering.greeter.on_connect(other.carrier.peer_id, dialled=True)
         await one.peering.greeter.greet(other.carrier.peer_id)
         answer = await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
         assert answer == {"records": []}
