@@ -35,7 +35,7 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class GossipMessage:
     """A new, validly signed message of a topic. Its forwarder may not be its author."""
 
     topic: str

@@ -43,7 +43,7 @@ from protocol.framing import Message
 from protocol.records import VERSION
 from protocol.topics import belongs, parts_of
 
-_HEARD_AT_ONCE = 64
+_GOSSIP_AT_ONCE = 64
 _SETTLED_S = 600.0
 _NEWS_EVERY_S = 2.0  # looking for work among the news costs more than storing them
 _RESTARTED_AFTER_S = 5.0
@@ -150,7 +150,7 @@ class Peering:
         async with asyncio.TaskGroup() as parts:
             for name, part in (
                 ("events", self._follow),
-                ("hearing", self._hear),
+                ("hearing", self._store_gossip),
                 ("greeting", self.greeter.run),
                 ("dialling", self.dialler.run),
                 ("reaching", self.reaching.run),
@@ -224,10 +224,10 @@ class Peering:
         self.reaching.on_disconnect(peer)
         self.fetcher.on_disconnect(peer)
 
-    async def _hear(self) -> None:
+    async def _store_gossip(self) -> None:
         while True:
             of_forwarder: dict[PeerId, list[bytes]] = {}
-            for one in await self._carrier.heard(_HEARD_AT_ONCE):
+            for one in await self._carrier.receive_gossip(_GOSSIP_AT_ONCE):
                 of_forwarder.setdefault(one.forwarder, []).append(one.data)
             # A forwarder may not be able to see the faults of a message. The network process
             # already limits unknown and early records per peer.

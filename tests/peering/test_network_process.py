@@ -21,7 +21,7 @@ from node.network.errors import NetworkError
 from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.peering import network_link
 from node.peering import network_process as process
-from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.carrier import Carrier, Connected, Disconnected, GossipMessage, Message
 from node.peering.network_process import NetworkProcess
 from node.processes import child, supervisor
 from node.processes.child import ChildProgram, LineBudget, printable
@@ -158,13 +158,13 @@ def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
 
         # Until both know that the other subscribes to the topic, published messages reach nobody.
         publishing = asyncio.create_task(publish_again_and_again(one))
-        await other.heard(1)
+        await other.receive_gossip(1)
         publishing.cancel()
         await one.publish(TOPIC, b"garbage")
         await one.publish(TOPIC, RECORD.wire)
-        while (heard := (await other.heard(1))[0]).data != RECORD.wire:
-            assert heard.data != b"garbage"
-        assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
+        while (gossip := (await other.receive_gossip(1))[0]).data != RECORD.wire:
+            assert gossip.data != b"garbage"
+        assert gossip == GossipMessage(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
 
     pair.run(test)
 
