@@ -47,12 +47,12 @@ class Membership:
         """The addresses at which this node can be dialled, as far as it knows."""
         return self.peering.addresses
 
-    async def hear(self, limit_s: float) -> bool:
+    async def wait_first_sync(self, limit_s: float) -> bool:
         """Wait until a peer's records are here; return True if they came in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                await self.peering.syncer.has_heard.wait()
-        return self.peering.syncer.has_heard.is_set()
+                await self.peering.syncer.first_sync_done.wait()
+        return self.peering.syncer.first_sync_done.is_set()
 
     @property
     def peers(self) -> list[tuple[str, Acquaintance]]:

@@ -225,7 +225,7 @@ async def _go_on_from_copy(
     if membership is None:  # without a network it matters to nobody
         return
     progress("this home is a copy: asking peers for later records of its key", 0.0)
-    if await membership.hear(_COPY_S):
+    if await membership.wait_first_sync(_COPY_S):
         store.settle()
         return
     say(
