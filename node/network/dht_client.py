@@ -68,7 +68,7 @@ class Client:
         async with self._stream(server) as stream:
             await stream.write(encode_varint_prefixed(question_of(key)))
             data = await read_varint_prefixed_bytes_limited(stream, MESSAGE_BYTES)
-        answer = read_answer(data, teller=server.reach)
+        answer = read_answer(data, server_reach=server.reach)
         if isinstance(answer, Rejected):
             raise NetworkError(f"{server} said {answer.reason}")
         return answer

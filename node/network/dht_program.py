@@ -13,7 +13,7 @@ from typing import cast
 import trio
 from multiaddr import Multiaddr
 
-from node.home.addresses import Address, may_tell, parse_address
+from node.home.addresses import Address, may_share, parse_address
 from node.network.dht_client import Client, running_client
 from node.network.dht_contract import MOST_FOUND, RendezvousRequest, RendezvousResult
 from node.network.dht_lookup import Lookup
@@ -118,5 +118,5 @@ def _is_for(text: str, entries: Sequence[DhtPeer]) -> bool:
     """Return True if servers may get an address; a private one only if all are in its network."""
     address = parse_address(text)
     return isinstance(address, Address) and all(
-        may_tell(address.reach, entry.reach) for entry in entries
+        may_share(address.reach, entry.reach) for entry in entries
     )

@@ -112,7 +112,7 @@ async def taking_part(
         network,
         hidden=[home.root],
         listened=lambda: process.addresses,
-        found=peering.dialler.found,
+        found=peering.dialler.learn_neighbour,
     )
 
     def greeted_peers() -> int:
@@ -126,7 +126,7 @@ async def taking_part(
             hidden=[home.root],
             reached_at=lambda: peering.addresses,
             peers=greeted_peers,
-            found=partial(peering.dialler.met, AddressSource.DHT),
+            found=partial(peering.dialler.replace_from, AddressSource.DHT),
             clock=time.time,
         )
     if network.lists_key is not None:
@@ -135,7 +135,7 @@ async def taking_part(
             network.lists_key,
             reader=ListReader(),
             peers=greeted_peers,
-            found=partial(peering.dialler.met, AddressSource.LIST),
+            found=partial(peering.dialler.replace_from, AddressSource.LIST),
             clock=time.time,
             recall=store.meta,
             keep=store.set_meta,

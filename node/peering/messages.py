@@ -38,7 +38,7 @@ CHUNK_BYTES: Final = 512 * 1024
 MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
 MAX_ADDRESSES: Final = 8  # a node's own
-MAX_TOLD: Final = 16  # of other nodes
+MAX_PEER_ADDRESSES: Final = 16  # of other nodes
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]
@@ -188,11 +188,11 @@ class Part(Mapped):
 class Known(Mapped):
     """A question for addresses of other peers."""
 
-    known: Annotated[int, integer(1, MAX_TOLD)]
+    known: Annotated[int, integer(1, MAX_PEER_ADDRESSES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAddresses(Mapped):
     """The answer to `Known`: some addresses."""
 
-    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]
+    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_PEER_ADDRESSES)]

@@ -30,9 +30,9 @@ def told(*addresses: str, peer: bytes = PEER) -> Message.Peer:
     return Message.Peer(id=peer, addrs=[Multiaddr(one).to_bytes() for one in addresses])
 
 
-def read(*peers: Message.Peer, teller: Reach = Reach.PUBLIC) -> Answer:
+def read(*peers: Message.Peer, server_reach: Reach = Reach.PUBLIC) -> Answer:
     message = Message(type=Message.GET_PROVIDERS, closerPeers=peers, providerPeers=peers[:1])
-    answer = read_answer(message.SerializeToString(), teller=teller)
+    answer = read_answer(message.SerializeToString(), server_reach=server_reach)
     assert isinstance(answer, Answer)
     return answer
 
@@ -80,8 +80,8 @@ def test_an_answer_is_read_with_what_can_be_dialled_alone() -> None:
 def test_nobody_outside_leads_into_a_network() -> None:
     inside = told("/ip4/10.1.2.3/tcp/4001", "/ip4/127.0.0.1/tcp/4001")
     assert read(inside).closer == ()
-    assert [one.host for one in read(inside, teller=Reach.PRIVATE).closer] == ["10.1.2.3"]
-    assert len(read(inside, teller=Reach.LOOPBACK).closer) == 2
+    assert [one.host for one in read(inside, server_reach=Reach.PRIVATE).closer] == ["10.1.2.3"]
+    assert len(read(inside, server_reach=Reach.LOOPBACK).closer) == 2
 
 
 def test_of_many_peers_and_addresses_so_many_are_read_and_useless_ones_take_no_place() -> None:
@@ -104,7 +104,7 @@ def test_addresses_that_are_no_addresses_are_left_out() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_answer_or_rejected(data: bytes) -> None:
-    assert isinstance(read_answer(data, teller=Reach.PUBLIC), Answer | Rejected)
+    assert isinstance(read_answer(data, server_reach=Reach.PUBLIC), Answer | Rejected)
 
 
 @given(st.binary(min_size=1, max_size=40), st.binary(min_size=1, max_size=40))

@@ -11,7 +11,7 @@ from node.home.addresses import Address, PeerId, parse_address, peer_id
 from node.network.errors import NetworkError
 from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
-from node.peering.messages import MAX_TOLD, PEERS, Hello
+from node.peering.messages import MAX_PEER_ADDRESSES, PEERS, Hello
 from node.peering.service_quota import Misbehaviour
 from protocol.framing import Message
 from protocol.records import VERSION
@@ -106,7 +106,7 @@ def test_peers_tell_where_others_are_but_not_the_asker_of_itself() -> None:
         wires.connect(other.carrier, one.carrier)
         assert other.carrier.peer_id is not None
     one.dialler._dialled |= {two.carrier.peer_id: address(2), three.carrier.peer_id: address(3)}
-    answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_TOLD}))
+    answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_PEER_ADDRESSES}))
     assert answer == {"addresses": [str(address(3))]}
     assert one.dialler.answer is not None
 
