@@ -27,7 +27,7 @@ from node.network.kademlia import (
     PROTOCOL,
     Answer,
     DhtPeer,
-    provision_of,
+    announcement_of,
     question_of,
     read_answer,
 )
@@ -81,7 +81,7 @@ class Client:
         """
         async with self._stream(server) as stream:
             await stream.write(
-                encode_varint_prefixed(provision_of(key, self.peer, self._addresses))
+                encode_varint_prefixed(announcement_of(key, self.peer, self._addresses))
             )
             await stream.close()
             await trio.sleep(_READ_S)

@@ -76,8 +76,8 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
             answered |= {server.peer for server in lookup.closest}
             if number == 0 and addresses:
                 announced = await _announce(client, lookup)
-            for peer, tellers in lookup.providers.items():
-                found.setdefault(peer, set()).update(tellers)
+            for peer, servers in lookup.providers.items():
+                found.setdefault(peer, set()).update(servers)
             await client.part()
     # An address that only one server invented comes last.
     likely = [str(peer) for peer in sorted(found, key=lambda peer: -len(found[peer]))]
@@ -98,7 +98,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
     """
     confirmed = 0
 
-    async def tell(server: DhtPeer) -> None:
+    async def announce_to(server: DhtPeer) -> None:
         nonlocal confirmed
         try:
             await client.provide(lookup.key, server)
@@ -110,7 +110,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
 
     async with trio.open_nursery() as nursery:
         for server in lookup.closest:
-            nursery.start_soon(tell, server)
+            nursery.start_soon(announce_to, server)
     return confirmed
 
 

@@ -73,10 +73,10 @@ def question_of(key: bytes) -> bytes:
     return Message(type=Message.GET_PROVIDERS, key=key).SerializeToString()
 
 
-def provision_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
+def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
     """Return the announcement of a key's provider, which must be the sender. It gets no answer."""
-    told = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
-    return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[told]).SerializeToString()
+    provider = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
+    return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[provider]).SerializeToString()
 
 
 def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:

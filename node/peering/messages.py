@@ -87,7 +87,7 @@ _Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
     """Return the codec for a map of topics, each with its number of ids and their sum mod 2^256."""
-    name, told = identifier(_TOPIC), pair(integer(0), digest())
+    name, digest_pair = identifier(_TOPIC), pair(integer(0), digest())
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
         if type(value) is not dict or len(value) > MAX_TOPICS:
@@ -97,7 +97,7 @@ def _digests() -> Codec[dict[str, TopicDigest]]:
             topic = name.read(key)
             if isinstance(topic, Rejected):
                 return topic
-            found = told.read(entry)
+            found = digest_pair.read(entry)
             if isinstance(found, Rejected):
                 return Rejected(f"{topic}: {found.reason}")
             digests[topic] = found

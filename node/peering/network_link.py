@@ -46,9 +46,9 @@ class Inbox:
         """The connected peers."""
         return self._presence.peers
 
-    def arrive(self, coming: Connected) -> None:
+    def arrive(self, connected: Connected) -> None:
         """Add a connected peer."""
-        self._presence.arrive(coming)
+        self._presence.arrive(connected)
         self._has_news.set()
 
     def leave(self, peer: PeerId) -> None:
@@ -71,7 +71,7 @@ class Inbox:
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield the connected peers, then each change, without end. For one reader."""
-        self._presence.forget_told()
+        self._presence.forget_reported()
         while True:
             for change in self._presence.changes():
                 yield change

@@ -159,9 +159,9 @@ class Peering:
                 ("publishing", self._publisher.run),
                 ("settling", self._settle),
             ):
-                parts.create_task(self._keep_up(name, part), name=name)
+                parts.create_task(self._supervise(name, part), name=name)
 
-    async def _keep_up(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await part()
@@ -189,17 +189,17 @@ class Peering:
 
     def _hello(self) -> Hello:
         # Empty topics are left out. Of too many topics, each hello carries the next ones.
-        told = [entry for entry in self._indexes.digests().items() if entry[1][0]]
-        if len(told) > MAX_TOPICS:
-            self._turn = (self._turn + MAX_TOPICS) % len(told)
-            told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
+        digests = [entry for entry in self._indexes.digests().items() if entry[1][0]]
+        if len(digests) > MAX_TOPICS:
+            self._turn = (self._turn + MAX_TOPICS) % len(digests)
+            digests = [*digests[self._turn :], *digests[: self._turn]][:MAX_TOPICS]
         return Hello(
             v=VERSION,
             software=self._software,
             net=self._net,
             author=self._author,
             addresses=self.addresses[:MAX_ADDRESSES],
-            digests=dict(told),
+            digests=dict(digests),
         )
 
     async def _follow(self) -> None:
@@ -237,12 +237,12 @@ class Peering:
     def _note_new(self, peer: PeerId | None, report: IntakeReport) -> None:
         if self._news is None:
             loop = asyncio.get_running_loop()
-            self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)
+            self._news = loop.call_later(_NEWS_EVERY_S, self._report_news)
         for patch in dict.fromkeys(report.claimed):
-            self.fetcher.want(patch, told_by=peer)
+            self.fetcher.want(patch, sent_by=peer)
         self.fetcher.arrived(report.new)
 
-    def _tell_news(self) -> None:
+    def _report_news(self) -> None:
         self._news = None
         self._on_news()
 

@@ -15,7 +15,7 @@ from node.network.kademlia import (
     DhtPeer,
     distance,
     place_of,
-    provision_of,
+    announcement_of,
     question_of,
     read_answer,
 )
@@ -47,7 +47,7 @@ def test_a_key_says_by_which_hash_it_was_made_and_differs_by_network_and_day() -
 def test_a_provision_is_of_its_sender_with_its_addresses() -> None:
     addresses = [Multiaddr(f"/ip4/192.31.196.{number}/tcp/4001") for number in range(1, 20)]
     message = Message()
-    message.ParseFromString(provision_of(KEY, PEER, addresses))
+    message.ParseFromString(announcement_of(KEY, PEER, addresses))
     (provider,) = message.providerPeers
     assert (message.type, message.key, provider.id) == (Message.ADD_PROVIDER, KEY, PEER)
     assert list(provider.addrs) == [one.to_bytes() for one in addresses[:ADDRESSES]]

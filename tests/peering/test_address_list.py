@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home.signed_list import told_time
+from node.home.signed_list import iso_time
 from node.peering.address_list import (
     MAX_ADDRESSES,
     AddressList,
@@ -217,4 +217,4 @@ def test_the_example_of_the_protocol_is_a_list() -> None:
     assert signer.hex() in PROTOCOL.read_text()
     told = read(text.encode(), by=signer)
     assert isinstance(told, AddressList)
-    assert told_time(told.written_s) == "2026-11-26T06:00:00Z"
+    assert iso_time(told.written_s) == "2026-11-26T06:00:00Z"

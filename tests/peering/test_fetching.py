@@ -138,7 +138,7 @@ def test_who_told_of_it_is_asked_first_and_what_is_here_is_not_asked_for(scene: 
     async def talk() -> None:
         await scene.meet(scene.first, scene.second)
         scene.first.carrier.tamper, scene.second.carrier.tamper = noting("1"), noting("2")
-        assert await scene.fetch(told_by=scene.second.carrier.peer_id)
+        assert await scene.fetch(sent_by=scene.second.carrier.peer_id)
 
     asyncio.run(talk())
     # Two parts of the changed file, and the diff: the tree's list follows from the base's.
@@ -156,7 +156,7 @@ def test_wrong_bytes_are_not_kept_and_the_next_peer_is_asked(scene: Scene) -> No
     async def talk() -> None:
         await scene.meet(scene.first, scene.second)
         scene.first.carrier.tamper = wrong
-        assert await scene.fetch(told_by=scene.first.carrier.peer_id)
+        assert await scene.fetch(sent_by=scene.first.carrier.peer_id)
 
     asyncio.run(talk())
     assert scene.asking.blobs.get_source(TREE.tree) == TREE

@@ -10,7 +10,7 @@ import pytest
 from node.home.addresses import Address
 from node.home.home import Home
 from node.home.network_definition import Network
-from node.home.signed_list import told_time
+from node.home.signed_list import iso_time
 from node.peering.address_list import AddressList, sign_list
 from node.peering.list_reader import ListReader
 from node.peering.lists import ALONE_S, SETTLED_S, KnownList, Lists
@@ -131,7 +131,7 @@ def test_each_look_says_all_again_since_the_book_forgets_the_silent(reading: Run
         (listed(9, ago_s=-2 * 86_400).text(), "more than a day ahead"),
         (
             listed(9, ago_s=1).text(),
-            f"it is of {told_time(NOW_S - 1)}, older than what it said before",
+            f"it is of {iso_time(NOW_S - 1)}, older than what it said before",
         ),
     ],
 )
