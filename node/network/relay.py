@@ -93,10 +93,10 @@ class Relay:
     async def _reserve(self, stream: INetStream, peer: PeerId) -> None:
         self._forget_gone()
         host = self._connections.host_of(peer)
-        beside = [one for one in self._reserved if one != peer]
-        near = sum(self._connections.host_of(one) == host for one in beside)
+        others = [one for one in self._reserved if one != peer]
+        near = sum(self._connections.host_of(one) == host for one in others)
         limits = self._limits
-        if len(beside) >= limits.reservations or near >= limits.reservations_per_host:
+        if len(others) >= limits.reservations or near >= limits.reservations_per_host:
             await self._conclude(stream, Status.RESERVATION_REFUSED)
             return
         self._reserved[peer] = self._clock() + limits.reservation_s

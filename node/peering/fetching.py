@@ -144,8 +144,8 @@ class Fetcher:
 
     async def _task(self, record: bytes, manifest: TaskManifest, sent_by: PeerId | None) -> bool:
         self._blobs.put_listing(manifest.files)
-        beside = manifest.program.blobs if manifest.program else ()
-        wanted = [*(blob for _, blob in manifest.files), *beside]
+        program_blobs = manifest.program.blobs if manifest.program else ()
+        wanted = [*(blob for _, blob in manifest.files), *program_blobs]
         fetched = [await self._blob(record, blob, sent_by) for blob in wanted]
         return all(fetched)
 
