@@ -27,7 +27,7 @@ _log = logging.getLogger("node.peering")
 
 
 @dataclass(kw_only=True)
-class Acquaintance:
+class ConnectedPeer:
     """A connected peer: its address, last hello, answering time, and when to ask next."""
 
     dialled: bool
@@ -57,12 +57,12 @@ class Greeter:
         self._own = own
         self._on_hello = on_hello
         self._clock = clock
-        self._peers: dict[PeerId, Acquaintance] = {}
+        self._peers: dict[PeerId, ConnectedPeer] = {}
         self._is_due = asyncio.Event()
         self._parting = set[asyncio.Task[None]]()
 
     @property
-    def peers(self) -> dict[PeerId, Acquaintance]:
+    def peers(self) -> dict[PeerId, ConnectedPeer]:
         """The connected peers, for reading only."""
         return self._peers
 
@@ -84,7 +84,7 @@ class Greeter:
         known = self._peers.get(peer)
         if known is None:
             ask_at_s = self._clock() + wait_s
-            self._peers[peer] = Acquaintance(
+            self._peers[peer] = ConnectedPeer(
                 dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
             )
             self._is_due.set()
@@ -188,7 +188,7 @@ class Greeter:
         self.on_disconnect(peer)
         await self._carrier.drop(peer, why)
 
-    async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
+    async def _unanswered(self, peer: PeerId, known: ConnectedPeer, why: str) -> None:
         known.unanswered += 1
         if known.unanswered >= _MOST_UNANSWERED:
             # It may only be slow or suspended, and come back.

@@ -19,7 +19,7 @@ from node.home.network_definition import Network
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
-from node.peering.greeting import Acquaintance
+from node.peering.greeting import ConnectedPeer
 from node.peering.list_reader import ListReader
 from node.peering.lists import Lists
 from node.peering.neighbours import Neighbours
@@ -55,7 +55,7 @@ class Membership:
         return self.peering.syncer.first_sync_done.is_set()
 
     @property
-    def peers(self) -> list[tuple[str, Acquaintance]]:
+    def peers(self) -> list[tuple[str, ConnectedPeer]]:
         """The connected peers that said hello."""
         return [(peer, one) for peer, one in self.peering.peers.items() if one.hello]
 

@@ -18,7 +18,7 @@ from node.peering.book import AddressBook
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected
 from node.peering.dialling import Dialler
 from node.peering.fetching import Fetcher
-from node.peering.greeting import Acquaintance, Greeter
+from node.peering.greeting import ConnectedPeer, Greeter
 from node.peering.ingest import Ingest
 from node.peering.messages import (
     BLOB,
@@ -141,7 +141,7 @@ class Peering:
         return tuple(dict.fromkeys((*self.reaching.addresses, *self._addresses())))
 
     @property
-    def peers(self) -> dict[PeerId, Acquaintance]:
+    def peers(self) -> dict[PeerId, ConnectedPeer]:
         """The connected peers, each with its last hello."""
         return self.greeter.peers
 
