@@ -31,7 +31,7 @@ from node.network.kademlia import (
     question_of,
     read_answer,
 )
-from node.network.patches import say_reached_at
+from node.network.patches import advertise_addresses
 from node.network.peer_budgets import PeerLimits
 from protocol.errors import Rejected
 
@@ -124,7 +124,7 @@ async def running_client(
     quieten_libp2p()
     settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())
     host = build_host(settings)
-    say_reached_at(host, addresses)  # servers forget providers that report no addresses
+    advertise_addresses(host, addresses)  # servers forget providers that report no addresses
     swarm = cast("Swarm", host.get_network())
     incidents = Incidents(_ignore, trio.current_time)
 
