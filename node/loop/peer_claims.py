@@ -94,7 +94,7 @@ class Peers:
 
     def rates(self) -> dict[bytes, AuthorRate]:
         """Return each author's record here."""
-        return author_rates(self._line_writer, self._people().heard_first)
+        return author_rates(self._line_writer, self._people().trusted)
 
     def author_filter(self) -> Callable[[bytes], bool]:
         """Return a test that accepts authors who are considered and not doubted."""
@@ -334,7 +334,7 @@ class Peers:
         return lambda author: (
             author not in rejected
             and (not self._members or author in self._members)
-            and (not self._only_friends or author in people.heard_first)
+            and (not self._only_friends or author in people.trusted)
         )
 
 

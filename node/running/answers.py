@@ -191,7 +191,7 @@ class NodeAnswers:
         """Return the connected peers."""
         node = self._node
         people = people_of(node.home, node.config.friends)
-        trust = trust_in(people, author_rates(node.line_resources.line_writer, people.heard_first))
+        trust = trust_in(people, author_rates(node.line_resources.line_writer, people.trusted))
         return peers_document(node.line_resources.store, node.membership, trust)
 
     async def fetch_task(self, asked: OfDigest) -> int:
