@@ -133,7 +133,7 @@ class LaneOutcome(Mapped):
             answers=packed(outcome.answers),
             product=product,
             evidence=outcome.evidence,
-            fault=None if outcome.fault is None else told_fault(outcome.fault),
+            fault=None if outcome.fault is None else fault_lines(outcome.fault),
         )
 
     def outcome(self) -> RunOutcome:
@@ -167,7 +167,7 @@ class LaneOutcome(Mapped):
         )
 
 
-def told_fault(fault: ArnodeError) -> tuple[str, str]:
+def fault_lines(fault: ArnodeError) -> tuple[str, str]:
     """Return the message and hint of a fault, each as one line."""
     return fit_line(fault.message, _FAULT_CHARACTERS), fit_line(fault.hint, _FAULT_CHARACTERS)
 

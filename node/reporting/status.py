@@ -74,7 +74,7 @@ def status_document(
         },
         "sandbox": sandbox,
         "lines": lines,
-        "remote_lanes": remote.told() if remote else [],
+        "remote_lanes": remote.state_rows() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
         "proving": None,  # the running node sets it during a card's self-test
