@@ -26,14 +26,14 @@ def check(name: str, as_json: bool) -> None:
     accepts wrong answers. Takes minutes. Exit code 1: there is a fault.
     """
     from node.on_demand.checking import checked
-    from node.on_demand.session import find_workbench
+    from node.on_demand.session import find_command_session
 
-    bench = find_workbench(name, None)
+    command = find_command_session(name, None)
 
     async def work() -> list[Remark]:
         remarks: list[Remark] = []
         with reporting() as progress:
-            async with aclosing(checked(bench, progress)) as found:
+            async with aclosing(checked(command, progress)) as found:
                 async for remark in found:
                     remarks.append(remark)
                     if not as_json:
@@ -46,13 +46,13 @@ def check(name: str, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "task": {"id": command.task.id.hex(), "name": command.task.name},
                 "ok": not faults,
                 "remarks": [asdict(remark) for remark in remarks],
             }
         )
     else:
-        click.echo(f"{bench.task.name}: {_counted(faults, 'fault')}, {_counted(notes, 'note')}")
+        click.echo(f"{command.task.name}: {_counted(faults, 'fault')}, {_counted(notes, 'note')}")
     if faults:
         raise SystemExit(1)
 

@@ -28,7 +28,7 @@ from node.on_demand.programs import (
     fewest_pairs,
     task_at,
 )
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.proposing.choice import AUTO, NOBODY, Arm, OwnChoice, ProgramChoice, arms_of
 from node.proposing.opening import require_texts
 from node.reporting.blocks import figures_column, name_of, quoted, table, text, words_column
@@ -89,30 +89,30 @@ def compare_programs(
     """
     for_s = parse_duration(duration)
     block_s = parse_duration(block)
-    bench = find_workbench(task, text)
-    sides = dict(zip(LETTERS, (_side(bench, one, agent) for one in (a, b)), strict=True))
-    _check_spans(bench, for_s, block_s)
-    with bench.home.lock():
-        place = bench.home.comparisons
-        wanted = head or ("head" if _has_line(bench) else "baseline")
-        source = find_source(bench.home, bench.task, wanted)
-        of_text = bench.config.text is not None and task is None
-        called = bench.task.name if of_text else named_task(bench.home, bench.config.task)
-        own_task, folder = task_at(bench.home, bench.task, called, source, place)
+    command = find_command_session(task, text)
+    sides = dict(zip(LETTERS, (_side(command, one, agent) for one in (a, b)), strict=True))
+    _check_spans(command, for_s, block_s)
+    with command.home.lock():
+        place = command.home.comparisons
+        wanted = head or ("head" if _has_line(command) else "baseline")
+        source = find_source(command.home, command.task, wanted)
+        of_text = command.config.text is not None and task is None
+        called = command.task.name if of_text else named_task(command.home, command.config.task)
+        own_task, folder = task_at(command.home, command.task, called, source, place)
         comparing = Comparing(sides=sides, task=own_task, folder=folder, block_s=block_s, runs=runs)
         name = comparing.setting.hex()[:8]
         with kept_lines(place / f"{name}.jsonl", is_fresh=fresh) as kept:
-            comparison = ProgramComparison(bench, comparing, kept, place / name)
+            comparison = ProgramComparison(command, comparing, kept, place / name)
             _work(comparison, comparing, for_s)
             standing = comparison.standing
     if as_json:
-        print_json(_document(bench, comparing, standing))
+        print_json(_document(command, comparing, standing))
     else:
-        _tell(bench, comparing, standing)
+        _tell(command, comparing, standing)
     raise SystemExit(_OPEN if standing.verdict == "open" else 0)
 
 
-def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
+def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contender:
     """Return the contender that an argument names: a file of instructions, or proposers.
 
     Raises UsageError for a missing file or unsuitable proposers.
@@ -122,14 +122,14 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     if is_text and not path.is_file():
         raise UsageError(f"there is no file {word}", "give a file with instructions for proposers")
     if is_text:
-        agents = _proposers(",".join(agent)) if agent else bench.config.agent
+        agents = _proposers(",".join(agent)) if agent else command.config.agent
     else:
         agents = _proposers(word)
-    config = replace(bench.config, agent=agents)
+    config = replace(command.config, agent=agents)
     if agents == AUTO:
         raise UsageError(f"{word}: `auto` names no particular proposer", "name one")
     arms = arms_of(config)
-    require_texts(bench.home, arms, [bench.task.name])
+    require_texts(command.home, arms, [command.task.name])
     choices = [arm.choice for arm in arms]
     if choices == [NOBODY]:
         raise UsageError(f"{word}: this has no proposer", "name one")
@@ -142,24 +142,24 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     return Contender(
         name=path.name if is_text else word,
         agents=tuple(arm.name for arm in arms),
-        texts=_texts(bench, arms, path if is_text else None),
+        texts=_texts(command, arms, path if is_text else None),
         spends=bool(asks),
         visits=any(isinstance(choice, ProgramChoice) for choice in asks),
     )
 
 
 def _texts(
-    bench: Workbench, arms: Sequence[Arm], path: Path | None
+    command: CommandSession, arms: Sequence[Arm], path: Path | None
 ) -> tuple[tuple[str, bytes], ...]:
     """Return the instructions that replace the task's own: a file's text, or the owner's texts.
 
     They are read once, now. A text that is edited later counts as another contender.
     """
-    name, programs = program_file(bench.task.name), bench.home.programs
+    name, programs = program_file(command.task.name), command.home.programs
     if path is not None:
         with explaining_faults(path):
             return ((name, path.read_bytes()),)
-    names = {name, *(program_file(bench.task.name, arm.text) for arm in arms)}
+    names = {name, *(program_file(command.task.name, arm.text) for arm in arms)}
     found = [programs / one for one in sorted(names)]
     return tuple((one.name, one.read_bytes()) for one in found if one.is_file())
 
@@ -175,12 +175,12 @@ def _proposers(word: str) -> tuple[str, ...]:
         ) from fault
 
 
-def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
+def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
     """Reject spans that are too short for any result, and warn about short ones.
 
     Raises UsageError.
     """
-    run_s = _run_s(bench)
+    run_s = _run_s(command)
     if run_s is not None and block_s < FEWEST_RUNS * run_s:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
@@ -199,17 +199,17 @@ def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
     click.echo(f"  {told}", err=True)
 
 
-def _run_s(bench: Workbench) -> float | None:
+def _run_s(command: CommandSession) -> float | None:
     """Return the seconds that a run takes here, or None if this home does not know."""
-    with Store.open_read_only(bench.home) as store:
-        lines = [line.key for line in store.jobs.lines() if line.task == bench.task.id]
+    with Store.open_read_only(command.home) as store:
+        lines = [line.key for line in store.jobs.lines() if line.task == command.task.id]
         known = [run_seconds(store, key) for key in lines]
     return max((one for one in known if one is not None), default=None)
 
 
-def _has_line(bench: Workbench) -> bool:
-    with Store.open_read_only(bench.home) as store:
-        return any(line.task == bench.task.id for line in store.jobs.lines())
+def _has_line(command: CommandSession) -> bool:
+    with Store.open_read_only(command.home) as store:
+        return any(line.task == command.task.id for line in store.jobs.lines())
 
 
 def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
@@ -258,8 +258,8 @@ def _difference(standing: Standing) -> str:
     return f"{standing.difference:+.4f} more an hour by A, {told}"
 
 
-def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
-    unit = bench.task.manifest.metric.unit
+def _tell(command: CommandSession, comparing: Comparing, standing: Standing) -> None:
+    unit = command.task.manifest.metric.unit
     columns = (
         words_column("program", wraps=True),
         figures_column(text(name_of(unit), " gained an hour")),
@@ -287,10 +287,10 @@ def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
         click.echo(f"{plain(comparing.sides[standing.verdict].name)} gains more")
 
 
-def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dict[str, object]:
+def _document(command: CommandSession, comparing: Comparing, standing: Standing) -> dict[str, object]:
     lower, upper = standing.interval
     return {
-        "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+        "task": {"id": command.task.id.hex(), "name": command.task.name},
         "head": comparing.task.source.tree.hex(),
         "block_s": comparing.block_s,
         "programs": {

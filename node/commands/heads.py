@@ -261,17 +261,17 @@ def _write_model(
     Raises UsageError if the head is of another task than the one set.
     """
     from node.on_demand.head_model import train_model, with_budget
-    from node.on_demand.session import find_workbench
+    from node.on_demand.session import find_command_session
 
     empty_folder(folder)  # fail before the training, which may take long
-    bench = find_workbench(task, None)
-    if bench.task.id != manifest.id:
+    command = find_command_session(task, None)
+    if command.task.id != manifest.id:
         raise UsageError(
-            f"the head is of task {manifest.name}, but the task set is {bench.task.name}",
+            f"the head is of task {manifest.name}, but the task set is {command.task.name}",
             "name the task or its folder with --task",
         )
-    bench = replace(bench, task=with_budget(bench.task, budget))
-    trained = asyncio.run(train_model(bench, source, folder))
+    command = replace(command, task=with_budget(command.task, budget))
+    trained = asyncio.run(train_model(command, source, folder))
     metric, foreign = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
     if as_json:
         print_json(

@@ -18,7 +18,7 @@ from node.home.keyfile import keep_to_oneself
 from node.home.networks import defined_network
 from node.line.noise import RunNoise
 from node.loop.peer_patches import MOST_SHOWN
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
@@ -41,17 +41,17 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     if is_running(home.socket) and not (task or text):
         return document(call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S))
     keep_to_oneself()
-    bench = find_workbench(task, text)
-    means = take_means(os.environ, bench.config)
-    with open_line(home, bench.config, bench.task.manifest, bench.task.source) as line_resources:
-        return asyncio.run(_alone(bench, line_resources, means, is_dry=is_dry))
+    command = find_command_session(task, text)
+    means = take_means(os.environ, command.config)
+    with open_line(home, command.config, command.task.manifest, command.task.source) as line_resources:
+        return asyncio.run(_alone(command, line_resources, means, is_dry=is_dry))
 
 
 async def _alone(
-    bench: Workbench, line_resources: LineResources, means: Means, *, is_dry: bool
+    command: CommandSession, line_resources: LineResources, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
     """Act as the node for one proposal."""
-    home, config, line_writer = bench.home, bench.config, line_resources.line_writer
+    home, config, line_writer = command.home, command.config, line_resources.line_writer
     arms = choose(config, means.keys, means.environment).arms
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
     defined = defined_network(home, config.net)
@@ -60,7 +60,7 @@ async def _alone(
         home,
         config,
         line_writer,
-        bench.task,
+        command.task,
         noise=noise,
         peers=open_peers(home, config, line_writer, noise, network=network),
         proposer=proposer,
@@ -74,10 +74,10 @@ async def _alone(
         try:
             if not is_dry:
                 reviewing = open_role(
-                    "reviewer", home, config, bench.task, [arm], means.keys, progress
+                    "reviewer", home, config, command.task, [arm], means.keys, progress
                 )
                 reviewer = reviewer_of(await stack.enter_async_context(reviewing))
-            opening = open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer)
+            opening = open_slow(home, config, command.task, arm, means, progress, reviewer=reviewer)
             slow = await stack.enter_async_context(opening)
         except ArnodeError as fault:
             if not is_dry:

@@ -16,7 +16,7 @@ from node.home.control_socket import call, is_running, nonsense
 from node.home.sandboxing import require_peer_sandbox
 from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
 from node.line.run_estimates import run_seconds
-from node.on_demand.session import Workbench, be_node, find_workbench, follow
+from node.on_demand.session import CommandSession, act_as_node, find_command_session, follow
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.program import at_work
@@ -69,36 +69,36 @@ class CarriedAll:
 
 def carry_up(what: str, *, to: str | None, rung: str | None) -> CarriedAll:
     """Try patches on another rung. Raises ArnodeError, KeyboardInterrupt."""
-    bench = find_workbench(to, None)
-    load = Load(what=what, to=bench.task.id, rung=rung)
-    with Store.open_read_only(bench.home) as store:
+    command = find_command_session(to, None)
+    load = Load(what=what, to=command.task.id, rung=rung)
+    with Store.open_read_only(command.home) as store:
         newest = store.experiments.listed(newest_first=True, limit=1)
     has_ended = False
     numbers: Sequence[int] = ()
     with contextlib.suppress(KeyboardInterrupt):
-        if is_running(bench.home.socket):
-            numbers = _ask_node(bench, load)
-            has_ended = follow(bench.home, _shown(numbers))
+        if is_running(command.home.socket):
+            numbers = _ask_node(command, load)
+            has_ended = follow(command.home, _shown(numbers))
         else:
-            numbers = _work_alone(bench, load)
-    with Store.open_read_only(bench.home) as store:
+            numbers = _work_alone(command, load)
+    with Store.open_read_only(command.home) as store:
         jobs = _jobs(store, numbers)
         if jobs and all(job.state == "done" for job in jobs):
-            return _told(store, bench.task.manifest, jobs, after=newest[0].n if newest else 0)
+            return _told(store, command.task.manifest, jobs, after=newest[0].n if newest else 0)
     if has_ended:
         raise NotRunningError("the node ended before all of it was decided", _STAYS)
     print(f"  not all of it is decided yet; {_STAYS}", file=sys.stderr)
     raise KeyboardInterrupt
 
 
-def _ask_node(bench: Workbench, load: Load) -> Sequence[int]:
-    match call(bench.home.socket, "carry", load.to_message()):
+def _ask_node(command: CommandSession, load: Load) -> Sequence[int]:
+    match call(command.home.socket, "carry", load.to_message()):
         case list() as numbers:
             return [number for number in numbers if isinstance(number, int)]
     raise nonsense()
 
 
-def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
+def _work_alone(command: CommandSession, load: Load) -> Sequence[int]:
     """Act as the node until all patches are decided and judged."""
     numbers: tuple[int, ...] = ()
 
@@ -107,14 +107,14 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
         numbers = node.carry(load)
         return partial(_shown(numbers), node.line_resources.store)
 
-    home, config, task = bench.home, bench.config, bench.task
+    home, config, task = command.home, command.config, command.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
         with Store.open_read_only(home) as store:  # impossible requests fail before anything runs
             finds = load.finds(store, Blobs(home.blobs), task.manifest)
         is_peers = any(find.author is not None for find in finds)
         if is_peers:
             require_peer_sandbox(config)
-        asyncio.run(be_node(home, config, task, hand_in, runs_strangers=is_peers))
+        asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=is_peers))
     return numbers
 
 

@@ -14,7 +14,7 @@ from node.home.control_socket import Message, call, document, is_running
 from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.noise import RunNoise
-from node.on_demand.session import find_workbench
+from node.on_demand.session import find_command_session
 from node.reporting.knowledge import importance_document
 from node.running.line_resources import open_line
 from node.running.loop_assembly import Thinking
@@ -65,15 +65,15 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
     """Open the store for a task and compute the main effects."""
     from agent.hyperparameters.importance import importance_of  # imports numpy
 
-    bench = find_workbench(task, text)
-    home, config = bench.home, bench.config
-    with open_line(home, config, bench.task.manifest, bench.task.source) as line_resources:
+    command = find_command_session(task, text)
+    home, config = command.home, command.config
+    with open_line(home, config, command.task.manifest, command.task.source) as line_resources:
         line_writer = line_resources.line_writer
         thinking = Thinking.of(
             home,
             config,
             line_writer,
-            bench.task,
+            command.task,
             noise=RunNoise(line_writer),
             peers=None,
             proposer=NullProposer(),

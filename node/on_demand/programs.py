@@ -27,7 +27,7 @@ from node.home.home import Home
 from node.on_demand.block import BlockEnd, ComparisonBlock, Contender, left_of
 from node.on_demand.kept_lines import KeptLines, hexadecimal, read_line
 from node.on_demand.measuring import measure
-from node.on_demand.session import Workbench, calibrated_session
+from node.on_demand.session import CommandSession, calibrated_session
 from node.proposing.budget import limits_of
 from node.store.model_calls import Spending
 from protocol.differences import DifferenceEvidence, critical_ratio
@@ -146,9 +146,9 @@ class ProgramComparison:
     """
 
     def __init__(
-        self, bench: Workbench, comparing: Comparing, kept: KeptLines, place: Path
+        self, command: CommandSession, comparing: Comparing, kept: KeptLines, place: Path
     ) -> None:
-        self._bench = bench
+        self._command = command
         self._comparing = comparing
         self._kept = kept
         self._place = place
@@ -214,13 +214,13 @@ class ProgramComparison:
     async def _played(
         self, number: int, letter: Letter, on_look: Callable[[str, float], None]
     ) -> ComparisonBlock:
-        side, limits = self._comparing.sides[letter], limits_of(self._bench.config)
+        side, limits = self._comparing.sides[letter], limits_of(self._command.config)
         if side.spends:
             blocks = [
                 path.parent
-                for path in self._place.parent.glob(f"*/*/{self._bench.home.store.name}")
+                for path in self._place.parent.glob(f"*/*/{self._command.home.store.name}")
             ]
-            limits = left_of(limits, [self._bench.home, *map(Home, blocks)])
+            limits = left_of(limits, [self._command.home, *map(Home, blocks)])
         block = ComparisonBlock(
             home=Home(self._place / f"{number}{letter}"),
             side=side,
@@ -237,7 +237,7 @@ class ProgramComparison:
             told = f"pair {number + 1}: {side.name} works"
             on_look(told, min(1.0, seconds / self._comparing.block_s))
 
-        await block.play(self._bench.home, on_look=look)
+        await block.play(self._command.home, on_look=look)
         if side.spends and (limit := block.met_limit()):
             raise _spent(limit)
         return block
@@ -277,7 +277,7 @@ class ProgramComparison:
             metrics[source.tree, outcome.seed] = outcome.to_run("candidate").secret_nano
             on_look(f"pair {number + 1}: fresh runs", len(metrics) / len(planned))
 
-        async with calibrated_session(replace(self._bench, task=self._comparing.task)) as session:
+        async with calibrated_session(replace(self._command, task=self._comparing.task)) as session:
             await measure(session, planned, on_run=keep)
         return {one.tree: [metrics[one.tree, seed] for seed in seeds] for one in sources}
 

@@ -24,7 +24,7 @@ from node.line.open_task import Session
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
-from node.on_demand.session import Workbench, calibrated_session
+from node.on_demand.session import CommandSession, calibrated_session
 from node.terminal.interrupts import STOPPING, until_interrupted
 from node.source_review.adoption import concern, describe
 from node.source_review.inspection import inspect
@@ -201,7 +201,7 @@ def setting_of(
 
 
 async def measure_open(
-    bench: Workbench,
+    command: CommandSession,
     candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
@@ -211,13 +211,13 @@ async def measure_open(
 
     The first interrupt lets the current run finish, the next one ends at once.
     """
-    async with calibrated_session(bench) as session:
+    async with calibrated_session(command) as session:
         stopping = asyncio.Event()
         work = _measure_blocks(
             session,
             candidates,
             replications,
-            prior_runs=bench.prior_runs(),
+            prior_runs=command.prior_runs(),
             stopping=stopping,
             show=show,
         )

@@ -27,7 +27,7 @@ from node.line.open_task import find_task
 from node.line.run_estimates import trial_duration_text, run_seconds, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
-from node.on_demand.session import be_node, follow
+from node.on_demand.session import act_as_node, follow
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import RerunRequest
@@ -134,7 +134,7 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(be_node(home, config, task, hand_in, runs_strangers=not is_own))
+        asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=not is_own))
     return job_id
 
 

@@ -59,14 +59,14 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
             print(takes(30.0), file=sys.stderr)
             yield bench.session()
 
-        class Workbench:
+        class CommandSession:
             home, task = bench.home, bench.session().task
 
             def prior_runs(self) -> int:
                 return 0
 
         sources = {"baseline": BASELINE, "candidate": CANDIDATE}
-        monkeypatch.setattr(measure, "find_workbench", lambda _task, _text: Workbench())
+        monkeypatch.setattr(measure, "find_command_session", lambda _task, _text: CommandSession())
         monkeypatch.setattr(measure, "find_source", lambda _home, _task, name: sources[name])
         monkeypatch.setattr(measure, "calibrated_session", opened)
         monkeypatch.setattr(measuring, "random_seed", itertools.count().__next__)

@@ -22,7 +22,7 @@ from node.on_demand.programs import (
     known_after,
     task_at,
 )
-from node.on_demand.session import Workbench
+from node.on_demand.session import CommandSession
 from node.proposing.budget import limit_met
 from node.store import model_calls
 from node.store.model_calls import Charge, SpendingLimits
@@ -101,16 +101,16 @@ def test_what_was_played_before_is_there_again_if_nothing_changed(
     home: Home, tmp_path: Path
 ) -> None:
     task = load_task(SHORT_TASK, data_dir=home.data)
-    bench = Workbench(home=home, config=Config(), task=task)
+    command = CommandSession(home=home, config=Config(), task=task)
     first = comparing(task)
     kept = pair(0.3, 0.1, setting=first.setting)
     with kept_lines(tmp_path / "kept.jsonl", is_fresh=False) as lines:
         lines.append(kept)
         lines.append(pair(0.3, 0.1, setting=HERE))
     with kept_lines(tmp_path / "kept.jsonl", is_fresh=False) as lines:
-        again = ProgramComparison(bench, first, lines, tmp_path / "blocks")
+        again = ProgramComparison(command, first, lines, tmp_path / "blocks")
         longer = replace(first, block_s=61.0)
-        other = ProgramComparison(bench, longer, lines, tmp_path / "blocks")
+        other = ProgramComparison(command, longer, lines, tmp_path / "blocks")
         assert again.standing.pairs == (kept,)
         assert other.standing.pairs == ()
     assert comparing(task, bold=b"Be bolder.").setting != first.setting

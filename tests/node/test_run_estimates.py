@@ -60,7 +60,7 @@ def test_try_alone_says_how_long_once_it_is_known(
         line_resources=SimpleNamespace(store=store, line_writer=SimpleNamespace(key=LINE)),
     )
 
-    async def be_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
+    async def act_as_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
         tell = hand_in(node)
         tell()
         assert "about" not in capsys.readouterr().err  # the baseline is measured first
@@ -69,7 +69,7 @@ def test_try_alone_says_how_long_once_it_is_known(
         tell()
 
     monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
-    monkeypatch.setattr(trying, "be_node", be_node)
+    monkeypatch.setattr(trying, "act_as_node", act_as_node)
     bench = SimpleNamespace(home=home, config=None, task=None)
     trying.work_alone(bench, BASELINE, title="", why="")  # type: ignore[arg-type]
     assert capsys.readouterr().err.count(experiment_duration_text(RUN_S)) == 1
