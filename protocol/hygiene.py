@@ -105,7 +105,7 @@ class Scored:
 
     `bytes` is the amount that is scored. `pool_bytes` is the size of the pool that it is drawn
     from; None if every split is newly generated. `is_public`: anyone can get the pool.
-    `prior_runs` is the number of earlier runs scored on text of the pool, whose leaks could help.
+    `prior_runs` is the number of earlier runs scored on text of the pool, which may leak.
     """
 
     bytes: int

@@ -141,8 +141,8 @@ async def compare(
 ) -> Comparison:
     """Make pairs of two sources until the rule has a verdict, at most `policy.max_pairs`.
 
-    The secret split is drawn now and serves this trial alone. `prior_runs` is the result of
-    `CommandSession.told_runs`. `on_pair` is called with each pair and the judgement of all pairs so far.
+    The secret split is drawn now and serves this trial alone. `prior_runs` is that of
+    `CommandSession`. `on_pair` is called with each pair and the judgement of all pairs so far.
     """
     nonce, started_s = fresh_nonce(), time.monotonic()
     memorised = session.memorised(base, candidate, prior_runs=prior_runs)
