@@ -11,7 +11,7 @@ from protocol.codecs import plain
 from protocol.units import from_nano
 
 if TYPE_CHECKING:
-    from node.on_demand.carrying import CarriedAll
+    from node.on_demand.transferring import TransferReport
 
 
 @click.command()
@@ -28,9 +28,9 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     screened, rechecked and kept by that rung's rule, like any idea. The kept patches then go
     through one promotion trial. A gain on the other rung is no evidence on this one.
     """
-    from node.on_demand.carrying import carry_up, decision_words
+    from node.on_demand.transferring import transfer_patches, decision_words
 
-    found = carry_up(what, to=to, rung=rung)
+    found = transfer_patches(what, to=to, rung=rung)
     if as_json:
         print_json(_document(found))
         return
@@ -49,7 +49,7 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         )
 
 
-def _document(found: "CarriedAll") -> dict[str, object]:
+def _document(found: "TransferReport") -> dict[str, object]:
     trial = found.trial
     return {
         "task": {"id": found.manifest.id.hex(), "name": found.manifest.name},

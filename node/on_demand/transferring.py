@@ -36,7 +36,7 @@ _STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` goes 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedOne:
+class TransferredPatch:
     """A transferred patch and its result: its experiment, or None if there was none."""
 
     step: RungTransferStep
@@ -54,11 +54,11 @@ class CarriedOne:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedAll:
+class TransferReport:
     """The results of all patches. `trial` records the kept ones' promotion trial, once ended."""
 
     manifest: TaskManifest
-    changes: tuple[CarriedOne, ...]
+    changes: tuple[TransferredPatch, ...]
     trial: Experiment | None = None
 
     @property
@@ -67,7 +67,7 @@ class CarriedAll:
         return sum(one.gain or 0.0 for one in self.changes if one.step.decision == "kept")
 
 
-def carry_up(what: str, *, to: str | None, rung: str | None) -> CarriedAll:
+def transfer_patches(what: str, *, to: str | None, rung: str | None) -> TransferReport:
     """Try patches on another rung. Raises ArnodeError, KeyboardInterrupt."""
     command = find_command_session(to, None)
     load = Load(what=what, to=command.task.id, rung=rung)
@@ -84,7 +84,7 @@ def carry_up(what: str, *, to: str | None, rung: str | None) -> CarriedAll:
     with Store.open_read_only(command.home) as store:
         jobs = _jobs(store, numbers)
         if jobs and all(job.state == "done" for job in jobs):
-            return _told(store, command.task.manifest, jobs, after=newest[0].n if newest else 0)
+            return _report(store, command.task.manifest, jobs, after=newest[0].n if newest else 0)
     if has_ended:
         raise NotRunningError("the node ended before all of it was decided", _STAYS)
     print(f"  not all of it is decided yet; {_STAYS}", file=sys.stderr)
@@ -123,26 +123,26 @@ def _shown(numbers: Sequence[int]) -> Callable[[Store], bool]:
 
     It returns True once all are decided.
     """
-    told: set[int] = set()
-    is_cost_told = False
+    shown: set[int] = set()
+    is_cost_shown = False
 
     def show(store: Store) -> bool:
-        nonlocal is_cost_told
+        nonlocal is_cost_shown
         jobs = _jobs(store, numbers)
-        if jobs and not is_cost_told and (run_s := run_seconds(store, jobs[0].line)) is not None:
-            is_cost_told = True
+        if jobs and not is_cost_shown and (run_s := run_seconds(store, jobs[0].line)) is not None:
+            is_cost_shown = True
             print(f"  {_cost(len(jobs), run_s)}", file=sys.stderr, flush=True)
         for job in jobs:
-            if job.state == "done" and job.id not in told:
-                told.add(job.id)
+            if job.state == "done" and job.id not in shown:
+                shown.add(job.id)
                 one = _one(store, job)
                 print(f"  {decision_words(one)}  {plain(one.step.title)}", file=sys.stderr)
-        return len(told) == len(numbers)
+        return len(shown) == len(numbers)
 
     return show
 
 
-def decision_words(one: CarriedOne) -> str:
+def decision_words(one: TransferredPatch) -> str:
     """Return the result of a patch in a few words."""
     decision = one.step.decision
     gain = "" if one.gain is None else f" {one.gain:+.4f}"
@@ -159,22 +159,22 @@ def _jobs(store: Store, numbers: Sequence[int]) -> list[Job[RungTransferStep]]:
     return [job for job in found if job is not None]
 
 
-def _one(store: Store, job: Job[RungTransferStep]) -> CarriedOne:
+def _one(store: Store, job: Job[RungTransferStep]) -> TransferredPatch:
     result = job.step.result
-    return CarriedOne(
+    return TransferredPatch(
         step=job.step, experiment=None if result is None else store.experiments.find(result)
     )
 
 
-def _told(
+def _report(
     store: Store, manifest: TaskManifest, jobs: Sequence[Job[RungTransferStep]], *, after: int
-) -> CarriedAll:
+) -> TransferReport:
     trials = [
         entry
         for entry in store.experiments.listed(jobs[0].line, newest_first=True, limit=_LOOKED_AT)
         if entry.stage == "confirm" and entry.n > after
     ]
-    return CarriedAll(
+    return TransferReport(
         manifest=manifest,
         changes=tuple(_one(store, job) for job in jobs),
         trial=trials[0] if trials else None,
