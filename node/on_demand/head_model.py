@@ -68,7 +68,7 @@ async def train_model(command: CommandSession, source: Source, folder: Path) -> 
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- else the session would not be calibrated
-    told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
+    told = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(
             folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=told
@@ -81,7 +81,7 @@ async def train_model(command: CommandSession, source: Source, folder: Path) -> 
     )
 
 
-def _told(
+def _model_facts(
     manifest: TaskManifest, source: Source, *, metric_nano: int, baseline_nano: int
 ) -> dict[str, Any]:
     return {

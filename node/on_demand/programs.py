@@ -234,8 +234,8 @@ class ProgramComparison:
             raise _spent(limit)
 
         def look(seconds: float) -> None:
-            told = f"pair {number + 1}: {side.name} works"
-            on_look(told, min(1.0, seconds / self._comparing.block_s))
+            label = f"pair {number + 1}: {side.name} works"
+            on_look(label, min(1.0, seconds / self._comparing.block_s))
 
         await block.play(self._command.home, on_look=look)
         if side.spends and (limit := block.met_limit()):

@@ -138,17 +138,17 @@ def work_alone(command: CommandSession, source: Source, *, title: str, why: str)
     def hand_in(node: Node) -> Callable[[], None]:
         node.research.submit(source, title=title, why=why)
         show, activity = _shown(), node.research.activity
-        is_told = False
+        is_time_shown = False
 
-        def tell() -> None:
-            nonlocal is_told
-            if not is_told:  # known after the baseline, which runs first and takes as long
+        def show_progress() -> None:
+            nonlocal is_time_shown
+            if not is_time_shown:  # known after the baseline, which runs first and takes as long
                 run_s = run_seconds(node.line_resources.store, node.line_resources.line_writer.key)
                 _say_takes(run_s)
-                is_told = run_s is not None
+                is_time_shown = run_s is not None
             show(activity.stage, activity.title)
 
-        return tell
+        return show_progress
 
     with at_work(command.home, command.config, to_terminal=True):
         asyncio.run(act_as_node(command.home, command.config, command.task, hand_in))

@@ -166,18 +166,18 @@ def _shown() -> Callable[[Store, int], bool]:
 
     It returns True once the job is closed.
     """
-    told_cost = False
-    reported_runs = told_pairs = 0
+    is_cost_shown = False
+    reported_runs = shown_pairs = 0
 
     def show(store: Store, job_id: int) -> bool:
-        nonlocal told_cost, reported_runs, told_pairs
+        nonlocal is_cost_shown, reported_runs, shown_pairs
         job = store.jobs.get(job_id, AttestationStep)
         manifest = store.records.manifest(job.line.task) if job else None
         if job is None or manifest is None:
             return False
         step = job.step
-        if not told_cost and (run_s := run_seconds(store, job.line)) is not None:
-            told_cost = True
+        if not is_cost_shown and (run_s := run_seconds(store, job.line)) is not None:
+            is_cost_shown = True
             print(f"  {_cost(step, manifest, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
@@ -188,13 +188,13 @@ def _shown() -> Callable[[Store, int], bool]:
         reported_runs = ended
         reading = _reading(store, manifest, job)
         pairs = step.weigh(runs, reading, manifest).pairs
-        for count in range(told_pairs + 1, len(pairs) + 1):
+        for count in range(shown_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
                 log_e = step.log_e_milli / 1000  # as judged, before its runs counted for the noise
             share = step.policy.evidence_share(log_e)
             print(f"  {pair_words(pairs[count - 1], share)}", file=sys.stderr, flush=True)
-        told_pairs = len(pairs)
+        shown_pairs = len(pairs)
         return is_done
 
     return show
