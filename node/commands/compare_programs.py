@@ -24,7 +24,7 @@ from node.on_demand.programs import (
     Comparing,
     Letter,
     ProgramComparison,
-    Standing,
+    PairEvidence,
     fewest_pairs,
     task_at,
 )
@@ -104,12 +104,12 @@ def compare_programs(
         with kept_lines(place / f"{name}.jsonl", is_fresh=fresh) as kept:
             comparison = ProgramComparison(command, comparing, kept, place / name)
             _work(comparison, comparing, for_s)
-            standing = comparison.standing
+            evidence = comparison.evidence
     if as_json:
-        print_json(_document(command, comparing, standing))
+        print_json(_document(command, comparing, evidence))
     else:
-        _tell(command, comparing, standing)
-    raise SystemExit(_OPEN if standing.verdict == "open" else 0)
+        _tell(command, comparing, evidence)
+    raise SystemExit(_OPEN if evidence.verdict == "open" else 0)
 
 
 def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contender:
@@ -214,17 +214,17 @@ def _has_line(command: CommandSession) -> bool:
 
 def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
     """Continue a comparison until it ends, and print its progress."""
-    if comparison.standing.pairs:
-        click.echo(f"  resuming with {len(comparison.standing.pairs)} pairs", err=True)
+    if comparison.evidence.pairs:
+        click.echo(f"  resuming with {len(comparison.evidence.pairs)} pairs", err=True)
 
-    def tell(standing: Standing) -> None:
-        pair, hours = standing.pairs[-1], standing.hours
+    def tell(evidence: PairEvidence) -> None:
+        pair, hours = evidence.pairs[-1], evidence.hours
         brought = ", ".join(
             f"{plain(side.name)} {pair.of(letter).gain_nano / NANO / hours:+.4f}"
             for letter, side in comparing.sides.items()
         )
         click.echo(
-            f"  pair {len(standing.pairs)}: {brought}; so far {_difference(standing)}", err=True
+            f"  pair {len(evidence.pairs)}: {brought}; so far {_difference(evidence)}", err=True
         )
         for letter, side in comparing.sides.items():
             if pair.of(letter).end.experiments == 0:
@@ -251,14 +251,14 @@ def _coarsely(progress: Progress) -> Progress:
     return look
 
 
-def _difference(standing: Standing) -> str:
+def _difference(evidence: PairEvidence) -> str:
     """Describe how much more `a` gains per hour than `b`, with the interval."""
-    lower, upper = (one if math.isfinite(one) else None for one in standing.interval)
+    lower, upper = (one if math.isfinite(one) else None for one in evidence.interval)
     told = interval_words(lower, upper, spec="+.4f")
-    return f"{standing.difference:+.4f} more an hour by A, {told}"
+    return f"{evidence.difference:+.4f} more an hour by A, {told}"
 
 
-def _tell(command: CommandSession, comparing: Comparing, standing: Standing) -> None:
+def _tell(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> None:
     unit = command.task.manifest.metric.unit
     columns = (
         words_column("program", wraps=True),
@@ -266,29 +266,29 @@ def _tell(command: CommandSession, comparing: Comparing, standing: Standing) -> 
         *map(figures_column, ("experiments", "its own", "USD", "blocks")),
     )
     sides = [
-        (side, letter, _sums(standing.pairs, letter)) for letter, side in comparing.sides.items()
+        (side, letter, _sums(evidence.pairs, letter)) for letter, side in comparing.sides.items()
     ]
     rows = [
         (
             quoted(side.name),
-            f"{standing.an_hour(letter):+.4f}",
+            f"{evidence.gain_per_hour(letter):+.4f}",
             str(sums["experiments"]),
             str(sums["own"]),
             f"{sums['usd']:.2f}",
-            str(len(standing.pairs)),
+            str(len(evidence.pairs)),
         )
         for side, letter, sums in sides
     ]
     print_blocks(console(), table(columns, rows))
-    click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
-    if standing.verdict == "open":
+    click.echo(f"{_difference(evidence)}, {len(evidence.pairs)} pairs of blocks")
+    if evidence.verdict == "open":
         click.echo("no result yet; the same command with a longer --for continues from here")
     else:
-        click.echo(f"{plain(comparing.sides[standing.verdict].name)} gains more")
+        click.echo(f"{plain(comparing.sides[evidence.verdict].name)} gains more")
 
 
-def _document(command: CommandSession, comparing: Comparing, standing: Standing) -> dict[str, object]:
-    lower, upper = standing.interval
+def _document(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> dict[str, object]:
+    lower, upper = evidence.interval
     return {
         "task": {"id": command.task.id.hex(), "name": command.task.name},
         "head": comparing.task.source.tree.hex(),
@@ -297,8 +297,8 @@ def _document(command: CommandSession, comparing: Comparing, standing: Standing)
             letter: {
                 "name": side.name,
                 "agents": list(side.agents),
-                "gain_an_hour": standing.an_hour(letter),
-                **_sums(standing.pairs, letter),
+                "gain_an_hour": evidence.gain_per_hour(letter),
+                **_sums(evidence.pairs, letter),
             }
             for letter, side in comparing.sides.items()
         },
@@ -308,12 +308,12 @@ def _document(command: CommandSession, comparing: Comparing, standing: Standing)
                 "seconds": pair.ms / 1000,
                 **{letter: _gain_document(pair, letter) for letter in LETTERS},
             }
-            for pair in standing.pairs
+            for pair in evidence.pairs
         ],
-        "difference_an_hour": standing.difference,
+        "difference_an_hour": evidence.difference,
         "lower": lower if math.isfinite(lower) else None,
         "upper": upper if math.isfinite(upper) else None,
-        "verdict": standing.verdict,
+        "verdict": evidence.verdict,
     }
 
 

@@ -81,7 +81,7 @@ class BlockPair(Mapped):
 
 
 @dataclass(frozen=True)
-class Standing:
+class PairEvidence:
     """The evidence of pairs: how much more a gains than b per hour of the device."""
 
     pairs: tuple[BlockPair, ...]
@@ -109,7 +109,7 @@ class Standing:
         """The side that gains more, or `open`."""
         return _verdict(self.differences)
 
-    def an_hour(self, letter: Letter) -> float:
+    def gain_per_hour(self, letter: Letter) -> float:
         """Return the mean gain of one side per hour, in the metric's unit."""
         gains = [pair.of(letter).gain_nano for pair in self.pairs]
         return fmean(gains) / NANO / self.hours if gains else 0.0
@@ -159,25 +159,25 @@ class ProgramComparison:
         ]
 
     @property
-    def standing(self) -> Standing:
+    def evidence(self) -> PairEvidence:
         """The evidence so far."""
-        return Standing(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
+        return PairEvidence(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
 
     async def work(
         self,
         for_s: float,
         *,
         on_look: Callable[[str, float], None],
-        on_pair: Callable[[Standing], None],
+        on_pair: Callable[[PairEvidence], None],
     ) -> None:
         """Make pairs until there is a verdict or `for_s` seconds are used.
 
         The time of earlier calls counts. `on_look` is called with the current activity and its
         share done, `on_pair` after each pair. Raises what `play` raises.
         """
-        while self.standing.verdict == "open" and self._fits(for_s):
+        while self.evidence.verdict == "open" and self._fits(for_s):
             await self.play(on_look)
-            on_pair(self.standing)
+            on_pair(self.evidence)
 
     async def play(self, on_look: Callable[[str, float], None]) -> BlockPair:
         """Make another pair, store it, and return it.

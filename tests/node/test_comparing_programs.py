@@ -17,7 +17,7 @@ from node.on_demand.programs import (
     BlockPair,
     Comparing,
     ProgramComparison,
-    Standing,
+    PairEvidence,
     fewest_pairs,
     known_after,
     task_at,
@@ -43,36 +43,36 @@ def pair(a: float, b: float, *, setting: bytes = HERE) -> BlockPair:
     return BlockPair(setting=setting, a=gains[0], b=gains[1], a_first=True, ms=60_000)
 
 
-def standing(*gains: tuple[float, float]) -> Standing:
-    return Standing(tuple(pair(a, b) for a, b in gains), HALF_AN_HOUR)
+def evidence(*gains: tuple[float, float]) -> PairEvidence:
+    return PairEvidence(tuple(pair(a, b) for a, b in gains), HALF_AN_HOUR)
 
 
 def test_who_brings_more_in_every_pair_is_known_and_by_how_much_an_hour() -> None:
-    found = standing(*[(0.31, 0.1), (0.29, 0.11), (0.3, 0.09)] * 5)
+    found = evidence(*[(0.31, 0.1), (0.29, 0.11), (0.3, 0.09)] * 5)
     lower, upper = found.interval
     assert found.verdict == "a"
     assert found.difference == pytest.approx(0.4)
     assert 0 < lower < 0.4 < upper
-    assert (found.an_hour("a"), found.an_hour("b")) == pytest.approx((0.6, 0.2))
+    assert (found.gain_per_hour("a"), found.gain_per_hour("b")) == pytest.approx((0.6, 0.2))
 
 
 def test_few_pairs_show_nothing_however_clear_they_are() -> None:
     clear = [(0.3, 0.1 + 0.001 * number) for number in range(fewest_pairs())]
-    assert standing(*clear[:-1]).verdict == "open"
+    assert evidence(*clear[:-1]).verdict == "open"
     assert 8 <= fewest_pairs() <= 12
-    assert standing(*clear, *clear).verdict == "a"
+    assert evidence(*clear, *clear).verdict == "a"
 
 
 def test_two_that_find_nothing_are_never_told_apart() -> None:
-    assert standing(*[(0.0, 0.0)] * 50).verdict == "open"
-    assert standing().verdict == "open"
+    assert evidence(*[(0.0, 0.0)] * 50).verdict == "open"
+    assert evidence().verdict == "open"
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=25))
 def test_the_two_are_treated_alike(gains: list[tuple[float, float]]) -> None:
-    swapped = standing(*[(b, a) for a, b in gains])
+    swapped = evidence(*[(b, a) for a, b in gains])
     turned = {"a": "b", "b": "a", "open": "open"}
-    assert turned[standing(*gains).verdict] == swapped.verdict
+    assert turned[evidence(*gains).verdict] == swapped.verdict
 
 
 def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
@@ -111,8 +111,8 @@ def test_what_was_played_before_is_there_again_if_nothing_changed(
         again = ProgramComparison(command, first, lines, tmp_path / "blocks")
         longer = replace(first, block_s=61.0)
         other = ProgramComparison(command, longer, lines, tmp_path / "blocks")
-        assert again.standing.pairs == (kept,)
-        assert other.standing.pairs == ()
+        assert again.evidence.pairs == (kept,)
+        assert other.evidence.pairs == ()
     assert comparing(task, bold=b"Be bolder.").setting != first.setting
 
 

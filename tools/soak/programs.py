@@ -63,11 +63,11 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         place = command.home.comparisons
         with kept_lines(place / "kept.jsonl", is_fresh=False) as kept:
             comparison = ProgramComparison(command, _comparing(command), kept, place / "blocks")
-            while len(comparison.standing.pairs) < _PAIRS and time.monotonic() < ends_s:
+            while len(comparison.evidence.pairs) < _PAIRS and time.monotonic() < ends_s:
                 asyncio.run(comparison.play(silent))
-                print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
-            standing = comparison.standing
-    often, never = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
+                print(f"  {comparison.evidence.differences}", file=sys.stderr, flush=True)
+            evidence = comparison.evidence
+    often, never = ([pair.of(one).gain_nano for pair in evidence.pairs] for one in LETTERS)
     better = [known_after(_drawn(often, never, number)) for number in range(_REPETITIONS)]
     equal = [
         known_after(_drawn(one, one, number))
@@ -80,7 +80,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         "holds": len(often) >= _PAIRS and right > 0.5 and wrong <= _MOST_WRONG,
         "device": processor().slug,
         "pairs_played": len(often),
-        "minutes_a_pair": round(statistics.fmean(p.ms for p in standing.pairs) / 60_000, 2),
+        "minutes_a_pair": round(statistics.fmean(p.ms for p in evidence.pairs) / 60_000, 2),
         "gains": {"often": often, "never": never},
         "told_apart": round(right, 3),
         "told_wrong_way": round(sum(verdict == "b" for _, verdict in better) / len(better), 3),
