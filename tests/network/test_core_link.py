@@ -270,7 +270,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(host_module, "INBOX", 16)
-    told = records(300)
+    sent = records(300)
 
     async def test() -> None:
         async with (
@@ -278,14 +278,14 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
             running_host(host_settings()) as host,
         ):
             await joined(host, core)
-            for record in told:
+            for record in sent:
                 await host.publish(TOPIC, record.wire)
             await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)
             # The calls of a core that wakes up come through, and find what is left of the gossip.
             (_, lost) = await core.next("lost")
             gossip = [frame for frame in core.seen if frame[0] == "heard"]
             assert lost > 0
-            assert len(gossip) < len(told)
+            assert len(gossip) < len(sent)
             ping = await core.call("ping")
             assert ping[:2] == ["done", 7]
             streams, ignored = ping[2]

@@ -165,9 +165,9 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
         wires.connect(stranger, one.carrier)
         one.peering.greeter.on_connect(stranger.peer_id, dialled=False)
         answer = await stranger.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
-        told = read(Hello, answer)
-        assert isinstance(told, Hello)
-        assert told.net == "main"
+        received = read(Hello, answer)
+        assert isinstance(received, Hello)
+        assert received.net == "main"
         await until(lambda: stranger.peer_id not in one.carrier.peers)
         assert stranger.peer_id not in one.peering.peers
 
@@ -184,10 +184,10 @@ def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
     """The rest of its hello is not read, only the number."""
     wires, _, one, _ = pair
     stranger = wires.carrier("stranger")
-    told: list[Message] = []
+    received: list[Message] = []
 
     async def answer(_peer: PeerId, question: Message) -> Message:
-        told.append(question)
+        received.append(question)
         return {"v": version, "words": "of then"}
 
     async def talk() -> None:
@@ -198,11 +198,11 @@ def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
             await one.peering.greeter.greet(stranger.peer_id)
         else:
             hello = {"v": version, "words": "of then"}
-            told.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
+            received.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
         await until(lambda: stranger.peer_id not in one.carrier.peers)
 
     asyncio.run(talk())
-    (said,) = told
+    (said,) = received
     assert isinstance(said, dict)
     assert said["v"] == VERSION
     why = f"it speaks network version {version}, this node {VERSION}"

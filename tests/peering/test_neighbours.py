@@ -160,6 +160,6 @@ def test_a_text_record_of_anything_else_is_read_without_fault(text: bytes) -> No
 
 def test_a_wildcard_is_announced_as_each_of_this_machine_s_addresses() -> None:
     tail = str(on_loopback(1)).removeprefix("/ip4/127.0.0.1")
-    told = announced([f"/ip4/0.0.0.0{tail}", f"/ip6/::{tail}"], ["192.168.0.1", "10.0.0.1"])
-    assert told == [f"/ip4/192.168.0.1{tail}", f"/ip4/10.0.0.1{tail}"]
+    result = announced([f"/ip4/0.0.0.0{tail}", f"/ip6/::{tail}"], ["192.168.0.1", "10.0.0.1"])
+    assert result == [f"/ip4/192.168.0.1{tail}", f"/ip4/10.0.0.1{tail}"]
     assert all(isinstance(parse_address(f"/ip4/{host}{tail}"), Address) for host in machine_hosts())

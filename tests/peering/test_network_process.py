@@ -398,7 +398,7 @@ def test_the_child_does_not_see_the_home(pair: Pair) -> None:
     assert (root / str(Path(__file__).relative_to("/"))).exists()
 
 
-def told(pid: int) -> bytes:
+def process_info(pid: int) -> bytes:
     return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
 
 
@@ -407,7 +407,7 @@ def test_the_transport_key_is_in_no_argument_and_no_environment() -> None:
 
     async def test() -> None:
         async with network(transport_seed=SEED, secret=SEED):
-            said = told(own_program(besides=others))
+            said = process_info(own_program(besides=others))
             assert SEED not in said
             assert SEED.hex().encode() not in said
 

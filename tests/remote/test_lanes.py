@@ -119,8 +119,8 @@ def test_a_lane_of_another_version_opens_nothing_and_is_told_of_once() -> None:
         lanes.on_message(0, ["here", "0.0.1"])
         lanes.on_lost(0, "the other end has gone")
     assert link.sent == []
-    (told,) = link.said
-    assert "it has arnode 0.0.1" in told
+    (notice,) = link.said
+    assert "it has arnode 0.0.1" in notice
     assert lanes.states[0].fault
 
 
@@ -197,8 +197,8 @@ def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -
             await calibrating
         assert [runner.number for runner in lanes.there] == [1]
         assert link.restarted == [0]
-        (told,) = link.said
-        assert "the task's own baseline failed here (look at it)" in told
+        (notice,) = link.said
+        assert "the task's own baseline failed here (look at it)" in notice
 
     asyncio.run(fail())
 
