@@ -47,7 +47,7 @@ _SECTIONS = {
         "show": ("history", "Show one record in full."),
         "view": ("viewing", "Open the page in a browser."),
         "report": ("report", "Report what happened."),
-        "doctor": ("upkeep", "Check this machine."),
+        "doctor": ("maintenance", "Check this machine."),
     },
     "The running node": {
         "stop": ("node_control", "Stop it; `start` resumes."),
@@ -96,8 +96,8 @@ _SECTIONS = {
         "key": ("housekeeping", "Show the node's public keys."),
         "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Show where the files are."),
-        "fsck": ("upkeep", "Check and fix the home."),
-        "gc": ("upkeep", "Remove unused files."),
+        "fsck": ("maintenance", "Check and fix the home."),
+        "gc": ("maintenance", "Remove unused files."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }

@@ -19,7 +19,7 @@ from node.store.journal import Journal
 from node.store.mirror import Mirror
 from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
 from node.store.store import Store
-from node.upkeep.fsck import examine, repair
+from node.maintenance.fsck import examine, repair
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook

@@ -16,7 +16,7 @@ from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
 from node.store.store import Store
 from node.terminal.progress import silent
-from node.upkeep.doctor import examine
+from node.maintenance.doctor import examine
 from tests.llm_server import LlmServer, refuses, says
 from tests.workers import KEY, KEYS, configured
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from node.commands.upkeep import _selftest_cards
+from node.commands.maintenance import _selftest_cards
 from node.home.config import Config
 from node.home.consent import Wishes
 from node.home.control_socket import Message, call, document

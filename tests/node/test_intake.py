@@ -19,7 +19,7 @@ from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.shares import Share
 from node.store.store import Store
-from node.upkeep.fsck import examine, repair
+from node.maintenance.fsck import examine, repair
 from protocol.board import board_of
 from protocol.encoding import encode
 from protocol.errors import Rejected

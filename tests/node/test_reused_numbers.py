@@ -12,7 +12,7 @@ from node.loop.session_plan import Goal
 from node.reporting.status import status_document
 from node.reporting.status_text import print_status
 from node.store.store import Store
-from node.upkeep import doctor
+from node.maintenance import doctor
 from protocol.errors import ConfigurationError
 from protocol.records import Record, sign_record
 from protocol.remarks import InsightBody

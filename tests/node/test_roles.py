@@ -24,7 +24,7 @@ from node.proposing.keys import ApiKeys
 from node.proposing.opening import Means, Proposers, open_proposers
 from node.proposing.roles import roles_at_work, words_of_roles
 from node.terminal.progress import silent
-from node.upkeep import doctor
+from node.maintenance import doctor
 from protocol.errors import ConfigurationError
 from tests.agent.contexts import context
 from tests.agent.scripted import replacing

@@ -17,7 +17,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import EXPORTERS, IMPORTERS, PROPOSERS, plugins
 from node.proposing.choice import OwnChoice, arms_of
-from node.upkeep.doctor import examine
+from node.maintenance.doctor import examine
 from protocol.errors import ConfigurationError
 from protocol.ideas import HyperparameterSpec
 from protocol.source import Source

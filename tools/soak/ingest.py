@@ -20,7 +20,7 @@ from node.home.keyfile import load_keys
 from node.store.boards import BoardKey
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.upkeep.fsck import examine
+from node.maintenance.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body, TaskBody

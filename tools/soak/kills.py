@@ -31,7 +31,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.journal import Journal
 from node.store.store import Store
-from node.upkeep.fsck import examine
+from node.maintenance.fsck import examine
 from protocol.errors import ArnodeError
 from protocol.record_kinds import ResultBody, TaskBody
 from protocol.records import Record

@@ -10,7 +10,7 @@ from node.home.home import Home
 from node.store.eviction import collect
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.upkeep.fsck import examine, repair
+from node.maintenance.fsck import examine, repair
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError
 
@@ -29,7 +29,7 @@ def doctor(prove: bool, as_json: bool) -> None:
     if prove:
         _selftest_cards(as_json=as_json)
         return
-    from node.upkeep.doctor import examine as examine_machine
+    from node.maintenance.doctor import examine as examine_machine
 
     checks = []
     for check in examine_machine(Home.here()):
