@@ -18,7 +18,7 @@ from node.home.clock import clock_ms as time_of_day_ms
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing import worker
-from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
+from node.proposing.budget import ModelCostBudget, ledger_of, limits_of, passing_ledger
 from node.proposing.choice import ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
@@ -129,10 +129,10 @@ def own_worker(program: str = PROGRAM) -> int:
 
 
 @contextmanager
-def passing_budget(config: Config | None = None) -> Iterator[SpendingBudget]:
+def passing_budget(config: Config | None = None) -> Iterator[ModelCostBudget]:
     """Yield a day's budget with the limits of the settings; it is discarded afterwards."""
     with passing_ledger() as ledger:
-        yield SpendingBudget(
+        yield ModelCostBudget(
             ledger,
             limits=limits_of(config or Config()),
             model="agent",

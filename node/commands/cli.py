@@ -89,7 +89,7 @@ _SECTIONS = {
         "propose": ("agents", "Show one proposal."),
         "skill": ("agents", "Print instructions for an agent."),
         "compare-programs": ("compare_programs", "Compare two proposers."),
-        "spending": ("spending", "Show and correct model costs."),
+        "spending": ("model_costs", "Show and correct model costs."),
     },
     "Housekeeping": {
         "task": ("bringing", "List, show and prepare tasks."),

@@ -29,7 +29,7 @@ from node.on_demand.kept_lines import KeptLines, hexadecimal, read_line
 from node.on_demand.measuring import measure
 from node.on_demand.session import CommandSession, calibrated_session
 from node.proposing.budget import limits_of
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from protocol.differences import DifferenceEvidence, critical_ratio
 from protocol.encoding import Value, encode
 from protocol.errors import ArnodeError, UsageError
@@ -229,7 +229,7 @@ class ProgramComparison:
             seconds=self._comparing.block_s,
             limits=limits,
         )
-        least = Spending(calls=1, visits=int(side.visits), tokens=1)
+        least = ModelCostTotals(calls=1, visits=int(side.visits), tokens=1)
         if side.spends and (limit := block.limits.passed_by(least)):
             raise _spent(limit)
 

@@ -29,7 +29,7 @@ from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
-from node.proposing.budget import SpendingBudget
+from node.proposing.budget import ModelCostBudget
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
 from protocol.codecs import plain
@@ -68,7 +68,7 @@ def command_proposer(
     env: Mapping[str, str],
     prompt: Write,
     check: Check,
-    budget: SpendingBudget,
+    budget: ModelCostBudget,
 ) -> CommandProposer:
     """Return the proposer of an `agent`, one of `COMMANDS`; each of its visits is counted.
 

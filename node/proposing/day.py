@@ -32,7 +32,7 @@ class Fixed:
 def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message]:
     """Return a day's (UTC) costs, in total and for each question, with the limits."""
     calls = model_calls.calls_on(store.database, day)
-    spent = model_calls.spending_on(store.database, day)
+    spent = model_calls.costs_on_day(store.database, day)
     limits = limits_of(config)
     return {
         "day": day,

@@ -29,7 +29,7 @@ from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_of, nano_
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.config import Config
 from node.home.home import Home
-from node.proposing.budget import SpendingBudget, limits_of
+from node.proposing.budget import ModelCostBudget, limits_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
@@ -64,7 +64,7 @@ class Model:
     complete: Complete
     limits: ModelLimits
     price: Price
-    budget: SpendingBudget
+    budget: ModelCostBudget
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def open_model(
                 "write it as `provider/model`; a model on a server of yours needs `llm_url`",
             )
         price = price_for(config, choice, facts)
-        budget = SpendingBudget(
+        budget = ModelCostBudget(
             ledger,
             limits=limits_of(config),
             model=booked_as or choice.name,
@@ -118,7 +118,7 @@ async def open_model(
         )
 
 
-def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
+def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
     """Return a completion that asks only what the budget has room for, and counts it."""
 
     async def complete(question: CompletionRequest) -> ModelCompletion | CompletionFault:

@@ -22,7 +22,7 @@ from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
-from node.proposing.budget import SpendingBudget, ledger_of, limits_of
+from node.proposing.budget import ModelCostBudget, ledger_of, limits_of
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
@@ -195,7 +195,7 @@ async def open_slow(
                 )
 
             with ledger_of(home) as ledger:
-                budget = SpendingBudget(
+                budget = ModelCostBudget(
                     ledger,
                     limits=limits_of(config),
                     model=arm.name,

@@ -17,7 +17,7 @@ from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
-from node.proposing.budget import Reservation, SpendingBudget
+from node.proposing.budget import Reservation, ModelCostBudget
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO
@@ -83,8 +83,8 @@ class VisitTerms:
     def charge(self, told: ReportedUsage) -> Charge:
         """Return the cost of a visit by the program's own report."""
         usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
-        reckoned = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
-        return self._charge(usage, reckoned)
+        cost_nano = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
+        return self._charge(usage, cost_nano)
 
     def _charge(self, usage: Usage, usd_nano: int) -> Charge:
         return Charge(
@@ -97,7 +97,7 @@ class VisitTerms:
 Go: TypeAlias = Callable[[Assignment], Awaitable[Visit]]
 
 
-def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
+def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
     """Return a run function that counts each visit as one question of the day, in any case."""
 
     async def run(job: Assignment) -> Ran:

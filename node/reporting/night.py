@@ -46,7 +46,7 @@ from node.reporting.tables import cost_part, peers_part
 from node.reporting.tasks import metric_document
 from node.store.experiments import Decision
 from node.store.imported import Imported
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
@@ -125,7 +125,7 @@ def _night(report: Report, zone: tzinfo | None) -> list[Block]:
     return [*blocks, *_asked(report.asked), *_imported(report.imported)]
 
 
-def _asked(asked: Spending) -> Iterator[Block]:
+def _asked(asked: ModelCostTotals) -> Iterator[Block]:
     if asked.calls:
         yield heading(2, "Models")
         yield paragraph(

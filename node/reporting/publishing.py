@@ -22,7 +22,7 @@ from node.reporting.concluded import TimeSpan
 from node.reporting.night import as_markdown
 from node.reporting.report import Head, LineReport, Report
 from node.store.blobs import Blobs
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.vocabulary import many
@@ -154,7 +154,7 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 
     Raises ArnodeError if it never fits.
     """
-    alone = Report(span=span, asked=Spending(), lines=(line,))
+    alone = Report(span=span, asked=ModelCostTotals(), lines=(line,))
     for shown in _SHORTER:
         text = as_markdown(alone, UTC, shown=shown).encode()
         if len(text) <= MOST_TEXT_BYTES:

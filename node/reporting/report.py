@@ -18,7 +18,7 @@ from node.reporting.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
 from node.store.jobs import Line
-from node.store.model_calls import Spending, spending_in
+from node.store.model_calls import ModelCostTotals, costs_between
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
 from protocol.manifest import MetricSpec
@@ -98,7 +98,7 @@ class Report:
     """
 
     span: TimeSpan
-    asked: Spending
+    asked: ModelCostTotals
     lines: tuple[LineReport, ...]
     imported: tuple[Imported, ...] = ()
 
@@ -113,7 +113,7 @@ def report_of(
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
         span=_eventful(store, span),
-        asked=spending_in(store.database, span.since_ms, span.until_ms),
+        asked=costs_between(store.database, span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
         imported=tuple(
             one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms

@@ -34,9 +34,9 @@ from agent.source.edits import reapply
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing import command as commands
-from node.proposing.budget import SpendingBudget
+from node.proposing.budget import ModelCostBudget
 from node.proposing.command import command_proposer
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.source_review.inspection import inspect
 from protocol.source import Source
 from tests.workers import passing_budget
@@ -92,7 +92,7 @@ class Desk:
 
     user: Path
     home: Home
-    budget: SpendingBudget
+    budget: ModelCostBudget
     token: str = field(default_factory=lambda: uuid4().hex)
 
     def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
@@ -283,7 +283,7 @@ def test_what_it_says_that_it_took_is_booked(desk: Desk) -> None:
     assert isinstance(said, Proposal), said
     assert said.cost == ModelCost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
     spent = desk.budget.spent()
-    assert spent == Spending(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
+    assert spent == ModelCostTotals(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.M
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="x", hint="hint"))
     said = asyncio.run(proposer.propose(told()))
     assert isinstance(said, NoProposal)
-    assert desk.budget.spent() == Spending(calls=1, visits=1)
+    assert desk.budget.spent() == ModelCostTotals(calls=1, visits=1)
 
 
 def test_a_log_in_is_not_published(desk: Desk) -> None:

@@ -43,7 +43,7 @@ from node.reporting.report import Report, report_of
 from node.store.blobs import Blobs
 from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import Origin
@@ -327,7 +327,7 @@ def rare(report: Report) -> Report:
     return replace(
         report,
         lines=(strange, begun),
-        asked=Spending(calls=1, tokens=12_345, usd_nano=50_000_000),
+        asked=ModelCostTotals(calls=1, tokens=12_345, usd_nano=50_000_000),
         imported=(file,),
     )
 

@@ -20,7 +20,7 @@ from node.proposing.budget import (
     MESSAGE_TOKENS,
     QUESTION_TOKENS,
     Reservation,
-    SpendingBudget,
+    ModelCostBudget,
     ledger_of,
     limits_of,
     most_of,
@@ -29,7 +29,7 @@ from node.proposing.budget import (
     usd_left_today,
 )
 from node.store.database import Database
-from node.store.model_calls import Spending, SpendingLimits
+from node.store.model_calls import ModelCostTotals, ModelCostLimits
 from node.store.store import Store
 
 DAY_MS = 24 * 3600 * 1000
@@ -72,14 +72,14 @@ def clock() -> Clock:
 
 
 def budget_of(
-    ledger: Database, clock: Clock, limits: SpendingLimits | None = None
-) -> SpendingBudget:
-    return SpendingBudget(
-        ledger, limits=limits or SpendingLimits(), model="small", price=PRICE, clock_ms=clock
+    ledger: Database, clock: Clock, limits: ModelCostLimits | None = None
+) -> ModelCostBudget:
+    return ModelCostBudget(
+        ledger, limits=limits or ModelCostLimits(), model="small", price=PRICE, clock_ms=clock
     )
 
 
-def reserved(budget: SpendingBudget) -> Reservation:
+def reserved(budget: ModelCostBudget) -> Reservation:
     reservation = budget.reserve(QUESTION)
     assert isinstance(reservation, Reservation)
     return reservation
@@ -101,10 +101,10 @@ def test_what_is_reserved_counts_and_what_is_settled_takes_its_place(
 ) -> None:
     budget = budget_of(ledger, clock)
     reservation = reserved(budget)
-    assert budget.spent() == Spending(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
     charge = budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
     assert (charge.tokens_in, charge.tokens_out, charge.usd_nano) == (11, 7, 103)
-    assert budget.spent() == Spending(calls=1, tokens=18, usd_nano=103)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=18, usd_nano=103)
     assert rows(home) == [("2027-01-15", "settled", 11, 7, 103)]
 
 
@@ -113,7 +113,7 @@ def test_without_a_word_on_the_cost_all_of_it_counts(
 ) -> None:
     budget = budget_of(ledger, clock)
     assert budget.settle(reserved(budget), None).usd_nano == MOST_USD_NANO
-    assert budget.spent() == Spending(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
     assert [row[1] for row in rows(home)] == ["unknown"]
 
 
@@ -159,13 +159,13 @@ def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(
 @pytest.mark.parametrize(
     ("limits", "name", "words"),
     [
-        (SpendingLimits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
-        (SpendingLimits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
-        (SpendingLimits(calls=2), "calls_per_day", "2 questions"),
+        (ModelCostLimits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
+        (ModelCostLimits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
+        (ModelCostLimits(calls=2), "calls_per_day", "2 questions"),
     ],
 )
 def test_a_limit_is_reached_and_never_passed(
-    ledger: Database, clock: Clock, limits: SpendingLimits, name: str, words: str
+    ledger: Database, clock: Clock, limits: ModelCostLimits, name: str, words: str
 ) -> None:
     budget = budget_of(ledger, clock, limits)
     reserved(budget)
@@ -186,21 +186,21 @@ def test_a_limit_is_reached_and_never_passed(
 @pytest.mark.parametrize(
     "limits",
     [
-        SpendingLimits(usd_nano=MOST_USD_NANO - 1),
-        SpendingLimits(tokens=MOST_TOKENS - 1),
-        SpendingLimits(usd_nano=0),
+        ModelCostLimits(usd_nano=MOST_USD_NANO - 1),
+        ModelCostLimits(tokens=MOST_TOKENS - 1),
+        ModelCostLimits(usd_nano=0),
     ],
 )
 def test_one_unit_too_much_is_too_much(
-    ledger: Database, clock: Clock, limits: SpendingLimits
+    ledger: Database, clock: Clock, limits: ModelCostLimits
 ) -> None:
     budget = budget_of(ledger, clock, limits)
     assert isinstance(budget.reserve(QUESTION), CompletionFault)
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
 
 
 def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: Clock) -> None:
-    free = SpendingBudget(
+    free = ModelCostBudget(
         ledger,
         limits=limits_of(Config(usd_per_day=0.0)),
         model="small",
@@ -212,21 +212,21 @@ def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: C
 
 def test_the_settings_are_the_limits() -> None:
     config = Config(usd_per_day=0.1, tokens_per_day=5, calls_per_day=3)
-    assert limits_of(config) == SpendingLimits(usd_nano=10**8, tokens=5, calls=3, visits=50)
-    assert limits_of(Config()) == SpendingLimits(usd_nano=5 * 10**9, visits=50)
+    assert limits_of(config) == ModelCostLimits(usd_nano=10**8, tokens=5, calls=3, visits=50)
+    assert limits_of(Config()) == ModelCostLimits(usd_nano=5 * 10**9, visits=50)
 
 
 def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
     home: Home, ledger: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock, SpendingLimits(calls=1))
+    budget = budget_of(ledger, clock, ModelCostLimits(calls=1))
     clock.now_ms = NOON_MS + DAY_MS // 2 - 1
     late = reserved(budget)
     assert isinstance(budget.reserve(QUESTION), CompletionFault)
     clock.now_ms += 1
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
     budget.settle(late, Usage(tokens_in=11, tokens_out=7))
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
     reserved(budget)
     assert [(day, state) for day, state, *_ in rows(home)] == [
         ("2027-01-15", "settled"),
@@ -238,8 +238,8 @@ def test_a_store_tells_what_today_took(home: Home, ledger: Database, clock: Cloc
     budget = budget_of(ledger, clock)
     budget.settle(reserved(budget), Usage(tokens_in=11, tokens_out=7))
     with Store.open_read_only(home) as store:
-        assert spent_today(store, clock()) == Spending(calls=1, tokens=18, usd_nano=103)
-        assert spent_today(store, clock() + DAY_MS) == Spending()
+        assert spent_today(store, clock()) == ModelCostTotals(calls=1, tokens=18, usd_nano=103)
+        assert spent_today(store, clock() + DAY_MS) == ModelCostTotals()
         dollar = Config(usd_per_day=1.0)
         assert usd_left_today(store, dollar, clock()) == pytest.approx(1 - 103e-9, abs=1e-12)
         assert usd_left_today(store, dollar, clock() + DAY_MS) is None
@@ -273,7 +273,7 @@ def test_threads_that_ask_at_once_pass_no_limit(home: Home, clock: Clock) -> Non
 
     def ask() -> None:
         with ledger_of(home) as ledger:
-            budget = budget_of(ledger, clock, SpendingLimits(tokens=limit))
+            budget = budget_of(ledger, clock, ModelCostLimits(tokens=limit))
             begin.wait()
             while isinstance(reservation := budget.reserve(QUESTION), Reservation):
                 accepted.append(reservation.number)

@@ -23,9 +23,9 @@ from node.on_demand.programs import (
     task_at,
 )
 from node.on_demand.session import CommandSession
-from node.proposing.budget import limit_met
+from node.proposing.budget import limit_reached
 from node.store import model_calls
-from node.store.model_calls import Charge, SpendingLimits
+from node.store.model_calls import Charge, ModelCostLimits
 from node.store.store import Store
 from protocol.units import NANO
 from tests.conftest import SHORT_TASK
@@ -134,7 +134,7 @@ def spend(home: Home, *charges: Charge, is_visit: bool = False) -> None:
         for charge in charges:
             number = model_calls.reserve(
                 store.database,
-                limits=SpendingLimits(),
+                limits=ModelCostLimits(),
                 model="small",
                 most=charge,
                 now_ms=DAY_MS,
@@ -149,9 +149,9 @@ def test_homes_share_a_days_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     homes = [Home(tmp_path / name) for name in ("own", "a", "b", "unused")]
     spend(homes[0], Charge(tokens_in=10, tokens_out=5, usd_nano=100))
     spend(homes[1], *[Charge(tokens_in=100, tokens_out=50, usd_nano=1_000)] * 2, is_visit=True)
-    limits = SpendingLimits(usd_nano=2_500, tokens=None, calls=2, visits=50)
+    limits = ModelCostLimits(usd_nano=2_500, tokens=None, calls=2, visits=50)
     left = left_of(limits, homes)
-    assert left == SpendingLimits(usd_nano=400, tokens=None, calls=0, visits=48)
+    assert left == ModelCostLimits(usd_nano=400, tokens=None, calls=0, visits=48)
 
 
 def test_a_limit_is_met_when_another_question_like_the_largest_would_pass_it(home: Home) -> None:
@@ -163,7 +163,7 @@ def test_a_limit_is_met_when_another_question_like_the_largest_would_pass_it(hom
 
     def met(**limits: int) -> str | None:
         with Store.open_read_only(home) as store:
-            return limit_met(store, SpendingLimits(**limits), DAY_MS)
+            return limit_reached(store, ModelCostLimits(**limits), DAY_MS)
 
     assert met(usd_nano=1_900, tokens=315, calls=3) is None
     assert met(usd_nano=1_899) == "usd_per_day"

@@ -17,7 +17,7 @@ from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.mirror import Mirror
-from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
+from node.store.model_calls import Charge, ModelCostTotals, ModelCostLimits, reserve, costs_on_day
 from node.store.store import Store
 from node.maintenance.fsck import examine, repair
 from protocol.errors import ArnodeError, ConfigurationError
@@ -152,7 +152,7 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
         for _ in range(3):
             reserve(
                 ledger,
-                limits=SpendingLimits(),
+                limits=ModelCostLimits(),
                 model="small",
                 most=Charge(tokens_in=11, tokens_out=7, usd_nano=5),
                 now_ms=0,
@@ -164,8 +164,8 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
         repair(home)
     assert home.store.with_name("records.db.damaged-1").exists()
     with ledger_of(home) as ledger:
-        kept = spending_on(ledger, "1970-01-01")
-        assert kept == Spending(calls=3, tokens=54, usd_nano=15)
+        kept = costs_on_day(ledger, "1970-01-01")
+        assert kept == ModelCostTotals(calls=3, tokens=54, usd_nano=15)
 
 
 def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(

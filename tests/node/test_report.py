@@ -32,7 +32,7 @@ from node.reporting.markdown import code_span, markdown_of
 from node.reporting.night import as_markdown, night_document
 from node.reporting.report import LineReport, Report, report_of
 from node.reporting.report_json import report_json
-from node.store.model_calls import Charge, SpendingLimits, reserve
+from node.store.model_calls import Charge, ModelCostLimits, reserve
 from node.store.store import Store
 from node.web.night_file import as_file
 from protocol.errors import UsageError
@@ -512,7 +512,7 @@ def test_what_models_were_asked_in_vain_is_told_as_well(
     with ledger_of(home) as costs:
         for now_ms, tokens_in in ((before, 1), (within, 1_000), (within, 200)):
             charge = Charge(tokens_in=tokens_in, tokens_out=30, usd_nano=4_000_000 * tokens_in)
-            reserve(costs, limits=SpendingLimits(), model="small", most=charge, now_ms=now_ms)
+            reserve(costs, limits=ModelCostLimits(), model="small", most=charge, now_ms=now_ms)
     report = report_of(night.store, night.span, net="main")
     assert report_json(report)["models"] == {"questions": 2, "tokens": 1_260, "usd": 4.8}
     assert "answered 2 questions for all tasks together: 1,260 tokens and $4.80" in as_markdown(

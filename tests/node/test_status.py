@@ -15,7 +15,7 @@ from node.home.home import Home
 from node.line.promotion_trial import open_promotion_trial
 from node.line.line_writer import LineWriter
 from node.loop.slow_ideas import SlowIdeas
-from node.proposing.budget import Reservation, SpendingBudget, ledger_of
+from node.proposing.budget import Reservation, ModelCostBudget, ledger_of
 from node.reporting.status import head_metrics, status_document
 from node.reporting.status_text import (
     parting_words,
@@ -25,7 +25,7 @@ from node.reporting.status_text import (
     told_of_list,
 )
 from node.store.blobs import Blobs
-from node.store.model_calls import SpendingLimits
+from node.store.model_calls import ModelCostLimits
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.rule import DEFAULT
@@ -161,9 +161,9 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
     with ledger_of(home) as costs:
-        budget = SpendingBudget(
+        budget = ModelCostBudget(
             costs,
-            limits=SpendingLimits(),
+            limits=ModelCostLimits(),
             model="small",
             price=Price(usd_nano_in=1_000_000, usd_nano_out=0),
             clock_ms=clock_ms,

@@ -13,10 +13,10 @@ from agent.reported_usage import ReportedUsage
 from agent.worker.prices import FREE, Price
 from node.home.config import Config
 from node.home.home import Home
-from node.proposing.budget import SpendingBudget, ledger_of
+from node.proposing.budget import ModelCostBudget, ledger_of
 from node.proposing.visits import VISIT_TOKENS, Visit, VisitTerms, counted
 from node.store.database import Database
-from node.store.model_calls import Spending, SpendingLimits
+from node.store.model_calls import ModelCostTotals, ModelCostLimits
 from protocol.errors import Rejected
 from protocol.source import Source
 from tests.node.test_budget import Clock
@@ -49,13 +49,13 @@ def ledger(home: Home) -> Iterator[Database]:
         yield database
 
 
-def budget_of(ledger: Database, **limits: int) -> SpendingBudget:
-    return SpendingBudget(
-        ledger, limits=SpendingLimits(**limits), model="claude", price=FREE, clock_ms=Clock()
+def budget_of(ledger: Database, **limits: int) -> ModelCostBudget:
+    return ModelCostBudget(
+        ledger, limits=ModelCostLimits(**limits), model="claude", price=FREE, clock_ms=Clock()
     )
 
 
-def visit(agent: Agent, budget: SpendingBudget, terms: VisitTerms = TERMS) -> Ran:
+def visit(agent: Agent, budget: ModelCostBudget, terms: VisitTerms = TERMS) -> Ran:
     return asyncio.run(counted(agent.go, budget, terms)(JOB))
 
 
@@ -63,7 +63,7 @@ def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
     budget = budget_of(ledger)
     ran = visit(Agent(TOLD), budget)
     assert ran.cost == ModelCost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
 
 
 def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
@@ -75,7 +75,7 @@ def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
 def test_without_a_word_all_that_was_reserved_is_booked(ledger: Database) -> None:
     budget = budget_of(ledger)
     visit(Agent(None), budget)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
 
 
 def test_a_word_that_cannot_be_true_is_none(
@@ -127,14 +127,14 @@ def test_one_that_breaks_counts_in_full(ledger: Database) -> None:
     budget = budget_of(ledger)
     with pytest.raises(OSError, match="gone"):
         visit(agent, budget)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
 
 
 def test_a_subscription_takes_tokens_and_no_usd(ledger: Database) -> None:
     budget = budget_of(ledger, usd_nano=0, visits=2)
     for told in (TOLD, None, None):
         visit(Agent(told), budget, SUBSCRIBED)
-    assert budget.spent() == Spending(calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0)
+    assert budget.spent() == ModelCostTotals(calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0)
 
 
 def test_a_models_questions_are_not_held_up_by_visits(ledger: Database) -> None:

@@ -24,7 +24,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from protocol.source import Source
 from tests.llm_server import LlmServer, Reply, page, refuses
 from tests.programs import installed
@@ -148,7 +148,7 @@ class Came:
     """What came of a visit."""
 
     said: Proposal | NoProposal
-    spent: Spending
+    spent: ModelCostTotals
     server: LlmServer
     seconds: float
 
@@ -267,7 +267,7 @@ def test_what_no_model_said_is_not_booked(
     came = visit(agent, reply, tmp_path)
     assert words in came.reason
     if words or name == "claude":
-        assert came.spent == Spending(calls=1, visits=1), came.reason
+        assert came.spent == ModelCostTotals(calls=1, visits=1), came.reason
 
 
 @pytest.mark.parametrize(
