@@ -194,7 +194,7 @@ def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
 
 
 @contextmanager
-def ledger_of(home: Home) -> Iterator[Database]:
+def open_cost_database(home: Home) -> Iterator[Database]:
     """Yield a separate connection to a home's ledger.
 
     A reservation must reach the disk on its own, whatever else the node is writing.
@@ -205,7 +205,7 @@ def ledger_of(home: Home) -> Iterator[Database]:
 
 
 @contextmanager
-def passing_ledger() -> Iterator[Database]:
+def temporary_cost_database() -> Iterator[Database]:
     """Yield a temporary ledger, for use where there is no home yet."""
     with closing(Database.in_memory(Path(":memory:"))) as database:
         yield database

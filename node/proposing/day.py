@@ -9,7 +9,7 @@ from agent.worker.prices import nano_of
 from node.home.config import Config
 from node.home.control_socket import Message
 from node.home.home import Home
-from node.proposing.budget import ledger_of, limits_of
+from node.proposing.budget import open_cost_database, limits_of
 from node.store import model_calls
 from node.store.model_calls import Call, Charge
 from node.store.store import Store
@@ -62,7 +62,7 @@ def correct_call(
     """
     if not home.store.exists():
         raise _unknown(number)
-    with ledger_of(home) as database:
+    with open_cost_database(home) as database:
         call = model_calls.call(database, number)
         if call is None:
             raise _unknown(number)

@@ -1,7 +1,7 @@
 """A language model that the node may ask: a worker, a day's budget and retries.
 
-    with ledger_of(home) as ledger:
-        async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
+    with open_cost_database(home) as costs:
+        async with open_model(home, config, choice, keys, costs, progress=progress) as model:
             outcome = await model.complete(question)  # a completion or a fault, no exception
             model.limits.context_tokens, model.limits.answer_tokens
 
@@ -73,7 +73,7 @@ async def open_model(
     config: Config,
     choice: ModelChoice,
     keys: ApiKeys,
-    ledger: Database,
+    cost_database: Database,
     *,
     progress: Progress = silent,
     clock_ms: Callable[[], int] = time_of_day_ms,
@@ -96,7 +96,7 @@ async def open_model(
             )
         price = price_for(config, choice, facts)
         budget = ModelCostBudget(
-            ledger,
+            cost_database,
             limits=limits_of(config),
             model=booked_as or choice.name,
             price=price,

@@ -22,7 +22,7 @@ from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
-from node.proposing.budget import ModelCostBudget, ledger_of, limits_of
+from node.proposing.budget import ModelCostBudget, open_cost_database, limits_of
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
@@ -194,9 +194,9 @@ async def open_slow(
                     for limit_chars in _ERRAND_CHARS
                 )
 
-            with ledger_of(home) as ledger:
+            with open_cost_database(home) as cost_database:
                 budget = ModelCostBudget(
-                    ledger,
+                    cost_database,
                     limits=limits_of(config),
                     model=arm.name,
                     price=FREE,

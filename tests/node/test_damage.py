@@ -13,7 +13,7 @@ import pytest
 
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
-from node.proposing.budget import ledger_of
+from node.proposing.budget import open_cost_database
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.mirror import Mirror
@@ -148,10 +148,10 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(home: Home, sessio
 
 
 def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Blobs) -> None:
-    with ledger_of(home) as ledger:
+    with open_cost_database(home) as cost_database:
         for _ in range(3):
             reserve(
-                ledger,
+                cost_database,
                 limits=ModelCostLimits(),
                 model="small",
                 most=Charge(tokens_in=11, tokens_out=7, usd_nano=5),
@@ -163,8 +163,8 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
     with home.lock():
         repair(home)
     assert home.store.with_name("records.db.damaged-1").exists()
-    with ledger_of(home) as ledger:
-        kept = costs_on_day(ledger, "1970-01-01")
+    with open_cost_database(home) as cost_database:
+        kept = costs_on_day(cost_database, "1970-01-01")
         assert kept == ModelCostTotals(calls=3, tokens=54, usd_nano=15)
 
 

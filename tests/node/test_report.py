@@ -15,7 +15,7 @@ import pytest
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import KINDS
-from node.proposing.budget import ledger_of
+from node.proposing.budget import open_cost_database
 from node.reporting.blocks import (
     BulletList,
     Plot,

@@ -15,7 +15,7 @@ from node.home.home import Home
 from node.line.promotion_trial import open_promotion_trial
 from node.line.line_writer import LineWriter
 from node.loop.slow_ideas import SlowIdeas
-from node.proposing.budget import Reservation, ModelCostBudget, ledger_of
+from node.proposing.budget import Reservation, ModelCostBudget, open_cost_database
 from node.reporting.status import head_metrics, status_document
 from node.reporting.status_text import (
     parting_words,
