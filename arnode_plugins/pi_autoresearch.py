@@ -13,7 +13,7 @@ from typing import Final
 
 from arnode_plugins.json_text import object_in, shown_value
 from node.exchange.importers import HistoryReader, Importer, Option, TaskReader
-from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, lines_of
+from node.store.imported_rows import ImportedLog, ImportedRow, RowReader, Segment, lines_of
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.dependencies import toolchains_of
@@ -206,7 +206,7 @@ def _title(prompt: str) -> str:
 # Histories
 
 
-def read_history(data: bytes) -> ForeignLog:
+def read_history(data: bytes) -> ImportedLog:
     """Return the runs of a log.jsonl; no rows if there are none.
 
     Its lines are
@@ -230,7 +230,7 @@ def read_history(data: bytes) -> ForeignLog:
         elif value is not None and "metric" in value and value.get("type", "run") == "run":
             is_used = True
             book.rows.append(
-                ForeignRow(
+                ImportedRow(
                     label=shown_value(value.get("commit", "")),
                     metric=shown_value(value["metric"]),
                     status=shown_value(value.get("status", "")),

@@ -272,7 +272,7 @@ def _write_model(
         )
     command = replace(command, task=with_budget(command.task, budget))
     trained = asyncio.run(train_model(command, source, folder))
-    metric, foreign = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
+    metric, others = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
     if as_json:
         print_json(
             {
@@ -282,7 +282,7 @@ def _write_model(
                 "seed": trained.seed,
                 "metric": trained.metric,
                 "baseline": trained.baseline,
-                "foreign_lines": foreign,
+                "foreign_lines": others,
             }
         )
         return
@@ -293,9 +293,9 @@ def _write_model(
     click.echo(f"{plain(str(folder))}: {', '.join(trained.files)}")
     script = shlex.quote(str(folder / "sample.py"))
     click.echo(f'python {script} "Once"  # torch and tiktoken')
-    if foreign:
+    if others:
         click.echo(
-            f"others wrote {foreign} lines of its script (`arnode head --provenance`): sample.py "
+            f"others wrote {others} lines of its script (`arnode head --provenance`): sample.py "
             "runs it without a sandbox, so read it first",
             err=True,
         )

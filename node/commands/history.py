@@ -8,7 +8,7 @@ import click
 
 from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import MOST_SHOWN, json_option, reading, short
-from node.commands.foreign import print_foreign
+from node.commands.imported import print_imported
 from node.commands.record_text import fields_for_people, print_fields
 from node.exchange.bundle import Subject
 from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
@@ -70,7 +70,7 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
-            print_foreign(one, wanted)
+            print_imported(one, wanted)
 
 
 @click.command()
@@ -90,7 +90,7 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
             if as_json:
                 print_json({"imported": imported_document(imported[meant])})
             else:
-                print_foreign(imported[meant])
+                print_imported(imported[meant])
             return
         record = store.records.find(id)
         metric = _metric(store, record)

@@ -17,7 +17,7 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from agent.source.literals import Hyperparameter, Scalar, find_hyperparameters
 from node.store.blobs import Blobs
-from node.store.foreign_rows import CRASHED, KEPT, ForeignLog, ForeignRow, word
+from node.store.imported_rows import CRASHED, KEPT, ImportedLog, ImportedRow, word
 from node.store.store import Store
 from protocol.ideas import Edit
 from protocol.source import Source
@@ -144,7 +144,7 @@ class ImportedTries:
         return edits_of(working, changes) if changes else ()
 
 
-def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
+def _rows_of(log: ImportedLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
     kept: Source | None = None  # the last kept source that is available
     best: float | None = None  # the value of the last kept row
     segment = -1
@@ -170,7 +170,7 @@ def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
             best = row.value
 
 
-def _decision(row: ForeignRow) -> Decision:
+def _decision(row: ImportedRow) -> Decision:
     if word(row.status) in CRASHED:
         return "failed"
     return "screened_out" if row.is_dropped else "kept"

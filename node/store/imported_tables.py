@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from node.store.foreign_rows import (
+from node.store.imported_rows import (
     CRASHED,
     DROPPED,
     KEPT,
     Direction,
-    ForeignLog,
-    ForeignRow,
+    ImportedLog,
+    ImportedRow,
     RowReader,
     Segment,
     lines_of,
@@ -63,7 +63,7 @@ class _Columns:
     description: int | None
 
 
-def read_table(data: bytes) -> ForeignLog:
+def read_table(data: bytes) -> ImportedLog:
     """Return the rows and the text of a table; no rows if it is not a table."""
     book = RowReader()
     segments: list[Segment] = []
@@ -193,7 +193,7 @@ def _fields(lines: Sequence[Line], count: int) -> tuple[list[str], int]:
     return fields, 1
 
 
-def _row(fields: list[str], columns: _Columns, raw: bytes) -> ForeignRow | None:
+def _row(fields: list[str], columns: _Columns, raw: bytes) -> ImportedRow | None:
     """Return the experiment that the fields describe; None if they do not fit the columns."""
     last = len(columns.names) - 1
     if columns.description == last and len(fields) > last + 1:  # a tab in the description
@@ -214,7 +214,7 @@ def _row(fields: list[str], columns: _Columns, raw: bytes) -> ForeignRow | None:
         return None
     if not metric.isprintable():
         return None
-    return ForeignRow(
+    return ImportedRow(
         label=shown(of(columns.label)),
         metric=shown(metric),
         memory_gb=shown(_gigabytes(of(columns.memory), columns)),
@@ -237,14 +237,14 @@ def _gigabytes(text: str, columns: _Columns) -> str:
     return text if value is None else f"{value / 1024:.1f}"
 
 
-def _segment(columns: _Columns, rows: Sequence[ForeignRow]) -> Segment:
+def _segment(columns: _Columns, rows: Sequence[ImportedRow]) -> Segment:
     return Segment(
         metric=shown(columns.names[columns.metric]),
         direction=_direction(columns.names[columns.metric], rows),
     )
 
 
-def _direction(metric: str, rows: Sequence[ForeignRow]) -> Direction:
+def _direction(metric: str, rows: Sequence[ImportedRow]) -> Direction:
     """Return which direction is better, from the kept rows, since a table does not say it.
 
     Each kept row should be better than the one before, so the direction of most steps decides. For

@@ -36,7 +36,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignRow:
+class ImportedRow:
     """An experiment as another tool wrote it; `label` is its commit or its name in that tool.
 
     If a piece cannot be read as an experiment, `is_read` is False and the description has its text.
@@ -75,13 +75,13 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignLog:
+class ImportedLog:
     """The content of one file. `header` has the bytes before the first row."""
 
     form: str
     segments: tuple[Segment, ...]
     header: bytes
-    rows: tuple[ForeignRow, ...]
+    rows: tuple[ImportedRow, ...]
 
     @property
     def data(self) -> bytes:
@@ -89,7 +89,7 @@ class ForeignLog:
         return self.header + b"".join(row.raw for row in self.rows)
 
     @property
-    def read(self) -> tuple[ForeignRow, ...]:
+    def read(self) -> tuple[ImportedRow, ...]:
         """The rows that are experiments."""
         return tuple(row for row in self.rows if row.is_read)
 
@@ -109,11 +109,11 @@ class RowReader:
     """A builder of rows. Bytes between two rows belong to the row before, or to the header."""
 
     header: bytes = b""
-    rows: list[ForeignRow] = field(default_factory=list)
+    rows: list[ImportedRow] = field(default_factory=list)
 
-    def log(self, form: str, segments: Iterable[Segment]) -> ForeignLog:
+    def log(self, form: str, segments: Iterable[Segment]) -> ImportedLog:
         """Return the log of a file of this form."""
-        return ForeignLog(
+        return ImportedLog(
             form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)
         )
 
@@ -127,7 +127,7 @@ class RowReader:
     def append_text(self, raw: bytes, text: str, *, segment: int) -> None:
         """Keep bytes that could not be read as a row."""
         self.rows.append(
-            ForeignRow(description=shown(text.strip()), raw=raw, segment=segment, is_read=False)
+            ImportedRow(description=shown(text.strip()), raw=raw, segment=segment, is_read=False)
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.exchange.importers import read_history
-from node.store.foreign_rows import ForeignLog
+from node.store.imported_rows import ImportedLog
 from protocol.errors import UsageError
 from tests.node.histories import histories
 
@@ -40,7 +40,7 @@ PROSE = (
 )
 
 
-def table(text: str | bytes) -> ForeignLog:
+def table(text: str | bytes) -> ImportedLog:
     """Read a table, which comes out as it went in."""
     data = text if isinstance(text, bytes) else text.encode()
     log = read_history("autoresearch", data, "results.tsv")
@@ -48,7 +48,7 @@ def table(text: str | bytes) -> ForeignLog:
     return log
 
 
-def read(log: ForeignLog) -> list[tuple[str, float | None, str]]:
+def read(log: ImportedLog) -> list[tuple[str, float | None, str]]:
     """Return what was read: label, value, status."""
     return [(row.label, row.value, row.status) for row in log.read]
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from node.commands.basics import short
 from node.reporting.blocks import figures_column, quoted, table, words_column
 from node.reporting.terminal import print_blocks
-from node.store.foreign_rows import ForeignRow
+from node.store.imported_rows import ImportedRow
 from node.store.imported import Imported
 from node.terminal.terminal import console
 from protocol.codecs import plain
 
 
-def print_foreign(imported: Imported, limit: int | None = None) -> None:
+def print_imported(imported: Imported, limit: int | None = None) -> None:
     """Print an imported file, or its newest rows, below a line that calls it unverified."""
     log = imported.log
     out = console()
@@ -40,7 +40,7 @@ def print_best(imported: Imported, segment: int, count: int) -> None:
     _print_rows(imported, rows, imported.log.segments[segment].metric, of)
 
 
-def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of: str) -> None:
+def _print_rows(imported: Imported, rows: Sequence[ImportedRow], metric: str, of: str) -> None:
     out = console()
     out.print()
     out.print(
