@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.model.figures import keep_rule
-from node.commands.basics import json_option, task_options, tell
+from node.commands.basics import json_option, task_options, print_result
 from node.home.config import config_of
 from node.home.home import Home
 from node.terminal.terminal import print_json
@@ -43,7 +43,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
         named = f" --text {shlex.quote(str(text))}"
     said = instructions(found, named)
     document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": said}
-    tell(document, plain(said, lines=True), as_json=as_json)
+    print_result(document, plain(said, lines=True), as_json=as_json)
 
 
 def instructions(task: Task, flags: str) -> str:
@@ -149,12 +149,12 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     new seed. It is then kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: the
     evaluator rejected it.
     """
-    from node.commands.measure import tell_mark
+    from node.commands.measure import print_why_unranked
     from node.line.attempts import trailer
     from node.on_demand.trying import try_folder
 
     answer = try_folder(folder, why.strip(), task=task, text=text)
-    tell_mark(answer.manifest)
+    print_why_unranked(answer.manifest)
     if as_json:
         print_json(_document(answer))
     else:

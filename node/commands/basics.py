@@ -98,7 +98,7 @@ def network_of(store: "Store", named: str | None) -> str:
     return network_meant(home, config_of(home), named, also_known=store.boards.networks())
 
 
-def say_what_goes_before(home: Home, net: str) -> None:
+def warn_if_variable_overrides(home: Home, net: str) -> None:
     """Warn on stderr if an environment variable overrides the network that was just saved."""
     in_force = load_config(home.config, env=os.environ)
     variable = SETTINGS["net"].variable
@@ -127,7 +127,7 @@ def short(digest: bytes) -> str:
     return digest.hex()[:_ID_DIGITS]
 
 
-def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
+def print_result(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
     """Print a JSON document for scripts, or the same content as lines for people."""
     if as_json:
         print_json(document)

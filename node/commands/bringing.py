@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import click
 
-from node.commands.basics import F, json_option, tell
+from node.commands.basics import F, json_option, print_result
 from node.commands.guessing import Said, measured_by_trial
 from node.commands.plugged import PluggedGroup
 from node.commands.tasks import task
@@ -138,7 +138,7 @@ def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
         "trusted": draft.is_trusted,
         "notes": list(draft.notes),
     }
-    tell(
+    print_result(
         document,
         f"{plain(str(target))}: the task {draft.name}",
         *(f"  {plain(note)}" for note in draft.notes),

@@ -37,7 +37,7 @@ def check(name: str, as_json: bool) -> None:
                 async for remark in found:
                     remarks.append(remark)
                     if not as_json:
-                        _tell(remark)
+                        _print_remark(remark)
         return remarks
 
     remarks = asyncio.run(work())
@@ -57,7 +57,7 @@ def check(name: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _tell(remark: Remark) -> None:
+def _print_remark(remark: Remark) -> None:
     """Print a remark. A task's judge is untrusted, so its text is cleaned."""
     hint = f"; hint: {plain(remark.hint)}" if remark.hint else ""
     click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{hint}")

@@ -108,7 +108,7 @@ def compare_programs(
     if as_json:
         print_json(_document(command, comparing, evidence))
     else:
-        _tell(command, comparing, evidence)
+        _print_comparison(command, comparing, evidence)
     raise SystemExit(_OPEN if evidence.verdict == "open" else 0)
 
 
@@ -217,7 +217,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
     if comparison.evidence.pairs:
         click.echo(f"  resuming with {len(comparison.evidence.pairs)} pairs", err=True)
 
-    def tell(evidence: PairEvidence) -> None:
+    def print_pair(evidence: PairEvidence) -> None:
         pair, hours = evidence.pairs[-1], evidence.hours
         brought = ", ".join(
             f"{plain(side.name)} {pair.of(letter).gain_nano / NANO / hours:+.4f}"
@@ -234,7 +234,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
                 )
 
     with reporting() as progress:
-        work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=tell)
+        work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=print_pair)
         asyncio.run(work)
 
 
@@ -258,7 +258,7 @@ def _difference(evidence: PairEvidence) -> str:
     return f"{evidence.difference:+.4f} more an hour by A, {told}"
 
 
-def _tell(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> None:
+def _print_comparison(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> None:
     unit = command.task.manifest.metric.unit
     columns = (
         words_column("program", wraps=True),

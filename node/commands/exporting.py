@@ -16,7 +16,7 @@ from node.commands.basics import (
     reading,
     short,
     shown_line,
-    tell,
+    print_result,
 )
 from node.commands.plugged import PluggedGroup
 from node.exchange.bundle import write_bundle
@@ -59,7 +59,7 @@ def _command_of(found: Found) -> click.Command:
             "class": about.hardware_class,
             "runs": count,
         }
-        tell(
+        print_result(
             document,
             f"{plain(str(folder))}: {many(count, 'run')} of {about.name} for {found.name}",
             as_json=as_json,
@@ -122,7 +122,7 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
         "records": len(gathered.records),
         "blobs": len(gathered.blobs),
     }
-    tell(
+    print_result(
         document,
         f"{plain(str(path))}: {len(gathered.records)} records, {len(gathered.blobs)} blobs,"
         f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`",
@@ -161,7 +161,7 @@ def board(
             for one in written
         ],
     }
-    tell(
+    print_result(
         document,
         f"{plain(str(folder))}: {many(len(written), 'leaderboard')} of the network {net},"
         " starting at index.html",

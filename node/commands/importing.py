@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import F, json_option, short, tell
+from node.commands.basics import F, json_option, short, print_result
 from node.commands.plugged import PluggedGroup
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
@@ -72,7 +72,7 @@ def _command_of(found: Found) -> click.Command | None:
 
     def take(path: Path, as_json: bool, branch: str | None = None, edited: str = "") -> None:
         places = _places(path, reader)
-        _tell(
+        _print_files(
             [_imported(found.name, place, branch=branch, edited=edited) for place in places],
             as_json,
         )
@@ -139,14 +139,14 @@ def bundle(path: Path, as_json: bool) -> None:
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     line = f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`"
-    tell(document, line, as_json=as_json)
+    print_result(document, line, as_json=as_json)
 
 
-def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
+def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
     """Print the result of each file. The JSON document of the first contains the others."""
     (first, _), *others = files
     beside = {"beside": [document for document, _ in others]} if others else {}
-    tell({**first, **beside}, *(line for _, line in files), as_json=as_json)
+    print_result({**first, **beside}, *(line for _, line in files), as_json=as_json)
 
 
 def _imported(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, tell
+from node.commands.basics import json_option, print_result
 from node.home.home import Home
 from node.store.eviction import collect
 from node.terminal.progress import reporting
@@ -118,7 +118,7 @@ def gc(as_json: bool) -> None:
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)
-    tell(
+    print_result(
         asdict(done),
         f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
         f" {done.released} early records are now current",

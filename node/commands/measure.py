@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Measure a source: train it in the sandbox, score it outside, audit the score."""
     command = find_command_session(task, text)
-    tell_mark(command.task.manifest)
+    print_why_unranked(command.task.manifest)
     wanted = find_source(command.home, command.task, source)
 
     def show(_source: Source, outcome: RunOutcome) -> None:
@@ -130,7 +130,7 @@ def compare(
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)
     most_pairs = policy_of(Style.of(command.task.manifest), policy).max_pairs
-    tell_mark(command.task.manifest)
+    print_why_unranked(command.task.manifest)
 
     def show(pair: Pair, judgement: Judgement) -> None:
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
@@ -163,7 +163,7 @@ def compare(
     raise SystemExit(EXITS[ended.verdict])
 
 
-def tell_mark(manifest: TaskManifest) -> None:
+def print_why_unranked(manifest: TaskManifest) -> None:
     """Print a notice if results of this task rank on no leaderboard."""
     if (why := why_unranked(manifest.scoring)) is not None:
         click.echo(f"  {why}", err=True)

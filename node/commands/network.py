@@ -10,8 +10,8 @@ import click
 from node.commands.basics import (
     hex_or_none,
     json_option,
-    say_what_goes_before,
-    tell,
+    warn_if_variable_overrides,
+    print_result,
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
@@ -198,7 +198,7 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
         click.echo("this line contains a secret: anyone who has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
         click.echo("its addresses can be reached from this machine only", err=True)
-    tell({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
+    print_result({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
 
 
 @click.command()
@@ -212,12 +212,12 @@ def join(line: str, as_json: bool) -> None:
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)
     path = join_network(home, network)
-    tell(
+    print_result(
         {"network": network.name, "file": str(path), **_reached_at(network)},
         f"network {network.name} is in use here, defined in {path}",
         as_json=as_json,
     )
-    say_what_goes_before(home, network.name)
+    warn_if_variable_overrides(home, network.name)
     first = "`arnode stop`, then " if is_running(home.socket) else ""
     click.echo(f"next: {first}`arnode start`", err=True)
 

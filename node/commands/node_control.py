@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, say_what_goes_before, setting_option
+from node.commands.basics import json_option, reading, warn_if_variable_overrides, setting_option
 from node.home.config import config_of
 from node.home.home import Home
 from node.home.values import Given
@@ -92,7 +92,7 @@ def start(
     if turn and not takes_turns:
         raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
-        say_what_goes_before(home, net)
+        warn_if_variable_overrides(home, net)
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())

@@ -46,10 +46,10 @@ class PluggedGroup(click.Group):
 
 
 def _broken(name: str, fault: ConfigurationError) -> click.Command:
-    def tell(**_: Any) -> None:
+    def raise_fault(**_: Any) -> None:
         raise fault
 
     taking_all = {"ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(
-        name, callback=tell, help=fault.message, context_settings=taking_all, add_help_option=False
+        name, callback=raise_fault, help=fault.message, context_settings=taking_all, add_help_option=False
     )

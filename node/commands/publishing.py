@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 import click
 
-from node.commands.basics import short, tell
+from node.commands.basics import short, print_result
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
@@ -91,7 +91,7 @@ def publish(
         if is_open
         else f"signed: it is sent once this node is connected to {network.name} (`arnode start`)"
     )
-    tell(
+    print_result(
         {
             "network": network.name,
             "goes_out": "now" if is_open else "later",
@@ -218,7 +218,7 @@ def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
                     )
                 time.sleep(_POLL_S)
     text = text_of(blobs, body)
-    tell({"id": record.id.hex(), "text": text}, text or "", as_json=as_json)
+    print_result({"id": record.id.hex(), "text": text}, text or "", as_json=as_json)
 
 
 def report_body(record: Record) -> ReportBody:

@@ -80,7 +80,7 @@ def replicate(
         runs_now=runs_now,
         seconds=time.monotonic() - began_s,
     )
-    _tell(command, device.slug, replications, found, effort, as_json=as_json)
+    _print_findings(command, device.slug, replications, found, effort, as_json=as_json)
     if any(one.is_open for one in found):
         click.echo("interrupted; the same command resumes it", err=True)
         raise SystemExit(_INTERRUPTED)
@@ -161,7 +161,7 @@ def _state(replication: Replication) -> tuple[int, str]:
     return len(replication.confirmation.pairs), replication.verdict
 
 
-def _tell(
+def _print_findings(
     command: CommandSession,
     hardware_class: str,
     replications: Replications,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short, tell
+from node.commands.basics import json_option, short, print_result
 from node.commands.checking import check
 from node.home.config import config_of
 from node.home.control_socket import call
@@ -92,7 +92,7 @@ def show(name: str, as_json: bool) -> None:
     }
     if manifest.program is not None and manifest.program.holdout is not None:
         rows["holdout"] = "files that replace visible ones in promotion trials and in verify"
-    tell(
+    print_result(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
         *(f"  {label:<10} {value}" for label, value in rows.items()),

@@ -66,10 +66,10 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""
             word = "" if cell.level == "claimed" else f" {cell.verdict}"
             click.echo(f"  {name:<20} {gain:>10}  {cell.level}{word}{more}")
-    _tell_carried(changes, known, names)
+    _print_transfers(changes, known, names)
 
 
-def _tell_carried(
+def _print_transfers(
     changes: Sequence[TransferHistory],
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.source.capabilities import CapabilityFinding
-from node.commands.basics import hex_or_none, json_option, reading, short, tell
+from node.commands.basics import hex_or_none, json_option, reading, short, print_result
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
@@ -82,18 +82,18 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        tell({"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json)
+        print_result({"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json)
         return
     verified = verify_claim(question)
     if as_json:
         print_json(_document(verified))
     else:
-        _tell(verified)
+        _print_verified(verified)
     rejected = any(run.status == "rejected" for run in verified.runs)
     raise SystemExit(REJECTED if rejected else EXITS[verified.step.verdict])
 
 
-def _tell(verified: "Verified") -> None:
+def _print_verified(verified: "Verified") -> None:
     """Print the claim, the measurement and what it means."""
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
@@ -110,12 +110,12 @@ def _tell(verified: "Verified") -> None:
             f"{len(verified.runs)} runs on {verified.hardware_class}"
         )
     click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
-    _tell_marks(verified.marks)
+    _print_marks(verified.marks)
     if step.record:
         click.echo(f"signed as re-run {short(step.record)}")
 
 
-def _tell_marks(marks: Sequence[CapabilityFinding] | None) -> None:
+def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
     """Print what the code does beyond arithmetic, or that it was not read."""
     if marks is None:
         click.echo("its code was not checked for marks: some of it is missing here")
@@ -232,7 +232,7 @@ def _check(claim: str, *, as_json: bool) -> None:
             )
         else:
             click.echo(f"key {author} signed it; it claims no gain")
-        _tell_marks(marks)
+        _print_marks(marks)
     if not holds:
         raise SafetyError("the claim is invalid", "do not run or adopt it")
 
