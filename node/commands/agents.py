@@ -41,9 +41,9 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
         named = f" --task {shlex.quote(task)}"
     elif text:
         named = f" --text {shlex.quote(str(text))}"
-    said = instructions(found, named)
-    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": said}
-    print_result(document, plain(said, lines=True), as_json=as_json)
+    skill_text = instructions(found, named)
+    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": skill_text}
+    print_result(document, plain(skill_text, lines=True), as_json=as_json)
 
 
 def instructions(task: Task, flags: str) -> str:
@@ -110,7 +110,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
     asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
-    room = f"; room: {plain(told)}" if (told := document["room"]) else ""
+    room = f"; room: {plain(room_left)}" if (room_left := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:
         click.echo(f"##### {turn['role']} #####\n{plain(turn['content'], lines=True)}")

@@ -116,9 +116,9 @@ def shown_line(store: "Store", task: str | None) -> "Line":
     """Return the line to show. If there are several, stderr says which one was chosen."""
     from node.line.head_by_hand import line_to_show
 
-    line, told = line_to_show(store, task)
-    if told:
-        click.echo(told, err=True)
+    line, remark = line_to_show(store, task)
+    if remark:
+        click.echo(remark, err=True)
     return line
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from node.commands.basics import F, json_option, print_result
-from node.commands.guessing import Said, measured_by_trial
+from node.commands.guessing import GivenOptions, measured_by_trial
 from node.commands.plugged import PluggedGroup
 from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
@@ -123,9 +123,9 @@ def init(
         beside=beside,
         holdout=holdout,
     )
-    said = Said(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
+    given = GivenOptions(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
     draft_of(wanted, Measured(direction=direction or "min"))  # report faults before the trial runs
-    measured = measured_by_trial(wanted, said, agrees=agrees)
+    measured = measured_by_trial(wanted, given, agrees=agrees)
     _write(draft_of(wanted, measured), into, as_json)
 
 

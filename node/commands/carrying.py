@@ -36,8 +36,8 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         return
     for one in found.changes:
         there = from_nano(one.find.gain_nano)
-        said = "" if there is None else f"  ({there:+.4f} on the other rung)"
-        click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{said}")
+        gain_there = "" if there is None else f"  ({there:+.4f} on the other rung)"
+        click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{gain_there}")
     kept = sum(one.step.decision == "kept" for one in found.changes)
     click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
     if found.trial is not None:

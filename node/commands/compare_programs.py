@@ -44,7 +44,7 @@ from protocol.units import NANO
 
 _USUAL = "8h"
 _BLOCK = "15m"
-_TOLD = 10  # progress reports per block
+_REPORTED_STEPS = 10  # progress reports per block
 _OPEN = 5  # exit code without a verdict, as of `compare`
 
 
@@ -169,9 +169,9 @@ def _proposers(word: str) -> tuple[str, ...]:
     try:
         return AGENT.read(word)
     except ValueError as fault:
-        told = str(fault) or f"{word!r} names no proposer"
+        message = str(fault) or f"{word!r} names no proposer"
         raise UsageError(
-            told, f"A and B take {AGENT.wanted}; or a file with instructions"
+            interval, f"A and B take {AGENT.wanted}; or a file with instructions"
         ) from fault
 
 
@@ -193,10 +193,10 @@ def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
             f"two blocks of {span_words(block_s)} do not fit into {span_words(for_s)}",
             "give a longer --for, or a shorter --block",
         )
-    told = f"at most {most} pairs of blocks of {span_words(block_s)}"
+    limit_text = f"at most {most} pairs of blocks of {span_words(block_s)}"
     if most < fewest_pairs():
-        told += f"; a result needs at least {fewest_pairs()}: give a longer --for"
-    click.echo(f"  {told}", err=True)
+        limit_text += f"; a result needs at least {fewest_pairs()}: give a longer --for"
+    click.echo(f"  {limit_text}", err=True)
 
 
 def _run_s(command: CommandSession) -> float | None:
@@ -234,19 +234,19 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
                 )
 
     with reporting() as progress:
-        work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=print_pair)
+        work = comparison.work(for_s, on_look=_in_steps(progress), on_pair=print_pair)
         asyncio.run(work)
 
 
-def _coarsely(progress: Progress) -> Progress:
+def _in_steps(progress: Progress) -> Progress:
     """Return a progress that reports each tenth only, since a block may last for hours."""
     last = ("", -1)
 
     def look(what: str, share: float) -> None:
         nonlocal last
-        if (told := (what, math.floor(share * _TOLD))) != last:
-            last = told
-            progress(what, told[1] / _TOLD)
+        if (step := (what, math.floor(share * _REPORTED_STEPS))) != last:
+            last = step
+            progress(what, step[1] / _REPORTED_STEPS)
 
     return look
 
@@ -254,8 +254,8 @@ def _coarsely(progress: Progress) -> Progress:
 def _difference(evidence: PairEvidence) -> str:
     """Describe how much more `a` gains per hour than `b`, with the interval."""
     lower, upper = (one if math.isfinite(one) else None for one in evidence.interval)
-    told = interval_words(lower, upper, spec="+.4f")
-    return f"{evidence.difference:+.4f} more an hour by A, {told}"
+    interval = interval_words(lower, upper, spec="+.4f")
+    return f"{evidence.difference:+.4f} more an hour by A, {interval}"
 
 
 def _print_comparison(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> None:

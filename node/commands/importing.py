@@ -137,16 +137,16 @@ def bundle(path: Path, as_json: bool) -> None:
         "rejected": len(report.rejected),
         "blobs": len(given.blobs),
     }
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    line = f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`"
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    line = f"{plain(str(path))}: {summary}; see `arnode show {short(given.about)}`"
     print_result(document, line, as_json=as_json)
 
 
 def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
     """Print the result of each file. The JSON document of the first contains the others."""
     (first, _), *others = files
-    beside = {"beside": [document for document, _ in others]} if others else {}
-    print_result({**first, **beside}, *(line for _, line in files), as_json=as_json)
+    others_document = {"beside": [document for document, _ in others]} if others else {}
+    print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)
 
 
 def _imported(
@@ -185,12 +185,12 @@ def _imported(
         "with_source": with_source,
     }
     known = "" if is_new else " (imported before)"
-    told = f"{len(log.rows)} rows: {len(read)} read"
+    summary = f"{len(log.rows)} rows: {len(read)} read"
     if text_lines:
-        told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
+        summary += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
     line = (
-        f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
+        f"{plain(str(path))}: {summary}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they are not ranked:"
         f" see `arnode show {short(identity)}`"
     )

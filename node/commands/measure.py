@@ -97,10 +97,10 @@ def run(
             }
         )
     elif metrics:
-        told = f" ({told_mean(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
+        spread = f" ({told_mean(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
         known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
         metric = manifest.metric
-        click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{told}{known}")
+        click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{spread}{known}")
     if any(outcome.status == "rejected" for outcome in outcomes):
         raise SystemExit(REJECTED)
     if len(metrics) < len(outcomes):
@@ -150,16 +150,16 @@ def compare(
 
     result = asyncio.run(work())
     ended, judged = result.confirmation, result.judged
-    told = word(ended.verdict)
+    verdict = word(ended.verdict)
     if as_json:
         mark = {"scoring": command.task.manifest.scoring}
         print_json(mark | _comparison_json(base, candidate, result, policy.alpha))
     elif judged:
         click.echo(
-            f"{told}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
+            f"{verdict}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
         )
     if ended.failure:
-        click.echo(f"{told}: {plain(ended.failure)}", err=True)
+        click.echo(f"{verdict}: {plain(ended.failure)}", err=True)
     raise SystemExit(EXITS[ended.verdict])
 
 

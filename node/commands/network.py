@@ -184,10 +184,10 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     running = running_member(home)
     name = named or network_in_force(config_of(home), running)
     network = find_network(home, name).network
-    told = [checked_address(text, "--address") for text in given]
+    own_addresses = [checked_address(text, "--address") for text in given]
     is_there = running is not None and running.network == name
-    met_at = _nearest_last(running.addresses) if running and is_there else []
-    addresses = dict.fromkeys((*told, *met_at, *network.bootstrap))
+    reachable_at = _nearest_last(running.addresses) if running and is_there else []
+    addresses = dict.fromkeys((*own_addresses, *reachable_at, *network.bootstrap))
     network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
     line = write_invite(network)
     click.echo(f"this line invites to the network {name}", err=True)
@@ -238,8 +238,8 @@ def checked_address(text: str, flag: str) -> Address:
     return address
 
 
-def _nearest_last(told: tuple[str, ...]) -> list[Address]:
+def _nearest_last(own_addresses: tuple[str, ...]) -> list[Address]:
     """Return a running node's addresses, the most widely reachable first."""
-    parsed = map(parse_direct, told)
+    parsed = map(parse_direct, own_addresses)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])

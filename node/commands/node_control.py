@@ -171,13 +171,13 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
             "runs_ended": int() as runs,
             "seconds_lost": int() | float() as seconds,
         }:
-            told = (
+            end = (
                 clock_words(datetime.fromisoformat(until), datetime.now().astimezone())
                 if isinstance(until, str)
                 else "`arnode resume`"
             )
             lost = "the current run ends first" if at_end else Lost(runs=runs, seconds=seconds)
-            click.echo(f"paused until {told}; {lost}", err=True)
+            click.echo(f"paused until {end}; {lost}", err=True)
         case _:
             raise nonsense()
 

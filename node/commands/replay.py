@@ -52,7 +52,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         script = folder / "replay.sh"
         script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n')
         script.chmod(0o755)
-    said = [describe(mark) for mark in marks or ()]
+    descriptions = [describe(mark) for mark in marks or ()]
     if as_json:
         print_json(
             {
@@ -60,13 +60,13 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
                 "folder": str(folder),
                 "files": paths,
                 "command": command,
-                "marks": said,
+                "marks": descriptions,
             }
         )
         return
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
-    for mark in said:
+    for mark in descriptions:
         click.echo(f"marked, it {concern(marks or ())}: {plain(mark)}", err=True)
 
 

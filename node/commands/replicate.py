@@ -129,7 +129,7 @@ def _shown(
     pending: Sequence[FindingCandidate], replications: Replications
 ) -> Callable[[Source, KeptRun], None]:
     """Return a callback that prints the total work to stderr, then each run as it ends."""
-    told = {one.finding.name: _state(replications.look(one)) for one in pending}
+    states = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
     most = (len(pending) + len(blocks)) * replications.policy.max_pairs
     is_first = True
@@ -145,8 +145,8 @@ def _shown(
         lines = []
         for one in pending:
             found = replications.look(one)
-            if _state(found) != told[one.finding.name]:
-                told[one.finding.name] = _state(found)
+            if _state(found) != states[one.finding.name]:
+                states[one.finding.name] = _state(found)
                 lines.append(pair_line(found))
         if not lines:
             names = [one.finding.name for one in pending if one.source.tree == source.tree]

@@ -77,7 +77,7 @@ def _print_transfers(
     if not changes:
         return
 
-    def told(where: Where) -> str:
+    def describe(where: Where) -> str:
         return f"{plain(names.get(where.task, short(where.task)))} on {plain(where.hardware_class)}"
 
     click.echo("transfers between tasks:")
@@ -85,18 +85,18 @@ def _print_transfers(
         found = Where(change.found_on.task, change.found_on.hardware_class)
         there = f" {_figure(change.there)}" if change.there else ""
         click.echo(
-            f"{plain(change.title)}: found on {told(found)}{there},"
+            f"{plain(change.title)}: found on {describe(found)}{there},"
             f" holds on {change.holds_on} of {len(change.places)}"
         )
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"
             figure = _figure(place)
-            click.echo(f"  {told(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}")
+            click.echo(f"  {describe(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}")
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(
-            f"of a gain on {told(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
-            f" {told(above)}, by {many(slope.count, 'change')}"
+            f"of a gain on {describe(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
+            f" {describe(above)}, by {many(slope.count, 'change')}"
         )
 
 

@@ -130,25 +130,25 @@ def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
 
 def _meaning(verified: "Verified") -> str:
     step = verified.step
-    told = wording(step.verdict).meaning
+    meaning = wording(step.verdict).meaning
     if step.verdict not in GAINS:
         overfit = overfit_reason(verified.runs, verified.manifest)
         if overfit is not None:
             return overfit
     match step.verdict, step.word:
         case "confirmed", "holds" | "":
-            return told
+            return meaning
         case "confirmed", _:
             return "there is a gain here, but not shown to be as large as claimed"
         case "refuted", _ if step.reason:
             return step.reason
         case "refuted", _:
-            return "it is worse than its base" if (step.to_nano or 0) < 0 else told
+            return "it is worse than its base" if (step.to_nano or 0) < 0 else meaning
         case "unconfirmed", _ if step.is_quick:
             return "it was not refuted; there are too few pairs to say more"
         case "unrunnable", _:
             return f"{step.reason}: this does not count against the claim"
-    return told
+    return meaning
 
 
 def _document(verified: "Verified") -> dict[str, object]:
