@@ -18,7 +18,7 @@ from node.commands.basics import (
     shown_line,
     print_result,
 )
-from node.commands.plugged import PluggedGroup
+from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exports.exporters import Exporter
@@ -71,7 +71,7 @@ def _command_of(found: Found) -> click.Command:
     return click.command(found.name, help=inspect.cleandoc(exporter.summary))(command)
 
 
-@click.group(cls=PluggedGroup, group=EXPORTERS, command_of=_command_of)
+@click.group(cls=PluginGroup, group=EXPORTERS, command_of=_command_of)
 def export() -> None:
     """Write what this node did, for other tools and people."""
 

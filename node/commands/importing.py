@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from node.commands.basics import F, json_option, short, print_result
-from node.commands.plugged import PluggedGroup
+from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.exchange.importers import MAX_LOG_BYTES, HistoryReader, Importer, read_history
@@ -97,7 +97,7 @@ def _places(path: Path, reader: HistoryReader) -> list[_Place]:
     ]
 
 
-@click.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
+@click.group("import", cls=PluginGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
     """Import other people's bundles and logs."""
 

@@ -11,7 +11,7 @@ from protocol.errors import ConfigurationError
 CommandOf: TypeAlias = Callable[[Found], click.Command | None]
 
 
-class PluggedGroup(click.Group):
+class PluginGroup(click.Group):
     """A group with its own commands and one command per plugin of the plugin group `group`.
 
     `command_of` makes a plugin's command, or returns None if the plugin has none for this group.
@@ -25,8 +25,8 @@ class PluggedGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of its own commands and of the plugins' commands, sorted."""
-        plugged = [name for name, one in plugins(self._group).items() if self._command(one)]
-        return sorted({*super().list_commands(ctx), *plugged})
+        plugin_commands = [name for name, one in plugins(self._group).items() if self._command(one)]
+        return sorted({*super().list_commands(ctx), *plugin_commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return one of its own commands, or the command of a plugin."""

@@ -12,7 +12,7 @@ import click
 
 from node.commands.basics import F, json_option, print_result
 from node.commands.guessing import GivenOptions, measured_by_trial
-from node.commands.plugged import PluggedGroup
+from node.commands.plugin_group import PluginGroup
 from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
@@ -44,13 +44,13 @@ def _command_of(found: Found) -> click.Command | None:
     if reader is None:
         return None
 
-    def bring(folder: Path, into: Path | None, as_json: bool, **options: Any) -> None:
+    def import_task(folder: Path, into: Path | None, as_json: bool, **options: Any) -> None:
         _write(reader.read(folder, **options), into, as_json)
 
     named = [one.name for one in reader.options]
     if not _RESERVED.isdisjoint(named) or len(set(named)) < len(named):
         raise found.fault(f"has an option that there is already, among {', '.join(named)}")
-    command = json_option()(bring)
+    command = json_option()(import_task)
     for one in reversed(reader.options):
         command = _option(one)(command)
     command = _into_option(command)
@@ -58,7 +58,7 @@ def _command_of(found: Found) -> click.Command | None:
     return click.command(found.name, help=inspect.cleandoc(reader.summary))(command)
 
 
-@task.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
+@task.group("import", cls=PluginGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
     """Convert another system's task to a task folder."""
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from node.commands import guessing
-from node.commands.bringing import task
+from node.commands.task_import import task
 from protocol.errors import ConfigurationError, UsageError
 from tests.plugins.brought import FOLDERS
 
