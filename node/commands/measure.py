@@ -17,7 +17,7 @@ from node.on_demand.measuring import Comparison, find_source, measure, pair_json
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_command_session
 from node.terminal.terminal import print_json
-from node.terminal.vocabulary import told_mean, why_unranked
+from node.terminal.vocabulary import mean_text, why_unranked
 from protocol.codecs import plain, printed_lines
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
@@ -97,7 +97,7 @@ def run(
             }
         )
     elif metrics:
-        spread = f" ({told_mean(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
+        spread = f" ({mean_text(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
         known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
         metric = manifest.metric
         click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{spread}{known}")

@@ -17,7 +17,7 @@ from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.terminal.vocabulary import scoring_words, told_sd
+from node.terminal.vocabulary import scoring_words, sd_text
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
@@ -103,7 +103,7 @@ def show(name: str, as_json: bool) -> None:
 def _noise(floor_nano: int) -> str:
     if not floor_nano:
         return "unknown until a node measures it"
-    return f"{told_sd(floor_nano / NANO, digits=4)} of one run"
+    return f"{sd_text(floor_nano / NANO, digits=4)} of one run"
 
 
 @task.command()

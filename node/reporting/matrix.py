@@ -48,10 +48,10 @@ def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[TransferRow]
     """Return the steps on these leaderboards; those with evidence on most classes come first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], BoardClaim] = {}
-    said = {key: store.boards.facts(key) for key in keys}
+    facts_by_class = {key: store.boards.facts(key) for key in keys}
     # A re-run may be of a claim that was made on other hardware.
-    known = claims_of(fact for facts in said.values() for fact in facts)
-    for key, facts in said.items():
+    known = claims_of(fact for facts in facts_by_class.values() for fact in facts)
+    for key, facts in facts_by_class.items():
         own, votes = store.boards.own_facts(key), supported_votes(facts, known)
         for claim in sorted(_claims(facts), key=lambda one: one.id):
             claims.setdefault((claim.base, claim.tree), claim)

@@ -47,7 +47,7 @@ from node.reporting.tasks import metric_document
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import ModelCostTotals
-from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
+from node.terminal.vocabulary import counted, head_words, many, sd_text, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 from protocol.units import NANO
@@ -174,19 +174,19 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     if line.before is None or line.after is None:
         return ("The task's baseline has not been measured yet.",)
     counts = Counter[str](idea.entry.decision for idea in line.ideas)
-    said = [*_head_moved(line, figures)]
-    said.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
-    said += _trials(line, figures)
+    sentences = [*_head_moved(line, figures)]
+    sentences.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
+    sentences += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     if line.counted_share is not None:
         device += f", with a run in training {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     models = f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model."
-    said += [(models,), *((one,) for one in _stopped(line.stopped))]
+    sentences += [(models,), *((one,) for one in _stopped(line.stopped))]
     if line.open_keeps:
         keeps = many(line.open_keeps, "kept patch", "kept patches")
-        said.append((f"{keeps} on the working line, not verified yet.",))
-    return joined(" ", said)
+        sentences.append((f"{keeps} on the working line, not verified yet.",))
+    return joined(" ", sentences)
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
@@ -213,13 +213,13 @@ def _stopped(found: Stopped) -> list[str]:
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
-    said = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
+    sentences = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
     if found.let_go_on:
-        said.append(
+        sentences.append(
             f"As a check, {found.let_go_on} more that looked as hopeless were continued: "
             f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
         )
-    return said
+    return sentences
 
 
 def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
@@ -245,7 +245,7 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
     if line.noise_sd <= _NO_NOISE:
         return text("Machine: ", where, ". Repeated runs gave the same score.")
-    noise = f"One run has {told_sd(line.noise_sd)} "
+    noise = f"One run has {sd_text(line.noise_sd)} "
     return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
 
 
@@ -280,23 +280,23 @@ def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
     outcome = word(one.verdict)
     if one.entry.decision == "overfit":
         outcome = wording("overfit").meaning
-    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
+    entry_text = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
     if one.verdict in GAINS and not one.stands:
-        said = text(said, ", taken back since")
+        entry_text = text(entry_text, ", taken back since")
     interval = interval_of(one.measured)
     if interval and one.measured:
         pairs = f" in {many(one.measured.pairs, 'pair')}"
-        said = text(said, ": ", figures.interval(interval), pairs)
+        entry_text = text(entry_text, ": ", figures.interval(interval), pairs)
     elif one.verdict == "unrunnable":
-        said = text(said, ": ", quoted(one.note))
+        entry_text = text(entry_text, ": ", quoted(one.note))
     elif one.gain_nano is not None:
-        said = text(said, ": ", figures.gain(one.gain_nano))
+        entry_text = text(entry_text, ": ", figures.gain(one.gain_nano))
     if one.author:
-        said = text(said, ", by ", short(one.author))
+        entry_text = text(entry_text, ", by ", short(one.author))
     if one.parts:
         parts = joined(", ", map(_part, one.parts))
-        said = text(said, f"; {many(len(one.parts), 'part')}: ", parts)
-    return text(said, " [", short(one.entry.id), "]")
+        entry_text = text(entry_text, f"; {many(len(one.parts), 'part')}: ", parts)
+    return text(entry_text, " [", short(one.entry.id), "]")
 
 
 def _part(part: StackedPatch) -> Text:
@@ -332,7 +332,7 @@ def _kept(idea: ConcludedIdea) -> Text:
 
 
 def _discarded(idea: ConcludedIdea) -> Text:
-    told = wording(idea.decision)
+    outcome = wording(idea.decision)
     gain = deviations(idea.gain_sd)
     match idea.decision:
         case "screened_out":
@@ -340,10 +340,10 @@ def _discarded(idea: ConcludedIdea) -> Text:
         case "rechecked_out":
             why = f": {gain} in its recheck, which is not enough"
         case "rebased":
-            why = f": {gain}, {told.meaning}"
+            why = f": {gain}, {outcome.meaning}"
         case _:
             why = ""
-    return (f", {told.word}{why}",)
+    return (f", {outcome.word}{why}",)
 
 
 def _failed(idea: ConcludedIdea) -> Text:

@@ -134,9 +134,9 @@ def try_document(at: Shelves, query: OfTry) -> TryDocument:
     line, _ = line_to_show(at.store)
     mark = bytes.fromhex(query.mark)
     attempt = attempt_of(at.store, line.key, mark, at.blobs.get_source, DEFAULT)
-    told: AttemptDocument | None = None
+    attempt_document: AttemptDocument | None = None
     if attempt is not None:
-        told = {
+        attempt_document = {
             "decision": attempt.word,
             "because": attempt.because,
             "status": attempt.status,
@@ -145,4 +145,4 @@ def try_document(at: Shelves, query: OfTry) -> TryDocument:
             "result": None if attempt.record is None else attempt.record.hex(),
             "log": attempt.log_tail if attempt.metric_nano is None else None,
         }
-    return {"mark": query.mark, "decided": attempt is not None, "attempt": told}
+    return {"mark": query.mark, "decided": attempt is not None, "attempt": attempt_document}

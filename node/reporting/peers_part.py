@@ -135,7 +135,7 @@ class ReportedPeers:
         asked = [
             (ts_ms, job, step)
             for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
-            if (ts_ms := self._told_ms(job, step := job.step)) in span
+            if (ts_ms := self._verdict_ms(job, step := job.step)) in span
         ]
         parts = [one for one in asked if one[2].part is not None]
         again = [one for one in asked if one[2].part is None]
@@ -243,7 +243,7 @@ class ReportedPeers:
             refuted=max(0, row.refuted - (is_counted and own == "refuted")),
         )
 
-    def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
+    def _verdict_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
         """Return the time of the published verdict; if it was not published, of the job's start."""
         if step.record is None or not self._store.records.has(step.record):
             return job.created_ms

@@ -167,10 +167,10 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 def _title(line: LineReport) -> str:
     """Return a title with the counts and the verified gain."""
     kept = sum(idea.is_kept for idea in line.ideas)
-    said = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
+    title_text = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
     if line.gain_nano:
-        said += f", verified gain {line.gain_nano / NANO:+.6f} {line.metric.unit}"
-    return said
+        title_text += f", verified gain {line.gain_nano / NANO:+.6f} {line.metric.unit}"
+    return title_text
 
 
 def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
@@ -195,6 +195,6 @@ def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
 
 def _evidence(line: LineReport) -> tuple[bytes, ...]:
     """Return the results that support a report: standing trials first, then kept patches."""
-    stand = [one.entry.id for one in line.confirmations if one.stands]
+    in_force = [one.entry.id for one in line.confirmations if one.stands]
     kept = [idea.entry.id for idea in line.ideas if idea.is_kept]
-    return tuple(dict.fromkeys([*stand, *kept]))[:MAX_EVIDENCE]
+    return tuple(dict.fromkeys([*in_force, *kept]))[:MAX_EVIDENCE]

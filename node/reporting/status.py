@@ -252,8 +252,8 @@ def _now(research: "Research") -> Message:
     While `paused` nothing new starts. `until` is the end of the pause, null if it has none.
     """
     activity = research.activity
-    told: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
-    return {**told, "beside": activity.beside, **research.pausing.document()}
+    now_document: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
+    return {**now_document, "beside": activity.beside, **research.pausing.document()}
 
 
 def _working(store: Store, line: Line) -> Message:

@@ -106,7 +106,7 @@ def transfer_document(
             "class": where.hardware_class,
         }
 
-    def told(one: Place) -> PlaceDocument:
+    def place_document(one: Place) -> PlaceDocument:
         return {
             "where": place(one.where),
             "author": one.author.hex(),
@@ -137,8 +137,8 @@ def transfer_document(
                 "found_on": place(Where(change.found_on.task, change.found_on.hardware_class)),
                 "patch": None if change.found_on.patch is None else change.found_on.patch.hex(),
                 "patches": [patch.hex() for patch in change.patches],
-                "there": None if change.there is None else told(change.there),
-                "places": [told(one) for one in change.places],
+                "there": None if change.there is None else place_document(change.there),
+                "places": [place_document(one) for one in change.places],
                 "holds_on": change.holds_on,
             }
             for change in changes

@@ -32,7 +32,7 @@ from node.terminal.vocabulary import (
     many,
     scoring_mark,
     sd_words,
-    told_sd,
+    sd_text,
     word,
     wording,
 )
@@ -172,7 +172,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         table.add_column(no_wrap=True, min_width=width)
     table.add_column(style="bright_black", no_wrap=True, ratio=1, overflow="ellipsis")
     table.add_row(
-        "baseline", _number(baseline), "", f"{unit}, {told_sd(noise_sd, digits=4)} of one run"
+        "baseline", _number(baseline), "", f"{unit}, {sd_text(noise_sd, digits=4)} of one run"
     )
     table.add_row(
         Text(head_words(task.manifest.scoring), "bold green"),

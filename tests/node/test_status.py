@@ -21,8 +21,8 @@ from node.reporting.status_text import (
     parting_words,
     print_lanes,
     print_status,
-    told_of_dht,
-    told_of_list,
+    dht_words,
+    list_words,
 )
 from node.store.blobs import Blobs
 from node.store.model_calls import ModelCostLimits
@@ -122,7 +122,7 @@ def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -> None:
     usual = {"last": 1, "next": 2, "found": 0, "answered": 17, "announced": 0, "fault": None}
-    assert told in told_of_dht(usual | known)
+    assert told in dht_words(usual | known)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -
 )
 def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], told: str) -> None:
     usual = {"place": "/dnsaddr/a.org", "written": 1_795_672_800, "addresses": 3, "fault": None}
-    assert told_of_list(usual | known) == f"list /dnsaddr/a.org: {told}"
+    assert list_words(usual | known) == f"list /dnsaddr/a.org: {told}"
 
 
 def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
