@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from node.reporting.queries import OfTask
-from node.reporting.shelves import Shelves
+from node.reporting.open_home import OpenHome
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class InsightsDocument(TypedDict):
     insights: list[InsightDocument]
 
 
-def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
+def insights_document(at: OpenHome, query: OfTask) -> InsightsDocument:
     """Return the insights of all authors about a task, or about all tasks."""
     store, task = at.store, at.task(query.task)
     found: list[InsightDocument] = []

@@ -6,7 +6,7 @@ from typing import TypedDict
 from node.ladder.transfer_history import TransferHistory, Place, Where, transfer_histories, slopes_known, tasks_of
 from node.reporting.matrix import Cell, TransferRow, transfer_matrix
 from node.reporting.queries import OfTask
-from node.reporting.shelves import Shelves
+from node.reporting.open_home import OpenHome
 from node.reporting.tasks import GainDocument, TaskName, gain_document, task_name
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels
@@ -157,7 +157,7 @@ def transfer_document(
     }
 
 
-def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
+def transfer_page(at: OpenHome, query: OfTask) -> TransferDocument:
     """Return the matrix of the task that a query names, and all transfers."""
     store = at.store
     keys = boards_of(store, at.net, query.task)

@@ -20,7 +20,7 @@ from node.proposing.day import day_document, today
 from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
-from node.reporting.shelves import Shelves
+from node.reporting.open_home import OpenHome
 from node.reporting.status import status_document
 from node.web.commands import COMMANDS, Answer, Command
 from node.web.door import Door
@@ -130,7 +130,7 @@ class Site:
         async def metrics(request: web.Request) -> web.Response:
             require(request, "read")
             now = self.now()
-            lines = await library.read(lambda shelves: [*gauges(shelves.store, now)])
+            lines = await library.read(lambda open_home: [*gauges(open_home.store, now)])
             text = "".join([*lines, *self.more_figures()])
             return web.Response(text=text, content_type="text/plain")
 
@@ -261,7 +261,7 @@ class Site:
         return [route(one) for one in COMMANDS if one.route]
 
 
-def _stored_status(at: Shelves) -> dict[str, Any]:
+def _stored_status(at: OpenHome) -> dict[str, Any]:
     author = read_keys(at.home).author.public if at.home.key.exists() else None
     sandbox = probe_tier().name
     return dict(status_document(at.store, author=author, net=at.net, sandbox=sandbox))

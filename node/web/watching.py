@@ -7,7 +7,7 @@ from typing import Any, Final
 from node.reporting.experiments import experiment_document
 from node.reporting.jobs import JobDocument, open_jobs_document
 from node.reporting.now import NowDocument
-from node.reporting.shelves import Shelves
+from node.reporting.open_home import OpenHome
 from node.web.events import Kind
 from node.web.reading import Library
 
@@ -40,22 +40,22 @@ class ChangeWatch:
             changed.append(("now", now))
         return changed + await self._library.read(self._in_store)
 
-    def _in_store(self, shelves: Shelves) -> list[tuple[Kind, Mapping[str, Any]]]:
-        store = shelves.store
+    def _in_store(self, open_home: OpenHome) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = open_home.store
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         newest = store.records.last_number()
         if newest != self._record:
             is_first = self._record < 0
             since, self._record = self._record, newest
             if not is_first:
-                changed += self._new(shelves, since)
+                changed += self._new(open_home, since)
         jobs = {job["job"]: job for job in open_jobs_document(store, self._told_jobs)}
         changed += [("job", job) for job in jobs.values() if job != self._told_jobs.get(job["job"])]
         self._told_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
         return changed
 
-    def _new(self, shelves: Shelves, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
-        store = shelves.store
+    def _new(self, open_home: OpenHome, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = open_home.store
         rows = store.experiments.listed(after=since, newest_first=True, limit=_MOST_AT_ONCE + 1)
         envelopes = store.records.after(since, limit=_MOST_AT_ONCE + 1)
         if max(len(rows), len(envelopes)) > _MOST_AT_ONCE:

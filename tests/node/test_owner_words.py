@@ -20,7 +20,7 @@ from protocol.errors import UsageError
 from protocol.remarks import IntentBody
 from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.examples import LINE
-from tests.node.shelves import shelves_of
+from tests.node.open_homes import open_home_of
 
 HOUR_MS = 3_600_000
 
@@ -40,7 +40,7 @@ def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(
     assert notes_in_force(store, LINE, now_ms=now_ms) == tuple(f"note {n}" for n in range(3, 8))
     assert notes_in_force(store, LINE, now_ms=now_ms + 20 * HOUR_MS) == ("note 7",)
     assert [
-        note["text"] for note in notes_document(shelves_of(home, store), OfLine())["notes"]
+        note["text"] for note in notes_document(open_home_of(home, store), OfLine())["notes"]
     ] == [f"note {number}" for number in range(8)]
 
 
@@ -85,7 +85,7 @@ def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
     assert complete(line_writer, dropped.id.hex(), result=None).state == "dropped"
     with pytest.raises(UsageError, match="closed already"):
         complete(line_writer, first.id.hex(), result=None)
-    at = shelves_of(home, store)
+    at = open_home_of(home, store)
     newest = hypotheses_document(at, OfHypotheses())["hypotheses"]
     assert [one["title"] for one in newest] == ["no step", "a smaller step", "a larger step"]
     best = hypotheses_document(at, OfHypotheses(order="best"))["hypotheses"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_BOARDS: Final = 4  # cached, each with all its rows
 
 
-class KeptBoards:
+class BoardCache:
     """A cache of leaderboards; one whose records have changed is computed again."""
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class KeptBoards:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelves:
+class OpenHome:
     """A home, open for reading, and the network in use."""
 
     home: Home
     net: str
     store: Store
     blobs: Blobs
-    boards: KeptBoards
+    boards: BoardCache
 
     def task(self, wanted: str | None) -> bytes | None:
         """Return the id of a task given by name or id; None if none is given.
