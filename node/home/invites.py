@@ -39,7 +39,7 @@ MAX_LINE: Final = 10_000  # characters; enough for the longest invite
 _CHECKSUM_BYTES = 4
 _CONTEXT = b"arnode invite 1"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_MEND = "ask for the line again, and copy the whole of it"
+_HINT = "ask for the line again, and copy the whole of it"
 
 
 def write_invite(network: Network) -> str:
@@ -82,7 +82,7 @@ def read_invite(line: str) -> Network:
     """
     found = _read("".join(line.split()).lower())
     if isinstance(found, Rejected):
-        raise UsageError(f"this is no whole invite: {found.reason}", _MEND)
+        raise UsageError(f"this is no whole invite: {found.reason}", _HINT)
     return found
 
 

@@ -90,7 +90,7 @@ class TransferHistory:
 def transfer_histories(store: Store) -> list[TransferHistory]:
     """Return every transferred change, those found first first."""
     families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
-    for record in store.records.carried():
+    for record in store.records.transfers():
         body = record.body
         if isinstance(body, PatchBody) and (found_on := body.found_on) is not None:
             # If several were transferred as one, the parents name them.

@@ -15,7 +15,7 @@ from typing import Final
 from agent.proposal import PeerTrial
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults, ToldGains
+from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from trainer.task_folder.task import Task
@@ -32,7 +32,7 @@ class OthersTries:
         self._records = store.records
         self._author = author
         is_maximised = task.manifest.metric.direction == "max"
-        self._gains = ToldGains(is_maximised=is_maximised, most=_MOST_TREES)
+        self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
         self._results = OthersResults(store, line)
         self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, with the authors

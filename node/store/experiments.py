@@ -255,8 +255,8 @@ class Experiments:
         This is the result of a baseline or of a promotion trial that the tree passed.
         """
         for entry in reversed(self.listed(line)):
-            vouched = entry.stage == "baseline" or entry.decision == "adopted"
-            if entry.tree == tree and vouched and self._records.retraction(entry.id) is None:
+            adopted = entry.stage == "baseline" or entry.decision == "adopted"
+            if entry.tree == tree and adopted and self._records.retraction(entry.id) is None:
                 return entry.id
         return None
 

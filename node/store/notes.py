@@ -48,9 +48,9 @@ def notes_in_force(store: Store, line: LineKey, *, now_ms: int) -> tuple[str, ..
     return tuple(note.text for note in recent[-_MOST_IN_FORCE:])
 
 
-def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
+def keep_note(store: Store, line: LineKey, text: str, *, now_ms: int) -> Note:
     """Store a note by the owner. Raises UsageError if a prompt could not quote it."""
-    note = Note.from_value({"ts": now_ms, "text": said.strip()})
+    note = Note.from_value({"ts": now_ms, "text": text.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
             "that is no note", f"1 to {MAX_NOTE} characters of text, nothing invisible among them"
@@ -62,8 +62,8 @@ def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
 
 def notes_page(store: Store, line: LineKey) -> str:
     """Return the notes as the journal shows them, oldest first; empty without notes."""
-    said = [
+    note_lines = [
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)
     ]
-    return "\n".join(["# What the owner said to whoever proposes\n", *said]) if said else ""
+    return "\n".join(["# What the owner said to whoever proposes\n", *note_lines]) if note_lines else ""

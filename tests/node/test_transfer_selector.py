@@ -225,7 +225,7 @@ def test_what_is_new_below_is_tried_as_one_in_its_order(
     (job,) = store.jobs.closed_jobs(above.key, RungTransferStep)
     assert [find.found_on.patch for find in job.step.finds] == [one.patch for one in kept]
     assert transfer_selector(above).best() is None
-    (patch,) = store.records.carried()
+    (patch,) = store.records.transfers()
     assert isinstance(patch.body, PatchBody)
     assert patch.body.parents == tuple(one.patch for one in kept)
     assert patch.body.found_on == FoundOn(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
@@ -300,7 +300,7 @@ def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
     keep_next(below, "0.3")
     top = upper_line_writer(home, store, TOP)
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    (patch,) = [one.id for one in store.records.carried()]
+    (patch,) = [one.id for one in store.records.transfers()]
     from_above = [one for one in ranked(transfer_selector(top)) if one.finds[0].found_on.patch == patch]
     assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
