@@ -92,17 +92,17 @@ def network_of(store: "Store", named: str | None) -> str:
     Raises:
         UsageError: no network of that name is defined here or has boards in the store.
     """
-    from node.home.in_force import network_meant
+    from node.home.current_network import selected_network
 
     home = Home.here()
-    return network_meant(home, config_of(home), named, also_known=store.boards.networks())
+    return selected_network(home, config_of(home), named, also_known=store.boards.networks())
 
 
 def warn_if_variable_overrides(home: Home, net: str) -> None:
     """Warn on stderr if an environment variable overrides the network that was just saved."""
-    in_force = load_config(home.config, env=os.environ)
+    settings = load_config(home.config, env=os.environ)
     variable = SETTINGS["net"].variable
-    if in_force.origins["net"] == variable and in_force.config.net != net:
+    if settings.origins["net"] == variable and settings.config.net != net:
         click.echo(f"{variable} names another network and takes precedence", err=True)
 
 

@@ -17,7 +17,7 @@ from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
 from node.home.control_socket import is_running
 from node.home.home import Home
-from node.home.in_force import RunningMember, network_in_force, running_member
+from node.home.current_network import RunningMember, current_network, running_member
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.home.keyfile import read_keys
 from node.home.network_definition import (
@@ -58,14 +58,14 @@ def show(name: str | None, as_json: bool) -> None:
     home = Home.here()
     config = config_of(home)
     running = running_member(home)
-    in_force = network_in_force(config, running)
+    current = current_network(config, running)
     peer = peer_id(read_keys(home).transport.public) if home.key.exists() else None
     networks = all_networks(home) if name is None else [find_network(home, name)]
     if as_json:
         rows = [
             {
                 "name": one.network.name,
-                "in_use": one.network.name == in_force,
+                "in_use": one.network.name == current,
                 "file": one.place,
                 "own": one.is_own,
                 "private": one.network.secret is not None,
@@ -99,7 +99,7 @@ def show(name: str | None, as_json: bool) -> None:
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
         }
-        in_use = "  (in use)" if one.network.name == in_force else ""
+        in_use = "  (in use)" if one.network.name == current else ""
         click.echo(f"{one.network.name}{in_use}")
         click.echo(f"  {'file':<10} {plain(one.place)}")
         click.echo(f"  {'secret':<10} {'yes: private' if one.network.secret else 'none: public'}")
@@ -182,7 +182,7 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     """
     home = Home.here()
     running = running_member(home)
-    name = named or network_in_force(config_of(home), running)
+    name = named or current_network(config_of(home), running)
     network = find_network(home, name).network
     own_addresses = [checked_address(text, "--address") for text in given]
     is_there = running is not None and running.network == name

@@ -17,7 +17,7 @@ from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
 from node.home.control_socket import Message, call, document
 from node.home.home import Home
-from node.home.in_force import network_in_force, running_member
+from node.home.current_network import current_network, running_member
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people
@@ -62,7 +62,7 @@ def publish(
     """
     config = config_of(home)
     running = running_member(home)
-    network = find_network(home, network_in_force(config, running)).network
+    network = find_network(home, current_network(config, running)).network
     found = [draft_of(store, report, line, title=title) for line in report.lines]
     drafts, refused = list[ReportDraft](), list[tuple[str, str]]()
     for draft in filter(None, found):
@@ -164,7 +164,7 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
         store,
         Blobs(home.blobs),
         wanted,
-        net=network_in_force(config_of(home), running_member(home)),
+        net=current_network(config_of(home), running_member(home)),
         blocked=read_people(home.people).blocked,
         with_own=False,
     )

@@ -47,12 +47,12 @@ def running_member(home: Home) -> RunningMember | None:
     return RunningMember(network=None)
 
 
-def network_in_force(config: Config, running: RunningMember | None) -> str:
+def current_network(config: Config, running: RunningMember | None) -> str:
     """Return the name of the network that this home uses now."""
     return running.in_use if running and running.in_use else config.net
 
 
-def network_meant(
+def selected_network(
     home: Home, config: Config, named: str | None, *, also_known: Collection[str] = ()
 ) -> str:
     """Return the network that a flag names, else the one in use.
@@ -64,7 +64,7 @@ def network_meant(
         ConfigurationError: its definition is invalid.
     """
     if named is None:
-        return network_in_force(config, running_member(home))
+        return current_network(config, running_member(home))
     return named if named in also_known else find_network(home, named).network.name
 
 
