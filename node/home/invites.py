@@ -115,8 +115,8 @@ def join_network(home: Home, invited: Network) -> Path:
         path = own_file(home, network.name)  # unchanged, so that its comments stay
     else:
         path = replace_network(home, network)
-    said_no = settings.config.online is False
-    change_settings(home.config, {"net": network.name} | ({"online": None} if said_no else {}))
+    had_declined = settings.config.online is False
+    change_settings(home.config, {"net": network.name} | ({"online": None} if had_declined else {}))
     return path
 
 

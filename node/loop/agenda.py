@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from node.home.clock import passing_s
+from node.home.clock import boottime_s
 from node.ladder.transfer_selector import TransferSelector
 from node.line.invalidation import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
@@ -71,7 +71,7 @@ class Agenda:
         idle: Idle | None,
         is_on_battery: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = passing_s,
+        clock_s: Callable[[], float] = boottime_s,
     ) -> None:
         self.goal = goal
         self.is_over = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from node.home.addresses import Address
-from node.home.clock import is_to_come
+from node.home.clock import is_in_future
 from node.home.network_definition import Network
 from node.home.signed_list import iso_time
 from node.peering.address_list import AddressList, read_list
@@ -77,7 +77,7 @@ class Lists:
         """Look whenever it is due. Never returns."""
         self._found(self._addresses())
         while True:
-            if not is_to_come(self.next_s, self._clock(), most_s=SETTLED_S):
+            if not is_in_future(self.next_s, self._clock(), most_s=SETTLED_S):
                 await self._look()
             await asyncio.sleep(_LOOKED_S)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from node.home.addresses import Address, parse_address
-from node.home.clock import is_to_come
+from node.home.clock import is_in_future
 from node.home.network_definition import Network
 from node.network.contract import FRAMING
 from node.network.dht_contract import (
@@ -96,7 +96,7 @@ class Rendezvous:
     async def run(self) -> None:
         """Look for nodes whenever it is due. Never returns."""
         while True:
-            is_waiting = is_to_come(self.next_s, self._clock(), most_s=SETTLED_S)
+            is_waiting = is_in_future(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
                 self.last = await self._look_up()
                 self._say(self.last)

@@ -16,7 +16,7 @@ from functools import partial
 from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
 from node.home.agents import named_agent
-from node.home.clock import clock_ms, passing_s
+from node.home.clock import clock_ms, boottime_s
 from node.home.config import Config
 from node.home.fleet import people_of
 from node.home.home import Home
@@ -168,7 +168,7 @@ class Thinking:
         is_on_battery: Callable[[], bool] = lambda: False,
         news: asyncio.Event | None = None,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = passing_s,
+        clock_s: Callable[[], float] = boottime_s,
     ) -> Research:
         """Return the loop that runs the proposed experiments.
 

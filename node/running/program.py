@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.home.clock import passing_s
+from node.home.clock import boottime_s
 from node.home.config import Config, config_of
 from node.home.consent import (
     Offline,
@@ -242,7 +242,7 @@ async def _run_at_once(start: _Start, task: Task) -> None:
 
 async def _run_awaited(start: _Start) -> None:
     """Run the stand-in until the task's data are here, then the task; the goal is for both."""
-    began_s, home, goal = passing_s(), start.home, start.goal
+    began_s, home, goal = boottime_s(), start.home, start.goal
     meanwhile = replace(
         start,
         config=replace(start.config, task=STAND_IN),
@@ -261,7 +261,7 @@ async def _run_awaited(start: _Start) -> None:
     if research is not None and not research.has_given_way:
         return
     if goal.duration_s is not None:
-        goal = replace(goal, duration_s=max(0.0, goal.duration_s - passing_s() + began_s))
+        goal = replace(goal, duration_s=max(0.0, goal.duration_s - boottime_s() + began_s))
     task = load_task(start.config.task, data_dir=home.data)
     await _run(replace(start, goal=goal), task, before=research)
 
