@@ -180,7 +180,7 @@ def _within(terms: VisitTerms, word: str) -> str:
 def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
     """Return the arguments that give a program its server's address."""
     words: list[str] = []
-    for name, told in preset.where.items():
+    for name, templates in preset.where.items():
         value = env.get(name)
         if not value:
             continue
@@ -190,7 +190,7 @@ def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
                 "processes",
                 f"take it out, or write the address into the file {preset.shown[0]}",
             )
-        words += [word.replace("{value}", json.dumps(value)) for word in told]
+        words += [word.replace("{value}", json.dumps(value)) for word in templates]
     return words
 
 
@@ -255,16 +255,16 @@ def _goer(command: _Command) -> Go:
         result, remark = await _result(command, job, done, secrets)
         if remark and isinstance(result, Edited):
             _log.info("%s: %s", command.name, remark)
-        told = reported_usage(done.output_tail, command.preset.form)
-        if done.status is None and told is not None and told != NO_USAGE:
-            told = None  # it was still working when it was ended
-        return Visit(result=result, told=told, seconds=done.seconds, remark=remark)
+        reported = reported_usage(done.output_tail, command.preset.form)
+        if done.status is None and reported is not None and reported != NO_USAGE:
+            reported = None  # it was still working when it was ended
+        return Visit(result=result, reported=reported, seconds=done.seconds, remark=remark)
 
     return go
 
 
 def _not_started(reason: str) -> Visit:
-    return Visit(result=Rejected(reason), told=NO_USAGE, seconds=0.0)
+    return Visit(result=Rejected(reason), reported=NO_USAGE, seconds=0.0)
 
 
 async def _result(

@@ -133,8 +133,8 @@ def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
         usage = outcome.usage
         if isinstance(outcome, Failure) and usage is None and not outcome.may_have_cost:
             usage = _NOTHING
-        said = "" if isinstance(outcome, Failure) else outcome.text
-        charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
+        answer_text = "" if isinstance(outcome, Failure) else outcome.text
+        charge = budget.settle(reservation, usage, answer_bytes=len(answer_text.encode()))
         cost = ModelCost(calls=1, **asdict(charge))
         if isinstance(outcome, Failure):
             return CompletionFault(
@@ -177,10 +177,10 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
     known = facts.price
     if known is None and choice.url is not None and is_loopback(choice.url):
         known = FREE
-    told_in, told_out = config.llm_usd_in, config.llm_usd_out
-    if told_in is None and told_out is None and known is not None:
+    configured_in, configured_out = config.llm_usd_in, config.llm_usd_out
+    if configured_in is None and configured_out is None and known is not None:
         return known
-    if known is None and (told_in is None or told_out is None):
+    if known is None and (configured_in is None or configured_out is None):
         raise ConfigurationError(
             f"nobody knows what {choice.name} costs, so `usd_per_day` cannot be held",
             "give its price in USD for a million tokens: `llm_usd_in` and `llm_usd_out`"
@@ -188,8 +188,8 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
         )
     listed = known or FREE
     price = Price(
-        usd_nano_in=listed.usd_nano_in if told_in is None else nano_per_token(told_in),
-        usd_nano_out=listed.usd_nano_out if told_out is None else nano_per_token(told_out),
+        usd_nano_in=listed.usd_nano_in if configured_in is None else nano_per_token(configured_in),
+        usd_nano_out=listed.usd_nano_out if configured_out is None else nano_per_token(configured_out),
     )
     if max(price.usd_nano_in, price.usd_nano_out) > MAX_USD_NANO:
         raise ConfigurationError(

@@ -34,7 +34,7 @@ class Visit:
     """The result of a visit, the usage that the program reported, and its duration in seconds."""
 
     result: Edited | Rejected
-    told: ReportedUsage | None
+    reported: ReportedUsage | None
     seconds: float
     remark: str = ""
 
@@ -80,10 +80,10 @@ class VisitTerms:
         """The reservation for a visit."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
-    def charge(self, told: ReportedUsage) -> Charge:
+    def charge(self, reported: ReportedUsage) -> Charge:
         """Return the cost of a visit by the program's own report."""
-        usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
-        cost_nano = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
+        usage = Usage(tokens_in=reported.tokens_in, tokens_out=reported.tokens_out)
+        cost_nano = self.price.cost_nano(usage) if reported.usd_nano is None else reported.usd_nano
         return self._charge(usage, cost_nano)
 
     def _charge(self, usage: Usage, usd_nano: int) -> Charge:
@@ -119,18 +119,18 @@ def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
 
 
 def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Charge | None:
-    told = visit.told
-    if told is None:
+    reported = visit.reported
+    if reported is None:
         return None
-    if not told.can_be(visit.seconds):
+    if not reported.can_be(visit.seconds):
         _log.warning(
             "a visit of %.0f s cannot have taken %d and %d tokens; what was reserved is counted",
             visit.seconds,
-            told.tokens_in,
-            told.tokens_out,
+            reported.tokens_in,
+            reported.tokens_out,
         )
         return None
-    charge = terms.charge(told)
+    charge = terms.charge(reported)
     if charge.usd_nano > reservation.most.usd_nano:
         _log.warning(
             "a visit took %.4f USD where %.4f were allowed; that is counted",

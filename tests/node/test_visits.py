@@ -40,7 +40,7 @@ class Agent:
         self.visits += 1
         if self.breaks:
             raise OSError("gone")
-        return Visit(result=Rejected("nothing"), told=self.told, seconds=10.0)
+        return Visit(result=Rejected("nothing"), reported=self.told, seconds=10.0)
 
 
 @pytest.fixture
