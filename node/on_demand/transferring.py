@@ -17,7 +17,7 @@ from node.home.sandboxing import require_peer_sandbox
 from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
 from node.line.run_estimates import run_seconds
 from node.on_demand.session import CommandSession, act_as_node, find_command_session, follow
-from node.running.loads import Load
+from node.running.transfer_request import TransferRequest
 from node.running.node import Node
 from node.running.program import at_work
 from node.store.blobs import Blobs
@@ -70,17 +70,17 @@ class TransferReport:
 def transfer_patches(what: str, *, to: str | None, rung: str | None) -> TransferReport:
     """Try patches on another rung. Raises ArnodeError, KeyboardInterrupt."""
     command = find_command_session(to, None)
-    load = Load(what=what, to=command.task.id, rung=rung)
+    request = TransferRequest(what=what, to=command.task.id, rung=rung)
     with Store.open_read_only(command.home) as store:
         newest = store.experiments.listed(newest_first=True, limit=1)
     has_ended = False
     numbers: Sequence[int] = ()
     with contextlib.suppress(KeyboardInterrupt):
         if is_running(command.home.socket):
-            numbers = _ask_node(command, load)
+            numbers = _ask_node(command, request)
             has_ended = follow(command.home, _shown(numbers))
         else:
-            numbers = _work_alone(command, load)
+            numbers = _work_alone(command, request)
     with Store.open_read_only(command.home) as store:
         jobs = _jobs(store, numbers)
         if jobs and all(job.state == "done" for job in jobs):
@@ -91,27 +91,27 @@ def transfer_patches(what: str, *, to: str | None, rung: str | None) -> Transfer
     raise KeyboardInterrupt
 
 
-def _ask_node(command: CommandSession, load: Load) -> Sequence[int]:
-    match call(command.home.socket, "carry", load.to_message()):
+def _ask_node(command: CommandSession, request: TransferRequest) -> Sequence[int]:
+    match call(command.home.socket, "carry", request.to_message()):
         case list() as numbers:
             return [number for number in numbers if isinstance(number, int)]
     raise nonsense()
 
 
-def _work_alone(command: CommandSession, load: Load) -> Sequence[int]:
+def _work_alone(command: CommandSession, request: TransferRequest) -> Sequence[int]:
     """Act as the node until all patches are decided and judged."""
     numbers: tuple[int, ...] = ()
 
     def hand_in(node: Node) -> Callable[[], bool]:
         nonlocal numbers
-        numbers = node.carry(load)
+        numbers = node.carry(request)
         return partial(_shown(numbers), node.line_resources.store)
 
     home, config, task = command.home, command.config, command.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
         with Store.open_read_only(home) as store:  # impossible requests fail before anything runs
-            finds = load.finds(store, Blobs(home.blobs), task.manifest)
-        is_peers = any(find.author is not None for find in finds)
+            candidates = request.candidates(store, Blobs(home.blobs), task.manifest)
+        is_peers = any(find.author is not None for find in candidates)
         if is_peers:
             require_peer_sandbox(config)
         asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=is_peers))

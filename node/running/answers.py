@@ -20,7 +20,7 @@ from node.reporting.peers import peers_document, trust_in
 from node.reporting.publishing import read_draft, sign_report
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
-from node.running.loads import Load
+from node.running.transfer_request import TransferRequest
 from node.running.node import Node
 from node.running.card_selftest import pause_document
 from node.running.questions import RerunRequest
@@ -171,7 +171,7 @@ class NodeAnswers:
 
     async def carry(self, asked: Carry) -> list[int]:
         """Queue transfers to this task; return the jobs."""
-        return list(self._node.carry(Load(what=asked.what, to=asked.to, rung=asked.rung)))
+        return list(self._node.carry(TransferRequest(what=asked.what, to=asked.to, rung=asked.rung)))
 
     async def publish_report(self, asked: SignReport) -> dict[str, Message]:
         """Sign a report."""

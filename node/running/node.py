@@ -28,7 +28,7 @@ from node.proposing.opening import Proposers
 from node.running.line_resources import LineResources
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
-from node.running.loads import Load
+from node.running.transfer_request import TransferRequest
 from node.running.loop_assembly import Thinking, open_peers
 from node.running.questions import RerunRequest
 from node.store.intake import Quotas
@@ -87,18 +87,18 @@ class Node:
         take_in(store, blobs, bundle, net=self.config.net)
         return self.research.attest(question.wanted(found))
 
-    def carry(self, load: Load) -> tuple[int, ...]:
+    def carry(self, request: TransferRequest) -> tuple[int, ...]:
         """Queue transfers from another rung; return the numbers of their jobs, in their order."""
-        if load.to != self.session.task.id:
+        if request.to != self.session.task.id:
             raise UsageError(
                 f"the running node works on {self.session.task.name}, not on that task",
                 "stop it first (`arnode stop`), then carry",
             )
         above = self.session.task.manifest
-        finds = load.finds(self.line_resources.store, self.line_resources.line_writer.blobs, above)
-        if any(candidate.author is not None for candidate in finds):
+        candidates = request.candidates(self.line_resources.store, self.line_resources.line_writer.blobs, above)
+        if any(candidate.author is not None for candidate in candidates):
             require_peer_sandbox(self.config)
-        return self.research.carry(finds)
+        return self.research.carry(candidates)
 
 
 @contextlib.asynccontextmanager

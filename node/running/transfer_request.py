@@ -18,7 +18,7 @@ HEAD: Final = "head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class TransferRequest:
     """A head, a patch or a claim, as the user names it, and the id of the task to transfer it `to`.
 
     `rung` is the task whose head is meant; None: the one below.
@@ -28,7 +28,7 @@ class Load:
     to: bytes
     rung: str | None = None
 
-    def finds(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[TransferCandidate, ...]:
+    def candidates(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[TransferCandidate, ...]:
         """Return the transfers that this means in a home; `above` is the task to transfer to.
 
         Raises UsageError, SafetyError.
