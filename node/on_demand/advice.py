@@ -24,7 +24,7 @@ from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
 from node.proposing.roles import open_role, reviewer_of
 from node.running.line_resources import LineResources, open_line
-from node.running.loop_assembly import Thinking, open_peers
+from node.running.loop_assembly import LoopAssembly, open_peers
 from node.terminal.progress import reporting
 from protocol.codecs import plain
 from protocol.errors import ArnodeError
@@ -56,7 +56,7 @@ async def _alone(
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
     defined = defined_network(home, config.net)
     network = defined.network if defined else None
-    thinking = Thinking.of(
+    loop_assembly = LoopAssembly.of(
         home,
         config,
         line_writer,
@@ -67,7 +67,7 @@ async def _alone(
         say=_say,
         most_fresh=MOST_SHOWN,
     )
-    context = thinking.ideas.context(text=arm.text)
+    context = loop_assembly.ideas.context(text=arm.text)
     async with AsyncExitStack() as stack:
         progress = stack.enter_context(reporting())
         reviewer = None

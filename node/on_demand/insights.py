@@ -17,7 +17,7 @@ from node.line.noise import RunNoise
 from node.on_demand.session import find_command_session
 from node.reporting.knowledge import importance_document
 from node.running.line_resources import open_line
-from node.running.loop_assembly import Thinking
+from node.running.loop_assembly import LoopAssembly
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, line_of_session
 from node.store.store import Store
@@ -69,7 +69,7 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
     home, config = command.home, command.config
     with open_line(home, config, command.task.manifest, command.task.source) as line_resources:
         line_writer = line_resources.line_writer
-        thinking = Thinking.of(
+        loop_assembly = LoopAssembly.of(
             home,
             config,
             line_writer,
@@ -81,5 +81,5 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
         )
         with reporting() as progress:
             progress("asking the model of past trials", 0.0)
-            found = importance_document(importance_of(thinking.ideas.context()))
+            found = importance_document(importance_of(loop_assembly.ideas.context()))
             return line_writer.key, cast("Mapping[str, Message]", found)

@@ -1,7 +1,7 @@
 """The assembly of the research loop, in one place: each part after those that it needs.
 
 A node uses all of it; `node.running.node` adds its page and its part of the network. A command that
-shows one proposal uses only `Thinking`, and runs nothing.
+shows one proposal uses only `LoopAssembly`, and runs nothing.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ _log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinking:
+class LoopAssembly:
     """The source of experiments on one line, with the knowledge about it and about others."""
 
     line_writer: LineWriter
@@ -86,7 +86,7 @@ class Thinking:
         planner: ModelPlanner | None = None,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
-    ) -> "Thinking":
+    ) -> "LoopAssembly":
         """Assemble the proposing parts for a task.
 
         - `peers`: the choice among peers' claims; None where no peer's code may run.

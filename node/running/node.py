@@ -29,7 +29,7 @@ from node.running.line_resources import LineResources
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.transfer_request import TransferRequest
-from node.running.loop_assembly import Thinking, open_peers
+from node.running.loop_assembly import LoopAssembly, open_peers
 from node.running.questions import RerunRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
@@ -173,7 +173,7 @@ async def open_node(
             activity.say(lanes.told)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
         noise = RunNoise(line_resources.line_writer)
-        thinking = Thinking.of(
+        loop_assembly = LoopAssembly.of(
             home,
             config,
             line_resources.line_writer,
@@ -194,7 +194,7 @@ async def open_node(
             planner=proposers.planner,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
         )
-        research = thinking.research(
+        research = loop_assembly.research(
             session,
             goal,
             activity,
@@ -210,7 +210,7 @@ async def open_node(
             config=config,
             line_resources=line_resources,
             session=session,
-            ideas=thinking.ideas,
+            ideas=loop_assembly.ideas,
             proposers=proposers,
             research=research,
             membership=membership,

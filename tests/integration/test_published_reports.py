@@ -48,7 +48,7 @@ def night_published(home: Home, found: Place) -> Record:
 
 def context_in(home: Home, store: Store) -> Context:
     """Return what proposers are told on the same task in another home."""
-    return Bench(home=home, store=store).thinking(with_baseline(home, store)).ideas.context()
+    return Bench(home=home, store=store).loop_assembly(with_baseline(home, store)).ideas.context()
 
 
 def told(context: Context, *, opted_in: bool) -> str:

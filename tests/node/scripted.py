@@ -22,7 +22,7 @@ from node.loop.peer_claims import Peers
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
-from node.running.loop_assembly import Thinking
+from node.running.loop_assembly import LoopAssembly
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.ideas import Edit
@@ -261,7 +261,7 @@ class Bench:
     def research(self) -> Research:
         """Open the books anew, as a start does."""
         self.news = asyncio.Event()
-        return self.thinking(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
+        return self.loop_assembly(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
             self.goal,
             Activity(self.said.append),
@@ -274,9 +274,9 @@ class Bench:
             clock_s=self.clock_s,
         )
 
-    def thinking(self, line_writer: LineWriter) -> Thinking:
+    def loop_assembly(self, line_writer: LineWriter) -> LoopAssembly:
         """What the loop thinks with; it is shown no patches of peers, which take a child each."""
-        return Thinking.of(
+        return LoopAssembly.of(
             self.home,
             Config(planner=self.planner.model if self.planner else None),
             line_writer,

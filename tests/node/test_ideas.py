@@ -33,7 +33,7 @@ from tests.node.strangers import Stranger
 
 
 def ideas_of(home: Home, line_writer: LineWriter, *, count: int = 3) -> Ideas:
-    return Bench(home=home, store=line_writer.store, ideas=count).thinking(line_writer).ideas
+    return Bench(home=home, store=line_writer.store, ideas=count).loop_assembly(line_writer).ideas
 
 
 def titles(ideas: Ideas) -> list[str]:

@@ -60,7 +60,7 @@ def node_of(home: Home, store: Store) -> Node:
         config=Config(),
         line_resources=line_resources,
         session=bench.session(),
-        ideas=bench.thinking(line_writer).ideas,
+        ideas=bench.loop_assembly(line_writer).ideas,
         proposers=Proposers(fast=NullProposer()),
         research=bench.research(),
     )

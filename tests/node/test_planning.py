@@ -228,7 +228,7 @@ def test_whoever_proposes_is_told_after_the_owners_words(home: Home, line_writer
             slow=[SlowIdeas(scribe, say=lambda _: None)],
             planner=planner(model),
         )
-        ideas = bench.thinking(line_writer).ideas
+        ideas = bench.loop_assembly(line_writer).ideas
         ideas.prepare()
         await until(lambda: aim_is_written(ideas))
         await until(lambda: bool(scribe.asked))
@@ -239,7 +239,7 @@ def test_whoever_proposes_is_told_after_the_owners_words(home: Home, line_writer
         assert scribe.asked[0].brief.planner_aim == ""  # it was asked before there was one
         assert "Try a warm-up." in model.asked[0].messages[1].content
         await ideas.close()
-        none_set = Bench(home=home, store=line_writer.store).thinking(line_writer).ideas.context().brief
+        none_set = Bench(home=home, store=line_writer.store).loop_assembly(line_writer).ideas.context().brief
         assert none_set is not None
         assert none_set.planner_aim == ""
 

@@ -225,7 +225,7 @@ def test_on_a_plateau_with_nothing_else_to_do_no_lane_waits_for_the_others(
     bench = laned(home, store, watched := Watched(), ideas=80, goal=Goal(max_experiments=40))
     research = bench.research()
     settled(research.run())
-    assert bench.thinking(line_writer_of(home, store)).exploring.is_on_plateau
+    assert bench.loop_assembly(line_writer_of(home, store)).exploring.is_on_plateau
     assert watched.emptied <= 3  # at the beginning, and after each of the baseline's
 
 
@@ -336,7 +336,7 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
 ) -> None:
     line_writer = with_baseline(home, store)
     bench = laned(home, store)
-    ideas = bench.thinking(line_writer).ideas
+    ideas = bench.loop_assembly(line_writer).ideas
     job = good_job(line_writer, "0.5")
     text = BASELINE["train.py"]
     for line in (b"FIRST = 1\n", b"SECOND = 1\n"):  # the line moves once more before it is taken

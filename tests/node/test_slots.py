@@ -43,7 +43,7 @@ def slots_of(line_writer: LineWriter, *writers: SlowIdeas, has_knobs: bool = Fal
 
 def ideas_of(home: Home, store: Store, writers: Sequence[SlowIdeas]) -> Ideas:
     line_writer = with_baseline(home, store)
-    return Bench(home=home, store=store, ideas=50, slow=writers).thinking(line_writer).ideas
+    return Bench(home=home, store=store, ideas=50, slow=writers).loop_assembly(line_writer).ideas
 
 
 def tried(line_writer: LineWriter, arm: str, rate: str, *, is_kept: bool, usd_nano: int = 0) -> None:
@@ -211,7 +211,7 @@ def test_money_steers_only_where_an_hour_has_a_price(line_writer: LineWriter) ->
 
 def test_a_crash_is_given_back_to_whose_idea_it_was(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
-    ideas = Bench(home=home, store=store, ideas=3).thinking(line_writer).ideas
+    ideas = Bench(home=home, store=store, ideas=3).loop_assembly(line_writer).ideas
     proposal = replace(proposal_of(BASELINE, "0.7"), key="llm:x", proposer="llm")
     conclude(line_writer, proposal, "failed", None, arm="one")
     ideas.learn(store.jobs.closed_jobs(LINE, ExperimentStep)[-1])

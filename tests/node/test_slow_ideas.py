@@ -47,7 +47,7 @@ class Clock:
 
 
 def ideas_of(line_writer: LineWriter, home: Home, slow: SlowIdeas) -> Ideas:
-    return Bench(home=home, store=line_writer.store, ideas=3, slow=[slow]).thinking(line_writer).ideas
+    return Bench(home=home, store=line_writer.store, ideas=3, slow=[slow]).loop_assembly(line_writer).ideas
 
 
 async def settled() -> None:
