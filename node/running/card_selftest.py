@@ -76,8 +76,8 @@ class _SelfTestControl:
         """Pause once the card is unused. With `at_end` return at once; the test finishes first."""
         self.pausing.begin(for_s, self.resume)
         lost = Lost() if at_end else await self._in_flight.end_all()
-        begun_anew = ": the card proves itself anew after that" if lost.runs else ""
-        say(f"{self.pausing.stage}{begun_anew}")
+        restart_note = ": the card proves itself anew after that" if lost.runs else ""
+        say(f"{self.pausing.stage}{restart_note}")
         self._wake.set()
         return lost
 
@@ -99,8 +99,8 @@ def _answers(home: Home, config: Config, selftest: _SelfTestControl) -> Mapping[
             document = status_document(
                 store, author=author, net=config.net, sandbox=probe_tier().name
             )
-        told: dict[str, Message] = {"stage": selftest.stage, **selftest.pausing.document()}
-        return {**document, "running": True, "proving": told}
+        self_test_state: dict[str, Message] = {"stage": selftest.stage, **selftest.pausing.document()}
+        return {**document, "running": True, "proving": self_test_state}
 
     async def stop(_: Stop) -> Done:
         await selftest.stop()

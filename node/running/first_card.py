@@ -9,7 +9,7 @@ from shlex import quote
 from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import AUTO, OF_CARDS, STAND_IN
-from node.running.stand_in import awaited_download, find_no_room, told
+from node.running.stand_in import awaited_download, find_no_room, download_text
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
@@ -86,7 +86,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if any(fault.ends_it for fault in faults):
         return TaskHere(task=STAND_IN)
     if download:
-        say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
+        say(f"{OF_CARDS} is fetched for {card.name}: {download_text(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
     return TaskHere(task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known))
 

@@ -82,8 +82,8 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 def _opening(now: RenderableType) -> RenderableType:
     """Return the picture before there is anything to compare with."""
-    told = "First the task's own source is measured, twice: everything is compared to it."
-    return Group(Text(told), Text(""), now)
+    summary = "First the task's own source is measured, twice: everything is compared to it."
+    return Group(Text(summary), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +131,14 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
     table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
         gain = None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
-        told = wording(entry.decision)
+        outcome = wording(entry.decision)
         table.add_row(
             Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
             _number(from_nano(entry.metric_nano)),
             "" if gain is None else sd_words(gain),
-            told.word,
+            outcome.word,
             plain(entry.title),
-            style=told.style,
+            style=outcome.style,
         )
     return table
 
@@ -206,8 +206,8 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
     ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
-    told = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
-    return f"{told}, {word('in_doubt')}" if head_recheck_reason(node.line_resources.store, line) else told
+    summary = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
+    return f"{summary}, {word('in_doubt')}" if head_recheck_reason(node.line_resources.store, line) else summary
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
@@ -254,35 +254,35 @@ def _cut(text: Text, width: int) -> Text:
 
 
 def _now(activity: Activity) -> RenderableType:
-    told = f"  {activity.stage_seconds:.0f} s"
+    summary = f"  {activity.stage_seconds:.0f} s"
     if points := activity.points:
-        told += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
+        summary += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
     if activity.beside:
-        told += f", {activity.beside} more"
+        summary += f", {activity.beside} more"
     if waits_s := activity.waits_s():
-        told += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
+        summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
         Text(plain(activity.title)),
-        Text(told, "bright_black"),
+        Text(summary, "bright_black"),
     )
 
 
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """Return the progress of the promotion trial: working line against verified head, in pairs."""
     latest, pairs = confirmation.latest, len(confirmation.pairs)
-    told = f"  {many(pairs, 'pair')}"
+    summary = f"  {many(pairs, 'pair')}"
     if latest:
-        told += f": {gain_words(latest, spec='+.4f')}"
+        summary += f": {gain_words(latest, spec='+.4f')}"
     fewest, most = max(0, ANCHOR_PAIRS - pairs), max(0, DEFAULT.max_pairs - pairs)
-    return Text(f"{told}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
+    return Text(f"{summary}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
     """Return the latest messages other than the table's decisions, and a note on idle cards."""
     # The record's id is in the table.
-    told = [line.partition("  [")[0] for line in activity.messages]
-    shown = told[-_EVENTS:]
+    messages = [line.partition("  [")[0] for line in activity.messages]
+    shown = messages[-_EVENTS:]
     if idle_cards:
         shown.append(idle_cards)
     return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]

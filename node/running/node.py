@@ -169,8 +169,8 @@ async def open_node(
         if not goal.is_on_demand:  # re-running a claim does not change the task in progress
             remember_session(store, line_resources.line_writer.key)
         line_resources.keep_journal()
-        if lanes.told:
-            activity.say(lanes.told)
+        if lanes.remark:
+            activity.say(lanes.remark)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
         noise = RunNoise(line_resources.line_writer)
         loop_assembly = LoopAssembly.of(

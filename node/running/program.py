@@ -96,8 +96,8 @@ def start_node(
             print(plain(chosen.reason), file=sys.stderr)
         for arm in chosen.arms:
             _say_limits(home, config, arm, means)
-        for told in words_of_roles(config, chosen.arms):
-            print(plain(told), file=sys.stderr)
+        for role_text in words_of_roles(config, chosen.arms):
+            print(plain(role_text), file=sys.stderr)
         start = _Start(
             home=home,
             config=config,
@@ -113,7 +113,7 @@ def start_node(
             running = _start_in_turn(start, turns, wishes)
             with contextlib.suppress(StoppedError):
                 asyncio.run(running)
-            _say_how_it_stands(home, again)
+            _print_state(home, again)
             return
         if text is None:
             here = task_here(home, config)
@@ -138,10 +138,10 @@ def start_node(
             running = _run_at_once(replace(start, network=network), task)
         with contextlib.suppress(StoppedError):
             asyncio.run(running)
-    _say_how_it_stands(home, again)
+    _print_state(home, again)
 
 
-def _say_how_it_stands(home: Home, again: str) -> None:
+def _print_state(home: Home, again: str) -> None:
     with Store.open_read_only(home) as store:
         key = line_of_session(store)
         line = store.jobs.line(key) if key else None
@@ -321,13 +321,13 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
         own = replace(agreed, config=replace(agreed.config, task=name), goal=goal)
         return await _run(own, task, before=before, turn=turn)
 
-    return run_in_turn(turns, start.goal, run, _say_in_turn)
+    return run_in_turn(turns, start.goal, run, _print_message)
 
 
-def _say_in_turn(told: str) -> None:
-    _log.warning("%s", told)
+def _print_message(message: str) -> None:
+    _log.warning("%s", message)
     if sys.stdout.isatty():  # otherwise the log goes only to its file
-        print(plain(told), file=sys.stderr)
+        print(plain(message), file=sys.stderr)
 
 
 async def _run(
@@ -382,7 +382,7 @@ async def _run(
                 propose = "proposes" if len(start.arms) == 1 else "propose"
                 _log.info("%s %s, knobs fill the gaps", proposers.names, propose)
             if preparation is not None:
-                await stack.enter_async_context(preparation.heard(node.research))
+                await stack.enter_async_context(preparation.reporting_to(node.research))
             if before is not None:
                 node.research.pause_as(before)
             if turn is not None:
