@@ -37,11 +37,11 @@ _ORDER: Final[dict[Stage, int]] = {"silent": 0, "idle": 1, "answering": 2, "stre
 class Connection(web.RequestHandler):
     """A connection with its stage, the stage's start, and whether it sent a valid token."""
 
-    def __init__(self, door: "Door", server: web.Server, **options: Any) -> None:
+    def __init__(self, limiter: "ConnectionLimiter", server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._door = door
+        self._limiter = limiter
         self.stage: Stage = "silent"
-        self.since_s = door.clock_s()
+        self.since_s = limiter.clock_s()
         self.is_known = False
         self.group: str | None = None
         self._unread_bytes = 0
@@ -49,10 +49,10 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.group = _group_of(transport.get_extra_info("peername"))
         super().connection_made(transport)
-        self._door.admit(self)
+        self._limiter.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._door.forget(self)
+        self._limiter.forget(self)
         super().connection_lost(exc)
 
     async def finish_response(
@@ -81,7 +81,7 @@ class Connection(web.RequestHandler):
 
     def move_to(self, stage: Stage) -> None:
         """Record the stage that the connection has reached."""
-        self.stage, self.since_s = stage, self._door.clock_s()
+        self.stage, self.since_s = stage, self._limiter.clock_s()
 
     def end(self) -> None:
         """Close the connection at once, without waiting for unsent or unread data."""
@@ -116,7 +116,7 @@ class Connection(web.RequestHandler):
         return now_s - self.since_s > _UNREAD_S
 
 
-class Door:
+class ConnectionLimiter:
     """The set of open connections. It admits new ones and ends those that exceed a limit."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -126,7 +126,7 @@ class Door:
         self._held: dict[Connection, None] = {}  # oldest first
         self._is_shut = False
 
-    def lead_to(self, server: web.Server, **options: Any) -> None:
+    def set_server(self, server: web.Server, **options: Any) -> None:
         """Set the server that handles requests, and the options of connections."""
         self._server, self._options = server, options
 
