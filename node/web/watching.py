@@ -24,9 +24,9 @@ class ChangeWatch:
     def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:
         self._library = library
         self._now = now
-        self._told_now: Mapping[str, Any] | None = None
-        self._told_s = 0.0
-        self._told_jobs: dict[int, JobDocument] = {}
+        self._sent_now: Mapping[str, Any] | None = None
+        self._sent_s = 0.0
+        self._sent_jobs: dict[int, JobDocument] = {}
         self._experiment = self._record = -1
 
     async def __call__(self) -> list[tuple[Kind, Mapping[str, Any]]]:
@@ -34,9 +34,9 @@ class ChangeWatch:
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         now = self._now()
         seen, at_s = _settled(now), time.monotonic()
-        is_due = now["now"] is not None and at_s - self._told_s >= _RESTLESS_S
-        if seen != self._told_now or is_due:
-            self._told_now, self._told_s = seen, at_s
+        is_due = now["now"] is not None and at_s - self._sent_s >= _RESTLESS_S
+        if seen != self._sent_now or is_due:
+            self._sent_now, self._sent_s = seen, at_s
             changed.append(("now", now))
         return changed + await self._library.read(self._in_store)
 
@@ -49,9 +49,9 @@ class ChangeWatch:
             since, self._record = self._record, newest
             if not is_first:
                 changed += self._new(open_home, since)
-        jobs = {job["job"]: job for job in open_jobs_document(store, self._told_jobs)}
-        changed += [("job", job) for job in jobs.values() if job != self._told_jobs.get(job["job"])]
-        self._told_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
+        jobs = {job["job"]: job for job in open_jobs_document(store, self._sent_jobs)}
+        changed += [("job", job) for job in jobs.values() if job != self._sent_jobs.get(job["job"])]
+        self._sent_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
         return changed
 
     def _new(self, open_home: OpenHome, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
@@ -74,9 +74,9 @@ def _settled(now: NowDocument) -> Mapping[str, Any]:
     running = now["now"]
     if running is None:
         return {"now": None}
-    told = {name: value for name, value in running.items() if name not in _RESTLESS}
+    settled = {name: value for name, value in running.items() if name not in _RESTLESS}
     runs = [
         {name: value for name, value in run.items() if name not in _RESTLESS}
         for run in running["runs"]
     ]
-    return {"now": {**told, "runs": runs}}
+    return {"now": {**settled, "runs": runs}}

@@ -85,7 +85,7 @@ def test_who_comes_back_with_an_id_of_another_life_is_told_of_a_gap(home: Home, 
 def test_an_id_of_this_life_with_an_odd_number_means_a_gap_or_nothing_new(number: str) -> None:
     async def work() -> None:
         events = Events(_nothing)
-        events.tell("record", {"id": "1"})
+        events.publish("record", {"id": "1"})
         missed = b"".join(events._missed(f"{events._life}-{number}"))
         assert b"event: gap" in missed or missed == b""
 
@@ -97,7 +97,7 @@ def test_who_reads_too_slowly_is_told_of_a_gap_and_nobody_waits(home: Home) -> N
         events = Events(_nothing)
         async with events.listening() as queue:
             for number in range(500):
-                events.tell("record", {"id": str(number)})
+                events.publish("record", {"id": str(number)})
             assert queue.qsize() <= 201
             assert queue.get_nowait() is None
 
