@@ -114,8 +114,8 @@ def _plugins(_: Home) -> Diagnosis:
         except ConfigurationError as fault:
             faults.append(fault)
     if faults:
-        told = "; ".join(fault.message for fault in faults)
-        return Diagnosis(status="warning", detail=told, hint=faults[0].hint or "")
+        message = "; ".join(fault.message for fault in faults)
+        return Diagnosis(status="warning", detail=message, hint=faults[0].hint or "")
     others = [one for one, _ in found if not one.is_own]
     named = ", ".join(f"{one.name} ({one.distribution} {one.version})" for one in others)
     return _fine(f"{len(found) - len(others)} of arnode's own" + (f", {named}" if others else ""))
@@ -161,8 +161,8 @@ def _git(_: Home) -> Diagnosis:
             "git is not installed, so no journal can be kept",
             "install your distribution's package `git`",
         )
-    said = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
-    return _fine(said.stdout.strip())
+    result = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
+    return _fine(result.stdout.strip())
 
 
 def _device(_: Home) -> Diagnosis:
@@ -176,8 +176,8 @@ def _device(_: Home) -> Diagnosis:
     detail = "; ".join(map(_described, found.cards))
     for card in found.cards:
         if fault := card_fault(card):
-            told = f"{detail}; {fault.message}"
-            return Diagnosis(status="warning", detail=told, hint=fault.hint)
+            message = f"{detail}; {fault.message}"
+            return Diagnosis(status="warning", detail=message, hint=fault.hint)
     return _fine(detail)
 
 
@@ -191,13 +191,13 @@ def _instructions(_: Home) -> Diagnosis:
 
 
 def _described(card: GraphicsCard) -> str:
-    told = [f"{card.name} ({card.hardware_class.slug})"]
+    parts = [f"{card.name} ({card.hardware_class.slug})"]
     if driver := card.env.get("driver"):
-        told.append(f"driver {driver}")
+        parts.append(f"driver {driver}")
     limit, usual = card.env.get("power_limit_w"), card.env.get("power_default_w")
     if limit and usual and limit != usual:
-        told.append(f"{limit} of {usual} W")
-    return ", ".join(told)
+        parts.append(f"{limit} of {usual} W")
+    return ", ".join(parts)
 
 
 def _disk(home: Home) -> Diagnosis:
@@ -213,8 +213,8 @@ def _disk(home: Home) -> Diagnosis:
 def _clock(home: Home) -> Diagnosis:
     now = time.strftime("%Y-%m-%d %H:%M %Z")
     if time.time() < _CLOCK_FLOOR_S:
-        said = time.strftime("it says %Y-%m-%d")
-        return _problem(said, "set the clock; records carry the time")
+        reading = time.strftime("it says %Y-%m-%d")
+        return _problem(reading, "set the clock; records carry the time")
     with Store.open_read_only(home) as store:
         latest_s = store.records.latest_own_ms() / 1000
     if latest_s > time.time() + _APART_S:
@@ -260,9 +260,9 @@ def _agent(home: Home) -> Diagnosis:
         for role, choice in roles_at_work(config, chosen.arms).items():
             one = diagnose(home, config, choice, keys, os.environ, progress)
             found.append(replace(one, detail=f"{role} {one.detail}"))
-    told = [chosen.reason] if config.agent == AUTO else []
+    reasons = [chosen.reason] if config.agent == AUTO else []
     return Diagnosis(
         status=max((one.status for one in found), key=_BY_WEIGHT.index),
-        detail="; ".join([*told, *(one.detail for one in found)]),
+        detail="; ".join([*reasons, *(one.detail for one in found)]),
         hint="; ".join(one.hint for one in found if one.hint),
     )
