@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from agent.completion import ChatMessage, ModelCost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal, repair_key
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
@@ -145,7 +145,9 @@ class CommandProposer:
         extra_files = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
         if program and PROGRAM_FILE not in dict(base.files):
             extra_files.append((PROGRAM_FILE, program.encode("utf-8")))
-        return Assignment(source=base, extra_files=tuple(extra_files), prompt=prompt, argv=self.argv)
+        return Assignment(
+            source=base, extra_files=tuple(extra_files), prompt=prompt, argv=self.argv
+        )
 
     async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
         source = edited.source
@@ -190,7 +192,9 @@ def _unfit(checked: Checked) -> Rejected:
     if checked.fault or not checked.marks:
         return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
     finding = checked.marks[0]
-    return Rejected(f"what it wrote is refused: {finding.path}, line {finding.line}: {finding.text}")
+    return Rejected(
+        f"what it wrote is refused: {finding.path}, line {finding.line}: {finding.text}"
+    )
 
 
 def words_of(note: bytes) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, NoProposal
+from agent.proposal import Context, NoProposal, Proposal, Proposer, ProposerQuestion
 from agent.source.capabilities import Check
 from agent.source.edits import edits_between
 from protocol.codecs import fit_line, fit_text
@@ -67,7 +67,9 @@ class PluggedProposer:
         try:
             proposal = await asyncio.to_thread(self._asked, context)
         except Exception as fault:  # noqa: BLE001 (somebody else's code: it costs its turn alone)
-            return NoProposal(reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S)
+            return NoProposal(
+                reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S
+            )
         if proposal is None:
             return NoProposal(reason="it is out of ideas", retry_s=_LATER_S)
         if proposal.source.tree == context.source.tree:

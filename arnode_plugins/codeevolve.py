@@ -14,8 +14,8 @@ from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
-    other_files,
     number_in,
+    other_files,
     read_yaml,
     table_in,
     text_in,

@@ -19,9 +19,9 @@ from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
     explaining_reads,
-    other_files,
     functions_in,
     number_in,
+    other_files,
     read_python,
     read_text,
     read_yaml,

@@ -181,7 +181,10 @@ def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     """
     section = _SCOPE.search(prompt)
     section_text = section[1] if section else ""
-    words = [*re.findall(r"`([^`\n]+)`", section_text), *re.findall(r"[\w./+-]+\.\w+", section_text)]
+    words = [
+        *re.findall(r"`([^`\n]+)`", section_text),
+        *re.findall(r"[\w./+-]+\.\w+", section_text),
+    ]
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
     there = {
         name: file

@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from protocol.body import RecordBody
 from protocol.codecs import binary, integer
-from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Identifier
+from protocol.fields import OPTIONAL, ClassName, Digest, Identifier, Items, Mapped, Named
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 

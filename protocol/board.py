@@ -34,7 +34,7 @@ from protocol.board_facts import (
     read_withdrawal,
 )
 from protocol.encoding import encode
-from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Identifier
+from protocol.fields import Digest, Identifier, Items, Mapped, Named, Natural, Positive
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of

@@ -41,13 +41,13 @@ from protocol.codecs import (
     boolean,
     choice,
     digest,
+    identifier,
     integer,
-    single_line,
     listing,
     nullable,
     pair,
     relative_path,
-    identifier,
+    single_line,
 )
 from protocol.encoding import Value
 from protocol.errors import Rejected

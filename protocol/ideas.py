@@ -6,7 +6,7 @@ They are not part of the task's manifest, so they may change freely.
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from protocol.codecs import single_line, long_text
+from protocol.codecs import long_text, single_line
 from protocol.fields import Mapped
 
 _MAX_EDIT_TEXT: Final = 4096

@@ -23,20 +23,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from protocol.codecs import NAME_PATTERN, single_line, strictly_rising, identifier
+from protocol.codecs import NAME_PATTERN, identifier, single_line, strictly_rising
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     OPTIONAL,
     UNWRITTEN,
     Digest,
+    Identifier,
     Items,
     Mapped,
     Named,
     NamedDigest,
     Natural,
     Positive,
-    Identifier,
 )
 from protocol.program import METRIC_NAME, PowerOfTen, ProgramSpec
 from protocol.source import tree_id

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
-from protocol.evidence import GAINS, DECISIVE_VERDICTS, least_nano
+from protocol.evidence import DECISIVE_VERDICTS, GAINS, least_nano
 from protocol.gains import Gain
 
 

@@ -19,10 +19,11 @@ it does not know (an encoding, isolation, aggregate or scoring).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
-from protocol.codecs import integer, single_line, strictly_rising, identifier
+from protocol.codecs import identifier, integer, single_line, strictly_rising
 from protocol.fields import (
     OPTIONAL,
     Digest,
+    Identifier,
     Items,
     Mapped,
     ModelName,
@@ -30,7 +31,6 @@ from protocol.fields import (
     NamedDigest,
     Natural,
     Positive,
-    Identifier,
 )
 from protocol.regions import Region
 

@@ -122,7 +122,9 @@ class AuthorRate:
 
         A claim of an unproven author counts as 2 sd at most, because a large claim costs nothing.
         """
-        claim_sd = claim_sd if self.has_confirmed_claim else min(claim_sd, _UNCONFIRMED_AUTHOR_CLAIM_SD)
+        claim_sd = (
+            claim_sd if self.has_confirmed_claim else min(claim_sd, _UNCONFIRMED_AUTHOR_CLAIM_SD)
+        )
         return self.chance * expected_gain_sd(claim_sd, standard_error_sd=standard_error_sd)
 
 

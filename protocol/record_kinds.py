@@ -23,13 +23,14 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
 from protocol.body import Place, RecordBody, Sort
-from protocol.codecs import binary, single_line, strictly_rising, long_text
+from protocol.codecs import binary, long_text, single_line, strictly_rising
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     OPTIONAL,
     ClassName,
     Digest,
+    Identifier,
     Items,
     Mapped,
     ModelName,
@@ -37,7 +38,6 @@ from protocol.fields import (
     Natural,
     Positive,
     RelativePath,
-    Identifier,
 )
 from protocol.keys import SUCCESSOR_CONTEXT, Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
 from protocol.attestation import AttestBody
-from protocol.codecs import NAME_PATTERN, any_map, integer, identifier
+from protocol.codecs import NAME_PATTERN, any_map, identifier, integer
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural

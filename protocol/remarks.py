@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from protocol.body import Place, RecordBody, Sort
-from protocol.codecs import integer, single_line, long_text
-from protocol.fields import ClassName, Digest, Items, Mapped, ModelName, Named, Natural, Identifier
+from protocol.codecs import integer, long_text, single_line
+from protocol.fields import ClassName, Digest, Identifier, Items, Mapped, ModelName, Named, Natural
 from protocol.runs import MAX_RUNS, Env, Figures, Run
 
 MAX_INTENT_S: Final = 3600

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
-from protocol.codecs import integer, single_line, identifier
+from protocol.codecs import identifier, integer, single_line
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Positive, Identifier
+from protocol.fields import OPTIONAL, Digest, Identifier, Items, Mapped, Named, Natural, Positive
 from protocol.units import mean_nano
 
 T = TypeVar("T")

@@ -120,7 +120,11 @@ def test_a_python_that_looks_at_the_current_folder_is_found(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["run(python_command('-m', 'pip'))", "say('python -I -m trainer.card_selftest')", "x['python']"],
+    [
+        "run(python_command('-m', 'pip'))",
+        "say('python -I -m trainer.card_selftest')",
+        "x['python']",
+    ],
 )
 def test_an_isolated_python_is_not(code: str) -> None:
     assert not list(found(ast.parse(code)))

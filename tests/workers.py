@@ -18,7 +18,12 @@ from node.home.clock import clock_ms as time_of_day_ms
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing import worker
-from node.proposing.budget import ModelCostBudget, open_cost_database, limits_of, temporary_cost_database
+from node.proposing.budget import (
+    ModelCostBudget,
+    limits_of,
+    open_cost_database,
+    temporary_cost_database,
+)
 from node.proposing.choice import ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model

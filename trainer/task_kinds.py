@@ -145,4 +145,6 @@ def write_model(
 
     if not isinstance(data, TaskData):
         raise TypeError("these data are no text")
-    return written(folder, source, weights, manifest=manifest, data=data, seed=seed, extra_fields=extra_fields)
+    return written(
+        folder, source, weights, manifest=manifest, data=data, seed=seed, extra_fields=extra_fields
+    )

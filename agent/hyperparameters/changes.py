@@ -103,7 +103,9 @@ class HyperparameterTrial:
 
 
 @lru_cache(maxsize=1024)  # the history is read again for every proposal
-def read_back(edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]) -> HyperparameterChanges | None:
+def read_back(
+    edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]
+) -> HyperparameterChanges | None:
     """Return the step that edits make if they change hyperparameters and nothing else.
 
     Return None otherwise, and also if the edits cannot be read without the surrounding text.
@@ -121,7 +123,9 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]) ->
     return HyperparameterChanges(before, after) if after else None
 
 
-def trials(history: Sequence[Outcome], specs: tuple[HyperparameterSpec, ...]) -> Iterator[HyperparameterTrial]:
+def trials(
+    history: Sequence[Outcome], specs: tuple[HyperparameterSpec, ...]
+) -> Iterator[HyperparameterTrial]:
     """Yield the outcomes that changed hyperparameters and nothing else, the latest first."""
     reference_group = 0
     for outcome in reversed(history):
@@ -132,7 +136,9 @@ def trials(history: Sequence[Outcome], specs: tuple[HyperparameterSpec, ...]) ->
             yield HyperparameterTrial(outcome, step, reference_group)
 
 
-def _hyperparameters_of(path: str, text: str, specs: Sequence[HyperparameterSpec]) -> tuple[Hyperparameter, ...]:
+def _hyperparameters_of(
+    path: str, text: str, specs: Sequence[HyperparameterSpec]
+) -> tuple[Hyperparameter, ...]:
     return find_hyperparameters(Source.of({path: text.encode()}), (path,), specs)
 
 

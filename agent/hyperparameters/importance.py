@@ -46,7 +46,9 @@ def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
     return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
 
 
-def importances(knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]) -> tuple[HyperparameterImportance, ...]:
+def importances(
+    knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]
+) -> tuple[HyperparameterImportance, ...]:
     """Return the hyperparameters, the most important first; empty if there are too few trials."""
     knobs = knobs[:_MOST_HYPERPARAMETERS]
     cube, chance = Cube(knobs), random.Random(0)
@@ -63,7 +65,9 @@ def importances(knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTr
     found = []
     for name, (share, gains) in _effects(knobs, cube, model).items():
         low, high = np.quantile([one[name][0] for one in again], _INTERVAL)
-        one = HyperparameterImportance(name=name, share=share, low=float(low), high=float(high), gains=gains)
+        one = HyperparameterImportance(
+            name=name, share=share, low=float(low), high=float(high), gains=gains
+        )
         found.append(one)
     return tuple(sorted(found, key=lambda one: (-one.share, one.name)))
 

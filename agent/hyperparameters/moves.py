@@ -70,9 +70,12 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
         untried = [
             move
             for move in untried
-            if move.title not in context.screened_out_by_others or move.name not in context.assigned_to_others
+            if move.title not in context.screened_out_by_others
+            or move.name not in context.assigned_to_others
         ]
-    places = {title: place for place, title in enumerate(context.kept_by_others)} if uses_reports else {}
+    places = (
+        {title: place for place, title in enumerate(context.kept_by_others)} if uses_reports else {}
+    )
 
     def turn(move: Move) -> tuple[bool, int, bool, float]:
         is_screened_out = uses_reports and move.title in context.screened_out_by_others

@@ -13,15 +13,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from agent.hyperparameters.changes import Change, HyperparameterTrial, edits_of, key_of, title_of, trials
+from agent.hyperparameters.changes import (
+    Change,
+    HyperparameterTrial,
+    edits_of,
+    key_of,
+    title_of,
+    trials,
+)
 from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
-    draft_of,
-    ordered_moves,
     combine_kept_by_others,
-    shift,
+    draft_of,
     informative,
+    ordered_moves,
+    shift,
 )
 from agent.hyperparameters.past import Past, pasts
 from agent.hyperparameters.transplants import Transplant, transplants
@@ -107,7 +114,9 @@ class _Drafts:
         if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
             together, self._together = self._together, None
             return together
-        is_kept_by_others = bool(self._untried) and self._untried[0].title in self._context.kept_by_others
+        is_kept_by_others = (
+            bool(self._untried) and self._untried[0].title in self._context.kept_by_others
+        )
         share = _KEPT_BY_OTHERS_SHARE if is_kept_by_others else _UNTRIED_MOVE_SHARE
         if self._untried and (roll < share or not self._knobs):
             return draft_of(self._untried.pop(0))

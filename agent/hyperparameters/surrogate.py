@@ -136,7 +136,9 @@ class _Contrasts:
         # The mean of identical trials is known better; their spread is not used.
         own = [_NOISE_SD**2 / one.count for one in seen]
         self._noise = np.diag([*own, _DEPTH_DEVIATION_SD**2])
-        self._noise[:-1, :-1] += _REFERENCE_VARIANCE * (reference_groups[:, None] == reference_groups[None, :])
+        self._noise[:-1, :-1] += _REFERENCE_VARIANCE * (
+            reference_groups[:, None] == reference_groups[None, :]
+        )
 
     def contracted(self, kernel: Floats) -> Floats:
         """Return covariances [rows, contrasts] from covariances [rows, points]."""

@@ -54,13 +54,17 @@ def transplants(
                 yield Transplant(tuple(changes), peer)
 
 
-def _as_they_are(step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
+def _as_they_are(
+    step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]
+) -> dict[str, Scalar]:
     """Return the peer's values, or nothing if one of them is impossible here."""
     values = dict(step.after)
     return values if all(may_be(knobs[name], value) for name, value in values.items()) else {}
 
 
-def _by_ratio(step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
+def _by_ratio(
+    step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]
+) -> dict[str, Scalar]:
     """Return this node's values changed by the peer's ratios, or nothing if one is impossible."""
     values: dict[str, Scalar] = {}
     for name, new in step.after.items():

@@ -81,7 +81,9 @@ class Asker:
         """Return a conversation whose prompt comes from `begin`, with quotes in `fence`."""
         return ModelConversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
-    async def answer(self, talk: ModelConversation) -> tuple[ModelCompletion | NoProposal, ModelCost]:
+    async def answer(
+        self, talk: ModelConversation
+    ) -> tuple[ModelCompletion | NoProposal, ModelCost]:
         """Return the next answer, joined if it came in parts, and the cost of asking."""
         answer, cost = await self._ask(talk)
         while (

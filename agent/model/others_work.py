@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from agent.model.facts import facts, constant_in_title
+from agent.model.facts import constant_in_title, facts
 from agent.model.outcomes import gain_words
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
 from agent.model.sections import PromptInput, Section

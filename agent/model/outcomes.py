@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from agent.model.facts import facts, constant_in_title
+from agent.model.facts import constant_in_title, facts
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.proposal import DECISION_WORDS, Outcome
 from agent.source.hunks import Hunk, hunks_of

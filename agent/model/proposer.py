@@ -24,7 +24,7 @@ from agent.model.others_work import peer_row
 from agent.model.outcomes import OutcomeWriter
 from agent.model.prompt import proposal_prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
-from agent.proposal import MAX_REPAIRS, Context, Proposal, ProposerQuestion, NoProposal, repair_key
+from agent.proposal import MAX_REPAIRS, Context, NoProposal, Proposal, ProposerQuestion, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between

@@ -14,7 +14,7 @@ from agent.completion import ModelCost
 from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
-from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, SlowProposer
 
 MOST_DRAFTS: Final = 3
 

@@ -2,7 +2,8 @@
 
 Python's parser can be made to crash, to use up memory or to run forever. So `ast` never sees
 untrusted code in the node's process. This is the child. It speaks canonical msgpack on stdin and
-stdout, limits itself before it reads, and opens nothing else. `node.source_review.inspection` starts it.
+stdout, limits itself before it reads, and opens nothing else. `node.source_review.inspection` starts
+it.
     request {kind, tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
              refusal text|nil}; with a base either stripped or refusal, else neither
@@ -15,12 +16,19 @@ from typing import Annotated, Final, TypeAlias
 
 from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityFinding, beyond, findings, unread
+from agent.source.capabilities import (
+    MAX_PATH,
+    MAX_TEXT,
+    CapabilityFinding,
+    beyond,
+    findings,
+    unread,
+)
 from agent.source.stripping import strip_prose
-from protocol.codecs import Codec, binary, fit_line, single_line, listing, pair
+from protocol.codecs import Codec, binary, fit_line, listing, pair, single_line
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import Digest, Items, Mapped, Identifier
+from protocol.fields import Digest, Identifier, Items, Mapped
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
@@ -70,7 +78,8 @@ def answer(request: InspectionRequest) -> Inspected:
     result = None if request.base is None else strip_prose(request.tree, request.base)
     return Inspected(
         marks=tuple(
-            replace(finding, text=fit_line(finding.text, MAX_TEXT)) for finding in marks[:_MAX_MARKS]
+            replace(finding, text=fit_line(finding.text, MAX_TEXT))
+            for finding in marks[:_MAX_MARKS]
         ),
         fingerprint=fingerprint(request.tree),
         stripped=result if isinstance(result, Source) else None,

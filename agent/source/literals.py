@@ -128,7 +128,9 @@ def find_hyperparameters(
             continue
         for name, node in _assignments(module):
             spec = by_name.get(name)
-            found += [knob for knob in _hyperparameters_of(path, data, name, node, spec) if _moves(knob)]
+            found += [
+                knob for knob in _hyperparameters_of(path, data, name, node, spec) if _moves(knob)
+            ]
     return tuple(found)
 
 
@@ -240,7 +242,9 @@ def _hyperparameters_of(
         start = _offset(data, part.lineno, part.col_offset)
         text = ast.get_source_segment(data.decode("utf-8"), part) or ""
         end = start + len(text)
-        yield Hyperparameter(path=path, name=label, start=start, end=end, text=text, value=value, spec=spec)
+        yield Hyperparameter(
+            path=path, name=label, start=start, end=end, text=text, value=value, spec=spec
+        )
 
 
 def _scalar(node: ast.expr) -> Scalar | None:

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from agent.completion import ChatMessage, FaultKind
 from agent.worker.prices import MAX_TOKENS, Price, Usage
-from protocol.codecs import integer, single_line, utf8, identifier
+from protocol.codecs import identifier, integer, single_line, utf8
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
 from protocol.fields import Items, Mapped, Named, Positive

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.model.figures import keep_rule
-from node.commands.basics import json_option, task_options, print_result
+from node.commands.basics import json_option, print_result, task_options
 from node.home.config import config_of
 from node.home.home import Home
 from node.terminal.terminal import print_json

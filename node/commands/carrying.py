@@ -28,7 +28,7 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     screened, rechecked and kept by that rung's rule, like any idea. The kept patches then go
     through one promotion trial. A gain on the other rung is no evidence on this one.
     """
-    from node.on_demand.transferring import transfer_patches, decision_words
+    from node.on_demand.transferring import decision_words, transfer_patches
 
     found = transfer_patches(what, to=to, rung=rung)
     if as_json:

@@ -23,8 +23,8 @@ from node.on_demand.programs import (
     BlockPair,
     Comparing,
     Letter,
-    ProgramComparison,
     PairEvidence,
+    ProgramComparison,
     fewest_pairs,
     task_at,
 )
@@ -171,7 +171,7 @@ def _proposers(word: str) -> tuple[str, ...]:
     except ValueError as fault:
         message = str(fault) or f"{word!r} names no proposer"
         raise UsageError(
-            interval, f"A and B take {AGENT.wanted}; or a file with instructions"
+            message, f"A and B take {AGENT.wanted}; or a file with instructions"
         ) from fault
 
 
@@ -258,7 +258,9 @@ def _difference(evidence: PairEvidence) -> str:
     return f"{evidence.difference:+.4f} more an hour by A, {interval}"
 
 
-def _print_comparison(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> None:
+def _print_comparison(
+    command: CommandSession, comparing: Comparing, evidence: PairEvidence
+) -> None:
     unit = command.task.manifest.metric.unit
     columns = (
         words_column("program", wraps=True),
@@ -287,7 +289,9 @@ def _print_comparison(command: CommandSession, comparing: Comparing, evidence: P
         click.echo(f"{plain(comparing.sides[evidence.verdict].name)} gains more")
 
 
-def _document(command: CommandSession, comparing: Comparing, evidence: PairEvidence) -> dict[str, object]:
+def _document(
+    command: CommandSession, comparing: Comparing, evidence: PairEvidence
+) -> dict[str, object]:
     lower, upper = evidence.interval
     return {
         "task": {"id": command.task.id.hex(), "name": command.task.name},

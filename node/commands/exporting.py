@@ -13,10 +13,10 @@ from node.commands.basics import (
     line_option,
     network_of,
     network_option,
+    print_result,
     reading,
     short,
     shown_line,
-    print_result,
 )
 from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import write_bundle

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from node.commands.basics import json_option, reading, short, print_result
+from node.commands.basics import json_option, print_result, reading, short
 from node.home.config import config_of
 from node.home.fleet import (
     FLEET,

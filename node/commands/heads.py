@@ -19,13 +19,13 @@ from node.home.home import Home
 from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.head_recheck import head_recheck_reason
 from node.running.line_resources import LineResources, open_line
-from node.store.blobs import Blobs
-from node.terminal.terminal import print_json
-from node.terminal.vocabulary import many, word
 from node.source_review.adoption import concern, describe, examine, marks_of
 from node.source_review.patches import Patches, PatchRecord
 from node.source_review.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.source_review.provenance import provenance as written_lines
+from node.store.blobs import Blobs
+from node.terminal.terminal import print_json
+from node.terminal.vocabulary import many, word
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest

@@ -18,6 +18,7 @@ from node.reporting.imported import imported_document
 from node.reporting.records import MarkDocument, diff_of, record_document
 from node.reporting.terminal import print_blocks
 from node.reporting.timeline import TimelineDocument
+from node.source_review.adoption import describe
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
@@ -25,7 +26,6 @@ from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
-from node.source_review.adoption import describe
 from protocol.codecs import plain, printed_lines
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import ResultBody, TaskBody
@@ -259,7 +259,7 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
         if curve := run["curve"]:
             (first, before), (last, after) = curve[0], curve[-1]
             losses = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
-            click.echo(f"its reported loss: {details}")
+            click.echo(f"its reported loss: {losses}")
         rows = [
             (
                 one["sandbox"],

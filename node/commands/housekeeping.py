@@ -42,7 +42,9 @@ def paths(as_json: bool) -> None:
         "socket": home.socket,
     }
     document = {name: str(place) for name, place in places.items()}
-    print_result(document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json)
+    print_result(
+        document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json
+    )
 
 
 @click.command()

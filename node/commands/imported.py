@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from node.commands.basics import short
 from node.reporting.blocks import figures_column, quoted, table, words_column
 from node.reporting.terminal import print_blocks
-from node.store.imported_rows import ImportedRow
 from node.store.imported import Imported
+from node.store.imported_rows import ImportedRow
 from node.terminal.terminal import console
 from protocol.codecs import plain
 

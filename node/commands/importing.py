@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import F, json_option, short, print_result
+from node.commands.basics import F, json_option, print_result, short
 from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in

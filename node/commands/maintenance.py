@@ -7,10 +7,10 @@ import click
 
 from node.commands.basics import json_option, print_result
 from node.home.home import Home
+from node.maintenance.fsck import examine, repair
 from node.store.eviction import collect
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.maintenance.fsck import examine, repair
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError
 
@@ -51,7 +51,6 @@ def _selftest_cards(*, as_json: bool) -> None:
     The next start of the node uses the results. Raises ConfigurationError if there is no usable
     card.
     """
-    from trainer.cards.cards import probe_cards
     from trainer.card_selftest.machine import (
         REPORT,
         devices_to_test,
@@ -60,6 +59,7 @@ def _selftest_cards(*, as_json: bool) -> None:
         write_report,
     )
     from trainer.card_selftest.report import save_report
+    from trainer.cards.cards import probe_cards
 
     found = probe_cards()
     wanted = devices_to_test(found)

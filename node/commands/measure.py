@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
-from node.line.run_estimates import trial_duration_text, runs_duration_text, usual_pairs
+from node.line.run_estimates import runs_duration_text, trial_duration_text, usual_pairs
 from node.line.splits import random_seed
 from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
@@ -69,7 +69,9 @@ def run(
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         *first, last = given or [random_seed() for _ in range(seeds)]
-        async with calibrated_session(command, partial(runs_duration_text, len(first) + 1)) as session:
+        async with calibrated_session(
+            command, partial(runs_duration_text, len(first) + 1)
+        ) as session:
 
             def runs() -> Iterator[tuple[Source, int]]:
                 yield from ((wanted, seed) for seed in first)

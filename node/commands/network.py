@@ -10,14 +10,14 @@ import click
 from node.commands.basics import (
     hex_or_none,
     json_option,
-    warn_if_variable_overrides,
     print_result,
+    warn_if_variable_overrides,
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
 from node.home.control_socket import is_running
-from node.home.home import Home
 from node.home.current_network import RunningMember, current_network, running_member
+from node.home.home import Home
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.home.keyfile import read_keys
 from node.home.network_definition import (
@@ -198,7 +198,9 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
         click.echo("this line contains a secret: anyone who has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
         click.echo("its addresses can be reached from this machine only", err=True)
-    print_result({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
+    print_result(
+        {"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json
+    )
 
 
 @click.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, warn_if_variable_overrides, setting_option
+from node.commands.basics import json_option, reading, setting_option, warn_if_variable_overrides
 from node.home.config import config_of
 from node.home.home import Home
 from node.home.values import Given

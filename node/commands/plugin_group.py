@@ -51,5 +51,9 @@ def _broken(name: str, fault: ConfigurationError) -> click.Command:
 
     taking_all = {"ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(
-        name, callback=raise_fault, help=fault.message, context_settings=taking_all, add_help_option=False
+        name,
+        callback=raise_fault,
+        help=fault.message,
+        context_settings=taking_all,
+        add_help_option=False,
     )

@@ -11,13 +11,13 @@ from typing import Any, Final, cast
 
 import click
 
-from node.commands.basics import short, print_result
+from node.commands.basics import print_result, short
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
 from node.home.control_socket import Message, call, document
-from node.home.home import Home
 from node.home.current_network import current_network, running_member
+from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people

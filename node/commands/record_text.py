@@ -33,7 +33,9 @@ def _with_figures(value: object, document: object, metric: MetricSpec | None) ->
             for name, shown in document.items()
         }
     if isinstance(value, tuple) and isinstance(document, list) and len(value) == len(document):
-        return [_with_figures(one, shown, metric) for one, shown in zip(value, document, strict=True)]
+        return [
+            _with_figures(one, shown, metric) for one, shown in zip(value, document, strict=True)
+        ]
     return document
 
 

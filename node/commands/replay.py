@@ -12,9 +12,9 @@ from node.commands.basics import json_option, reading
 from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import empty_folder, explaining_faults
+from node.source_review.adoption import concern, describe, marks_of
 from node.store.named_tasks import task_source
 from node.terminal.terminal import print_json
-from node.source_review.adoption import concern, describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.codecs import plain
 from protocol.errors import SafetyError, UsageError

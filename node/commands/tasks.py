@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short, print_result
+from node.commands.basics import json_option, print_result, short
 from node.commands.checking import check
 from node.home.config import config_of
 from node.home.control_socket import call

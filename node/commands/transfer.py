@@ -13,7 +13,14 @@ from node.commands.basics import (
     reading,
     short,
 )
-from node.ladder.transfer_history import TransferHistory, Place, Where, transfer_histories, slopes_known, tasks_of
+from node.ladder.transfer_history import (
+    Place,
+    TransferHistory,
+    Where,
+    slopes_known,
+    tasks_of,
+    transfer_histories,
+)
 from node.line.head_by_hand import tree_meant
 from node.reporting.matrix import transfer_matrix
 from node.reporting.transfer import transfer_document
@@ -91,7 +98,9 @@ def _print_transfers(
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"
             figure = _figure(place)
-            click.echo(f"  {describe(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}")
+            click.echo(
+                f"  {describe(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}"
+            )
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(

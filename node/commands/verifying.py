@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.source.capabilities import CapabilityFinding
-from node.commands.basics import hex_or_none, json_option, reading, short, print_result
+from node.commands.basics import hex_or_none, json_option, print_result, reading, short
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.line.repeating import separate_repeat
+from node.source_review.adoption import concern, describe
 from node.store.overfit import overfit_reason
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
-from node.source_review.adoption import concern, describe
 from protocol.codecs import plain
 from protocol.errors import SafetyError
 from protocol.evidence import GAINS
@@ -82,7 +82,9 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        print_result({"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json)
+        print_result(
+            {"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json
+        )
         return
     verified = verify_claim(question)
     if as_json:

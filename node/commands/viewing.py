@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from node.commands.basics import json_option, setting_option, print_result
+from node.commands.basics import json_option, print_result, setting_option
 from node.home.config import Config, config_of
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home

@@ -98,4 +98,6 @@ async def address_of(actor: Actor) -> Address:
 def ended(actor: Actor) -> ArnodeError:
     """Return the error for a node that ended unexpectedly, with its last line of output."""
     log_lines = actor.log.read_text(errors="replace").strip().splitlines()
-    return ArnodeError(f"the {actor.name} ended: {log_lines[-1] if log_lines else 'it said nothing'}")
+    return ArnodeError(
+        f"the {actor.name} ended: {log_lines[-1] if log_lines else 'it said nothing'}"
+    )

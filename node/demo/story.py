@@ -19,8 +19,8 @@ from node.home.invites import write_invite
 from node.home.network_definition import Network
 from node.home.networks import create_network
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -82,7 +82,9 @@ class DemoFacts:
         }
 
 
-async def play(root: Path, print_line: PrintLine, progress: Progress, *, is_temporary: bool) -> DemoFacts:
+async def play(
+    root: Path, print_line: PrintLine, progress: Progress, *, is_temporary: bool
+) -> DemoFacts:
     """Run the demo in a folder and return its facts.
 
     `is_temporary` is True if the nodes may remove the folder.

@@ -15,8 +15,8 @@ from typing import Final
 from node.home.addresses import parse_direct
 from node.home.config import Config
 from node.home.config_file import change_settings
-from node.home.home import Home
 from node.home.current_network import remember_network
+from node.home.home import Home
 from node.home.network_definition import NO_NETWORK, Network
 from node.home.networks import find_network
 from protocol.errors import Rejected

@@ -21,7 +21,7 @@ from node.home.files import write_file
 from node.home.home import Home
 from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import People, read_people
-from node.home.signed_list import ListKind, SignedList, read_signed, signed, iso_time
+from node.home.signed_list import ListKind, SignedList, iso_time, read_signed, signed
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.ip_addresses import is_own
 from protocol.keys import SigningKey

@@ -25,7 +25,7 @@ from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
 from node.home.networks import defined_network, own_file, replace_network
-from protocol.codecs import NAME_PATTERN, Codec, listing, identifier
+from protocol.codecs import NAME_PATTERN, Codec, identifier, listing
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.fields import OPTIONAL, Digest, Items, Mapped
@@ -174,7 +174,11 @@ def _write_address(address: Address) -> Value:
 
 
 def _read_name(value: Value) -> str | Rejected:
-    return Rejected("no network's name") if value == NO_NETWORK else identifier(NAME_PATTERN).read(value)
+    return (
+        Rejected("no network's name")
+        if value == NO_NETWORK
+        else identifier(NAME_PATTERN).read(value)
+    )
 
 
 _ADDRESS: Final = Codec(_read_address, _write_address)

@@ -10,12 +10,12 @@ from itertools import count
 from typing import Final
 
 from node.line.rung_transfer import TransferCandidate
+from node.source_review.adoption import concern, examine
+from node.source_review.patches import Patches, PatchRecord
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION, MADE_HERE
 from node.store.jobs import Line
 from node.store.store import Store
-from node.source_review.adoption import concern, examine
-from node.source_review.patches import Patches, PatchRecord
 from protocol.codecs import fit_line, fit_text
 from protocol.errors import SafetyError, UsageError
 from protocol.manifest import TaskManifest
@@ -53,7 +53,9 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Transf
     return steps_to(store, line, line.verified, below)
 
 
-def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[TransferCandidate, ...]:
+def steps_to(
+    store: Store, line: Line, tree: bytes, below: TaskManifest
+) -> tuple[TransferCandidate, ...]:
     """Return the steps from the baseline to a tree of a line, in order.
 
     Raises UsageError if own patches do not lead there.
@@ -71,7 +73,9 @@ def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tupl
     return tuple(steps)
 
 
-def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> TransferCandidate:
+def step_of_record(
+    store: Store, blobs: Blobs, record: Record, below: TaskManifest
+) -> TransferCandidate:
     """Return the step that a patch or a result is about; a peer's in the form that may run here.
 
     Raises UsageError for a record without a step, SafetyError for code that may not run unasked.

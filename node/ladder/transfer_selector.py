@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from node.ladder.transfer_history import Where, transfer_histories, slopes_known
 from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_to
-from node.line.rung_transfer import RungTransferStep, TransferCandidate
+from node.ladder.transfer_history import Where, slopes_known, transfer_histories
 from node.line.line_writer import LineWriter
 from node.line.record_writer import MAX_PARENTS
+from node.line.rung_transfer import RungTransferStep, TransferCandidate
 from node.store.boards import BoardKey
 from node.store.jobs import Line
 from node.store.store import Store
@@ -58,7 +58,12 @@ class TransferSelector:
     """
 
     def __init__(
-        self, line_writer: LineWriter, *, net: str, noise_sd: Callable[[], float], includes_peers: bool
+        self,
+        line_writer: LineWriter,
+        *,
+        net: str,
+        noise_sd: Callable[[], float],
+        includes_peers: bool,
     ) -> None:
         self._line_writer = line_writer
         self._store = line_writer.store
@@ -66,7 +71,9 @@ class TransferSelector:
         self._net = net
         self._noise_sd = noise_sd
         self._includes_peers = includes_peers
-        self._steps: dict[tuple[bytes, bytes], tuple[TransferCandidate, ...]] = {}  # by task and tree
+        self._steps: dict[
+            tuple[bytes, bytes], tuple[TransferCandidate, ...]
+        ] = {}  # by task and tree
         self._theirs: dict[bytes, TransferCandidate | None] = {}  # by result
 
     def best(self) -> RungTransferStep | None:
@@ -96,7 +103,9 @@ class TransferSelector:
             return []
         here = Where(self._line_writer.key.task, self._line_writer.key.hardware_class)
         there = {finds: _where(finds[0].found_on) for finds in loads}
-        known_slopes = slopes_known(transfer_histories(self._store), {(one, here) for one in there.values()})
+        known_slopes = slopes_known(
+            transfer_histories(self._store), {(one, here) for one in there.values()}
+        )
         found = []
         for finds, place in there.items():
             gain_nano = sum(candidate.gain_nano or 0 for candidate in finds)
@@ -128,7 +137,9 @@ class TransferSelector:
         closed = jobs.closed_jobs(key, RungTransferStep)
         last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
         known = {
-            candidate.found_on for job in jobs.open_jobs(key, RungTransferStep) for candidate in job.step.finds
+            candidate.found_on
+            for job in jobs.open_jobs(key, RungTransferStep)
+            for candidate in job.step.finds
         }
         was_together: set[FoundOn] = set()
         for job in closed:

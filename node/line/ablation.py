@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
 from node.line.attestation import AttestationStep, WantedClaim, step_of
-from node.line.promotion_trial import PromotionTrial
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial
+from node.source_review.patches import merged
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
-from node.source_review.patches import merged
 from protocol.record_kinds import Origin, PatchBody
 from protocol.rule import DEFAULT, PART_ALPHA
 from protocol.source import Source
@@ -64,7 +64,9 @@ def _claims_no_gain(origin: Origin) -> bool:
     return origin.proposer == ABLATION or is_branching(origin)
 
 
-def _open(line_writer: LineWriter, part: bytes, rest: Source, working: Source) -> Job[AttestationStep]:
+def _open(
+    line_writer: LineWriter, part: bytes, rest: Source, working: Source
+) -> Job[AttestationStep]:
     record_writer = line_writer.record_writer
     wanted = WantedClaim(
         base=rest,

@@ -12,9 +12,9 @@ from typing import Literal
 
 from agent.source.canonical import fingerprint
 from node.line.branch import is_stack_full
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.idea import SubmissionStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import sd_words, wording

@@ -13,8 +13,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
-from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, PairTrial
 from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, separate_repeat
@@ -26,7 +26,7 @@ from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.codecs import binary, integer, single_line
-from protocol.evidence import SupportedVerdict, Evidence, least_nano
+from protocol.evidence import Evidence, SupportedVerdict, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import FigureScale, pairs_of
 from protocol.keys import SigningKey
@@ -159,7 +159,9 @@ class AttestationStep(PairTrial):
         """Commit to the next pair, with a seed derived from the claim's proof."""
         runs = line_writer.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
-            line_writer.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
+            line_writer.store.jobs.plan_run(
+                job.id, role=AGAIN, tree=self.tree, seed=self.again_seed
+            )
         planned = dict.fromkeys(run.seed for run in separate_repeat(runs)[0])
         seed = attestation_seed(self.proof, len(planned))
         line_writer.plan_pair(job, self.base, self.tree, seed)
@@ -225,7 +227,9 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
 
 def open_attestation(line_writer: LineWriter, wanted: WantedClaim) -> Job[AttestationStep]:
     """Queue a claim and return its job, or the existing job with the same question."""
-    step = step_of(wanted, key=line_writer.record_writer.key, store=line_writer.store, line=line_writer.key)
+    step = step_of(
+        wanted, key=line_writer.record_writer.key, store=line_writer.store, line=line_writer.key
+    )
     if job := asked_before(line_writer.store, line_writer.key, step):
         return job
     line_writer.blobs.put_source(wanted.base)
@@ -271,7 +275,9 @@ def close_attestation(
     return closed
 
 
-def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> SupportedVerdict | None:
+def _shown(
+    pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest
+) -> SupportedVerdict | None:
     """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(

@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Any, ClassVar, Final
 
 from agent.source.canonical import fingerprint
-from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription, ended_runs
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -53,7 +53,9 @@ class BaselineStep(JobStep):
             )
         wanted = BASELINE_RUNS * _seeds(line_context.line_writer)
         if (missing := wanted + len(failed) - len(ended)) > 0:  # for example, something killed it
-            line_context.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
+            line_context.activity.say(
+                f"a run of the baseline failed ({failed[-1].reason}): once more"
+            )
             for _ in range(missing):
                 line_context.line_writer.plan(job, role="base", tree=self.tree)
             return
@@ -72,7 +74,9 @@ class BaselineStep(JobStep):
 
 def open_baseline(line_writer: LineWriter) -> Job[BaselineStep]:
     """Queue the baseline's runs."""
-    return _opened(line_writer, BaselineStep(tree=line_writer.blobs.put_source(line_writer.subject.source)))
+    return _opened(
+        line_writer, BaselineStep(tree=line_writer.blobs.put_source(line_writer.subject.source))
+    )
 
 
 def _opened(line_writer: LineWriter, step: BaselineStep) -> Job[BaselineStep]:

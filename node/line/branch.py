@@ -14,15 +14,15 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
-from node.line.line_context import LineContext
 from node.line.job_step import JobStep, RunDescription, ended_runs
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.plateaus import REACH_SD
 from node.line.trial import MetricReading
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from protocol.codecs import choice, fit_line, single_line, long_text
+from protocol.codecs import choice, fit_line, long_text, single_line
 from protocol.fields import Digest, Items, Named
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
@@ -211,7 +211,9 @@ def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> 
     return line_writer.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
-def open_return(line_writer: LineWriter, branch: Job[BranchStep], *, why: str, runs: int) -> Job[BranchStep]:
+def open_return(
+    line_writer: LineWriter, branch: Job[BranchStep], *, why: str, runs: int
+) -> Job[BranchStep]:
     """Queue the return to the tree that the branch left."""
     line, began = line_writer.known_line, branch.step
     step = BranchStep(
@@ -308,7 +310,9 @@ def _behind_sd(
 ) -> float:
     if metric_nano is None or now_nano is None:
         return 0.0
-    return line_writer.record_writer.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+    return (
+        line_writer.record_writer.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+    )
 
 
 def _steps(line_writer: LineWriter) -> list[BranchStep]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.line_context import LineContext
+from node.line.alpha_budget import introducer_of, open_trial, reset_alpha_budget
 from node.line.job_step import RunDescription
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.alpha_budget import introducer_of, reset_alpha_budget, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
@@ -69,7 +69,9 @@ class CatchUpStep(HeadTrial):
     ) -> None:
         """Settle the trial and report it."""
         self.watch_head(line_context, job, confirmation)
-        record = self.close(line_context.line_writer, job, runs, confirmation, note=note_of(confirmation))
+        record = self.close(
+            line_context.line_writer, job, runs, confirmation, note=note_of(confirmation)
+        )
         line_context.activity.confirmed(self._what, confirmation, record=record.id)
 
     @property
@@ -96,7 +98,11 @@ class CatchUpStep(HeadTrial):
         return open_trial(line_writer, self)
 
     def settle(
-        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """If it passed, move head and working line to the tree."""
         if confirmation.move == "pass":

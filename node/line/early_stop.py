@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep, screen_level
-from node.line.loss_forecast import LossForecast, FinishedRun
 from node.line.job_kinds import KINDS
+from node.line.line_context import LineContext
+from node.line.loss_forecast import FinishedRun, LossForecast
 from node.line.trial import MetricReading
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
@@ -31,7 +31,9 @@ class EarlyStopper:
     the training, in thousandths, after which the screen looked hopeless.
     """
 
-    def __init__(self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int):
+    def __init__(
+        self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int
+    ):
         """`needed` is the metric that passes the screen, smaller being better."""
         self.given_up: int | None = None
         self._loss_forecast = loss_forecast
@@ -53,11 +55,18 @@ class EarlyStopper:
         return f"at {share:.0%} of its training its loss foretold {best} at best, {needed} passes"
 
 
-def early_stopper_for(job: Job[Any], run: PlannedRun, line_context: LineContext) -> EarlyStopper | None:
+def early_stopper_for(
+    job: Job[Any], run: PlannedRun, line_context: LineContext
+) -> EarlyStopper | None:
     """Return the observer of a run during training; None for a run that is never stopped."""
     step, line_writer = job.step, line_context.line_writer
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
-    if not (line_context.stops_early and is_screen and line_writer.style.name == "runs" and step.bank_nano):
+    if not (
+        line_context.stops_early
+        and is_screen
+        and line_writer.style.name == "runs"
+        and step.bank_nano
+    ):
         return None
     if line_writer.record_writer.manifest.target_nano is not None:  # a loss predicts no time
         return None
@@ -65,7 +74,9 @@ def early_stopper_for(job: Job[Any], run: PlannedRun, line_context: LineContext)
     level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
     needed = level - reading.policy.screen_sd * reading.screening_sd
     runs = finished_runs(line_writer.store, line_writer.key, reading.sign)
-    return EarlyStopper(LossForecast(runs, step.base, reading.screening_sd), reading, needed, run.seed)
+    return EarlyStopper(
+        LossForecast(runs, step.base, reading.screening_sd), reading, needed, run.seed
+    )
 
 
 def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:

@@ -77,7 +77,9 @@ def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
     return changes
 
 
-def request_head_recheck(line_writer: LineWriter, because: str, *, is_failing: bool = False) -> None:
+def request_head_recheck(
+    line_writer: LineWriter, because: str, *, is_failing: bool = False
+) -> None:
     """Request a new trial of the verified head as soon as the working line is at it.
 
     With `is_failing`, the head no longer runs here and is measured at once.

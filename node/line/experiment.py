@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.rung_transfer import end_rung_transfer
-from node.line.line_context import LineContext
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
+from node.line.level import (
+    LATEST,
+    compared_runs,
+    does_base_fail,
+    level_of,
+    plan_recheck,
+    recorded_runs,
+)
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
-from node.line.level import LATEST, compared_runs, does_base_fail, level_of, plan_recheck, recorded_runs
+from node.line.rung_transfer import end_rung_transfer
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -83,16 +90,26 @@ class ExperimentStep(JobStep):
         """Return True if a run is audited: all except a screen whose figure does not pass."""
         if run.ordinal > 0:
             return True
-        reading, reference_nano = line_context.reading(), self._reference_nano(line_context.line_writer)
-        level_nano = screen_level(line_context.line_writer, self.base, reference_nano, reading.noise.sd)
+        reading, reference_nano = (
+            line_context.reading(),
+            self._reference_nano(line_context.line_writer),
+        )
+        level_nano = screen_level(
+            line_context.line_writer, self.base, reference_nano, reading.noise.sd
+        )
         return reading.is_promising(public_nano, level_nano)
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck a source that passed its screen; record the decision."""
-        reading, reference_nano = line_context.reading(), self._reference_nano(line_context.line_writer)
+        reading, reference_nano = (
+            line_context.reading(),
+            self._reference_nano(line_context.line_writer),
+        )
         if not reference_nano or any(run.outcome is None for run in runs):
             return  # reopened without reference runs, or a pair is incomplete
-        screen_nano = screen_level(line_context.line_writer, self.base, reference_nano, reading.noise.sd)
+        screen_nano = screen_level(
+            line_context.line_writer, self.base, reference_nano, reading.noise.sd
+        )
         shown, levels_nano = compared_runs(runs, screen_nano)
         is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
@@ -231,12 +248,16 @@ def close_experiment(
         if step.decision == "rebased" and idea.proposer == SUBMITTED:
             line_writer.open_job(step.handed_in_again(patch.id))
         if idea.carried is not None and step.decision != "rebased":
-            end_rung_transfer(line_writer, idea.carried, step.decision, record.id, tried=idea.transferred_patches)
+            end_rung_transfer(
+                line_writer, idea.carried, step.decision, record.id, tried=idea.transferred_patches
+            )
         line_writer.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 
 
-def screen_level(line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+def screen_level(
+    line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float
+) -> int:
     """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
     It is the tree's level. If seeds select instances, it is the tree's run with the same seed, as

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.line_writer import LineWriter
+from node.source_review.patches import PatchRecord
 from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.source_review.patches import PatchRecord
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
@@ -45,7 +45,10 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     shown = labels(store, (one.task for one in [line, *others]))
     message = f"this is of task {shown[line.task]} on {line.hardware_class}"
     names = sorted({shown[one.task] for one in others} - {shown[line.task]})
-    return line, f"{message}; --task takes: {', '.join(names)}" if names and task is None else message
+    return (
+        line,
+        f"{message}; --task takes: {', '.join(names)}" if names and task is None else message,
+    )
 
 
 def _lines(store: Store, task: str | None) -> list[Line]:

@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.line_context import LineContext
-from node.line.environment_change import stored_head_recheck, requested_head_recheck, clear_head_recheck, has_failed, needs_head_recheck
+from node.line.environment_change import (
+    clear_head_recheck,
+    has_failed,
+    needs_head_recheck,
+    requested_head_recheck,
+    stored_head_recheck,
+)
 from node.line.job_step import RunDescription
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter, moved_at_job
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -76,7 +82,11 @@ class HeadRecheckStep(HeadTrial):
         return line_writer.open_job(self)
 
     def settle(
-        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """Adopt a re-confirmed head again; adopt the one before it if the head is worse or fails.
 
@@ -91,7 +101,9 @@ class HeadRecheckStep(HeadTrial):
             if not line.stack:
                 line_writer.move_to(self.tree, [pair.candidate for pair in pairs])
         elif confirmation.verdict == "refuted" or does_not_run:
-            line_writer.record_writer.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
+            line_writer.record_writer.retraction(
+                self.evidence, f"measured again: {note_of(confirmation)}"
+            )
             vouching = line_writer.store.experiments.evidence_for(line_writer.key, self.base)
             line_writer.record_writer.adoption(self.tree, self.base, evidence=vouching)
             line_writer.move_to(self.base, [pair.base for pair in pairs])

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from node.line.line_writer import LineWriter
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import choice, single_line, long_text
+from protocol.codecs import choice, long_text, single_line
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Digest, Items, Mapped, Named, Natural
 from protocol.remarks import MAX_TITLE

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Self
 from agent.proposal import Proposal
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job
-from protocol.codecs import fit_line, fit_text, single_line, long_text
+from protocol.codecs import fit_line, fit_text, long_text, single_line
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import MAX_WHY, FoundOn, Origin

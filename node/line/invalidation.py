@@ -40,8 +40,9 @@ def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
 def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
     """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
-    A reopened experiment takes the line's reference runs once there are `reference_runs` of them. If its
-    base is no longer the working line by then, it is dropped. A submitted source is queued again.
+    A reopened experiment takes the line's reference runs once there are `reference_runs` of them.
+    If its base is no longer the working line by then, it is dropped. A submitted source is queued
+    again.
     """
     step = job.step
     if not isinstance(step, ExperimentStep) or step.bank_nano:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.attestation import AttestationStep
-from node.line.reference_runs import ReferenceRunStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
-from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
-from node.line.job_step import JobStep, RunDescription
-from node.line.pair_trial import HeadTrial
 from node.line.head_recheck import HeadRecheckStep
+from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
+from node.line.pair_trial import HeadTrial
+from node.line.promotion_trial import PromotionTrial
+from node.line.reference_runs import ReferenceRunStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import single_line

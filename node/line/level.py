@@ -36,7 +36,7 @@ _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 
 def level_of(reference_runs: Sequence[float], screened: Sequence[float], sd: float) -> float:
-    """Return the line's level, smaller being better. `reference_runs` has at least one run of the line.
+    """Return the line's level, smaller being better. `reference_runs` has at least one run.
 
     `screened` are the first runs of changes tried on it, of which only the latest count. `sd` is
     the noise of one run.
@@ -70,7 +70,9 @@ def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: byte
         line_writer.plan(job, role="candidate", tree=tree)
 
 
-def compared_runs(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
+def compared_runs(
+    runs: Sequence[PlannedRun], level_nano: int
+) -> tuple[list[PlannedRun], list[int]]:
     """Return a change's runs, and the figure that each is compared with, in 1e-9 units.
 
     The figure is that of the base's run with the same seed, else `level_nano`. Runs whose base

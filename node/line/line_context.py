@@ -74,7 +74,9 @@ class LineContext:
 
     def begin(self) -> None:
         """Check whether this machine changed since the last session, and call `on_stack`."""
-        if (number := self.store.boards.reused_number(self.line_writer.record_writer.author)) is not None:
+        if (
+            number := self.store.boards.reused_number(self.line_writer.record_writer.author)
+        ) is not None:
             self.activity.say(f"{reused_words(number)}; `arnode doctor` says what to do")
         self.notice_change()
         self.on_stack()
@@ -111,6 +113,8 @@ class LineContext:
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
         """Return how a job's pairs are read, less what the candidate could have memorised."""
         sources = (self.line_writer.source(one) for one in (base, tree))
-        prior_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
+        prior_runs = self.store.jobs.count_runs(
+            job.line.task, *self.on_one_split, before_job=job.id
+        )
         memorised = self.session.memorised(*sources, prior_runs=prior_runs)
         return replace(self.reading(), memorised=memorised)

@@ -32,12 +32,12 @@ from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest
 from protocol.runs import Env
 from protocol.source import Source
+from trainer.card_selftest.report import SelfTestConditions, load_report, with_selftest_result
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.card_selftest.report import SelfTestConditions, with_selftest_result, load_report
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree

@@ -9,12 +9,12 @@ from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import PairTrial
-from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.line_context import LineContext
-from node.line.environment_change import request_head_recheck, drift_of
+from node.line.environment_change import drift_of, request_head_recheck
 from node.line.job_step import JobStep, RunDescription, ended_runs
+from node.line.line_context import LineContext
 from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.line.trial import (
     ANCHOR_PAIRS,
@@ -133,7 +133,11 @@ class HeadTrial(PairTrial):
 
     @abstractmethod
     def settle(
-        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """Move the line by the trial's outcome; return the step with the outcome to store."""
 
@@ -172,25 +176,37 @@ class HeadTrial(PairTrial):
             line_writer.close_job(job, replace(closed, measured=measured))
         return record
 
-    def watch_head(self, line_context: LineContext, job: Job[Any], confirmation: Confirmation) -> None:
+    def watch_head(
+        self, line_context: LineContext, job: Job[Any], confirmation: Confirmation
+    ) -> None:
         """Compare the head's runs with those of its last trial.
 
         A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
-            line_context.activity.say("the head fails beside it: it is looked at first, the other waits")
-            request_head_recheck(line_context.line_writer, "it failed beside another tree", is_failing=True)
+            line_context.activity.say(
+                "the head fails beside it: it is looked at first, the other waits"
+            )
+            request_head_recheck(
+                line_context.line_writer, "it failed beside another tree", is_failing=True
+            )
             return
-        drift = drift_of(line_context.store, job, self.base, line_context.reading(), line_context.head_trials)
+        drift = drift_of(
+            line_context.store, job, self.base, line_context.reading(), line_context.head_trials
+        )
         if drift is None:
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
-        line_context.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
+        line_context.activity.say(
+            f"{how} on the public rows: the machine has changed, or it never was so"
+        )
         if drift > 0 and confirmation.move != "pass":
             request_head_recheck(line_context.line_writer, how)
 
 
-def overfit_of(line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation) -> str | None:
+def overfit_of(
+    line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation
+) -> str | None:
     """Return why the tree on trial is overfit; None if it passed or is not overfit."""
     if confirmation.move == "pass":
         return None

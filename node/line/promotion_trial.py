@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Self
 
+from node.line.alpha_budget import open_trial, reset_alpha_budget
 from node.line.branch import kept_in
-from node.line.rung_transfer import reopen_rung_transfer
-from node.line.line_context import LineContext
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of, overfit_of
 from node.line.record_writer import MAX_PARENTS
-from node.line.alpha_budget import reset_alpha_budget, open_trial
+from node.line.rung_transfer import reopen_rung_transfer
 from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
@@ -69,7 +69,9 @@ class PromotionTrial(HeadTrial):
         elif overfit is not None:
             line_context.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
         else:
-            line_context.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
+            line_context.activity.confirmed(
+                f"checkpoint of {patches}", confirmation, record=record.id
+            )
 
     def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch of the whole stack; a stack of one already has it."""
@@ -101,7 +103,11 @@ class PromotionTrial(HeadTrial):
         return stack[len(self.stack) :] if stack[: len(self.stack)] == self.stack else ()
 
     def settle(
-        self, line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """If the trial passed, adopt its tree as the verified head; else return to the head.
 

@@ -6,11 +6,11 @@ If two reference runs in a row fail, the working line no longer runs on this mac
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
-from node.line.line_context import LineContext
-from node.line.environment_change import request_head_recheck, has_failed
-from node.line.job_step import JobStep, RunDescription
-from node.line.line_writer import LineWriter
+from node.line.environment_change import has_failed, request_head_recheck
 from node.line.head_recheck import HeadRecheckStep
+from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Digest
@@ -36,7 +36,9 @@ class ReferenceRunStep(JobStep):
         if run.outcome is None:
             return
         close_reference_run(line_context.line_writer, job, run)
-        if has_failed(run.outcome.run) and (message := handle_failing_line(line_context.line_writer)):
+        if has_failed(run.outcome.run) and (
+            message := handle_failing_line(line_context.line_writer)
+        ):
             line_context.activity.say(message)
 
 
@@ -50,7 +52,9 @@ def open_reference_run(line_writer: LineWriter) -> Job[ReferenceRunStep]:
     return job
 
 
-def close_reference_run(line_writer: LineWriter, job: Job[ReferenceRunStep], run: PlannedRun) -> None:
+def close_reference_run(
+    line_writer: LineWriter, job: Job[ReferenceRunStep], run: PlannedRun
+) -> None:
     """Add a run to the reference runs, unless the working line has moved on since."""
     line = line_writer.known_line
     with line_writer.store.transaction():

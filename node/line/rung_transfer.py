@@ -15,10 +15,10 @@ from agent.source.edits import edits_between, reapply
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.record_writer import MAX_PARENTS
-from node.store.jobs import Job
 from node.source_review.inspection import inspect
 from node.source_review.patches import merged
-from protocol.codecs import fit_line, single_line, long_text
+from node.store.jobs import Job
+from protocol.codecs import fit_line, long_text, single_line
 from protocol.constants import sizes_between, with_constants
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named
 from protocol.ideas import Edit
@@ -81,7 +81,9 @@ def title_of(finds: Sequence[TransferCandidate]) -> str:
     """Return a one-line description of finds that are tried as one."""
     if len(finds) == 1:
         return finds[0].title
-    return fit_line(f"{len(finds)} together: {'; '.join(candidate.title for candidate in finds)}", 120)
+    return fit_line(
+        f"{len(finds)} together: {'; '.join(candidate.title for candidate in finds)}", 120
+    )
 
 
 def apply_to_rung(
@@ -137,7 +139,9 @@ def end_rung_transfer(
     """
     job = line_writer.store.jobs.get(number, RungTransferStep)
     if job is not None:
-        finds = tuple(candidate for candidate in job.step.finds if candidate.found_on.patch in tried)
+        finds = tuple(
+            candidate for candidate in job.step.finds if candidate.found_on.patch in tried
+        )
         step = RungTransferStep(finds=finds, decision=fit_line(decision, 32), result=result)
         line_writer.close_job(job, step)
 
@@ -161,7 +165,9 @@ def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | U
     if not authors:
         mark: bytes | None = fingerprint(made.source)
     else:  # untrusted source is parsed in a child process only
-        found = inspect(made.source, kind=line_writer.record_writer.manifest.kind, baseline=baseline)
+        found = inspect(
+            made.source, kind=line_writer.record_writer.manifest.kind, baseline=baseline
+        )
         mark = found.fingerprint
         if found.marks:
             return "marked", None
@@ -174,7 +180,9 @@ def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | U
         if isinstance(body, ResultBody) and body.stage == "screen":
             return "tried", tried
     is_one, first = len(made.finds) == 1, made.finds[0]
-    patches = tuple(candidate.found_on.patch for candidate in made.finds if candidate.found_on.patch is not None)
+    patches = tuple(
+        candidate.found_on.patch for candidate in made.finds if candidate.found_on.patch is not None
+    )
     patch = first.found_on.patch if is_one else None  # of several, `parents` names the patches
     idea = Idea(
         base=working.tree,
@@ -202,7 +210,9 @@ class _Made(NamedTuple):
     edits: tuple[Edit, ...]
 
 
-def _made_of(line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]) -> _Made | None:
+def _made_of(
+    line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]
+) -> _Made | None:
     """Return the working line with the finds applied; None if none of them fits.
 
     Finds that do not fit are left out.

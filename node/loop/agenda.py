@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.home.clock import boottime_s
 from node.ladder.transfer_selector import TransferSelector
-from node.line.invalidation import has_reference_runs
 from node.line.attempts import Attempt, attempt_of
-from node.line.rung_transfer import open_rung_transfer
-from node.line.promotion_trial import open_promotion_trial
-from node.line.line_context import LineContext
 from node.line.environment_change import is_head_failing, needs_head_recheck
+from node.line.invalidation import has_reference_runs
 from node.line.job_kinds import HEAD_TRIALS, KINDS
+from node.line.line_context import LineContext
+from node.line.promotion_trial import open_promotion_trial
+from node.line.rung_transfer import open_rung_transfer
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.judging import Judging
@@ -160,7 +160,9 @@ class Agenda:
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return the result of the source with this fingerprint; None while it is undecided."""
         line_writer = self._line_writer
-        return attempt_of(line_writer.store, line_writer.key, mark, line_writer.source, self._policy)
+        return attempt_of(
+            line_writer.store, line_writer.key, mark, line_writer.source, self._policy
+        )
 
     def rest(self) -> Rest | None:
         """Return the reason why nothing new starts now; None if runs may start."""
@@ -234,7 +236,11 @@ class Agenda:
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
-        if self._is_settling and now.jobs and (self._peers or needs_head_recheck(self._line_writer)):
+        if (
+            self._is_settling
+            and now.jobs
+            and (self._peers or needs_head_recheck(self._line_writer))
+        ):
             return WAIT
         self._is_settling = False
         return None

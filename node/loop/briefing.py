@@ -147,7 +147,11 @@ class Briefing:
         `arm` names the proposer, None for any; `text` names one of the owner's instructions.
         `importance` is that of the line's hyperparameters.
         """
-        store, line, working = self.line_writer.store, self.line_writer.key, self.line_writer.explored
+        store, line, working = (
+            self.line_writer.store,
+            self.line_writer.key,
+            self.line_writer.explored,
+        )
         author, blocked = self.line_writer.record_writer.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
         return Context(
@@ -162,7 +166,9 @@ class Briefing:
             brief=self._brief(left, text),
             peers=self.peers(),
             others=(
-                others.trials(self._run_sd, author_filter=self.author_filter) if others and self.author_filter else ()
+                others.trials(self._run_sd, author_filter=self.author_filter)
+                if others and self.author_filter
+                else ()
             ),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
@@ -176,7 +182,9 @@ class Briefing:
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
             screened_out_by_others=others.screened_out_by_others if others else frozenset(),
-            kept_by_others=others.kept_by_others(move.title for move in self.task.moves) if others else (),
+            kept_by_others=others.kept_by_others(move.title for move in self.task.moves)
+            if others
+            else (),
             assigned_to_others=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 

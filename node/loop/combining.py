@@ -15,8 +15,8 @@ from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.loop.peer_claims import Peers
-from node.store.experiments import ABLATION, Experiment
 from node.source_review.patches import merged
+from node.store.experiments import ABLATION, Experiment
 from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO
@@ -46,7 +46,10 @@ class CombinedPatch:
 def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float) -> Idea | None:
     """Return the two most promising patches that fit on the working line and on each other."""
     working = line_writer.explored
-    parts = [*_own_parts(line_writer), *(_peers_parts(peers, working.tree, noise_sd) if peers else ())]
+    parts = [
+        *_own_parts(line_writer),
+        *(_peers_parts(peers, working.tree, noise_sd) if peers else ()),
+    ]
     parts.sort(key=lambda part: (-part.worth_sd, part.patch))
     made = ((part, merged(part.base, working, part.tree)) for part in parts[:_LOOKED_AT])
     fitting = [(part, alone) for part, alone in made if alone and alone.tree != working.tree]
@@ -135,7 +138,9 @@ def _fingerprint(source: Source) -> bytes | None:
     return fingerprint(source) if is_whole else None
 
 
-def _idea(line_writer: LineWriter, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
+def _idea(
+    line_writer: LineWriter, source: Source, mark: bytes, parts: Sequence[CombinedPatch]
+) -> Idea:
     # As in any trial of claims, list the authors of the first patches.
     parts = sorted(parts, key=lambda part: part.author is None)
     authors = tuple(part.author for part in parts if part.author is not None)

@@ -21,7 +21,6 @@ from node.line.branch import (
     open_return,
     trees_gone_on_from,
 )
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import COMBINING, ExperimentStep, level_on
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
@@ -35,6 +34,7 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
+from node.line.promotion_trial import PromotionTrial
 from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.loop.peer_claims import Peers
@@ -213,7 +213,11 @@ class Exploring:
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
         """Branch to another tree."""
         root = self._root()
-        return open_branch(self._line_writer, root, why=why, runs=self._reference_runs) if root else None
+        return (
+            open_branch(self._line_writer, root, why=why, runs=self._reference_runs)
+            if root
+            else None
+        )
 
     # The branch
 
@@ -224,7 +228,9 @@ class Exploring:
         """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
-            jobs = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep, after=branch.id)
+            jobs = self._store.jobs.closed_jobs(
+                self._line_writer.key, ExperimentStep, after=branch.id
+            )
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
         levels, line = self._levels_then[1], self._line_writer.known_line
         lead_sd: float | None = None

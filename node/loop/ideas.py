@@ -15,10 +15,10 @@ from functools import partial
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.line_writer import LineWriter
+from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
@@ -210,7 +210,11 @@ class Ideas:
         """Return a slow proposer's finished idea on the present working line, if it is new."""
         for writer in self._slots.writers():
             written = writer.take()
-            idea = self._moved(Idea.of(self._line_writer, written, arm=writer.name)) if written else None
+            idea = (
+                self._moved(Idea.of(self._line_writer, written, arm=writer.name))
+                if written
+                else None
+            )
             if idea and self._is_new(idea.base, idea.fingerprint):
                 self._slots.take(writer.name)
                 return idea

@@ -15,11 +15,11 @@ from typing import Final
 
 from agent.proposal import Insight
 from node.line.attempts import result_here
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED, Idea
 from node.line.job_step import ended_runs
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -84,7 +84,9 @@ def publish_insight(line_writer: LineWriter) -> None:
     step = jobs[-1].step
     if step.measured is None or _is_published(line_writer, step.measured.record):
         return
-    series = _series(line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
+    series = _series(
+        line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id
+    )
     line_writer.record_writer.insight(lesson(series), evidence_of(series))
 
 
@@ -176,7 +178,9 @@ def _series(line_writer: LineWriter, step: PromotionTrial, *, after: int, before
     )
 
 
-def _tried(line_writer: LineWriter, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
+def _tried(
+    line_writer: LineWriter, job: Job[ExperimentStep], step: ExperimentStep, idea: str
+) -> Tried:
     found = result_here(line_writer.store, line_writer.key, step.idea.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
@@ -216,7 +220,10 @@ def _kind(idea: Idea) -> str:
 
 
 def _is_published(line_writer: LineWriter, record: bytes) -> bool:
-    own = (one.body for one in line_writer.store.records.listed("insight", line_writer.record_writer.author))
+    own = (
+        one.body
+        for one in line_writer.store.records.listed("insight", line_writer.record_writer.author)
+    )
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 

@@ -1,10 +1,10 @@
-"""The time of a promotion trial, working line against verified head (`node/line/promotion_trial.py`)."""
+"""The time of a promotion trial (`node/line/promotion_trial.py`)."""
 
 import time
 
 from node.line.branch import kept_in, most_keeps
-from node.line.promotion_trial import rests_s
 from node.line.line_context import LineContext
+from node.line.promotion_trial import rests_s
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.session_plan import Goal, SessionPlan
@@ -15,7 +15,13 @@ class Judging:
     """The decision when a promotion trial begins. `is_last`: the session ends after it."""
 
     def __init__(
-        self, *, line_context: LineContext, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
+        self,
+        *,
+        line_context: LineContext,
+        ideas: Ideas,
+        exploring: Exploring,
+        goal: Goal,
+        plan: SessionPlan,
     ) -> None:
         self.is_last = False
         self._goal = goal

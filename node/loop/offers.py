@@ -11,13 +11,13 @@ from math import sqrt
 
 from node.line.line_writer import LineWriter
 from node.loop.fleet_keeps import FleetKeeps
+from node.source_review.source_review import SourceReview
 from node.store.boards import BoardKey
 from node.store.store import Store
-from node.source_review.source_review import SourceReview
 from protocol.board import Row
 from protocol.board_facts import BoardClaim, Vote
 from protocol.gains import Gain
-from protocol.opinions import supported_votes, claims_of
+from protocol.opinions import claims_of, supported_votes
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
@@ -87,7 +87,9 @@ class Offers:
         self._source_review = source_review
         self._fleet = fleet
         is_maximised = line_writer.record_writer.manifest.metric.direction == "max"
-        self._fleet_keeps = FleetKeeps(line_writer.store, line_writer.key, is_maximised=is_maximised)
+        self._fleet_keeps = FleetKeeps(
+            line_writer.store, line_writer.key, is_maximised=is_maximised
+        )
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time
 
@@ -215,4 +217,6 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Obs
 
 def _pair(there: Gain, here: Gain) -> ObservedTransfer:
     (below, below_error), (above, above_error) = measured(there), measured(here)
-    return ObservedTransfer(below=below, below_error=below_error, above=above, above_error=above_error)
+    return ObservedTransfer(
+        below=below, below_error=below_error, above=above, above_error=above_error
+    )

@@ -4,15 +4,15 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from node.line.ablation import open_ablation
+from node.line.alpha_budget import open_trial
 from node.line.attestation import open_attestation
-from node.line.reference_runs import ReferenceRunStep, open_reference_run
 from node.line.branch import BranchStep
-from node.line.line_context import LineContext
 from node.line.environment_change import is_head_failing
 from node.line.experiment import open_experiment
-from node.line.idea import Idea
 from node.line.head_recheck import open_head_recheck
-from node.line.alpha_budget import open_trial
+from node.line.idea import Idea
+from node.line.line_context import LineContext
+from node.line.reference_runs import ReferenceRunStep, open_reference_run
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers

@@ -94,8 +94,8 @@ class OthersTrials:
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.
 
-        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `author_filter`
-        returns the test of authors; it is only called if there are trials.
+        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. It calls
+        `author_filter` for the test of authors only if there are trials.
         """
         if not self._trials:
             return ()

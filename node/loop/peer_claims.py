@@ -65,7 +65,9 @@ class Peers:
         self._line_writer = line_writer
         self._store = line_writer.store
         record_writer = line_writer.record_writer
-        self.source_review = SourceReview(line_writer.store, line_writer.blobs, record_writer.manifest, want=want)
+        self.source_review = SourceReview(
+            line_writer.store, line_writer.blobs, record_writer.manifest, want=want
+        )
         self._offers = Offers(
             line_writer,
             net=net,
@@ -212,7 +214,9 @@ class Peers:
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
         for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
             claim = offer.body
-            if not (self.source_review.is_here(claim) and self.source_review.tree(claim.tree, claim)):
+            if not (
+                self.source_review.is_here(claim) and self.source_review.tree(claim.tree, claim)
+            ):
                 continue
             return WantedClaim(
                 base=self._line_writer.source(claim.base),

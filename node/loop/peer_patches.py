@@ -12,9 +12,9 @@ from agent.source.edits import edits_between
 from node.line.line_writer import LineWriter
 from node.loop.offers import Offer
 from node.loop.peer_claims import Peers
+from node.source_review.source_review import ReviewedStep
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
-from node.source_review.source_review import ReviewedStep
 from protocol.evidence import GAINS
 from protocol.patches import unified_diff
 from protocol.record_kinds import PatchBody
@@ -60,7 +60,9 @@ class PeerPatches:
             if is_fresh and not (left and source_review.is_here(offer.body)):
                 continue
             step = source_review.step(offer.body, own=self._line_writer.known_line.working)
-            left -= is_fresh and source_review.is_reviewed(offer.body)  # else its tree was not inspected
+            left -= is_fresh and source_review.is_reviewed(
+                offer.body
+            )  # else its tree was not inspected
             body = self._line_writer.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue

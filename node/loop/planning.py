@@ -19,7 +19,7 @@ from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import single_line, long_text
+from protocol.codecs import long_text, single_line
 from protocol.fields import Mapped, Named, Natural
 
 _PLANNER: Final = "planner"
@@ -52,7 +52,9 @@ class PlannerState:
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
     """Return the aim in force for the proposers of a line; None without one."""
     aim = _last_aim(store, key)
-    is_in_force = aim is not None and tried_since(store, key, aim) < _IN_FORCE_FACTOR * aim.experiments
+    is_in_force = (
+        aim is not None and tried_since(store, key, aim) < _IN_FORCE_FACTOR * aim.experiments
+    )
     return aim if is_in_force else None
 
 

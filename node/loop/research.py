@@ -1,7 +1,7 @@
 """The research loop of one line: it makes the runs that the agenda chooses, until that is over.
 
-Everything that the loop must remember is in the store before it acts (`line_writer`), so a killed loop
-resumes where it was. Each kind of job decides itself what follows from a finished run
+Everything that the loop must remember is in the store before it acts (`line_writer`), so a killed
+loop resumes where it was. Each kind of job decides itself what follows from a finished run
 (`node.line.job_step`). While one run trains, the loop scores the previous run and writes the next
 proposal.
 """
@@ -16,13 +16,13 @@ from typing import Final
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
-from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
-from node.line.line_context import LineContext
 from node.line.early_stop import early_stopper_for
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
 from node.line.open_work import open_work, upcoming
+from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
@@ -188,7 +188,9 @@ class Research:
         A transfer that already waits is not queued twice.
         """
         numbers = []
-        waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, RungTransferStep)}
+        waiting = {
+            job.step: job for job in self._store.jobs.open_jobs(self.line_key, RungTransferStep)
+        }
         for candidate in finds:
             step = RungTransferStep(finds=(candidate,))
             job = waiting.get(step) or open_rung_transfer(self._line_writer, step)
@@ -329,7 +331,9 @@ class Research:
 
     def _report_open_work(self) -> None:
         """Report the work that continues in the next session, or in the next night of this one."""
-        if not self._agenda.goal.is_on_demand and (message := open_work(self._store, self.line_key)):
+        if not self._agenda.goal.is_on_demand and (
+            message := open_work(self._store, self.line_key)
+        ):
             self.activity.say(message)
 
     # Runs
@@ -440,7 +444,9 @@ class Research:
             is_fresh=is_untrusted and not self._session.forks_untrusted,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=needs_audit,
-            incumbent=self._incumbent.get(self._line_writer.line.working) if self._line_writer.line else None,
+            incumbent=self._incumbent.get(self._line_writer.line.working)
+            if self._line_writer.line
+            else None,
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
             on_training=partial(self.activity.trains, run),

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agent.completion import NO_COST
 from agent.model.asking import Resting
-from agent.proposal import Context, Proposal, NoProposal, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, SlowProposer
 
 
 class SlowIdeas:

@@ -50,7 +50,9 @@ _MOST_BYTES: Final = 64  # of a key or secret
 _MOST_NAMES: Final = 1 << 14
 _Peer: TypeAlias = Annotated[PeerId, single_line(1, 64)]
 _Port: TypeAlias = Annotated[int, integer(1, 65_535)]
-_Names: TypeAlias = Annotated[tuple[Annotated[str, single_line(1, 400)], ...], Items(0, _MOST_NAMES)]
+_Names: TypeAlias = Annotated[
+    tuple[Annotated[str, single_line(1, 400)], ...], Items(0, _MOST_NAMES)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,9 @@ class MessageFate:
 
 PASSED_ON: Final = MessageFate(fate=Fate.PASSED_ON)
 NO_RECORD: Final = MessageFate(fate=Fate.REFUSED, why="no record")
-OTHER_NETWORK: Final = MessageFate(fate=Fate.IGNORED, why="of another network", strays=_OTHER_NETWORK_STRAYS)
+OTHER_NETWORK: Final = MessageFate(
+    fate=Fate.IGNORED, why="of another network", strays=_OTHER_NETWORK_STRAYS
+)
 OTHER_TOPIC: Final = MessageFate(fate=Fate.IGNORED, why="of another topic", strays=1)
 EARLY: Final = MessageFate(fate=Fate.IGNORED, why="early", strays=1)
 EXPIRED: Final = MessageFate(fate=Fate.IGNORED, why="expired", strays=1)

@@ -75,7 +75,9 @@ def question_of(key: bytes) -> bytes:
 
 def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
     """Return the announcement of a key's provider, which must be the sender. It gets no answer."""
-    provider = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
+    provider = Message.Peer(
+        id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]]
+    )
     return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[provider]).SerializeToString()
 
 

@@ -43,7 +43,9 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     keep_to_oneself()
     command = find_command_session(task, text)
     means = take_means(os.environ, command.config)
-    with open_line(home, command.config, command.task.manifest, command.task.source) as line_resources:
+    with open_line(
+        home, command.config, command.task.manifest, command.task.source
+    ) as line_resources:
         return asyncio.run(_alone(command, line_resources, means, is_dry=is_dry))
 
 

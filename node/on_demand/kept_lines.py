@@ -17,7 +17,7 @@ from typing import Annotated, BinaryIO, Final, TypeVar
 
 from node.home.faults import explaining_faults
 from node.home.home import PRIVATE_FOLDER
-from protocol.codecs import Codec, integer, identifier
+from protocol.codecs import Codec, identifier, integer
 from protocol.encoding import Value
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Mapped, Named

@@ -25,9 +25,9 @@ from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
 from node.on_demand.session import CommandSession, calibrated_session
-from node.terminal.interrupts import STOPPING, until_interrupted
 from node.source_review.adoption import concern, describe
 from node.source_review.inspection import inspect
+from node.terminal.interrupts import STOPPING, until_interrupted
 from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError

@@ -14,12 +14,12 @@ from functools import partial
 
 from node.home.control_socket import call, is_running, nonsense
 from node.home.sandboxing import require_peer_sandbox
-from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
 from node.line.run_estimates import run_seconds
+from node.line.rung_transfer import UNFIT, RungTransferStep, TransferCandidate
 from node.on_demand.session import CommandSession, act_as_node, find_command_session, follow
-from node.running.transfer_request import TransferRequest
 from node.running.node import Node
 from node.running.program import at_work
+from node.running.transfer_request import TransferRequest
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import Job

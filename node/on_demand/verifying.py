@@ -24,19 +24,19 @@ from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
-from node.line.run_estimates import trial_duration_text, run_seconds, usual_pairs
+from node.line.run_estimates import run_seconds, trial_duration_text, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import act_as_node, follow
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import RerunRequest
+from node.source_review.adoption import marks_of
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
 from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.progress import Progress, reporting
-from node.source_review.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
@@ -212,7 +212,9 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
 
 def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a line about the usual and the maximal duration."""
-    extra_runs = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
+    extra_runs = (
+        ANCHOR_PAIRS if step.is_published else 0
+    )  # runs of the baseline, if a gain is found
     usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
     takes = trial_duration_text(step.max_pairs, run_s, usual=usual, extra_runs=extra_runs)
     ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.home.addresses import Address, parse_direct
-from node.home.signed_list import ListKind, SignedList, read_signed, signed, iso_time
+from node.home.signed_list import ListKind, SignedList, iso_time, read_signed, signed
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 

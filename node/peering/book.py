@@ -126,7 +126,9 @@ class AddressBook:
         """Add an address that no peer sent. Return False if there is no room for it."""
         return self.restore(AddressEntry(address=address, source=source))
 
-    def learn_from_peer(self, address: Address, *, teller: PeerId, sender_reach: Reach | None) -> bool:
+    def learn_from_peer(
+        self, address: Address, *, teller: PeerId, sender_reach: Reach | None
+    ) -> bool:
         """Add an address that a peer sent. Return False if it is refused.
 
         `sender_reach` is the reach of the address at which the peer is connected, None if unknown.
@@ -187,7 +189,9 @@ class AddressBook:
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
         sites = self._recent_sites()
-        dht = _DhtBounds(self._of(AddressSource.DHT), connected, dialling, target, self._was_tried_recently)
+        dht = _DhtBounds(
+            self._of(AddressSource.DHT), connected, dialling, target, self._was_tried_recently
+        )
         chosen: list[Address] = []
         for entry in due:
             if len(chosen) >= wanted:

@@ -157,7 +157,9 @@ class Dialler:
 
     async def _ask(self, peer: PeerId) -> None:
         try:
-            answer = await ask(self._carrier, peer, PEERS, Known(known=MAX_PEER_ADDRESSES), PeerAddresses)
+            answer = await ask(
+                self._carrier, peer, PEERS, Known(known=MAX_PEER_ADDRESSES), PeerAddresses
+            )
         except NetworkError:  # it has gone, or does not answer
             return
         if isinstance(answer, Rejected):

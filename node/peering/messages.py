@@ -18,7 +18,16 @@ from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from node.home.addresses import PeerId
 from node.peering.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
-from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, single_line, pair, identifier
+from protocol.codecs import (
+    NAME_PATTERN,
+    Codec,
+    binary,
+    digest,
+    identifier,
+    integer,
+    pair,
+    single_line,
+)
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Digest, Items, Mapped, Named

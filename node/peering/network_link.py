@@ -187,7 +187,9 @@ class NetworkLink:
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:
             case ["heard", str(topic), str(peer), bytes(data)]:
-                self._inbox.add_gossip(GossipMessage(topic=topic, forwarder=PeerId(peer), data=data))
+                self._inbox.add_gossip(
+                    GossipMessage(topic=topic, forwarder=PeerId(peer), data=data)
+                )
             case ["done", int(number), value]:
                 self._calls.answer(number, value)
             case ["failed", int(number), str(message), str(hint)]:

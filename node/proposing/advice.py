@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.completion import ModelCost
 from agent.model.prompt import prompt
-from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, NoProposal, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, Proposer, ProposerQuestion, SlowProposer
 from node.home.control_socket import Message
 from node.home.home import Home
 from node.proposing.prompting import fence_secret
@@ -59,7 +59,9 @@ def _usual(home: Home, context: Context, why: str) -> ProposerQuestion | NoPropo
 def _proposed(
     context: Context, proposal: Proposal | None, no_proposal: NoProposal | None
 ) -> Mapping[str, Message]:
-    cost = (proposal.cost if proposal else ModelCost()) + (no_proposal.cost if no_proposal else ModelCost())
+    cost = (proposal.cost if proposal else ModelCost()) + (
+        no_proposal.cost if no_proposal else ModelCost()
+    )
     return {
         "proposal": None if proposal is None else _shown(context, proposal),
         "silence": no_proposal.reason if no_proposal else None,

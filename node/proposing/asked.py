@@ -98,7 +98,9 @@ async def lent_models(
             "choose a model on this machine (`llm_url`), or work alone (`--network none`)",
         )
     with open_cost_database(home) as cost_database:
-        async with open_model(home, config, choice, keys, cost_database, progress=progress) as model:
+        async with open_model(
+            home, config, choice, keys, cost_database, progress=progress
+        ) as model:
             yield KeptModels(
                 NodeModel(
                     model,

@@ -20,7 +20,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.store import model_calls
 from node.store.database import Database
-from node.store.model_calls import Charge, LimitName, ModelCostTotals, ModelCostLimits
+from node.store.model_calls import Charge, LimitName, ModelCostLimits, ModelCostTotals
 from node.store.store import Store
 from protocol.units import NANO
 

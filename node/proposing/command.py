@@ -23,8 +23,8 @@ from agent.command import (
     Edited,
     Write,
 )
-from agent.source.capabilities import Check
 from agent.reported_usage import NO_USAGE, last_words, reported_usage
+from agent.source.capabilities import Check
 from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home
@@ -34,10 +34,10 @@ from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.agent_sandbox.running_command import AgentLimits
-from trainer.agent_sandbox.installed import find_program, installation
-from trainer.agent_sandbox.view import nameable
 from trainer.agent_sandbox.agent_run import AgentAccess, AgentResult, require_agent_sandbox, work
+from trainer.agent_sandbox.installed import find_program, installation
+from trainer.agent_sandbox.running_command import AgentLimits
+from trainer.agent_sandbox.view import nameable
 from trainer.agent_sandbox.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` handled here

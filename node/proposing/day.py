@@ -9,7 +9,7 @@ from agent.worker.prices import nano_of
 from node.home.config import Config
 from node.home.control_socket import Message
 from node.home.home import Home
-from node.proposing.budget import open_cost_database, limits_of
+from node.proposing.budget import limits_of, open_cost_database
 from node.store import model_calls
 from node.store.model_calls import Call, Charge
 from node.store.store import Store

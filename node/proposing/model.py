@@ -189,7 +189,9 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
     listed = known or FREE
     price = Price(
         usd_nano_in=listed.usd_nano_in if configured_in is None else nano_per_token(configured_in),
-        usd_nano_out=listed.usd_nano_out if configured_out is None else nano_per_token(configured_out),
+        usd_nano_out=listed.usd_nano_out
+        if configured_out is None
+        else nano_per_token(configured_out),
     )
     if max(price.usd_nano_in, price.usd_nano_out) > MAX_USD_NANO:
         raise ConfigurationError(

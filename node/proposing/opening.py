@@ -15,22 +15,22 @@ from agent.model.proposer import ModelProposer
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import ModelReviewer
 from agent.plugin import PluggedProposer, ProposerPlugin
-from agent.proposal import Context, Proposer, NoProposal, NullProposer, SlowProposer
+from agent.proposal import Context, NoProposal, NullProposer, Proposer, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
-from node.proposing.budget import ModelCostBudget, open_cost_database, limits_of
+from node.proposing.budget import ModelCostBudget, limits_of, open_cost_database
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
 from node.proposing.roles import open_role, planner_of, reviewer_of
-from node.terminal.progress import Progress
 from node.source_review.inspection import inspect
+from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -217,8 +217,8 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     """Return the check whether an untrusted source may be run for a task.
 
     First the task's rules for sources apply, then a child process parses it
-    (`node.source_review.inspection`). The source may be the work of the author of patches that a model
-    was shown.
+    (`node.source_review.inspection`). The source may be the work of the author of patches that a
+    model was shown.
     """
 
     async def check(source: Source) -> Checked:

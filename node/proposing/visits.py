@@ -17,7 +17,7 @@ from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
-from node.proposing.budget import Reservation, ModelCostBudget
+from node.proposing.budget import ModelCostBudget, Reservation
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO

@@ -31,7 +31,7 @@ from node.store.jobs import StoredOutcome, decode_outcome, encode_outcome
 from protocol.codecs import binary, fit_line, integer, single_line
 from protocol.encoding import Value
 from protocol.errors import ArnodeError
-from protocol.fields import Digest, Items, Mapped, Natural, RelativePath, Identifier
+from protocol.fields import Digest, Identifier, Items, Mapped, Natural, RelativePath
 from protocol.framing import ChannelError, Framing, Message, plain_framing
 from protocol.manifest import MAX_FILES
 from protocol.runs import MAX_SEED, Env, Role, Status

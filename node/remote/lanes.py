@@ -140,7 +140,9 @@ class RemoteLanes:
         """Handle the loss of a lane. A lane that never reported at all is left out."""
         runner, state = self.runners[number], self.states[number]
         if not state.is_known:
-            fault = _NoMessageError(f"its program ended before it said anything ({why})", _NO_MESSAGE_HINT)
+            fault = _NoMessageError(
+                f"its program ended before it said anything ({why})", _NO_MESSAGE_HINT
+            )
             self._leave_out(number, fault)
             return
         if runner.is_there:

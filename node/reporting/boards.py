@@ -12,13 +12,13 @@ from node.line.head_recheck import head_recheck_reason
 from node.reporting.imported import best_document
 from node.reporting.queries import Level
 from node.reporting.tasks import TaskName, gain_document, task_name
+from node.source_review.adoption import describe, marks_of, unread_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.imported import Imported
 from node.store.jobs import LineKey
 from node.store.measured_here import Here, measured_here
 from node.store.store import Store
-from node.source_review.adoption import describe, marks_of, unread_of
 from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody

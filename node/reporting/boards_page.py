@@ -3,8 +3,8 @@
 from typing import TypedDict
 
 from node.reporting.boards import BoardDocument, Code
-from node.reporting.queries import Nothing, OfBoard
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import Nothing, OfBoard
 from node.reporting.tasks import TaskName, task_name
 from node.store.boards import BoardKey
 

@@ -10,11 +10,11 @@ from typing import Final, Literal, TypeAlias, cast
 
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.pair_trial import HeadTrial
-from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import KINDS
 from node.line.pair_trial import HeadTrial
-from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, TimeSpan
 from node.reporting.peers_part import PeersPart
 from node.store.experiments import Experiment

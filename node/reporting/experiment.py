@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from node.line.promotion_trial import PromotionTrial
 from node.reporting.experiments import ExperimentDocument, experiment_document
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
-from node.reporting.open_home import OpenHome
 from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from node.reporting.imported import imported_document
-from node.reporting.queries import OfExperiments
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfExperiments
 from node.store.experiments import Experiment, Filter
 from node.store.imported import Imported
 from protocol.units import from_nano

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import TypedDict
 
-from node.store.imported_rows import ImportedRow
 from node.store.imported import Imported
+from node.store.imported_rows import ImportedRow
 
 
 class ImportedRowDocument(TypedDict):

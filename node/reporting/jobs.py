@@ -7,8 +7,8 @@ from node.line.attestation import AttestationStep
 from node.line.noise import known_noise
 from node.line.trial import MetricReading
 from node.reporting.experiment import PairDocument
-from node.reporting.queries import OfJob
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfJob
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.errors import UsageError

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from node.reporting.queries import OfTask
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfTask
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from typing import TypedDict
 
-from node.reporting.queries import OfLine
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfLine
 from node.store.boards import BoardKey
 from protocol.board_facts import BoardClaim
 from protocol.record_kinds import ResultBody

@@ -14,7 +14,7 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim, Fact, Vote
 from protocol.evidence import DECISIVE_VERDICTS
 from protocol.gains import Gain
-from protocol.opinions import supported_votes, claims_of
+from protocol.opinions import claims_of, supported_votes
 from protocol.record_kinds import ResultBody
 
 

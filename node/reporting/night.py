@@ -10,10 +10,10 @@ from datetime import tzinfo
 from typing import Final, TypedDict
 
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.early_stop import Stopped
-from node.line.pair_trial import HeadTrial
 from node.line.head_recheck import HeadRecheckStep
+from node.line.pair_trial import HeadTrial
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.blocks import (
     Block,
     Plot,
@@ -213,7 +213,9 @@ def _stopped(found: Stopped) -> list[str]:
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
-    sentences = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
+    sentences = [
+        f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."
+    ]
     if found.let_go_on:
         sentences.append(
             f"As a check, {found.let_go_on} more that looked as hopeless were continued: "

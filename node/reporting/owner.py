@@ -5,8 +5,8 @@ from typing import TypedDict
 from node.line.attempts import attempt_of
 from node.line.head_by_hand import line_to_show
 from node.line.hypotheses import hypotheses_of
-from node.reporting.queries import OfHypotheses, OfLine, OfTry
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfHypotheses, OfLine, OfTry
 from node.store.notes import notes_of
 from node.store.program_versions import program_versions
 from node.store.store import Store

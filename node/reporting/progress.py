@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
+from node.reporting.open_home import OpenHome
 from node.reporting.points import ends_of
 from node.reporting.queries import OfLine
-from node.reporting.open_home import OpenHome
 from node.reporting.staircase import PointsDocument, columns
 from node.reporting.tasks import MetricDocument, TaskName, metric_document, task_name
 from node.store.experiments import Experiment

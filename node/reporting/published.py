@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Final, TypedDict
 
 from node.home.people import read_people
-from node.reporting.queries import OfId, OfTask
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfId, OfTask
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import plain

@@ -6,14 +6,14 @@ from typing import TypedDict, cast
 from agent.source.capabilities import CapabilityFinding
 from agent.source.imported_reach import What
 from node.exchange.bundle import Subject, trees_of
+from node.reporting.open_home import OpenHome
 from node.reporting.published import text_of
 from node.reporting.queries import OfId, OfRecords
-from node.reporting.open_home import OpenHome
 from node.reporting.timeline import TimelineDocument, timeline_document
+from node.source_review.adoption import marks_of
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
-from node.source_review.adoption import marks_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError

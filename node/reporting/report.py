@@ -8,8 +8,8 @@ from typing import Final
 from node.line.branch import kept_in
 from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
-from node.line.noise import known_noise
 from node.line.head_recheck import head_recheck_reason
+from node.line.noise import known_noise
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano

@@ -7,11 +7,11 @@ from typing import Any, cast
 from node.home.clock import clock_ms
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch, TimeSpan
 from node.reporting.night import NightDocument, night_document
+from node.reporting.open_home import OpenHome
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
 from node.reporting.queries import OfNight
 from node.reporting.report import Head, LineReport, Report, report_of
-from node.reporting.open_home import OpenHome
 from node.store.imported import Imported
 from node.terminal.durations import moment_before
 from protocol.record_kinds import Origin

@@ -12,8 +12,8 @@ from node.home.control_socket import Message
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
-from node.line.job_kinds import HEAD_TRIALS
 from node.line.head_recheck import head_recheck_reason
+from node.line.job_kinds import HEAD_TRIALS
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision

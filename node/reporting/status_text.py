@@ -14,8 +14,8 @@ from node.terminal.vocabulary import (
     head_words,
     is_judged,
     many,
-    reused_words,
     mean_text,
+    reused_words,
     why_unranked,
     word,
 )

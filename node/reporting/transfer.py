@@ -3,10 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from node.ladder.transfer_history import TransferHistory, Place, Where, transfer_histories, slopes_known, tasks_of
+from node.ladder.transfer_history import (
+    Place,
+    TransferHistory,
+    Where,
+    slopes_known,
+    tasks_of,
+    transfer_histories,
+)
 from node.reporting.matrix import Cell, TransferRow, transfer_matrix
-from node.reporting.queries import OfTask
 from node.reporting.open_home import OpenHome
+from node.reporting.queries import OfTask
 from node.reporting.tasks import GainDocument, TaskName, gain_document, task_name
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels

@@ -20,10 +20,10 @@ from node.reporting.peers import peers_document, trust_in
 from node.reporting.publishing import read_draft, sign_report
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
-from node.running.transfer_request import TransferRequest
-from node.running.node import Node
 from node.running.card_selftest import pause_document
+from node.running.node import Node
 from node.running.questions import RerunRequest
+from node.running.transfer_request import TransferRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
 from node.web.commands import (
@@ -171,7 +171,9 @@ class NodeAnswers:
 
     async def carry(self, asked: Carry) -> list[int]:
         """Queue transfers to this task; return the jobs."""
-        return list(self._node.carry(TransferRequest(what=asked.what, to=asked.to, rung=asked.rung)))
+        return list(
+            self._node.carry(TransferRequest(what=asked.what, to=asked.to, rung=asked.rung))
+        )
 
     async def publish_report(self, asked: SignReport) -> dict[str, Message]:
         """Sign a report."""

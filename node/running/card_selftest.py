@@ -99,7 +99,10 @@ def _answers(home: Home, config: Config, selftest: _SelfTestControl) -> Mapping[
             document = status_document(
                 store, author=author, net=config.net, sandbox=probe_tier().name
             )
-        self_test_state: dict[str, Message] = {"stage": selftest.stage, **selftest.pausing.document()}
+        self_test_state: dict[str, Message] = {
+            "stage": selftest.stage,
+            **selftest.pausing.document(),
+        }
         return {**document, "running": True, "proving": self_test_state}
 
     async def stop(_: Stop) -> Done:

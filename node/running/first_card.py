@@ -9,14 +9,14 @@ from shlex import quote
 from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import AUTO, OF_CARDS, STAND_IN
-from node.running.stand_in import awaited_download, find_no_room, download_text
+from node.running.stand_in import awaited_download, download_text, find_no_room
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError
+from trainer.card_selftest.machine import devices_to_test, selftest_of
+from trainer.card_selftest.report import Fault, SelfTestConditions, load_report, save_report
+from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
-from trainer.card_selftest.machine import devices_to_test, selftest_of
-from trainer.card_selftest.report import Fault, SelfTestConditions, save_report, load_report
-from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
 
@@ -88,7 +88,9 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if download:
         say(f"{OF_CARDS} is fetched for {card.name}: {download_text(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
-    return TaskHere(task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known))
+    return TaskHere(
+        task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known)
+    )
 
 
 def _say_other_classes(home: Home) -> None:

@@ -31,8 +31,8 @@ from node.terminal.vocabulary import (
     head_words,
     many,
     scoring_mark,
-    sd_words,
     sd_text,
+    sd_words,
     word,
     wording,
 )
@@ -207,7 +207,11 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
     ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
     summary = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
-    return f"{summary}, {word('in_doubt')}" if head_recheck_reason(node.line_resources.store, line) else summary
+    return (
+        f"{summary}, {word('in_doubt')}"
+        if head_recheck_reason(node.line_resources.store, line)
+        else summary
+    )
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:

@@ -16,7 +16,7 @@ from functools import partial
 from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
 from node.home.agents import named_agent
-from node.home.clock import clock_ms, boottime_s
+from node.home.clock import boottime_s, clock_ms
 from node.home.config import Config
 from node.home.fleet import people_of
 from node.home.home import Home
@@ -25,8 +25,8 @@ from node.home.sandboxing import require_peer_sandbox
 from node.ladder.transfer_selector import TransferSelector
 from node.line.activity import Activity
 from node.line.invalidation import reopen_invalidated
-from node.line.line_context import LineContext
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
@@ -97,7 +97,9 @@ class LoopAssembly:
         - `planner`: writes an aim for the slow proposers.
         """
         policy = screening_policy(line_writer.style, policy)
-        exploring = Exploring(line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs)
+        exploring = Exploring(
+            line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs
+        )
         outcomes = Outcomes(line_writer, task)
         claimed = peers and PeerPatches(
             line_writer, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
@@ -119,7 +121,9 @@ class LoopAssembly:
             has_planner=config.planner is not None,
             show_unverified_words=config.peers_words,
             imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
-            others=OthersTries(line_writer.store, line_writer.key, line_writer.record_writer.author, task),
+            others=OthersTries(
+                line_writer.store, line_writer.key, line_writer.record_writer.author, task
+            ),
             author_filter=peers.author_filter if peers else None,
             usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )

@@ -25,12 +25,12 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.proposing.opening import Proposers
-from node.running.line_resources import LineResources
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
+from node.running.line_resources import LineResources
 from node.running.loading import loading_rest
-from node.running.transfer_request import TransferRequest
 from node.running.loop_assembly import LoopAssembly, open_peers
 from node.running.questions import RerunRequest
+from node.running.transfer_request import TransferRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
@@ -95,7 +95,9 @@ class Node:
                 "stop it first (`arnode stop`), then carry",
             )
         above = self.session.task.manifest
-        candidates = request.candidates(self.line_resources.store, self.line_resources.line_writer.blobs, above)
+        candidates = request.candidates(
+            self.line_resources.store, self.line_resources.line_writer.blobs, above
+        )
         if any(candidate.author is not None for candidate in candidates):
             require_peer_sandbox(self.config)
         return self.research.carry(candidates)
@@ -289,7 +291,12 @@ def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
 
 
 def _membership(
-    home: Home, config: Config, line_resources: LineResources, network: Network, *, on_news: Callable[[], None]
+    home: Home,
+    config: Config,
+    line_resources: LineResources,
+    network: Network,
+    *,
+    on_news: Callable[[], None],
 ) -> "contextlib.AbstractAsyncContextManager[Membership]":
     from node.peering.membership import taking_part
 

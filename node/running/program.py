@@ -42,13 +42,13 @@ from node.reporting.status import line_document
 from node.reporting.status_text import parting_words
 from node.running.alert_watching import watching
 from node.running.alerts import Alerts, open_alerts
+from node.running.card_selftest import StoppedError, passes_selftest
 from node.running.first_card import UntestedCard, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
 from node.running.node import open_node
 from node.running.page import PagePlace, page_place, with_page
 from node.running.power import limiting_power
-from node.running.card_selftest import StoppedError, passes_selftest
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of
@@ -234,7 +234,9 @@ class _Start:
 
 async def _run_at_once(start: _Start, task: Task) -> None:
     """Run a task whose data are here; run the stand-in if its card fails the self-test."""
-    if start.untested_card is not None and not await passes_selftest(start.home, start.config, start.untested_card):
+    if start.untested_card is not None and not await passes_selftest(
+        start.home, start.config, start.untested_card
+    ):
         task = load_task(STAND_IN, data_dir=start.home.data)
         start = replace(start, config=replace(start.config, task=STAND_IN))
     await _run(start, task)
@@ -251,7 +253,9 @@ async def _run_awaited(start: _Start) -> None:
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
         untested_card = start.untested_card
-        has_passed = untested_card is None or await passes_selftest(home, start.config, untested_card)
+        has_passed = untested_card is None or await passes_selftest(
+            home, start.config, untested_card
+        )
         research = None
         if has_passed and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)
@@ -376,7 +380,9 @@ async def _run(
             )
             author = node.line_resources.keys.author.public
             await stack.enter_async_context(
-                watching(start.alerts, node.line_resources.store, author, net=config.net, place=home.root)
+                watching(
+                    start.alerts, node.line_resources.store, author, net=config.net, place=home.root
+                )
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"

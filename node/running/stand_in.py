@@ -23,10 +23,10 @@ from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, ThrottledReport, pauses
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
-from trainer.host.interpreter import program_command
 from trainer.card_selftest.report import Fault
+from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Download, NotPreparedError
-from trainer.task_kinds import why_no_card, kind_of, load_task
+from trainer.task_kinds import kind_of, load_task, why_no_card
 
 _LINE_MBIT_S: Final = 100  # a common speed of an internet connection
 

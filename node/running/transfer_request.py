@@ -5,8 +5,8 @@ from typing import Final
 
 from node.home.control_socket import Message
 from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_of_head
-from node.line.rung_transfer import TransferCandidate
 from node.line.head_by_hand import manifest_of, the_line
+from node.line.rung_transfer import TransferCandidate
 from node.store.blobs import Blobs
 from node.store.named_tasks import labels
 from node.store.store import Store
@@ -28,7 +28,9 @@ class TransferRequest:
     to: bytes
     rung: str | None = None
 
-    def candidates(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[TransferCandidate, ...]:
+    def candidates(
+        self, store: Store, blobs: Blobs, above: TaskManifest
+    ) -> tuple[TransferCandidate, ...]:
         """Return the transfers that this means in a home; `above` is the task to transfer to.
 
         Raises UsageError, SafetyError.

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from node.home.clock import clock_ms, boottime_s
+from node.home.clock import boottime_s, clock_ms
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from protocol.errors import ArnodeError, UsageError

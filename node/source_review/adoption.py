@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from agent.source.allow_lists import LANGUAGE_MODEL
 from agent.source.capabilities import CapabilityFinding, languages, unread
-from node.store.blobs import Blobs
-from node.store.store import Store
 from node.source_review.inspection import Inspection, inspect
 from node.source_review.patches import Patches, PatchRecord
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected, SafetyError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -60,7 +60,9 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
     found = inspect(source, kind=manifest.kind, baseline=baseline, base=base)
     stripped = _stripped(found, tree)
     is_new = stripped.tree != tree and not patches.is_own(stripped.tree)
-    return ReviewedTree(source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None)
+    return ReviewedTree(
+        source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None
+    )
 
 
 def marks_of(

@@ -1,8 +1,8 @@
 """Inspection of untrusted source in a child process; every failure becomes a mark.
 
 The child (`agent.source.inspector`) may crash, hang or send false messages. It gets a sandbox
-(`with_masked_home`), a time limit, no environment, and no file descriptors except one file to read and one to
-write. Source that cannot be inspected counts as marked.
+(`with_masked_home`), a time limit, no environment, and no file descriptors except one file to read
+and one to write. Source that cannot be inspected counts as marked.
 """
 
 import signal

@@ -92,7 +92,8 @@ class Patches:
     def is_own(self, tree: bytes) -> bool:
         """Return True if an own patch made this tree, other than by running a peer's unchanged."""
         return any(
-            patch.is_own and all(ancestor.body.tree != tree for ancestor in self.untrusted_ancestors(patch))
+            patch.is_own
+            and all(ancestor.body.tree != tree for ancestor in self.untrusted_ancestors(patch))
             for patch in self.makers(tree)
         )
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from node.source_review.patches import Patches, PatchRecord
 from node.store.blobs import Blobs
 from node.store.experiments import BRANCHING, CATCHING_UP, STACKING, STRIPPING, is_branching
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.source_review.patches import Patches, PatchRecord
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody
 from protocol.source import Source, ancestry, split_lines

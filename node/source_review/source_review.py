@@ -7,11 +7,11 @@ step is worth.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from node.store.blobs import Blobs
-from node.store.store import Store
 from node.source_review.adoption import ReviewedTree, examine
 from node.source_review.inspection import inspect
 from node.source_review.patches import Patches, merged
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.patches import unified_diff

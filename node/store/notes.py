@@ -66,4 +66,8 @@ def notes_page(store: Store, line: LineKey) -> str:
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)
     ]
-    return "\n".join(["# What the owner said to whoever proposes\n", *note_lines]) if note_lines else ""
+    return (
+        "\n".join(["# What the owner said to whoever proposes\n", *note_lines])
+        if note_lines
+        else ""
+    )

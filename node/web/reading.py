@@ -18,13 +18,13 @@ from node.reporting.experiments import experiments_page
 from node.reporting.jobs import job_document
 from node.reporting.knowledge import insights_document
 from node.reporting.lineage import lineage_document
+from node.reporting.open_home import BoardCache, OpenHome
 from node.reporting.owner import hypotheses_document, notes_document, try_document
 from node.reporting.progress import progress_document
 from node.reporting.published import published_page, report_text
 from node.reporting.queries import Nothing
 from node.reporting.records import diff_document, record_page, records_page
 from node.reporting.report_json import report_page
-from node.reporting.open_home import BoardCache, OpenHome
 from node.reporting.tasks import TasksDocument, tasks_document
 from node.reporting.transfer import transfer_page
 from node.store.blobs import Blobs

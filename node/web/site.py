@@ -18,9 +18,9 @@ from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
 from node.reporting.now import NOTHING, NowDocument, gauges
+from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
-from node.reporting.open_home import OpenHome
 from node.reporting.status import status_document
 from node.web.commands import COMMANDS, Answer, Command
 from node.web.connection_limits import ConnectionLimiter

@@ -50,7 +50,9 @@ class Watch:
         self.left_behind: list[str] = []
         self._namespaces: dict[int, int] = {}
         self._uids: dict[int, int] = {}
-        self.claims: LogProbs | None = None  # of the last run, of all rows: no runner gives these out
+        self.claims: LogProbs | None = (
+            None  # of the last run, of all rows: no runner gives these out
+        )
 
     def note_start(self, sandbox: Sandbox) -> None:
         """Remember a sandbox's pid namespace or uid."""

@@ -16,8 +16,8 @@ from tests.adversarial.bench import (
 from trainer.language_model.data import TaskData
 from trainer.program import loaded
 from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.confined import Confined
 from trainer.sandbox.backend import SandboxBackend
+from trainer.sandbox.confined import Confined
 from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile

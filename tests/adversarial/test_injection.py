@@ -19,7 +19,7 @@ from agent.completion import ChatMessage, CompletionFault
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
-from agent.proposal import Context, Insight, Proposal, NoProposal
+from agent.proposal import Context, Insight, NoProposal, Proposal
 from agent.source.stripping import strip_prose
 from protocol.codecs import plain
 from protocol.ideas import Edit

@@ -44,7 +44,11 @@ def long_context(experiments: int) -> Context:
 
 def _outcomes(experiments: int) -> Iterator[Outcome]:
     chance = random.Random(0)
-    knobs = [one for one in find_hyperparameters(TINY, ("train.py",), ()) if type(one.value) in (int, float)]
+    knobs = [
+        one
+        for one in find_hyperparameters(TINY, ("train.py",), ())
+        if type(one.value) in (int, float)
+    ]
     base = 0
     for number, at in zip(count(1), range(experiments), strict=False):
         title, key, edits = _idea(chance, knobs)

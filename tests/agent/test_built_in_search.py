@@ -303,7 +303,9 @@ def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
     start = context(moves=MOVES)
     plain = firsts(start).count("move:relu") / 200
     (title,) = [one.title for one in MOVES if one.name == "relu"]
-    with_reports = firsts(replace(start, screened_out_by_others=frozenset([title]))).count("move:relu") / 200
+    with_reports = (
+        firsts(replace(start, screened_out_by_others=frozenset([title]))).count("move:relu") / 200
+    )
     assert 0.15 < plain < 0.35  # one of four
     assert 0 < with_reports < plain / 2
 
@@ -329,14 +331,18 @@ def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
     keys = first_keys(start)
     assert keys.count("moves:relu+other") > 50
     assert not any("relu" in key and "silu" in key for key in keys)
-    assert not any(key.startswith("moves:") for key in first_keys(replace(start, kept_by_others=())))
+    assert not any(
+        key.startswith("moves:") for key in first_keys(replace(start, kept_by_others=()))
+    )
 
 
 def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> None:
     first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "DEPTH = 4", "DEPTH = 5")
     kept_by_others = (first.title, second.title)
     together = Outcome(key="moves:relu+silu", decision="screened_out", gain_sd=-1.0)
-    start = replace(context(moves=(first, second), history=(together,)), kept_by_others=kept_by_others)
+    start = replace(
+        context(moves=(first, second), history=(together,)), kept_by_others=kept_by_others
+    )
     keys = first_keys(start)
     assert not any(key.startswith("moves:") for key in keys)
     assert sum(key.startswith("move:") for key in keys) > 50
@@ -346,7 +352,9 @@ def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> 
 
 
 def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
-    start = replace(context(moves=MOVES), assigned_to_others=frozenset(["relu", "silu", "tanh", "broken"]))
+    start = replace(
+        context(moves=MOVES), assigned_to_others=frozenset(["relu", "silu", "tanh", "broken"])
+    )
     first = firsts(start)
     assert 0.75 < first.count("move:twice") / 200 < 1
     assert {"move:relu", "move:silu", "move:tanh"} & set(first)
@@ -355,7 +363,9 @@ def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
 def test_a_move_of_others_part_that_they_tried_in_vain_is_mostly_left_out() -> None:
     (title,) = [one.title for one in MOVES if one.name == "relu"]
     start = replace(
-        context(moves=MOVES), screened_out_by_others=frozenset([title]), assigned_to_others=frozenset(["relu"])
+        context(moves=MOVES),
+        screened_out_by_others=frozenset([title]),
+        assigned_to_others=frozenset(["relu"]),
     )
     orders = [ordered_moves(replace(start, seed=seed), ())[0] for seed in range(200)]
     kept = sum(any(move.name == "relu" for move in order) for order in orders)
@@ -366,5 +376,7 @@ def test_a_move_of_others_part_that_they_tried_in_vain_is_mostly_left_out() -> N
 
 
 def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
-    start = replace(context(moves=MOVES), screened_out_by_others=frozenset(one.title for one in MOVES))
+    start = replace(
+        context(moves=MOVES), screened_out_by_others=frozenset(one.title for one in MOVES)
+    )
     assert set(firsts(start)) == APPLICABLE | {"move:broken"}

@@ -21,11 +21,11 @@ from agent.command import (
     words_of,
 )
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Outcome, Proposal, ProposerQuestion, NoProposal
+from agent.proposal import Brief, Context, Crash, NoProposal, Outcome, Proposal, ProposerQuestion
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import CapabilityFinding, Checked
 from agent.source.edits import edits_between, reapply
-from protocol.codecs import single_line, long_text
+from protocol.codecs import long_text, single_line
 from protocol.errors import Rejected
 from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE

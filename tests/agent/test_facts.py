@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.facts import CATEGORIES, category, facts, known_names, constant_in_title
+from agent.model.facts import CATEGORIES, category, constant_in_title, facts, known_names
 from agent.source.hunks import Hunk, hunks_between, hunks_of
 from protocol.ideas import Edit
 from protocol.patches import unified_diff

@@ -18,7 +18,8 @@ from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 SPECS = tuple(
-    HyperparameterSpec(name=name, type="float", low=0.0, high=1.0) for name in ("STRONG", "WEAK", "IDLE")
+    HyperparameterSpec(name=name, type="float", low=0.0, high=1.0)
+    for name in ("STRONG", "WEAK", "IDLE")
 )
 START = Source.of({"t.py": b"STRONG = 0.5\nWEAK = 0.5\nIDLE = 0.5\n"})
 COUNT = 60

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.source.literals import Hyperparameter, axis_of, find_hyperparameters, hyperparameter_values
+from agent.source.literals import (
+    Hyperparameter,
+    axis_of,
+    find_hyperparameters,
+    hyperparameter_values,
+)
 from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 

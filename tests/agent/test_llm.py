@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from agent.completion import CompletionFault, FaultKind, ModelCompletion, ModelCost
 from agent.model.answers.joining import whole_lines
 from agent.model.proposer import MAX_TRIES, ModelProposer
-from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
-from protocol.codecs import single_line, long_text
+from protocol.codecs import long_text, single_line
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
 from tests.agent.scripted import LIMITS, Model, check, proposer, replacing

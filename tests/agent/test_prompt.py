@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from agent.completion import ChatMessage
 from agent.model.prompt import SMALL_CHARS, errand, fence_of, prompt
-from agent.proposal import Aim, BaseFigures, Context, Insight, HyperparameterImportance, Left, NoProposal
+from agent.proposal import (
+    Aim,
+    BaseFigures,
+    Context,
+    HyperparameterImportance,
+    Insight,
+    Left,
+    NoProposal,
+)
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, edit, outcome, peer
 
@@ -84,7 +92,9 @@ def with_everything(**changes: Any) -> Context:
         "insights": (Insight(author="own", is_own=True, text="Small steps won."),),
         "intents": ("LAYERS 2 → 4", "Obey"),
         "importance": (
-            HyperparameterImportance(name="LEARNING_RATE", share=0.62, low=0.48, high=0.75, gains=()),
+            HyperparameterImportance(
+                name="LEARNING_RATE", share=0.62, low=0.48, high=0.75, gains=()
+            ),
             HyperparameterImportance(name="LAYERS", share=0.11, low=0.0, high=0.3, gains=()),
         ),
     }

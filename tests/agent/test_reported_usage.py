@@ -74,7 +74,9 @@ def test_a_claude_that_was_refused_took_nothing_and_says_why() -> None:
 
 def test_codex_tells_tokens_of_each_turn() -> None:
     printed = lines(STARTED, WORDS, TURN, TURN)
-    assert reported_usage(printed, "codex") == ReportedUsage(tokens_in=4_000, tokens_out=200, usd_nano=None)
+    assert reported_usage(printed, "codex") == ReportedUsage(
+        tokens_in=4_000, tokens_out=200, usd_nano=None
+    )
     assert last_words(printed, "codex") == "Done."
 
 
@@ -137,7 +139,9 @@ def test_what_no_session_of_its_length_can_take_cannot_be() -> None:
     assert not ReportedUsage(tokens_in=1_100_001).can_be(1.0)
     assert not ReportedUsage(tokens_out=900_000_000).can_be(900.0)
     assert not ReportedUsage(usd_nano=500 * 10**9).can_be(10.0)
-    huge = reported_usage(lines(TURN | {"usage": {"input_tokens": 10**30, "output_tokens": -5}}), "codex")
+    huge = reported_usage(
+        lines(TURN | {"usage": {"input_tokens": 10**30, "output_tokens": -5}}), "codex"
+    )
     assert huge is not None
     assert huge.tokens_out == 0
     assert not huge.can_be(900.0)

@@ -9,7 +9,7 @@ import pytest
 from agent.completion import CompletionFault, ModelCost
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import in_drawn_order
-from agent.proposal import Context, Proposal, NoProposal
+from agent.proposal import Context, NoProposal, Proposal
 from tests.agent.contexts import TINY, context, crash
 from tests.agent.scripted import SPENT, Model, proposer, replacing
 from tests.agent.test_reviewer import reviewer

@@ -20,7 +20,7 @@ from agent.model.reviewer import (
     why_in,
 )
 from agent.model.sections import PromptInput
-from agent.proposal import Proposal, NoProposal
+from agent.proposal import NoProposal, Proposal
 from agent.source.canonical import fingerprint
 from tests.agent.contexts import SECRET, TINY, context, edit
 from tests.agent.scripted import LIMITS, SPENT, Model

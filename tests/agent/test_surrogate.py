@@ -31,7 +31,9 @@ def trials_of(
         at = tuple(min(1.0, max(0.0, place + chance.gauss(0, 0.2))) for place in base)
         error = levels[reference_group] if levels else 0.0
         seen.append(
-            TrialDifference(at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), reference_group)
+            TrialDifference(
+                at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), reference_group
+            )
         )
     return seen
 

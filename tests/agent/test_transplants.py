@@ -156,8 +156,12 @@ def test_the_measured_come_before_the_claimed_and_the_near_before_the_far() -> N
 
 def test_what_was_tried_on_any_base_is_not_tried_again() -> None:
     wanted = peer(edit("RATE = 0.01", "RATE = 0.005"))
-    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.005}),)) == [["RATE = 0.01"]]
-    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(wanted)
+    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.005}),)) == [
+        ["RATE = 0.01"]
+    ]
+    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(
+        wanted
+    )
     assert lines(wanted, wanted) == lines(wanted)
 
 

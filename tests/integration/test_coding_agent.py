@@ -27,7 +27,7 @@ import pytest
 
 from agent.command import CommandProposer
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Proposal, NoProposal
+from agent.proposal import Brief, Context, Crash, NoProposal, Proposal
 from agent.source.allow_lists import LANGUAGE_MODEL, TRAINING
 from agent.source.capabilities import Checked
 from agent.source.edits import reapply
@@ -36,16 +36,16 @@ from node.home.home import Home
 from node.proposing import command as commands
 from node.proposing.budget import ModelCostBudget
 from node.proposing.command import command_proposer
-from node.store.model_calls import ModelCostTotals
 from node.source_review.inspection import inspect
+from node.store.model_calls import ModelCostTotals
 from protocol.source import Source
 from tests.workers import passing_budget
+from trainer.agent_sandbox import running_command
+from trainer.agent_sandbox.running_command import AgentLimits
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group, own_threads
 from trainer.sandbox.tier import Tier, TierName, probe_tier
-from trainer.agent_sandbox import running_command
-from trainer.agent_sandbox.running_command import AgentLimits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20

@@ -9,12 +9,12 @@ from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.gossip_verdicts import (
     EARLY,
-    OTHER_TOPIC,
     EXPIRED,
-    OTHER_NETWORK,
     LONG,
     MANY,
     NO_RECORD,
+    OTHER_NETWORK,
+    OTHER_TOPIC,
     PASSED_ON,
     UNKNOWN_BYTES,
     UNKNOWN_OF_AUTHOR,

@@ -14,7 +14,7 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 from node.home.addresses import PeerId
-from node.network.gossip_verdicts import OTHER_TOPIC, NO_RECORD, PASSED_ON, MessageFate
+from node.network.gossip_verdicts import NO_RECORD, OTHER_TOPIC, PASSED_ON, MessageFate
 from node.network.host import NetworkHost, running_host
 from node.network.peer_budgets import Allowance, CostKind
 from node.network.router import message_id

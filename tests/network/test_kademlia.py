@@ -13,9 +13,9 @@ from node.network.kademlia import (
     BUCKET,
     Answer,
     DhtPeer,
+    announcement_of,
     distance,
     place_of,
-    announcement_of,
     question_of,
     read_answer,
 )
@@ -87,7 +87,9 @@ def test_nobody_outside_leads_into_a_network() -> None:
 def test_of_many_peers_and_addresses_so_many_are_read_and_useless_ones_take_no_place() -> None:
     useless = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 30)]
     useful = [f"/ip4/192.31.196.{number}/tcp/4001" for number in range(1, 30)]
-    peers = [peer_message(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)]
+    peers = [
+        peer_message(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)
+    ]
     assert len(read(*peers).closer) == BUCKET * ADDRESSES
 
 

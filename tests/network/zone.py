@@ -29,7 +29,9 @@ def answer_of(data: bytes, zone: Zone) -> dns.message.Message | None:
         return None
     if texts:
         strings = map(_in_strings, texts)
-        answer.answer.append(dns.rrset.from_text(question.question[0].name, 60, "IN", TXT, *strings))
+        answer.answer.append(
+            dns.rrset.from_text(question.question[0].name, 60, "IN", TXT, *strings)
+        )
     else:
         answer.set_rcode(dns.rcode.NXDOMAIN)
     return answer

@@ -13,8 +13,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.hardware import HardwareClass
-from tests.node.line_writers import with_baseline
 from tests.node.examples import HARDWARE_CLASS, Notebook
+from tests.node.line_writers import with_baseline
 from tests.node.night import Night, copied, whole_night
 from tests.workers import LIGHT
 from trainer.host.device import Device

@@ -19,11 +19,11 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.open_task import Subject
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.trial import Confirmation, MetricReading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
@@ -199,7 +199,9 @@ def end_branch(line_writer: LineWriter, job: Job, *metrics_nano: int | None) -> 
 
 def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    return end_promotion_trial(line_writer, open_promotion_trial(line_writer), gain_nano=gain_nano, pairs=pairs)
+    return end_promotion_trial(
+        line_writer, open_promotion_trial(line_writer), gain_nano=gain_nano, pairs=pairs
+    )
 
 
 def end_promotion_trial(

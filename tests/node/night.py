@@ -31,9 +31,9 @@ from node.line.experiment import (
     close_experiment,
     open_experiment,
 )
+from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
-from node.line.head_recheck import HeadRecheckStep
 from node.line.trial import MetricReading
 from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
@@ -52,18 +52,18 @@ from protocol.rule import DEFAULT
 from protocol.runs import Env, Status
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK, run
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     confirmation_of,
     end,
     line_writer_of,
     outcomes,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK, run
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
@@ -291,7 +291,9 @@ def rare(report: Report) -> Report:
         confirmations=(
             replace(passed, stands=False),
             replace(passed, stands=False, measured=None, verdict="smaller", parts=()),
-            replace(missed, kind=HeadRecheckStep, verdict="unrunnable", measured=None, note=HOSTILE),
+            replace(
+                missed, kind=HeadRecheckStep, verdict="unrunnable", measured=None, note=HOSTILE
+            ),
             replace(theirs, verdict="refuted", measured=None),
         ),
         ideas=(

@@ -8,4 +8,6 @@ from node.store.store import Store
 
 def open_home_of(home: Home, store: Store) -> OpenHome:
     """Return a home to read documents from, in the network `main`."""
-    return OpenHome(home=home, net="main", store=store, blobs=Blobs(home.blobs), boards=BoardCache())
+    return OpenHome(
+        home=home, net="main", store=store, blobs=Blobs(home.blobs), boards=BoardCache()
+    )

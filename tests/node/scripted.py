@@ -29,8 +29,15 @@ from protocol.ideas import Edit
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, SUBJECT, line_writer_of, proposal_by, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    SUBJECT,
+    line_writer_of,
+    proposal_by,
+    proposal_of,
+)
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
 from trainer.measuring.kind import NeedsAudit, always

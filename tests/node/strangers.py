@@ -22,7 +22,9 @@ from tests.protocol.worlds import confirm
 SD_NANO = MANIFEST.noise_floor_nano
 
 
-def peers(share: float = 1.0, people: Callable[[], People] = People) -> Callable[[LineWriter], Peers]:
+def peers(
+    share: float = 1.0, people: Callable[[], People] = People
+) -> Callable[[LineWriter], Peers]:
     """What makes the choice among strangers' claims, which get this share of the runs."""
 
     def make(line_writer: LineWriter) -> Peers:

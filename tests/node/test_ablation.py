@@ -18,16 +18,16 @@ from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.source import Source
+from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     conclude,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench
 from trainer.measuring.outcome import RunOutcome
 

@@ -9,15 +9,15 @@ import pytest
 from node.line.head_by_hand import move_head
 from node.line.line_writer import LineWriter
 from node.proposing.opening import _check_for
-from node.store.blobs import Blobs
 from node.source_review.adoption import concern, describe, examine, marks_of, unread_of
 from node.source_review.patches import Patches
+from node.store.blobs import Blobs
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
 from protocol.regions import Region
 from protocol.source import Source
-from tests.node.line_writers import keep
 from tests.node.examples import BASELINE, LINE, MANIFEST, TASK
+from tests.node.line_writers import keep
 from tests.node.strangers import Stranger
 from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
 
@@ -65,7 +65,10 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
 
     again = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, WORDY.tree)
     assert (again.source, again.stripped_from) == (CLEAN, None)
-    assert examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, CLEAN.tree).source == CLEAN
+    assert (
+        examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, CLEAN.tree).source
+        == CLEAN
+    )
 
 
 def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
@@ -97,7 +100,9 @@ def test_the_base_of_a_strangers_patch_that_is_ours_keeps_its_comments(
     assert candidate.source == of("LEARNING_RATE = 0.2  # mine\nMORE = 1\n")
 
 
-def test_marks_come_with_the_candidate(line_writer: LineWriter, blobs: Blobs, stranger: Stranger) -> None:
+def test_marks_come_with_the_candidate(
+    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+) -> None:
     stranger.patch(BASELINE, MARKED)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, MARKED.tree)
     assert [describe(mark) for mark in candidate.marks] == [
@@ -183,7 +188,8 @@ def test_what_is_changed_outside_of_a_region_is_nobodys_to_run(
     somebody.patch(baseline, inside)
     somebody.patch(baseline, outside)
     assert (
-        examine(Patches(line_writer.store, manifest.id), blobs, manifest, inside.tree).source == inside
+        examine(Patches(line_writer.store, manifest.id), blobs, manifest, inside.tree).source
+        == inside
     )
     with pytest.raises(SafetyError, match=r"main.py: line 1 lies outside of the region"):
         examine(Patches(line_writer.store, manifest.id), blobs, manifest, outside.tree)

@@ -27,8 +27,8 @@ from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.errors import ConfigurationError, UsageError
 from protocol.runs import Env
-from tests.node.line_writers import GAIN_NANO, promotion_trial, keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
+from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline
 from tests.node.night import HOSTILE, evening
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest

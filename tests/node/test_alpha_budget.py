@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
+from node.line.alpha_budget import draw_alpha, open_trial, reset_alpha_budget
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.line_writer import LineWriter
-from node.line.alpha_budget import draw_alpha, reset_alpha_budget, open_trial
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.trial import MetricReading
 from node.store.extracts import extract
 from node.store.store import Store, meta_key
@@ -18,16 +18,16 @@ from protocol.encoding import Value, encode
 from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
+from tests.node.examples import MANIFEST
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     end,
     keep,
     line_writer_of,
+    promotion_trial,
     with_baseline,
 )
-from tests.node.examples import MANIFEST
 from tests.node.strangers import SD_NANO
 from tests.protocol.worlds import KEYS, TREES, World, confirm
 
@@ -145,7 +145,10 @@ def test_who_introduced_what_passed_last_keeps_the_first_place(home: Home, store
     introduced(line_writer, "flood", "honest")
     with store.transaction():
         reset_alpha_budget(line_writer, introducer="honest")
-    assert introduced(line_writer, "flood", "honest") == [nano(1, introducer=2), nano(1, introducer=1)]
+    assert introduced(line_writer, "flood", "honest") == [
+        nano(1, introducer=2),
+        nano(1, introducer=1),
+    ]
     assert tried(line_writer, GAIN_NANO) == nano(1)  # an own stack passes
     assert introduced(line_writer, *"abc", "honest")[-1] == nano(1, introducer=1)
 
@@ -215,7 +218,10 @@ def test_who_introduced_what_becomes_the_head_has_the_first_place(home: Home, st
     confirmation = job.step.weigh(runs, reading, MANIFEST)
     assert confirmation.move == "pass"
     job.step.close(line_writer, job, [one.run for one in runs if one.run], confirmation, note="")
-    assert introduced(line_writer, "flood", "honest") == [nano(1, introducer=2), nano(1, introducer=1)]
+    assert introduced(line_writer, "flood", "honest") == [
+        nano(1, introducer=2),
+        nano(1, introducer=1),
+    ]
 
 
 def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -> None:

@@ -13,17 +13,17 @@ from node.line.line_writer import LineWriter
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
+from tests.node.examples import BASELINE, run
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     conclude,
     finished,
     keep,
     line_writer_of,
+    promotion_trial,
     proposal_of,
 )
-from tests.node.examples import BASELINE, run
 
 SOURCE = proposal_of(BASELINE, "0.9").source
 KEPT = Attempt(
@@ -51,8 +51,12 @@ KEPT = Attempt(
 )
 
 
-def asked(line_writer: LineWriter, source: Source = SOURCE, policy: Policy = DEFAULT) -> Attempt | None:
-    return attempt_of(line_writer.store, line_writer.key, fingerprint(source), line_writer.source, policy)
+def asked(
+    line_writer: LineWriter, source: Source = SOURCE, policy: Policy = DEFAULT
+) -> Attempt | None:
+    return attempt_of(
+        line_writer.store, line_writer.key, fingerprint(source), line_writer.source, policy
+    )
 
 
 def concluded(line_writer: LineWriter, decision: str, *metrics_nano: int | None) -> Attempt:
@@ -156,7 +160,9 @@ def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: L
     assert attempt.judged.word == "passed"
 
 
-def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(line_writer: LineWriter) -> None:
+def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(
+    line_writer: LineWriter,
+) -> None:
     concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     attempt = asked(line_writer)

@@ -233,7 +233,9 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
 @pytest.mark.soak
 def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: AddressBook) -> None:
     for number in range(MAX_ENTRIES):
-        assert learn_from_peer(book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER))
+        assert learn_from_peer(
+            book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER)
+        )
     tried = dial(book)
     for one in tried:
         book.note_failure(one)
@@ -318,7 +320,10 @@ LOOPBACK = "ip4/127.0.0.1"
 def test_a_stranger_tells_nothing_of_this_network_s_inside(
     book: AddressBook, host: str, sender_reach: Reach | None, is_taken: bool
 ) -> None:
-    assert book.learn_from_peer(address(1, host=host), teller=LIAR, sender_reach=sender_reach) is is_taken
+    assert (
+        book.learn_from_peer(address(1, host=host), teller=LIAR, sender_reach=sender_reach)
+        is is_taken
+    )
     assert len(book.entries) == is_taken
 
 

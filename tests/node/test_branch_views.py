@@ -20,16 +20,16 @@ from node.store.journal import Journal
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
+from tests.node.examples import KEY, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     go_back,
     go_on,
     keep,
+    promotion_trial,
     with_baseline,
 )
-from tests.node.examples import KEY, LINE
 from tests.node.test_commands import arnode
 from tests.node.test_live import drawn, node_of
 
@@ -128,8 +128,12 @@ def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineW
     assert "another tree than the head" in told.message
 
 
-def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(line_writer: LineWriter) -> None:
-    first = next(one for one in line_writer.store.experiments.listed(LINE) if one.decision == "adopted")
+def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(
+    line_writer: LineWriter,
+) -> None:
+    first = next(
+        one for one in line_writer.store.experiments.listed(LINE) if one.decision == "adopted"
+    )
     branch = promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(line_writer.store, branch.body)[:2] == [

@@ -28,19 +28,19 @@ from node.store.store import Store
 from protocol.record_kinds import Origin, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
+from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
-    promotion_trial,
     conclude,
     end_branch,
     finished,
     go_back,
     go_on,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.strangers import Stranger
 
 SD_NANO = 1_000_000
@@ -106,7 +106,9 @@ def test_there_is_nothing_before_the_baseline(home: Home, store: Store) -> None:
     assert older_root(with_baseline(home, store), reach_sd=100.0, noise_sd=NOISE_SD) is None
 
 
-def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(line_writer: LineWriter) -> None:
+def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(
+    line_writer: LineWriter,
+) -> None:
     evidence = next(
         entry.id
         for entry in line_writer.store.experiments.listed(LINE)
@@ -202,7 +204,9 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(line_writer: Lin
     assert (said.stage, said.tree, said.note) == ("keep", less.tree, "it got nowhere")
 
 
-def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(line_writer: LineWriter) -> None:
+def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(
+    line_writer: LineWriter,
+) -> None:
     before = line_writer.known_line
     step = go_on(line_writer, root_of(line_writer), BASE_NANO, None)
     assert not step.is_taken
@@ -335,7 +339,9 @@ def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
     assert record.body.patch == step.patch
 
 
-def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(line_writer: LineWriter, home: Home) -> None:
+def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(
+    line_writer: LineWriter, home: Home
+) -> None:
     ada = Stranger(line_writer.store, Blobs(home.blobs))
     patch = ada.patch(BASELINE, rated("0.9"))
     root = Root(
@@ -353,7 +359,9 @@ def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(line_writer: LineWr
     assert line_writer.store.experiments.listed(LINE)[-1].decision == "discarded"
 
 
-def test_it_all_reads_back_from_another_process(line_writer: LineWriter, home: Home, store: Store) -> None:
+def test_it_all_reads_back_from_another_process(
+    line_writer: LineWriter, home: Home, store: Store
+) -> None:
     step = go_on(line_writer, root_of(line_writer), BASE_NANO, BASE_NANO)
     again = line_writer_of(home, store)
     branch = branch_of(store, again.known_line)

@@ -8,8 +8,8 @@ import pytest
 from agent.proposal import NO_END, Context, Left
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.reference_runs import open_reference_run
 from node.line.line_writer import LineWriter
+from node.line.reference_runs import open_reference_run
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
@@ -18,8 +18,8 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.units import NANO
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, keep, line_writer_of
 from tests.node.examples import BASELINE, LINE, MANIFEST, run
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, keep, line_writer_of
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from trainer.measuring.loss_curve import LossPoint
@@ -89,7 +89,9 @@ def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, line_writer: Lin
     assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
 
-def test_what_others_try_on_this_line_is_told(home: Home, line_writer: LineWriter, store: Store) -> None:
+def test_what_others_try_on_this_line_is_told(
+    home: Home, line_writer: LineWriter, store: Store
+) -> None:
     ada = Stranger(store, Blobs(home.blobs), number=50)
     here = IntentBody(
         task=LINE.task,
@@ -110,7 +112,9 @@ def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store:
     assert context.brief.base is None
 
 
-def test_what_the_owner_says_is_told_for_a_day(home: Home, line_writer: LineWriter, store: Store) -> None:
+def test_what_the_owner_says_is_told_for_a_day(
+    home: Home, line_writer: LineWriter, store: Store
+) -> None:
     keep_note(store, LINE, "long ago", now_ms=1)
     keep_note(store, LINE, "try a warm-up", now_ms=clock_ms())
     brief = told(line_writer, home).brief

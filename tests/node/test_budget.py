@@ -19,17 +19,17 @@ from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
     QUESTION_TOKENS,
-    Reservation,
     ModelCostBudget,
-    open_cost_database,
+    Reservation,
     limits_of,
     most_of,
-    temporary_cost_database,
+    open_cost_database,
     spent_today,
+    temporary_cost_database,
     usd_left_today,
 )
 from node.store.database import Database
-from node.store.model_calls import ModelCostTotals, ModelCostLimits
+from node.store.model_calls import ModelCostLimits, ModelCostTotals
 from node.store.store import Store
 
 DAY_MS = 24 * 3600 * 1000
@@ -75,7 +75,11 @@ def budget_of(
     cost_database: Database, clock: Clock, limits: ModelCostLimits | None = None
 ) -> ModelCostBudget:
     return ModelCostBudget(
-        cost_database, limits=limits or ModelCostLimits(), model="small", price=PRICE, clock_ms=clock
+        cost_database,
+        limits=limits or ModelCostLimits(),
+        model="small",
+        price=PRICE,
+        clock_ms=clock,
     )
 
 
@@ -199,7 +203,9 @@ def test_one_unit_too_much_is_too_much(
     assert budget.spent() == ModelCostTotals()
 
 
-def test_with_no_usd_at_all_what_is_free_may_be_asked(cost_database: Database, clock: Clock) -> None:
+def test_with_no_usd_at_all_what_is_free_may_be_asked(
+    cost_database: Database, clock: Clock
+) -> None:
     free = ModelCostBudget(
         cost_database,
         limits=limits_of(Config(usd_per_day=0.0)),

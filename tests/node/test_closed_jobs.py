@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.line.reference_runs import ReferenceRunStep
 from node.line.baseline import BaselineStep
+from node.line.reference_runs import ReferenceRunStep
 from node.store.jobs import LineKey
 from node.store.store import Store
 from tests.node.examples import LINE
@@ -17,7 +17,9 @@ OTHER = LineKey(task=b"o" * 32, hardware_class=LINE.hardware_class)
 
 
 def queue(store: Store, number: int, *, line: LineKey = LINE) -> int:
-    return store.jobs.open_job(line, ReferenceRunStep(tree=bytes([number]) * 32), created_ms=number).id
+    return store.jobs.open_job(
+        line, ReferenceRunStep(tree=bytes([number]) * 32), created_ms=number
+    ).id
 
 
 def ids(store: Store, after: int = 0) -> list[int]:
@@ -27,7 +29,9 @@ def ids(store: Store, after: int = 0) -> list[int]:
 def test_a_finished_job_is_decoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[object] = []
     real = ReferenceRunStep.from_value
-    monkeypatch.setattr(ReferenceRunStep, "from_value", lambda value: read.append(value) or real(value))
+    monkeypatch.setattr(
+        ReferenceRunStep, "from_value", lambda value: read.append(value) or real(value)
+    )
     for number in range(5):
         store.jobs.close_job(queue(store, number))
         for _ in range(3):

@@ -14,21 +14,21 @@ from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates, failed_alone
 from node.loop.combining import combination
 from node.loop.peer_claims import Peers
+from node.source_review.provenance import provenance
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from node.source_review.provenance import provenance
 from protocol.record_kinds import Origin
 from protocol.runs import Env
 from protocol.source import Source
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.line_writers import (
     BASE_NANO,
-    promotion_trial,
     finished,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
@@ -176,7 +176,9 @@ def omar(store: Store, home: Home) -> Stranger:
 
 
 def peers_of(line_writer: LineWriter) -> Peers:
-    return Peers(line_writer, net="main", share=1.0, chance=random.Random(1), noise_sd=lambda: NOISE_SD)
+    return Peers(
+        line_writer, net="main", share=1.0, chance=random.Random(1), noise_sd=lambda: NOISE_SD
+    )
 
 
 def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:

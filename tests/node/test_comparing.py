@@ -22,8 +22,8 @@ from node.on_demand import measuring
 from node.on_demand import session as on_demand
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.line_writers import proposal_of
 from tests.node.examples import BASELINE, MANIFEST
+from tests.node.line_writers import proposal_of
 from tests.node.scripted import CRASHED, OUTCOME, Bench, ScriptedRunner, better
 from trainer.measuring.outcome import RunOutcome
 

@@ -13,13 +13,13 @@ import pytest
 
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
+from node.maintenance.fsck import examine, repair
 from node.proposing.budget import open_cost_database
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.mirror import Mirror
-from node.store.model_calls import Charge, ModelCostTotals, ModelCostLimits, reserve, costs_on_day
+from node.store.model_calls import Charge, ModelCostLimits, ModelCostTotals, costs_on_day, reserve
 from node.store.store import Store
-from node.maintenance.fsck import examine, repair
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook

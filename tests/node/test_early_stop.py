@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from node.home.home import Home
-from node.line.line_context import LineContext
-from node.line.early_stop import early_stopper_for, stopped_in, finished_runs
+from node.line.early_stop import early_stopper_for, finished_runs, stopped_in
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.trial import MetricReading
 from node.store.jobs import Job, StoredOutcome
@@ -18,8 +18,8 @@ from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
-from tests.node.line_writers import BASE_NANO, proposal_of, with_baseline
 from tests.node.examples import run
+from tests.node.line_writers import BASE_NANO, proposal_of, with_baseline
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
 STEPS = 200
@@ -65,7 +65,8 @@ def tried(
     line_writer: LineWriter, rate: str, off: float, decision: str = "screened_out", **more: Any
 ) -> None:
     job = open_experiment(
-        line_writer, Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate))
+        line_writer,
+        Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate)),
     )
     end(line_writer, job, off, **more)
     runs = [one.run for one in line_writer.store.jobs.runs_of(job.id) if one.run]
@@ -88,7 +89,8 @@ def line_writer(home: Home, store: Store) -> LineWriter:
 
 def screen(line_writer: LineWriter, rate: str, seed: int) -> tuple[Job[ExperimentStep], Any]:
     job = open_experiment(
-        line_writer, Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate))
+        line_writer,
+        Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate)),
     )
     (planned,) = line_writer.store.jobs.runs_of(job.id)
     return job, replace(planned, seed=seed)
@@ -141,7 +143,10 @@ def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: Line
 def test_what_stopping_saved_and_cost_is_counted(line_writer: LineWriter) -> None:
     cut = replace(run(None, status="stopped", reason="hopeless"), ms=600)
     job = open_experiment(
-        line_writer, Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), "0.7"))
+        line_writer,
+        Idea.of(
+            line_writer, proposal_of(line_writer.source(line_writer.known_line.working), "0.7")
+        ),
     )
     (planned,) = line_writer.store.jobs.runs_of(job.id)
     ended = replace(cut, role=planned.role, seed=planned.seed)

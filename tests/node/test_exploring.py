@@ -13,11 +13,11 @@ from node.home.home import Home
 from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.environment_change import request_head_recheck
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.head_by_hand import move_head
 from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.loop.exploring import Exploring
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
@@ -29,15 +29,15 @@ from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.runs import Env
 from protocol.source import Source
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
 from tests.node.line_writers import (
     BASE_NANO,
-    promotion_trial,
     conclude,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
 from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
@@ -265,7 +265,9 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     wider = Source.of({"train.py": b"LEARNING_RATE = 0.5\nWIDTH = 8\n"})
     conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
     step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
-    conclude(line_writer, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
+    conclude(
+        line_writer, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO
+    )
     promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     exploring = Exploring(line_writer, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
     asked = exploring.open_next()

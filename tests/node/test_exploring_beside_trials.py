@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, SubmissionStep
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.source import Source
+from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
@@ -25,7 +26,6 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner, until
 from trainer.measuring.outcome import RunOutcome
 

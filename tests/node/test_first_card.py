@@ -21,26 +21,26 @@ from node.line.open_task import named_task
 from node.loop.session_plan import Goal
 from node.reporting.status_text import print_status
 from node.running import first_card, program, stand_in
-from node.running.first_card import TaskHere, task_here
 from node.running.card_selftest import StoppedError, passes_selftest
+from node.running.first_card import TaskHere, task_here
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
+from trainer.card_selftest import machine
+from trainer.card_selftest.report import (
+    Fault,
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+    load_report,
+    save_report,
+    with_selftest_result,
+)
 from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
-from trainer.card_selftest import machine
-from trainer.card_selftest.report import (
-    Fault,
-    SelfTestReport,
-    SelfTestConditions,
-    SelfTestStep,
-    with_selftest_result,
-    save_report,
-    load_report,
-)
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
@@ -59,9 +59,13 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: "\n".join(caplog.messages)
 
 
-def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> SelfTestReport:
+def proof_of(
+    device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()
+) -> SelfTestReport:
     step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=faults)
-    return SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=TOLD if usable else {})
+    return SelfTestReport(
+        setting=SelfTestConditions.of(device), steps=(step,), told=TOLD if usable else {}
+    )
 
 
 def the_card() -> GraphicsCard:
@@ -323,7 +327,9 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
         told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
         assert (told["paused"], told["runs_ended"]) == (True, 0)
         may_end.set()
-        await until(lambda: load_report(SelfTestConditions.of(untested_card.device), home.data) is not None)
+        await until(
+            lambda: load_report(SelfTestConditions.of(untested_card.device), home.data) is not None
+        )
         status = document(await asyncio.to_thread(call, home.socket, "status"))
         assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()

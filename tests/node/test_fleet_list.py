@@ -28,8 +28,8 @@ from node.reporting.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import confirm, run

@@ -10,8 +10,8 @@ from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.line_writers import keep, with_baseline
 from tests.node.examples import BASELINE
+from tests.node.line_writers import keep, with_baseline
 from tests.node.strangers import Stranger
 from trainer.host.device import Device
 

@@ -11,12 +11,18 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.line.promotion_trial import PromotionTrial
-from node.line.environment_change import changes_between, decisive, request_head_recheck, has_failed, detect_environment_change
+from node.line.environment_change import (
+    changes_between,
+    decisive,
+    detect_environment_change,
+    has_failed,
+    request_head_recheck,
+)
 from node.line.head_by_hand import move_head
+from node.line.head_recheck import HeadRecheckStep, head_recheck_reason
 from node.line.noise import known_noise
 from node.line.open_task import Session
-from node.line.head_recheck import HeadRecheckStep, head_recheck_reason
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.session_plan import Goal
 from node.reporting.concluded import TimeSpan
@@ -32,16 +38,16 @@ from protocol.remarks import RetractBody
 from protocol.rule import AGAIN, Claim, has_drifted
 from protocol.runs import CONTENDED, Env
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM, NoiseEstimate
+from tests.node.examples import BASELINE, LINE, run
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     keep,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 
 HEAD = proposal_of(BASELINE, "0.201").source.tree
@@ -283,11 +289,15 @@ def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> Non
     bench.runner.outcomes = dict(
         [better("0.201"), better("0.202", line_writer.source(HEAD), 2 * GAIN_NANO)]
     )
-    line_writer.store.jobs.save_line(replace(line_writer.known_line, stack=(bytes(32),), working=HEAD))
+    line_writer.store.jobs.save_line(
+        replace(line_writer.known_line, stack=(bytes(32),), working=HEAD)
+    )
     bench.goal = Goal(is_on_demand=True)
     asyncio.run(bench.research().run())
     assert verdicts(bench.store) == []  # nobody who asks one thing waits for it
-    line_writer.store.jobs.save_line(replace(line_writer.known_line, verified=second.tree, stack=()))
+    line_writer.store.jobs.save_line(
+        replace(line_writer.known_line, verified=second.tree, stack=())
+    )
     bench.goal = Goal(max_experiments=1)
     bench.ideas = 0
     line_writer_of(bench.home, bench.store).blobs.put_source(second)
@@ -297,7 +307,10 @@ def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> Non
 
 def test_what_was_measured_elsewhere_is_only_where_to_start_from(bench: Bench) -> None:
     before = known_noise(bench.store, LINE, 1_000_000)
-    assert detect_environment_change(line_writer_of(bench.home, bench.store), NEWER) == "torch 2.13.0 → 2.14.0"
+    assert (
+        detect_environment_change(line_writer_of(bench.home, bench.store), NEWER)
+        == "torch 2.13.0 → 2.14.0"
+    )
     after = known_noise(bench.store, LINE, 1_000_000)
     assert before.nu > after.nu == CLASS_DEGREES_OF_FREEDOM
     assert after.sd == pytest.approx(before.sd)

@@ -6,8 +6,8 @@ from node.line.head_by_hand import move_head, previous_head, the_line, tree_of
 from node.line.line_writer import LineWriter
 from node.store.store import Store
 from protocol.errors import UsageError
-from tests.node.line_writers import GAIN_NANO, promotion_trial, keep
 from tests.node.examples import BASELINE, KEY, LINE
+from tests.node.line_writers import GAIN_NANO, keep, promotion_trial
 
 
 def test_there_is_no_line_before_anything_was_measured(store: Store) -> None:
@@ -17,7 +17,9 @@ def test_there_is_no_line_before_anything_was_measured(store: Store) -> None:
 
 
 def test_the_only_line_needs_no_name(line_writer: LineWriter) -> None:
-    assert the_line(line_writer.store) == the_line(line_writer.store, "tiny") == line_writer.known_line
+    assert (
+        the_line(line_writer.store) == the_line(line_writer.store, "tiny") == line_writer.known_line
+    )
 
 
 def test_an_unknown_task_is_answered_with_those_that_are_there(line_writer: LineWriter) -> None:
@@ -26,7 +28,9 @@ def test_an_unknown_task_is_answered_with_those_that_are_there(line_writer: Line
     assert "tiny" in caught.value.hint
 
 
-def test_a_tree_is_named_by_itself_its_result_its_patch_or_its_adoption(line_writer: LineWriter) -> None:
+def test_a_tree_is_named_by_itself_its_result_its_patch_or_its_adoption(
+    line_writer: LineWriter,
+) -> None:
     kept = keep(line_writer, "0.2")
     line = line_writer.known_line
     adoption = move_head(line_writer, line.working, evidence=None)

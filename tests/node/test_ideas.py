@@ -19,6 +19,7 @@ from node.store.jobs import Job
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.source import Source
+from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
@@ -27,7 +28,6 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench, Rates
 from tests.node.strangers import Stranger
 
@@ -55,7 +55,9 @@ def test_every_idea_is_handed_out_once(home: Home, line_writer: LineWriter) -> N
     assert found == [f"LEARNING_RATE → 0.20{n}" for n in range(3)]
 
 
-def test_what_ran_before_a_restart_is_not_handed_out_again(home: Home, line_writer: LineWriter) -> None:
+def test_what_ran_before_a_restart_is_not_handed_out_again(
+    home: Home, line_writer: LineWriter
+) -> None:
     conclude(line_writer, proposal_of(BASELINE, "0.201"), "screened_out", BASE_NANO)
     assert titles(ideas_of(home, line_writer)) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.202"]
 
@@ -81,7 +83,9 @@ def intent(title: str, *, base: Source = BASELINE) -> IntentBody:
     )
 
 
-def test_what_somebody_is_trying_comes_last(home: Home, line_writer: LineWriter, ada: Stranger) -> None:
+def test_what_somebody_is_trying_comes_last(
+    home: Home, line_writer: LineWriter, ada: Stranger
+) -> None:
     ada.publish(intent("LEARNING_RATE → 0.200"))
     ada.publish(intent("LEARNING_RATE → 0.201", base=proposal_of(BASELINE, "0.5").source))
     assert titles(ideas_of(home, line_writer)) == [f"LEARNING_RATE → 0.20{n}" for n in (1, 2, 0)]
@@ -127,7 +131,9 @@ def test_a_prepared_proposal_is_handed_out(home: Home, line_writer: LineWriter) 
     assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
 
 
-def test_a_prepared_proposal_whose_base_moved_on_is_dropped(home: Home, line_writer: LineWriter) -> None:
+def test_a_prepared_proposal_whose_base_moved_on_is_dropped(
+    home: Home, line_writer: LineWriter
+) -> None:
     async def work() -> bytes:
         ideas = ideas_of(home, line_writer)
         ideas.prepare()
@@ -141,7 +147,9 @@ def test_a_prepared_proposal_whose_base_moved_on_is_dropped(home: Home, line_wri
     assert asyncio.run(work()) == line_writer.known_line.working != BASELINE.tree
 
 
-def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, line_writer: LineWriter) -> None:
+def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(
+    home: Home, line_writer: LineWriter
+) -> None:
     job = good_job(line_writer, "0.5")
     ideas = ideas_of(home, line_writer)
     # The working line moves by another line of the source, so that the edit still fits.
@@ -152,7 +160,9 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, line
     ideas.try_again(replace(job, step=replace(job.step, idea=priced)), b"p" * 32)
     assert ideas.has_unfinished_business
     moved = other.replacing("train.py", b"LEARNING_RATE = 0.5\nEXTRA = 1\n")
-    line_writer.blobs.path(moved.tree).unlink()  # nothing names it yet: a full disk may let go of it
+    line_writer.blobs.path(
+        moved.tree
+    ).unlink()  # nothing names it yet: a full disk may let go of it
     idea = ideas.again()
     assert idea is not None
     assert (idea.parents, idea.model) == ((b"p" * 32,), "example/one")
@@ -162,7 +172,9 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, line
     assert not ideas.has_unfinished_business
 
 
-def test_an_idea_that_does_not_fit_the_new_base_is_let_go(home: Home, line_writer: LineWriter) -> None:
+def test_an_idea_that_does_not_fit_the_new_base_is_let_go(
+    home: Home, line_writer: LineWriter
+) -> None:
     job = good_job(line_writer, "0.5")
     ideas = ideas_of(home, line_writer)
     keep(line_writer, "0.9")
@@ -170,7 +182,9 @@ def test_an_idea_that_does_not_fit_the_new_base_is_let_go(home: Home, line_write
     assert not ideas.has_unfinished_business
 
 
-def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, line_writer: LineWriter) -> None:
+def test_proposers_learn_what_was_decided_also_before_a_restart(
+    home: Home, line_writer: LineWriter
+) -> None:
     conclude(
         line_writer, proposal_of(BASELINE, "0.9"), "rechecked_out", BASE_NANO - GAIN_NANO, BASE_NANO
     )

@@ -9,8 +9,8 @@ from node.home.home import Home
 from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
-from tests.node.line_writers import keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS
+from tests.node.line_writers import keep, proposal_of, with_baseline
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from trainer.host.device import Device

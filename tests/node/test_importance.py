@@ -11,7 +11,9 @@ from node.loop.briefing import Importance
 from tests.agent.histories import long_context
 
 
-async def known_by(importance: Importance, context: Context) -> tuple[HyperparameterImportance, ...]:
+async def known_by(
+    importance: Importance, context: Context
+) -> tuple[HyperparameterImportance, ...]:
     """Have it reckoned for a context, and wait for that as no prompt does."""
     before = importance.known
     importance.renew(context)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import PEER, ExperimentStep
 from node.line.idea import Idea
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.loop.insights import (
     Series,
@@ -32,8 +32,8 @@ from protocol.errors import ArnodeError
 from protocol.record_kinds import Origin, ResultBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
-from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.night import HOSTILE, LLM, Night, evening
 from tests.node.scripted import Bench, better
 from tests.node.strangers import Stranger

@@ -9,28 +9,28 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.reference_runs import close_reference_run, open_reference_run
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import Idea
 from node.line.job_kinds import KINDS
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
+from node.line.reference_runs import close_reference_run, open_reference_run
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.record_kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
+from tests.node.examples import BASELINE, TASK
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     conclude,
     finished,
     keep,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, TASK
 
 
 def result_in(line_writer: LineWriter, record_id: bytes) -> ResultBody:
@@ -45,7 +45,9 @@ def test_a_node_announces_itself_and_its_task_once(home: Home, store: Store) -> 
     assert [type(record.body) for record in store.records.listed()] == [ProfileBody, TaskBody]
 
 
-def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(line_writer: LineWriter) -> None:
+def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(
+    line_writer: LineWriter,
+) -> None:
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
     assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
@@ -60,7 +62,9 @@ def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store
     assert "start the node" in caught.value.hint
 
 
-def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(line_writer: LineWriter) -> None:
+def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(
+    line_writer: LineWriter,
+) -> None:
     proposal = proposal_of(BASELINE, "0.2")
     job = open_experiment(line_writer, Idea.of(line_writer, proposal))
     assert line_writer.store.jobs.tried(TASK, proposal.fingerprint)
@@ -124,7 +128,9 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     line = line_writer.store.jobs.line(line_writer.key)
     assert line is not None
     assert line.working == BASELINE.tree
-    assert [open_job.id for open_job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS)] == [job.id]
+    assert [
+        open_job.id for open_job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS)
+    ] == [job.id]
 
 
 def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
@@ -207,7 +213,9 @@ def test_a_checkpoint_that_cannot_run_is_recorded_as_the_failure_it_is(
     assert line_writer.known_line.working == BASELINE.tree
 
 
-def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(line_writer: LineWriter) -> None:
+def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(
+    line_writer: LineWriter,
+) -> None:
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
     record = move_head(line_writer, tree, evidence=None)

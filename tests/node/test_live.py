@@ -15,9 +15,9 @@ from rich.console import Console
 from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
-from node.line.promotion_trial import open_promotion_trial
 from node.line.environment_change import request_head_recheck
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import open_promotion_trial
 from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
 from node.proposing.opening import Proposers
 from node.running.line_resources import LineResources
@@ -29,19 +29,19 @@ from node.store.journal import Journal
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate
+from tests.node.examples import BASELINE, run
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     IDENTITY,
-    promotion_trial,
     conclude,
     confirmation_of,
     keep,
     line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, run
 from tests.node.scripted import Bench
 from trainer.measuring.loss_curve import LossCurve
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from node.line.loss_forecast import LEAST_RUNS, LossForecast, FinishedRun, loss_at
+from node.line.loss_forecast import LEAST_RUNS, FinishedRun, LossForecast, loss_at
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossPoint
 
@@ -25,7 +25,9 @@ def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
     )
 
 
-def ran(off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0) -> FinishedRun:
+def ran(
+    off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0
+) -> FinishedRun:
     """A run that ends as far off as its loss stands, more or less."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
@@ -40,7 +42,9 @@ def history(chance: random.Random, *, count: int = 40, bias: float = 0.0) -> lis
     return [ran(0, chance, of_base=True) for _ in range(2)] + changes
 
 
-def least(loss_forecast: LossForecast, off: float, chance: random.Random, *, until: float) -> float | None:
+def least(
+    loss_forecast: LossForecast, off: float, chance: random.Random, *, until: float
+) -> float | None:
     points = [one for one in curve(off, chance) if one.step <= until * STEPS]
     found = loss_forecast.least(points, STEPS)
     return None if found is None else found[0]

@@ -33,7 +33,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.processes import child
 from node.proposing import worker as node_worker
-from node.proposing.budget import ModelCostBudget, open_cost_database, most_of
+from node.proposing.budget import ModelCostBudget, most_of, open_cost_database
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys
 from node.proposing.model import (

@@ -18,17 +18,17 @@ from protocol.program import Instances
 from protocol.remarks import NoiseBody
 from protocol.runs import Env
 from protocol.units import NANO
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.line_writers import (
     GAIN_NANO,
     IDENTITY,
     SUBJECT,
     Clock,
-    promotion_trial,
     keep,
     outcomes,
+    promotion_trial,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.strangers import Stranger
 from tests.protocol.examples import PROGRAM_MANIFEST, RICH_PROGRAM
 
@@ -153,4 +153,6 @@ def test_noise_that_nobody_knows_is_what_the_baselines_first_runs_show(
 ) -> None:
     line_writer = baseline_runs(home, store, *figures)
     assert known_noise(store, line_writer.key, 0).sd == pytest.approx(sd)
-    assert known_noise(store, line_writer.key, 3 * NANO).sd == pytest.approx(3.0), "known by its file"
+    assert known_noise(store, line_writer.key, 3 * NANO).sd == pytest.approx(3.0), (
+        "known by its file"
+    )

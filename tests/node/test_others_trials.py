@@ -15,8 +15,8 @@ from node.store.blobs import Blobs
 from protocol.ideas import HyperparameterSpec
 from protocol.runs import CONTENDED, Status
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO
 from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.line_writers import BASE_NANO
 from tests.node.scripted import ExampleTask
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import confirm, run
@@ -60,7 +60,9 @@ def tries_of(line_writer: LineWriter) -> OthersTries:
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 
 
-def peer_trials(line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
+def peer_trials(
+    line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True
+) -> tuple[PeerTrial, ...]:
     return tries_of(line_writer).trials(RUN_SD, author_filter=lambda: accepts)
 
 
@@ -164,7 +166,9 @@ def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: Stran
     assert peer_trials(line_writer) == ()
 
 
-def test_a_chain_of_ever_more_names_is_not_followed_for_ever(line_writer: LineWriter, ada: Stranger) -> None:
+def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
+    line_writer: LineWriter, ada: Stranger
+) -> None:
     text = START
     for step in range(5):
         longer = text + "".join(f"N{step}_{number} = 1\n" for number in range(20))
@@ -175,7 +179,9 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(line_writer: LineWr
     assert [dict(one.after) for one in peer_trials(line_writer)] == [{"RATE": 2e-2}]
 
 
-def test_who_is_not_heeded_is_not_told_of(line_writer: LineWriter, home: Home, ada: Stranger) -> None:
+def test_who_is_not_heeded_is_not_told_of(
+    line_writer: LineWriter, home: Home, ada: Stranger
+) -> None:
     grace = stranger(line_writer, home, 2)
     for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
         tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)

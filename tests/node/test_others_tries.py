@@ -87,7 +87,9 @@ def test_alone_every_idea_is_one_s_own(line_writer: LineWriter) -> None:
     assert tries_of(line_writer).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
 
 
-def test_ideas_are_shared_out_evenly_among_who_is_at_work(line_writer: LineWriter, home: Home) -> None:
+def test_ideas_are_shared_out_evenly_among_who_is_at_work(
+    line_writer: LineWriter, home: Home
+) -> None:
     for number in range(1, 4):
         publish(stranger(line_writer, home, number), f"of {number}")
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000

@@ -14,8 +14,8 @@ from node.loop.outcomes import Outcomes
 from node.store.jobs import Job, StoredOutcome
 from protocol.runs import CONTENDED, Status
 from protocol.units import NANO
-from tests.node.line_writers import BASE_NANO, conclude, keep, proposal_of
 from tests.node.examples import BASELINE, LINE, run
+from tests.node.line_writers import BASE_NANO, conclude, keep, proposal_of
 from tests.node.scripted import Bench
 
 
@@ -48,7 +48,9 @@ def crashed(
     close_experiment(line_writer, job, closed, [ended], note="")
 
 
-def test_an_outcome_says_what_was_tried_and_what_came_of_it(home: Home, line_writer: LineWriter) -> None:
+def test_an_outcome_says_what_was_tried_and_what_came_of_it(
+    home: Home, line_writer: LineWriter
+) -> None:
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
     (outcome,) = outcomes_of(line_writer, home).all
     assert outcome.metric == BASE_NANO / NANO
@@ -69,7 +71,9 @@ def test_an_outcome_names_the_experiment_that_its_base_came_from(
     assert later.number > kept.number > 0
 
 
-def test_a_failure_comes_with_the_last_line_that_it_printed(home: Home, line_writer: LineWriter) -> None:
+def test_a_failure_comes_with_the_last_line_that_it_printed(
+    home: Home, line_writer: LineWriter
+) -> None:
     crashed(line_writer)
     (outcome,) = outcomes_of(line_writer, home).all
     assert (outcome.reason, outcome.last_line) == ("TypeError", "line 79")
@@ -118,7 +122,9 @@ def test_only_the_latest_are_remembered_in_full(
     assert latest.values == (("LEARNING_RATE", 0.7),)
 
 
-def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(home: Home, line_writer: LineWriter) -> None:
+def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(
+    home: Home, line_writer: LineWriter
+) -> None:
     crashed(line_writer)
     crash = outcomes_of(line_writer, home).crash_of(None)
     assert crash is not None
@@ -186,7 +192,9 @@ def test_a_crash_of_a_knob_is_not(home: Home, line_writer: LineWriter) -> None:
 @pytest.mark.parametrize(
     ("key", "is_offered"), [("repair:1:llm:a", True), ("repair:2:llm:a", False)]
 )
-def test_two_mends_are_tried(home: Home, line_writer: LineWriter, key: str, *, is_offered: bool) -> None:
+def test_two_mends_are_tried(
+    home: Home, line_writer: LineWriter, key: str, *, is_offered: bool
+) -> None:
     crashed(line_writer, key=key)
     crash = outcomes_of(line_writer, home).crash_of(None)
     assert (crash is not None) == is_offered

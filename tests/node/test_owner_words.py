@@ -18,8 +18,8 @@ from node.store.program_versions import keep_program, program_versions
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.remarks import IntentBody
-from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.examples import LINE
+from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.open_homes import open_home_of
 
 HOUR_MS = 3_600_000
@@ -94,7 +94,9 @@ def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
     assert best[-1]["gain"] is None
 
 
-def test_what_is_no_hypothesis_or_no_result_is_refused(store: Store, line_writer: LineWriter) -> None:
+def test_what_is_no_hypothesis_or_no_result_is_refused(
+    store: Store, line_writer: LineWriter
+) -> None:
     for title in ("", "x" * 121, "two\nlines", "a\x07"):
         with pytest.raises(UsageError):
             register(line_writer, title, "", now_ms=1)

@@ -16,8 +16,8 @@ from node.store.store import Store
 from node.web.commands import ClosedHypothesis, Completed, Paused, PauseFor
 from node.web.tokens import Codes, Tokens
 from protocol.units import NANO
-from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.page import Answer, Visitor, visiting
 from tests.node.strangers import Stranger
 from tests.protocol.examples import REPORT

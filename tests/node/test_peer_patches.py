@@ -13,8 +13,8 @@ from node.loop.peer_patches import PeerPatches
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.line_writers import proposal_of
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import proposal_of
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest, confirm
 
@@ -36,7 +36,9 @@ def rated(rate: str, comment: bytes = b"") -> Source:
     return source.replacing("train.py", source["train.py"] + comment)
 
 
-def test_the_most_promising_comes_first_as_a_step_of_code(line_writer: LineWriter, ada: Stranger) -> None:
+def test_the_most_promising_comes_first_as_a_step_of_code(
+    line_writer: LineWriter, ada: Stranger
+) -> None:
     for rate, gain_sd, title in (
         ("0.4", 0.5, "least"),
         ("0.5", 1.0, "small"),
@@ -80,7 +82,9 @@ def test_what_others_confirmed_is_said_to_be_theirs(
     assert patch.level == "others"
 
 
-def test_results_about_nobody_s_tree_take_no_turn_of_others(line_writer: LineWriter, ada: Stranger) -> None:
+def test_results_about_nobody_s_tree_take_no_turn_of_others(
+    line_writer: LineWriter, ada: Stranger
+) -> None:
     omar = Stranger(line_writer.store, line_writer.blobs, number=51, name="omar")
     unknown = [rated("0.71"), rated("0.72")]
     for tree in unknown:

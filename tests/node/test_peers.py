@@ -22,8 +22,8 @@ from protocol.prospects import AuthorRate
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, until
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode

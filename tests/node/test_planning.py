@@ -21,8 +21,8 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from tests.agent.contexts import SECRET, context
 from tests.agent.scripted import LIMITS, SPENT
-from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of
 from tests.node.examples import KEY, LINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of
 from tests.node.scripted import Bench, until
 from tests.node.test_slow_ideas import Clock, Scribe
 
@@ -95,7 +95,9 @@ def tried(line_writer: LineWriter, count: int, *, arm: str | None = "small") -> 
     """Record so many experiments."""
     first = len(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep))
     for number in range(first, first + count):
-        proposal = proposal_of(line_writer.source(line_writer.known_line.working), f"0.3{number:03}")
+        proposal = proposal_of(
+            line_writer.source(line_writer.known_line.working), f"0.3{number:03}"
+        )
         conclude(line_writer, proposal, "screened_out", BASE_NANO, arm=arm)
 
 
@@ -166,9 +168,13 @@ def test_a_restart_goes_on_with_the_aim_and_the_count(line_writer: LineWriter, h
     run(work())
 
 
-def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(line_writer: LineWriter) -> None:
+def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(
+    line_writer: LineWriter,
+) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=thinker("AIM: one", *[SPENT_DAY] * 9, "AIM: two"))
+        desk = Desk(
+            line_writer=line_writer, model=thinker("AIM: one", *[SPENT_DAY] * 9, "AIM: two")
+        )
         await desk.prepare()
         asked, aims = [], []
         for count in (12, 12, 11, 1):
@@ -195,7 +201,8 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(line_
 def test_without_any_aim_that_is_what_is_said(line_writer: LineWriter) -> None:
     async def work() -> None:
         desk = Desk(
-            line_writer=line_writer, model=thinker(CompletionFault(kind="unreachable", detail="refused"))
+            line_writer=line_writer,
+            model=thinker(CompletionFault(kind="unreachable", detail="refused")),
         )
         await desk.prepare()
         assert desk.aim is None
@@ -217,7 +224,9 @@ def test_what_was_written_when_the_session_ends_is_kept(line_writer: LineWriter)
     run(work())
 
 
-def test_whoever_proposes_is_told_after_the_owners_words(home: Home, line_writer: LineWriter) -> None:
+def test_whoever_proposes_is_told_after_the_owners_words(
+    home: Home, line_writer: LineWriter
+) -> None:
     async def work() -> None:
         keep_note(line_writer.store, LINE, "Try a warm-up.", now_ms=clock_ms())
         model = thinker("AIM: Look at the schedule.")
@@ -239,7 +248,12 @@ def test_whoever_proposes_is_told_after_the_owners_words(home: Home, line_writer
         assert scribe.asked[0].brief.planner_aim == ""  # it was asked before there was one
         assert "Try a warm-up." in model.asked[0].messages[1].content
         await ideas.close()
-        none_set = Bench(home=home, store=line_writer.store).loop_assembly(line_writer).ideas.context().brief
+        none_set = (
+            Bench(home=home, store=line_writer.store)
+            .loop_assembly(line_writer)
+            .ideas.context()
+            .brief
+        )
         assert none_set is not None
         assert none_set.planner_aim == ""
 

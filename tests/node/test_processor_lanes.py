@@ -20,8 +20,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from tests.node.line_writers import GAIN_NANO, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import GAIN_NANO, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
 from tests.node.strangers import Stranger, peers
 from tests.node.test_ideas import good_job

@@ -12,15 +12,23 @@ from node.line.experiment import close_experiment, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
-from node.store.blobs import Blobs
-from node.store.store import Store
 from node.source_review.adoption import examine
 from node.source_review.patches import Patches
 from node.source_review.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.source import Source
 from tests.node import line_writers
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, finished, go_on, keep
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    conclude,
+    finished,
+    go_on,
+    keep,
+    promotion_trial,
+)
 from tests.node.strangers import Stranger
 
 
@@ -42,7 +50,9 @@ def writers(lines: list[WrittenLine]) -> list[tuple[str, str, str]]:
     return [(line.text, line.writer.whose, line.writer.evidence.level) for line in lines]
 
 
-def add(line_writer: LineWriter, text: str, *, title: str = "a", parents: tuple[bytes, ...] = ()) -> bytes:
+def add(
+    line_writer: LineWriter, text: str, *, title: str = "a", parents: tuple[bytes, ...] = ()
+) -> bytes:
     """Keep an own patch that appends to the working line; return its id."""
     base = line_writer.source(line_writer.known_line.working)
     source = of(base["train.py"].decode() + text)
@@ -92,7 +102,9 @@ def test_a_kept_patch_is_kept_until_a_checkpoint_passed_it_in_its_stack(
     assert (writer.evidence.result, writer.evidence.parts) == (confirm.id, 2)
 
 
-def test_a_patch_that_passed_alone_is_said_to_be_confirmed(line_writer: LineWriter, blobs: Blobs) -> None:
+def test_a_patch_that_passed_alone_is_said_to_be_confirmed(
+    line_writer: LineWriter, blobs: Blobs
+) -> None:
     keep(line_writer, "0.2")
     promotion_trial(line_writer, gain_nano=GAIN_NANO)
     assert writers(lines_of(line_writer, blobs)) == [("LEARNING_RATE = 0.2", "own", "alone")]
@@ -148,8 +160,13 @@ def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
     assert {line.writer.evidence.parts for line in lines_of(line_writer, blobs)} == {2}
 
 
-def test_a_stack_of_strangers_patches_names_each_of_them(line_writer: LineWriter, blobs: Blobs) -> None:
-    ada, omar = Stranger(line_writer.store, blobs), Stranger(line_writer.store, blobs, number=2, name="omar")
+def test_a_stack_of_strangers_patches_names_each_of_them(
+    line_writer: LineWriter, blobs: Blobs
+) -> None:
+    ada, omar = (
+        Stranger(line_writer.store, blobs),
+        Stranger(line_writer.store, blobs, number=2, name="omar"),
+    )
     first = ada.patch(BASELINE, of("LEARNING_RATE = 0.1\nA = 1\n"))
     last = omar.patch(BASELINE, of("LEARNING_RATE = 0.1\nB = 1\n"))
     add(line_writer, "A = 1\nB = 1\nC = 1\n", parents=(first, last))
@@ -161,7 +178,9 @@ def test_a_stack_of_strangers_patches_names_each_of_them(line_writer: LineWriter
     assert lines[2].writer.whose == "own"
 
 
-def test_a_retry_of_a_transplant_is_still_the_strangers(line_writer: LineWriter, blobs: Blobs) -> None:
+def test_a_retry_of_a_transplant_is_still_the_strangers(
+    line_writer: LineWriter, blobs: Blobs
+) -> None:
     theirs = Stranger(line_writer.store, blobs).patch(BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n"))
     first = conclude(line_writer, line_writers.proposal_of(BASELINE, "0.7"), "rebased", BASE_NANO)
     assert line_writer.store.records.patch(first.patch)
@@ -196,7 +215,11 @@ def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
     base = of("X = 1\n")
     Stranger(line_writer.store, blobs).patch(base, source)
     blobs.path(base.tree).unlink()
-    assert writers(lines_of(line_writer, blobs, source.tree))[1] == ("A = 1", "foreign", "unverified")
+    assert writers(lines_of(line_writer, blobs, source.tree))[1] == (
+        "A = 1",
+        "foreign",
+        "unverified",
+    )
 
 
 def test_passages_are_runs_of_one_writer_in_one_file() -> None:
@@ -239,7 +262,10 @@ def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence
 def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
-    ada, omar = Stranger(line_writer.store, blobs), Stranger(line_writer.store, blobs, number=2, name="omar")
+    ada, omar = (
+        Stranger(line_writer.store, blobs),
+        Stranger(line_writer.store, blobs, number=2, name="omar"),
+    )
     below = of("LEARNING_RATE = 0.1\nA = 1\n")
     above = of("LEARNING_RATE = 0.1\nA = 1\nB = 1\n")
     first, last = omar.patch(BASELINE, below), ada.patch(below, above)

@@ -36,8 +36,8 @@ from node.store.model_calls import Charge, ModelCostLimits, reserve
 from node.store.store import Store
 from node.web.night_file import as_file
 from protocol.errors import UsageError
-from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE
+from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.night import (
     EVENING_MS,
     GOLDEN,
@@ -509,7 +509,7 @@ def test_what_models_were_asked_in_vain_is_told_as_well(
     night: Night, home: Home, at_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, within = (night.span.since_ms - 1, night.span.until_ms)
-    with ledger_of(home) as costs:
+    with open_cost_database(home) as costs:
         for now_ms, tokens_in in ((before, 1), (within, 1_000), (within, 200)):
             charge = Charge(tokens_in=tokens_in, tokens_out=30, usd_nano=4_000_000 * tokens_in)
             reserve(costs, limits=ModelCostLimits(), model="small", most=charge, now_ms=now_ms)

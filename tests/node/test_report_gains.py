@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano

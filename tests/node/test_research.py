@@ -19,11 +19,11 @@ from node.home.config import Config
 from node.home.home import Home
 from node.line import promotion_trial
 from node.line.baseline import BaselineStep
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop import research as research_module
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -37,8 +37,8 @@ from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import CRASHED, Bench, better, until
 from trainer.host.device import processor
 from trainer.measuring.host_load import Idle

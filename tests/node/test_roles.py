@@ -16,15 +16,15 @@ from aiohttp import web
 from agent.completion import ModelCost
 from agent.model.planner import Planned
 from agent.model.reviewer import in_drawn_order
-from agent.proposal import Context, Proposal, NoProposal
+from agent.proposal import Context, NoProposal, Proposal
 from node.home.config import Config, load_config
 from node.home.home import Home
+from node.maintenance import doctor
 from node.proposing.choice import Arm, ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.opening import Means, Proposers, open_proposers
 from node.proposing.roles import roles_at_work, words_of_roles
 from node.terminal.progress import silent
-from node.maintenance import doctor
 from protocol.errors import ConfigurationError
 from tests.agent.contexts import context
 from tests.agent.scripted import replacing

@@ -10,15 +10,15 @@ import pytest
 from node.home.home import Home
 from node.line.run_estimates import (
     experiment_duration_text,
-    trial_duration_text,
     run_seconds,
     runs_duration_text,
+    trial_duration_text,
     usual_pairs,
 )
 from node.on_demand import trying
 from node.store.store import Store
-from tests.node.line_writers import with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import with_baseline
 from trainer.task_kinds import load_task
 
 HandIn = Callable[[object], Callable[[], None]]
@@ -31,7 +31,10 @@ def test_how_long_is_said_in_rounded_words() -> None:
     assert trial_duration_text(16, 30.0, usual=5.5) == "about 6 min, at most 16 min"
     assert trial_duration_text(4, 30.0, usual=5.5) == "at most 4 min"
     assert trial_duration_text(20, 30.0, usual=7.5, extra_runs=4) == "about 8 min, at most 22 min"
-    assert experiment_duration_text(30.0) == "about 30 s, twice that if the first run looks like a gain"
+    assert (
+        experiment_duration_text(30.0)
+        == "about 30 s, twice that if the first run looks like a gain"
+    )
 
 
 def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:

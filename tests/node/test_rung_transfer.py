@@ -10,17 +10,17 @@ import pytest
 
 from node.home.home import Home
 from node.ladder.transfer_candidates import check_rungs, step_of_record, steps_of_head
+from node.line.experiment import ExperimentStep, close_experiment, open_experiment
+from node.line.idea import Idea
+from node.line.promotion_trial import PromotionTrial
 from node.line.rung_transfer import (
     RUNG_TRANSFER,
     RungTransferStep,
     TransferCandidate,
-    rung_transfer_ideas,
     apply_to_rung,
     open_rung_transfer,
+    rung_transfer_ideas,
 )
-from node.line.promotion_trial import PromotionTrial
-from node.line.experiment import ExperimentStep, close_experiment, open_experiment
-from node.line.idea import Idea
 from node.loop.authors import author_rates
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
@@ -28,16 +28,16 @@ from node.store.store import Store
 from protocol.errors import SafetyError, UsageError
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.source import Source
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     finished,
     keep,
     line_writer_of,
+    promotion_trial,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST
 from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import Stranger
 
@@ -169,7 +169,9 @@ def test_its_patch_says_where_it_was_found(bench: Bench) -> None:
 def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([candidate_of(bench, "0.2"), candidate_of(bench, "0.3"), candidate_of(bench, "0.2")])
+    research.carry(
+        [candidate_of(bench, "0.2"), candidate_of(bench, "0.3"), candidate_of(bench, "0.2")]
+    )
     settled(research.run())
     assert decisions(bench) == ["kept", "misfit"]  # the third waited already
     assert any("not carried here: rate 0.3: it does not fit" in said for said in bench.said)
@@ -209,7 +211,9 @@ def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench)
     closed = replace(experiment.step, decision="rebased", gain_milli=2000)
     runs = finished(bench.store, experiment, BASE_NANO)
     close_experiment(line_writer, experiment, closed, runs, note="rebased")
-    assert [waiting.id for waiting in bench.store.jobs.open_jobs(LINE, RungTransferStep)] == [job.id]
+    assert [waiting.id for waiting in bench.store.jobs.open_jobs(LINE, RungTransferStep)] == [
+        job.id
+    ]
 
 
 # What there is to carry

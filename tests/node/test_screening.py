@@ -79,7 +79,9 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     )
 
     def move(*gains: float) -> str:
-        nanos = [level - round(gain * 1e9) for level, gain in zip(reference_nano, gains, strict=False)]
+        nanos = [
+            level - round(gain * 1e9) for level, gain in zip(reference_nano, gains, strict=False)
+        ]
         runs = [planned(nano, ordinal) for ordinal, nano in enumerate(nanos)]
         return next_of_trial(runs, reference_nano, reading, is_current=True)
 

@@ -13,11 +13,11 @@ import pytest
 from node.home.home import Home
 from node.line.attestation import AttestationStep, WantedClaim, open_attestation
 from node.line.catch_up import CatchUpStep
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep, open_experiment
+from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
-from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -35,8 +35,16 @@ from protocol.rule import DEFAULT, policy_of, trial_alpha
 from protocol.runs import Env
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    end,
+    keep,
+    line_writer_of,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.scripted import Bench, better, until
 
 RUN_S = 300.0
@@ -620,7 +628,8 @@ def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) ->
     line_writer = line_writer_of(bench.home, bench.store)
     for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
         open_experiment(
-            line_writer, Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer))
+            line_writer,
+            Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer)),
         )
     keep(line_writer, "0.201")
     bench.goal = Goal(duration_s=0.0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.completion import ModelCost
-from agent.proposal import Proposal, NoProposal
+from agent.proposal import NoProposal, Proposal
 from node.home.home import Home
 from node.line.ablation import open_ablation
 from node.line.attestation import AttestationStep
@@ -18,8 +18,15 @@ from node.loop.ideas import Ideas
 from node.loop.slots import ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, promotion_trial, conclude, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    conclude,
+    promotion_trial,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.scripted import Bench
 from tests.node.test_slow_ideas import Clock, Scribe, settled
 
@@ -35,7 +42,9 @@ def slow(name: str, *answers: Proposal | NoProposal, clock: Clock | None = None)
     return SlowIdeas(scribe, say=quiet, clock_s=clock or Clock())
 
 
-def slots_of(line_writer: LineWriter, *writers: SlowIdeas, has_knobs: bool = False, seed: int = 7) -> Slots:
+def slots_of(
+    line_writer: LineWriter, *writers: SlowIdeas, has_knobs: bool = False, seed: int = 7
+) -> Slots:
     return Slots(
         line_writer, slow=writers, has_knobs=has_knobs, run_sd=lambda: GAIN_NANO / 2e9, seed=seed
     )
@@ -46,7 +55,9 @@ def ideas_of(home: Home, store: Store, writers: Sequence[SlowIdeas]) -> Ideas:
     return Bench(home=home, store=store, ideas=50, slow=writers).loop_assembly(line_writer).ideas
 
 
-def tried(line_writer: LineWriter, arm: str, rate: str, *, is_kept: bool, usd_nano: int = 0) -> None:
+def tried(
+    line_writer: LineWriter, arm: str, rate: str, *, is_kept: bool, usd_nano: int = 0
+) -> None:
     """Record an experiment of an arm's."""
     proposal = proposal_of(line_writer.source(line_writer.known_line.working), rate)
     proposal = replace(proposal, cost=ModelCost(usd_nano=usd_nano))
@@ -94,12 +105,14 @@ def test_a_restart_goes_on_with_what_is_known_and_draws_the_same(line_writer: Li
     anew = slots_of(line_writer, slow("good"), slow("poor"))
     assert anew.arm_states() == running.arm_states()
     assert drawn(anew, line_writer, 50) == drawn(running, line_writer, 50)
-    assert drawn(slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50) != drawn(
-        anew, line_writer, 50
-    )
+    assert drawn(
+        slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50
+    ) != drawn(anew, line_writer, 50)
 
 
-def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(line_writer: LineWriter) -> None:
+def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(
+    line_writer: LineWriter,
+) -> None:
     tried(line_writer, "good", "0.3", is_kept=True)
     tried(line_writer, "poor", "0.3\nEXTRA = 1", is_kept=True)
     slots = slots_of(line_writer, slow("good"), slow("poor"))
@@ -202,7 +215,12 @@ def test_money_steers_only_where_an_hour_has_a_price(line_writer: LineWriter) ->
     shares = []
     for hour_usd in (None, 1.0):
         slots = Slots(
-            line_writer, slow=writers, has_knobs=False, run_sd=lambda: 1.0, seed=1, hour_usd=hour_usd
+            line_writer,
+            slow=writers,
+            has_knobs=False,
+            run_sd=lambda: 1.0,
+            seed=1,
+            hour_usd=hour_usd,
         )
         assert state_of(slots, "dear").usd == pytest.approx(20.0)
         shares.append(drawn(slots, line_writer, 200).count("dear"))

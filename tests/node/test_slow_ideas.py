@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.completion import ModelCost
-from agent.proposal import Context, Proposal, ProposerQuestion, NoProposal
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
@@ -15,8 +15,8 @@ from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
-from tests.node.line_writers import BASE_NANO, conclude, finished, keep, proposal_of
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import BASE_NANO, conclude, finished, keep, proposal_of
 from tests.node.scripted import Bench
 
 
@@ -47,7 +47,11 @@ class Clock:
 
 
 def ideas_of(line_writer: LineWriter, home: Home, slow: SlowIdeas) -> Ideas:
-    return Bench(home=home, store=line_writer.store, ideas=3, slow=[slow]).loop_assembly(line_writer).ideas
+    return (
+        Bench(home=home, store=line_writer.store, ideas=3, slow=[slow])
+        .loop_assembly(line_writer)
+        .ideas
+    )
 
 
 async def settled() -> None:

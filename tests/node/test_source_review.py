@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from node.line.line_writer import LineWriter
-from node.store.blobs import Blobs
-from node.store.store import Store
 from node.source_review import adoption, source_review
 from node.source_review.source_review import SourceReview
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, MANIFEST

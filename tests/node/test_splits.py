@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.reference_runs import ReferenceRunStep
-from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.noise import known_noise
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
+from node.line.reference_runs import ReferenceRunStep
 from node.line.splits import NONCE_BYTES, split_key
 from node.loop.session_plan import Goal
 from node.on_demand.measuring import compare, measure
@@ -20,8 +20,8 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT, VERIFY
 from protocol.units import NANO
-from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, better
 
 SECRET = b"a node's secret"  # the bench's

@@ -12,32 +12,32 @@ from agent.completion import ChatMessage, CompletionRequest
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.promotion_trial import open_promotion_trial
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import open_promotion_trial
 from node.loop.slow_ideas import SlowIdeas
-from node.proposing.budget import Reservation, ModelCostBudget, open_cost_database
+from node.proposing.budget import ModelCostBudget, Reservation, open_cost_database
 from node.reporting.status import head_metrics, status_document
 from node.reporting.status_text import (
+    dht_words,
+    list_words,
     parting_words,
     print_lanes,
     print_status,
-    dht_words,
-    list_words,
 )
 from node.store.blobs import Blobs
 from node.store.model_calls import ModelCostLimits
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.rule import DEFAULT
+from tests.node.examples import BASELINE, KEY
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    promotion_trial,
     conclude,
     keep,
+    promotion_trial,
     proposal_of,
 )
-from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from tests.node.test_slow_ideas import Scribe
@@ -160,7 +160,7 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
-    with ledger_of(home) as costs:
+    with open_cost_database(home) as costs:
         budget = ModelCostBudget(
             costs,
             limits=ModelCostLimits(),
@@ -194,7 +194,9 @@ def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, h
     assert (told["title"], told["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
 
 
-def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(line_writer: LineWriter) -> None:
+def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(
+    line_writer: LineWriter,
+) -> None:
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
     conclude(line_writer, proposal_of(BASELINE, "0.8"), "failed", None)
     keep(line_writer, "0.2")
@@ -302,7 +304,11 @@ def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
     [(2, 0.0078, "1.250000 (mean of 2 runs, sd 0.007800)"), (1, None, "1.250000 (mean of 1 run)")],
 )
 def test_a_standard_deviation_is_called_one(
-    line_writer: LineWriter, capsys: pytest.CaptureFixture[str], runs: int, sd: float | None, told: str
+    line_writer: LineWriter,
+    capsys: pytest.CaptureFixture[str],
+    runs: int,
+    sd: float | None,
+    told: str,
 ) -> None:
     document = status_document(line_writer.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]

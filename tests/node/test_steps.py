@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.faults import DamagedStoreError
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.idea import Idea, SubmissionStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit

@@ -15,8 +15,8 @@ from node.line.idea import SubmissionStep
 from node.store.store import Store
 from protocol.errors import ConfigurationError, UsageError
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import ExampleTask
 from tests.untrusted_repositories import LEADING, MARK, SUBJECT, hostile, repository
 from tests.untrusted_repositories import SOURCE as COMMITTED

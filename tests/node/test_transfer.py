@@ -14,8 +14,8 @@ from protocol.attestation import AttestBody
 from protocol.runs import Env
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
-from tests.node.line_writers import GAIN_NANO, promotion_trial, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, proposal_of, with_baseline
 from tests.node.strangers import SD_NANO, Stranger
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import attest

@@ -8,26 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.ladder.transfer_history import Where, transfer_histories, slopes_known, tasks_of, transfer_lines
-from node.ladder.transfer_candidates import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
-from node.ladder.transfer_selector import LEAST_SD, Promising, TransferSelector, rungs_below
 from node.ladder.time_share import FIRST, Effort, LadderTimeShare
+from node.ladder.transfer_candidates import step_of_record
+from node.ladder.transfer_history import (
+    Where,
+    slopes_known,
+    tasks_of,
+    transfer_histories,
+    transfer_lines,
+)
+from node.ladder.transfer_selector import LEAST_SD, Promising, TransferSelector, rungs_below
 from node.line.baseline import close_baseline, open_baseline
-from node.line.rung_transfer import RungTransferStep, rung_transfer_ideas, open_rung_transfer
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
+from node.line.rung_transfer import RungTransferStep, open_rung_transfer, rung_transfer_ideas
 from node.reporting.transfer import transfer_document
+from node.source_review.provenance import provenance
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels
 from node.store.store import Store
-from node.source_review.provenance import provenance
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
+from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
@@ -40,7 +47,6 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.line_writers import proposal_of as rate_proposal
-from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
@@ -67,7 +73,9 @@ def upper_line_writer(home: Home, store: Store, manifest: TaskManifest = UPPER) 
 
 
 def transfer_selector(line_writer: LineWriter) -> TransferSelector:
-    return TransferSelector(line_writer, net="main", noise_sd=lambda: NOISE_SD, includes_peers=False)
+    return TransferSelector(
+        line_writer, net="main", noise_sd=lambda: NOISE_SD, includes_peers=False
+    )
 
 
 def share_below(store: Store) -> float:
@@ -149,7 +157,9 @@ def test_the_largest_gain_to_expect_goes_first(below: LineWriter, above: LineWri
     assert first.expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
 
 
-def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: LineWriter, above: LineWriter) -> None:
+def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(
+    below: LineWriter, above: LineWriter
+) -> None:
     keep(below, "0.2")
     dull = TransferSelector(above, net="main", noise_sd=lambda: 1.0, includes_peers=False)
     (one,) = ranked(dull)
@@ -260,7 +270,8 @@ def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
     keep(below, "0.2")
     keep_next(below, "0.3")
     (first, second) = sorted(
-        (one.finds[0] for one in ranked(transfer_selector(above))), key=lambda one: one.gain_nano or 0
+        (one.finds[0] for one in ranked(transfer_selector(above))),
+        key=lambda one: one.gain_nano or 0,
     )
     apart = replace(second, base=tree_of(below, 1), tree=tree_of(below, 2))
     open_rung_transfer(above, RungTransferStep(finds=(first, apart)))
@@ -301,7 +312,9 @@ def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
     top = upper_line_writer(home, store, TOP)
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     (patch,) = [one.id for one in store.records.transfers()]
-    from_above = [one for one in ranked(transfer_selector(top)) if one.finds[0].found_on.patch == patch]
+    from_above = [
+        one for one in ranked(transfer_selector(top)) if one.finds[0].found_on.patch == patch
+    ]
     assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
 
@@ -447,7 +460,9 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     assert shares[-1] < shares[0]
 
 
-def test_a_carried_step_is_of_its_line_alone(above: LineWriter, below: LineWriter, store: Store) -> None:
+def test_a_carried_step_is_of_its_line_alone(
+    above: LineWriter, below: LineWriter, store: Store
+) -> None:
     keep(below, "0.2")
     step = transfer_selector(above).best()
     assert step is not None
@@ -466,7 +481,9 @@ def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: L
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
 
 
-def test_scripts_are_told_of_places_and_of_what_carries_over(below: LineWriter, above: LineWriter) -> None:
+def test_scripts_are_told_of_places_and_of_what_carries_over(
+    below: LineWriter, above: LineWriter
+) -> None:
     store = above.store
     keep(below, "0.2")
     carry_best(above, "screened_out", BASE_NANO)

@@ -11,8 +11,8 @@ from typing import cast
 import pytest
 
 from node.home.home import Home
-from node.line.promotion_trial import PromotionTrial
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running.turns import TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of, shares_of

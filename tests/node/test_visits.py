@@ -16,13 +16,15 @@ from node.home.home import Home
 from node.proposing.budget import ModelCostBudget, open_cost_database
 from node.proposing.visits import VISIT_TOKENS, Visit, VisitTerms, counted
 from node.store.database import Database
-from node.store.model_calls import ModelCostTotals, ModelCostLimits
+from node.store.model_calls import ModelCostLimits, ModelCostTotals
 from protocol.errors import Rejected
 from protocol.source import Source
 from tests.node.test_budget import Clock
 
 NANO = 10**9
-JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), extra_files=(), prompt="", argv=("claude",))
+JOB = Assignment(
+    source=Source.of({"train.py": b"x = 1\n"}), extra_files=(), prompt="", argv=("claude",)
+)
 TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
 SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
 TOLD = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
@@ -51,7 +53,11 @@ def cost_database(home: Home) -> Iterator[Database]:
 
 def budget_of(cost_database: Database, **limits: int) -> ModelCostBudget:
     return ModelCostBudget(
-        cost_database, limits=ModelCostLimits(**limits), model="claude", price=FREE, clock_ms=Clock()
+        cost_database,
+        limits=ModelCostLimits(**limits),
+        model="claude",
+        price=FREE,
+        clock_ms=Clock(),
     )
 
 
@@ -134,7 +140,9 @@ def test_a_subscription_takes_tokens_and_no_usd(cost_database: Database) -> None
     budget = budget_of(cost_database, usd_nano=0, visits=2)
     for told in (TOLD, None, None):
         visit(Agent(told), budget, SUBSCRIBED)
-    assert budget.spent() == ModelCostTotals(calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0)
+    assert budget.spent() == ModelCostTotals(
+        calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0
+    )
 
 
 def test_a_models_questions_are_not_held_up_by_visits(cost_database: Database) -> None:

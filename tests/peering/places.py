@@ -98,7 +98,9 @@ def place(
 async def _run(settings: Mapping[str, Any]) -> None:
     home, hardware_class = Home(Path(settings["home"])), settings["hardware_class"]
     tasks = [MANIFEST.id]
-    bootstrap = [one for one in map(parse_address, settings["bootstrap"]) if isinstance(one, Address)]
+    bootstrap = [
+        one for one in map(parse_address, settings["bootstrap"]) if isinstance(one, Address)
+    ]
     asked: Counter[str] = Counter()
     with Store.open(home) as store:
         async with taking_part(

@@ -194,7 +194,9 @@ def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> Non
         ("/ip4/127.0.0.1/tcp/4001", []),
     ],
 )
-def test_only_addresses_that_name_the_node_are_told(listened: str, announced_addresses: list[str]) -> None:
+def test_only_addresses_that_name_the_node_are_told(
+    listened: str, announced_addresses: list[str]
+) -> None:
     assert list(announced((listened,))) == announced_addresses
 
 

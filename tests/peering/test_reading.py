@@ -102,7 +102,9 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             assert len(await reader.read(batch(MANY), TASKS)) == MANY
             os.kill(children()[0], signal.SIGKILL)
-            for results in await asyncio.gather(*(reader.read(batch(500), TASKS) for _ in range(3))):
+            for results in await asyncio.gather(
+                *(reader.read(batch(500), TASKS) for _ in range(3))
+            ):
                 assert results == here(batch(500))
 
     with caplog.at_level(logging.WARNING):

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from agent.plugin import PluggedProposer, ProposerPlugin, change
-from agent.proposal import Context, Outcome, Proposal, Proposer, NoProposal
+from agent.proposal import Context, NoProposal, Outcome, Proposal, Proposer
 from agent.source.capabilities import Checked
 from node.home import plugins as module
 from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import EXPORTERS, IMPORTERS, PROPOSERS, plugins
-from node.proposing.choice import OwnChoice, arms_of
 from node.maintenance.doctor import examine
+from node.proposing.choice import OwnChoice, arms_of
 from protocol.errors import ConfigurationError
 from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
@@ -125,7 +125,10 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
-    knobs = (HyperparameterSpec(name="BATCH", type="int"), HyperparameterSpec(name="NO_SUCH", type="int"))
+    knobs = (
+        HyperparameterSpec(name="BATCH", type="int"),
+        HyperparameterSpec(name="NO_SUCH", type="int"),
+    )
     first = asked(doubling, knobs=knobs)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")

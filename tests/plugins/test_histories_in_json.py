@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from node.exchange.importers import read_history
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.imported_rows import ImportedLog
 from node.store.imported import Imported
+from node.store.imported_rows import ImportedLog
 from protocol.errors import UsageError
 from tests.node.test_commands import arnode
 from tests.node.test_imported import git

@@ -17,7 +17,7 @@ import pytest
 
 from agent.command import TITLE_FILE
 from agent.model.prompt import errand
-from agent.proposal import Brief, Context, Proposal, NoProposal
+from agent.proposal import Brief, Context, NoProposal, Proposal
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import Checked
 from node.home.config import Config

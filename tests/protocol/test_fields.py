@@ -8,7 +8,7 @@ import pytest
 from protocol.codecs import single_line
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import OPTIONAL, UNWRITTEN, Digest, Items, Mapped, Named, Natural, Identifier
+from protocol.fields import OPTIONAL, UNWRITTEN, Digest, Identifier, Items, Mapped, Named, Natural
 
 A_DIGEST = bytes(32)
 

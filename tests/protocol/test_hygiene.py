@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from protocol.errors import Rejected
 from protocol.hygiene import (
-    SIDE_CHANNEL_BITS,
+    LEAK_BITS_PER_RUN,
     MAX_FILE_BYTES,
     MAX_LINES,
-    LEAK_BITS_PER_RUN,
+    SIDE_CHANNEL_BITS,
     Scored,
     check_source,
     compressed_size_bytes,

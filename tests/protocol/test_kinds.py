@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.codecs import fit_line, fit_text, single_line, long_text
+from protocol.codecs import fit_line, fit_text, long_text, single_line
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.record_kinds import (

@@ -220,7 +220,9 @@ def test_a_session_begins_with_the_lanes_that_are_open() -> None:
 
 def test_no_lane_at_all_is_one_clear_error() -> None:
     async def open_none() -> None:
-        link = Scripted(act=lambda lanes: lanes.on_message(0, ["refused", "no sandbox", "bring one"]))
+        link = Scripted(
+            act=lambda lanes: lanes.on_message(0, ["refused", "no sandbox", "bring one"])
+        )
         async with opened_lanes(link.lanes(), link, silent):
             pass
 

@@ -5,9 +5,15 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.sandbox.landlock import READ, WRITE
 from trainer.agent_sandbox.installed import Installation
-from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
+from trainer.agent_sandbox.view import (
+    View,
+    bubblewrap_arguments,
+    landlock_rules,
+    link_into,
+    nameable,
+)
+from trainer.sandbox.landlock import READ, WRITE
 
 
 @pytest.fixture

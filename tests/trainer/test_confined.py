@@ -20,8 +20,8 @@ import pytest
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.confined import BOXES, THROWAWAY_UIDS, Confined, _link_visible
 from trainer.sandbox.backend import SandboxBackend
+from trainer.sandbox.confined import BOXES, THROWAWAY_UIDS, Confined, _link_visible
 from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile

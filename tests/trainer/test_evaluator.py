@@ -43,7 +43,9 @@ def test_golden_metric() -> None:
 
 
 def test_golden_positions() -> None:
-    drawn = evaluator.draw_positions(fixed_log_probs(), fixed_log_probs(3), 8, np.random.default_rng(5))
+    drawn = evaluator.draw_positions(
+        fixed_log_probs(), fixed_log_probs(3), 8, np.random.default_rng(5)
+    )
     assert drawn.tolist() == GOLDEN_POSITIONS
     alone = evaluator.draw_positions(fixed_log_probs(), None, 4, np.random.default_rng(6))
     assert alone.tolist() == GOLDEN_POSITIONS_ALONE
@@ -261,11 +263,15 @@ def test_the_harness_answers_what_an_evaluator_asks_and_honest_answers_agree(
     answers = answers.reshape(ROWS, asked.audit.width)[positions[:, 0]]
     audited = listed.audited_at(answers, rows[positions[:, 0], positions[:, 1] + 1])
     tolerance = listed.calibrate(listed.log_probs_at(log_probs, positions), audited, CAPS)
-    statistics = listed.summarise_audit(listed.log_probs_at(log_probs, positions), audited, tolerance)
+    statistics = listed.summarise_audit(
+        listed.log_probs_at(log_probs, positions), audited, tolerance
+    )
     assert listed.find_audit_fault(statistics, tolerance) is None
     assert statistics.largest < 1e-5
     assert (
-        0 <= listed.metric_nano(log_probs, rows, byte_counts()) < listed.most_nano(rows, byte_counts())
+        0
+        <= listed.metric_nano(log_probs, rows, byte_counts())
+        < listed.most_nano(rows, byte_counts())
     )
 
 

@@ -17,9 +17,9 @@ import node
 from protocol.errors import SafetyError
 from trainer.host.interpreter import python_command
 from trainer.sandbox import masked_home, tier
-from trainer.sandbox.masked_home import with_masked_home
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.masked_home import with_masked_home
 from trainer.sandbox.tier import Tier, probe_tier
 
 ROOT = Path(node.__file__).parents[1]
@@ -41,7 +41,9 @@ print(tried(lambda: os.listdir(home / "hidden")))
 
 def look(home: Path, *, is_networked: bool = False) -> list[str]:
     command = [sys.executable, "-c", LOOK, str(home)]
-    fence = with_masked_home(command, hidden=[home / "hidden", home / "none"], is_networked=is_networked)
+    fence = with_masked_home(
+        command, hidden=[home / "hidden", home / "none"], is_networked=is_networked
+    )
     said = subprocess.run(fence, capture_output=True, text=True, check=True)
     return said.stdout.splitlines()
 

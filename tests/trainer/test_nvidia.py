@@ -22,9 +22,9 @@ from trainer.host.device import Device
 from trainer.language_model.job import program_message
 from trainer.program.harness import HARNESS
 from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.confined import Confined
-from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox

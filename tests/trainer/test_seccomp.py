@@ -10,9 +10,9 @@ from trainer.sandbox import calls
 from trainer.sandbox.seccomp import (
     gate_program,
     last_program,
+    networked_program,
     seccomp_program,
     unaltered_program,
-    networked_program,
 )
 
 MACHINES = ("x86_64", "aarch64")

@@ -67,7 +67,10 @@ def test_a_metric_leaves_coarse_and_bounded(splits: SecretSplits, short_task: Ta
 
 
 def test_an_audit_compares_with_another_tree_on_the_same_split_alone() -> None:
-    claimed, (one, other) = LogProbCache(), (np.full((2, 3), value, np.float32) for value in (-1, -2))
+    claimed, (one, other) = (
+        LogProbCache(),
+        (np.full((2, 3), value, np.float32) for value in (-1, -2)),
+    )
     assert claimed.by_another(SPLIT, b"tree") is None
     claimed.note(SPLIT, b"tree", one)
     assert claimed.by_another(SPLIT, b"tree") is None  # its own claims would agree with a lie

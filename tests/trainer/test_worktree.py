@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source
-from trainer.agent_sandbox.worktree import Given, EditedFiles, lay_out, note, edited_files
+from trainer.agent_sandbox.worktree import EditedFiles, Given, edited_files, lay_out, note
 
 GIVEN = Given(
     editable=Source.of({"train.py": b"x = 1\n", "model/net.py": b"y = 1\n"}),

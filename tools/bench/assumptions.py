@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
-from agent.hyperparameters.moves import REPORT_SHARE, OWN_PART_SHARE
+from agent.hyperparameters.moves import OWN_PART_SHARE, REPORT_SHARE
 from tools.bench.worlds import draw_gain
 
 _NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative

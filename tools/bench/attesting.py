@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Final
 
 from node.line.trial import ANCHOR_PAIRS
-from protocol.evidence import DECISIVE_VERDICTS, SupportedVerdict, Evidence, least_nano
+from protocol.evidence import DECISIVE_VERDICTS, Evidence, SupportedVerdict, least_nano
 from protocol.gains import Pair
 from protocol.prospects import AuthorRate, Outcome, audit_order
 from protocol.rule import MIN_PAIRS, POWER, QUICK, VERIFY, Claim, Judgement, Policy, judge
@@ -90,7 +90,9 @@ def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     }
 
 
-def attested(case: Case, chance: random.Random) -> tuple[Judgement, int, SupportedVerdict | None, int]:
+def attested(
+    case: Case, chance: random.Random
+) -> tuple[Judgement, int, SupportedVerdict | None, int]:
     """Return the verdict, its number of pairs, what the record shows, and the record's pairs."""
     claim = None if case.claim is None else Claim(gain=case.claim)
     noise = NoiseEstimate(sum(chance.gauss(0, 1) ** 2 for _ in range(20)), 20.0)
@@ -111,7 +113,9 @@ def attested(case: Case, chance: random.Random) -> tuple[Judgement, int, Support
         shown = Evidence.of(pairs, SD).supported_verdict(least)
         is_enough = len(pairs) >= (ANCHOR_PAIRS if said.is_gain else MIN_PAIRS)
         is_last = len(pairs) >= case.policy.max_pairs
-        if is_last or (is_enough and (said.verdict not in DECISIVE_VERDICTS or said.verdict == shown)):
+        if is_last or (
+            is_enough and (said.verdict not in DECISIVE_VERDICTS or said.verdict == shown)
+        ):
             return said, fell, shown, len(pairs)
 
 

@@ -110,7 +110,9 @@ class Counts:
         assert found is not None, printed
         return int(found[1].replace(b",", b""))
 
-    async def _measured(self, own: Path, base_program: Path, asked: DrawnInstance) -> InstanceMeasurement:
+    async def _measured(
+        self, own: Path, base_program: Path, asked: DrawnInstance
+    ) -> InstanceMeasurement:
         base = _measured(await self._counted(base_program, asked.data))
         return replace(_measured(await self._counted(own, asked.data)), base=base)
 

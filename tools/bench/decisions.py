@@ -130,7 +130,8 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
         "told_of_gains": {
-            name: {f"{gain:g}": coverage[name, gain, count] for gain in INTERVAL_GAINS} for name in INTERVAL_POLICIES
+            name: {f"{gain:g}": coverage[name, gain, count] for gain in INTERVAL_GAINS}
+            for name in INTERVAL_POLICIES
         },
         "heads_measured_again": dict(zip(AGAIN_NOISES, again, strict=True)),
         **lines,

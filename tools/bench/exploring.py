@@ -121,7 +121,9 @@ def _crew(job: tuple[int, bool]) -> list[float]:
     return climbs(seed, _LAND_RUNS, explores=is_on, nodes=_CREW)
 
 
-def _comparison(gains: list[list[float]], names: "list[str] | tuple[int, ...]") -> dict[str, object]:
+def _comparison(
+    gains: list[list[float]], names: "list[str] | tuple[int, ...]"
+) -> dict[str, object]:
     """Return the mean gains at each horizon with and without, and how often each led by 1 sd."""
     half = len(gains) // 2
     figures: dict[str, object] = {}

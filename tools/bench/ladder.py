@@ -18,8 +18,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from node.ladder.transfer_selector import LEAST_SD
 from node.ladder.time_share import LadderTimeShare
+from node.ladder.transfer_selector import LEAST_SD
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
 from protocol.transfer import ObservedTransfer, Slope, overall
@@ -74,13 +74,19 @@ class Promoted:
         None if no expected gain is large enough to be measured.
         """
         slope = overall(self._known)
-        new = tuple(candidate for candidate in self._candidates.found[self._together :] if candidate.gain_sd > 0)
+        new = tuple(
+            candidate
+            for candidate in self._candidates.found[self._together :]
+            if candidate.gain_sd > 0
+        )
         self._together = len(self._candidates.found)
         if len(new) > 1 and sum(_expected(slope, new)) >= LEAST_SD:
             self._under_way = new
             return sum(candidate.above for candidate in new)
         self._left += new
-        best = max(self._left, key=lambda candidate: sum(_expected(slope, [candidate])), default=None)
+        best = max(
+            self._left, key=lambda candidate: sum(_expected(slope, [candidate])), default=None
+        )
         if best is None or sum(_expected(slope, [best])) < LEAST_SD:
             return None
         self._left.remove(best)
@@ -114,7 +120,9 @@ def _expected(slope: Slope, candidates: Sequence[TransferCandidate]) -> tuple[fl
 class Small(Member):
     """A node of the rung below. Its confirmed patches are finds; with `is_own`, all kept ones."""
 
-    candidates: TransferCandidates = field(default_factory=lambda: TransferCandidates(random.Random(0), 0.0))
+    candidates: TransferCandidates = field(
+        default_factory=lambda: TransferCandidates(random.Random(0), 0.0)
+    )
     is_own: bool = False
 
     def __post_init__(self) -> None:
@@ -145,7 +153,9 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    time_share: LadderTimeShare = field(default_factory=LadderTimeShare)  # decides the share of time
+    time_share: LadderTimeShare = field(
+        default_factory=LadderTimeShare
+    )  # decides the share of time
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None
@@ -226,7 +236,12 @@ def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]
     ]
     if is_promoted:
         members += [
-            Small(Machine(random.Random(chance.random())), number=number, swarm=below, candidates=candidates)
+            Small(
+                Machine(random.Random(chance.random())),
+                number=number,
+                swarm=below,
+                candidates=candidates,
+            )
             for number in range(SMALL)
         ]
     for member in members:
@@ -276,7 +291,9 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
             before, found = below.machine.runs, len(candidates.found)
             if is_shared and before / CHEAPER < above.time_share.share_below() * spent:
                 below.go_on()
-                found_sd = sum(max(0.0, candidate.gain_sd) for candidate in candidates.found[found:])
+                found_sd = sum(
+                    max(0.0, candidate.gain_sd) for candidate in candidates.found[found:]
+                )
                 above.time_share.find(found_sd, (below.machine.runs - before) / CHEAPER)
             else:
                 above.go_on()

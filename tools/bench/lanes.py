@@ -24,8 +24,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO
 from tests.node.examples import LINE, MANIFEST
+from tests.node.line_writers import BASE_NANO
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import draw_gain

@@ -206,7 +206,9 @@ def _mixed(job: tuple[str, str, int]) -> dict[str, object]:
         "gain_sd": round(fmean(gains), 2),
         "of_keep_if_lower": ratio_of(gains, believed),
         "false_adoptions": share_of(sum(node.progress.false for node in nodes), adopted),
-        "told_of_true_gain": ratio_of([one.gain for one in adoptions], [one.true for one in adoptions])
+        "told_of_true_gain": ratio_of(
+            [one.gain for one in adoptions], [one.true for one in adoptions]
+        )
         if adoptions
         else None,
         "intervals_that_hold": share_of(sum(one.holds for one in adoptions), len(adoptions)),

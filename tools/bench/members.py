@@ -142,7 +142,9 @@ class Member(Node):
         """Do the next step as a node alone does, with peers' offers where the loop has them."""
         if self._is_promotion_trial_due():
             are_reference_runs_stale = self.machine.session != self.session
-            self._trial = () if are_reference_runs_stale else self._stack(is_promotion_trial_next=True)
+            self._trial = (
+                () if are_reference_runs_stale else self._stack(is_promotion_trial_next=True)
+            )
             if self._trial:
                 self._experiment()
             else:

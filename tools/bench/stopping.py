@@ -111,7 +111,9 @@ def offs_of(session: Session) -> list[Off]:
     offs = []
     for run in session.runs:
         others = [one for one in session.runs if one.tree != run.tree]
-        loss_forecast = LossForecast(others, run.base, session.sd, missed=0.5)  # the median forecast
+        loss_forecast = LossForecast(
+            others, run.base, session.sd, missed=0.5
+        )  # the median forecast
         forecasts = [loss_forecast.least(shown(run, share), run.steps) for share in SHARES]
         off = tuple((run.metric - one[0]) / session.sd for one in forecasts if one is not None)
         if run.tree != run.base and len(off) == len(SHARES) and max(off) < _MUCH_SD:

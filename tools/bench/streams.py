@@ -122,7 +122,9 @@ class Node:
         if self._is_promotion_trial_due():
             self._run_promotion_trial()
         elif self._needs_reference_run():
-            self._set_reference_runs([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
+            self._set_reference_runs(
+                [*self.bank_nano, self._measured(self._run("base", self._worth, 0))]
+            )
         elif not self._goes_elsewhere():
             self._experiment()
 
@@ -232,7 +234,10 @@ class Node:
     def _level_nano(self) -> int:
         """Return the level of the working line, by reference runs and screens against them."""
         reading = self._reading()
-        reference_metrics, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
+        reference_metrics, screened = (
+            reading.values(self.bank_nano),
+            reading.values(self.screened_nano),
+        )
         return round(level_of(reference_metrics, screened, reading.noise.sd) * NANO)
 
     def _set_reference_runs(self, bank_nano: list[int]) -> None:
@@ -320,7 +325,9 @@ class Node:
         confirmation = self._confirm(worth, base=worth - part, policy=policy, anchor_pairs=0)
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
-            self._set_reference_runs([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
+            self._set_reference_runs(
+                [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
+            )
 
     def next_policy(self, introducer: int | None = None) -> Policy:
         """Return the policy for the next trial, which uses up a part of the alpha budget."""
@@ -371,7 +378,9 @@ class Node:
             self.groups.append([self._value(run) for run in of_role])
         return confirmation
 
-    def _reference_runs_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
+    def _reference_runs_from(
+        self, confirmation: Confirmation, *, is_candidate: bool | None = None
+    ) -> None:
         """Use the last pairs as reference runs of the current head: the candidate if it passed.
 
         `is_candidate` overrides this choice.

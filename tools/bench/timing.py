@@ -260,7 +260,9 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
         "a_program_against_itself": silent,
         f"shorter_by_{SHORTER:.0%}": trial_figures(trials),
         "edits_that_change_nothing": null_edit_figures(edits),
-        "trials_drawn_from_these": drawn_trial_figures(secret_shares[True], secret_shares[False], chain),
+        "trials_drawn_from_these": drawn_trial_figures(
+            secret_shares[True], secret_shares[False], chain
+        ),
     }
 
 

@@ -75,7 +75,9 @@ class Session:
         self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]
     ) -> RunOutcome:
         """Run a source; the next may start when `on_trained` is called."""
-        return await with_progress(what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained))
+        return await with_progress(
+            what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained)
+        )
 
     @property
     def tolerance_nats(self) -> Figures:

@@ -72,7 +72,9 @@ async def _experiments(session: Session, report: Report, count: int) -> list[Run
                 break
             trained = asyncio.Event()
             source = with_constants(ours(), {"MATRIX_LR": f"{0.04 + number / 1000:.3f}"})
-            run = session.run_alongside(f"experiment {number}", source, number, on_trained=trained.set)
+            run = session.run_alongside(
+                f"experiment {number}", source, number, on_trained=trained.set
+            )
             runs.append(asyncio.create_task(run))
             await trained.wait()
         return await asyncio.gather(*runs)

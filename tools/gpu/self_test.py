@@ -6,10 +6,10 @@ from pathlib import Path
 from tools.gpu.card import Machine
 from tools.gpu.measuring import Report
 from tools.gpu.progress import say
+from trainer.card_selftest import machine as proving
+from trainer.card_selftest.report import SelfTestConditions, load_report, save_report
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
-from trainer.card_selftest import machine as proving
-from trainer.card_selftest.report import SelfTestConditions, save_report, load_report
 
 
 def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:

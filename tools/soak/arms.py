@@ -14,7 +14,14 @@ from agent.hyperparameters.proposer import BuiltInSearch
 from agent.proposal import Context, Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from agent.source.literals import Axis, Hyperparameter, Scalar, axis_of, find_hyperparameters, hyperparameter_values
+from agent.source.literals import (
+    Axis,
+    Hyperparameter,
+    Scalar,
+    axis_of,
+    find_hyperparameters,
+    hyperparameter_values,
+)
 from node.line.level import level_of
 from protocol.rule import DEFAULT, passes_rechecks, passes_screen
 from protocol.source import Source
@@ -121,7 +128,9 @@ class KnobsSearch(Search):
                     title=proposal.title,
                     edits=proposal.edits,
                     metric=last,
-                    values=hyperparameter_values(proposal.source, self.task.editable, self.task.knobs),
+                    values=hyperparameter_values(
+                        proposal.source, self.task.editable, self.task.knobs
+                    ),
                 )
             )
             if decision == "kept" and last is not None:

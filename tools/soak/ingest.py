@@ -17,10 +17,10 @@ from pathlib import Path
 
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.maintenance.fsck import examine
 from node.store.boards import BoardKey
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.maintenance.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body, TaskBody

@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node.home.home import Home
-from node.line.reference_runs import ReferenceRunStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial
+from node.line.reference_runs import ReferenceRunStep
+from node.maintenance.fsck import examine
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.journal import Journal
 from node.store.store import Store
-from node.maintenance.fsck import examine
 from protocol.errors import ArnodeError
 from protocol.record_kinds import ResultBody, TaskBody
 from protocol.records import Record

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.home import Home
-from node.ladder.transfer_history import transfer_histories, slopes_known
+from node.ladder.transfer_history import slopes_known, transfer_histories
 from node.store.experiments import Experiment
 from node.store.store import Store
 from protocol.errors import ArnodeError

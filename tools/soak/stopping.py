@@ -24,8 +24,8 @@ from typing import Any, Final
 from node.home.home import Home
 from node.line.early_stop import finished_runs
 from node.line.experiment import ExperimentStep
-from node.line.loss_forecast import MISSED, SHARES, LossForecast, FinishedRun
 from node.line.job_kinds import KINDS
+from node.line.loss_forecast import MISSED, SHARES, FinishedRun, LossForecast
 from node.line.noise import known_noise
 from node.store.jobs import Line
 from node.store.store import Store

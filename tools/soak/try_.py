@@ -21,8 +21,8 @@ from typing import Any
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.baseline import BaselineStep
-from node.line.promotion_trial import PromotionTrial
 from node.line.experiment import ExperimentStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store

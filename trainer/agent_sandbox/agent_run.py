@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import Rejected, SafetyError
+from trainer.agent_sandbox.first_process import AgentSandboxSpec, remove_folder
+from trainer.agent_sandbox.installed import installation
+from trainer.agent_sandbox.running_command import AgentLimits, Places, RunningCommand
+from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into
+from trainer.agent_sandbox.worktree import EditedFiles, Given, edited_files, lay_out, note
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.process_limit import control_group, own_threads
 from trainer.sandbox.tier import Tier
-from trainer.agent_sandbox.running_command import Places, RunningCommand, AgentLimits
-from trainer.agent_sandbox.installed import installation
-from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into
-from trainer.agent_sandbox.first_process import AgentSandboxSpec, remove_folder
-from trainer.agent_sandbox.worktree import Given, EditedFiles, lay_out, note, edited_files
 
 NOTE_BYTES: Final = 4096
 _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that it may read

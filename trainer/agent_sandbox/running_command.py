@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainer.agent_sandbox import first_process
+from trainer.agent_sandbox.first_process import AgentSandboxSpec
 from trainer.host.interpreter import python_command
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
 from trainer.sandbox.backend import held, in_time
-from trainer.agent_sandbox import first_process
-from trainer.agent_sandbox.first_process import AgentSandboxSpec
 
 Excess = Literal["memory", "threads", "files"]
 End = Excess | Literal["exit", "killed", "time", "output"]

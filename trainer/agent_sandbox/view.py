@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
 from trainer.agent_sandbox.installed import SYSTEM, Installation, is_in_any
+from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 -- the agent sandbox's own
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- likewise

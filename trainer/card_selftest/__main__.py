@@ -7,7 +7,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from trainer.cards.cards import probe_cards
 from trainer.card_selftest.machine import (
     REPORT,
     devices_to_test,
@@ -16,6 +15,7 @@ from trainer.card_selftest.machine import (
     run_selftests,
     write_report,
 )
+from trainer.cards.cards import probe_cards
 
 
 def main() -> int:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from trainer.card_selftest.report import Fault, SelfTestReport
+from trainer.card_selftest.sizing import room_of
+from trainer.card_selftest.steps import CardSelfTest
+from trainer.card_selftest.whole_runs import CARD, TOY
 from trainer.cards.cards import Cards, GraphicsCard, by_class
 from trainer.cards.nvml import CardLost
 from trainer.host.device import Device, processor
-from trainer.card_selftest.whole_runs import CARD, TOY
-from trainer.card_selftest.report import Fault, SelfTestReport
-from trainer.card_selftest.steps import CardSelfTest
-from trainer.card_selftest.sizing import room_of
 
 REPORT: Final = "gpu-report.json"
 

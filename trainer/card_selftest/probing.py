@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from trainer.card_selftest.report import Fault
 from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.job import program_message
-from trainer.card_selftest.report import Fault
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox

@@ -95,7 +95,9 @@ class SelfTestReport:
         size = self.told.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
         shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
-        return replace(device, environment={**device.environment, **shown}, script_settings=self.told)
+        return replace(
+            device, environment={**device.environment, **shown}, script_settings=self.told
+        )
 
     def document(self, card: GraphicsCard | None) -> dict[str, Any]:
         """Return the report that a user may send."""

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from protocol.source import Source
 from protocol.syntax import syntax_tree
+from trainer.card_selftest.probing import Abilities
+from trainer.card_selftest.report import Fault
 from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardReader
 from trainer.host.capacity import available_bytes
@@ -22,8 +24,6 @@ from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.job import job_message
-from trainer.card_selftest.probing import Abilities
-from trainer.card_selftest.report import Fault
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
 from trainer.sandbox.sandbox import Sandbox

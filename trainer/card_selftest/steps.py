@@ -14,13 +14,14 @@ from typing import Any, Final, TypeVar
 
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from trainer.cards.cards import GraphicsCard
-from trainer.cards.nvml import CardLost, CardReader
-from trainer.host.device import Device
-from trainer.language_model import card_checks
-from trainer.card_selftest.whole_runs import WholeRunResult, Scale, generated_data, check_whole_runs, selftest_task
 from trainer.card_selftest.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
-from trainer.card_selftest.report import NOTHING_ELSE, Fault, SelfTestReport, SelfTestConditions, SelfTestStep
+from trainer.card_selftest.report import (
+    NOTHING_ELSE,
+    Fault,
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+)
 from trainer.card_selftest.sizing import (
     SHARE,
     Paced,
@@ -33,6 +34,17 @@ from trainer.card_selftest.sizing import (
     sizes_of,
     sizes_within,
 )
+from trainer.card_selftest.whole_runs import (
+    Scale,
+    WholeRunResult,
+    check_whole_runs,
+    generated_data,
+    selftest_task,
+)
+from trainer.cards.cards import GraphicsCard
+from trainer.cards.nvml import CardLost, CardReader
+from trainer.host.device import Device
+from trainer.language_model import card_checks
 from trainer.runner import Runner
 from trainer.task_folder.folder import BUILTIN_FOLDER
 

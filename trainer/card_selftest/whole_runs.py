@@ -14,11 +14,11 @@ import numpy as np
 
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.card_selftest.report import Fault
 from trainer.language_model.data import TaskData, rows_of
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.timeline import Stage
-from trainer.card_selftest.report import Fault
 from trainer.runner import Runner
 from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_folder.task import Task
@@ -172,7 +172,9 @@ async def check_whole_runs(runner: Runner, scale: Scale) -> WholeRunResult:
     return result
 
 
-async def _run(runner: Runner, source: Source, seed: int, result: WholeRunResult) -> RunOutcome | None:
+async def _run(
+    runner: Runner, source: Source, seed: int, result: WholeRunResult
+) -> RunOutcome | None:
     outcome = await runner.run(source, seed, split=SPLIT)
     if outcome.status == "ok":
         return outcome

@@ -102,7 +102,9 @@ def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
                 query(pynvml.nvmlDeviceGetHandleByIndex, number)
                 for number in range(pynvml.nvmlDeviceGetCount())
             ]
-            found = [query(pynvml.nvmlDeviceGetCudaComputeCapability, one) for one in handles if one]
+            found = [
+                query(pynvml.nvmlDeviceGetCudaComputeCapability, one) for one in handles if one
+            ]
     except pynvml.NVMLError:
         return ()
     return tuple((major, minor) for major, minor in filter(None, found))

@@ -146,7 +146,9 @@ class Usual:
     def of(cls, samples: Iterable[Sample]) -> "Usual":
         """Return the usual load in quiet samples: the mean share of time, the maximum of memory."""
         samples = list(samples)
-        shares = [min(USUAL_AT_MOST, share) for share in _known_values(s.others_share for s in samples)]
+        shares = [
+            min(USUAL_AT_MOST, share) for share in _known_values(s.others_share for s in samples)
+        ]
         return cls(
             share=fmean(shares) if shares else 0.0,
             others_bytes=max(_known_values(s.others_bytes for s in samples), default=None),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.language_model.evaluator import AnswerShape, AuditedAt, LogProbs, Evaluator, Positions
+from trainer.language_model.evaluator import AnswerShape, AuditedAt, Evaluator, LogProbs, Positions
 from trainer.language_model.text.vocabulary import RowNumbers, TokenRows
 from trainer.sandbox.inside.channel import ANSWER
 from trainer.sandbox.sandbox import Sandbox

@@ -341,13 +341,20 @@ class Stages:
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
     ) -> LogProbs:
         async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
-            log_probs = await ask_log_probs(sandbox, self._asked.score, scored.rows, on_first=note_first)
+            log_probs = await ask_log_probs(
+                sandbox, self._asked.score, scored.rows, on_first=note_first
+            )
         if fault := self._evaluator.find_log_prob_fault(log_probs):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return log_probs
 
     async def _audit(
-        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, log_probs: LogProbs
+        self,
+        request: Request,
+        weights: bytes,
+        meter: Meter,
+        scored: ScoredRows,
+        log_probs: LogProbs,
     ) -> Audit:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit

@@ -162,7 +162,9 @@ class Training:
         uncounted: Timeline,
     ) -> Trained:
         """Compare a training that took too long on a loaded machine with a fair ceiling."""
-        first = replace(first, request=await self._as_loaded(first, pace, uncounted), is_contended=True)
+        first = replace(
+            first, request=await self._as_loaded(first, pace, uncounted), is_contended=True
+        )
         if not first.is_over:
             return first
         pace.took_too_long(first.meter.others_share)

@@ -159,7 +159,9 @@ class Bench:
             secret = False
         measured = [
             _measured(result, base, judged.verdict)
-            for asked, (result, base), judged in zip(run.asked, run.results, run.judged, strict=True)
+            for asked, (result, base), judged in zip(
+                run.asked, run.results, run.judged, strict=True
+            )
             if asked.is_secret == secret
         ]
         size = await self._stages.size_of(self.task.source)
@@ -181,7 +183,9 @@ class Bench:
         )
 
 
-def _measured(result: InstanceResult, base: InstanceResult | None, verdict: Verdict) -> InstanceMeasurement:
+def _measured(
+    result: InstanceResult, base: InstanceResult | None, verdict: Verdict
+) -> InstanceMeasurement:
     return InstanceMeasurement(
         wall_s=result.wall_s,
         cpu_s=result.cpu_s,

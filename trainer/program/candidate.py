@@ -163,10 +163,17 @@ class Candidate:
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
                 for instance_run in instance_runs:
-                    if results:  # a thread may work between instances: that counts for the later one
-                        before, watch = before + _Work.of(results[-1]), watch.next(instance_run.name)
+                    if (
+                        results
+                    ):  # a thread may work between instances: that counts for the later one
+                        before, watch = (
+                            before + _Work.of(results[-1]),
+                            watch.next(instance_run.name),
+                        )
                     async with stage(sandbox, instance_run.name):
-                        results.append(await self._one(sandbox, counter, instance_run, watch, before))
+                        results.append(
+                            await self._one(sandbox, counter, instance_run, watch, before)
+                        )
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
@@ -307,7 +314,9 @@ class Candidate:
         finally:
             writer.close()
 
-    async def _reply(self, conversation: Conversation, reply: bytes, instance_run: InstanceRun) -> None:
+    async def _reply(
+        self, conversation: Conversation, reply: bytes, instance_run: InstanceRun
+    ) -> None:
         """Pass a reply on. Raises RunFailed if all replies exceed the limit of an answer."""
         await conversation.reply(reply)
         if conversation.replied_bytes > self._most_bytes:

@@ -75,7 +75,9 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
     most = next((fields[name] for name in _LENGTHS if fields.get(name) is not None), budget.tokens)
     if type(most) is not int or most < 1:
         return _bad("`max_tokens` is no whole number above 0")
-    others = {name: fields[name] for name in fields if name not in (*_IGNORED, *_LENGTHS, *_REFUSED)}
+    others = {
+        name: fields[name] for name in fields if name not in (*_IGNORED, *_LENGTHS, *_REFUSED)
+    }
     options = fields.get("stream_options")
     return ChatRequest(
         question=ModelQuestion(

@@ -28,13 +28,13 @@ from trainer.program.manifest import BATCH, is_of_baseline, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
     LEAST_PAIRS,
+    aa_remark,
     against_itself,
     detectable_gain,
     is_unbiased,
     log_shares,
     metric_over_seeds,
     on_any_machine,
-    aa_remark,
 )
 from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of

@@ -27,10 +27,10 @@ from trainer.sandbox.packages import (
     Packages,
     PackagesMissing,
     environment_of,
-    shared_versions,
     installed,
     lacking,
     locked,
+    shared_versions,
 )
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError
@@ -155,7 +155,9 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
     """Return the packages to install on top of the installed ones."""
     with tempfile.TemporaryDirectory(prefix="arnode-") as folder:
         kept, report = Path(folder, "constraints"), Path(folder, "report")
-        kept.write_text("".join(f"{name}=={version}\n" for name, version in shared_versions().items()))
+        kept.write_text(
+            "".join(f"{name}=={version}\n" for name, version in shared_versions().items())
+        )
         options = ["--dry-run", "--report", str(report), "--constraint", str(kept)]
         _pip([*options, *asked], progress)
         resolved = [one["metadata"] for one in json.loads(report.read_text())["install"]]

@@ -16,12 +16,12 @@ from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.metering import ProgramFailed, RunFailed, stage
-from trainer.program.candidate import InstanceRun, InstanceResult, keep_to, peak_of
+from trainer.program.candidate import InstanceResult, InstanceRun, keep_to, peak_of
+from trainer.program.execution import first_failure
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
 from trainer.program.manifest import JUDGE, recipe_of, spec_of
-from trainer.program.execution import first_failure
 from trainer.program.profiles import SCRATCH_BYTES, candidate_filter, profile_of
 from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.inside.channel import JOB, SERVING

@@ -19,8 +19,8 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Forge, InstanceRun, InstanceResult
-from trainer.program.instances import MadeInstances, DrawnInstance, batches
+from trainer.program.candidate import Forge, InstanceResult, InstanceRun
+from trainer.program.instances import DrawnInstance, MadeInstances, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
 from trainer.task_folder.task import Task
@@ -179,7 +179,9 @@ class Executor:
         (result,) = await self._candidate.run_on([instance_run])
         return result.answer
 
-    async def _instance_run(self, package: Package, asked: DrawnInstance, core: int | None) -> InstanceRun:
+    async def _instance_run(
+        self, package: Package, asked: DrawnInstance, core: int | None
+    ) -> InstanceRun:
         talk = self._talk if self._spec.interactive else None
         questions = None
         if self._asking is not None:
@@ -201,12 +203,16 @@ class Executor:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         return self._judge.talk(instance, most_bytes=most_bytes)
 
-    def _note_log(self, results: Sequence[InstanceResult], batch: Sequence[DrawnInstance], meter: Meter) -> None:
+    def _note_log(
+        self, results: Sequence[InstanceResult], batch: Sequence[DrawnInstance], meter: Meter
+    ) -> None:
         if not batch[0].is_secret:
             meter.log_tail = (meter.log_tail + results[-1].log)[-LOG_CHARACTERS:]
 
 
-async def _raise_after_public(public: Sequence[asyncio.Task[T]], results: Coroutine[None, None, T]) -> T:
+async def _raise_after_public(
+    public: Sequence[asyncio.Task[T]], results: Coroutine[None, None, T]
+) -> T:
     """Await a secret batch. If it fails, wait for the public ones before raising.
 
     A public failure is then reported first, and its reason may be shown.

@@ -79,7 +79,9 @@ class EvaluatorAttacker:
             yield note("accepted", f"taken, and worth less: {'; '.join(worse)}")
         if self._left_out:
             left_out = "; ".join(dict.fromkeys(self._left_out))
-            yield note("left out", f"for want of time: {left_out}", "a quicker evaluator is tried more")
+            yield note(
+                "left out", f"for want of time: {left_out}", "a quicker evaluator is tried more"
+            )
 
     async def _shots_of(self, forgery: Forgery) -> Mapping[int, Sequence[Shot]]:
         shots = defaultdict[int, list[Shot]](list)

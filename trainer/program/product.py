@@ -26,7 +26,9 @@ class Product:
     def unpacked(cls, product: bytes) -> Self:
         """Return the product that this process packed before."""
         nonce, results = msgpack.unpackb(product)
-        return cls(nonce=nonce, results=[(_result(one), base and _result(base)) for one, base in results])
+        return cls(
+            nonce=nonce, results=[(_result(one), base and _result(base)) for one, base in results]
+        )
 
 
 def evidence_of(results: Sequence[tuple[InstanceResult, InstanceResult | None]]) -> bytes:

@@ -108,7 +108,7 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
         note(
             "itself",
             f"{differ} of {len(run.results)} answers differ the second time; "
-f"the metric by {apart:.3g}",
+            f"the metric by {apart:.3g}",
             "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
             apart=apart,
         ),

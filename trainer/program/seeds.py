@@ -67,7 +67,9 @@ def drawn(
     """
     hashed = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
     hashed += index.to_bytes(4, "big") + nonce
-    seed = hmac.digest(key, hashed, "sha256") if split == SECRET else hashlib.sha256(hashed).digest()
+    seed = (
+        hmac.digest(key, hashed, "sha256") if split == SECRET else hashlib.sha256(hashed).digest()
+    )
     return InstanceName(seed=seed, split=split, index=index)
 
 

@@ -29,7 +29,8 @@ from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Forge, InstanceResult
 from trainer.program.evaluating import Evaluations
-from trainer.program.instances import NO_NONCE, MadeInstances, DrawnInstance
+from trainer.program.execution import LOG_CHARACTERS, Cores, Executor, first_failure
+from trainer.program.instances import NO_NONCE, DrawnInstance, MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
     counts_instructions,
@@ -38,7 +39,6 @@ from trainer.program.manifest import (
     recipe_of,
     spec_of,
 )
-from trainer.program.execution import LOG_CHARACTERS, Cores, Executor, first_failure
 from trainer.program.metric import (
     InstanceMeasurement,
     Unfit,
@@ -252,7 +252,9 @@ class ProgramStages:
     # Judging
 
     async def _checked(
-        self, asked: Sequence[DrawnInstance], answers: Sequence[tuple[InstanceResult, InstanceResult | None]]
+        self,
+        asked: Sequence[DrawnInstance],
+        answers: Sequence[tuple[InstanceResult, InstanceResult | None]],
     ) -> list[InstanceMeasurement]:
         try:
             async with asyncio.TaskGroup() as group:
@@ -264,7 +266,9 @@ class ProgramStages:
             raise first_failure(failures) from None
         return [task.result() for task in tasks]
 
-    async def _check(self, asked: DrawnInstance, result: InstanceResult, base: InstanceResult | None) -> InstanceMeasurement:
+    async def _check(
+        self, asked: DrawnInstance, result: InstanceResult, base: InstanceResult | None
+    ) -> InstanceMeasurement:
         async with self._cores.one():
             verdict = await self._judge.check(asked.data, result.answer, self.judges_asking(asked))
         if verdict.wrong:

@@ -14,7 +14,6 @@ from pathlib import Path
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
 from trainer.host.processes import family_of, status_number
-from trainer.sandbox.compiled import make_folder
 from trainer.sandbox.backend import (
     SandboxBackend,
     boot_arguments,
@@ -22,6 +21,7 @@ from trainer.sandbox.backend import (
     holds_too_much,
     until_gone,
 )
+from trainer.sandbox.compiled import make_folder
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.process_limit import joining_group
 from trainer.sandbox.profile import Profile

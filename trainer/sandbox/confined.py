@@ -24,8 +24,6 @@ from trainer.cards import nvidia
 from trainer.host.interpreter import python_command
 from trainer.host.processes import uids_in_use
 from trainer.sandbox import confine
-from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.confine import ConfinementSpec
 from trainer.sandbox.backend import (
     SandboxBackend,
     boot_arguments,
@@ -34,6 +32,8 @@ from trainer.sandbox.backend import (
     holds_too_much,
     in_time,
 )
+from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.confine import ConfinementSpec
 from trainer.sandbox.landlock import CARD, DEVICE, OWN, READ, WRITE
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.process_limit import SPARE

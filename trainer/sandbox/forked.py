@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.sandbox import bubblewrap, confined
-from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
-from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
 from trainer.sandbox.backend import (
     NICE,
     SandboxBackend,
@@ -26,6 +24,8 @@ from trainer.sandbox.backend import (
     in_time,
     until_gone,
 )
+from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
+from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.inside.zygote import ForkRequest
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, ruleset

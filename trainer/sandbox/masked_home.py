@@ -22,7 +22,9 @@ _NULL: Final = Path("/dev/null")
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def with_masked_home(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool) -> list[str]:
+def with_masked_home(
+    command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool
+) -> list[str]:
     """Return the command that runs `command` without access to the `hidden` folders.
 
     It can write no file. Raises SafetyError if there is no sandbox.
@@ -109,7 +111,7 @@ def _restrict_self(
         load_filter,
     )
     from trainer.sandbox.landlock import DEVICE, READ, everything_but, restrict_self
-    from trainer.sandbox.seccomp import unaltered_program, networked_program
+    from trainer.sandbox.seccomp import networked_program, unaltered_program
 
     keep_capabilities()
     forbid_new_privileges()

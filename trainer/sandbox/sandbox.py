@@ -28,8 +28,8 @@ from trainer.host.processes import (
     used_cpu_s,
     written_bytes,
 )
-from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.backend import SandboxBackend, SandboxProcess, to_its_end, until_ready
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.process_limit import bind_process

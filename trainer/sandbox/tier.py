@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from protocol.errors import ArnodeError, SafetyError
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import (
     THROWAWAY_UIDS,
@@ -17,7 +18,6 @@ from trainer.sandbox.confined import (
     specification,
     throwaway_uid,
 )
-from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.fork_probe import fork_once
 from trainer.sandbox.forked import ForkedConfined, ForkedInNamespaces
 from trainer.sandbox.inside.landlock import landlock_abi

@@ -67,7 +67,9 @@ class ForkedProcess:
         if not report:  # the zygote is gone, and with it all that it forked
             self.returncode = 1
             return 1
-        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(report)
+        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(
+            report
+        )
         self.peak_bytes = peak_kib << 10
         self.returncode = status
         return int(status)

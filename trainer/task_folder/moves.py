@@ -84,7 +84,9 @@ def _edit(section: Fields, source: Source) -> Edit:
     return edit
 
 
-def read_knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple[HyperparameterSpec, ...]:
+def read_knobs(
+    fields: Fields, source: Source, moves: tuple[Move, ...]
+) -> tuple[HyperparameterSpec, ...]:
     """Return the hyperparameters of a file.
 
     Raises ConfigurationError if one does not name a constant.

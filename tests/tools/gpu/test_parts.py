@@ -16,10 +16,15 @@ from tools.gpu.measuring import Report
 from tools.gpu.parts import Options, measure
 from tools.gpu.self_test import self_tested_device
 from tools.paths import ROOT
-from trainer.host.device import processor
 from trainer.card_selftest import machine
 from trainer.card_selftest.machine import Wanted
-from trainer.card_selftest.report import SelfTestReport, SelfTestConditions, SelfTestStep, save_report
+from trainer.card_selftest.report import (
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+    save_report,
+)
+from trainer.host.device import processor
 from trainer.sandbox import tier
 
 pytestmark = [
@@ -33,7 +38,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the text is kept from one part to the next, and what a proving run decided."""
     folder = tmp_path_factory.mktemp("gpu")
     save_report(
-        SelfTestReport(setting=SelfTestConditions.of(processor()), steps=(), told={"attention": "masked"}),
+        SelfTestReport(
+            setting=SelfTestConditions.of(processor()), steps=(), told={"attention": "masked"}
+        ),
         folder,
     )
     return folder
@@ -122,12 +129,16 @@ def test_a_part_begins_with_the_proving_run_once(
     def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[SelfTestReport, None]]:
         proven.extend(wanted)
         told = {"attention": "masked"}
-        return [(SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)]
+        return [
+            (SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)
+        ]
 
     monkeypatch.setattr(machine, "run_selftests", prove)
     for _ in range(2):
         report = Report()
-        assert self_tested_device(probe_machine(), report, home).script_settings == {"attention": "masked"}
+        assert self_tested_device(probe_machine(), report, home).script_settings == {
+            "attention": "masked"
+        }
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
     assert proven == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}

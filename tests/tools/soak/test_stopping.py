@@ -30,7 +30,9 @@ def ran(number: int, off: float, tree: bytes) -> FinishedRun:
     points = tuple(
         LossPoint(step=step, loss_nano=round((2 + off) * NANO)) for step in range(0, STEPS, 5)
     )
-    return FinishedRun(job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off)
+    return FinishedRun(
+        job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off
+    )
 
 
 def test_what_never_was_lost_may_be_all_the_same() -> None:

@@ -17,17 +17,24 @@ from protocol.source import Source
 from protocol.units import NANO
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
+from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest.probing import Abilities, Probed
+from trainer.card_selftest.report import (
+    Fault,
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+    load_report,
+    save_report,
+)
+from trainer.card_selftest.sizing import Size, sizes_of
+from trainer.card_selftest.steps import CardSelfTest, SelfTestLimits
+from trainer.card_selftest.whole_runs import TOY
 from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
 from trainer.language_model import card_checks
 from trainer.measuring.outcome import RunOutcome
-from trainer.card_selftest import steps as proving_module
-from trainer.card_selftest.whole_runs import TOY
-from trainer.card_selftest.probing import Abilities, Probed
-from trainer.card_selftest.report import Fault, SelfTestReport, SelfTestConditions, SelfTestStep, save_report, load_report
-from trainer.card_selftest.steps import CardSelfTest, SelfTestLimits
-from trainer.card_selftest.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from trainer.host.device import processor
-from trainer.language_model.harness import probes
 from trainer.card_selftest import probing
 from trainer.card_selftest.probing import NAMES, Probed, judge, probe
 from trainer.card_selftest.sizing import sizes_of
+from trainer.host.device import processor
+from trainer.language_model.harness import probes
 from trainer.task_folder.folder import BUILTIN_FOLDER
 
 # The real probes, but these behave differently, and all others do nothing.

@@ -7,17 +7,12 @@ import pynvml
 import pytest
 
 from protocol.source import Source
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.card_selftest.test_card_selftest import ATTENTION, PLAIN, changed
-from trainer.cards.cards import Cards, probe_cards
-from trainer.host.capacity import available_bytes
-from trainer.host.device import processor
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from trainer.card_selftest import steps as proving_module
-from trainer.card_selftest.whole_runs import TOY
 from trainer.card_selftest.machine import devices_to_test
 from trainer.card_selftest.probing import Abilities
 from trainer.card_selftest.report import Fault
-from trainer.card_selftest.steps import CardSelfTest
 from trainer.card_selftest.sizing import (
     Paced,
     Room,
@@ -28,6 +23,11 @@ from trainer.card_selftest.sizing import (
     sizes_of,
     sizes_within,
 )
+from trainer.card_selftest.steps import CardSelfTest
+from trainer.card_selftest.whole_runs import TOY
+from trainer.cards.cards import Cards, probe_cards
+from trainer.host.capacity import available_bytes
+from trainer.host.device import processor
 
 MIB, GIB = 1 << 20, 1 << 30
 TABLE = sizes_of(proving_module._SCRIPT.read_bytes())

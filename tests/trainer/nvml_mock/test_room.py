@@ -7,9 +7,9 @@ import pynvml
 from tests.trainer.nvml_mock.conftest import Child
 from tests.trainer.nvml_mock.machine import MIB, Machine, uuid_of
 from tests.trainer.nvml_mock.profiles import A100_SLICES, RTX4090
-from trainer.cards.cards import probe_cards
 from trainer.card_selftest.machine import devices_to_test
 from trainer.card_selftest.sizing import Room, room_of
+from trainer.cards.cards import probe_cards
 
 
 def proven() -> list[str]:

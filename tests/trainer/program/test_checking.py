@@ -25,7 +25,7 @@ from trainer.measuring.checks import Remark
 from trainer.program import attacking, checking
 from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine
-from trainer.program.scatter import is_unbiased, aa_remark
+from trainer.program.scatter import aa_remark, is_unbiased
 
 FOUND_BY = {"stumbles": "missing", "slow": "large"}  # others by the attack with their name
 

@@ -26,7 +26,7 @@ from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
 from trainer.program import execution as execution_module
-from trainer.program.candidate import Candidate, InstanceRun, InstanceResult
+from trainer.program.candidate import Candidate, InstanceResult, InstanceRun
 from trainer.program.instances import MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
@@ -386,7 +386,9 @@ class Clock:
         self.met[who].append(instance_run.instance)
         await asyncio.sleep(0)
         seconds = self._seconds[who]
-        return [InstanceResult(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
+        return [
+            InstanceResult(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")
+        ]
 
 
 def test_seconds_are_a_share_of_the_baselines_met_in_turns(
@@ -446,7 +448,9 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     beside: list[int] = []
     there = 0
 
-    async def run_on(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
+    async def run_on(
+        candidate: Candidate, execution: Sequence[InstanceRun]
+    ) -> list[InstanceResult]:
         nonlocal there
         there += 1
         beside.append(there)

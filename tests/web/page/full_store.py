@@ -17,7 +17,6 @@ from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody
 from protocol.runs import Run
 from protocol.source import Source
-from tests.node.line_writers import BASE_NANO, Clock, promotion_trial, keep, with_baseline
 from tests.node.examples import (
     BASELINE,
     HARDWARE_CLASS,
@@ -28,6 +27,7 @@ from tests.node.examples import (
     result_body,
     run,
 )
+from tests.node.line_writers import BASE_NANO, Clock, keep, promotion_trial, with_baseline
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest
 
