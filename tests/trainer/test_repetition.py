@@ -136,14 +136,14 @@ def test_an_audit_that_begins_anew_looks_at_the_same_places(
         cost = replace(known.baseline_cost.cost, audit_s=99.0)  # type: ignore[union-attr]
         runner.baseline_cost = replace(known.baseline_cost, cost=cost)  # type: ignore[type-var]
         machine.audits.clear()
-        claimed = runner._stages._claim
+        claimed = runner._stages._score_rows
 
         async def then_slow(*args: Any) -> Any:
             claims = await claimed(*args)
             machine.slow_starts = slow_starts
             return claims
 
-        runner._stages._claim = then_slow  # type: ignore[method-assign]
+        runner._stages._score_rows = then_slow  # type: ignore[method-assign]
         script = Script(is_random=False).source(short_task)
         outcome = await runner.run(script, seed, split=SPLIT)
         assert (outcome.status, machine.slow_starts) == ("ok", 0)
