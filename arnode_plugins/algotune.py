@@ -35,7 +35,7 @@ SYSTEM: Final = System(
 _METHODS: Final = ("generate_problem", "solve", "is_solution")
 _SOLVE_FILE: Final = "solve.py"
 _REPORT: Final = Path("reports", "generation.json")
-_UNTOLD_SIZES: Final = (8, 16, 32)
+_USUAL_SIZES: Final = (8, 16, 32)
 _FEWEST_FOR_STRATA: Final = 16  # a quarter of a smaller size may not be a valid problem
 _PROBLEM_MB: Final = 64  # the largest tenth of upstream's problems have more than 11 MB
 _JUDGE_S: Final = 600  # a run's problems are made at once, the largest of them several times
@@ -62,7 +62,7 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     SYSTEM.check(folder)
     module = _module(folder)
     found = tuple(size) or _upstream_sizes(folder)
-    chosen = found or _UNTOLD_SIZES
+    chosen = found or _USUAL_SIZES
     candidate = candidate_text(module)
     judge = judge_text(module, chosen, most_bytes=_PROBLEM_MB * 1_000_000)
     about = find_file(folder, "description.txt")

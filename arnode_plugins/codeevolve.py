@@ -68,14 +68,14 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         name=called,
         title=f"CodeEvolve's {called}: raise {figure}",
         script=_SCRIPT,
-        settings={"PROGRAM": path, "TOLD": figure},
+        settings={"PROGRAM": path, "REPORTED": figure},
         editable={path: program},
         files=files,
         metric=metric,
         unit="score",
         direction="max",
         limit_s=int(number_in(config, "EVAL_TIMEOUT") or _TIMEOUT_S),
-        told=_description(config),
+        description=_description(config),
         trust=_TRUST,
     )
     return draft_of_evaluator(

@@ -88,7 +88,7 @@ def read_task(folder: Path) -> TaskDraft:
         limit_s=_limit_s(table),
         memory_gb=8.0,
         device="cuda" if is_on_card else "cpu",
-        told=_description(text_in(table, "description"), ranking),
+        description=_description(text_in(table, "description"), ranking),
         trust=_TRUST,
         notes=(_ON_CARD if is_on_card else _ON_PROCESSOR,),
     ).draft()

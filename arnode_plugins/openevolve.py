@@ -91,7 +91,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
         packages_without=frozenset({"openevolve", "wrapper"}),
         toolchains=toolchains_called([tree]),
-        told=_description(read_text(program), config, thresholds),
+        description=_description(read_text(program), config, thresholds),
         trust=_TRUST,
     )
     return draft_of_evaluator(

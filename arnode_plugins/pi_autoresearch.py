@@ -92,7 +92,7 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
         settings={
             "COMMAND": f"bash {_task_path(measure)}",
             "CHECKS": f"bash {_task_path(checks)}" if checks else "",
-            "TOLD": metric.reported_name,
+            "REPORTED": metric.reported_name,
             "IS_MARKED": True,
         },
         editable=editable,
@@ -103,7 +103,7 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
         direction=metric.direction,
         limit_s=_LIMIT_S,
         toolchains=toolchains_of((), scripts.values()),
-        told=f"## The session's own words\n\n{prompt.strip()}" if prompt.strip() else "",
+        description=f"## The session's own words\n\n{prompt.strip()}" if prompt.strip() else "",
         trust=_TRUST,
         notes=(f"the script may take {_LIMIT_S} s: limit_s in task.toml",),
     ).draft()

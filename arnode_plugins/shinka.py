@@ -83,7 +83,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         limit_s=limit_s,
         packages_without=frozenset({"shinka"}),
         toolchains=toolchains_called([tree]),
-        told="\n\n".join(parts),
+        description="\n\n".join(parts),
         trust=_TRUST,
     )
     return draft_of_evaluator(
@@ -111,8 +111,8 @@ def _runner(path: FolderFile) -> tuple[str, int]:
 def _configured(folder: Path) -> str:
     with explaining_reads(folder):
         tables = [read_yaml(file) for file in named_files(folder, "*.yaml")]
-    told = [text_in(table_in(table, "evo_config"), "task_sys_msg") for table in tables]
-    return next((one for one in told if one), "")
+    messages = [text_in(table_in(table, "evo_config"), "task_sys_msg") for table in tables]
+    return next((one for one in messages if one), "")
 
 
 def _text(node: ast.expr, texts: Mapping[str, str]) -> str:

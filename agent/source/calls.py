@@ -75,7 +75,7 @@ def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
     return not any({".", "["} & {*(name or "")} or "{" in (spec or "") for name, spec in fields)
 
 
-def foreign_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
+def unlisted_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
     """Yield what a call of `get_kernel` asks for beyond the kernels of the allowed owners."""
     if len(call.args) != 1 or call.keywords:
         yield call

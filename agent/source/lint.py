@@ -194,7 +194,7 @@ class Lint:
             if use is not None and not calls.is_within(node, use, self._options):
                 yield "reflection", function
             if path == allowed.GET_KERNEL:
-                for asked in calls.foreign_kernels(node, self._names):
+                for asked in calls.unlisted_kernels(node, self._names):
                     yield "import", asked
         for keyword in node.keywords:
             if keyword.arg == "kernel_options" and not calls.is_plain(keyword.value):

@@ -32,7 +32,7 @@ _OTHER_NETWORK_STRAYS: Final = 10  # a record reaches another network only on pu
 
 
 class Fate(Enum):
-    """What happens to a message."""
+    """The outcome for a message."""
 
     PASSED_ON = auto()
     IGNORED = auto()

@@ -142,17 +142,17 @@ async def act_as_node(
     task: Task,
     hand_in: Callable[[Node], Callable[[], object]],
     *,
-    runs_strangers: bool = False,
+    runs_untrusted: bool = False,
 ) -> None:
     """Act as the node until the handed-in work is decided. The caller holds the home's lock.
 
     `hand_in` queues the work and returns a function that shows users the progress, which is called
-    repeatedly. `runs_strangers`: the work is a peer's.
+    repeatedly. `runs_untrusted`: the work is a peer's.
     """
     with reporting() as progress:
         async with (
             models_here(
-                home, config, task.manifest, progress, runs_strangers=runs_strangers
+                home, config, task.manifest, progress, runs_untrusted=runs_untrusted
             ) as models,
             open_node(
                 home,
@@ -208,11 +208,11 @@ async def models_here(
     manifest: TaskManifest,
     progress: Progress,
     *,
-    runs_strangers: bool = False,
+    runs_untrusted: bool = False,
 ) -> AsyncIterator[KeptModels | None]:
     """Yield the models that a task's programs may ask; None if they ask no models of nodes.
 
-    `runs_strangers`: a peer's program is among them. Raises ArnodeError as `lent_models` does. API
+    `runs_untrusted`: a peer's program is among them. Raises ArnodeError as `lent_models` does. API
     keys are removed from the environment before any process starts that would inherit them.
     """
     if not asks_of_nodes(manifest):
@@ -221,6 +221,6 @@ async def models_here(
     means = take_means(os.environ, config)
     choice = lender(choose(config, means.keys, means.environment).arms)
     async with lent_models(
-        home, config, manifest, choice, means.keys, has_company=runs_strangers, progress=progress
+        home, config, manifest, choice, means.keys, has_company=runs_untrusted, progress=progress
     ) as models:
         yield models

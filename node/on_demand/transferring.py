@@ -114,7 +114,7 @@ def _work_alone(command: CommandSession, request: TransferRequest) -> Sequence[i
         is_peers = any(find.author is not None for find in candidates)
         if is_peers:
             require_peer_sandbox(config)
-        asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=is_peers))
+        asyncio.run(act_as_node(home, config, task, hand_in, runs_untrusted=is_peers))
     return numbers
 
 

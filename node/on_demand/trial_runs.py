@@ -110,7 +110,7 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
         raise _failure(said, report.tail, _about_missing(trial.wanted, report))
     if report.figure is None:
         metric = trial.wanted.metric
-        said = f"no line tells {metric}"
+        said = f"no line reports {metric}"
         if report.line:
             said = f"no figure of {metric} can be read from {report.line!r}"
         hint = f"print a line such as `{metric}: 0.5` last, or name another --metric"

@@ -134,7 +134,7 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=not is_own))
+        asyncio.run(act_as_node(home, config, task, hand_in, runs_untrusted=not is_own))
     return job_id
 
 

@@ -57,7 +57,7 @@ class LaneOpening(Mapped):
     """The task that a lane opens, and the node's settings for its runs.
 
     `task`: the name that commands use for it; `id`: the id that it must have. `audit_key`: 32
-    secret bytes that decide what audits look at. `runs_strangers`: True if untrusted code will run
+    secret bytes that decide what audits look at. `runs_untrusted`: True if untrusted code will run
     as well.
     """
 
@@ -66,7 +66,7 @@ class LaneOpening(Mapped):
     audit_key: Annotated[bytes, binary(_KEY_BYTES, _KEY_BYTES)] = field(repr=False)
     data_url: _Text | None
     patience_ms: Natural
-    runs_strangers: bool
+    runs_untrusted: bool
     allow_partial_sandbox: bool
     peers_in_container: bool
 

@@ -123,7 +123,7 @@ def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progr
         peers_in_container=opening.peers_in_container,
     )
     require_sandbox(settings)
-    if opening.runs_strangers:
+    if opening.runs_untrusted:
         require_peer_sandbox(settings)
     home.prepare()
     task = _task(opening, home, progress)

@@ -35,13 +35,13 @@ async def remote_lanes(
     config: Config,
     task: Task,
     *,
-    runs_strangers: bool,
+    runs_untrusted: bool,
     progress: Progress,
     say: Callable[[str], None],
 ) -> AsyncIterator[RemoteLanes]:
     """Open the lanes in the settings on a task, for the time of the block.
 
-    `runs_strangers`: True if untrusted code runs as well; `say` shows users a message once. Raises
+    `runs_untrusted`: True if untrusted code runs as well; `say` shows users a message once. Raises
     ArnodeError if no lane is available.
     """
     opening = LaneOpening(
@@ -50,7 +50,7 @@ async def remote_lanes(
         audit_key=audit_key_of(load_secret(home)),
         data_url=config.data_url,
         patience_ms=round(60_000 * config.quiet_minutes),
-        runs_strangers=runs_strangers,
+        runs_untrusted=runs_untrusted,
         allow_partial_sandbox=config.allow_partial_sandbox,
         peers_in_container=config.peers_in_container,
     )

@@ -269,7 +269,7 @@ def _remote_lanes(
         home,
         config,
         task,
-        runs_strangers=has_company and config.peer_code != "none",
+        runs_untrusted=has_company and config.peer_code != "none",
         progress=progress,
         say=say,
     )

@@ -64,7 +64,7 @@ def proof_of(
 ) -> SelfTestReport:
     step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=faults)
     return SelfTestReport(
-        setting=SelfTestConditions.of(device), steps=(step,), told=TOLD if usable else {}
+        setting=SelfTestConditions.of(device), steps=(step,), script_settings=TOLD if usable else {}
     )
 
 

@@ -111,7 +111,7 @@ def test_a_score_that_is_no_finite_number_fails_whatever_else_is_told(
     )
     figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": evaluator})
     assert figures is None
-    assert "the evaluator told no finite combined_score, but ['a']" in said
+    assert "the evaluator reported no finite combined_score, but ['a']" in said
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_score_that_is_missing_fails(unstaged: Brought, tmp_path: Path) -> Non
     told = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
     figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": told})
     assert figures is None
-    assert "told no finite combined_score" in said
+    assert "reported no finite combined_score" in said
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ public = '{{"combined_score": 0.9}}'
 """
     figures, said = measured(halves, tmp_path, changed={"evaluate.py": written})
     assert figures is None
-    assert "told no finite combined_score" in said
+    assert "reported no finite combined_score" in said
 
 
 @pytest.mark.parametrize("gone", ["evaluate.py", "initial.py"])

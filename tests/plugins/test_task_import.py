@@ -151,8 +151,8 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
         ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
         ("echo 'delay: 5ms'; echo 'delay: FAILED'", "can be read from 'delay: FAILED'", "print a"),
-        ("echo hello", "no line tells delay", "name another --metric"),
-        ("echo delay: 5ms >&2", "no line tells delay", "` 2>&1` at its end"),
+        ("echo hello", "no line reports delay", "name another --metric"),
+        ("echo delay: 5ms >&2", "no line reports delay", "` 2>&1` at its end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(

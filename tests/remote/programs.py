@@ -27,7 +27,7 @@ def opening_of(task: Task, named: str) -> LaneOpening:
         audit_key=AUDIT_KEY,
         data_url=None,
         patience_ms=60_000,
-        runs_strangers=False,
+        runs_untrusted=False,
         allow_partial_sandbox=True,
         peers_in_container=True,
     )

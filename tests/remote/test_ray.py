@@ -123,7 +123,7 @@ def test_lanes_whose_parts_die_come_back(
         async with (
             asyncio.timeout(250),
             remote_lanes(
-                home, config, lane_home.task, runs_strangers=False, progress=silent, say=said.append
+                home, config, lane_home.task, runs_untrusted=False, progress=silent, say=said.append
             ) as lanes,
         ):
             (lane,) = lanes.runners
@@ -156,7 +156,7 @@ def test_a_cluster_that_is_not_there_is_one_clear_error(lane_home: LaneHome) -> 
 
     async def reach() -> None:
         async with remote_lanes(
-            home, config, lane_home.task, runs_strangers=False, progress=silent, say=print
+            home, config, lane_home.task, runs_untrusted=False, progress=silent, say=print
         ):
             pass
 

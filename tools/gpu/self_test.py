@@ -27,4 +27,4 @@ def self_tested_device(machine: Machine, report: Report, home: Path) -> Device:
         result = results[0][0]
         save_report(result, home)
     report.figures["proving"] = result.document(card)
-    return replace(machine.device, script_settings=result.told)
+    return replace(machine.device, script_settings=result.script_settings)

@@ -19,7 +19,7 @@ from trainer.language_model.text.token_cache import write_atomically
 NOTHING_ELSE: Final = "`tiny` runs on the processor"
 _VERSION: Final = 1  # of the self-test: raise it with any change of what scripts are given
 _FOLDER: Final = "cards"
-_NOT_TOLD: Final = ("power_limit_w",)  # may change while the card stays the same
+_NOT_COMPARED: Final = ("power_limit_w",)  # may change while the card stays the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +73,17 @@ class SelfTestConditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestReport:
-    """A self-test's result. `told` is what scripts are given; empty if no run can be made."""
+    """A self-test's result. `script_settings` is for scripts; empty if no run can be made."""
 
     setting: SelfTestConditions
     steps: tuple[SelfTestStep, ...]
-    told: Mapping[str, Any] = field(default_factory=dict)
+    script_settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """True if runs can be made on the card."""
-        return bool(self.told)
+        return bool(self.script_settings)
 
     @property
     def faults(self) -> list[Fault]:
@@ -92,11 +92,17 @@ class SelfTestReport:
 
     def apply_to(self, device: Device) -> Device:
         """Return the device with this result, which scripts are given and records contain."""
-        size = self.told.get("size")
+        size = self.script_settings.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
-        shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
+        shown |= {
+            name: self.script_settings[name]
+            for name in ("attention", "compiled")
+            if name in self.script_settings
+        }
         return replace(
-            device, environment={**device.environment, **shown}, script_settings=self.told
+            device,
+            environment={**device.environment, **shown},
+            script_settings=self.script_settings,
         )
 
     def document(self, card: GraphicsCard | None) -> dict[str, Any]:
@@ -108,7 +114,7 @@ class SelfTestReport:
                 "memory_mib": card.memory_bytes >> 20,
                 "compute_capability": ".".join(map(str, card.compute_capability)),
                 "mig_profile": card.mig_profile,
-                **{name: told for name, told in card.env.items() if name not in _NOT_TOLD},
+                **{name: value for name, value in card.env.items() if name not in _NOT_COMPARED},
             }
         return {
             "report": "arnode gpu-report 1",
@@ -147,7 +153,7 @@ def load_report(setting: SelfTestConditions, folder: Path) -> SelfTestReport | N
         result = SelfTestReport(
             setting=SelfTestConditions(**found["setting"]),
             steps=tuple(_step(one) for one in found["steps"]),
-            told=found["told"],
+            script_settings=found["script_settings"],
             figures=found["figures"],
         )
     except (OSError, ValueError, KeyError, TypeError):  # a damaged file: test the card again

@@ -91,7 +91,7 @@ class CardSelfTest:
         return SelfTestReport(
             setting=SelfTestConditions.of(self.device),
             steps=tuple(self._steps),
-            told=settings,
+            script_settings=settings,
             figures=self._figures,
         )
 

@@ -114,7 +114,7 @@ def _all_files(root: Path) -> dict[str, FolderFile]:
 
 
 def _settings(wanted: Wanted, unit: str) -> dict[str, str]:
-    return {"COMMAND": wanted.command, "TOLD": wanted.metric, "UNIT": unit}
+    return {"COMMAND": wanted.command, "REPORTED": wanted.metric, "UNIT": unit}
 
 
 def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
@@ -142,7 +142,7 @@ def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
         repeats=measured.repeats,
         noise_floor=measured.noise_floor,
         toolchains=toolchains_of([wanted.command], _shell_scripts(fixed.values())),
-        told=f"The command is `{wanted.command}`.",
+        description=f"The command is `{wanted.command}`.",
         trust=_TRUST,
         notes=(f"the command may take {measured.limit_s} s: limit_s in task.toml",),
     )

@@ -47,15 +47,15 @@ def evaluate(instance, program, vary):
     measure, reporting = map(importlib.import_module, ("measure", "reporting"))
     reporting.IS_JUDGED = True
     try:
-        told = measure.measured(program, **given)
+        figures = measure.measured(program, **given)
     except reporting.Failed as why:
         raise Wrong(str(why)) from why
-    print({{name: number for name, number in told.items() if math.isfinite(number)}})
+    print({{name: number for name, number in figures.items() if math.isfinite(number)}})
     figures = {{}}
     for name in [METRIC, *GUARDS]:
-        number = told.get(name, math.nan) / (DIVISOR if name == METRIC else 1.0)
+        number = figures.get(name, math.nan) / (DIVISOR if name == METRIC else 1.0)
         if not math.isfinite(number):
-            raise Wrong(f"the evaluator told no finite {{name}}, but {{sorted(told)}}")
+            raise Wrong(f"the evaluator reported no finite {{name}}, but {{sorted(figures)}}")
         if not abs(number) < LARGEST:
             raise Wrong(f"{{name}} is not below {{LARGEST:g}}: set DIVISOR in judge.py")
         figures[name] = number

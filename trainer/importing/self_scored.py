@@ -89,7 +89,7 @@ class SelfScored:
     """The findings of an importer about a task.
 
     `script` becomes `measure.py`, and `settings` are its constants. `files` are placed next to the
-    editable ones. `told` is for a proposer. `trust` says what would make the task a trusted one.
+    editable ones. `description` is for proposers. `trust` says what would make the task trusted.
     `why` says in one line why it is not. `holdout` replaces those of `files` with the same names
     when a candidate is judged. `repeats` is how often a run calls the evaluator. `noise_floor` is
     the standard deviation of their mean, `UNKNOWN_NOISE` if not measured. `guards` are limits that
@@ -114,7 +114,7 @@ class SelfScored:
     device: str = "cpu"
     packages_without: frozenset[str] = frozenset()
     toolchains: tuple[str, ...] = ()
-    told: str
+    description: str
     trust: str
     why: str = ""
     holdout: Mapping[str, FolderFile] = field(default_factory=dict)
@@ -249,7 +249,7 @@ class SelfScored:
         aim = f"Edit {edited}. {what} `{self.metric}` ({self.unit}): {better} is better."
         besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
         whose = f"## Who says so\n\n{whose}"
-        parts = [f"# {one_line(self.title)}", aim, besides, self.told.strip(), whose]
+        parts = [f"# {one_line(self.title)}", aim, besides, self.description.strip(), whose]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _what(self) -> str:
@@ -291,8 +291,8 @@ def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
         found = line.search(text)
         if found is None:
             raise KeyError(f"{script} has no constant {constant}")
-        told = f"{found[1]} = {_literal(value)}{found[2] or ''}"
-        text = text[: found.start()] + told + text[found.end() :]
+        assignment = f"{found[1]} = {_literal(value)}{found[2] or ''}"
+        text = text[: found.start()] + assignment + text[found.end() :]
     return text
 
 

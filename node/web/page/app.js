@@ -28,7 +28,7 @@ async function begin() {
   introduce(session);
   const go = (isFirst) => show(session, isFirst);
   addEventListener("hashchange", () => go(false));
-  heard.addEventListener("gap", () => go(true)); // events were missed: the part is read anew
+  heard.addEventListener("gap", () => go(true)); // events were missed: read the part again
   skipInPlace();
   document.querySelector(".brand").href = home(session);
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));

@@ -51,7 +51,7 @@ export class RowList {
     this.place = element("div", { class: "list" }, this.#scroller, this.#empty);
   }
 
-  // Draws all rows anew, from what the source has now.
+  // Draws all rows again from the source.
   refresh() {
     for (const row of this.#rows.values()) row.dataset.stale = "";
     this.#plan();

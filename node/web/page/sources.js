@@ -10,7 +10,7 @@ export class Pages {
   #read;
   #pages = new Map();
   #asked = new Set();
-  #old = new Map(); // what was there before it was told to be read anew, until it is
+  #old = new Map(); // what was shown before a reread, until it is done
   #turn = 0;
   #inSight = [0, 0];
 
@@ -31,7 +31,7 @@ export class Pages {
     for (let number = Math.floor(first / PAGE); number <= end; number++) this.#ask(number);
   }
 
-  // What is in sight is read anew; it stays until the new is there.
+  // Reads the visible rows again; they stay until the new ones have arrived.
   reread() {
     this.#turn++;
     for (const [number, page] of this.#pages) this.#old.set(number, page);

@@ -39,7 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpu")
     save_report(
         SelfTestReport(
-            setting=SelfTestConditions.of(processor()), steps=(), told={"attention": "masked"}
+            setting=SelfTestConditions.of(processor()),
+            steps=(),
+            script_settings={"attention": "masked"},
         ),
         folder,
     )
@@ -62,7 +64,7 @@ def measured(python: Path, home: Path, part: str, *options: str) -> dict[str, An
     assert json.loads(ran.stdout) == document
     assert document["device"] == "cpu"
     assert document["text"]["found_mb"] >= 1
-    assert document["figures"]["proving"]["told"] == {"attention": "masked"}
+    assert document["figures"]["proving"]["script_settings"] == {"attention": "masked"}
     return document
 
 
@@ -130,7 +132,12 @@ def test_a_part_begins_with_the_proving_run_once(
         proven.extend(wanted)
         told = {"attention": "masked"}
         return [
-            (SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)
+            (
+                SelfTestReport(
+                    setting=SelfTestConditions.of(device), steps=(step,), script_settings=told
+                ),
+                None,
+            )
         ]
 
     monkeypatch.setattr(machine, "run_selftests", prove)
@@ -141,7 +148,9 @@ def test_a_part_begins_with_the_proving_run_once(
         }
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
     assert proven == [(device, None)]
-    assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}
+    assert json.loads((home / "gpu-report.json").read_text())[0]["script_settings"] == {
+        "attention": "masked"
+    }
 
 
 def test_without_walls_nothing_runs_and_the_document_says_what_is_known(

@@ -112,8 +112,8 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     result = asyncio.run(selftest.run())
     assert [step.name for step in result.steps] == ["card", "abilities", "size", "whole runs"]
     assert result.passed, said
-    assert result.told["attention"] == "masked"
-    assert result.told["size"] == SMALL.at_once(1).told()
+    assert result.script_settings["attention"] == "masked"
+    assert result.script_settings["size"] == SMALL.at_once(1).told()
     (halved,) = [fault for fault in result.faults if fault.name == "out-of-memory"]
     assert halved.is_kept
     assert halved.instead == "half as many rows at once"
@@ -127,7 +127,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert load_report(setting, tmp_path) == result
     assert load_report(replace(setting, torch="2.99.0"), tmp_path) is None
     device = result.apply_to(processor())
-    assert device.script_settings == result.told
+    assert device.script_settings == result.script_settings
     assert device.environment["attention"] == "masked"
     assert str(device.environment["size"]).startswith("3x64x32x64x512x")
     text = json.dumps(result.document(None))

@@ -27,7 +27,7 @@ def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
 
 def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
     """Return the score that is read from a command's output."""
-    monkeypatch.setattr(command, "TOLD", "score")
+    monkeypatch.setattr(command, "REPORTED", "score")
     told = {**command._tabled(printed), **command._named(printed)}
     return told.get("score")
 
@@ -159,7 +159,7 @@ def test_of_marked_lines_the_last_counts_too(last: str, figure: float | None) ->
 
 
 def test_the_last_marked_line_without_a_number_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "TOLD", "score")
+    monkeypatch.setattr(command, "REPORTED", "score")
     printed = "METRIC score=0.4\nMETRIC other=x\nMETRIC score=nan\nMETRIC score_2=5\n"
     assert command._marked_line(printed) == "METRIC score=nan"
     assert command._marked_line("METRIC other=x\nscore=5\n") is None

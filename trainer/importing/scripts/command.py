@@ -14,7 +14,7 @@ from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of,
 COMMAND = "sh measure.sh"
 CHECKS = ""
 METRIC = "seconds"
-TOLD = "seconds"  # the command's name for it
+REPORTED = "seconds"  # the command's name for it
 UNIT = ""  # of the figure: units of its kind are converted to it; empty: no conversion
 GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
@@ -62,18 +62,18 @@ def main() -> None:
     seed = begin()
     python_on_path()
     output = _run(COMMAND, seed)
-    told = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
-    if TOLD not in told:
+    figures = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
+    if REPORTED not in figures:
         line = _marked_line(output) if IS_MARKED else last_line(output)
         fail(
-            f"no line tells {TOLD}"
+            f"no line reports {REPORTED}"
             if line is None
-            else f"no figure of {TOLD} can be read from {line.strip()[:200]!r}"
+            else f"no figure of {REPORTED} can be read from {line.strip()[:200]!r}"
         )
-    told[METRIC] = told[TOLD]
+    figures[METRIC] = figures[REPORTED]
     if CHECKS:
         _run(CHECKS, seed)
-    finish(told, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+    finish(figures, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
 
 
 def _run(command: str, seed: int) -> str:
@@ -111,7 +111,7 @@ def _marked(output: str) -> dict[str, float]:
 
 def _marked_line(output: str) -> str | None:
     """Return the last marked line that names the figure."""
-    lines = re.findall(rf"^METRIC\s+{re.escape(TOLD)}=.*$", output, flags=re.MULTILINE)
+    lines = re.findall(rf"^METRIC\s+{re.escape(REPORTED)}=.*$", output, flags=re.MULTILINE)
     return lines[-1] if lines else None
 
 
@@ -120,7 +120,7 @@ def _named(output: str) -> dict[str, float]:
     line = last_line(output)
     figures = set() if line is None else set(_figures(line))
     figure = figures.pop() if len(figures) == 1 else None
-    return {} if figure is None else {TOLD: figure}
+    return {} if figure is None else {REPORTED: figure}
 
 
 def _tabled(output: str) -> dict[str, float]:
@@ -128,7 +128,7 @@ def _tabled(output: str) -> dict[str, float]:
     for line in reversed(output.splitlines()):
         table = _table(line)
         if table is not None:
-            return {name: value for name, value in numbers_of(table).items() if name != TOLD}
+            return {name: value for name, value in numbers_of(table).items() if name != REPORTED}
     return {}
 
 
@@ -145,7 +145,7 @@ def last_line(output: str) -> str | None:
 
 def figure_in(output: str) -> float | None:
     """Return the figure in an output, None if there is none."""
-    return {**_tabled(output), **_named(output)}.get(TOLD)
+    return {**_tabled(output), **_named(output)}.get(REPORTED)
 
 
 def unit_in(output: str) -> str:
@@ -177,8 +177,8 @@ def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
 def _figures(line: str) -> Iterator[float | None]:
     """Yield the figures in a line, None for one that is not a number."""
     table = _table(line)
-    if table is not None and TOLD in table:
-        yield numbers_of({TOLD: table[TOLD]}).get(TOLD)
+    if table is not None and REPORTED in table:
+        yield numbers_of({REPORTED: table[REPORTED]}).get(REPORTED)
         return
     for text in list(_texts(line)) or [line.strip()]:
         yield _figure(text)
@@ -189,7 +189,7 @@ def _texts(line: str) -> Iterator[str]:
     words = "|".join(_NO_NUMBERS)
     # The name may be quoted or marked: `"score": 1`, `{'score': nan}`, `**score**: 1`.
     behind = rf"[\"'`*]{{0,3}}(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
-    for found in re.finditer(rf"(?<!\w){re.escape(TOLD)}{behind}", line, flags=re.IGNORECASE):
+    for found in re.finditer(rf"(?<!\w){re.escape(REPORTED)}{behind}", line, flags=re.IGNORECASE):
         yield line[found.end() :]
 
 

@@ -68,7 +68,7 @@ export class AtWork {
     this.#redraw(this.#messages, messages, (told) => refill(this.#messages, messagesOf(told)));
   }
 
-  // Draws a place anew where what it shows is something else than before.
+  // Draws a place again if its content has changed.
   #redraw(place, told, draw) {
     const text = JSON.stringify(told) ?? "";
     if (this.#shown.get(place) === text) return;

@@ -60,7 +60,7 @@ export async function show(visit) {
   visit.show(filters(wanted, again), origins, faults, element("div", { class: "above-list" }, count, chosen.place), list.place, imported);
 }
 
-// What sorts, told to whoever shows it.
+// The sort order, for every table header that shows it.
 function sorting(wanted, again) {
   return {
     shown: [],

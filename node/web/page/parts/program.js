@@ -10,7 +10,7 @@ export async function programView(visit) {
   return [now, historyView(history ?? [])];
 }
 
-// Each version, against the one before it of its name: made only for whoever opens it.
+// Each version, compared with the one before it of its name. Built only when somebody opens it.
 function historyView(history) {
   if (history.length === 0) return null;
   const ordered = [...history].sort((one, other) => other.ts - one.ts);

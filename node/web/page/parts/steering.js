@@ -1,4 +1,4 @@
-// Steering: what the node is told by whoever may, and what it was told before.
+// Steering: notes and commands to the node from readers who may steer, and earlier notes.
 
 import { element, section } from "../dom.js";
 import { fill } from "../visit.js";
