@@ -165,7 +165,7 @@ def split_by(seed):
 
 
 def sealed(seed):
-    """Return which split it is, for whoever holds the data."""
+    """Return which split it is, for holders of the data."""
     tag = hmac.new(DATA_KEY, b"tag" + seed, "sha256").digest()[:16]
     pad = hmac.new(DATA_KEY, b"pad" + tag, "sha256").digest()
     return (tag + bytes(one ^ other for one, other in zip(seed, pad, strict=True))).hex().encode()
