@@ -165,7 +165,7 @@ def _proposers(word: str) -> tuple[str, ...]:
     try:
         return AGENT.read(word)
     except ValueError as fault:
-        told = str(fault) or f"{word!r} names nobody who proposes"
+        told = str(fault) or f"{word!r} is not a proposer"
         raise UsageError(told, f"A and B take {AGENT.wanted}; or the file of a text") from fault
 
 

@@ -139,7 +139,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         key = key_of(text, AUTHOR_BYTES)
         if key is None:
             raise UsageError(
-                f"--author {text[:80]!r} is no author's key",
+                f"--author {text[:80]!r} is not an author's key",
                 f"a key is {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints one's own",
             )
         keys.add(key)

@@ -60,7 +60,7 @@ def start(
 ) -> None:
     """Run the node here: propose, measure, verify, record, until it is stopped.
 
-    The first Ctrl-C finishes the run at hand and stops, the second stops at once; whatever
+    The first Ctrl-C finishes the current run and stops, the second stops at once; whatever
     happens, the next start goes on where this one was.
 
     The network of --network or --join is the one in use from then on, for other commands and later

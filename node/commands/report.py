@@ -153,6 +153,6 @@ def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
             raise UsageError(
                 f"{path} cannot be written: {(fault.strerror or 'refused').lower()}",
-                "name a file in a folder that is there",
+                "name a file in an existing folder",
             ) from fault
     click.echo(f"{plain(str(path))}: {line.task} on {line.hardware_class}", err=True)

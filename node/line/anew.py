@@ -14,7 +14,7 @@ from node.line.ledger import Ledger
 from node.line.open_work import is_told_of, progress_of
 from node.store.jobs import Job
 
-_MOVED_ON = "what it was compared with is gone"
+_MOVED_ON = "its base is no longer the working line"
 
 
 def begin_anew(ledger: Ledger, because: str) -> list[str]:
@@ -32,8 +32,10 @@ def begin_anew(ledger: Ledger, because: str) -> list[str]:
         _put_aside(ledger, job, because)
         is_again = job.step.open_again(ledger) is not None
         if is_told_of(job) and any(run.outcome for run in runs):
-            what = "begins anew" if is_again else "is dropped"
-            told.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
+            what = "starts again" if is_again else "is dropped"
+            told.append(
+                f"{progress_of(job, runs)} {what}: runs before and after a change are not compared"
+            )
     return told
 
 

@@ -62,14 +62,14 @@ class CheckpointStep(HeadTrial):
         patches = many(kept_in(desk.store, self.stack), "patch", "patches")
         if confirmation.was_cut_off:
             desk.activity.judged(
-                f"others on this machine cut the checkpoint of {patches} off: nothing is lost, "
-                f"it is tried again in {REST_S // 60} minutes",
+                f"other programs interrupted the promotion trial of {patches}: nothing is lost, "
+                f"next try in {REST_S // 60} minutes",
                 record=record.id,
             )
         elif overfit is not None:
-            desk.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
+            desk.activity.judged(f"promotion trial of {patches}: {note}", record=record.id)
         else:
-            desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
+            desk.activity.confirmed(f"promotion trial of {patches}", confirmation, record=record.id)
 
     def patch_on_trial(self, ledger: Ledger) -> bytes:
         """Return the patch of the whole stack; a stack of one already has it."""
@@ -87,7 +87,7 @@ class CheckpointStep(HeadTrial):
             self.base,
             self.tree,
             title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
-            why="A passed checkpoint vouches for the stack, not for its parts.",
+            why="A passed promotion trial is evidence for the stack, not for each part.",
             parents=parents,
             origin=Origin(proposer=STACKING),
         ).id

@@ -55,13 +55,13 @@ def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis
     """
     known = hypotheses_of(ledger.store, ledger.key)
     if any(one.state == "open" and one.title == title for one in known):
-        raise UsageError("this hypothesis is open already", "complete it first, or say another")
+        raise UsageError("this hypothesis is open already", "close it first, or state another")
     sketch = Hypothesis.from_value(
         {"id": bytes(32), "ts": now_ms, "title": title, "why": why, "state": "open", "result": None}
     )
     if isinstance(sketch, Rejected):
         raise UsageError(
-            f"that is no hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
+            f"that is not a hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
         )
     with ledger.store.transaction():
         record = ledger.publication.intent(ledger.explored.tree, title, ttl_s=_TTL_S)
@@ -78,11 +78,11 @@ def complete(ledger: Ledger, number: str, *, result: bytes | None) -> Hypothesis
     known = hypotheses_of(ledger.store, ledger.key)
     meant = [one for one in known if one.id.hex().startswith(number)]
     if len(meant) != 1:
-        raise UsageError(f"no hypothesis is called {number}", "GET /hypotheses lists them")
+        raise UsageError(f"there is no hypothesis {number}", "GET /hypotheses lists them")
     if meant[0].state != "open":
         raise UsageError("this hypothesis is closed already", "register another")
     if result is not None and ledger.store.experiments.find(result) is None:
-        raise UsageError("the result is no experiment of this node", "see `arnode log`")
+        raise UsageError("the result is not an experiment of this node", "see `arnode log`")
     closed = replace(meant[0], state="dropped" if result is None else "done", result=result)
     _keep(ledger, tuple(closed if one.id == closed.id else one for one in known))
     return closed

@@ -64,7 +64,7 @@ class PairTrial(JobStep):
         """Describe a run; without `plainly`, the description is the stage and the run's role."""
         stage = f"{stage}, {run.role}"
         if plainly and run.role == "anchor":
-            plainly += ", beside the baseline"
+            plainly += ", against the baseline"
         return RunDescription(title, stage, plainly or stage)
 
     def weigh(
@@ -178,14 +178,16 @@ class HeadTrial(PairTrial):
         A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
-            desk.activity.say("the head fails beside it: it is looked at first, the other waits")
-            doubt_head(desk.ledger, "it failed beside another tree", is_failing=True)
+            desk.activity.say("the head fails in this trial: it is measured again first")
+            doubt_head(desk.ledger, "it failed in a trial of another tree", is_failing=True)
             return
         drift = drift_of(desk.store, job, self.base, desk.reading(), desk.head_trials)
         if drift is None:
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
-        desk.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
+        desk.activity.say(
+            f"{how} on the public rows: the machine changed, or the head was overrated"
+        )
         if drift > 0 and confirmation.move != "pass":
             doubt_head(desk.ledger, how)
 

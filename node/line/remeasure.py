@@ -47,7 +47,7 @@ class RemeasureStep(HeadTrial):
         return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        title = "verified head against the one before it"
+        title = "verified head against the previous one"
         return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 
     def conclude(
@@ -58,7 +58,7 @@ class RemeasureStep(HeadTrial):
         record = self.close(desk.ledger, job, runs, confirmation, note=note)
         line = desk.ledger.known_line
         if line.verified != self.tree:
-            outcome = "does not hold: back to the one before it"
+            outcome = "does not hold: back to the previous head"
         else:
             is_open = open_doubt(desk.store, line) is not None
             outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
@@ -120,8 +120,8 @@ def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
             _replace(ledger)
     if is_failing and line.verified == ledger.publication.manifest.baseline_tree:
         raise ArnodeError(
-            "the task's own baseline does not run here any more: nothing can be measured",
-            "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
+            "the task's baseline no longer runs here, so nothing can be measured",
+            "see `arnode log` for its runs; `arnode doctor` checks this machine",
         )
     return None
 

@@ -51,7 +51,7 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
-_RUNNING = Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim")
+_RUNNING = Text("Ctrl-C finishes the current run and stops; nothing is lost", "dim")
 _STOPPING = Text(STOPPING, "bold yellow")
 
 

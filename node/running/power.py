@@ -35,7 +35,7 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
         raise ConfigurationError(
             "--max-watts needs an NVIDIA card, and there is "
             + ("none" if cards.fault is None else f"no telling of one: {cards.fault}"),
-            "leave out --max-watts and `max_watts`; `arnode doctor` looks at this machine",
+            "leave out --max-watts and `max_watts`; `arnode doctor` checks this machine",
         )
     plan = plan_lowering([card.uuid for card in cards.cards], max_watts)
     if not plan:

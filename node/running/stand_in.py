@@ -120,7 +120,9 @@ class Preparation:
     async def heard(self, research: Research) -> AsyncIterator[None]:
         """Report progress in the stand-in's session, and end it once the task is ready."""
         self._say = research.activity.say
-        self._say(f"{self.name}'s data are on their way ({self._state}): meanwhile {STAND_IN} runs")
+        self._say(
+            f"{self.name}'s data are being fetched ({self._state}): meanwhile {STAND_IN} runs"
+        )
         waiting = asyncio.create_task(self._make_way(research))
         try:
             yield
@@ -130,7 +132,7 @@ class Preparation:
 
     async def _make_way(self, research: Research) -> None:
         await self._ready.wait()
-        research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the run at hand")
+        research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the current run")
 
     async def work(self) -> None:
         """Prepare the task, and retry after failures; report each failure once."""
@@ -145,7 +147,7 @@ class Preparation:
                 break
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             if fault != said:
-                self._say(f"{self.name}'s data are not to be had, tried again later: {fault}")
+                self._say(f"{self.name}'s data are not available; next try later: {fault}")
                 said = fault
             self._state = fault
             await asyncio.sleep(wait_s)

@@ -23,7 +23,7 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
             node.wait_for(r"unpinned's data are on their way \(.+\): meanwhile tiny runs")
             node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
             hub.stalled.discard(NAMES[0])
-            node.wait_for("unpinned's data are here: tiny ends after the run at hand")
+            node.wait_for("unpinned's data are here: tiny ends after the current run")
             node.wait_for("task unpinned on")
             node.wait_for("training text is still to come; runs begin with what is here")
             node.wait_for("measuring|baseline measured")

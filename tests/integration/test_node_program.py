@@ -266,7 +266,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for_status(stage="screen")
         node.interrupt()
-        node.wait_for("stopping after the run at hand; again to end now")
+        node.wait_for("stopping after the current run; again to end now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
     assert "journal is behind" not in answered(copied, "logs").stdout
@@ -277,7 +277,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for(" sd ")
         node.interrupt()
-        node.wait_for("stopping after the run at hand; again to end now")
+        node.wait_for("stopping after the current run; again to end now")
         node.interrupt()
         assert node.end() == 130
     found = decisions(copied)

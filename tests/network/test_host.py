@@ -199,7 +199,7 @@ def test_the_transport_key_is_the_one_that_a_profile_binds() -> None:
     seed = secrets.token_bytes(32)
     public = SigningKey.from_seed(seed).public
     assert transport_key(str(build_host(settings(transport_seed=seed)).get_id())) == public
-    assert transport_key("Qm") == Rejected("'Qm' is no id of a peer (12D3Koo…)")
+    assert transport_key("Qm") == Rejected("'Qm' is not a peer id (12D3Koo…)")
 
 
 def test_settings_do_not_show_their_secrets() -> None:

@@ -79,14 +79,14 @@ def test_an_outlet_is_named_in_one_word(word: str, way: str, words: tuple[str, .
     [
         ("ntfy:https://ntfy.example.org/", "names no topic"),
         ("ntfy:https://ntfy.example.org/a/b", "names no topic"),
-        ("ntfy:topic", "holds no URL of http or https"),
-        ("webhook:ftp://example.org/x", "holds no URL of http or https"),
+        ("ntfy:topic", "is not an http or https URL"),
+        ("webhook:ftp://example.org/x", "is not an http or https URL"),
         ("webhook:https://me:secret@example.org/x", "a user or a password"),
-        ("webhook:https://example.org/a b", "a character in its URL"),
+        ("webhook:https://example.org/a b", "an invalid character in its URL"),
         ("webhook:https://example.org:99999/", "holds no URL"),
         ("command:", "names no program"),
-        ("command:tell 'me", "is no command"),
-        ("mail:me@example.org", "begins with none of"),
+        ("command:tell 'me", "is not a command"),
+        ("mail:me@example.org", "does not begin with one of"),
     ],
 )
 def test_a_wrong_outlet_is_one_error_that_says_what_is_taken(

@@ -130,7 +130,7 @@ def test_a_discard_is_told_again_as_it_was(ledger: Ledger) -> None:
     attempt = concluded(ledger, "screened_out", BASE_NANO)
     again = told_again(attempt)
     assert attempt.record is not None
-    assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not run again")
+    assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not repeated")
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
 
 

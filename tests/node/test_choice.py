@@ -108,13 +108,13 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["knobs", "cluade"], "'cluade' names nobody who proposes"),
-        (["knobs", "none"], "none stands by itself: take it out, or the others"),
-        (["auto", "claude"], "auto stands by itself"),
-        (["knobs", "claude", "knobs"], "knobs is named twice: take one of them out"),
+        (["knobs", "cluade"], "'cluade' is not a proposer"),
+        (["knobs", "none"], "none cannot be combined with others: remove it, or the others"),
+        (["auto", "claude"], "auto cannot be combined with others"),
+        (["knobs", "claude", "knobs"], "knobs is named twice: remove one"),
         (["ollama:a", "ollama/a"], "ollama:a is named twice"),
         (["claude#bold", "claude#bold"], "claude#bold is named twice"),
-        (["knobs#bold"], "knobs reads no text; write knobs"),
+        (["knobs#bold"], "knobs takes no text; write knobs"),
         (["claude#"], "a text's name has a-z, 0-9 and -"),
         (["claude#Bold/x"], "a text's name has a-z, 0-9 and -"),
         ([], "`agent`"),

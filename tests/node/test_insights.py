@@ -77,7 +77,7 @@ def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night
     record = night.checkpoint(GAIN_NANO)
     (body,) = told(night.store)
     assert body.message == (
-        "Checkpoint passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
+        "Promotion trial passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
         "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
         "Failed: LEARNING_RATE up (crash)."
     )

@@ -168,7 +168,7 @@ def test_an_interrupt_shows_at_once(
     home.prepare()
     monkeypatch.setenv("FORCE_COLOR", "1")
     asyncio.run(run_watched(node, {}))
-    assert "stopping after the run at hand; again to end now" in shown[0]
+    assert "stopping after the current run; again to end now" in shown[0]
     assert "again to end now" in list(node.research.activity.messages)[-1]
 
 

@@ -192,13 +192,13 @@ def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -
             greet(lanes, number)
         calibrating = asyncio.create_task(lanes.runners[0].calibrate(1))
         await asyncio.sleep(0)
-        lanes.heard(0, ["failed", 1, "the task's own baseline failed here", "look at it"])
+        lanes.heard(0, ["failed", 1, "the task's baseline failed here", "look at it"])
         with pytest.raises(PutOff):
             await calibrating
         assert [runner.number for runner in lanes.there] == [1]
         assert link.restarted == [0]
         (told,) = link.said
-        assert "the task's own baseline failed here (look at it)" in told
+        assert "the task's baseline failed here (look at it)" in told
 
     asyncio.run(fail())
 

@@ -48,7 +48,7 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
     ("words", "code", "why", "hint"),
     [
         (["ray", "head", "--host", "8.8.8.8"], 2, "no address of a private network", "10.0.0.1"),
-        (["ray", "head", "--host", "attic"], 2, "'attic' is no IP address", "10.0.0.1"),
+        (["ray", "head", "--host", "attic"], 2, "'attic' is not an IP address", "10.0.0.1"),
         (["ray", "head", "--host", "::"], 2, "no address of a private network", "10.0.0.1"),
         (["ray", "worker", "auto"], 2, "auto is no other machine's", "10.0.0.1:6379"),
         (["ray", "worker", "10.0.0.1"], 2, "is no address of a Ray cluster", "10.0.0.1:6379"),

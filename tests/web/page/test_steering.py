@@ -25,7 +25,7 @@ def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -
     visitor.page.get_by_role("button", name="Leave it running").click()
     visitor.page.get_by_role("button", name="Stop …").click()
     visitor.page.get_by_role("button", name="Stop the node").click()
-    visitor.page.wait_for_selector("text=It finishes the run at hand and stops.")
+    visitor.page.wait_for_selector("text=It finishes the current run and stops.")
     assert served.told[-1][0] == "stop"
 
 

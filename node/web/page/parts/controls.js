@@ -56,7 +56,7 @@ function stopping(visit, outcome) {
     dialog.close();
     attempt(stop, outcome, async () => {
       await visit.post("stop", { at_checkpoint: atCheckpoint.checked });
-      return atCheckpoint.checked ? "It stops once the working line is judged." : "It finishes the run at hand and stops.";
+      return atCheckpoint.checked ? "It stops once the working line is judged." : "It finishes the current run and stops.";
     });
   });
   return element("p", { class: "controls" }, stop, element("label", {}, atCheckpoint, " at a checkpoint: the working line is judged first"), dialog);
