@@ -77,7 +77,7 @@ def _from_bundle(
     for finding in check_bundle(given):
         if not finding.ok:
             raise SafetyError(
-                f"{path} does not hold together: {finding.name}: {finding.detail}",
+                f"{path} is inconsistent: {finding.name}: {finding.detail}",
                 f"`arnode verify {path} --check-only` shows all that was checked",
             )
 

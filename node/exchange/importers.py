@@ -113,7 +113,7 @@ RESULTS_TSV: Final = Importer(
 
         Its header says which column is what. The metric is `val_bpb`, else the first column of
         numbers; which way is better, unless it is bits per byte, a loss or an error, follows from
-        what was kept. What does not read as an experiment is kept as text and counted.""",
+        what was kept. What cannot be read as an experiment is kept as text and counted.""",
         read=read_table,
         hint="a header names its columns, with tabs between: commit, the metric, memory_gb, status,"
         " description",

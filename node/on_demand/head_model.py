@@ -64,7 +64,7 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
     if not products or outcome.metric_nano is None:
         raise ArnodeError(
             f"its training ended with {outcome.status}: {outcome.reason}",
-            "try again; if it stays so, the head is in doubt (`arnode head --provenance`)",
+            "try again; if it fails again, the head is in doubt (`arnode head --provenance`)",
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- else the session would not be calibrated

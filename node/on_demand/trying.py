@@ -32,7 +32,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from trainer.cards.cards import probe_devices
 
-_STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"
+_STAYS = "it stays in the queue: the same `arnode try` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,7 @@ def read_draft(value: dict[str, Value]) -> ReportBody:
     """Return the body from such a message. Raises UsageError if it is not valid."""
     body = ReportBody.from_value(value)
     if isinstance(body, Rejected):
-        raise UsageError("that is no report to publish", "use `arnode report --publish`")
+        raise UsageError("that is not a report to publish", "use `arnode report --publish`")
     return body
 
 

@@ -82,7 +82,7 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 def _opening(now: RenderableType) -> RenderableType:
     """Return the picture before there is anything to compare with."""
-    told = "First the task's own source is measured, twice: everything is compared to it."
+    told = "First the baseline is measured twice: everything is compared with it."
     return Group(Text(told), Text(""), now)
 
 

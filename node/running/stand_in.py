@@ -56,8 +56,8 @@ def require_use(download: Download, config: Config) -> None:
     if fault is None:
         return
     raise ConfigurationError(
-        f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was loaded."
-        f" It would be {told(download)}",
+        f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was"
+        f" downloaded. It would be {told(download)}",
         "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
         f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
         f" {config.task}`, then start again",
@@ -84,7 +84,7 @@ def told(download: Download) -> str:
     """Return the size and the duration of a download in words, as far as the task gives them."""
     file_mb = download.file_mb
     if file_mb is None:
-        return f"{download.files} files, of which the task does not say how large they are"
+        return f"{download.files} files, of sizes that the task does not state"
 
     def part(files: int) -> str:
         size_mb = files * file_mb
@@ -92,7 +92,7 @@ def told(download: Download) -> str:
 
     return (
         f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s, before the first run"
-        f" {part(download.first_files)}; turning text into tokens comes on top"
+        f" {part(download.first_files)}; tokenizing takes longer"
     )
 
 

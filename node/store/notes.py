@@ -53,7 +53,7 @@ def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
     note = Note.from_value({"ts": now_ms, "text": said.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
-            "that is no note", f"1 to {MAX_NOTE} characters of text, nothing invisible among them"
+            "that is not a note", f"1 to {MAX_NOTE} characters of text, no invisible characters"
         )
     notes = _Notes(notes=(*notes_of(store, line), note)[-_MOST_KEPT:])
     keep(store, _NOTES, line, notes)
@@ -66,4 +66,4 @@ def notes_page(store: Store, line: LineKey) -> str:
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)
     ]
-    return "\n".join(["# What the owner said to whoever proposes\n", *said]) if said else ""
+    return "\n".join(["# What the owner said to the proposers\n", *said]) if said else ""

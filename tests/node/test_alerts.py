@@ -142,7 +142,7 @@ def test_of_a_title_nothing_is_left_that_a_service_obeys() -> None:
 def test_a_message_is_one_line_with_what_was_held_back() -> None:
     message = sent()
     assert message.text == (
-        "attic: something happened (not told before: 2 moves of a head, 1 refuted claim)"
+        "attic: something happened (not sent before: 2 moves of a head, 1 refuted claim)"
     )
     document = message.document()
     assert (document["v"], document["kind"], document["gain"]) == (1, "head", 0.5)
@@ -293,7 +293,7 @@ def test_a_command_gets_json_on_its_standard_input_and_nothing_as_an_argument(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import time\ntime.sleep(600)\n", "did not take it within 0.2 s"),
+        ("import time\ntime.sleep(600)\n", "did not accept it within 0.2 s"),
         ("raise SystemExit(3)\n", "it ended with 3"),
     ],
 )
@@ -447,7 +447,7 @@ def heard_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
 def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None:
     fault = DiskFullError("the disk is full: records.db could not be written", DISK_FULL_HINT)
     assert heard_at_the_end(home, tmp_path, fault).startswith(
-        "attic: the node ended by itself: the disk is full: records.db could not be written"
+        "attic: the node ended unexpectedly: the disk is full: records.db could not be written"
     )
 
 

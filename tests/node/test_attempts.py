@@ -118,7 +118,7 @@ def test_the_baseline_is_the_working_line_until_something_is_kept(ledger: Ledger
     later = asked(ledger, BASELINE)
     assert later is not None
     assert (later.is_working, later.word) == (False, "keep")
-    assert "moved on since" in told_again(later).because
+    assert "changed since" in told_again(later).because
 
 
 def test_the_working_line_is_told_by_its_bank() -> None:
@@ -140,7 +140,7 @@ def test_a_line_that_moved_meanwhile_is_told_of(ledger: Ledger) -> None:
     keep(ledger, "0.5")
     later = asked(ledger)
     assert later is not None
-    told = "\nline:             moved on while it was measured: arnode head --working > train.py\n"
+    told = "\nline:             it changed during the run: arnode head --working > train.py\n"
     assert told in trailer(later, "val_bpb")
     assert "line:" not in trailer(told_again(later), "val_bpb"), "it was another time"
 
@@ -164,7 +164,7 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: 
     assert (attempt.word, attempt.is_working) == ("keep", False)
     again = told_again(attempt)
     assert again.word == "discard"
-    assert "kept then, but its stack was unconfirmed" in again.because
+    assert "it was kept, but its stack was later unconfirmed" in again.because
     assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
 
 

@@ -200,7 +200,7 @@ def test_where_nothing_is_found_knobs_propose() -> None:
 def test_the_one_model_of_the_server_that_is_set_is_taken(server: LlmServer) -> None:
     chosen = found(config=Config(agent=("auto",), llm_url=server.url))
     assert chosen.arms[0].choice == ModelChoice(name="small", model="openai/small", url=server.url)
-    assert chosen.reason == f"small proposes: it is the one model of {server.url}"
+    assert chosen.reason == f"small proposes: it is the only model of {server.url}"
     assert [one.path for one in server.requests] == ["/v1/models"]
     assert "authorization" not in server.requests[0].headers
 
