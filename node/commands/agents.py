@@ -66,10 +66,10 @@ def instructions(task: Task, flags: str) -> str:
         metric=metric.name,
         unit=metric.unit,
         better="lower" if metric.direction == "min" else "higher",
-        budget_words=f"The budget is {words.budget}, for everybody.",
+        budget_words=f"The budget of every run is {words.budget}.",
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
-        noise=f"{floor / NANO:g}" if floor else "a yet unknown number of",
+        noise=f"{floor / NANO:g}" if floor else "an unknown number of",
         kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
         keeps=most_keeps(manifest, DEFAULT),
         program=task.program.strip(),
@@ -77,8 +77,8 @@ def instructions(task: Task, flags: str) -> str:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
-@click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
+@click.option("--dry-run", is_flag=True, help="Show the prompt's size and model; send nothing.")
+@click.option("--print-prompt", is_flag=True, help="Print the whole prompt; send nothing.")
 @task_options()
 @json_option("Print one JSON document.")
 def propose(
@@ -86,8 +86,8 @@ def propose(
 ) -> None:
     """Show one proposal for the working line; nothing is run.
 
-    Whoever proposes here is asked: the model or the coding agent that `agent` names, and knobs
-    where that has nothing. What a model costs is counted. Exit code 1: nobody has anything new.
+    The proposer is the model or coding agent that the setting `agent` names. If it proposes
+    nothing, the built-in search does. A model's cost counts. Exit code 1: no proposal is new.
     """
     from node.on_demand.advice import ask_for_advice
 
@@ -118,14 +118,14 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
 
 def _print_proposal(document: Mapping[str, Any]) -> None:
     if document["silence"] is not None:
-        click.echo(f"{plain(document['silence'])}; knobs were asked instead", err=True)
+        click.echo(f"{plain(document['silence'])}; the built-in search is used instead", err=True)
     if proposal := document["proposal"]:
         who, model = proposal["proposer"], proposal["model"]
         click.echo(f"{plain(proposal['title'])}\n{plain(proposal['why'])}")
         click.echo(f"proposed by {plain(f'{who} ({model})' if model else who)}\n")
         click.echo(plain(proposal["diff"], lines=True), nl=False)
     else:
-        click.echo("nobody has anything that was not tried before", err=True)
+        click.echo("every proposal was tried before", err=True)
     cost = document["cost"]
     if calls := cost["calls"]:
         tokens = f"{cost['tokens_in']:,} + {cost['tokens_out']:,} tokens"
@@ -134,7 +134,9 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 
 
 @click.command("try")
-@click.option("-m", "why", default="", metavar="WHY", help="What it is and why; line 1 titles it.")
+@click.option(
+    "-m", "why", default="", metavar="WHY", help="What you changed and why; line 1 is the title."
+)
 @click.option(
     "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
 )
@@ -143,9 +145,9 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
     """Measure and judge the edited source in this folder against the working line.
 
-    It is run as the node's own proposals are: a screen, if promising a second run with a fresh
-    seed; kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: rejected by the
-    evaluator.
+    It is judged like the node's own proposals: a screen and, if that looks good, a recheck with a
+    new seed. It is then kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: the
+    evaluator rejected it.
     """
     from node.commands.measure import tell_mark
     from node.line.attempts import trailer

@@ -26,26 +26,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
 _ID_DIGITS: Final = 12
 
-line_option = click.option("--task", help="Which task, when this home works on several.")
-board_option = click.option("--task", help="Which task, when there are boards of several.")
+line_option = click.option("--task", help="The task, if this home works on several.")
+board_option = click.option("--task", help="The task, if several have a leaderboard.")
 network_option = click.option(
-    "--network", "named", metavar="NAME", help="Of which network (default: the one in use)."
+    "--network", "named", metavar="NAME", help="The network (default: the one in use)."
 )
 pairs_option = click.option(
-    "--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16)."
+    "--pairs", type=click.IntRange(2, 100), help="The largest number of pairs (default 16)."
 )
 
 
-def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: A002 (click's word)
+def json_option(help: str = "Print one JSON document.") -> Callable[[F], F]:  # noqa: A002 (click's word)
     """Return the option `--json`, passed to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 def task_options() -> Callable[[F], F]:
     """Return the options `--task` and `--text` of commands that work on any task."""
-    default = "the running or last session's, else nanochat with a proven card, else tiny"
+    default = "the current or last session's, else nanochat if a card passed its test, else tiny"
     task = click.option("--task", help=f"The task (default: {default}).")
-    text = click.option("--text", type=Path, help="The task of this file or folder of text.")
+    text = click.option(
+        "--text", type=Path, help="Use a language task on this text file or folder."
+    )
     return lambda command: task(text(command))
 
 
@@ -101,13 +103,13 @@ def say_what_goes_before(home: Home, net: str) -> None:
     in_force = load_config(home.config, env=os.environ)
     variable = SETTINGS["net"].variable
     if in_force.origins["net"] == variable and in_force.config.net != net:
-        click.echo(f"{variable} names another network and goes before it", err=True)
+        click.echo(f"{variable} names another network and takes precedence", err=True)
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:
     """Return a line ending that names other networks with boards here, or an empty string."""
     others = [name for name in store.boards.networks() if name != net]
-    return f"; boards are here of: {', '.join(others)} (`--network NAME`)" if others else ""
+    return f"; there are leaderboards for: {', '.join(others)} (`--network NAME`)" if others else ""
 
 
 def shown_line(store: "Store", task: str | None) -> "Line":

@@ -25,7 +25,7 @@ _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
 
 def _into_option(command: F) -> F:
     option = click.option(
-        "--into", type=click.Path(path_type=Path), help="The new folder [./NAME of the task]."
+        "--into", type=click.Path(path_type=Path), help="The new folder [./NAME, after the task]."
     )
     return option(command)
 
@@ -60,40 +60,40 @@ def _command_of(found: Found) -> click.Command | None:
 
 @task.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
-    """Bring another system's task over as a task folder."""
+    """Convert another system's task to a task folder."""
 
 
 @task.command()
 @click.option(
     "--target", "targets", type=click.Path(path_type=Path), multiple=True, required=True,
-    help="A file to be edited; repeat it for others.",
+    help="A file that may be edited; may be given again.",
 )  # fmt: skip
 @click.option("--eval", "command", required=True, help="A command that prints the number.")
-@click.option("--metric", required=True, help="What the number is called.")
+@click.option("--metric", required=True, help="The number's name.")
 @click.option(
-    "--direction", type=click.Choice(["min", "max"]), help="Which is better [guessed from names]."
+    "--direction", type=click.Choice(["min", "max"]), help="Which is better [guessed by name]."
 )
 @click.option(
     "--unit", default="",
-    help="The number's unit, as ms; one printed in another of its kind is converted [as printed].",
+    help="The number's unit, such as ms; s is converted to it [as printed].",
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
-    help="Seconds that the command may take [10 times what its trial runs take].",
+    help="Time limit of the command in seconds [10 times its trial runs].",
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),
-    help="How often a run calls the command, for a mean [by the noise of its trial runs].",
+    help="Calls of the command in one run, averaged [from the noise of the trial runs].",
 )  # fmt: skip
 @click.option(
     "--with", "beside", type=click.Path(path_type=Path), multiple=True,
-    help="A file or folder that the command needs and does not name [what it opens].",
+    help="A file or folder that the command needs but does not name [the files it opens].",
 )  # fmt: skip
 @click.option(
     "--holdout", type=click.Path(path_type=Path),
-    help="A folder of files that replace those of the same names where a candidate is judged.",
+    help="A folder of files that replace the visible ones of the same name in judging.",
 )  # fmt: skip
-@click.option("--yes", "agrees", is_flag=True, help="Take what the trial runs suggest.")
+@click.option("--yes", "agrees", is_flag=True, help="Accept what the trial runs suggest.")
 @_into_option
 @json_option()
 def init(
@@ -110,10 +110,10 @@ def init(
     into: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a task of a file and a command that is run in this folder: self-scored.
+    """Make a self-scored task from a file and a command that runs in this folder.
 
-    The command is run a few times in the sandbox first. What follows from that is shown, and
-    asked for at a terminal; --yes takes it.
+    The command runs a few times in the sandbox first. The settings guessed from these runs are
+    shown; at a terminal you confirm them, with --yes they are accepted.
     """
     wanted = Wanted(
         targets=targets,

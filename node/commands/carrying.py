@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", metavar="[head|ID]", default="head")
-@click.option("--to", "to", help="The task to try it on (default: the setting's).")
-@click.option("--from", "rung", metavar="TASK", help="Whose head (default: the rung below).")
+@click.option("--to", "to", help="The task to try it on (default: the setting `task`).")
+@click.option(
+    "--from", "rung", metavar="TASK", help="The task whose head is used (default: the rung below)."
+)
 @json_option()
 def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
-    """Try what was found on another rung: a head there, patch by patch, or one patch or claim.
+    """Try another rung's head here, patch by patch, or a single patch or claim.
 
-    Each is made on the working line of the task that it is carried to, with the sizes of that
-    rung, and is screened, rechecked and kept by the rule there, like any idea. What is kept is then
-    on trial as one. What it gained where it was found is no evidence here.
+    Each patch is applied to the working line of the target task, with that rung's sizes, and
+    screened, rechecked and kept by that rung's rule, like any idea. The kept patches then go
+    through one promotion trial. A gain on the other rung is no evidence on this one.
     """
     from node.on_demand.carrying import carry_up, decision_words
 
@@ -34,16 +36,16 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         return
     for one in found.changes:
         there = from_nano(one.find.gain_nano)
-        said = "" if there is None else f"  ({there:+.4f} where it was found)"
+        said = "" if there is None else f"  ({there:+.4f} on the other rung)"
         click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{said}")
     kept = sum(one.step.decision == "kept" for one in found.changes)
     click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
     if found.trial is not None:
         gain = from_nano(found.trial.gain_nano)
-        measured = "" if gain is None else f": {gain:+.4f} in fresh pairs"
+        measured = "" if gain is None else f": {gain:+.4f} in new pairs"
         click.echo(
             f"as one: {word(found.trial.decision)}{measured}"
-            f" (one after the other {found.gain_alone:+.4f}, by a few runs each)"
+            f" (one by one {found.gain_alone:+.4f}, by a few runs each)"
         )
 
 

@@ -19,11 +19,11 @@ _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
 @click.argument("name", metavar="DIR|NAME")
 @json_option("Print one JSON document.")
 def check(name: str, as_json: bool) -> None:
-    """Try a task before a night is spent on it: a folder, or one that comes with arnode.
+    """Check a task for faults before you run it: a folder, or a task that comes with arnode.
 
-    Of a program: are its instances and its judge's figures always the same, does the baseline fit
-    its bounds, what is the noise, is a timing test of the baseline against itself silent, and what
-    does the judge take that is no honest answer? Takes minutes. Exit code 1: there is a fault.
+    Checks of a program: the same seed gives the same instances and scores; the baseline is within
+    its limits; the noise; comparing the baseline with itself shows no gain; and whether the judge
+    accepts wrong answers. Takes minutes. Exit code 1: there is a fault.
     """
     from node.on_demand.checking import checked
     from node.on_demand.session import find_workbench

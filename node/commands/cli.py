@@ -38,66 +38,66 @@ class CommandEntry:
 _SECTIONS = {
     "Commands": {
         "start": ("node_control", "Run the node here."),
-        "status": ("node_control", "Say how things stand."),
+        "status": ("node_control", "Show what the node is doing."),
         "try": ("agents", "Measure and judge your edit."),
         "head": ("heads", "Print the verified head."),
-        "leaderboard": ("leaderboard", "Show what is claimed and known."),
-        "verify": ("verifying", "Run somebody's claim again here."),
+        "leaderboard": ("leaderboard", "Show a task's leaderboard."),
+        "verify": ("verifying", "Re-run a claim here."),
         "log": ("history", "List this node's experiments."),
         "show": ("history", "Show one record in full."),
         "view": ("viewing", "Open the page in a browser."),
-        "report": ("report", "Say what happened overnight."),
+        "report": ("report", "Report what happened."),
         "doctor": ("upkeep", "Check this machine."),
     },
     "The running node": {
-        "stop": ("node_control", "Stop it, resumably."),
+        "stop": ("node_control", "Stop it; `start` resumes."),
         "pause": ("node_control", "Pause its research."),
-        "resume": ("node_control", "Go on after a pause."),
-        "logs": ("housekeeping", "Show what it says."),
+        "resume": ("node_control", "End a pause."),
+        "logs": ("housekeeping", "Show its log."),
     },
-    "Measuring, and moving the head": {
+    "Measuring and moving the head": {
         "run": ("measure", "Measure a source."),
         "compare": ("measure", "Test two sources in pairs."),
         "replicate": ("replicate", "Try published findings here."),
-        "carry": ("carrying", "Try another rung's finds here."),
+        "carry": ("carrying", "Try another rung's gains here."),
         "adopt": ("heads", "Move the verified head."),
         "revert": ("heads", "Undo the last move."),
     },
     "History": {
         "diff": ("history", "Print an experiment's diff."),
-        "insights": ("insights", "Say what trials taught."),
-        "replay": ("replay", "Lay out an experiment again."),
-        "export": ("exporting", "Write it for other tools."),
-        "import": ("importing", "Take in bundles and logs."),
+        "insights": ("insights", "Show what the trials found."),
+        "replay": ("replay", "Write out an experiment."),
+        "export": ("exporting", "Export to other tools."),
+        "import": ("importing", "Import bundles and logs."),
     },
     "Other people": {
         "demo": ("demo", "Show a network on this machine."),
-        "transfer": ("transfer", "Patch by hardware class."),
+        "transfer": ("transfer", "Show gains by hardware class."),
         "peers": ("node_control", "Show who is connected."),
-        "invite": ("network", "Print a line to join by."),
-        "join": ("network", "Join a network by such a line."),
-        "bootstrap": ("bootstrap.command", "Run a node that others find."),
+        "invite": ("network", "Print an invite."),
+        "join": ("network", "Join a network by an invite."),
+        "bootstrap": ("bootstrap.command", "Run an entry node for peers."),
         "network": ("signing", "Show and make networks."),
-        "friends": ("friends", "Whose claims come first."),
-        "block": ("friends", "Whose claims to leave alone."),
+        "friends": ("friends", "Prefer some authors' claims."),
+        "block": ("friends", "Ignore an author."),
     },
     "Your other machines": {
         "ray": ("machines", "Make them one Ray cluster."),
-        "lane": ("machines", "Be a lane of a node elsewhere."),
+        "lane": ("machines", "Serve as a node's remote lane."),
     },
     "Coding agents": {
         "propose": ("agents", "Show one proposal."),
         "skill": ("agents", "Print instructions for an agent."),
-        "compare-programs": ("compare_programs", "Tell whose ideas bring more."),
-        "spending": ("spending", "What models took; correct it."),
+        "compare-programs": ("compare_programs", "Compare two proposers."),
+        "spending": ("spending", "Show and correct model costs."),
     },
     "Housekeeping": {
         "task": ("bringing", "List, show and prepare tasks."),
         "key": ("housekeeping", "Show the node's public keys."),
         "config": ("housekeeping", "Show and check settings."),
-        "paths": ("housekeeping", "Say where things are."),
+        "paths": ("housekeeping", "Show where the files are."),
         "fsck": ("upkeep", "Check and fix the home."),
-        "gc": ("upkeep", "Remove what nobody needs."),
+        "gc": ("upkeep", "Remove unused files."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }
@@ -163,7 +163,7 @@ def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> N
     "--debug", is_flag=True, expose_value=False, help="Show tracebacks (anywhere on the line)."
 )
 def cli() -> None:
-    """Let this machine look for better training code, and prove what it finds."""
+    """Search for better training code on this machine, and verify every gain."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -199,8 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             code = _report_bug(fault, is_debugging)
         else:
             _drop_output()
-            what = f"the output could not be written: {(fault.strerror or 'refused').lower()}"
-            hint = "what is there of it is not whole: free some space, or write it elsewhere"
+            what = f"cannot write the output: {(fault.strerror or 'refused').lower()}"
+            hint = "what was written is incomplete: free some space, or write it elsewhere"
             code = _report(what, hint, 1, is_debugging)
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
         code = _report_bug(fault, is_debugging)
@@ -248,8 +248,8 @@ def _interrupt(*_: object) -> None:
 
 
 def _report_bug(fault: Exception, is_debugging: bool) -> int:
-    what = f"this should not have happened: {type(fault).__name__}: {fault}"
-    return _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
+    what = f"internal error: {type(fault).__name__}: {fault}"
+    return _report(what, "run it again with --debug and report the output", 1, is_debugging)
 
 
 def _report(message: str, hint: str, code: int, is_debugging: bool, printed: str = "") -> int:

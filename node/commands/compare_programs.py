@@ -51,17 +51,20 @@ _OPEN = 5  # exit code without a verdict, as of `compare`
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="At most so long [8h].")
+@click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="The time limit [8h].")
+@click.option("--block", metavar="SPAN", default=_BLOCK, help=f"The length of a block [{_BLOCK}].")
+@setting_option("agent", help="Who proposes, if A and B are texts (default: the setting).")
 @click.option(
-    "--block", metavar="SPAN", default=_BLOCK, help=f"How long each works at a time [{_BLOCK}]."
+    "--from",
+    "head",
+    metavar="SOURCE",
+    help="The source that blocks start from (default: the head).",
 )
-@setting_option("agent", help="Who is told, where A and B are texts (default: the setting).")
-@click.option("--from", "head", metavar="SOURCE", help="Where blocks begin (default: the head).")
 @click.option(
-    "--runs", type=click.IntRange(1, 50), default=3, help="Fresh runs of what each came to [3]."
+    "--runs", type=click.IntRange(1, 50), default=3, help="New runs of each block's result [3]."
 )
 @task_options()
-@click.option("--fresh", is_flag=True, help="Forget the blocks that are kept from before.")
+@click.option("--fresh", is_flag=True, help="Discard the blocks of earlier calls.")
 @json_option("Print one JSON document.")
 def compare_programs(
     a: str,
@@ -76,13 +79,13 @@ def compare_programs(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    """Find out which of two brings more on this device: in blocks that alternate at random.
+    """Find out which of two proposers gains more on this device, in randomly alternating blocks.
 
-    A and B say who proposes, as the setting `agent` does (knobs, claude, ollama:NAME,
-    claude#bold; knobs,claude for two at once), or are files of what proposers are told
-    (bold.md). Each block is a session of its own that begins at the same head and knows nothing of
-    the others. It ends when it is known, or with the time; interrupted or killed, the same command
-    goes on where it was.
+    A and B are proposers, written as in the setting `agent` (knobs, claude, ollama:NAME,
+    claude#bold; knobs,claude for two at once), or files with instructions for a proposer
+    (bold.md). Each block is a separate session that starts at the same head and knows nothing of
+    the others. The comparison ends with a result or at the time limit. If it is interrupted, the
+    same command resumes it.
     """
     for_s = parse_duration(duration)
     block_s = parse_duration(block)
@@ -117,23 +120,24 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     path = Path(word).expanduser()
     is_text = path.suffix == ".md" or ("/" in word and path.is_file())
     if is_text and not path.is_file():
-        raise UsageError(f"there is no file {word}", "give a file of what proposers are told")
+        raise UsageError(f"there is no file {word}", "give a file with instructions for proposers")
     if is_text:
         agents = _proposers(",".join(agent)) if agent else bench.config.agent
     else:
         agents = _proposers(word)
     config = replace(bench.config, agent=agents)
     if agents == AUTO:
-        raise UsageError(f"{word}: `auto` is nobody in particular", "name who proposes")
+        raise UsageError(f"{word}: `auto` names no particular proposer", "name one")
     arms = arms_of(config)
     require_texts(bench.home, arms, [bench.task.name])
     choices = [arm.choice for arm in arms]
     if choices == [NOBODY]:
-        raise UsageError(f"{word}: nobody proposes, so nothing would be tried", "name somebody")
+        raise UsageError(f"{word}: this has no proposer", "name one")
     asks = [choice for choice in choices if not isinstance(choice, OwnChoice)]
     if is_text and not asks:
         raise UsageError(
-            f"{word} is a text, and knobs read none", "name a model or an agent: --agent NAME"
+            f"{word} is a text, but the built-in search reads none",
+            "name a model or an agent: --agent NAME",
         )
     return Contender(
         name=path.name if is_text else word,
@@ -165,8 +169,10 @@ def _proposers(word: str) -> tuple[str, ...]:
     try:
         return AGENT.read(word)
     except ValueError as fault:
-        told = str(fault) or f"{word!r} is not a proposer"
-        raise UsageError(told, f"A and B take {AGENT.wanted}; or the file of a text") from fault
+        told = str(fault) or f"{word!r} names no proposer"
+        raise UsageError(
+            told, f"A and B take {AGENT.wanted}; or a file with instructions"
+        ) from fault
 
 
 def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
@@ -178,18 +184,18 @@ def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
     if run_s is not None and block_s < FEWEST_RUNS * run_s:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
-            f"a block of {span_words(block_s)} has too few runs of {span_words(run_s)}",
-            f"give it longer: --block {least}, and --for as many times that as pairs ask for",
+            f"a block of {span_words(block_s)} is too short for runs of {span_words(run_s)}",
+            f"give a longer block: --block {least}, and a --for of twice that for each pair",
         )
     most = math.floor(for_s / (2 * block_s))
     if most < 1:
         raise UsageError(
-            f"{span_words(for_s)} have no room for two blocks of {span_words(block_s)}",
+            f"two blocks of {span_words(block_s)} do not fit into {span_words(for_s)}",
             "give a longer --for, or a shorter --block",
         )
     told = f"at most {most} pairs of blocks of {span_words(block_s)}"
     if most < fewest_pairs():
-        told += f"; nothing is known before {fewest_pairs()}: give a longer --for"
+        told += f"; a result needs at least {fewest_pairs()}: give a longer --for"
     click.echo(f"  {told}", err=True)
 
 
@@ -209,7 +215,7 @@ def _has_line(bench: Workbench) -> bool:
 def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
     """Continue a comparison until it ends, and print its progress."""
     if comparison.standing.pairs:
-        click.echo(f"  {len(comparison.standing.pairs)} pairs are kept from before", err=True)
+        click.echo(f"  resuming with {len(comparison.standing.pairs)} pairs", err=True)
 
     def tell(standing: Standing) -> None:
         pair, hours = standing.pairs[-1], standing.hours
@@ -223,7 +229,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
         for letter, side in comparing.sides.items():
             if pair.of(letter).end.experiments == 0:
                 click.echo(
-                    f"  {plain(side.name)} tried nothing in its block: give it longer (--block)",
+                    f"  {plain(side.name)} tried nothing in its block: use a longer --block",
                     err=True,
                 )
 
@@ -249,7 +255,7 @@ def _difference(standing: Standing) -> str:
     """Describe how much more `a` gains per hour than `b`, with the interval."""
     lower, upper = (one if math.isfinite(one) else None for one in standing.interval)
     told = interval_words(lower, upper, spec="+.4f")
-    return f"{standing.difference:+.4f} more an hour by the first, {told}"
+    return f"{standing.difference:+.4f} more an hour by A, {told}"
 
 
 def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
@@ -276,9 +282,9 @@ def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
     print_blocks(console(), table(columns, rows))
     click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
     if standing.verdict == "open":
-        click.echo("not known yet; the same command with a longer --for goes on from here")
+        click.echo("no result yet; the same command with a longer --for continues from here")
     else:
-        click.echo(f"{plain(comparing.sides[standing.verdict].name)} brings more")
+        click.echo(f"{plain(comparing.sides[standing.verdict].name)} gains more")
 
 
 def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dict[str, object]:

@@ -22,27 +22,28 @@ from protocol.errors import ArnodeError
 @json_option("Print the facts as one JSON document.")
 @click.option("--keep", type=Path, help="Keep the nodes' homes and logs in this folder.")
 def demo(as_json: bool, keep: Path | None) -> None:
-    """Show what arnode is for: four nodes on this machine, one of which lies. About 3 minutes.
+    """Show how arnode works: four nodes on this machine, one of which lies. About 3 minutes.
 
-    Nothing leaves this machine, and your own node is not touched. The four nodes and their folder
-    go with the demo, whatever ends it.
+    Nothing leaves this machine, and your own node is not touched. The demo always ends its four
+    nodes and removes their folder.
     """
     require_peer_sandbox(Config())
     if keep is not None and keep.exists():
-        raise ArnodeError(f"{keep} exists already", "name a folder that does not")
+        raise ArnodeError(f"{keep} exists already", "name a new folder")
     try:
         with temporary_folder() if keep is None else _kept(keep) as root, reporting() as progress:
             facts = asyncio.run(play(root, _tell, progress, is_temporary=keep is None))
     except TimeoutError as fault:
         raise ArnodeError(
-            "the demo did not come to its end",
+            "the demo did not finish",
             "is the machine busy? `--keep FOLDER` keeps the logs",
         ) from fault
     if as_json:
         print_json(facts.to_message())
     if not facts.holds:
         raise ArnodeError(
-            f"the demo went another way: {facts.verdicts}", "try again; chance has a part in it"
+            f"the demo ended with other verdicts: {facts.verdicts}",
+            "try again: verdicts depend on chance",
         )
 
 

@@ -78,7 +78,7 @@ def export() -> None:
 
 @export.command("results.tsv")
 @line_option
-@click.option("--imported", metavar="ID", help="What was imported under this id, as it came.")
+@click.option("--imported", metavar="ID", help="The imported file with this id, unchanged.")
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.store.journal import Journal
@@ -110,7 +110,7 @@ def jsonl() -> None:
 )
 @json_option()
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
-    """Write everything about one experiment into one file, to be checked anywhere."""
+    """Write one experiment with all its evidence into one file, which can be checked anywhere."""
     with reading() as (store, blobs):
         gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
@@ -132,17 +132,17 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 
 @export.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--task", help="Of one task only.")
-@click.option("--class", "hardware_class", help="Of one hardware class only.")
+@click.option("--task", help="Only of this task.")
+@click.option("--class", "hardware_class", help="Only of this hardware class.")
 @network_option
 @json_option()
 def board(
     folder: Path, task: str | None, hardware_class: str | None, named: str | None, as_json: bool
 ) -> None:
-    """Write a network's boards into DIR as pages and JSON, for any web server.
+    """Write a network's leaderboards into DIR as HTML pages and JSON, for any web server.
 
-    A page has no script, and the words of `leaderboard`; a document is the object of `leaderboard
-    --json` with all rows, without what was imported. The same records make the same bytes.
+    The pages have no script and look like `leaderboard`. The JSON files are like `leaderboard
+    --json` with all rows, without imported ones. The same records give the same bytes.
     """
     from node.exports.board_pages import write_boards
     from node.home.keyfile import read_keys
@@ -163,8 +163,8 @@ def board(
     }
     tell(
         document,
-        f"{plain(str(folder))}: {many(len(written), 'board')} of the network {net},"
-        " beginning at index.html",
+        f"{plain(str(folder))}: {many(len(written), 'leaderboard')} of the network {net},"
+        " starting at index.html",
         as_json=as_json,
     )
 
@@ -173,7 +173,7 @@ def board(
 @click.argument("id", metavar="ID", required=False)
 @line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
-    """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
+    """Write the diff of ID to stdout; without ID, of the verified head against the baseline."""
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
     # A file gets the exact bytes. On a terminal, control characters would take effect.
@@ -192,12 +192,14 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 
 @export.command()
 @click.argument("repository", type=click.Path(path_type=Path))
-@click.option("--name", default=_BRANCH, show_default=True, help="The branch to make or move on.")
+@click.option(
+    "--name", default=_BRANCH, show_default=True, help="The branch to create or fast-forward."
+)
 @line_option
 def branch(repository: Path, name: str, task: str | None) -> None:
-    """Bring the verified head's history into a git repository as a branch.
+    """Write the verified head's history into a git repository as a branch.
 
-    Nothing of that repository's configuration is read, and none of its hooks runs.
+    Configuration and hooks of that repository are ignored.
     """
     from node.store.git_repository import Repository
     from node.store.journal import Journal
@@ -210,7 +212,7 @@ def branch(repository: Path, name: str, task: str | None) -> None:
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
     with explaining_faults(repository):
         into = UntrustedRepository.around(repository)
-    fault: str | None = "it is no git repository"
+    fault: str | None = "it is not a git repository"
     if into is not None:
         with TemporaryDirectory(prefix="arnode-") as folder:
             bundled = Path(folder).resolve() / "journal.bundle"
@@ -218,8 +220,8 @@ def branch(repository: Path, name: str, task: str | None) -> None:
             fault = into.fetch(bundled, f"{MAIN}:refs/heads/{name}")
     if fault is not None:
         raise UsageError(
-            f"git did not bring the branch into {repository}: {plain(fault)}",
-            "name a git repository, and with --name a branch that is new or only behind",
+            f"git cannot write the branch to {repository}: {plain(fault)}",
+            "name a git repository, and with --name a branch that is new or can be fast-forwarded",
         )
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")
 
@@ -241,7 +243,7 @@ def _boards_meant(
     if hardware_class not in classes:
         known = ", ".join(classes) or "none"
         raise UsageError(
-            f"there is no board of class {hardware_class!r} here", f"--class takes: {known}"
+            f"there is no leaderboard of class {hardware_class!r} here", f"--class takes: {known}"
         )
     return [key for key in keys if key.hardware_class == hardware_class]
 

@@ -25,7 +25,7 @@ def print_foreign(imported: Imported, limit: int | None = None) -> None:
     if texts:
         newest_lines = list(zip(log.text_lines, texts, strict=True))[::-1][:limit]
         out.print(
-            f"kept as text, for it reads as no experiment: the newest {len(newest_lines)}"
+            f"lines that are no experiments, kept as text: the newest {len(newest_lines)}"
             f" of {len(texts)}",
             style="bold",
         )
@@ -45,7 +45,7 @@ def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of:
     out.print()
     out.print(
         f"imported from {plain(imported.name)} ({imported.log.form},"
-        f" {short(imported.id)}): unsigned, unverified, on no board; {of}",
+        f" {short(imported.id)}): unsigned, unverified, not ranked; {of}",
         style="bold",
     )
     columns = (

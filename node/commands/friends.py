@@ -29,10 +29,10 @@ from protocol.errors import UsageError
 @json_option()
 @click.pass_context
 def friends(ctx: click.Context, as_json: bool) -> None:
-    """List, add or remove friends: their claims are looked at before other newcomers'.
+    """List, add or remove friends: authors whose claims are re-run before other newcomers'.
 
-    A friend's claim is measured here like anybody's before it is adopted. So is what the nodes of
-    one's own fleet claim (`friends = "fleet:KEY"`), of whom what few runs kept is heard, too.
+    A friend's claim is adopted only after a re-run here, like any claim. So are claims of your
+    own fleet (`friends = "fleet:KEY"`); its patches that were kept after few runs are tried, too.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -49,20 +49,20 @@ def friends(ctx: click.Context, as_json: bool) -> None:
         as_json=as_json,
     )
     if not as_json and not friendly and not fleet and not blocked:
-        click.echo("nobody is named: `arnode friends add KEY`, `arnode block KEY`", err=True)
+        click.echo("the lists are empty: `arnode friends add KEY`, `arnode block KEY`", err=True)
 
 
 @friends.command()
 @click.argument("key")
 def add(key: str) -> None:
-    """Name an author as a friend."""
+    """Add an author to your friends."""
     _change(key, "friends")
 
 
 @friends.command()
 @click.argument("key")
 def remove(key: str) -> None:
-    """Take a name off both lists."""
+    """Remove an author from both lists."""
     _change(key, None)
 
 
@@ -71,12 +71,12 @@ def remove(key: str) -> None:
 def sign(keys: tuple[str, ...]) -> None:
     """Print the list of a fleet's nodes, signed by this home's author key, its owner's.
 
-    KEY: the author that `arnode key show` prints on each node. Whoever is left out is no longer
-    of the fleet wherever the list is taken.
+    KEY: the author key that `arnode key show` prints on each node. Nodes that take the list no
+    longer count a node that it leaves out.
     """
     members = [_checked(key) for key in keys]
     if len(members) > MAX_MEMBERS:
-        raise UsageError(f"{len(members)} keys are more than {MAX_MEMBERS}", "name fewer")
+        raise UsageError(f"{len(members)} keys are given; the limit is {MAX_MEMBERS}", "name fewer")
     owner = read_keys(Home.here()).author
     click.echo(sign_fleet(members, key=owner, written_s=int(time.time())).text(), nl=False)
     click.echo(
@@ -89,18 +89,19 @@ def sign(keys: tuple[str, ...]) -> None:
 @friends.command()
 @click.argument("file", type=click.File("rb"))
 def take(file: BinaryIO) -> None:
-    """Take a list of the fleet's nodes, unless it is an older one. FILE: - for what comes in."""
+    """Take a list of the fleet's nodes if it is newer. FILE: - for standard input."""
     home = Home.here()
     owner = owner_of(config_of(home).friends)
     if owner is None:
         raise UsageError(
-            "the setting `friends` names no fleet, so nobody can tell whose list that is",
-            f'friends = "{FLEET}KEY" in config.toml, with the key of the owner',
+            "the setting `friends` names no fleet, so the list's owner is unknown",
+            f'add friends = "{FLEET}KEY" to config.toml, with the owner\'s key',
         )
     members = members_of(take_list(home, owner, file.read(MAX_BYTES + 1)))
     is_there = read_keys(home).author.public in {*members, owner}
     click.echo(
-        f"{len(members)} nodes are of the fleet, " + ("this one, too" if is_there else "not this")
+        f"the fleet has {len(members)} nodes, "
+        + ("with this one" if is_there else "without this one")
     )
 
 
@@ -108,7 +109,7 @@ def _checked(digits: str) -> bytes:
     key = key_of(digits, AUTHOR_BYTES)
     if key is None:
         raise UsageError(
-            f"KEY {digits!r} is no key of an author, which has 64 hex digits",
+            f"KEY {digits!r} is not an author's key, which has 64 hex digits",
             "`arnode key show` on the node prints it",
         )
     return key
@@ -117,7 +118,7 @@ def _checked(digits: str) -> bytes:
 @click.command()
 @click.argument("key")
 def block(key: str) -> None:
-    """Look at nothing that an author claims; `friends remove` takes it back."""
+    """Ignore an author's claims; `friends remove` ends that."""
     _change(key, "blocked")
 
 
@@ -131,5 +132,5 @@ def _change(wanted: str, which: str | None) -> None:
     if which is not None:
         others[which] |= {key}
     write_people(home.people, replace(people, **others))
-    word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is nobody special")
+    word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is on no list")
     click.echo(f"{short(key)} {word}")

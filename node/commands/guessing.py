@@ -52,7 +52,7 @@ def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
     except (NotPreparedError, SafetyError) as fault:
         if said.direction is None:
             raise UsageError(
-                f"the command cannot be tried here: {fault.message}", "give --direction min or max"
+                f"cannot try the command here: {fault.message}", "give --direction min or max"
             ) from fault
         click.echo(f"not tried: {plain(fault.message)}", err=True)
         return Measured(
@@ -92,11 +92,11 @@ def _confirm(said: Said, *, agrees: bool) -> None:
     if agrees or said.is_all:
         return
     if _is_at_terminal():
-        click.confirm("Make the task like this?", default=True, abort=True, err=True)
+        click.confirm("Make the task with these settings?", default=True, abort=True, err=True)
     elif said.direction is None:
         raise UsageError(
-            "nobody is at a terminal to confirm these guesses",
-            "--yes takes them; or give --direction, --unit, --limit and --repeats",
+            "these guesses need to be confirmed at a terminal",
+            "--yes accepts them; or give --direction, --unit, --limit and --repeats",
         )
 
 
@@ -116,16 +116,16 @@ def _shown(
     """Return lines on what the trial runs showed and where each value comes from."""
     figures = [f"{one.figure:g}{one.unit and f' {one.unit}'}" for one in reports]
     seconds = max(one.seconds for one in reports)
-    runs = f"{many(len(reports), 'trial run')}, {seconds:.1f} s the slowest"
+    runs = f"{many(len(reports), 'trial run')}, slowest {seconds:.1f} s"
     lines = [f"{wanted.metric}: {', '.join(figures)} in {runs}"]
     if knows:
         better = _LOWER if measured.direction == "min" else _HIGHER
-        why = "as said" if said.direction else guess.because
+        why = "as given" if said.direction else guess.because
         lines.append(f"direction  {measured.direction}: {better} ({why})")
     lines += [
         f"unit       {measured.unit or 'none printed'}",
         f"limit      {measured.limit_s} s",
-        f"repeats    {measured.repeats} a run",
+        f"repeats    {measured.repeats} per run",
         f"noise      {_noise(guess, measured)}",
     ]
     if measured.opened:
@@ -135,7 +135,7 @@ def _shown(
 
 def _noise(guess: Guess, measured: Measured) -> str:
     if guess.noise_sd is None:
-        return "not known yet: a node's first session measures it"
+        return "unknown: a node's first session measures it"
     if measured.noise_floor == UNKNOWN_NOISE:
         return "none: all trial runs printed the same"
     return f"sd {measured.noise_floor:.3g} of a run"

@@ -34,20 +34,20 @@ from protocol.source import Source
 
 @click.command()
 @line_option
-@click.option("--working", is_flag=True, help="The working line instead: explored, not verified.")
-@click.option("--provenance", is_flag=True, help="Who wrote each line, and what was measured.")
+@click.option("--working", is_flag=True, help="Print the working line instead; it is not verified.")
+@click.option("--provenance", is_flag=True, help="Show each line's author and evidence.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Train it once more, and write the model there.",
+    help="Train it again and write the model there.",
 )
 @click.option(
     "--budget",
     type=click.IntRange(1, 10**15),
-    help="With --weights: another budget than the task's, in its unit.",
+    help="With --weights: a budget other than the task's, in its unit.",
 )
-@json_option("With --provenance every line, with --weights what was written, as JSON.")
+@json_option("Print JSON; with --provenance or --weights only.")
 def head(
     task: str | None,
     working: bool,
@@ -58,16 +58,16 @@ def head(
 ) -> None:
     """Print the verified head's source: `arnode head > train.py`.
 
-    Where this home works on several tasks, it is that of the running or last session.
+    If this home works on several tasks, the head is that of the current or last session.
     """
     if as_json and not provenance and weights is None:
         raise UsageError(
-            "the source itself is no JSON", "use --json with --provenance or --weights"
+            "the source cannot be printed as JSON", "use --json with --provenance or --weights"
         )
     if provenance and weights is not None:
-        raise UsageError("--provenance and --weights are two questions", "ask one at a time")
+        raise UsageError("--provenance and --weights exclude each other", "give one of them")
     if budget is not None and weights is None:
-        raise UsageError("--budget goes with --weights", "say where the model is to be written")
+        raise UsageError("--budget needs --weights", "add --weights FOLDER")
     with reading() as (store, blobs):
         line = shown_line(store, task)
         tree = line.working if working else line.verified
@@ -99,11 +99,11 @@ def head(
 @click.command()
 @click.argument("id", metavar="ID")
 @line_option
-@click.option("--unverified", is_flag=True, help="Adopt although nothing here vouches for it.")
+@click.option("--unverified", is_flag=True, help="Adopt it without any confirmation here.")
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
-    """Move the verified head to the tree of a record; the record says if nothing vouches for it.
+    """Move the verified head to a record's source; the move is recorded, unverified or not.
 
-    A stranger's source is taken over without its comments and docstrings.
+    Untrusted source is adopted without its comments and docstrings.
     """
     with _books(task) as books:
         books.ledger.announce()
@@ -116,13 +116,13 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
         if marks and not unverified:
             raise SafetyError(
                 f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",
-                "read it (`arnode diff`), and take the risk with --unverified",
+                "read it (`arnode diff`), then accept the risk with --unverified",
             )
         evidence = books.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
-                f"no confirmation here vouches for tree {short(tree)}",
-                "confirm it (`arnode compare`), or take the risk with --unverified",
+                f"tree {short(tree)} was not confirmed here",
+                "confirm it (`arnode compare`), or accept the risk with --unverified",
             )
         blobs.put_source(candidate.source)
         _move(books, tree, evidence, candidate.stripped_from)
@@ -144,11 +144,11 @@ def revert(task: str | None) -> None:
 def _why_baseline(kept: int) -> str:
     """Explain that nothing is verified yet, and what to do about it."""
     if not kept:
-        return "this is the baseline: nothing was kept yet, `arnode start` looks further"
+        return "this is the baseline: nothing was kept yet, `arnode start` continues the search"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
     return (
         f"this is the baseline: {many(kept, 'kept patch', 'kept patches')} {are} not verified yet."
-        f" `arnode start` goes on to verify {them}, `arnode head --working` prints {them}"
+        f" `arnode start` verifies {them}, `arnode head --working` prints {them}"
     )
 
 
@@ -156,7 +156,7 @@ def _books(task: str | None) -> AbstractContextManager[Books]:
     home = Home.here()
     if is_running(home.socket):
         raise ArnodeError(
-            "the node is running and works on its head",
+            "the node is running and uses its head",
             "stop it first (`arnode stop`), then try again",
         )
     config = config_of(home)
@@ -173,7 +173,7 @@ def _move(
 ) -> None:
     move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
-    mark = "" if evidence else "  (unverified: nothing here vouches for it)"
+    mark = "" if evidence else "  (unverified: not confirmed here)"
     click.echo(f"verified head is now {short(tree)}{mark}")
 
 
@@ -267,8 +267,8 @@ def _write_model(
     bench = find_workbench(task, None)
     if bench.task.id != manifest.id:
         raise UsageError(
-            f"the head is of task {manifest.name}, and {bench.task.name} is set",
-            "name its task or its folder with --task",
+            f"the head is of task {manifest.name}, but the task set is {bench.task.name}",
+            "name the task or its folder with --task",
         )
     bench = replace(bench, task=with_budget(bench.task, budget))
     trained = asyncio.run(train_model(bench, source, folder))
@@ -295,7 +295,7 @@ def _write_model(
     click.echo(f'python {script} "Once"  # torch and tiktoken')
     if foreign:
         click.echo(
-            f"{foreign} lines of its script are by others (`arnode head --provenance`): sample.py "
-            "runs it in no sandbox, so read it first",
+            f"others wrote {foreign} lines of its script (`arnode head --provenance`): sample.py "
+            "runs it without a sandbox, so read it first",
             err=True,
         )

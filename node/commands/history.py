@@ -47,10 +47,10 @@ _STAGE_COLUMNS = (
 @click.option(
     "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
 )
-@click.option("--task", help="Of one task only, without what was imported.")
-@json_option("All of them (or the limit) as JSON.")
+@click.option("--task", help="Only this task, without imported files.")
+@json_option("Print all of them, or up to the limit, as JSON.")
 def log(limit: int | None, task: str | None, as_json: bool) -> None:
-    """List this node's experiments, newest first, and what was imported."""
+    """List this node's experiments, newest first, and imported files."""
     with reading() as (store, _):
         lines = store.experiments.lines()
         named_task = None if task is None else task_named(store, task, (one.task for one in lines))
@@ -75,13 +75,13 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--raw", is_flag=True, help="The whole record, and where its runs' seconds went.")
+@click.option("--raw", is_flag=True, help="Print the whole record and its runs' time by stage.")
 @json_option()
 def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command line's name)
     """Show one experiment, another record, or an imported file.
 
-    ID is the first digits of its id, as many as are needed, four at least; that of a source that
-    was measured here means its latest result.
+    ID: the first digits of its id, at least four, enough to be unique. The id of a source that was
+    measured here means its latest result.
     """
     with reading() as (store, blobs):
         imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}
@@ -113,7 +113,7 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
     print_fields({"body": fields_for_people(record.body, metric)})
     print_timelines(document["timeline"])
     if isinstance(record.body, ReportBody):
-        missing = f"its text is not here: `arnode report --fetch {short(record.id)}` asks for it"
+        missing = f"its text is not here: `arnode report --fetch {short(record.id)}` fetches it"
         click.echo(f"\n{document['text'] or missing}")
 
 
@@ -240,7 +240,7 @@ def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list
     if not isinstance(record.body, Subject):
         return None
     if marks is None:
-        return "not read, its source is not here"
+        return "not read: its source is not here"
     return [describe(CapabilityMark(**mark)) for mark in marks] or "none"
 
 
@@ -259,7 +259,7 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
         if curve := run["curve"]:
             (first, before), (last, after) = curve[0], curve[-1]
             told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
-            click.echo(f"its loss, as it says: {told}")
+            click.echo(f"its reported loss: {told}")
         rows = [
             (
                 one["sandbox"],

@@ -26,7 +26,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @json_option()
 def paths(as_json: bool) -> None:
-    """Say where everything is. ARNODE_HOME moves it all."""
+    """Show where the node's files are. ARNODE_HOME changes the place."""
     home = Home.here()
     places = {
         "home": home.root,
@@ -46,16 +46,16 @@ def paths(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option(
     "-n", "--limit", type=click.IntRange(0, MOST_SHOWN), default=_SHOWN_LINES, show_default=True
 )
-@json_option("JSON lines.")
+@json_option("Print JSON lines.")
 def logs(follow: bool, limit: int, as_json: bool) -> None:
-    """Show what the node says."""
+    """Show the node's log."""
     path = Home.here().log
     if not path.exists():
-        raise NotRunningError("no node has run on this home yet", "start one: `arnode start`")
+        raise NotRunningError("no node has run in this home yet", "start one: `arnode start`")
     lines = path.read_text("utf-8", "replace").splitlines()
     size = path.stat().st_size
     shown = lines[-limit:] if limit else []
@@ -122,8 +122,8 @@ def show_key(as_json: bool) -> None:
 def renew_key(as_json: bool) -> None:
     """Replace this node's key. The new key names the old one, whose file is kept.
 
-    Use it when the key gave one number to two records, or when somebody else may have it. From now
-    on the new key signs; records of the old key stay the old key's.
+    Use it if the key signed two records with one number, or if somebody else may have it. The new
+    key signs from now on; older records stay those of the old key.
     """
     home = Home.here()
     with home.lock():
@@ -139,7 +139,7 @@ def renew_key(as_json: bool) -> None:
 
 @click.group()
 def config() -> None:
-    """The node's settings: flag, ARNODE_* variable, file, default, in this order."""
+    """Show and check settings. A flag wins over an ARNODE_* variable, the file and the default."""
 
 
 @config.command("show")
@@ -159,13 +159,13 @@ def show_config(as_json: bool) -> None:
 
 @config.command("path")
 def config_path() -> None:
-    """Print where the file is or would be."""
+    """Print the path of the settings file, which may not exist."""
     click.echo(Home.here().config)
 
 
 @config.command("check")
 def check_config() -> None:
-    """Say whether the settings are right."""
+    """Check the settings."""
     path = Home.here().config
     load_config(path, env=os.environ)
-    click.echo(f"{path}: {'right' if path.exists() else 'not there, so the defaults hold'}")
+    click.echo(f"{path}: {'valid' if path.exists() else 'no such file, the defaults apply'}")

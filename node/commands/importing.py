@@ -57,7 +57,7 @@ class _Place:
 
 def _source_options(command: F) -> F:
     branch = click.option(
-        "--branch", help="Take the rows' sources from this branch [HEAD, in a repository]."
+        "--branch", help="Read the rows' sources from this branch [HEAD, in a repository]."
     )
     edited = click.option(
         "--file", "edited", default="train.py", show_default=True, help="The edited file."
@@ -99,14 +99,14 @@ def _places(path: Path, reader: HistoryReader) -> list[_Place]:
 
 @click.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
-    """Take in what others made."""
+    """Import other people's bundles and logs."""
 
 
 @import_.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option()
 def bundle(path: Path, as_json: bool) -> None:
-    """Take in the records and sources of a bundle. They stay their author's claims."""
+    """Import a bundle's records and sources. They remain claims of their author."""
     home = Home.here()
     given = read_bundle(path)
     config = config_of(home)
@@ -115,7 +115,7 @@ def bundle(path: Path, as_json: bool) -> None:
         report = take_in(store, Blobs(home.blobs), given, net=config.net)
     if report.rejected and not report.new:
         raise ArnodeError(
-            f"nothing was taken in: {report.rejected[0]}",
+            f"nothing was imported: {report.rejected[0]}",
             "the bundle is of another network; `arnode config show` names this node's",
         )
     document = {
@@ -131,7 +131,7 @@ def bundle(path: Path, as_json: bool) -> None:
     counts = {
         "new records": len(report.new),
         "known": report.duplicates,
-        "early: looked at again later": report.quarantined,
+        "early: checked again later": report.quarantined,
         "over a quota": report.over_quota,
         "expired": report.expired,
         "rejected": len(report.rejected),
@@ -184,14 +184,14 @@ def _imported(
         "text_lines": text_lines,
         "with_source": with_source,
     }
-    known = "" if is_new else " (it was imported before)"
+    known = "" if is_new else " (imported before)"
     told = f"{len(log.rows)} rows: {len(read)} read"
     if text_lines:
         told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
     line = (
         f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
-        " unsigned and unverified, so they rank on no board:"
+        " unsigned and unverified, so they are not ranked:"
         f" see `arnode show {short(identity)}`"
     )
     return document, line

@@ -19,11 +19,11 @@ _SHOWN = 12  # hyperparameters
 @task_options()
 @json_option()
 def insights(task: str | None, text: Path | None, as_json: bool) -> None:
-    """Say what this node's own trials taught: knobs that matter, kinds of change that worked.
+    """Show what this node's trials found: hyperparameters that matter, kinds of change that work.
 
-    A knob's share is of how much values differ, by the model that chooses them; its interval is
-    where nine of ten samples of the trials put it. Suggestive, no evidence: nothing is decided by
-    it.
+    A hyperparameter's share is the part of the score's variation that it explains, in the model
+    that chooses values, with a 90 % interval from resampled trials. This is no evidence, and no
+    decision uses it.
     """
     from node.on_demand.insights import ask_for_insights
 
@@ -39,9 +39,11 @@ def _tell_knobs(learnt: "Learnt") -> None:
     knobs: Any = learnt.importance["knobs"]
     name = plain(learnt.names[learnt.line.task])
     if not knobs:
-        click.echo(f"too few knobs of {name} were turned yet to say which of them matters")
+        click.echo(f"too few hyperparameters of {name} were varied yet to say which matter")
         return
-    click.echo(f"knobs of {name} on {plain(learnt.line.hardware_class)}, by what they explain:")
+    click.echo(
+        f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share explained:"
+    )
     for knob in knobs[:_SHOWN]:
         share = f"{knob['share']:.0%} ({knob['low']:.0%} to {knob['high']:.0%})"
         click.echo(f"  {plain(knob['name']):<28} {share:<22} best at {plain(str(knob['best']))}")
@@ -49,9 +51,9 @@ def _tell_knobs(learnt: "Learnt") -> None:
 
 def _tell_kinds(learnt: "Learnt") -> None:
     if not learnt.kinds:
-        click.echo("no idea of this node's own was tried yet")
+        click.echo("this node has tried no idea of its own yet")
         return
-    click.echo("kinds of change, kept of those tried:")
+    click.echo("kinds of change, kept of tried:")
     for line in dict.fromkeys(one.line for one in learnt.kinds):
         click.echo(f"  {plain(learnt.names[line.task])} on {plain(line.hardware_class)}")
         for one in learnt.kinds:

@@ -37,10 +37,10 @@ from trainer.cards.cards import probe_devices
 
 _TOP = 20
 _READ = (
-    "code: what it does beyond arithmetic, as `show` has it; unread: in a language that no lint"
-    " reads; not here: its source is not."
+    "code: what it does beyond arithmetic (see `show`); unread: its language cannot be checked;"
+    " not here: its source is missing."
 )
-_UNREAD = "--marks reads the rows' code; unread: in a language that no lint reads."
+_UNREAD = "--marks checks the rows' code; unread: its language cannot be checked."
 
 
 @click.command()
@@ -52,15 +52,15 @@ _UNREAD = "--marks reads the rows' code; unread: in a language that no lint read
     type=click.Choice(LEVELS),
     default="claimed",
     show_default=True,
-    help="Which rows: all, those others confirmed, those measured here.",
+    help="Show all rows, those others confirmed, or those measured here.",
 )
 @click.option(
     "--top", type=click.IntRange(1, MOST_SHOWN), default=_TOP, show_default=True, help="How many."
 )
 @click.option(
-    "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows of this environment."
+    "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows with this environment."
 )
-@click.option("--marks", "is_read", is_flag=True, help="Read each row's code too, for marks.")
+@click.option("--marks", "is_read", is_flag=True, help="Check each row's code and show its marks.")
 @json_option()
 def leaderboard(
     task: str | None,
@@ -72,16 +72,16 @@ def leaderboard(
     is_read: bool,
     as_json: bool,
 ) -> None:
-    """Show a network's board of a task and hardware class.
+    """Show a network's leaderboard of a task and hardware class.
 
-    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate: as
-    claimed, on the public or the secret split, whichever is lower, and after an allowance for the
-    luckiest of the author's tries; as another key measured it on its own secret split, once one
-    has. Each row has the id of its claim: `show`, `diff`, `verify`, `adopt` and `replay` take it.
+    Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs.
+    Once another key has re-run a claim, its measurement on its own secret split counts. Until then
+    the claimed gain counts: on the public or the secret split, whichever is lower, corrected for
+    the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay` take a row's id.
 
-    With --marks the code of the rows is read, half a second each: a mark is what a row's code does
-    beyond arithmetic that the task's baseline does not. Code in another language than Python is
-    read by nobody here, and says so without being asked.
+    --marks checks the code of each row, half a second each. A mark is something beyond arithmetic
+    that the code does and the task's baseline does not. Only Python is checked; code in other
+    languages is always shown as unread.
     """
     filters = _filters(wanted)
     config = config_of(Home.here())
@@ -123,8 +123,8 @@ def _show_no_board(
         print_json(no_board_document(net, imported, top=top))
         return
     click.echo(
-        f"no board of the network {net} yet: `arnode start` makes one with its first checkpoint"
-        f" that confirms{elsewhere}",
+        f"no leaderboard of the network {net} yet: `arnode start` makes one when its first"
+        f" promotion trial passes{elsewhere}",
         err=True,
     )
     for one, segment in segments_of(imported, None):
@@ -147,7 +147,7 @@ def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
         print_blocks(out, title, paragraph(why))
         return
     if not rows:
-        print_blocks(out, title, paragraph("no row of this kind"))
+        print_blocks(out, title, paragraph("no such row"))
         return
     legend = f"{LEGEND}  {_UNREAD if code.marks is None else _READ}"
     digests = digests_of(found.board)

@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LANES = click.option(
-    "--lanes", type=click.IntRange(1), metavar="N", help="How many lanes it has [its cores]."
+    "--lanes", type=click.IntRange(1), metavar="N", help="The number of lanes [its cores]."
 )
 
 
 @click.group()
 def ray() -> None:
-    """Make machines of yours one Ray cluster, for `arnode start --ray`.
+    """Make your machines one Ray cluster, for `arnode start --ray`.
 
-    Needs Ray: pip install 'arnode[ray]'. Whoever has the token runs code on all of them, so each
-    listens on a private network or a VPN only, and a firewall belongs around that.
+    Needs Ray: pip install 'arnode[ray]'. Anyone with the token can run code on all of them. Use a
+    private network or a VPN only, behind a firewall.
     """
 
 
 @ray.command()
-@click.option("--host", default="127.0.0.1", metavar="IP", help="Where it is reached [127.0.0.1].")
-@click.option("--port", type=click.IntRange(1, 65535), help="At which port [6379].")
+@click.option("--host", default="127.0.0.1", metavar="IP", help="The head's address [127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="The head's port [6379].")
 @_LANES
 def head(host: str, port: int | None, lanes: int | None) -> None:
     """Run the cluster's head on this machine until it is stopped.
 
-    Makes the token that lets machines in, a file in this home: copy it to the home of each machine
-    that joins, readable by you alone.
+    This creates a token file in this home. Copy it to the home of each machine that joins, readable
+    by you alone.
     """
     from node.home.fleet import RAY_PORT, own_host
     from node.remote.ray_setup import head_command
 
     place = own_host(host)
     if isinstance(place, Rejected):
-        raise UsageError(place.reason, "give this machine's address there, like 10.0.0.1")
+        raise UsageError(place.reason, "give this machine's address, like 10.0.0.1")
     port = port or RAY_PORT
     token = _token(is_made=True)
     click.echo(f"token: {token}", err=True)
@@ -61,7 +61,11 @@ def worker(address: str, lanes: int | None) -> None:
 
     place = ray_cluster(address)
     if isinstance(place, Rejected) or place in (AUTO, LOCAL):
-        why = place.reason if isinstance(place, Rejected) else f"{place} is no other machine's"
+        why = (
+            place.reason
+            if isinstance(place, Rejected)
+            else f"{place} is not another machine's address"
+        )
         raise UsageError(why, f"the head's address, like 10.0.0.1:{RAY_PORT}")
     _become(worker_command(place, lanes=lanes), _token())
 
@@ -93,14 +97,14 @@ def _become(command: list[str], token: "Path") -> None:
 @click.command()
 @click.option("--gpus", metavar="LIST", help="The NVIDIA cards to choose from, as for `start`.")
 def lane(gpus: str | None) -> None:
-    """Be a lane of a node elsewhere: what `arnode start --lane HOST` starts over ssh.
+    """Serve as a lane of a node on another machine; `arnode start --lane HOST` starts it by ssh.
 
-    It speaks with that node over standard input and output, and ends with it.
+    It talks to that node over standard input and output, and ends with it.
     """
     modes = [os.fstat(end).st_mode for end in (0, 1)]
     if not all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes):
         raise UsageError(
-            "a lane speaks with the node that started it, and none did",
+            "a lane must be started by a node",
             "on the node's machine: arnode start --lane THIS_MACHINE",
         )
     from node.remote.lane import serve_standard

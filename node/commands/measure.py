@@ -35,13 +35,13 @@ REJECTED = 7
 
 @click.command()
 @click.option("--source", default="baseline", metavar="F|TREE", help="A file, tree or id.")
-@click.option("--seeds", default=1, type=click.IntRange(1, 100), help="How many fresh seeds.")
+@click.option("--seeds", default=1, type=click.IntRange(1, 100), help="The number of new seeds.")
 @click.option(
     "--seed",
     "given",
     type=click.IntRange(0, MAX_SEED),
     multiple=True,
-    help="A run with this seed; may be given again.",
+    help="Run with this seed; may be given again.",
 )
 @task_options()
 @json_option("Print one JSON document.")
@@ -53,7 +53,7 @@ def run(
     text: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a source: train it in the sandbox, score it outside, audit what it claims."""
+    """Measure a source: train it in the sandbox, score it outside, audit the score."""
     bench = find_workbench(task, text)
     tell_mark(bench.task.manifest)
     wanted = find_source(bench.home, bench.task, source)
@@ -116,7 +116,7 @@ def run(
 def compare(
     a: str, b: str, pairs: int | None, task: str | None, text: Path | None, as_json: bool
 ) -> None:
-    """Test whether B is better than A: fresh pairs with one seed each, until it is known.
+    """Test whether B is better than A in pairs of new runs, one seed each, until it is clear.
 
     A and B are files, trees, ids, or the words baseline, head and working.
     """
@@ -125,7 +125,7 @@ def compare(
     bench = find_workbench(task, text)
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
     if base.tree == candidate.tree:
-        raise UsageError("both are the same source", "give two that differ")
+        raise UsageError("A and B are the same source", "give two that differ")
     policy = POWER
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)

@@ -47,14 +47,14 @@ _NEARNESS = {
 
 @click.group()
 def network() -> None:
-    """Networks: a name, where to meet the others, and for some a secret."""
+    """Show and make networks: a name, bootstrap addresses and, if private, a secret."""
 
 
 @network.command()
 @click.argument("name", required=False)
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
-    """Show this node's id and addresses, and what is known of a network, or of all."""
+    """Show this node's id and addresses, and a network or all networks."""
     home = Home.here()
     config = config_of(home)
     running = running_member(home)
@@ -94,7 +94,7 @@ def show(name: str | None, as_json: bool) -> None:
     )
     for one in networks:
         lists = {
-            "bootstrap": [str(address) for address in one.network.bootstrap] or ["nobody yet"],
+            "bootstrap": [str(address) for address in one.network.bootstrap] or ["none yet"],
             "lists": one.network.lists or ["none"],
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
@@ -115,32 +115,38 @@ def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
 
 def _listening(running: RunningMember | None) -> Sequence[str]:
     if running is None:
-        return ["nowhere: it is not running"]
+        return ["none: it is not running"]
     if running.network is None:
-        return ["nowhere: it speaks to no network"]
+        return ["none: it is connected to no network"]
     return running.addresses or ["not yet"]
 
 
 @network.command()
 @click.argument("name")
-@click.option("--private", is_flag=True, help="With a new secret, which an invite carries.")
-@click.option("--bootstrap", multiple=True, metavar="ADDR", help="Where to meet the others.")
-@click.option("--author", "authors", multiple=True, metavar="KEY", help="Count only these.")
+@click.option(
+    "--private", is_flag=True, help="Make it private: with a new secret, which invites contain."
+)
+@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A bootstrap address.")
+@click.option(
+    "--author", "authors", multiple=True, metavar="KEY", help="Count only this author's records."
+)
 def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[str, ...]) -> None:
-    """Define a new network in the home; what is there is never overwritten."""
+    """Define a new network in the home; an existing one is never overwritten."""
     for flag, values, most in (
         ("--bootstrap", bootstrap, MAX_BOOTSTRAP),
         ("--author", authors, MAX_AUTHORS),
     ):
         if len(values) > most:
-            raise UsageError(f"{flag} is given {len(values)} times, more than {most}", "name fewer")
+            raise UsageError(
+                f"{flag} is given {len(values)} times; the limit is {most}", "name fewer"
+            )
     keys: set[bytes] = set()
     for text in authors:
         key = key_of(text, AUTHOR_BYTES)
         if key is None:
             raise UsageError(
                 f"--author {text[:80]!r} is not an author's key",
-                f"a key is {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints one's own",
+                f"a key has {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints your own",
             )
         keys.add(key)
     addresses = dict.fromkeys(checked_address(text, "--bootstrap") for text in bootstrap)
@@ -164,17 +170,15 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     "--network",
     "named",
     metavar="NAME",
-    help="Which network (default: the running node's, else the one in use).",
+    help="The network (default: the running node's, else the one in use).",
 )
-@click.option(
-    "--address", "given", multiple=True, metavar="ADDR", help="Where this node is reached."
-)
+@click.option("--address", "given", multiple=True, metavar="ADDR", help="An address of this node.")
 @json_option()
 def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
-    """Print a line that others join a network by: `arnode join LINE`; stderr says which.
+    """Print an invite, with which others join a network: `arnode join LINE`.
 
-    It holds up to 8 addresses: those given, the running node's, those of the definition; and for
-    a private network its secret.
+    It contains up to 8 addresses: those given, the running node's and those of the definition. For
+    a private network it also contains the secret.
     """
     home = Home.here()
     running = running_member(home)
@@ -189,11 +193,11 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     click.echo(f"this line invites to the network {name}", err=True)
     if running and not is_there:
         where = f"the network {running.network}" if running.network else "no network"
-        click.echo(f"the running node speaks to {where}: it is not met there", err=True)
+        click.echo(f"the running node is connected to {where}, so they will not find it", err=True)
     if network.secret is not None:
-        click.echo("this line holds a secret: whoever has it can join", err=True)
+        click.echo("this line contains a secret: anyone who has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
-        click.echo("its addresses are reached from this machine only", err=True)
+        click.echo("its addresses can be reached from this machine only", err=True)
     tell({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
 
 
@@ -201,9 +205,9 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
 @click.argument("line")
 @json_option()
 def join(line: str, as_json: bool) -> None:
-    """Keep the network of an invite and use it from now on.
+    """Save the network of an invite and use it from now on.
 
-    With `-` for LINE it is read from standard input, which no list of processes shows.
+    LINE: - for standard input, which keeps a secret out of the list of processes.
     """
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)

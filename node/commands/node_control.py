@@ -20,9 +20,9 @@ from protocol.errors import UsageError
     metavar="NAME[:PARTS]",
     multiple=True,
     help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
-    "take turns, by their parts of the time.",
+    "tasks take turns, by their share of the time.",
 )
-@click.option("--turn", metavar="SPAN", help="How long a part is, with several tasks [10m].")
+@click.option("--turn", metavar="SPAN", help="The length of a turn, with several tasks [10m].")
 @setting_option("text")
 @setting_option("gpus")
 @setting_option("lanes")
@@ -35,7 +35,7 @@ from protocol.errors import UsageError
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
 @click.option("--schedule", metavar="HH:MM-HH:MM", help="Start runs in these hours only.")
 @click.option(
-    "--when-idle", is_flag=True, help="Start runs only while others need the machine little."
+    "--when-idle", is_flag=True, help="Start runs only while other programs leave the machine idle."
 )
 @setting_option("battery")
 @setting_option("max_watts")
@@ -44,7 +44,7 @@ from protocol.errors import UsageError
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
 @setting_option("net")
 @setting_option("bootstrap")
-@click.option("--yes", "agrees", is_flag=True, help="Agree to join the network without a question.")
+@click.option("--yes", "agrees", is_flag=True, help="Join the network without asking.")
 @setting_option("allow_partial_sandbox")
 def start(
     tasks: tuple[str, ...],
@@ -60,11 +60,10 @@ def start(
 ) -> None:
     """Run the node here: propose, measure, verify, record, until it is stopped.
 
-    The first Ctrl-C finishes the current run and stops, the second stops at once; whatever
-    happens, the next start goes on where this one was.
+    The first Ctrl-C finishes the current run and stops; the second stops at once. However it
+    stops, the next start resumes.
 
-    The network of --network or --join is the one in use from then on, for other commands and later
-    starts too.
+    The network of --network or --join stays in use, for other commands and later starts too.
     """
     from node.home.consent import Wishes
     from node.home.invites import join_network, read_invite
@@ -86,10 +85,10 @@ def start(
     takes_turns = bool(shares or config.ladder)
     if takes_turns and (config.max_experiments or flags["text"]):
         raise UsageError(
-            "--max-experiments and --text are for one task", "end several by the clock: --for 8h"
+            "--max-experiments and --text are for one task", "limit several tasks by time: --for 8h"
         )
     if shares and flags["ladder"]:
-        raise UsageError("--ladder is for one task and its rungs", "name that one alone")
+        raise UsageError("--ladder is for one task and its rungs", "name only that task")
     if turn and not takes_turns:
         raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
@@ -110,7 +109,7 @@ def start(
 @click.command()
 @json_option("Print one JSON document.")
 def status(as_json: bool) -> None:
-    """Say how things stand; works with and without a running node."""
+    """Show what the node is doing; works with and without a running node."""
     document = _status_document()
     if as_json:
         print_json(document)
@@ -123,7 +122,7 @@ def status(as_json: bool) -> None:
 @click.command()
 @json_option("Print one JSON document.")
 def peers(as_json: bool) -> None:
-    """Show whom the running node is connected with."""
+    """Show the peers that the running node is connected to."""
     from node.home.control_socket import call, document
     from node.reporting.status_text import print_peers
 
@@ -135,21 +134,25 @@ def peers(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--at-checkpoint", is_flag=True, help="Judge the working line first.")
+@click.option(
+    "--at-checkpoint", is_flag=True, help="Run the promotion trial of the working line first."
+)
 def stop(at_checkpoint: bool) -> None:
-    """Let the running node finish the run at hand and stop."""
+    """Stop the running node after its current run."""
     _call("stop", {"at_checkpoint": at_checkpoint})
-    click.echo("stopping; `arnode status` says when it is done", err=True)
+    click.echo("stopping; `arnode status` shows when it has stopped", err=True)
 
 
 @click.command()
-@click.option("--for", "duration", metavar="SPAN", help="Go on by itself after this long, like 2h.")
-@click.option("--at-end", is_flag=True, help="Let the run at hand come to its end first.")
+@click.option(
+    "--for", "duration", metavar="SPAN", help="Resume by itself after this time, like 2h."
+)
+@click.option("--at-end", is_flag=True, help="Finish the current run first.")
 @json_option("Print one JSON document.")
 def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
-    """Let the running node leave its device alone, at once, until `arnode resume`.
+    """Free the running node's device at once, until `arnode resume`.
 
-    The run at hand is ended, and made again after the pause: nothing that was recorded is lost.
+    The current run is interrupted and repeated after the pause. Nothing recorded is lost.
     """
     from node.home.control_socket import call, document, nonsense
     from node.loop.in_flight import Lost
@@ -173,7 +176,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
                 if isinstance(until, str)
                 else "`arnode resume`"
             )
-            lost = "the run at hand ends first" if at_end else Lost(runs=runs, seconds=seconds)
+            lost = "the current run ends first" if at_end else Lost(runs=runs, seconds=seconds)
             click.echo(f"paused until {told}; {lost}", err=True)
         case _:
             raise nonsense()
@@ -181,7 +184,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
 
 @click.command()
 def resume() -> None:
-    """Let the running node go on after a pause."""
+    """End a pause of the running node."""
     _call("resume", {})
 
 

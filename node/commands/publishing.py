@@ -46,7 +46,7 @@ _COLUMNS: Final = (
     *map(words_column, ("id", "until", "hours", "task", "class", "author")),
     *map(figures_column, (*_COUNTS, "gain")),
     words_column("text"),
-    words_column("title, as its author words it", wraps=True),
+    words_column("title, as its author wrote it", wraps=True),
 )
 _MOST_TASKS: Final = 10_000
 _LAST_MS: Final = 253_370_764_800_000  # in the year 9999; an author may claim a later time
@@ -74,8 +74,8 @@ def publish(
     if not drafts and refused:
         name, why = refused[0]
         raise SafetyError(
-            f"nothing of task {plain(name)} is published: {why}",
-            "`arnode report --format html` is yours to hand on",
+            f"no report of task {plain(name)} is published: {why}",
+            "`arnode report --format html` prints a report that you can pass on yourself",
         )
     if not drafts:
         raise UsageError(
@@ -83,13 +83,13 @@ def publish(
             "`--since 3d` looks further back",
         )
     if not (agrees or _agreed(home, drafts, refused, network.name)):
-        raise ArnodeError("nothing was published, as answered", "`--yes` does not ask")
+        raise ArnodeError("nothing was published, because you declined", "`--yes` does not ask")
     is_open = running is not None and running.network is not None
     rows = [_published(home, config, draft, network.name, is_open=is_open) for draft in drafts]
     when = (
         f"published in {network.name}"
         if is_open
-        else f"signed: it goes out once this node takes part in {network.name} (`arnode start`)"
+        else f"signed: it is sent once this node is connected to {network.name} (`arnode start`)"
     )
     tell(
         {
@@ -99,7 +99,7 @@ def publish(
             "refused": [{"task": name, "why": why} for name, why in refused],
         },
         *(
-            f"{row['id'][:12]} {plain(row['title'])}: {when if row['new'] else 'it was before'}"
+            f"{row['id'][:12]} {plain(row['title'])}: {when if row['new'] else 'published before'}"
             for row in rows
         ),
         *(f"{plain(name)} is left out: {why}" for name, why in refused),
@@ -116,14 +116,14 @@ def _agreed(
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "publishing asks first, and there is nobody at a terminal", "`--yes` agrees to it"
+            "publishing needs your agreement, but this is not a terminal", "`--yes` agrees to it"
         )
     author = short(load_keys(home).author.public)
     lines = [
         *(f"{plain(one.body.title)}  ({len(one.text):,} bytes of text)" for one in drafts),
         *(f"{plain(name)} is left out: {why}" for name, why in refused),
         f"This is published in {network} under your key {author}…, for good: figures and a title",
-        "to everybody there, and to whoever asks the text that `arnode report` prints, with",
+        "to everybody there, and to anyone who asks the text that `arnode report` prints, with",
         "titles, reasons, device hours and what models cost.",
     ]
     return ask_at_terminal(lines, "Publish it?")
@@ -173,14 +173,12 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
         return
     rows = found["reports"]
     if not rows:
-        click.echo("nobody who was met has published a report", err=True)
+        click.echo("no peer has published a report yet", err=True)
         return
     names = labels(store, {bytes.fromhex(row["task"]) for row in rows})
     shown = table(_COLUMNS, [_row(row, names[bytes.fromhex(row["task"])]) for row in rows])
     print_blocks(console(), shown)
-    click.echo(
-        "their authors' figures, checked by nobody; `arnode report --fetch ID` fetches a text"
-    )
+    click.echo("their authors' figures, not checked; `arnode report --fetch ID` fetches a text")
 
 
 def _row(row: PublishedDocument, task: str) -> tuple[Span, ...]:
@@ -212,10 +210,10 @@ def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
         while not blobs.has(body.text):
             asked: dict[str, Message] = {"id": record.id}
             if not call(home.socket, "fetch_report", asked):
-                progress(f"asking for the text of {short(record.id)}", 0.0)
+                progress(f"fetching the text of {short(record.id)}", 0.0)
                 if time.monotonic() > ends_s:
                     raise ArnodeError(
-                        f"nobody who was met has the text of {short(record.id)}",
+                        f"no connected peer has the text of {short(record.id)}",
                         "leave the node running and try again: its author has it",
                     )
                 time.sleep(_POLL_S)
@@ -228,5 +226,5 @@ def report_body(record: Record) -> ReportBody:
     if isinstance(record.body, ReportBody):
         return record.body
     raise UsageError(
-        f"{short(record.id)} is a {record.kind}, no report", "`arnode report --peers` lists them"
+        f"{short(record.id)} is a {record.kind}, not a report", "`arnode report --peers` lists them"
     )

@@ -30,7 +30,7 @@ from protocol.source import Source
 def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write an experiment's exact source, environment and command into a new folder.
 
-    It is named by its id, or by a bundle's file.
+    The first argument is the experiment's id or a bundle's file.
     """
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
@@ -77,8 +77,8 @@ def _from_bundle(
     for finding in check_bundle(given):
         if not finding.ok:
             raise SafetyError(
-                f"{path} is inconsistent: {finding.name}: {finding.detail}",
-                f"`arnode verify {path} --check-only` shows all that was checked",
+                f"{path} is invalid: {finding.name}: {finding.detail}",
+                f"`arnode verify {path} --check-only` shows all checks",
             )
 
     def name_of(task: bytes) -> str | None:

@@ -38,10 +38,12 @@ _INTERRUPTED = 130
 @click.command()
 @click.argument("catalogue", type=Path, required=False)
 @task_options()
-@click.option("--only", multiple=True, metavar="NAME", help="This finding; may be given again.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Try only this finding; may be given again."
+)
 @pairs_option
-@click.option("--quick", is_flag=True, help="Four pairs at most: only large gains show.")
-@click.option("--fresh", is_flag=True, help="Forget the runs that are kept from before.")
+@click.option("--quick", is_flag=True, help="Make at most four pairs: they show only large gains.")
+@click.option("--fresh", is_flag=True, help="Discard the runs of earlier calls.")
 @json_option("Print one JSON document.")
 def replicate(
     catalogue: Path | None,
@@ -53,11 +55,11 @@ def replicate(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    """Try published findings on this device and say which hold.
+    """Try published findings on this device and show which hold.
 
-    CATALOGUE is a TOML file of findings (default: the task's own). Each is made of the task's
-    baseline and tested against it in fresh pairs, as `arnode compare` tests two sources; nothing
-    is recorded. Interrupted or killed, the same command goes on where it was.
+    CATALOGUE is a TOML file of findings (default: the task's own). Each is applied to the task's
+    baseline and compared with it in pairs of new runs, as `arnode compare` does. Nothing is
+    recorded. If it is interrupted, the same command resumes it.
     """
     began_s = time.monotonic()
     bench = find_workbench(task, text)
@@ -69,7 +71,7 @@ def replicate(
     setting = setting_of(bench.home, device, bench.task, findings)
     with kept_runs(path, setting, is_fresh=fresh) as kept:
         if kept.unread:
-            click.echo(f"  {kept.unread} lines of {path} do not read: left out", err=True)
+            click.echo(f"  {kept.unread} lines of {path} are invalid and ignored", err=True)
         replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
         runs_now = _measure(bench, candidates, replications)
     found = [replications.look(one) for one in candidates]
@@ -80,7 +82,7 @@ def replicate(
     )
     _tell(bench, device.slug, replications, found, effort, as_json=as_json)
     if any(one.is_open for one in found):
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo("interrupted; the same command resumes it", err=True)
         raise SystemExit(_INTERRUPTED)
 
 
@@ -93,9 +95,7 @@ def _candidates(
     """
     path = catalogue or bench.task.catalogue
     if path is None:
-        raise UsageError(
-            f"task {bench.task.name} has no catalogue of its own", "give one: a TOML file"
-        )
+        raise UsageError(f"task {bench.task.name} has no catalogue", "name a TOML file")
     findings = load_catalogue(path, bench.task)
     names = {finding.name for finding in findings}
     for name in only:

@@ -32,27 +32,27 @@ _EVERYBODY = 0o644  # the card is made to be shared
     default=_DEFAULT,
     show_default=True,
     metavar="T",
-    help="From when: 12h or 3d ago, 22:00, 2026-03-01, or 2026-03-01T22:00.",
+    help="The start: 12h or 3d ago, 22:00, 2026-03-01, or 2026-03-01T22:00.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["md", "html"]),
-    help="Markdown (the default, but at a terminal) or a page.",
+    help="Markdown (the default if not at a terminal) or HTML.",
 )
-@click.option("--task", help="Of one task, where this home works on several.")
-@click.option("--publish", is_flag=True, help="Sign it for others: a record for each task.")
-@click.option("--title", help="With --publish: its title (default: what was tried and kept).")
-@click.option("--yes", is_flag=True, help="With --publish: agree, and ask nothing.")
+@click.option("--task", help="Only this task, if this home works on several.")
+@click.option("--publish", is_flag=True, help="Publish it: sign one record for each task.")
+@click.option("--title", help="With --publish: the title (default: what was tried and kept).")
+@click.option("--yes", is_flag=True, help="With --publish: agree without being asked.")
 @click.option("--peers", is_flag=True, help="List what others published.")
-@click.option("--fetch", metavar="ID", help="Fetch the text of one that was published.")
+@click.option("--fetch", metavar="ID", help="Fetch the text of a published report.")
 @click.option(
     "--card",
     metavar="FILE.png",
     type=click.Path(path_type=Path),
-    help="A picture of it to share, 1200 by 675 pixels, instead.",
+    help="Write a picture to share, 1200 by 675 pixels.",
 )
-@json_option("Everything in it as one JSON document.")
+@json_option("Print everything as one JSON document.")
 def report(
     since: str,
     form: str | None,
@@ -65,13 +65,13 @@ def report(
     card: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what happened: `arnode report --since 12h --format html > night.html`.
+    """Report what happened: `arnode report --since 12h --format html > night.html`.
 
-    What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
-    whose gain it was. Works with and without a running node.
+    It shows what was tried, kept and refuted, which promotion trials passed, what peers claimed,
+    what it cost and whose gain it was. It works with and without a running node.
 
-    `--publish` signs it: figures and a title go to everybody in the network, the text to whoever
-    asks for it. `--peers` lists what others say of theirs.
+    `--publish` signs it: figures and a title go to everybody in the network, the text to anyone who
+    asks for it. `--peers` lists the reports of others.
     """
     others = {
         "--publish": publish,
@@ -87,7 +87,7 @@ def report(
         what = "--format" if card is None else "--card"
         raise UsageError(f"--json and {what} exclude each other", "give one of them")
     if (title is not None or yes) and not publish:
-        raise UsageError("--title and --yes are about publishing", "give --publish as well")
+        raise UsageError("--title and --yes need --publish", "add --publish")
     home = Home.here()
     if peers or fetch:
         from node.commands.publishing import fetch_text, list_reports
@@ -152,7 +152,7 @@ def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
             write_file(path, data, mode=_EVERYBODY)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
             raise UsageError(
-                f"{path} cannot be written: {(fault.strerror or 'refused').lower()}",
+                f"cannot write {path}: {(fault.strerror or 'refused').lower()}",
                 "name a file in an existing folder",
             ) from fault
     click.echo(f"{plain(str(path))}: {line.task} on {line.hardware_class}", err=True)

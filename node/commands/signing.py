@@ -24,13 +24,15 @@ _STRING_BYTES = 255  # limit of one string of a TXT record (RFC 1035, 3.3)
 @network.command("sign-list")
 @click.argument("name", metavar="NETWORK")
 @click.argument("given", metavar="[ADDRESS]...", nargs=-1)
-@click.option("--dns", "as_records", is_flag=True, help="As lines of a zone, TXT records.")
+@click.option(
+    "--dns", "as_records", is_flag=True, help="Print TXT records, as lines of a DNS zone."
+)
 def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
     """Print a list of a network's addresses, signed by this home's author key.
 
-    It is of the addresses given, else of the definition's and of the public ones that answered
-    this home's node within the last day, 64 at most. It is to be published as it is printed where
-    `lists` in the definition says: a file over HTTPS, or with --dns TXT records.
+    The list has the addresses given. Without any it has those of the definition and public ones
+    that answered this home's node within the last day, 64 at most. Publish it unchanged where
+    `lists` in the definition says: as a file over HTTPS, or with --dns as TXT records.
     """
     home = Home.here()
     defined = find_network(home, name).network
@@ -44,8 +46,8 @@ def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
     key = read_keys(home).author
     if defined.lists_key not in (None, key.public):
         raise UsageError(
-            f"the lists of {name} are signed by another key than this home's, {key.public.hex()}",
-            "sign it in the home of that key, or write this one into the definition: lists_key",
+            f"the lists of {name} are not signed by this home's key, {key.public.hex()}",
+            "sign it in the home of the right key, or set lists_key in the definition to this key",
         )
     listed = sign_list(name, addresses, key=key, written_s=int(time.time()))
     if as_records:
@@ -55,7 +57,7 @@ def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
         click.echo(listed.text(), nl=False)
     if defined.lists_key is None:
         click.echo(
-            "nobody reads it yet: the definition needs `lists` and "
+            "no node reads it yet: the definition needs `lists` and "
             f'lists_key = "{key.public.hex()}"',
             err=True,
         )
@@ -69,7 +71,7 @@ def _to_list(home: Home, defined: Network, given: tuple[str, ...]) -> list[Addre
     addresses = dict.fromkeys(checked_address(text, "ADDRESS") for text in given)
     if len(addresses) > MAX_ADDRESSES:
         raise UsageError(
-            f"{len(addresses)} addresses are given, more than {MAX_ADDRESSES}", "name fewer"
+            f"{len(addresses)} addresses are given; the limit is {MAX_ADDRESSES}", "name fewer"
         )
     chosen = list(addresses) or list(islice(_known(home, defined), MAX_ADDRESSES))
     if not chosen:

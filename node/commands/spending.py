@@ -24,14 +24,15 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.command()
 @click.argument("day", type=_DAY, required=False)
 @click.option(
-    "--correct", "number", type=click.IntRange(1, 10**15), help="The question to correct."
+    "--correct",
+    "number",
+    type=click.IntRange(1, 10**15),
+    help="The number of the question to correct.",
 )
-@click.option(
-    "--usd", type=click.FloatRange(0, _MOST_USD, max_open=True), help="What it really cost."
-)
+@click.option("--usd", type=click.FloatRange(0, _MOST_USD, max_open=True), help="Its real cost.")
 @click.option("--tokens-in", type=click.IntRange(0, 10**9), help="Tokens of its prompt.")
 @click.option("--tokens-out", type=click.IntRange(0, 10**9), help="Tokens of its answer.")
-@click.option("--why", default="", help="A word on it, for yourself.")
+@click.option("--why", default="", help="A note for yourself.")
 @json_option("Print one JSON document.")
 def spending(
     day: datetime | None,
@@ -42,17 +43,17 @@ def spending(
     why: str,
     as_json: bool,
 ) -> None:
-    """List what models and coding agents took on DAY (UTC, default: today).
+    """List the costs of models and coding agents on DAY (UTC, default: today).
 
-    `--correct N` has question N count as what `--usd`, `--tokens-in` and `--tokens-out` say, for
-    the limits of the day as well. What was booked before stays, and so does every correction.
+    `--correct N` replaces the cost of question N by `--usd`, `--tokens-in` and `--tokens-out`, for
+    the day's limits as well. The old figures and every correction are kept.
     """
     home = Home.here()
     config = config_of(home)
     figures = (usd, tokens_in, tokens_out)
     if (number is None) != all(figure is None for figure in figures):
         raise UsageError(
-            "a correction names a question and what it really took",
+            "a correction needs a question's number and its real cost",
             "`arnode spending --correct 12 --usd 0.05`",
         )
     if usd is not None and not math.isfinite(usd):
@@ -89,7 +90,7 @@ def _print_day(document: Mapping[str, Any]) -> None:
 
 
 def _limit(limit: object, form: str) -> str:
-    return "any number of" if limit is None else format(limit, form)
+    return "unlimited" if limit is None else format(limit, form)
 
 
 def _print_call(call: Mapping[str, Any]) -> None:

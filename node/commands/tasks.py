@@ -55,7 +55,7 @@ def list_tasks(as_json: bool) -> None:
 @click.argument("name")
 @json_option("Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
-    """Show a task: what is measured, on what budget, within which limits."""
+    """Show a task: its metric, budget and limits."""
     home = Home.here()
     one = strangers_task(home, name) or load_task(name, data_dir=home.data)
     manifest = one.manifest
@@ -102,37 +102,37 @@ def show(name: str, as_json: bool) -> None:
 
 def _noise(floor_nano: int) -> str:
     if not floor_nano:
-        return "not known before a node measures it"
+        return "unknown until a node measures it"
     return f"{told_sd(floor_nano / NANO, digits=4)} of one run"
 
 
 @task.command()
 @click.argument("task_id")
 @click.option(
-    "--for", "limit_s", type=click.IntRange(1, 86_400_000), default=120, help="Seconds to wait."
+    "--for", "limit_s", type=click.IntRange(1, 86_400_000), default=120, help="The seconds to wait."
 )
 def fetch(task_id: str, limit_s: int) -> None:
-    """Fetch what it takes to run a task that others announced, by its id.
+    """Fetch the files of a task that others announced, by its id.
 
-    A running node asks those it meets. From then on `--task ID` works: its judge is a stranger's
-    code, and runs in a sandbox as peers' code does.
+    A running node asks its peers. Then `--task ID` works. The task's judge is untrusted code, and
+    runs in the sandbox like peers' code.
     """
     home = Home.here()
     manifest = known_by_id(home, task_id.lower())
     if manifest is None:
         raise UsageError(
-            f"no task with the id {task_id} was announced here, or several",
-            "give more of its digits; `arnode start` in its network hears of tasks",
+            f"no task or several tasks with the id {task_id} were announced",
+            "give more digits; `arnode start` in the task's network receives announcements",
         )
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + limit_s
     with reporting() as progress:
         while missing := lacking(blobs, manifest):
             call(home.socket, "fetch_task", {"id": manifest.id})
-            progress(f"{manifest.name}: {len(missing)} files to come", 0.0)
+            progress(f"{manifest.name}: {len(missing)} files to fetch", 0.0)
             if time.monotonic() > ends_s:
                 raise ArnodeError(
-                    f"nobody who was met has all files of task {manifest.name}",
-                    "leave the node running and try again: who announced it has them",
+                    f"no connected peer has all files of task {manifest.name}",
+                    "leave the node running and try again: the author of the task has them",
                 )
             time.sleep(_POLL_S)
     click.echo(f"{manifest.name} is here: arnode start --task {task_id}")
@@ -140,12 +140,14 @@ def fetch(task_id: str, limit_s: int) -> None:
 
 @task.command()
 @click.argument("name", required=False)
-@click.option("--text", type=Path, help="A file or folder of text to make a task of.")
-@click.option("--first", is_flag=True, help="Only what a first run needs of a large data set.")
+@click.option("--text", type=Path, help="A text file or folder to make a task from.")
+@click.option(
+    "--first", is_flag=True, help="Only the part of a large data set that a first run needs."
+)
 def prepare(name: str | None, text: Path | None, first: bool) -> None:
-    """Make a task's data ready, so that the first run starts at once.
+    """Prepare a task's data, so that the first run starts at once.
 
-    What was interrupted goes on where it stopped.
+    An interrupted download is resumed.
     """
     home = Home.here()
     home.prepare()

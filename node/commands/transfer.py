@@ -32,10 +32,10 @@ from protocol.units import NANO
 @network_option
 @json_option()
 def transfer(wanted: str | None, task: str | None, named: str | None, as_json: bool) -> None:
-    """Show patch × hardware class: what was measured here, re-run by others, or only claimed.
+    """Show each patch's gain by hardware class: measured here, re-run by others, or only claimed.
 
-    Then what was carried from task to task (`arnode carry`): on how many it holds, and what part of
-    a gain carries over. An effect elsewhere orders what is tried here; it is never evidence.
+    A second part shows transfers between tasks (`arnode carry`): on how many tasks a patch holds,
+    and what share of a gain transfers. Such gains order what is tried here; they are no evidence.
     """
     with reading() as (store, _):
         net = network_of(store, named)
@@ -54,7 +54,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
         return
     if not steps and not changes:
         click.echo(
-            f"nobody claims or measured a gain in the network {net} yet: `arnode leaderboard`"
+            f"no gain was claimed or measured in the network {net} yet: `arnode leaderboard`"
             f"{elsewhere}",
             err=True,
         )
@@ -80,7 +80,7 @@ def _tell_carried(
     def told(where: Where) -> str:
         return f"{plain(names.get(where.task, short(where.task)))} on {plain(where.hardware_class)}"
 
-    click.echo("carried from task to task:")
+    click.echo("transfers between tasks:")
     for change in changes:
         found = Where(change.found_on.task, change.found_on.hardware_class)
         there = f" {_figure(change.there)}" if change.there else ""

@@ -21,7 +21,7 @@ _EXIT_PROBLEM = 6
 @click.option(
     "--prove",
     is_flag=True,
-    help="Let the NVIDIA card prove itself, in some minutes; writes gpu-report.json here.",
+    help="Run the NVIDIA card's self-test, some minutes; writes gpu-report.json here.",
 )
 @json_option("Print one JSON document.")
 def doctor(prove: bool, as_json: bool) -> None:
@@ -81,10 +81,12 @@ def _prove_cards(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--rebuild", is_flag=True, help="Fix what can be repaired; damaged files are kept.")
+@click.option(
+    "--rebuild", is_flag=True, help="Repair what can be repaired; damaged files are kept."
+)
 @json_option()
 def fsck(rebuild: bool, as_json: bool) -> None:
-    """Check store, blobs and journal. Ends with 1 when something is not whole."""
+    """Check store, blobs and journal. Exit code 1: something is damaged."""
     home = Home.here()
     repaired: list[str] = []
     with reporting() as progress:
@@ -99,12 +101,12 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             for line in lines:
                 click.echo(f"{what}: {plain(line)}")
         if not problems:
-            click.echo("store, blobs and journal are whole")
+            click.echo("store, blobs and journal are intact")
     if problems:
         hint = (
-            "what is left needs a hand: see each line"
+            "fix the rest by hand: see each line"
             if rebuild
-            else "`arnode fsck --rebuild` repairs what can be repaired and keeps what was damaged"
+            else "`arnode fsck --rebuild` repairs what it can and keeps damaged files"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
 
@@ -112,13 +114,13 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.command()
 @json_option()
 def gc(as_json: bool) -> None:
-    """Remove sources that nothing names and others' intents of more than a day ago."""
+    """Remove unused sources, and peers' intents older than a day."""
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)
     tell(
         asdict(done),
         f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
-        f" {done.released} records are no longer early",
+        f" {done.released} early records are now current",
         as_json=as_json,
     )

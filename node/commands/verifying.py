@@ -35,21 +35,23 @@ _SHOWN_MARKS = 3
 @click.command()
 @click.argument("claim", metavar="ID|BUNDLE")
 @click.option(
-    "--pairs", type=click.IntRange(2, VERIFY_MOST_PAIRS), help="At most so many pairs (default 20)."
+    "--pairs",
+    type=click.IntRange(2, VERIFY_MOST_PAIRS),
+    help="The largest number of pairs (default 20).",
 )
 @click.option(
     "--alpha",
     type=click.FloatRange(1e-6, _MAX_ALPHA),
-    help="The chance of confirming what is not there (default 0.05).",
+    help="The probability of a false confirmation (default 0.05).",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="Four pairs at most: it can only refute a claim, or find less than claimed.",
+    help="At most four pairs: they can refute a claim, not confirm it.",
 )
-@click.option("--check-only", is_flag=True, help="Check that it holds together; run nothing.")
-@click.option("--no-publish", is_flag=True, help="Sign no attestation of what came of it.")
-@click.option("--detach", is_flag=True, help="Leave it to the running node and do not wait.")
+@click.option("--check-only", is_flag=True, help="Check signatures and contents; run nothing.")
+@click.option("--no-publish", is_flag=True, help="Publish no record of the result.")
+@click.option("--detach", is_flag=True, help="Queue it in the running node and do not wait.")
 @json_option()
 def verify(
     claim: str,
@@ -61,14 +63,13 @@ def verify(
     detach: bool,
     as_json: bool,
 ) -> None:
-    """Run a claim again on this machine, on fresh seeds, until it is known.
+    """Re-run a claim on this machine with new seeds until the result is clear.
 
-    Exit code 0: confirmed; 4: refuted, what was claimed is not there; 8: smaller than claimed, yet
-    real; 5: unconfirmed; 1: it does not run here; 7: it does not hold together, or the evaluator
-    rejects it.
+    Exit code 0: confirmed; 4: refuted, no gain shows; 8: smaller, a gain below the claimed one; 5:
+    unconfirmed; 1: it does not run here; 7: the claim is invalid, or the evaluator rejects it.
 
-    What is found is measured on until its record bears it out by itself, within the pairs: boards
-    count no other. Boards decide at 0.05 whatever --alpha is.
+    Leaderboards count a re-run only if its record alone is enough evidence at 0.05, whatever
+    --alpha is. So pairs are added until it is, up to the largest number.
     """
     if check_only:
         _check(claim, as_json=as_json)
@@ -81,7 +82,7 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        tell({"job": job_id}, "queued: `arnode logs -f` tells what comes of it", as_json=as_json)
+        tell({"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json)
         return
     verified = verify_claim(question)
     if as_json:
@@ -111,13 +112,13 @@ def _tell(verified: "Verified") -> None:
     click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
     _tell_marks(verified.marks)
     if step.record:
-        click.echo(f"signed as attestation {short(step.record)}")
+        click.echo(f"signed as re-run {short(step.record)}")
 
 
 def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
     """Print what the code does beyond arithmetic, or that it was not read."""
     if marks is None:
-        click.echo("its code was not read for marks: not all of it is here")
+        click.echo("its code was not checked for marks: some of it is missing here")
         return
     for mark in marks[:_SHOWN_MARKS]:
         click.echo(f"marked: {plain(describe(mark))}")
@@ -138,15 +139,15 @@ def _meaning(verified: "Verified") -> str:
         case "confirmed", "holds" | "":
             return told
         case "confirmed", _:
-            return "there is a gain here; that it is as large as claimed was not shown"
+            return "there is a gain here, but not shown to be as large as claimed"
         case "refuted", _ if step.reason:
             return step.reason
         case "refuted", _:
             return "it is worse than its base" if (step.to_nano or 0) < 0 else told
         case "unconfirmed", _ if step.is_quick:
-            return "too few pairs to say more than that it was not refuted"
+            return "it was not refuted; there are too few pairs to say more"
         case "unrunnable", _:
-            return f"{step.reason}: that says nothing of the claim"
+            return f"{step.reason}: this does not count against the claim"
     return told
 
 
@@ -233,7 +234,7 @@ def _check(claim: str, *, as_json: bool) -> None:
             click.echo(f"key {author} signed it; it claims no gain")
         _tell_marks(marks)
     if not holds:
-        raise SafetyError("it does not hold together", "do not run or adopt it")
+        raise SafetyError("the claim is invalid", "do not run or adopt it")
 
 
 def _bundle(claim: str) -> Bundle:

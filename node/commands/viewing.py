@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from node.web.tokens import Right
 
 _RIGHTS: Final = ("read", "steer")
-_OPENED: Final = "the link opens one page, within an hour; `arnode view` prints another"
+_OPENED: Final = "the link works once, within an hour; `arnode view` prints another"
 
 
 @click.command()
 @setting_option("web")
-@click.option("--no-browser", is_flag=True, help="Print the link and open nothing.")
-@click.option("--read-only", is_flag=True, help="A link that steers nothing.")
+@click.option("--no-browser", is_flag=True, help="Print the link, do not open it.")
+@click.option("--read-only", is_flag=True, help="Make a link that can only read.")
 @click.option(
     "--token",
     type=click.Choice(_RIGHTS),
-    help="Print a token for a program, to read or to steer as well, while the node runs.",
+    help="Print a token for a program, to read or to steer, valid while the node runs.",
 )
 @click.option(
     "--node",
     "added",
     multiple=True,
     metavar="URL",
-    help="Show another node of yours next to this one, from now on; asks for its fleet key.",
+    help="Add another node of yours to this page; asks for its fleet key.",
 )
-@click.option("--forget", "dropped", multiple=True, metavar="URL", help="Show it no more.")
+@click.option(
+    "--forget", "dropped", multiple=True, metavar="URL", help="Remove such a node from this page."
+)
 @click.option(
     "--fleet-key", is_flag=True, help="Print the key for `--node` on your other machines."
 )
-@click.option("--new-fleet-key", is_flag=True, help="Replace that key: the old one opens nothing.")
+@click.option("--new-fleet-key", is_flag=True, help="Replace that key; the old one stops working.")
 @json_option()
 def view(
     web: str | None,
@@ -55,8 +57,8 @@ def view(
 ) -> None:
     """Open the page of this home in a browser.
 
-    The running node serves it; where none runs this command does, to read only, until Ctrl-C.
-    Tokens and links end with the server that issued them.
+    The running node serves it. If none runs, this command serves it read-only until Ctrl-C. Tokens
+    and links stop working when their server ends.
     """
     home = Home.here()
     config = config_of(home, {"web": web})

@@ -139,7 +139,7 @@ class _Story:
 
     async def run(self) -> None:
         self._say("four nodes run on this machine, each with a key of its own: a bootstrap node,")
-        self._say("a finder, a checker and a liar. None is told who is who.")
+        self._say("a finder, a checker and a liar. No node knows which is which.")
         while not self._is_told():
             for actor in (self._bootstrap, self._liar, self._finder, self._checker):
                 if actor.process.returncode is not None:
@@ -171,7 +171,7 @@ class _Story:
             "submit",
             {"files": dict(source.files), "title": MOVE, "why": ""},
         )
-        self._say(f"the finder is handed an idea, `{MOVE}`, and measures its baseline first")
+        self._say(f"the finder gets an idea, `{MOVE}`, and measures its baseline first")
 
     def _look_at_claims(self, store: Store) -> None:
         board = self._board(store)
@@ -180,14 +180,14 @@ class _Story:
             if tree in rows and name not in self.facts.claimed:
                 self.facts.claimed[name] = rows[tree].gain_nano / NANO
                 how = (
-                    f"{CLAIMED_SD} deviations of a run; it ran nothing"
+                    f"{CLAIMED_SD} sd; it ran nothing"
                     if name == "liar"
                     else "confirmed in pairs on its own machine"
                 )
                 self._note(f"{name} claimed")
                 self._say(
                     f"the {name} has signed and gossiped a gain of "
-                    f"{self.facts.claimed[name]:.4f} ({how}); the checker has heard of it"
+                    f"{self.facts.claimed[name]:.4f} ({how}); the checker has received it"
                 )
 
     def _look_at_verdicts(self, store: Store) -> None:
@@ -214,7 +214,7 @@ class _Story:
         if self._is_told():
             self._note("boards agree")
             digest = next(iter(self.facts.digests.values()))
-            self._say(f"the boards of all three are the same, byte for byte: {digest[:16]}…")
+            self._say(f"the leaderboards of all three are identical, byte for byte: {digest[:16]}…")
 
     def _tell_now(self, actor: Actor) -> None:
         try:
@@ -274,7 +274,7 @@ def _idea(task: Task) -> Source:
     (move,) = (one for one in task.moves if one.name == MOVE)
     source = reapply(move.edits, task.source)
     if source is None:
-        raise ArnodeError(f"the move {MOVE} does not fit the task", "install arnode again")
+        raise ArnodeError(f"the move {MOVE} does not match the task", "install arnode again")
     return source
 
 

@@ -25,9 +25,9 @@ from protocol.records import VERSION
 from protocol.units import NANO
 
 LEGEND: Final = (
-    "claimed: what its author's key signed.  attested: at least so much, as another key measured"
-    " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
-    " claimed, - refuted; ? not borne out).  here: measured on this machine."
+    "claimed: signed by the author's key.  attested: the lower bound that another key measured.  "
+    "others: keys, not people, that re-ran it (+ confirmed, ~ smaller than claimed, - refuted; ?"
+    " their runs do not support their verdict).  here: measured on this machine."
 )
 _ID_DIGITS: Final = 12
 

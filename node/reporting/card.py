@@ -73,8 +73,8 @@ def card_of(
 
 def _trials_words(passed: int, checkpoints: int) -> str:
     if not checkpoints:
-        return "no checkpoint"
-    return f"{passed} of {many(checkpoints, 'checkpoint')} confirmed"
+        return "no promotion trial"
+    return f"{passed} of {many(checkpoints, 'promotion trial')} passed"
 
 
 def _dates(span: TimeSpan, zone: tzinfo | None) -> str:
@@ -89,7 +89,7 @@ def _dates(span: TimeSpan, zone: tzinfo | None) -> str:
 def _gain_words(store: Store, line: LineReport, net: str) -> str:
     """Return the head's gain over the baseline, measured in pairs, with its interval."""
     if line.after is None:
-        return "the baseline is not measured yet"
+        return "the baseline has not been measured yet"
     manifest = store.records.manifest(line.task_id)
     if manifest is not None and line.after.tree == manifest.baseline_tree:
         return "still the task's baseline"
@@ -107,10 +107,10 @@ def _gain_words(store: Store, line: LineReport, net: str) -> str:
 def _interval_words(gain: Gain) -> str:
     ends = f"{gain.lower_nano() / NANO:+.4f} to {gain.upper_nano / NANO:+.4f}"
     pairs = many(gain.pairs, "pair")
-    return f"gain {gain.value_nano / NANO:+.4f}, 95 % interval {ends} ({pairs} of fresh runs)"
+    return f"gain {gain.value_nano / NANO:+.4f}, 95 % interval {ends} ({pairs} of new runs)"
 
 
 def _measured_words(scoring: str) -> str:
     if is_judged(scoring):
-        return "Measured here, on this node's own machine; others may measure otherwise."
-    return "Measured here as the task scores itself: nothing of it is verified."
+        return "Measured on this node's own machine; other machines may differ."
+    return "The task scores itself, so nothing is verified."

@@ -46,8 +46,8 @@ def drawn(card: NightCard) -> bytes:
         from PIL import Image, ImageDraw
     except ImportError as fault:
         raise ConfigurationError(
-            "Pillow, which draws the card, is not installed",
-            "install it: `pip install 'arnode[card]'`, or `pip install pillow` beside arnode",
+            "the card needs Pillow, which is not installed",
+            "install it: `pip install 'arnode[card]'` or `pip install pillow`",
         ) from fault
     image = Image.new("RGB", SIZE, _PAPER)
     draw = ImageDraw.Draw(image)
@@ -129,7 +129,7 @@ def _plot(draw: "ImageDraw", points: Sequence[Point]) -> None:
     draw.rounded_rectangle((left, top, right, bottom), 10, _PANEL)
     if not points:
         middle = ((left + right) / 2, (top + bottom) / 2)
-        _text(draw, middle, "no experiment in this time", 24, _SOFT, anchor="mm")
+        _text(draw, middle, "no experiments in this time", 24, _SOFT, anchor="mm")
         return
     low, high = _range(points)
     first, last = left + _AXIS_WIDTH, right - _PADDING
@@ -156,7 +156,7 @@ def _plot(draw: "ImageDraw", points: Sequence[Point]) -> None:
             radius = size if point.entry.decision in _LOUD else max(2, size - 2)
             _dot(draw, x(number), y(point.metric), radius, _COLOURS[point.entry.decision])
     legend = (
-        (_HEAD, "head and what was kept"),
+        (_HEAD, "head and kept patches"),
         (_WORKING, "working line"),
         (_SOFT, "discarded"),
         (_BAD, "failed or not confirmed"),

@@ -19,8 +19,8 @@ from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     CheckpointStep: "checkpoints",
-    CatchUpStep: "peers' trees against the head",
-    RemeasureStep: "the head measured again",
+    CatchUpStep: "peers' sources against the head",
+    RemeasureStep: "the head, measured again",
 }
 # A job that began longer than this before a span has ended by its start.
 _LONGEST_JOB_MS: Final = 24 * 3_600_000
@@ -77,7 +77,7 @@ def device_ms_of(
         spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
     for one in confirmations:
         spent[_CONFIRMED[one.kind]] += one.device_ms
-    spent["claims run again"] += peers.device_ms
+    spent["re-runs of claims"] += peers.device_ms
     spent["parts of the head"] += peers.asked_ms
     most_first = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
     return tuple((what, ms) for what, ms in most_first if ms)

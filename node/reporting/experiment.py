@@ -87,7 +87,7 @@ def experiment_found(store: Store, wanted: str) -> tuple[Experiment, Record]:
     record = store.records.find(wanted)
     entry = store.experiments.find(record.id)
     if entry is None:
-        raise UsageError(f"{wanted} is no experiment of this node", "see `arnode log`")
+        raise UsageError(f"{wanted} is not an experiment of this node", "see `arnode log`")
     return entry, record
 
 

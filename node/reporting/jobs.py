@@ -37,7 +37,7 @@ def job_document(at: Shelves, query: OfJob) -> JobDocument:
     """Return a re-run by its job number. Raises UsageError if that number is no re-run."""
     job = at.store.jobs.get(query.number, AttestationStep)
     if job is None:
-        missing = f"there is no claim under the number {query.number}"
+        missing = f"there is no re-run with the number {query.number}"
         raise UsageError(missing, "POST /verify queues one")
     return _document(at.store, job)
 

@@ -59,18 +59,18 @@ _FATES = {
     "passed": f"its stack was {word('passed')}",
     "missed": f"its stack was {word('missed')}",
     "overfit": f"its stack was {wording('overfit').meaning}",
-    "open": "waits on the working line for a checkpoint",
+    "open": "on the working line, waiting for a promotion trial",
     None: "left behind when the head moved",
 }
 _WHAT: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "checkpoint",
-    CatchUpStep: "a peer's tree",
+    CheckpointStep: "promotion trial",
+    CatchUpStep: "a peer's source",
     RemeasureStep: "the head, measured again,",
 }
 _STACKS = (
-    "A checkpoint judges the working line against the verified head in fresh pairs of runs. "
-    "A confirmed one vouches for its stack as a whole, never for the parts: some of them may do "
-    "nothing or a little harm."
+    "A promotion trial compares the working line with the verified head in pairs of new runs. "
+    "If it is confirmed, the patches gain together. Single patches among them may do nothing or a "
+    "little harm."
 )
 
 
@@ -129,9 +129,9 @@ def _asked(asked: Spending) -> Iterator[Block]:
     if asked.calls:
         yield heading(2, "Models")
         yield paragraph(
-            f"Models were asked {many(asked.calls, 'question')}, for all tasks together: "
-            f"{asked.tokens:,} tokens and {usd(asked.usd_nano)}, answers that led to no experiment"
-            " included. A question whose end was never heard counts as the most that it could take."
+            f"Models answered {many(asked.calls, 'question')} for all tasks together: "
+            f"{asked.tokens:,} tokens and {usd(asked.usd_nano)}, including answers without an"
+            " experiment. A question without a recorded end counts with its highest possible cost."
         )
 
 
@@ -139,7 +139,7 @@ def _imported(files: Sequence[Imported]) -> Iterator[Block]:
     if not files:
         return
     yield heading(2, "Imported")
-    yield paragraph("What other tools wrote is unsigned and unverified: it stands on no board.")
+    yield paragraph("Logs of other tools are unsigned, unverified and not ranked.")
     items: list[Text] = []
     for one in files:
         metrics = joined(", ", (quoted(segment.metric) for segment in one.log.segments))
@@ -163,7 +163,7 @@ def _line(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     yield from peers_part(line, figures)
     yield from cost_part(line, figures)
     if line.lessons:
-        yield heading(3, "What it taught")
+        yield heading(3, "Lessons")
         yield bullets(map(quoted, line.lessons))
 
 
@@ -172,7 +172,7 @@ def _line(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
 
 def _result(line: LineReport, figures: FigureWriter) -> Text:
     if line.before is None or line.after is None:
-        return ("The task's baseline is not measured yet.",)
+        return ("The task's baseline has not been measured yet.",)
     counts = Counter[str](idea.entry.decision for idea in line.ideas)
     said = [*_head_moved(line, figures)]
     said.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
@@ -185,7 +185,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     said += [(models,), *((one,) for one in _stopped(line.stopped))]
     if line.open_keeps:
         keeps = many(line.open_keeps, "kept patch", "kept patches")
-        said.append((f"{keeps} on the working line still to be judged.",))
+        said.append((f"{keeps} on the working line, not verified yet.",))
     return joined(" ", said)
 
 
@@ -216,7 +216,7 @@ def _stopped(found: Stopped) -> list[str]:
     said = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
     if found.let_go_on:
         said.append(
-            f"{found.let_go_on} more looked as hopeless and went on all the same: "
+            f"As a check, {found.let_go_on} more that looked as hopeless were continued: "
             f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
         )
     return said
@@ -224,15 +224,15 @@ def _stopped(found: Stopped) -> list[str]:
 
 def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
     for kind, one, several in (
-        (CheckpointStep, "checkpoint", "checkpoints"),
-        (CatchUpStep, "peer's tree", "peers' trees"),
+        (CheckpointStep, "promotion trial", "promotion trials"),
+        (CatchUpStep, "peer's source", "peers' sources"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind is kind]
         if trials:
             gains = sum(trial.verdict in GAINS for trial in trials)
             yield (f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.",)
         elif kind is CheckpointStep:
-            yield ("No checkpoint ended.",)
+            yield ("No promotion trial ended.",)
     taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:
         yield (f"{many(taken_back, 'of them was', 'of them were')} taken back since.",)
@@ -244,7 +244,7 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
     env = joined(", ", (quoted(f"{name} {value}") for name, value in line.env.items))
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
     if line.noise_sd <= _NO_NOISE:
-        return text("Machine: ", where, ". Runs that were repeated measured the same.")
+        return text("Machine: ", where, ". Repeated runs gave the same score.")
     noise = f"One run has {told_sd(line.noise_sd)} "
     return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
 
@@ -252,11 +252,11 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
 def _plot(line: LineReport, figures: FigureWriter) -> Plot:
     reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
     caption = text(
-        "An experiment has the interval in which 95 % of the runs of such a source fall (",
+        "Bars show, for an experiment, the interval of 95 % of the runs of such a source (",
         reach,
         figures.unit,
-        " on either side), a trial against the head the 95 % interval of its gain. What lies beyond"
-        " an edge is drawn at it.",
+        " on either side); for a trial against the head, the 95 % interval of its gain. Points"
+        " outside the plot are drawn at its edge.",
     )
     return Plot(
         metric=metric_document(line.metric),
@@ -271,7 +271,7 @@ def _plot(line: LineReport, figures: FigureWriter) -> Plot:
 
 def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     if line.confirmations:
-        yield heading(3, f"Checkpoints ({len(line.confirmations)})")
+        yield heading(3, f"Trials against the head ({len(line.confirmations)})")
         yield paragraph(_STACKS)
         yield bullets(_confirmation(one, figures) for one in line.confirmations)
 
@@ -347,7 +347,7 @@ def _discarded(idea: ConcludedIdea) -> Text:
 
 
 def _failed(idea: ConcludedIdea) -> Text:
-    return text(", ", quoted(idea.reason or "no reason is known"))
+    return text(", ", quoted(idea.reason or "the reason is unknown"))
 
 
 _WHY: Final[dict[Decision, Callable[[ConcludedIdea], Text]]] = {

@@ -152,15 +152,18 @@ def gauges(store: Store, now: NowDocument) -> Iterator[str]:
     """
     running = now["now"]
     values: dict[str, tuple[str, float]] = {
-        "records": ("Records kept.", store.records.count()),
-        "running": ("Whether a node runs.", int(running is not None)),
+        "records": ("Stored records.", store.records.count()),
+        "running": ("1 if a node runs.", int(running is not None)),
     }
     if running is not None:
         values |= {
             "runs_done": ("Runs that ended in this session.", running["runs_done"]),
-            "runs_per_hour": ("The same an hour.", running["runs_per_hour"]),
-            "counted_share": ("Share of the time that runs counted.", running["counted_share"]),
-            "paused": ("Whether it is paused.", int(running["paused"])),
+            "runs_per_hour": ("Runs per hour in this session.", running["runs_per_hour"]),
+            "counted_share": (
+                "Share of the time with a run in training.",
+                running["counted_share"],
+            ),
+            "paused": ("1 if the node is paused.", int(running["paused"])),
         }
     for name, (what, value) in values.items():
         yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value:g}\n"

@@ -101,7 +101,9 @@ def report_text(at: Shelves, query: OfId) -> ReportTextDocument:
     record = at.store.records.find(query.id)
     text = text_of(at.blobs, record.body) if isinstance(record.body, ReportBody) else None
     if text is None:
-        raise UsageError("that is not a report whose text is here", "`arnode report --fetch ID`")
+        raise UsageError(
+            "the text of this report is not here", "fetch it: `arnode report --fetch ID`"
+        )
     return {"text": text}
 
 

@@ -92,7 +92,7 @@ def sign_report(
     Raises UsageError if the text is not the one that the body names.
     """
     if len(text) != body.size_bytes or hashlib.sha256(text).digest() != body.text:
-        raise UsageError("a report's text is not the one that its record names", "make it again")
+        raise UsageError("the report's text does not match its record", "make it again")
     author = identity.keys.author
     for known in store.records.listed("report", author.public, newest_first=True):
         is_same = isinstance(known.body, ReportBody) and (
@@ -116,7 +116,9 @@ def read_draft(value: dict[str, Value]) -> ReportBody:
     """Return the body from such a message. Raises UsageError if it is not valid."""
     body = ReportBody.from_value(value)
     if isinstance(body, Rejected):
-        raise UsageError("that is not a report to publish", "use `arnode report --publish`")
+        raise UsageError(
+            "this is not a report that can be published", "use `arnode report --publish`"
+        )
     return body
 
 
@@ -124,9 +126,9 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
     """Return why a task's reports may not be published in a network; None if they may."""
     match whose_task(home, store, manifest, network.name):
         case TaskOf.THIS_MACHINE:
-            return f"the task is nobody else's in {network.name}, and stays on this machine"
+            return f"no other node of {network.name} has the task, so it stays on this machine"
         case TaskOf.ITS_USER if network.secret is None:
-            return "the task is your own, and goes into private networks only"
+            return "the task is your own, and is published in private networks only"
         case _:
             return None
 
@@ -158,7 +160,7 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
         if len(text) <= MOST_TEXT_BYTES:
             return text
     raise ArnodeError(
-        "this report is too long to be published", "publish a shorter time: `--since 12h`"
+        "the report is too long to publish", "publish a shorter time span: `--since 12h`"
     )
 
 

@@ -54,7 +54,7 @@ def _described(store: Store, record: Record, body: ResultBody, diff: str) -> Ite
     yield heading(2, "Evidence")
     yield bullets(_evidence(record, body, manifest))
     yield paragraph(
-        "A confirmed stack vouches for the stack, not for its parts.\n",
+        "The stack was confirmed as a whole, not its single patches.\n",
         quoted(f"arnode export bundle {record.id.hex()[:_ID_DIGITS]}"),
         " writes all of it into one file that\n",
         quoted("arnode verify FILE --check-only"),
@@ -75,12 +75,12 @@ def _evidence(
         gain = fact.gain
         yield (
             f"gain in {name}: {gain.value_nano / NANO:+.6f}, at least"
-            f" {gain.lower_nano() / NANO:+.6f} (95 %, {gain.pairs} pairs of fresh runs)"
+            f" {gain.lower_nano() / NANO:+.6f} (95 %, {gain.pairs} pairs of new runs)"
         )
         if fact.anchor_gain is not None:
             anchor = fact.anchor_gain
             yield (
-                f"over the task's baseline, run beside it: {anchor.value_nano / NANO:+.6f},"
+                f"over the task's baseline, in pairs with it: {anchor.value_nano / NANO:+.6f},"
                 f" at least {anchor.lower_nano() / NANO:+.6f} ({anchor.pairs} pairs)"
             )
     else:

@@ -157,7 +157,7 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
         )
     text = patch_diff(blobs, body)
     if isinstance(text, Rejected):
-        raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
+        raise ArnodeError(f"the diff is invalid: {text.reason}", "see `arnode show`")
     return text
 
 

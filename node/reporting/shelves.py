@@ -37,7 +37,7 @@ class KeptBoards:
             return self._kept[key][1]
         manifest = store.records.manifest(key.task)
         if manifest is None:
-            raise UsageError("that board's task is not known here", "see `arnode task list`")
+            raise UsageError("this leaderboard's task is unknown here", "see `arnode task list`")
         self._kept.pop(key, None)
         while len(self._kept) >= _MOST_BOARDS:
             del self._kept[next(iter(self._kept))]
@@ -82,5 +82,5 @@ class Shelves:
                 raise UsageError(f"nothing was measured on {where} here", "see /status")
         manifest = self.store.records.manifest(key.task)
         if manifest is None:
-            raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
+            raise ArnodeError("the line's task is missing here", "run `arnode fsck`")
         return key, manifest

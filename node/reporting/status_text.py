@@ -42,7 +42,7 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
         if lost := document["network"]["lost_messages"]:
             told = many(lost, "message", "messages")
-            click.echo(f"  {told} came faster than they were read; they are fetched again")
+            click.echo(f"  {told} arrived too fast to be read; they are fetched again")
         if dht := document["network"]["dht"]:
             click.echo(f"  {told_of_dht(dht)}")
         for known in document["network"]["lists"]:
@@ -80,8 +80,8 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
         told = f"{before}{head:.4f} {verified}"
     if line and (keeps := line["working"]["keeps"]):
         told += f", {many(keeps, 'patch', 'patches')} not verified yet"
-    words = f"stopped: {told}. Go on: {again}"
-    return words if len(words) <= _COLUMNS else words.replace(" Go on:", "\nGo on:")
+    words = f"stopped: {told}. Resume: {again}"
+    return words if len(words) <= _COLUMNS else words.replace(" Resume:", "\nResume:")
 
 
 def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
@@ -100,7 +100,7 @@ def told_of_dht(dht: Mapping[str, Any]) -> str:
     if dht["last"] is None:
         return "looking for others in the DHT"
     if dht["fault"] is not None:
-        return f"the DHT was not reached: {plain(dht['fault'])}"
+        return f"cannot reach the DHT: {plain(dht['fault'])}"
     if not dht["answered"]:
         return "no server of the DHT answered"
     known = f"{dht['announced']} of {dht['answered']} servers know this node"
@@ -116,17 +116,19 @@ def told_of_list(known: Mapping[str, Any]) -> str:
     if (written_s := known["written"]) is not None:
         at = datetime.fromtimestamp(written_s, UTC)
         told = f"{many(known['addresses'], 'address', 'addresses')} of {at:%Y-%m-%d %H:%M} UTC"
-    fault = "" if known["fault"] is None else f"; the last look: {known['fault']}"
+    fault = "" if known["fault"] is None else f"; last attempt: {known['fault']}"
     return plain(f"list {known['place']}: {told}{fault}")
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one line per peer."""
     if document["network"] is None:
-        click.echo("this node takes part in no network: see `arnode join` and `arnode start --yes`")
+        click.echo(
+            "this node is connected to no network: see `arnode join` and `arnode start --yes`"
+        )
         return
     for peer in document["peers"]:
-        name = plain(peer["name"]) if peer["name"] else "nobody known"
+        name = plain(peer["name"]) if peer["name"] else "unknown"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
         way = "" if peer["direct"] else "  through a relay"
         click.echo(
@@ -134,7 +136,7 @@ def print_peers(document: Mapping[str, Any]) -> None:
             f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"
         )
     if not document["peers"]:
-        click.echo(f"network {document['network']}: nobody is connected yet")
+        click.echo(f"network {document['network']}: no peers are connected yet")
 
 
 def _print_line(line: Mapping[str, Any]) -> None:
@@ -188,7 +190,7 @@ def _told_of_proposer(one: Mapping[str, Any]) -> str:
 def _on_top(working: Mapping[str, Any]) -> str:
     keeps, branch = working["keeps"], working["branch"]
     if not keeps and not branch:
-        return "the same: nothing is kept on top"
+        return "same as the head: nothing kept since"
     where = plain(branch) if branch else "on top"
     after = working.get("trial_after")
     due = f": trial after {after} more at the latest" if after else ""

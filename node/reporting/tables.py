@@ -36,20 +36,20 @@ from node.terminal.vocabulary import many, word
 from protocol.evidence import GAINS
 
 _LEVELS = (
-    "Three levels, never one for another: what its author's key signed (claimed), how many other "
-    "keys re-ran it with runs that bear out what they say (others: + confirmed, ~ smaller than "
-    "claimed, - refuted; keys, not people), what this machine measured (here). A patch that was "
-    "tried as an idea was only screened."
+    "Three separate levels of evidence: signed by the author's key (claimed); the number of other "
+    "keys, not people, whose re-runs support their verdict (others: + confirmed, ~ smaller than "
+    "claimed, - refuted); measured on this machine (here). A patch that was tried as an idea was "
+    "only screened."
 )
 _SHARING = (
-    "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
-    "have one origin, that gain is the origin's alone. The gain of a mixed stack is shared out in "
-    "equal parts over its patches: an attribution, not a measurement, in a column of its own. The "
-    "device time of checkpoints, confirmed or not, is shared out in the same way; the rates are of "
-    "both columns together. Gains count in the span in which their checkpoint ended. What was "
-    "confirmed looks a little better than it is, because it had to be."
+    "Only stacks of patches are verified, so only a stack's gain is measured. If all its patches "
+    "have one origin, that origin gets the whole gain (gain alone). The gain of a mixed stack is "
+    "divided equally among its patches (share of mixed): an attribution, not a measurement. The "
+    "device time of promotion trials, passed or not, is divided in the same way. The rates are of "
+    "both columns. A gain counts in the time span in which its trial ended. Confirmed gains are on "
+    "average a little too high, because only the best pass."
 )
-_WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
+_WAYS = {"again": "re-run", "head": "against the head", "idea": "as an idea"}
 
 
 _CLAIMS = (
@@ -79,12 +79,12 @@ def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
         yield paragraph(_adopted(line))
         yield table(_CLAIMS, [_tried(one, figures) for one in peers.tried])
     if peers.own:
-        yield heading(3, "What others say of it")
+        yield heading(3, "What others measured")
         if not peers.tried:
             yield paragraph(_LEVELS)
         yield table(_OWN, [_own(one, figures) for one in peers.own])
     if peers.asked:
-        yield heading(3, "Parts of the head, asked")
+        yield heading(3, "Parts of the head, tested")
         yield bullets(_asked(one, figures) for one in peers.asked)
 
 

@@ -39,7 +39,7 @@ def parse_hours(text: str) -> Hours:
 
     Raises UsageError for any other text, and if begin and end are equal.
     """
-    no_hours = UsageError(f"`{text}` are no hours of the day", "write them like 23:00-08:00")
+    no_hours = UsageError(f"`{text}` is not a range of hours", "write them like 23:00-08:00")
     if (match := _HOURS.fullmatch(text.strip())) is None:
         raise no_hours
     first, first_minute, last, last_minute = map(int, match.groups())
@@ -48,7 +48,9 @@ def parse_hours(text: str) -> Hours:
     except ValueError as error:
         raise no_hours from error
     if hours.begin == hours.end:
-        raise UsageError(f"`{text}` end as they begin", "without --schedule it works all day")
+        raise UsageError(
+            f"`{text}` starts and ends at the same time", "leave out --schedule to work all day"
+        )
     return hours
 
 
@@ -59,11 +61,11 @@ def parse_duration(text: str) -> float:
     """
     match = _PARTS.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise UsageError(f"`{_short(text)}` is no span of time", "write it like 45m, 8h or 1h30m")
+        raise UsageError(f"`{_short(text)}` is not a time span", "write it like 45m, 8h or 1h30m")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     span_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if not 0 < span_s <= LONGEST_S:
-        raise UsageError(f"`{_short(text)}` is no span to work for", "give one of 1s to 1000d")
+        raise UsageError(f"`{_short(text)}` is out of range", "give one of 1s to 1000d")
     return float(span_s)
 
 
@@ -75,7 +77,7 @@ def moment_before(text: str, now: datetime) -> datetime:
     the future or before 1970.
     """
     no_time = UsageError(
-        f"`{_short(text)}` is no time between 1970 and now",
+        f"`{_short(text)}` is not a time between 1970 and now",
         "write it like 12h, 3d, 22:00 or 2026-03-01",
     )
     wanted = text.strip()
@@ -101,7 +103,7 @@ def seconds_until(text: str, now: datetime) -> float:
         hour, minute = (int(part) for part in text.split(":"))
         clock = time(hour, minute)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"`{_short(text)}` is no time of day", "write it like 07:00") from error
+        raise UsageError(f"`{_short(text)}` is not a time of day", "write it like 07:00") from error
     target = min(one for days in (0, 1) for one in _shown(clock, now, days) if one > now)
     return (target - now).total_seconds()
 
@@ -148,7 +150,7 @@ def span_words(seconds: float) -> str:
 
 def slept_words(seconds: float) -> str:
     """Return the message on a run that is repeated because the machine was suspended."""
-    return f"the machine was suspended for {span_words(seconds)} during a run, which is made again"
+    return f"the machine was suspended for {span_words(seconds)} during a run, which is repeated"
 
 
 def clock_words(moment: datetime, now: datetime) -> str:

@@ -43,39 +43,41 @@ class Wording(NamedTuple):
     style: str = ""
 
 
-_CONFIRMED: Final = Wording("confirmed", "there is a gain in pairs of fresh runs", "bold green")
+_CONFIRMED: Final = Wording("confirmed", "pairs of new runs show a gain", "bold green")
 _UNCONFIRMED: Final = Wording(
-    "unconfirmed", "no gain shows in these pairs; a small one may still be there", "yellow"
+    "unconfirmed", "these pairs show no clear gain; there may be a small one", "yellow"
 )
 _OVERFIT: Final = Wording(
-    "overfit", "discarded as overfit: it gains on the visible data and not on the holdout", "red"
+    "overfit", "discarded as overfit: it gains on the visible data and fails on the holdout", "red"
 )
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment's decision, as the loop makes it and proposers see it.
-    "kept": Wording(DECISION_WORDS["kept"], "its runs gain: the working line has it", "green"),
-    "screened_out": Wording("discarded", "the first run gains too little for a second", _DIM),
-    "rechecked_out": Wording("discarded", "fresh seeds do not bear its first run out", _DIM),
-    "failed": Wording(DECISION_WORDS["failed"], "it gave no metric", "yellow"),
+    "kept": Wording(DECISION_WORDS["kept"], "both runs gain: it is in the working line", "green"),
+    "screened_out": Wording("discarded", "the first run gains too little for a recheck", _DIM),
+    "rechecked_out": Wording("discarded", "the recheck does not confirm the first run", _DIM),
+    "failed": Wording(DECISION_WORDS["failed"], "it ended without a score", "yellow"),
     "rejected": Wording(DECISION_WORDS["rejected"], "rejected by the evaluator", "red"),
     "rebased": Wording(
-        "discarded", "good, but the working line had moved on: tried again there", _DIM
+        "discarded", "good, but the working line had changed: tried again on it", _DIM
     ),
     # The same from its record alone, which has no reason why it was not kept.
-    "discarded": Wording("discarded", "too little gain, or the working line had moved on", _DIM),
-    "baseline": Wording("baseline", "the task's own source"),
-    "branched": Wording("branched", "the working line goes on from another tree", "cyan"),
+    "discarded": Wording("discarded", "too little gain, or the working line had changed", _DIM),
+    "baseline": Wording("baseline", "the task's unedited source"),
+    "branched": Wording("branched", "the working line continues from another source", "cyan"),
     # A trial in pairs: a promotion trial, a peer's tree, a re-run of a claim, a comparison.
     "confirmed": _CONFIRMED,
     "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
     "overfit": _OVERFIT,
-    "refuted": Wording("refuted", "what was claimed is not there, nor any gain that shows", "red"),
-    "unrunnable": Wording("unrunnable", "it does not run here, which says nothing of it", "yellow"),
-    "open": Wording("open", "interrupted before it was known", _DIM),
+    "refuted": Wording("refuted", "the claimed gain is not there, and no smaller one shows", "red"),
+    "unrunnable": Wording(
+        "unrunnable", "it does not run here; this does not count against it", "yellow"
+    ),
+    "open": Wording("open", "interrupted before a result", _DIM),
     # The verified head, since it was last put in doubt.
     "in_doubt": Wording(
-        "not re-confirmed yet", "it was put in doubt, and no pairs settled that since", "yellow"
+        "not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "yellow"
     ),
     # Other names of the same outcomes: the result by which the head moved, the outcome of a stack,
     # a peer's idea that was not kept.
@@ -87,8 +89,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
 
 
 _UNRANKED: Final = {
-    "self": "self-scored: its number is what the candidate says, so it ranks nowhere",
-    "model": "scored by a language model: its number is an opinion, so it ranks nowhere",
+    "self": "self-scored: the candidate reports its own number, so it is not ranked",
+    "model": "scored by a language model: the number is an opinion, so it is not ranked",
 }
 _MARKS: Final = {
     "self": " (self-scored)",
@@ -102,7 +104,7 @@ MOST_SD: Final = 1000.0  # the largest gain shown in sd; beyond it the noise is 
 
 def why_unranked(scoring: str) -> str | None:
     """Return why a task has no leaderboard; None if it has one."""
-    later = f"scored as a later version has it ({scoring}), so it ranks nowhere here"
+    later = f"scoring of a later version ({scoring}), so it is not ranked here"
     return None if is_judged(scoring) else _UNRANKED.get(scoring, later)
 
 
@@ -115,7 +117,7 @@ def scoring_words(manifest: TaskManifest) -> str:
     """Return one line on how a task is scored."""
     scoring, program = manifest.scoring, manifest.program
     if scoring == _PUBLIC:
-        return "judged, public instances: its evaluator asks the same of every candidate"
+        return "judged, public instances: its evaluator gives every candidate the same"
     if program is not None and program.vary is not None:
         return f"judged, held out: {program.vary} is drawn for each run"
     return why_unranked(scoring) or "judged: instances are drawn for each run, or are its own"
@@ -148,7 +150,7 @@ def counted(counts: Mapping[str, int], outcomes: Iterable[str]) -> str:
 
 def reused_words(number: int) -> str:
     """Return the message that this node's key signed two records with one number."""
-    return f"this node's key signed two records with number {number}, so nobody counts its claims"
+    return f"this node's key signed two records with number {number}, so no node counts its claims"
 
 
 def many(count: int, one: str, several: str = "") -> str:

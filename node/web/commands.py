@@ -213,25 +213,33 @@ class Command:
             return msgspec.convert(known, self.asks, builtin_types=(bytes,))
         except msgspec.ValidationError as fault:
             raise UsageError(
-                f"that is nothing to {self.name}: {fault}", "use the `arnode` command"
+                f"{self.name} does not accept this: {fault}", "use the `arnode` command"
             ) from fault
 
 
 _COMPLETE: Final = "POST /intents/{id}/complete"
 _Json = dict[str, Any]
 COMMANDS: Final = (
-    Command("status", Nothing, _Json, "GET /status", "How things stand."),
+    Command("status", Nothing, _Json, "GET /status", "What the node is doing."),
     Command("peers", Nothing, _Json, "GET /peers", "Who is connected."),
-    Command("importance", Nothing, ImportanceDocument, "GET /importance", "Which knobs matter."),
-    Command("program", Nothing, ProgramDocument, "GET /program", "What proposers are told to do."),
-    Command("note", Say, Said, "POST /notes", "Say something to anyone who proposes."),
+    Command(
+        "importance",
+        Nothing,
+        ImportanceDocument,
+        "GET /importance",
+        "Which hyperparameters matter.",
+    ),
+    Command("program", Nothing, ProgramDocument, "GET /program", "The instructions of proposers."),
+    Command("note", Say, Said, "POST /notes", "Send a note to the proposers."),
     Command("register", NewHypothesis, Registered, "POST /intents", "Register a hypothesis."),
     Command("complete", ClosedHypothesis, Completed, _COMPLETE, "Close a hypothesis."),
-    Command("verify", Verify, Queued, "POST /verify", "Run a claim again here.", VerifyRecord),
-    Command("pause", PauseFor, Paused, "POST /pause", "Leave the device alone."),
-    Command("resume", Nothing, Done, "POST /resume", "Go on after a pause."),
-    Command("stop", Stop, Done, "POST /stop", "Finish the run at hand and stop."),
-    Command("submit", Submit, Handed, "POST /tries", "Hand in a source, to be judged.", Try),
+    Command("verify", Verify, Queued, "POST /verify", "Re-run a claim here.", VerifyRecord),
+    Command("pause", PauseFor, Paused, "POST /pause", "Free the device."),
+    Command("resume", Nothing, Done, "POST /resume", "End a pause."),
+    Command("stop", Stop, Done, "POST /stop", "Stop after the current run."),
+    Command(
+        "submit", Submit, Handed, "POST /tries", "Submit a source to be measured and judged.", Try
+    ),
     Command("subject", Nothing, _Json),
     Command("is_decided", OfDigest, _Json),
     Command("carry", Carry, list[int]),

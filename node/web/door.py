@@ -133,7 +133,7 @@ class Door:
     def __call__(self) -> asyncio.BaseProtocol:
         """Return the asyncio protocol of a new connection."""
         if self._server is None:
-            raise RuntimeError("the door leads nowhere yet")
+            raise RuntimeError("the server has no address yet")
         loop = asyncio.get_running_loop()
         return Connection(self, self._server, loop=loop, **self._options)
 

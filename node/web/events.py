@@ -90,7 +90,9 @@ class Events:
         Raises HttpFault 503 if there are 64 listeners already.
         """
         if len(self._listeners) >= _MOST_LISTENERS:
-            raise HttpFault(503, "too many listen already", "close a page that is open elsewhere")
+            raise HttpFault(
+                503, "too many pages are open already", "close a page that is open elsewhere"
+            )
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )

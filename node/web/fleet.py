@@ -29,7 +29,7 @@ _ANSWER_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 64
 _CHALLENGE: Final = re.compile("[0-9a-f.]{1,100}")
 _UNPROVEN: Final = (
-    "another program has its port, or its fleet key is a new one: `arnode view --node URL` takes it"
+    "another program uses its port, or it has a new fleet key: `arnode view --node URL` asks for it"
 )
 
 
@@ -67,7 +67,7 @@ class Fleet:
             return cls(nodes={})
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as fault:
             raise ConfigurationError(
-                f"{path} does not read", "delete it, and name the nodes again: `arnode view --node`"
+                f"{path} is invalid", "delete it, and add the nodes again: `arnode view --node`"
             ) from fault
         return cls(nodes=nodes)
 
@@ -104,7 +104,7 @@ class Fleet:
             status = await _answer(http, url, "/api/v1/status", key)
             now = await _answer(http, url, "/api/v1/now", key)
         except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
-            words = str(fault).encode("utf-8", "replace").decode() or "it does not answer in time"
+            words = str(fault).encode("utf-8", "replace").decode() or "it did not answer in time"
             return {"url": url, "fault": words[:200], "status": None, "now": None}
         return {"url": url, "fault": None, "status": status, "now": now.get("now")}
 
@@ -117,7 +117,7 @@ def address_of(url: str) -> str:
     except ValueError:
         port = None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not port:
-        raise UsageError(f"`{url}` is no node's address", "such as http://192.0.2.1:7842")
+        raise UsageError(f"`{url}` is not a node's address", "such as http://192.0.2.1:7842")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port}"
 
@@ -132,11 +132,11 @@ async def _answer(http: aiohttp.ClientSession, url: str, path: str, key: str) ->
         case {"proofs": [*proofs], "challenge": str() as challenge}:
             wanted = server_proof(key, nonce)
         case _:
-            raise ValueError("it answers no document")
+            raise ValueError("its answer is not a JSON object")
     if not any(is_same(one, wanted) for one in proofs if isinstance(one, str)):
         raise ValueError(_UNPROVEN)
     if not _CHALLENGE.fullmatch(challenge):
-        raise ValueError("it answers no document")
+        raise ValueError("its answer is not a JSON object")
     header = {"Authorization": proof_header(key, challenge, f"GET {path}")}
     return await _document(http, url + path, header)
 
@@ -149,17 +149,17 @@ async def _document(
         if response.status == 401:
             raise ValueError(_UNPROVEN)
         if response.status != 200:
-            raise ValueError(f"it answers {response.status}")
+            raise ValueError(f"it answers with status {response.status}")
         data = bytearray()
         async for part in response.content.iter_any():
             data += part
             if len(data) > _ANSWER_BYTES:
-                raise ValueError("it answers too much")
+                raise ValueError("its answer is too long")
     try:
         answer = msgspec.json.decode(data)  # rejects values that cannot be encoded again
     except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
-        raise ValueError("it answers no JSON") from fault
+        raise ValueError("its answer is not JSON") from fault
     match answer:
         case dict() as document:
             return document
-    raise ValueError("it answers no document")
+    raise ValueError("its answer is not a JSON object")

@@ -60,7 +60,9 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
     try:
         if request.headers.get("Expect", _CONTINUE).lower() == _CONTINUE:
             return await handle(request)
-        response = problem(417, "only 100-continue can be expected", "leave out Expect")
+        response = problem(
+            417, "the only supported value of Expect is 100-continue", "leave out the Expect header"
+        )
     except HttpFault as fault:
         response = problem(fault.status, fault.detail, fault.hint)
     except ArnodeError as fault:
@@ -73,7 +75,7 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
         if isinstance(fault, ConnectionError) and not request.protocol.connected:
             raise  # the client is gone
         _log.exception("a request failed")
-        response = problem(500, "the node failed at this", "see `arnode logs`")
+        response = problem(500, "internal error", "see `arnode logs`")
     response.headers.update(SECURITY_HEADERS)
     return response
 
@@ -98,10 +100,16 @@ def at_home(*, is_public: bool, name: str | None = None) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_public and not _is_own(request.host, name):
-            raise HttpFault(421, "this server has no such name", "use the address that it prints")
+            raise HttpFault(
+                421,
+                "the Host header does not match this server",
+                "use the address that the server prints",
+            )
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"{request.scheme}://{request.host}":
-            raise HttpFault(403, "another page asks", "open the address that the node prints")
+            raise HttpFault(
+                403, "the request comes from another site", "open the address that the node prints"
+            )
         return await handler(request)
 
     return guard
@@ -132,7 +140,9 @@ def require(request: web.Request, right: Right) -> None:
     if right in rights:
         return
     if rights:
-        raise HttpFault(403, "this token only reads", "`arnode view --token steer` has the other")
+        raise HttpFault(
+            403, "this token can only read", "`arnode view --token steer` prints one that can steer"
+        )
     raise HttpFault(401, "a token is needed", "`arnode view` prints a link, `--token` a token")
 
 

@@ -60,8 +60,8 @@ class Listener:
         if self.taken_port is None:
             return None
         return (
-            f"port {self.taken_port} is taken by another program, so the page is at port"
-            f" {self.port} and has new tokens\n"
+            f"port {self.taken_port} is in use by another program, so the page is at port"
+            f" {self.port}, with new tokens\n"
             f"hint: close pages of arnode that are open at port {self.taken_port}, and use the link"
             " that is printed here"
         )

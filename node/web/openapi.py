@@ -11,16 +11,16 @@ from node.web.route import API, Route
 
 _REF: Final = "#/components/schemas/{name}"
 _FAULTS: Final = {
-    "400": "The query or the body makes no sense.",
-    "401": "No token.",
+    "400": "The query or the body is invalid.",
+    "401": "No valid token.",
     "403": "The token, or this server, does not allow it.",
-    "404": "Nothing of that name.",
+    "404": "Not found.",
     "408": "The body did not arrive in time.",
-    "409": "Not as things are.",
+    "409": "Not possible in the present state.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "421": "Another host is meant.",
-    "503": "Too many at once.",
+    "421": "The Host header names another host.",
+    "503": "Too many requests at once.",
 }
 
 

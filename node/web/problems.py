@@ -21,20 +21,20 @@ _STATUS: Final[tuple[tuple[type[ArnodeError], int], ...]] = (
     (ConfigurationError, 409),
 )
 _TITLES: Final = {
-    400: "that makes no sense here",
-    401: "no token, or one that is none",
+    400: "invalid request",
+    401: "no valid token",
     403: "not allowed",
-    404: "nothing of that name",
-    405: "not what can be done with it",
-    408: "too slow",
-    409: "not as things are",
-    413: "too much at once",
+    404: "not found",
+    405: "method not allowed",
+    408: "the body did not arrive in time",
+    409: "not possible in the present state",
+    413: "the body is too large",
     415: "not JSON",
-    417: "nothing else can be expected",
-    421: "another host is meant",
-    429: "too many at once",
-    500: "this failed here",
-    503: "too many at once",
+    417: "unsupported Expect header",
+    421: "wrong host",
+    429: "too many requests at once",
+    500: "internal error",
+    503: "too many requests at once",
 }
 
 
@@ -60,7 +60,7 @@ def problem(status: int, detail: str, hint: str = "") -> web.Response:
     """Return an error response."""
     document: Problem = {
         "type": "about:blank",
-        "title": _TITLES.get(status, "it was refused"),
+        "title": _TITLES.get(status, "request refused"),
         "status": status,
         "detail": detail,
         "hint": hint,

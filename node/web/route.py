@@ -74,13 +74,15 @@ class Route:
         kinds = {one.encode_name: one.type for one in msgspec.structs.fields(self.asks)}
         for name, word in words.items():
             if not _is(word, kinds[name]):
-                raise HttpFault(404, f"that is no {name}", "take it from what the API says")
+                raise HttpFault(404, f"this is not a valid {name}", "use one that the API returned")
         query = _query(request)
         is_read = self.method == "GET"
         more = query if is_read else await _body(request, self.most_bytes)
         out_of_place = set() if is_read else set(query)
         if odd := sorted(out_of_place | (words.keys() & more.keys())):
-            raise HttpFault(400, f"{odd[0]} does not belong there", f"see {API}/openapi.json")
+            raise HttpFault(
+                400, f"{odd[0]} is not a parameter of this route", f"see {API}/openapi.json"
+            )
         return _converted({**more, **words}, self.asks, strict=not is_read)
 
 
@@ -95,7 +97,7 @@ def _is(word: str, kind: Any) -> bool:
 def _query(request: web.Request) -> dict[str, str]:
     names = set(request.query)
     if twice := [name for name in sorted(names) if len(request.query.getall(name)) > 1]:
-        raise HttpFault(400, f"{twice[0]} is there more than once", "say it once")
+        raise HttpFault(400, f"{twice[0]} is given more than once", "give it once")
     return dict(request.query)
 
 
@@ -108,7 +110,7 @@ def _converted(given: dict[str, Any], kind: type[T], *, strict: bool) -> T:
 
 async def _body(request: web.Request, most_bytes: int) -> dict[str, Any]:
     if request.content_type != "application/json":
-        raise HttpFault(415, "the body is to be JSON", "set Content-Type: application/json")
+        raise HttpFault(415, "the body must be JSON", "set Content-Type: application/json")
     try:
         async with asyncio.timeout(_BODY_S):
             data = await _read(request, most_bytes)
@@ -116,7 +118,9 @@ async def _body(request: web.Request, most_bytes: int) -> dict[str, Any]:
         late = f"the body did not arrive within {_BODY_S:g} s"
         raise HttpFault(408, late, "send it at once") from fault
     except (web.RequestPayloadError, aiohttp.ClientPayloadError) as fault:
-        raise HttpFault(400, "the body is not as its headers announce", "send it whole") from fault
+        raise HttpFault(
+            400, "the body does not match its headers", "send the whole body"
+        ) from fault
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
@@ -133,7 +137,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
                 break
         else:
             return bytes(data)
-    raise HttpFault(413, f"the body is over {most_bytes} bytes", "send less at once")
+    raise HttpFault(413, f"the body is over {most_bytes} bytes", "send a smaller body")
 
 
 def _tagged(request: web.Request, document: Mapping[str, Any]) -> web.Response:

@@ -158,14 +158,14 @@ class Site:
             if right is None or self.credentials is None:
                 raise HttpFault(
                     401,
-                    "this link was used, is too old or is of an earlier start",
+                    "this link was already used, is too old or is from an earlier start",
                     "`arnode view` prints a new one",
                 )
             return {"token": self.credentials.tokens.of_right(right)}
 
         async def prove(request: ApiRequest) -> ProofDocument:
             if self.credentials is None:
-                raise HttpFault(404, "this page takes no token", "read it without one")
+                raise HttpFault(404, "this page needs no token", "open it without a token")
             return {
                 "proofs": self.credentials.proofs(request.asked.nonce),
                 "challenge": self.credentials.challenges.issue(),
@@ -194,7 +194,7 @@ class Site:
             route("/fleet", "Other nodes of the owner.", FleetDocument, fleet),
             route(
                 "/spending",
-                "What models and coding agents took on a day.",
+                "The costs of models and coding agents on a day.",
                 dict[str, Any],
                 spending,
                 asks=OfDay,
@@ -213,14 +213,14 @@ class Site:
             ),
             route(
                 "/proof",
-                "Let the server prove that it has a token, and get a challenge to answer.",
+                "Let the server prove that it has the token, and get a challenge.",
                 ProofDocument,
                 prove,
                 asks=OfProof,
                 needs=None,
             ),
-            route("/session", "What a token may do here.", SessionDocument, session),
-            route("/now", "What runs.", NowDocument, now),
+            route("/session", "What the token may do.", SessionDocument, session),
+            route("/now", "What is running.", NowDocument, now),
             *([] if self.credentials is None else of_owner),
         ]
 

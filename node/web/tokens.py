@@ -55,8 +55,8 @@ class Tokens:
         killed server do not look valid.
         """
         not_served = NotRunningError(
-            "no page of this home is served",
-            "start the node with `arnode start`, or serve what is stored with `arnode view`",
+            "this home's page is not being served",
+            "start the node (`arnode start`), or serve the stored data (`arnode view`)",
         )
         try:
             with path.open("rb") as stream:

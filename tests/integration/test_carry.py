@@ -61,7 +61,7 @@ def test_a_find_is_carried_up_and_judged_there(
     assert [one["patch"] for one in again] == [newest["patch"]]
     learnt = arnode_json(place, "insights", *sums)
     assert {one["task"]["name"] for one in learnt["kinds"]} == {"sums", "rung"}
-    assert "kinds of change, kept of those tried:" in answered(place, "insights", *sums).stdout
+    assert "kinds of change, kept of tried:" in answered(place, "insights", *sums).stdout
 
 
 @pytest.mark.soak

@@ -68,9 +68,9 @@ def test_blocks_alternate_and_what_they_brought_is_measured(
         env = {"ARNODE_LLM_URL": server.url, "ARNODE_MAX_EXPERIMENTS": "2"}
         done = arnode(home, *words, *AGENT, *spans, code=5, env=env)
         asked = [str(question["messages"]) for question in server.questions]
-    assert "at most 1 pairs of blocks of 2 min; nothing is known before" in done.stderr
+    assert "at most 1 pairs of blocks of 2 min; a result needs at least" in done.stderr
     assert "pair 1: bold.md" in done.stderr
-    assert "not known yet" in done.stdout
+    assert "no result yet" in done.stdout
     told = [("Be bold." in one, "Be timid." in one) for one in asked]
     assert set(told) == {(True, False), (False, True)}
     assert not any("Off by half" in one for one in asked if "Be timid." in one)
@@ -105,13 +105,13 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("none", "knobs"), "nobody proposes"),
-        (("auto", "knobs"), "`auto` is nobody in particular"),
-        (("claud", "knobs"), "'claud' is not a proposer"),
-        (("bold.md", "timid.md"), "knobs read none"),
+        (("none", "knobs"), "this has no proposer"),
+        (("auto", "knobs"), "`auto` names no particular proposer"),
+        (("claud", "knobs"), "'claud' names no proposer"),
+        (("bold.md", "timid.md"), "the built-in search reads none"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
         (("knobs", "small#mild"), "there is no text"),
-        (("knobs", "knobs", "--for", "1m", "--block", "40s"), "have no room for two blocks"),
+        (("knobs", "knobs", "--for", "1m", "--block", "40s"), "do not fit into"),
         (("knobs", "knobs", "--task", "tinny"), "there is no task 'tinny'"),
     ],
 )

@@ -89,9 +89,9 @@ def test_a_replay_of_its_training_measures_the_same_public_figure(
     ("words", "said"),
     [
         (("--weights", "full"), "is not an empty folder"),
-        (("--budget", "5"), "--budget goes with --weights"),
-        (("--weights", "new", "--provenance"), "two questions"),
-        (("--json",), "no JSON"),
+        (("--budget", "5"), "--budget needs --weights"),
+        (("--weights", "new", "--provenance"), "exclude each other"),
+        (("--json",), "cannot be printed as JSON"),
     ],
 )
 def test_what_cannot_be_asked_is_said(

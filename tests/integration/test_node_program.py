@@ -24,7 +24,7 @@ from tests.integration.nodes import (
 )
 from tests.tasks.sums import SOLVE, write_sums
 
-MEASURING = "measuring the cost of the baseline"
+MEASURING = "measuring what the baseline costs"
 RUN_FIELDS = {
     "seed", "status", "metric", "secret", "ms", "cpu_ms", "serve_ms", "tokens", "peak_mem",
     "audit", "flags", "reason",
@@ -255,7 +255,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
         node.wait_for(MEASURING)
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
-        assert any("promotion trial of" in line for line in node.said)
+        assert any("checkpoint of" in line for line in node.said)
     assert decisions(home)[-1] in {"adopted", "unconfirmed"}
     assert arnode_json(home, "status")["lines"][0]["working"]["keeps"] == 0
 
@@ -266,7 +266,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for_status(stage="screen")
         node.interrupt()
-        node.wait_for("stopping after the current run; again to end now")
+        node.wait_for("stopping after the current run; Ctrl-C again to stop now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
     assert "journal is behind" not in answered(copied, "logs").stdout
@@ -277,7 +277,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for(" sd ")
         node.interrupt()
-        node.wait_for("stopping after the current run; again to end now")
+        node.wait_for("stopping after the current run; Ctrl-C again to stop now")
         node.interrupt()
         assert node.end() == 130
     found = decisions(copied)

@@ -70,7 +70,7 @@ def test_a_proving_run_is_paused_begun_anew_and_ended(
     if is_told:
         *_, last, again = node.said
         assert last == "stopped: nothing was measured yet."
-        assert again == f"Go on: arnode start --task {UNHURRIED_TASK}"
+        assert again == f"Resume: arnode start --task {UNHURRIED_TASK}"
     else:
         assert node.said[-1] == "arnode: interrupted"
     assert arnode_json(home, "fsck")["problems"] == []

@@ -191,7 +191,7 @@ def test_the_command_writes_those_that_are_meant(
     said = json.loads(arnode(capsys, "export", "board", folder, "--json"))
     assert [one["html"] for one in said["boards"]] == [f"{STEM}.html"]
     text = arnode(capsys, "export", "board", folder, "--task", "tiny", "--class", CLASS)
-    assert "1 board of the network main, beginning at index.html" in text
+    assert "1 leaderboard of the network main, starting at index.html" in text
     assert CLASS in arnode(capsys, "export", "board", folder, "--class", "none-such", code=2)
     assert "tiny" in arnode(capsys, "export", "board", folder, "--task", "none-such", code=2)
 

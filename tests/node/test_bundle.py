@@ -299,7 +299,7 @@ def test_a_bundle_that_does_not_hold_together_ends_with_7(
     blobs = {one: data for one, data in whole.blobs.items() if one != BETTER.tree}
     torn = tmp_path / "torn.bundle"
     write_bundle(torn, Bundle(about=whole.about, records=whole.records, blobs=blobs))
-    assert "does not hold together" in arnode(capsys, "verify", str(torn), "--check-only", code=7)
+    assert "the claim is invalid" in arnode(capsys, "verify", str(torn), "--check-only", code=7)
 
 
 def test_experiments_as_json_lines_carry_their_diffs(
@@ -326,7 +326,7 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
     text = arnode(capsys, "export", "pr")
     assert "gain in val_bpb: +0.019833" in text
     assert session["confirmed"].id.hex() in text
-    assert "vouches for the stack, not for its parts" in text
+    assert "was confirmed as a whole, not its single patches" in text
     assert "```diff\n--- a/train.py" in text
     kept = arnode(capsys, "export", "pr", session["kept"].id.hex()[:12])
     assert "no gain was confirmed: stage keep" in kept
@@ -354,7 +354,9 @@ def test_the_heads_history_becomes_a_branch(
         check=True,
     )
     assert shown.stdout == BETTER["train.py"]
-    assert "git did not bring" in arnode(capsys, "export", "branch", str(tmp_path / "none"), code=2)
+    assert "git cannot write the branch" in arnode(
+        capsys, "export", "branch", str(tmp_path / "none"), code=2
+    )
 
 
 @pytest.mark.parametrize("name", ["insteadOf", "hooksPath", "alternateRefs", "fsmonitor", "alias"])
@@ -380,7 +382,7 @@ def test_a_branch_that_is_checked_out_or_ahead_is_not_moved(
     before = git(folder, "rev-parse", "main", "other", "third")
     for branch in ("main", "other", "third"):
         said = arnode(capsys, "export", "branch", str(folder), "--name", branch, code=2)
-        assert "git did not bring" in said
+        assert "git cannot write the branch" in said
     assert git(folder, "rev-parse", "main", "other", "third") == before
     arnode(capsys, "export", "branch", str(tmp_path / "third"), "--name", "new")
     assert git(folder, "show", "new:train.py") == BETTER["train.py"].decode().strip()

@@ -40,9 +40,9 @@ def test_its_figures_are_those_of_the_report(night: Night) -> None:
     assert line.after is not None
     assert told.last == line.after.metric
     assert told.tried == f"{len(line.ideas)} experiments tried, 4 kept"
-    assert told.trials == "1 of 2 checkpoints confirmed"
+    assert told.trials == "1 of 2 promotion trials passed"
     assert told.points == line.points
-    assert "Measured here" in told.measured
+    assert "Measured on" in told.measured
 
 
 def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
@@ -57,7 +57,7 @@ def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
     assert fact is not None
     assert told.gain == (
         f"gain {fact.value_nano / 1e9:+.4f}, 95 % interval {fact.lower_nano() / 1e9:+.4f} to"
-        f" {fact.upper_nano / 1e9:+.4f} (4 pairs of fresh runs)"
+        f" {fact.upper_nano / 1e9:+.4f} (4 pairs of new runs)"
     )
 
 
@@ -65,7 +65,7 @@ def test_a_night_without_a_new_head_says_so(home: Home, store: Store) -> None:
     night = evening(home, store)
     told = card(night)
     assert told.gain == "still the task's baseline"
-    assert told.trials == "no checkpoint"
+    assert told.trials == "no promotion trial"
     assert told.first == told.last == 1.5
 
 
@@ -73,7 +73,7 @@ def test_a_task_that_scores_itself_has_a_measured_head(night: Night) -> None:
     told = card(night, replace(line_of(night), scoring="self"))
     assert told.head == "measured head"
     assert "self-scored" in told.subject
-    assert "nothing of it is verified" in told.measured
+    assert "nothing is verified" in told.measured
 
 
 def test_dates_are_told_to_the_minute_and_a_day_once(night: Night) -> None:
@@ -135,7 +135,7 @@ def test_the_command_writes_it_into_a_file(
     assert size_of(path.read_bytes()) == SIZE
     gone = str(tmp_path / "gone" / "night.png")
     said = arnode(capsys, "report", "--since", "2026-09-21", "--card", gone, code=2)
-    assert "cannot be written" in said
+    assert "cannot write" in said
     both = arnode(capsys, "report", "--card", str(path), "--json", code=2)
     assert "exclude each other" in both
 

@@ -159,7 +159,7 @@ def test_a_fault_of_our_own_is_no_traceback_either(
     monkeypatch.setattr(Home, "locate", explode)
     assert arnode("paths") == 1
     err = capsys.readouterr().err
-    assert "this should not have happened: ZeroDivisionError: \\x1b[2J" in err
+    assert "internal error: ZeroDivisionError: \\x1b[2J" in err
     assert "--debug" in err
     assert "Traceback" not in err
 

@@ -141,13 +141,13 @@ def test_show_begins_with_what_came_of_an_experiment(
     title, _, decision, why, *rest = arnode(capsys, "show", kept.id.hex()[:8]).splitlines()
     assert title == "Raise LEARNING_RATE"
     assert re.fullmatch(r"kept  \d\.\d{6} → 1\.480000 bpb, gain \+\d\.\d{6}", decision), decision
-    assert why.startswith("why: its runs gain")
+    assert why.startswith("why: both runs gain")
     assert any(line.startswith("run: candidate seed ") for line in rest)
     assert "+LEARNING_RATE = 0.2" in rest
     assert "marks: none" in rest
     assert rest[-1] == f"the whole record: arnode show {kept.id.hex()[:12]} --raw"
     failed = arnode(capsys, "show", session["crashed"].id.hex())
-    assert "\nfailed\nwhy: it gave no metric" in failed
+    assert "\nfailed\nwhy: it ended without a score" in failed
     raw = arnode(capsys, "show", kept.id.hex(), "--raw")
     assert "signature_ok" in raw
     assert "signature_ok" not in arnode(capsys, "show", kept.id.hex())
@@ -220,7 +220,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     lines = arnode(capsys, "show", record.id.hex(), "--raw").splitlines()
     assert shown["curve"] == [[50, 5.4], [480, 1.0]]
     at = lines.index(f"run with seed {run.seed} (candidate, ok):")
-    assert lines[at + 1] == "its loss, as it says: 5.4000 at step 50, 1.0000 at step 480"
+    assert lines[at + 1] == "its reported loss: 5.4000 at step 50, 1.0000 at step 480"
     assert [line.split() for line in lines[-5:]] == [
         ["train", "import", "-3.00", "s", "2.50", "s", "ahead"],
         ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],
@@ -396,7 +396,7 @@ def test_paths_and_config_say_where_things_are(
     assert json.loads(arnode(capsys, "paths", "--json"))["store"] == str(home.store)
     assert str(home.journal) in arnode(capsys, "paths")
     assert arnode(capsys, "config", "path").strip() == str(home.config)
-    assert "the defaults hold" in arnode(capsys, "config", "check")
+    assert "the defaults apply" in arnode(capsys, "config", "check")
     monkeypatch.setenv("ARNODE_NAME", "bench")
     document = json.loads(arnode(capsys, "config", "show", "--json"))
     assert document["config"]["name"] == "bench"
@@ -412,7 +412,7 @@ def test_fsck_says_what_is_wrong_and_mends_it(
 ) -> None:
     Journal(home, notebook.store, notebook.blobs, LINE).catch_up()
     notebook.store.close()
-    assert "are whole" in arnode(capsys, "fsck")
+    assert "are intact" in arnode(capsys, "fsck")
     notebook.blobs.path(BETTER.tree).write_bytes(b"?")
     assert "fsck --rebuild" in arnode(capsys, "fsck", code=1)
     assert "rebuilt" in arnode(capsys, "fsck", "--rebuild")

@@ -135,7 +135,7 @@ def test_anything_else_are_no_hours(text: str) -> None:
 
 
 def test_hours_that_end_as_they_begin_are_refused() -> None:
-    with pytest.raises(UsageError, match="end as they begin"):
+    with pytest.raises(UsageError, match="starts and ends at the same time"):
         parse_hours("08:00-8:00")
 
 

@@ -33,7 +33,7 @@ def test_each_node_says_how_it_stands_and_one_that_is_gone_why_it_does_not(home:
     assert (here["fault"], here["status"]["running"], here["now"]) == (None, False, None)
     assert (gone["status"], gone["now"]) == (None, None)
     assert "127.0.0.1:1" in gone["fault"]
-    assert "its fleet key is a new one" in wrong
+    assert "it has a new fleet key" in wrong
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_node_that_leads_elsewhere_is_not_followed() -> None:
         return web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"})
 
     (found,) = asyncio.run(_asking(elsewhere))
-    assert found["fault"] == "it answers 302"
+    assert found["fault"] == "it answers with status 302"
 
 
 async def _asking(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Any:

@@ -103,7 +103,7 @@ def test_a_fleet_is_named_signed_and_taken_by_command(
         assert "`friends`" in arnode(capsys, "friends", code=6)
     node.config.write_text(f'friends = "{FLEET}{at[owner].hex()}"\n')
     told = arnode(capsys, "friends", "take", str(file))
-    assert "1 nodes are of the fleet, this one, too" in told
+    assert "the fleet has 1 nodes, with this one" in told
     fleet = json.loads(arnode(capsys, "friends", "--json"))["fleet"]
     assert fleet == sorted(key.hex() for key in at.values())
     assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")

@@ -68,7 +68,7 @@ def test_show_tells_no_marks_from_no_source(
     patch = stranger.patch(BASELINE, MARKED)
     Blobs(home.blobs).path(MARKED.tree).unlink()
     assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
-    assert "marks: not read, its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
+    assert "marks: not read: its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
     assert "marks: none\n" in arnode(capsys, "show", kept.patch.hex())[0]
     profile = ledger.store.records.listed("profile")[0].id.hex()
     assert json.loads(arnode(capsys, "show", profile, "--json")[0])["marks"] is None
@@ -84,7 +84,7 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
     assert ledger.store.records.listed("adopt") == []
 
     out, err = arnode(capsys, "adopt", marked, "--unverified")
-    assert "unverified: nothing here vouches for it" in out
+    assert "unverified: not confirmed here" in out
     assert err.splitlines() == [
         "marked: train.py line 2: import os (import)",
         "marked: train.py line 3: os.system('id') (module)",
@@ -101,7 +101,7 @@ def test_a_strangers_tree_is_adopted_without_its_prose(
     ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = stranger.patch(BASELINE, WORDY).hex()
-    assert "no confirmation here vouches" in arnode(capsys, "adopt", patch, code=7)[1]
+    assert "was not confirmed here" in arnode(capsys, "adopt", patch, code=7)[1]
     own = [record.kind for record in ledger.store.records.own()]
     assert "patch" not in own
     arnode(capsys, "adopt", patch, "--unverified")
@@ -119,10 +119,7 @@ def test_the_baseline_is_called_one_with_what_would_change_that(
     keep(ledger, "0.2")
     source, said = arnode(capsys, "head")
     assert source == BASELINE["train.py"].decode()
-    assert (
-        "the baseline: 1 kept patch is not verified yet. `arnode start` goes on to verify it"
-        in said
-    )
+    assert "the baseline: 1 kept patch is not verified yet. `arnode start` verifies it" in said
     assert "baseline" not in arnode(capsys, "head", "--working")[1]
 
 

@@ -84,8 +84,8 @@ def test_it_ranks_on_no_board_and_a_crash_is_never_the_best(
     assert values == sorted(values)
     assert 0.9 < values[0] < 1
     assert {row["status"] for row in imported["rows"]} == {"keep"}
-    assert "unsigned, unverified, on no board; the best" in arnode(capsys, "leaderboard")
-    assert "unsigned, unverified, on no board" in arnode(capsys, "log")
+    assert "unsigned, unverified, not ranked; the best" in arnode(capsys, "leaderboard")
+    assert "unsigned, unverified, not ranked" in arnode(capsys, "log")
 
 
 def test_importing_again_changes_nothing(

@@ -238,7 +238,7 @@ def test_without_a_board_it_says_how_one_comes_about(
     with pytest.raises(SystemExit) as ended:
         main(["leaderboard"])
     assert ended.value.code == 0
-    assert "no board of the network main yet" in capsys.readouterr().err
+    assert "no leaderboard of the network main yet" in capsys.readouterr().err
     assert json.loads(arnode(capsys, "leaderboard", "--json"))["rows"] == []
 
 
@@ -287,7 +287,7 @@ def test_a_network_without_a_board_names_those_that_have_one(
     with pytest.raises(SystemExit):
         main([command])
     assert "network main yet" in (said := capsys.readouterr().err)
-    assert "boards are here of: lab (`--network NAME`)" in said
+    assert "there are leaderboards for: lab (`--network NAME`)" in said
     assert "no network 'labb'" in arnode(capsys, command, "--network", "labb", code=2)
 
 

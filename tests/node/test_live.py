@@ -168,8 +168,8 @@ def test_an_interrupt_shows_at_once(
     home.prepare()
     monkeypatch.setenv("FORCE_COLOR", "1")
     asyncio.run(run_watched(node, {}))
-    assert "stopping after the current run; again to end now" in shown[0]
-    assert "again to end now" in list(node.research.activity.messages)[-1]
+    assert "stopping after the current run; Ctrl-C again to stop now" in shown[0]
+    assert "again to stop now" in list(node.research.activity.messages)[-1]
 
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:

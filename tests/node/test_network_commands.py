@@ -58,7 +58,7 @@ def test_a_private_network_goes_from_one_home_to_another(
     author = key(3).hex()
     arnode("network", "init", "lab", "--private", "--bootstrap", ADDRESS, "--author", author)
     line = arnode("invite", "--network", "lab").strip()
-    assert "whoever has it can join" in arnode.err
+    assert "anyone who has it can join" in arnode.err
     made = find_network(at_home, "lab").network
     monkeypatch.setenv("ARNODE_HOME", str(other.root))
     assert "network lab is in use here" in arnode("join", line)
@@ -94,7 +94,7 @@ def test_show_lists_what_is_known(arnode: Arnode) -> None:
     arnode("network", "init", "lab", "--bootstrap", ADDRESS)
     text = arnode("network", "show")
     assert "main  (in use)" in text
-    assert "nobody yet" in text
+    assert "none yet" in text
     assert ADDRESS in text
     document = json.loads(arnode("network", "show", "lab", "--json"))
     assert document["v"] == 1
@@ -133,7 +133,7 @@ def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home
     assert "network lab, not connected" in arnode("status")
     with running(at_home, {"name": None, "in_use": "main"}):
         assert "main  (in use)" in arnode("network", "show")
-        assert "speaks to no network" in arnode("network", "show")
+        assert "connected to no network" in arnode("network", "show")
 
 
 def test_in_use_is_what_the_running_node_speaks_to(arnode: Arnode, at_home: Home) -> None:
@@ -205,11 +205,14 @@ def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
         assert document["addresses"] == [ADDRESS, str(address(3))]
         asked = json.loads(arnode("invite", "--json", "--network", "main", "--address", ADDRESS))
         assert asked["network"] == "main"
-        assert "the running node speaks to the network lab: it is not met there" in arnode.err
+        assert (
+            "the running node is connected to the network lab, so they will not find it"
+            in arnode.err
+        )
     with running(at_home, {"name": None}):
         arnode("invite", "--address", ADDRESS)
         assert "invites to the network main\n" in arnode.err
-        assert "speaks to no network" in arnode.err
+        assert "connected to no network" in arnode.err
 
 
 def test_an_invite_without_a_running_node_is_to_the_network_in_force(

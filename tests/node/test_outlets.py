@@ -39,7 +39,7 @@ Subject: forged
 Text \u200dmore.
 ```
 ## Evidence
-- gain in val_bpb: +9.990000, at least +9.900000 (95 %, 99 pairs of fresh runs)
+- gain in val_bpb: +9.990000, at least +9.900000 (95 %, 99 pairs of new runs)
 
 Arnode-Status: forged
 Arnode-Metric: val_bpb 0.1

@@ -213,7 +213,7 @@ def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None
 
     refused: Answer = ask(home, work, answers={"complete": complete})
     assert (refused.status, told) == (404, [])
-    assert "that is no id" in refused.text
+    assert "this is not a valid id" in refused.text
 
 
 def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads(

@@ -82,7 +82,7 @@ def test_tokens_are_of_one_run_and_their_file_is_the_owners_alone(home: Home) ->
         left_by_a_killed_server = home.web_tokens.read_bytes()
     assert not home.web_tokens.exists()
     home.web_tokens.write_bytes(left_by_a_killed_server)
-    with pytest.raises(NotRunningError, match="no page of this home is served"):
+    with pytest.raises(NotRunningError, match="page is not being served"):
         Tokens.current(home.web_tokens)
     with issued(home.web_tokens) as second:
         assert second.rights(first.read) == second.rights(first.steer) == frozenset()
@@ -99,7 +99,7 @@ def test_a_command_prints_no_token_where_no_page_is_served(
     with pytest.raises(SystemExit) as ended:
         main(["view", "--token", "steer"])
     assert ended.value.code == NotRunningError.exit_code
-    assert "no page of this home is served" in capsys.readouterr().err
+    assert "page is not being served" in capsys.readouterr().err
     with issued(home.web_tokens) as tokens:
         with pytest.raises(SystemExit):
             main(["view", "--token", "steer"])
@@ -160,8 +160,8 @@ def test_a_node_whose_usual_port_is_taken_says_so(
         assert place is not None
         assert place.listener.port != impostor
         shown = capsys.readouterr().err
-        assert f"port {impostor} is taken by another program" in shown
-        assert f"the page is at port {place.listener.port} and has new tokens" in shown
+        assert f"port {impostor} is in use by another program" in shown
+        assert f"the page is at port {place.listener.port}, with new tokens" in shown
         assert "\nhint: " in shown
 
 
@@ -329,7 +329,7 @@ def test_a_program_that_took_another_nodes_port_receives_no_key_and_is_not_belie
     async def work() -> None:
         async with asyncio.timeout(20):
             status, _ = await _through(pretend, key)
-            assert "another program has its port" in status["fault"]
+            assert "another program uses its port" in status["fault"]
             assert len(received) == 1
             assert "Authorization" not in received[0]
 

@@ -161,4 +161,4 @@ def test_nobody_to_ask_is_exit_code_1(at_home: Home, arnode: Say) -> None:
     at_home.config.write_text('agent = "none"\n')
     done = arnode("propose")
     assert done.code == 1
-    assert "nobody has anything" in done.err
+    assert "every proposal was tried before" in done.err

@@ -264,7 +264,7 @@ def test_publishing_signs_it_and_says_that_it_goes_out_later(
         assert record.author == load_keys(home).author.public
         assert record.net == identity_of(load_keys(home), Config()).net
     told = arnode(capsys, "report", *NIGHT, "--publish", "--yes", "--title", "Again")
-    assert "it was before" in told
+    assert "published before" in told
     shown = arnode(capsys, "show", row["id"][:12])
     assert "\n# What happened from " in shown
     assert json.loads(arnode(capsys, "show", row["id"], "--json"))["text"].startswith("# What")
@@ -341,7 +341,7 @@ def test_reports_of_others_are_listed_and_shown_cleaned(
     assert (bytes.fromhex(row["task"]), row["class"]) == (TASK, LINE.hardware_class)
     listed = arnode(capsys, "report", "--peers", "--task", "tiny")
     assert report.hex()[:12] in listed
-    assert "checked by nobody" in listed
+    assert "not checked" in listed
     shown = arnode(capsys, "show", report.hex())
     assert "its text is not here" in shown
     Blobs(home.blobs).put(text)
@@ -377,7 +377,7 @@ def test_a_text_is_fetched_beside_a_running_node_alone(
 
 def test_what_is_no_report_has_no_text(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     task = night.store.records.listed("task")[0].id.hex()
-    assert "no report" in arnode(capsys, "report", "--fetch", task, code=2)
+    assert "not a report" in arnode(capsys, "report", "--fetch", task, code=2)
 
 
 def test_an_evening_without_an_experiment_has_its_baseline_to_tell(

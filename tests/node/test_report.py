@@ -438,7 +438,7 @@ def test_the_command_reads_beside_a_running_node_and_writes_nothing(
     with night.store.transaction():  # the node is writing just now
         text = arnode(capsys, "report", "--since", "1000d")
     assert text.startswith("# What happened from ")
-    assert "1 of 2 checkpoints confirmed." in text
+    assert "1 of 2 promotion trials confirmed." in text
     left = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
     assert {path for path in left if left[path] != before.get(path)} <= {
         home.store.with_name(f"{home.store.name}-shm"),
@@ -460,7 +460,7 @@ def test_at_a_terminal_the_report_is_drawn_and_in_a_file_it_is_markdown(
     drawn = re.sub(r"\x1b\[[0-9;]*m", "", arnode(capsys, *whole))
     assert "\x1b" not in drawn
     assert drawn.startswith("What happened from ")
-    for piece in ("1 of 2 checkpoints confirmed.", "━ verified head", "+5.00 sd", "\\u200d"):
+    for piece in ("1 of 2 promotion trials confirmed.", "━ verified head", "+5.00 sd", "\\u200d"):
         assert piece in text
         assert piece in drawn
     assert not {"# ", "```", "| ---"} & {line[:5].strip() for line in drawn.splitlines()}
@@ -500,7 +500,7 @@ def test_nothing_is_verified_where_a_candidate_scores_itself(night: Night) -> No
     (line,) = report.lines
     assert "self-scored" not in as_markdown(report, UTC)
     marked = as_markdown(replace(report, lines=(replace(line, scoring="self"),)), UTC)
-    assert "This task is self-scored: its number is what the candidate says" in marked
+    assert "This task is self-scored: the candidate reports its own number" in marked
     assert "The measured head went from " in marked
     assert "The verified head went from " not in marked
 
@@ -515,7 +515,7 @@ def test_what_models_were_asked_in_vain_is_told_as_well(
             reserve(ledger, limits=SpendingLimits(), model="small", most=charge, now_ms=now_ms)
     report = report_of(night.store, night.span, net="main")
     assert report_json(report)["models"] == {"questions": 2, "tokens": 1_260, "usd": 4.8}
-    assert "asked 2 questions, for all tasks together: 1,260 tokens and $4.80" in as_markdown(
+    assert "answered 2 questions for all tasks together: 1,260 tokens and $4.80" in as_markdown(
         report, UTC
     )
     document = json.loads(arnode(capsys, "report", "--since", "1000d", "--json"))

@@ -385,7 +385,7 @@ def test_a_run_that_spans_a_suspend_is_made_again(
     assert bench.runner.seeds[1] == bench.runner.seeds[2]
     assert research.activity.runs == len(bench.runner.started) - 1
     (line,) = [line for line in research.activity.messages if "suspended" in line]
-    assert line == "the machine was suspended for 2 h 00 during a run, which is made again"
+    assert line == "the machine was suspended for 2 h 00 during a run, which is repeated"
 
 
 def test_a_session_rests_on_its_battery(bench: Bench) -> None:

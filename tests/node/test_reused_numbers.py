@@ -39,7 +39,7 @@ def test_start_status_and_doctor_say_that_a_number_was_given_twice(
     twin = sign_record(KEY, net=last.net, seq=last.seq, prev=before.id, ts_ms=1, body=before.body)
     store.intake.ingest([twin.wire], now_ms=last.ts_ms + 2)
 
-    said = f"signed two records with number {last.seq}, so nobody counts its claims"
+    said = f"signed two records with number {last.seq}, so no node counts its claims"
     found = doctor._key(home)
     assert found.status == "problem"
     assert said in found.detail

@@ -143,7 +143,7 @@ def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
     assert len(asyncio.run(work)) == len(told) == 2
     assert len(set(bench.runner.splits)) == 1
     assert sorted(bench.runner.seeds) == [1, 2, 2, 2]
-    assert "suspended for 2 h 00 during a run, which is made again" in capsys.readouterr().err
+    assert "suspended for 2 h 00 during a run, which is repeated" in capsys.readouterr().err
 
 
 def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:

@@ -114,7 +114,7 @@ def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) ->
     ("known", "told"),
     [
         ({"last": None}, "looking for others"),
-        ({"fault": "no such name"}, "was not reached: no such name"),
+        ({"fault": "no such name"}, "cannot reach the DHT: no such name"),
         ({"answered": 0}, "no server of the DHT answered"),
         ({"found": 0, "announced": 0}, "nobody found, 17 servers answered; no address of this"),
         ({"found": 1, "announced": 15}, "1 node found, 15 of 17 servers know this node"),
@@ -132,9 +132,9 @@ def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -
         ({}, "3 addresses of 2026-11-26 06:00 UTC"),
         (
             {"addresses": 1, "fault": "gone"},
-            "1 address of 2026-11-26 06:00 UTC; the last look: gone",
+            "1 address of 2026-11-26 06:00 UTC; last attempt: gone",
         ),
-        ({"written": None, "fault": "\x1b[2J"}, "not read yet; the last look: \\x1b[2J"),
+        ({"written": None, "fault": "\x1b[2J"}, "not read yet; last attempt: \\x1b[2J"),
     ],
 )
 def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], told: str) -> None:
@@ -220,22 +220,22 @@ def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_t
     ledger: Ledger,
 ) -> None:
     assert parting_words(None, "arnode start") == (
-        "stopped: nothing was measured yet. Go on: arnode start"
+        "stopped: nothing was measured yet. Resume: arnode start"
     )
     keep(ledger, "0.2")
     assert parting_words(line_of(ledger), "arnode start") == (
-        "stopped: still the baseline, 1 patch not verified yet. Go on: arnode start"
+        "stopped: still the baseline, 1 patch not verified yet. Resume: arnode start"
     )
     checkpoint(ledger, gain_nano=GAIN_NANO)
     line = line_of(ledger)
     first, head = line["baseline"], line["head"]["metric"]
     assert parting_words(line, "arnode start") == (
-        f"stopped: {first:.4f} → {head:.4f} verified. Go on: arnode start"
+        f"stopped: {first:.4f} → {head:.4f} verified. Resume: arnode start"
     )
     keep(ledger, "0.3")
     words = parting_words(line_of(ledger), "arnode start --task circles-26")
     assert words.endswith(
-        "verified, 1 patch not verified yet.\nGo on: arnode start --task circles-26"
+        "verified, 1 patch not verified yet.\nResume: arnode start --task circles-26"
     )
     assert all(len(one) <= 80 for one in words.splitlines())
 

@@ -59,7 +59,7 @@ def test_nonsense_over_the_socket_is_refused_before_anybody_acts(
         asked.append(given)
 
     handler = on_socket({name: act})[name]
-    with pytest.raises(UsageError, match=f"that is nothing to {name}"):
+    with pytest.raises(UsageError, match=f"{name} does not accept this"):
         asyncio.run(handler(arguments))
     assert asked == []
 

@@ -109,7 +109,7 @@ def test_what_a_trial_run_shows_is_told_and_taken(scripted: Path, tmp_path: Path
         "direction  min: lower is better ('delay' in its name)",
         "unit       ms",
         "limit      10 s",
-        "repeats    1 a run",
+        "repeats    1 per run",
         "noise      none: all trial runs printed the same",
         "opened     data/rows.txt, fit.py, score.sh",
     ):
@@ -123,7 +123,7 @@ def test_what_a_trial_run_shows_is_told_and_taken(scripted: Path, tmp_path: Path
 def test_flags_go_before_what_a_trial_run_shows(scripted: Path, tmp_path: Path) -> None:
     flags = ["--direction", "max", "--unit", "s", "--limit", "33", "--repeats", "3"]
     said = ran(*SCRIPTED, *flags, "--into", str(tmp_path / "made"))
-    assert "direction  max: higher is better (as said)" in said
+    assert "direction  max: higher is better (as given)" in said
     table = tomllib.loads((tmp_path / "made" / "task.toml").read_text())
     assert (table["limit_s"], table["metric"]["unit"]) == (33, "s")
     assert table["instances"] == {"public": 3, "secret": 3}
@@ -132,7 +132,7 @@ def test_flags_go_before_what_a_trial_run_shows(scripted: Path, tmp_path: Path) 
 def test_without_a_terminal_a_direction_is_said_or_agreed_to(
     scripted: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="nobody is at a terminal") as caught:
+    with pytest.raises(UsageError, match="these guesses need to be confirmed") as caught:
         ran(*SCRIPTED, "--into", str(tmp_path / "made"))
     assert "--yes" in caught.value.hint
     assert not (tmp_path / "made").exists()
@@ -195,7 +195,7 @@ def test_a_command_that_cannot_be_tried_here_needs_a_direction(
     scripted: Path, tmp_path: Path
 ) -> None:
     (scripted / "fit.py").write_text("import no_such_package_4711\n")
-    with pytest.raises(UsageError, match="cannot be tried here") as caught:
+    with pytest.raises(UsageError, match="cannot try the command here") as caught:
         ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
     assert "--direction" in caught.value.hint
     said = ran(*SCRIPTED, "--direction", "max", "--into", str(tmp_path / "made"))
@@ -212,7 +212,7 @@ def test_at_a_terminal_the_guesses_are_asked_for(
     monkeypatch.setattr(guessing, "_is_at_terminal", lambda: True)
     runner = CliRunner()
     outcome = runner.invoke(task, [*SCRIPTED, "--into", str(tmp_path / "made")], input=answer)
-    assert "Make the task like this?" in outcome.output
+    assert "Make the task with these settings?" in outcome.output
     assert (tmp_path / "made").exists() == (answer == "y\n")
 
 

@@ -22,7 +22,7 @@ from trainer.task_folder.task import Task
 
 ALGOTUNE = FOLDERS / "algotune" / "AlgoTuneTasks"
 TREES = FOLDERS / "mle_bench" / "mlebench" / "competitions" / "tree-heights"
-SELF_SCORED = "self-scored: its number is what the candidate says, so it ranks nowhere"
+SELF_SCORED = "self-scored: the candidate reports its own number, so it is not ranked"
 
 SELF_SCORING = {
     "kernelbot": (FOLDERS / "kernelbot" / "double_py", "microseconds"),

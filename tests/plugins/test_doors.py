@@ -226,9 +226,7 @@ def test_the_commands_that_are_there_go_before_plugins_of_their_names(
 ) -> None:
     shown = arnode(capsys, "import", "--help")
     assert shown.count("  bundle ") == 1
-    assert "Take in the records and sources of a bundle" in arnode(
-        capsys, "import", "bundle", "--help"
-    )
+    assert "Import a bundle's records and sources" in arnode(capsys, "import", "bundle", "--help")
 
 
 def test_doctor_counts_arnodes_own(home: Home) -> None:

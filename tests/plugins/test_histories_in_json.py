@@ -245,7 +245,7 @@ def test_a_folder_s_table_and_ledger_are_both_taken_in(
     assert said["imported"] != beside["imported"]
     told = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
     assert len(told) == 2
-    assert all("it was imported before" in line and "unsigned" in line for line in told)
+    assert all("imported before" in line and "unsigned" in line for line in told)
     given_back = arnode(capsys, "export", "results.tsv", "--imported", beside["imported"][:12])
     assert given_back.encode() == LEDGER
 

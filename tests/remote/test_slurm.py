@@ -149,7 +149,7 @@ def test_a_job_is_a_node_with_lanes_that_slurm_s_warning_stops_and_the_next_job_
     state = await_end(slurm, job, 120)
     said = said_in(lane_home)
     assert state == "COMPLETED", said
-    assert "Go on: arnode start" in said
+    assert "Resume: arnode start" in said
     before = runs_on_lanes(lane_home.root)
     job = submit(slurm, lane_home, "--max-experiments", "1")
     assert await_end(slurm, job, 240) == "COMPLETED", said_in(lane_home)

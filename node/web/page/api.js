@@ -3,8 +3,8 @@
 import { newNonce, requestProof, serverProof } from "./proof.js";
 
 const PATH = "api/v1/";
-const UNPROVEN = "this server does not have the token of this page";
-const WHY = "the node was started again, or another program has its port: open the link that `arnode view` prints";
+const UNPROVEN = "this server does not know this page's token";
+const WHY = "the node was restarted, or another program uses its port: open the link that `arnode view` prints";
 
 // What went wrong, in a sentence, and what fixes it (RFC 9457).
 export class Fault extends Error {

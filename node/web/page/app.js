@@ -63,7 +63,7 @@ async function show(session, isFirst) {
   visit = new Visit({ session, heard, place, parameters: route?.parameters ?? [], query: route?.query });
   const shown = visit;
   try {
-    if (route === null) throw new Fault("there is no such part", { hint: "choose one above" });
+    if (route === null) throw new Fault("there is no such page", { hint: "choose one above" });
     const { title, show: fill } = await route.load();
     if (shown.signal.aborted) return;
     shown.entitle(title);

@@ -7,7 +7,7 @@ const KINDS = { "+": "added", "-": "removed", "@": "hunk" };
 const SHOWN = 2_000; // lines; more are a click away
 
 export function diffView(text, label = "Diff") {
-  if (!text) return element("p", { class: "soft" }, "Nothing is changed, or its files are not here.");
+  if (!text) return element("p", { class: "soft" }, "There are no changes, or the files are not here.");
   const lines = text.replace(/\n$/, "").split("\n");
   const place = scrollable(element("div", { class: "diff" }, lines.slice(0, SHOWN).map(lineView)), label);
   if (lines.length <= SHOWN) return place;

@@ -43,5 +43,5 @@ export function lineChooser(lines, line, chosen) {
 
 // What a part says where there is no line to show.
 export function noLine() {
-  return element("p", {}, "Nothing was measured here yet: the first runs of the task's own source come first.");
+  return element("p", {}, "Nothing was measured here yet. The first runs measure the task's baseline.");
 }

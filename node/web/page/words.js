@@ -4,26 +4,26 @@
 import { element, plain } from "./dom.js";
 
 export const WORDINGS = {
-  "kept": ["kept", "its runs gain: the working line has it", "good"],
-  "screened_out": ["discarded", "the first run gains too little for a second", "soft"],
-  "rechecked_out": ["discarded", "fresh seeds do not bear its first run out", "soft"],
-  "failed": ["failed", "it gave no metric", "bad"],
+  "kept": ["kept", "both runs gain: it is in the working line", "good"],
+  "screened_out": ["discarded", "the first run gains too little for a recheck", "soft"],
+  "rechecked_out": ["discarded", "the recheck does not confirm the first run", "soft"],
+  "failed": ["failed", "it ended without a score", "bad"],
   "rejected": ["rejected", "rejected by the evaluator", "worse"],
-  "rebased": ["discarded", "good, but the working line had moved on: tried again there", "soft"],
-  "discarded": ["discarded", "too little gain, or the working line had moved on", "soft"],
-  "baseline": ["baseline", "the task's own source", ""],
-  "branched": ["branched", "the working line goes on from another tree", "working"],
-  "confirmed": ["confirmed", "there is a gain in pairs of fresh runs", "best"],
+  "rebased": ["discarded", "good, but the working line had changed: tried again on it", "soft"],
+  "discarded": ["discarded", "too little gain, or the working line had changed", "soft"],
+  "baseline": ["baseline", "the task's unedited source", ""],
+  "branched": ["branched", "the working line continues from another source", "working"],
+  "confirmed": ["confirmed", "pairs of new runs show a gain", "best"],
   "smaller": ["smaller", "there is a gain, but a smaller one than claimed", "good"],
-  "unconfirmed": ["unconfirmed", "no gain shows in these pairs; a small one may still be there", "bad"],
-  "overfit": ["overfit", "discarded as overfit: it gains on the visible data and not on the holdout", "worse"],
-  "refuted": ["refuted", "what was claimed is not there, nor any gain that shows", "worse"],
-  "unrunnable": ["unrunnable", "it does not run here, which says nothing of it", "bad"],
-  "open": ["open", "interrupted before it was known", "soft"],
-  "in_doubt": ["not re-confirmed yet", "it was put in doubt, and no pairs settled that since", "bad"],
-  "adopted": ["confirmed", "there is a gain in pairs of fresh runs", "best"],
-  "passed": ["confirmed", "there is a gain in pairs of fresh runs", "best"],
-  "missed": ["unconfirmed", "no gain shows in these pairs; a small one may still be there", "bad"],
+  "unconfirmed": ["unconfirmed", "these pairs show no clear gain; there may be a small one", "bad"],
+  "overfit": ["overfit", "discarded as overfit: it gains on the visible data and fails on the holdout", "worse"],
+  "refuted": ["refuted", "the claimed gain is not there, and no smaller one shows", "worse"],
+  "unrunnable": ["unrunnable", "it does not run here; this does not count against it", "bad"],
+  "open": ["open", "interrupted before a result", "soft"],
+  "in_doubt": ["not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "bad"],
+  "adopted": ["confirmed", "pairs of new runs show a gain", "best"],
+  "passed": ["confirmed", "pairs of new runs show a gain", "best"],
+  "missed": ["unconfirmed", "these pairs show no clear gain; there may be a small one", "bad"],
   "no gain": ["discarded", "it was not kept", "soft"]
 };
 
@@ -31,8 +31,8 @@ export const WORDINGS = {
 export const DECISIONS = ["kept", "adopted", "unconfirmed", "overfit", "discarded", "failed", "rejected", "branched", "baseline"];
 export const STAGES = ["screen", "keep", "confirm", "baseline"];
 export const LEVELS = {
-  claimed: "what its author's key signed",
-  others: "keys, not people, whose own runs bear out what they say",
+  claimed: "signed by the author's key",
+  others: "re-run by other keys (not people)",
   here: "measured on this machine",
 };
 

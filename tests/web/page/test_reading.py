@@ -71,7 +71,7 @@ def test_two_experiments_are_put_side_by_side(visitor: Visitor) -> None:
     boxes = visitor.page.locator(".body input[type=checkbox]")
     boxes.nth(0).check()
     boxes.nth(1).check()
-    visitor.page.get_by_text("Show the two side by side").click()
+    visitor.page.get_by_text("Compare the two").click()
     visitor.settle()
     assert visitor.text("h1") == "Side by side"
     assert visitor.page.locator(".two > section").count() == 2
@@ -81,7 +81,7 @@ def test_gains_over_different_bases_are_not_subtracted(visitor: Visitor, full: F
     for right, is_subtracted in ((full.hostile, True), (full.built_on, False)):
         visitor.go(f"beside/{full.kept}/{right}")
         gain = visitor.page.locator("tr", has_text="gain").inner_text()
-        assert ("over different bases" in gain) != is_subtracted, gain
+        assert ("different bases" in gain) != is_subtracted, gain
 
 
 @pytest.mark.soak
@@ -169,7 +169,7 @@ def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
     told = visitor.text(".facts")
     assert "2 nodes found, 5 of 8 servers know this node" in told
     assert "https://a.example/p: 3 addresses, written " in told
-    assert "/dnsaddr/b.example: none was read yet (no <" in told
+    assert "/dnsaddr/b.example: not read yet (no <" in told
     assert not visitor.is_hurt
 
 
@@ -190,7 +190,7 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
 
 
 def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None:
-    rows = visitor.page.locator("table[aria-label='Who proposes'] tbody tr")
+    rows = visitor.page.locator("table[aria-label='Proposers'] tbody tr")
     rows.nth(1).wait_for()
     knobs, claude = (row.split("\t") for row in rows.all_inner_texts())
     assert knobs == ["knobs", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
@@ -206,8 +206,8 @@ def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) ->
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
     visitor.go("now")
-    assert visitor.page.locator("table[aria-label='Where the line stands']").count() == 1
-    assert visitor.page.locator("table[aria-label='Who proposes']").count() == 0
+    assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
+    assert visitor.page.locator("table[aria-label='Proposers']").count() == 0
 
 
 @pytest.mark.soak
@@ -216,11 +216,11 @@ def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: Serve
     pretend_status(visitor, line={"proposers": [{**PROPOSERS[0], "share": 0.6}, PROPOSERS[1]]})
     with Store.open(served.home) as store:
         add_one(store, "WARMUP → 19")
-    visitor.page.wait_for_selector("table[aria-label='Who proposes'] >> text=60 %")
+    visitor.page.wait_for_selector("table[aria-label='Proposers'] >> text=60 %")
 
 
 def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
-    aim = visitor.page.locator("section", has_text="What proposers aim at").last
+    aim = visitor.page.locator("section", has_text="Aim of the proposers").last
     told = aim.inner_text()
     assert "Look at the schedule." in told
     assert "Planned by <script>" in told
@@ -236,9 +236,9 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
     visitor.go("now")
-    told = visitor.page.locator("section", has_text="What proposers aim at").last.inner_text()
-    assert "No aim is in force." in told
-    assert "It rests: its budget of today is spent" in told
+    told = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
+    assert "No aim is set." in told
+    assert "It is pausing: its budget of today is spent" in told
 
 
 @pytest.mark.soak
@@ -246,5 +246,5 @@ def test_where_nobody_plans_nothing_is_told_of_an_aim(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
     visitor.go("now")
-    assert visitor.page.locator("table[aria-label='Where the line stands']").count() == 1
-    assert visitor.page.get_by_text("What proposers aim at").count() == 0
+    assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
+    assert visitor.page.get_by_text("Aim of the proposers").count() == 0

@@ -70,7 +70,7 @@ def test_a_tab_sends_its_token_to_nobody_else_and_a_new_link_opens_the_next_run(
     with impostor(first.port) as received:
         page.wait_for_selector("#standing >> text=not open")
         fault = page.locator(".fault").first.inner_text()
-        assert "this server does not have the token of this page" in fault
+        assert "this server does not know this page's token" in fault
         assert "arnode view" in fault
         page.evaluate("() => fetch('api/v1/session').catch(() => null)")
         assert any("/api/v1/proof?nonce=" in one for one in received)

@@ -11,7 +11,7 @@ def test_a_pause_of_an_hour_is_told_to_the_node(visitor: Visitor, served: Served
     visitor.go("steering")
     visitor.page.get_by_label("How long").select_option("3600")
     visitor.page.get_by_role("button", name="Pause").click()
-    visitor.page.wait_for_selector("text=It pauses.")
+    visitor.page.wait_for_selector("text=Paused.")
     command, arguments = served.told[-1]
     assert command == "pause"
     assert arguments["for_s"] == 3600
@@ -25,7 +25,7 @@ def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -
     visitor.page.get_by_role("button", name="Leave it running").click()
     visitor.page.get_by_role("button", name="Stop …").click()
     visitor.page.get_by_role("button", name="Stop the node").click()
-    visitor.page.wait_for_selector("text=It finishes the current run and stops.")
+    visitor.page.wait_for_selector("text=It stops after the current run.")
     assert served.told[-1][0] == "stop"
 
 
@@ -34,7 +34,7 @@ def test_a_claim_is_verified_from_its_page(
 ) -> None:
     visitor.go(f"records/{full.claim}")
     visitor.page.get_by_role("button", name="Verify here").click()
-    visitor.page.wait_for_selector("text=It is job 1")
+    visitor.page.wait_for_selector("text=Queued as job 1")
     command, arguments = served.told[-1]
     assert (command, arguments["claim"]) == ("verify", full.claim)
 

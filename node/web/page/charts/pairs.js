@@ -37,12 +37,12 @@ export function pairsPlot(gains, { gain, lower, upper }) {
       figures.isKnown(gain) ? drawn("path", { class: "gain", d: `M${x(gain)} ${AXIS - 9}v18` }) : null,
       gains.map((one) => drawn("circle", { class: one > 0 ? "point up" : "point", cx: x(one), cy: String(POINTS), r: "4" })),
     ),
-    element("figcaption", {}, `${words}; the upright line is no gain`),
+    element("figcaption", {}, `${words}; the vertical line is zero gain`),
   );
 }
 
 export const isWhole = ({ base, candidate }) => figures.isKnown(base) && figures.isKnown(candidate);
 
 export function gainWords(gain, lower, upper) {
-  return figures.isKnown(gain) ? `gain ${figures.signed(gain)}, ${figures.interval(lower, upper)}` : "no gain is known yet";
+  return figures.isKnown(gain) ? `gain ${figures.signed(gain)}, ${figures.interval(lower, upper)}` : "no gain measured yet";
 }

@@ -62,7 +62,7 @@ export class Staircase {
     const { metric, head_words: headWords } = this.#progress;
     const count = this.#points.id.length;
     const label = `${figures.many(count, "experiment")} in ${metric.unit}, ${metric.direction === "max" ? "more" : "less"} is better`;
-    this.#slider.setAttribute("aria-label", `${label}; arrow keys lead from one to the next, Enter opens it`);
+    this.#slider.setAttribute("aria-label", `${label}; arrow keys move between them, Enter opens one`);
     this.#slider.setAttribute("aria-valuemin", "1");
     this.#slider.setAttribute("aria-valuemax", String(Math.max(1, count)));
     this.#slider.setAttribute("aria-valuenow", String((this.#pointed ?? count - 1) + 1));

@@ -24,13 +24,13 @@ export class AtWork {
 
   constructor(visit) {
     this.#visit = visit;
-    this.#curves = new Curves({ label: "Loss of the runs at work", signal: visit.signal });
+    this.#curves = new Curves({ label: "Loss of the current runs", signal: visit.signal });
     this.place = element(
       "div",
       { class: "cards" },
       element("div", { class: "card wide-card" }, element("h2", {}, "At work"), this.#what, this.#runs, this.#curves.place, this.#evidence),
       element("div", { class: "card" }, element("h2", {}, "Next"), this.#next, element("h2", {}, "Device"), this.#device),
-      element("div", { class: "card" }, element("h2", {}, "Said lately"), this.#messages),
+      element("div", { class: "card" }, element("h2", {}, "Latest messages"), this.#messages),
     );
   }
 
@@ -49,7 +49,7 @@ export class AtWork {
     this.#now = now;
     this.#toldAt = Date.now();
     if (now === null) {
-      const why = this.#visit.kind === "store" ? "The node does not run: this is read from its store." : "Nothing runs.";
+      const why = this.#visit.kind === "store" ? "The node is not running; this is read from its store." : "Nothing is running.";
       refill(this.#what, why);
       for (const place of [this.#runs, this.#evidence, this.#next, this.#device, this.#messages]) refill(place);
       this.#shown.clear();
@@ -84,7 +84,7 @@ export class AtWork {
   #tick() {
     if (this.#now === null) return;
     const passed = (Date.now() - this.#toldAt) / 1000;
-    const beside = this.#now.beside > 0 ? `, ${this.#now.beside} more beside it` : "";
+    const beside = this.#now.beside > 0 ? `, ${this.#now.beside} more at the same time` : "";
     retell(this.#seconds, `${figures.span(this.#now.seconds + passed)}${beside}`);
   }
 }
@@ -110,7 +110,7 @@ function evidenceOf(evidence) {
 }
 
 function nextOf(next) {
-  if (next.length === 0) return element("p", { class: "soft" }, "whatever is proposed then");
+  if (next.length === 0) return element("p", { class: "soft" }, "the next proposal");
   const item = ({ title, plainly }) => element("li", {}, said(title), " ", element("span", { class: "soft" }, plain(plainly)));
   return element("ol", { class: "plain-list" }, next.map(item));
 }

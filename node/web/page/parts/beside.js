@@ -38,7 +38,7 @@ function figuresSection(both) {
   }));
   const difference = (a, b) => (figures.isKnown(a) && figures.isKnown(b) ? figures.signed(b - a) : "–");
   // A gain is over what it was tried on: over two bases the difference would say nothing.
-  const gains = one.base === other.base ? difference(one.gain, other.gain) : "over different bases";
+  const gains = one.base === other.base ? difference(one.gain, other.gain) : "different bases";
   const rows = [
     ["metric", figures.metric(one.metric), figures.metric(other.metric), difference(one.metric, other.metric)],
     ["gain", figures.signed(one.gain), figures.signed(other.gain), gains],

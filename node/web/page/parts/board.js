@@ -9,7 +9,7 @@ import { atMostEvery, faultText } from "../visit.js";
 import { LEVELS, badge } from "../words.js";
 import { importedSection } from "./imported.js";
 
-export const title = "Board";
+export const title = "Leaderboard";
 const REREAD_MS = 2_000;
 const KINDS = new Set(["result", "attest", "adopt", "retract", "task", "revoke"]);
 
@@ -24,18 +24,18 @@ export async function show(visit) {
   const pages = new Pages(async (offset, limit) => {
     const told = await visit.get(asked(path, { ...wanted, offset, limit }));
     refill(faults);
-    visit.entitle(told.task ? `${plain(told.task.name)} on ${plain(told.class)}` : "Board");
+    visit.entitle(told.task ? `${plain(told.task.name)} on ${plain(told.class)}` : "Leaderboard");
     retell(count, `${figures.many(told.total, "row")}, network ${plain(told.network)}`);
     refill(below, provenanceOf(told));
     return { total: told.total, items: told.rows };
   });
   pages.failed = (fault) => refill(faults, faultText(fault));
   const list = new RowList({
-    caption: "Rows of the board",
+    caption: "Rows of the leaderboard",
     kind: "board",
     columns: COLUMNS,
     source: pages,
-    empty: "No row of this kind.",
+    empty: "No such row.",
     signal: visit.signal,
   });
   const level = (value) => {
@@ -61,7 +61,7 @@ function levels(chosen, changed) {
       element("strong", {}, name),
       element("span", { class: "soft" }, `: ${meaning}`),
     );
-  return element("fieldset", { class: "levels" }, element("legend", {}, "Show rows that are known to be"), Object.entries(LEVELS).map(option));
+  return element("fieldset", { class: "levels" }, element("legend", {}, "Show rows that are"), Object.entries(LEVELS).map(option));
 }
 
 // The three ways of knowing, which a claim's own page shows as well.
@@ -90,8 +90,8 @@ function claimed({ gain_anchor: gain, gain_anchor_lower: lower, metric, tries })
 
 function others({ others: said }) {
   const counts = [`+${said.confirmed}`, `~${said.smaller}`, `−${said.refuted}`, said.unsupported ? `?${said.unsupported}` : null];
-  const words = `${said.confirmed} confirmed, ${said.smaller} smaller, ${said.refuted} refuted, ${said.unsupported} not borne out`;
-  const least = figures.isKnown(said.gain_anchor_lower) ? `at least ${figures.signed(said.gain_anchor_lower)}` : "nobody measured it";
+  const words = `${said.confirmed} confirmed, ${said.smaller} smaller, ${said.refuted} refuted, ${said.unsupported} not supported`;
+  const least = figures.isKnown(said.gain_anchor_lower) ? `at least ${figures.signed(said.gain_anchor_lower)}` : "not measured";
   return [element("span", { class: "main", title: words }, counts.filter(Boolean).join(" ")), element("span", { class: "more" }, least)];
 }
 
@@ -107,10 +107,10 @@ function flagsOf(flags, unread) {
 }
 
 function provenanceOf({ network_version: version, set_digest: set, board_digest: board, imported }) {
-  const legend = "others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than claimed, − refuted; ? not borne out).";
+  const legend = "others: keys, not people, that re-ran it (+ confirmed, ~ smaller than claimed, − refuted; ? their runs do not support their verdict).";
   return [
     element("p", { class: "soft" }, legend),
-    version === null ? null : element("p", { class: "soft" }, `network version ${version}, records ${figures.short(set)}, board ${figures.short(board)}: two nodes with the same records show the same`),
+    version === null ? null : element("p", { class: "soft" }, `network version ${version}, records ${figures.short(set)}, board ${figures.short(board)}(nodes with the same records show the same)`),
     importedSection(imported ?? []),
   ];
 }

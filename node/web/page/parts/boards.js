@@ -3,12 +3,12 @@
 import { segment } from "../api.js";
 import { element, link, plain, said, table } from "../dom.js";
 
-export const title = "Boards";
+export const title = "Leaderboards";
 
 export async function show(visit) {
   const { boards } = await visit.get("boards");
   if (boards.length === 0) {
-    visit.show(element("p", {}, "No board yet: a node makes one with its first checkpoint that confirms."));
+    visit.show(element("p", {}, "No leaderboard yet: a node makes one when its first promotion trial passes."));
     return;
   }
   const rows = boards.map((one) => [
@@ -19,7 +19,7 @@ export async function show(visit) {
   ]);
   const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, { name: "rows", figure: true }];
   visit.show(
-    element("p", { class: "soft" }, "A board ranks what was claimed of a task on one class of hardware. What an author claims, what others say and what was measured here stand in columns of their own and are never mixed."),
+    element("p", { class: "soft" }, "A leaderboard ranks the claims on one task and hardware class. It has separate columns for what authors claim, what others measured and what this node measured."),
     table("Boards", columns, rows),
   );
 }

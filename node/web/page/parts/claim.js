@@ -27,25 +27,25 @@ export async function show(visit) {
   visit.show(called);
   if (body.patch) fill(called, () => calledView(visit, body.patch));
   visit.show(envelope(record));
-  if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "It is an experiment of this node: its page")));
+  if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "This is an experiment of this node: open its page")));
   if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
   if (CLAIMS.has(record.kind)) visit.show(await standing(visit, body, record.id));
   visit.show(pairsSection(claimedPairs(body)));
   const related = element("div", {}, element("p", { class: "soft" }, "Reading …"));
-  visit.show(section("Who says what of it", related));
+  visit.show(section("Records about it", related));
   fill(related, () => relatedView(visit, record));
   if (WITH_DIFF.has(record.kind)) {
     const diff = element("div", {});
     visit.show(section("What it changes", diff));
     fill(diff, async () => diffView((await visit.get(`records/${segment(record.id)}/diff`)).diff));
   }
-  visit.show(marksSection(record.marks), timelineSection(record.timeline), section("All that it says", fieldsView(body)));
+  visit.show(marksSection(record.marks), timelineSection(record.timeline), section("All fields", fieldsView(body)));
 }
 
 // What its author calls the change, which its patch says.
 async function calledView(visit, patch) {
   const { body, author } = await visit.get(`records/${segment(patch)}`);
-  return element("p", {}, said(body.title ?? ""), " ", link(`records/${patch}`, `as ${figures.short(author)} calls it`));
+  return element("p", {}, said(body.title ?? ""), " ", link(`records/${patch}`, `title by ${figures.short(author)}`));
 }
 
 function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: isSigned }) {
@@ -59,8 +59,8 @@ function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: i
       ["author", element("code", {}, author)],
       ["known as", `${plain(level)}: ${LEVELS[level] ?? ""}`],
       ["number", String(seq)],
-      ["when", `${figures.time(ts)}, as its author says`],
-      ["signature", isSigned ? "holds" : "does not hold"],
+      ["when", `${figures.time(ts)}, by its author's clock`],
+      ["signature", isSigned ? "valid" : "invalid"],
     ]),
   );
 }
@@ -74,9 +74,9 @@ async function standing(visit, { task, class: hardware }, id) {
     if (!board) return null;
     const path = asked(`boards/${segment(task)}/${segment(hardware)}`, { network: board.network, limit: MOST_ROWS });
     const row = (await visit.get(path)).rows.find(({ result }) => result === id);
-    if (!row) return element("p", { class: "soft" }, `It is not among the first ${MOST_ROWS.toLocaleString()} rows of its board.`);
+    if (!row) return element("p", { class: "soft" }, `It is not among the first ${MOST_ROWS.toLocaleString()} rows of its leaderboard.`);
     const known = KNOWING.map(([name, told]) => element("div", { class: "card" }, element("h3", {}, name), told(row)));
-    return section(row.rank === null ? "On its board" : `Rank ${row.rank} on its board`, element("div", { class: "cards knowing" }, known));
+    return section(row.rank === null ? "On its leaderboard" : `Rank ${row.rank} on its leaderboard`, element("div", { class: "cards knowing" }, known));
   });
   return place;
 }
@@ -93,7 +93,7 @@ function claimedPairs({ runs }) {
 }
 
 async function relatedView(visit, { related }) {
-  if (related.length === 0) return element("p", { class: "soft" }, "No other record names it.");
+  if (related.length === 0) return element("p", { class: "soft" }, "No other record refers to it.");
   const found = await Promise.allSettled(related.slice(0, MOST_RELATED).map((id) => visit.get(`records/${segment(id)}`)));
   const records = found.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
   const item = (record) =>
@@ -116,6 +116,6 @@ async function relatedView(visit, { related }) {
 function marksSection(marks) {
   if (marks === null || marks === undefined) return null;
   const told = (mark) => element("li", {}, said(typeof mark === "string" ? mark : Object.values(mark).join(" · ")));
-  const none = element("p", { class: "soft" }, "Nothing beyond arithmetic that the task's baseline does not do.");
+  const none = element("p", { class: "soft" }, "The code does nothing beyond arithmetic that the task's baseline does not do.");
   return section("Marks of its code", marks.length > 0 ? element("ul", {}, marks.map(told)) : none);
 }

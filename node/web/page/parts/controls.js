@@ -4,7 +4,7 @@ import { append, element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { attempt } from "../visit.js";
 
-const SPANS = [["", "until it is resumed"], ["1800", "for 30 minutes"], ["3600", "for an hour"], ["14400", "for 4 hours"], ["28800", "for 8 hours"]];
+const SPANS = [["", "until resumed"], ["1800", "for 30 minutes"], ["3600", "for an hour"], ["14400", "for 4 hours"], ["28800", "for 8 hours"]];
 
 export async function controlsView(visit) {
   const standing = element("p", {});
@@ -17,8 +17,8 @@ export async function controlsView(visit) {
 }
 
 function standingWords(now) {
-  if (now === null) return "No node runs on this home.";
-  if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until it is resumed.";
+  if (now === null) return "No node is running in this home.";
+  if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until resumed.";
   return `At work: ${plain(now.plainly)}.`;
 }
 
@@ -31,17 +31,17 @@ function pausing(visit, outcome) {
     attempt(pause, outcome, async () => {
       const wanted = span.value ? { for_s: Number(span.value) } : {};
       await visit.post("pause", { ...wanted, at_end: atEnd.checked });
-      return "It pauses.";
+      return "Paused.";
     }),
   );
   resume.addEventListener("click", () =>
     attempt(resume, outcome, async () => {
       await visit.post("resume");
-      return "It goes on.";
+      return "Resumed.";
     }),
   );
   const row = element("p", { class: "controls" }, pause);
-  return append(row, element("label", { class: "field" }, "How long", span), element("label", {}, atEnd, " once the run at hand has ended"), resume);
+  return append(row, element("label", { class: "field" }, "How long", span), element("label", {}, atEnd, " after the current run"), resume);
 }
 
 // A node that was stopped here does not start here: that is asked about once more.
@@ -50,14 +50,14 @@ function stopping(visit, outcome) {
   const dialog = element("dialog", { "aria-labelledby": "stop-title" });
   const sure = element("button", { type: "button", class: "grave" }, "Stop the node");
   const back = element("button", { type: "button", class: "quiet", on: { click: () => dialog.close() } }, "Leave it running");
-  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, "Nothing is lost. It starts again by `arnode start` on its machine, not from this page."), element("p", { class: "controls" }, sure, back));
+  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, "Nothing is lost. To start it again, run `arnode start` on its machine; this page cannot."), element("p", { class: "controls" }, sure, back));
   const stop = element("button", { type: "button", class: "grave", on: { click: () => dialog.showModal() } }, "Stop …");
   sure.addEventListener("click", () => {
     dialog.close();
     attempt(stop, outcome, async () => {
       await visit.post("stop", { at_checkpoint: atCheckpoint.checked });
-      return atCheckpoint.checked ? "It stops once the working line is judged." : "It finishes the current run and stops.";
+      return atCheckpoint.checked ? "It stops after the promotion trial of the working line." : "It stops after the current run.";
     });
   });
-  return element("p", { class: "controls" }, stop, element("label", {}, atCheckpoint, " at a checkpoint: the working line is judged first"), dialog);
+  return element("p", { class: "controls" }, stop, element("label", {}, atCheckpoint, " after a promotion trial of the working line"), dialog);
 }

@@ -22,10 +22,10 @@ export async function show(visit) {
     runsSection(told, visit.signal),
     section("What it changed", diffView(told.diff)),
     told.note ? section("Note", saidInLines(told.note, { isProse: true })) : null,
-    told.log_tail ? section("End of its log", element("p", { class: "soft" }, "What the script printed itself: nothing of it counts."), saidInLines(told.log_tail, { label: "End of its log" })) : null,
+    told.log_tail ? section("End of its log", element("p", { class: "soft" }, "This is the script's own output. It is not used in judging."), saidInLines(told.log_tail, { label: "End of its log" })) : null,
     timelineSection(record.timeline),
     lineageSection(told.lineage),
-    section("Its record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " with everything that names it")),
+    section("Its record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " and all records that refer to it")),
   );
 }
 
@@ -45,7 +45,7 @@ export function verdict({ experiment, gain, lower, upper, words, record }) {
       ["when", figures.time(ts)],
       ["tree", element("code", {}, figures.short(tree))],
       ["on", element("code", {}, figures.short(parent))],
-      ["taken back", record?.retracted ? said(record.retracted) : null],
+      ["retracted", record?.retracted ? said(record.retracted) : null],
     ]),
   );
 }
@@ -88,5 +88,5 @@ function lineageSection(lineage) {
       experiment ? link(`experiments/${experiment}`, said(name || figures.short(tree))) : said(name || figures.short(tree)),
       author ? element("span", { class: "soft" }, ` by ${figures.short(author)}`) : null,
     );
-  return section("What led to it", element("ol", { class: "plain-list" }, lineage.map(item)));
+  return section("Its ancestors", element("ol", { class: "plain-list" }, lineage.map(item)));
 }

@@ -43,7 +43,7 @@ export async function show(visit) {
     kind: "experiments",
     columns: columnsOf(chosen),
     source: pages,
-    empty: "Nothing of this kind.",
+    empty: "No such experiment.",
     sorted,
     signal: visit.signal,
   });
@@ -106,9 +106,9 @@ function filters(wanted, again) {
     field("Search", typed("q", { placeholder: "title or id" })),
     field("Decision", choice("decision", [["", "all"], ...DECISIONS.map((one) => [one, wording(one).word])])),
     field("Stage", choice("stage", [["", "all"], ...STAGES.map((one) => [one, one])])),
-    field("Proposed by", typed("origin", { list: "origins", placeholder: "anybody" })),
+    field("Proposed by", typed("origin", { list: "origins", placeholder: "anyone" })),
     field("Sort by", choice("sort", Object.entries(SORTS)), "narrow-only"),
-    field("Order", choice("order", [["desc", "falling"], ["asc", "rising"]]), "narrow-only"),
+    field("Order", choice("order", [["desc", "descending"], ["asc", "ascending"]]), "narrow-only"),
   );
 }
 
@@ -119,7 +119,7 @@ function addOrigin(origins, origin) {
 
 function columnsOf(chosen) {
   return [
-    { name: "beside", part: "chosen", fill: (item) => chosen.box(item) },
+    { name: "compare", part: "chosen", fill: (item) => chosen.box(item) },
     { name: "title", part: "title", sort: "title", fill: ({ id, title: name }) => link(`experiments/${id}`, said(name)) },
     { name: "decision", part: "decision", sort: "decision", fill: ({ decision }) => badge(decision) },
     { name: "metric", part: "figure metric", sort: "metric", fill: ({ metric }) => figures.metric(metric) },
@@ -145,12 +145,12 @@ class Chosen {
       for (const box of document.querySelectorAll(".chosen input")) box.checked = this.#ids.includes(box.value);
       this.#tell();
     };
-    return element("input", { type: "checkbox", value: id, checked: this.#ids.includes(id), "aria-label": `put beside another: ${plain(name)}`, on: { change } });
+    return element("input", { type: "checkbox", value: id, checked: this.#ids.includes(id), "aria-label": `compare: ${plain(name)}`, on: { change } });
   }
 
   #tell() {
     const [one, other] = this.#ids;
-    if (other) refill(this.place, link(`beside/${one}/${other}`, "Show the two side by side"));
-    else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to put them side by side" : "tick two to put them side by side"));
+    if (other) refill(this.place, link(`beside/${one}/${other}`, "Compare the two"));
+    else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare them" : "tick two to compare them"));
   }
 }

@@ -37,7 +37,7 @@ const COLUMNS = [
   { name: "peers", figure: true },
 ];
 
-const LANE_COLUMNS = [{ name: "lane", figure: true }, { name: "machine" }, { name: "state" }, { name: "times away", figure: true }];
+const LANE_COLUMNS = [{ name: "lane", figure: true }, { name: "machine" }, { name: "state" }, { name: "times lost", figure: true }];
 
 function fleetTable(nodes) {
   return table("Nodes", COLUMNS, nodes.flatMap((node) => (node.fault ? [faultRow(node)] : linesOf(node))));
@@ -65,7 +65,7 @@ function linesOf(node) {
   const lines = status.lines.length > 0 ? status.lines : [null];
   return lines.map((line, at) => {
     const isAtWork = line !== null && line.now !== null;
-    const work = now && (isAtWork || line === null) ? [plain(now.plainly), " ", said(now.title)] : status.running ? "waits" : "does not run";
+    const work = now && (isAtWork || line === null) ? [plain(now.plainly), " ", said(now.title)] : status.running ? "waiting" : "not running";
     return [
       at === 0 ? nameOf(node) : "",
       [line ? [element("span", { class: "soft" }, plain(line.task.name), " "), element("br")] : null, now?.paused && isAtWork ? "paused" : work],
@@ -89,5 +89,5 @@ const spent = (cost) => (cost ? `$${cost.usd_today.toFixed(2)}` : "–");
 
 function howToAdd() {
   const command = element("code", {}, "arnode view --node URL");
-  return section("Another node", element("p", { class: "soft" }, command, " on this machine adds one and asks for its reading token; ", element("code", {}, "--forget URL"), " drops it."));
+  return section("Another node", element("p", { class: "soft" }, command, " on this machine adds one and asks for its fleet key; ", element("code", {}, "--forget URL"), " removes it."));
 }

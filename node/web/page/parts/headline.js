@@ -17,10 +17,10 @@ export function headline(told, line) {
   ];
   if (figures.isKnown(best)) {
     const gap = figures.isKnown(head) ? figures.gap(sign * (head - best)) : "";
-    rows.push(["best known", figures.metric(best), gap, "the bound that the task names"]);
+    rows.push(["best known", figures.metric(best), gap, "given by the task"]);
   }
   return table(
-    "Where the line stands",
+    "Results so far",
     [{ name: "" }, { name: metric.unit || metric.name, figure: true }, { name: "gain", figure: true }, { name: "" }],
     rows,
   );
@@ -40,7 +40,7 @@ function standing({ head }) {
 }
 
 function onTop(working) {
-  if (!working || working.keeps === 0) return "the same";
+  if (!working || working.keeps === 0) return "same as the head";
   const keeps = figures.many(working.keeps, "patch", "patches");
   return working.branch ? [keeps, " on ", said(working.branch), ", not verified yet"] : `${keeps} on top, not verified yet`;
 }

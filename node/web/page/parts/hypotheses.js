@@ -6,7 +6,7 @@ import { element, link, plain, refill, said, saidInLines } from "../dom.js";
 import * as figures from "../figures.js";
 import { attempt, faultText } from "../visit.js";
 
-const ORDERS = [["newest", "the newest first"], ["best", "what gained most first"]];
+const ORDERS = [["newest", "newest first"], ["best", "largest gain first"]];
 const TONES = { open: "working", done: "good", dropped: "soft" };
 
 export async function hypothesesView(visit) {
@@ -29,14 +29,14 @@ function form(visit, read) {
       await visit.post("intents", { title: title.value, ...(why.value ? { why: why.value } : {}) });
       title.value = why.value = "";
       await read();
-      return "It is open.";
+      return "Registered.";
     });
   };
-  return element("form", { on: { submit } }, element("div", { class: "filters" }, element("label", { class: "field" }, "What is to be found out", title), element("label", { class: "field" }, "Why", why), button), outcome);
+  return element("form", { on: { submit } }, element("div", { class: "filters" }, element("label", { class: "field" }, "Hypothesis", title), element("label", { class: "field" }, "Why", why), button), outcome);
 }
 
 function listView(visit, hypotheses, read) {
-  if (hypotheses.length === 0) return element("p", { class: "soft" }, "None is registered.");
+  if (hypotheses.length === 0) return element("p", { class: "soft" }, "No hypotheses yet.");
   return element("ol", { class: "plain-list said-list" }, hypotheses.map((one) => itemView(visit, one, read)));
 }
 

@@ -10,11 +10,11 @@ const EDGE = 8;
 export async function show(visit) {
   const { knobs, explained } = await visit.get("importance"); // of the line that is worked on
   if (knobs.length === 0) {
-    visit.show(element("p", {}, "Too few knobs were turned yet to say which of them matters."));
+    visit.show(element("p", {}, "Too few hyperparameters were varied yet to say which matter."));
     return;
   }
   visit.show(
-    element("p", { class: "soft" }, `By the model of this node's own trials, the knobs one by one explain ${figures.share(explained)} of what differs between their values.`),
+    element("p", { class: "soft" }, `In a model of this node's experiments, single hyperparameters explain ${figures.share(explained)} of the variation of the score.`),
     element("ol", { class: "knobs" }, knobs.map(knobView)),
   );
 }
@@ -25,7 +25,7 @@ function knobView({ name, share, low, high, best, values }) {
     {},
     element("h2", {}, said(name)),
     element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)} (90 % interval ${figures.share(low)} to ${figures.share(high)})`),
-    element("p", { class: "soft" }, "the value that it thinks best: ", said(String(best))),
+    element("p", { class: "soft" }, "best value in the model: ", said(String(best))),
     effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),
   );
 }

@@ -6,7 +6,7 @@ import * as figures from "../figures.js";
 export async function show(visit) {
   const { insights } = await visit.get("insights");
   const [own, others] = [insights.filter(({ own }) => own), insights.filter(({ own }) => !own)];
-  visit.show(listed("Learnt here", own, "Nothing was learnt yet that is worth a sentence."), listed("What peers say", others, "Nothing came yet."));
+  visit.show(listed("Learned here", own, "No insights yet."), listed("From peers", others, "No insights yet."));
 }
 
 function listed(name, insights, none) {

@@ -4,7 +4,7 @@ import { element, link } from "../dom.js";
 
 export const title = "Knowledge";
 const VIEWS = {
-  importance: ["Importance of knobs", () => import("./importance.js")],
+  importance: ["Importance of hyperparameters", () => import("./importance.js")],
   transfer: ["Transfer", () => import("./transfer.js")],
   lineage: ["Lineage", () => import("./lineage.js")],
   insights: ["Insights", () => import("./insights.js")],
@@ -20,7 +20,7 @@ export async function show(visit) {
     return element("li", {}, made);
   };
   visit.entitle(`Knowledge: ${name.toLowerCase()}`);
-  visit.show(element("nav", { class: "views", "aria-label": "Views of what is known" }, element("ul", {}, Object.entries(VIEWS).map(item))));
+  visit.show(element("nav", { class: "views", "aria-label": "Views" }, element("ul", {}, Object.entries(VIEWS).map(item))));
   const { show: fill } = await load();
   await fill(visit);
 }

@@ -24,7 +24,7 @@ export async function show(visit) {
   const rows = rowsOf(told.nodes, told.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
   const places = { [told.baseline]: "baseline", [told.working]: "working line", [told.head]: "head" };
   const list = new RowList({
-    caption: "Trees and what they came of, the newest first",
+    caption: "Sources and their ancestors, newest first",
     kind: "lineage",
     columns: [
       { name: "descent", part: "lanes", fill: lanesOf },
@@ -35,10 +35,10 @@ export async function show(visit) {
       { name: "time", part: "time", fill: ({ ts }) => figures.time(ts) },
     ],
     source: new Listed(rows),
-    empty: "No step led on yet.",
+    empty: "No patch was kept yet.",
     signal: visit.signal,
   });
-  visit.show(element("p", { class: "soft" }, `${figures.many(rows.length, "tree")}: own steps that led on, and what peers claim. A gain of a peer's is what its author claims.`), list.place);
+  visit.show(element("p", { class: "soft" }, `${figures.many(rows.length, "source")}: this node's kept patches and peers' claims. A peer's gain is the claimed one.`), list.place);
 }
 
 function stepOf({ tree, title, patch }, places) {

@@ -7,7 +7,7 @@ import { atMostEvery, fill } from "../visit.js";
 export const title = "Network";
 const REREAD_MS = 5_000;
 const LATEST = 20;
-const REACHES = { direct: "can be dialled", relay: "reached through a relay", unknown: "not known yet" };
+const REACHES = { direct: "reachable from outside", relay: "reached through a relay", unknown: "not known yet" };
 
 export async function show(visit) {
   const places = ["standing", "peers", "tries", "came"].map(() => element("div", {}));
@@ -15,8 +15,8 @@ export async function show(visit) {
   visit.show(
     section("This node", standing),
     section("Peers", peers),
-    section("What others try now", tries),
-    section("What came last", came),
+    section("What others are trying", tries),
+    section("Latest records", came),
   );
   const readStatus = async () => {
     const status = await visit.get("status");
@@ -32,7 +32,7 @@ export async function show(visit) {
 }
 
 function standingView({ network, node, sandbox }) {
-  if (!network.name) return element("p", {}, "It speaks to no network", network.in_use ? [", and signs for ", said(network.in_use)] : null, ".");
+  if (!network.name) return element("p", {}, "Connected to no network", network.in_use ? ["; signs for ", said(network.in_use)] : null, ".");
   return facts([
     ["network", said(network.name)],
     ["peers", network.peers.toLocaleString()],
@@ -49,7 +49,7 @@ function standingView({ network, node, sandbox }) {
 // What came of the last look for others in libp2p's DHT.
 function dhtView({ last, found, answered, announced, fault }) {
   if (last === null) return "looking for others";
-  if (fault !== null) return ["was not reached: ", said(fault)];
+  if (fault !== null) return ["cannot be reached: ", said(fault)];
   if (answered === 0) return "no server answered";
   const known = announced > 0 ? `${announced} of ${answered} servers know this node` : `${answered} servers answered; no address of this node is public`;
   return `${figures.many(found, "node")} found, ${known}`;
@@ -57,20 +57,20 @@ function dhtView({ last, found, answered, announced, fault }) {
 
 // What is known of one signed list of addresses.
 function listView({ place, written, addresses, fault }) {
-  const told = written === null ? "none was read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
+  const told = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
   return [said(place), ": ", told, fault === null ? null : [" (", element("span", { class: "fault" }, said(fault)), ")"]];
 }
 
 function peersView({ peers }) {
-  if (peers.length === 0) return element("p", { class: "soft" }, "Nobody is connected.");
+  if (peers.length === 0) return element("p", { class: "soft" }, "No peers are connected.");
   const columns = [
     { name: "peer" },
     { name: "author" },
-    { name: "heard as" },
+    { name: "trust" },
     { name: "hardware" },
     { name: "records", figure: true },
     { name: "latency", figure: true },
-    { name: "way" },
+    { name: "connection" },
     { name: "software" },
   ];
   const rows = peers.map((one) => [
@@ -88,13 +88,13 @@ function peersView({ peers }) {
 
 function triesView({ lines }) {
   const intents = (lines ?? []).flatMap(({ intents, task }) => (intents ?? []).map((one) => ({ ...one, task })));
-  if (intents.length === 0) return element("p", { class: "soft" }, "Nobody says so at the moment.");
+  if (intents.length === 0) return element("p", { class: "soft" }, "No announcements at the moment.");
   const rows = intents.map(({ title: name, author, task, age_s: age }) => [said(name), element("code", {}, figures.short(author)), said(task.name), `${figures.span(age)} ago`]);
-  return table("What others try now", [{ name: "idea" }, { name: "author" }, { name: "task" }, { name: "said", figure: true }], rows);
+  return table("What others are trying", [{ name: "idea" }, { name: "author" }, { name: "task" }, { name: "announced", figure: true }], rows);
 }
 
 function cameView({ total, records }) {
-  if (records.length === 0) return element("p", { class: "soft" }, "No record is here yet.");
+  if (records.length === 0) return element("p", { class: "soft" }, "No records yet.");
   const rows = records.map(({ id, kind, author, own, ts }) => [
     link(`records/${id}`, element("code", {}, figures.short(id))),
     plain(kind),

@@ -6,7 +6,7 @@ import { append, element, plain, saidInLines, scrollable } from "../dom.js";
 import { fill } from "../visit.js";
 
 export const title = "Night";
-const SPANS = [["12h", "the last 12 hours"], ["24h", "the last day"], ["7d", "the last week"], ["1000d", "all of the time"]];
+const SPANS = [["12h", "the last 12 hours"], ["24h", "the last day"], ["7d", "the last week"], ["1000d", "all time"]];
 
 export async function show(visit) {
   const wanted = visit.query.get("since") ?? "24h";
@@ -20,7 +20,7 @@ export async function show(visit) {
     });
   const select = element("select", {}, SPANS.map(([value, words]) => element("option", { value, selected: value === wanted }, words)));
   select.addEventListener("change", () => read(select.value));
-  visit.show(element("p", { class: "controls" }, element("label", { class: "field" }, "Of ", select)), place);
+  visit.show(element("p", { class: "controls" }, element("label", { class: "field" }, "Time span ", select)), place);
   await read(wanted);
 }
 

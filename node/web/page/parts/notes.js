@@ -16,22 +16,22 @@ export async function notesView(visit) {
 
 function form(visit, read) {
   const outcome = element("div", {});
-  const text = element("textarea", { rows: "3", maxlength: String(MOST), required: true, placeholder: "try this, or leave that" });
-  const button = element("button", {}, "Say it");
+  const text = element("textarea", { rows: "3", maxlength: String(MOST), required: true, placeholder: "what to try or to avoid" });
+  const button = element("button", {}, "Send");
   const submit = (event) => {
     event.preventDefault();
     attempt(button, outcome, async () => {
       await visit.post("notes", { text: text.value });
       text.value = "";
       await read();
-      return "The next prompt quotes it.";
+      return "The next prompt will quote it.";
     });
   };
   return element("form", { on: { submit } }, element("label", { class: "field tall" }, "A note", text), element("p", { class: "controls" }, button), outcome);
 }
 
 function listView(notes) {
-  if (notes.length === 0) return element("p", { class: "soft" }, "No note yet.");
+  if (notes.length === 0) return element("p", { class: "soft" }, "No notes yet.");
   const item = ({ ts, text }) => element("li", {}, element("p", { class: "soft" }, figures.time(ts)), saidInLines(text, { isProse: true }));
   const newestFirst = [...notes].sort((one, other) => other.ts - one.ts);
   return element("ol", { class: "plain-list said-list" }, newestFirst.map(item));

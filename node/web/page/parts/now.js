@@ -30,7 +30,7 @@ export async function show(visit) {
   const plotPlace = element("div", {}, element("p", { class: "soft" }, "Reading all experiments …"));
   const proposersPlace = element("div", {}, proposersOf(line));
   const latestPlace = element("div", {});
-  visit.show(section("Where the line stands", figuresPlace, plotPlace), proposersPlace, section("Latest experiments", latestPlace));
+  visit.show(section("Results so far", figuresPlace, plotPlace), proposersPlace, section("Latest experiments", latestPlace));
   const latest = new Latest(visit, line, latestPlace);
   await Promise.all([
     fill(plotPlace, () => progress(visit, line, { figuresPlace, proposersPlace })),

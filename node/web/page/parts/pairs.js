@@ -9,7 +9,7 @@ const COLUMNS = ["seed", "base", "candidate"].map((name) => ({ name, figure: tru
 // Without a gain nobody says yet which direction is better: the figures stand for themselves.
 export function pairsView(pairs, { gain, lower, upper } = {}) {
   const whole = pairs.filter(isWhole);
-  if (whole.length === 0) return element("p", { class: "soft" }, "No pair is whole yet.");
+  if (whole.length === 0) return element("p", { class: "soft" }, "No pair is complete yet.");
   const sign = signOf(whole, gain);
   const gains = whole.map(({ base, candidate }) => (sign || 1) * (base - candidate));
   const rows = whole.map(({ seed, base, candidate }, at) => [

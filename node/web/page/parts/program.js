@@ -6,7 +6,7 @@ import * as figures from "../figures.js";
 
 export async function programView(visit) {
   const { text, history } = await visit.get("program");
-  const now = text ? saidInLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "There is none: proposers know the task alone.");
+  const now = text ? saidInLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "There is none; proposers see only the task.");
   return [now, historyView(history ?? [])];
 }
 

@@ -18,9 +18,9 @@ const COLUMNS = [
 export function proposersView({ proposers = [] }) {
   if (proposers.length < 2) return null;
   return section(
-    "Who proposes",
-    table("Who proposes", COLUMNS, proposers.map(rowOf)),
-    element("p", { class: "soft" }, "Shares are of the latest hundred experiments, all else of the latest thousand. What was kept counts by fresh runs or an ablation, in standard deviations (sd) of one run."),
+    "Proposers",
+    table("Proposers", COLUMNS, proposers.map(rowOf)),
+    element("p", { class: "soft" }, "Shares are of the latest 100 experiments, the other columns of the latest 1,000. Gains of kept patches were measured by new runs or an ablation, in standard deviations (sd) of one run."),
   );
 }
 
@@ -29,13 +29,13 @@ export function plannerView({ planner = null }) {
   if (planner === null) return null;
   const { aim, model, written, rests } = planner;
   return section(
-    "What proposers aim at",
-    aim === null ? element("p", { class: "soft" }, "No aim is in force.") : saidInLines(aim, { isProse: true }),
+    "Aim of the proposers",
+    aim === null ? element("p", { class: "soft" }, "No aim is set.") : saidInLines(aim, { isProse: true }),
     element(
       "p",
       { class: "soft" },
       "Planned by ", said(model), written === null ? "" : `, ${figures.time(written * 1000)}`, ".",
-      rests === null ? "" : [" It rests: ", said(rests)],
+      rests === null ? "" : [" It is pausing: ", said(rests)],
     ),
   );
 }

@@ -8,7 +8,7 @@ import { fill } from "../visit.js";
 export async function show(visit) {
   const { reports } = await visit.get("reports");
   if (reports.length === 0) {
-    visit.show(element("p", {}, "No report was published yet."));
+    visit.show(element("p", {}, "No reports were published yet."));
     return;
   }
   visit.show(element("ol", { class: "plain-list said-list" }, reports.map((one) => reportView(visit, one))));

@@ -13,12 +13,12 @@ export const title = "Steering";
 export async function show(visit) {
   const parts = [
     ["The session", controlsView],
-    ["Say to the proposer", notesView],
+    ["Notes to the proposers", notesView],
     ["Today's spending", spendingView],
     ["Hypotheses", hypothesesView],
     ["program.md", programView],
   ];
-  if (!visit.maySteer) visit.show(element("p", {}, "This token only reads: `arnode view` prints a link that steers."));
+  if (!visit.maySteer) visit.show(element("p", {}, "This token can only read. `arnode view` prints a link that can steer."));
   const filled = parts.map(([name, view]) => {
     const place = element("div", {});
     visit.show(section(name, place));

@@ -12,7 +12,7 @@ const MOST_CLASSES = 12; // columns; further ones are left to the command line
 
 export async function show(visit) {
   const { task, patches, carried, slopes } = await visit.get("transfer");
-  if (patches.length === 0) visit.show(element("p", {}, "Nobody claims or measured a gain yet."));
+  if (patches.length === 0) visit.show(element("p", {}, "No gain was claimed or measured yet."));
   else showClasses(visit, task, patches);
   if (carried.length > 0) visit.show(carriedView(carried, slopes));
 }
@@ -21,19 +21,19 @@ function showClasses(visit, task, patches) {
   const classes = classesOf(patches);
   const most = Math.max(...patches.flatMap(({ classes: cells }) => Object.values(cells).map(({ gain }) => Math.abs(gain ?? 0))));
   const list = new RowList({
-    caption: "Steps by hardware class",
+    caption: "Patches by hardware class",
     kind: "transfer",
     columns: [
-      { name: "step", part: "title", fill: stepOf },
+      { name: "patch", part: "title", fill: stepOf },
       ...classes.map((name) => ({ name: plain(name), part: "figure heat", fill: ({ classes: cells }) => cellOf(cells[name], most) })),
     ],
     source: new Listed(patches),
-    empty: "Nothing.",
+    empty: "No patches.",
     signal: visit.signal,
   });
   list.place.style.setProperty("--classes", String(classes.length));
   visit.show(
-    element("p", { class: "soft" }, task ? ["Task ", said(task.name), ". "] : null, "An effect on other hardware orders what is tried here; it is never evidence. ", legend()),
+    element("p", { class: "soft" }, task ? ["Task ", said(task.name), ". "] : null, "Gains on other hardware order what is tried here; they are no evidence. ", legend()),
     list.place,
   );
 }
@@ -61,13 +61,13 @@ function cellOf(cell, most) {
 }
 
 const carriedView = (carried, slopes) => [
-  element("h2", {}, "Carried from task to task"),
+  element("h2", {}, "Transfers between tasks"),
   slopes.length > 0 ? element("ul", { class: "soft" }, slopes.map((slope) => element("li", {}, slopeWords(slope)))) : null,
   element("ul", { class: "carried" }, carried.map(changeView)),
 ];
 
 function slopeWords({ from, to, slope, lower, upper, changes }) {
-  return ["Of a gain on ", whereWords(from), ` ${slope.toFixed(2)} (95 % interval ${lower.toFixed(2)} to ${upper.toFixed(2)}) is found on `, whereWords(to), `, by ${figures.many(changes, "change")}.`];
+  return ["Of a gain on ", whereWords(from), ` ${slope.toFixed(2)} (95 % interval ${lower.toFixed(2)} to ${upper.toFixed(2)}) transfers to `, whereWords(to), `, by ${figures.many(changes, "change")}.`];
 }
 
 const whereWords = ({ task, class: name }) => [said(task.name || figures.short(task.id)), " on ", said(name)];
@@ -77,7 +77,7 @@ function changeView({ title, found_on: found, there, places, holds_on: holds }) 
     "li",
     {},
     element("h3", {}, said(title)),
-    element("p", {}, `Holds on ${holds} of ${figures.many(places.length, "place")} that it was carried to. Found on `, whereWords(found), there ? `: ${gainWords(there)}.` : "."),
+    element("p", {}, `Holds on ${holds} of ${figures.many(places.length, "place")} where it was tried. Found on `, whereWords(found), there ? `: ${gainWords(there)}.` : "."),
     element("ul", {}, places.map(placeView)),
   );
 }

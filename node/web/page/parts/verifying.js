@@ -17,13 +17,13 @@ export function verifyingSection(visit, record) {
     attempt(verify, outcome, async () => {
       const { job } = await visit.post("verify", { claim: record.id, ...(quick.checked ? { quick: true } : {}) });
       follow(visit, job, progress);
-      return `It is job ${job}: its runs begin when the node comes to it.`;
+      return `Queued as job ${job}.`;
     }),
   );
   return section(
     "Measure it on this machine",
-    element("p", { class: "soft" }, "Its source runs in the sandbox, beside its base and with fresh seeds, until the pairs decide. What is confirmed here, the node takes over by itself where it is better than its head."),
-    element("p", { class: "controls" }, verify, element("label", {}, quick, " quick, which decides less surely")),
+    element("p", { class: "soft" }, "Its source runs in the sandbox in pairs with its base, with new seeds, until the evidence is clear. If it is confirmed here and better than this node's head, the node adopts it."),
+    element("p", { class: "controls" }, verify, element("label", {}, quick, " quick: at most four pairs, which cannot confirm")),
     outcome,
     progress,
   );
