@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from agent.completion import ChatMessage, ModelCost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Proposal, ProposerQuestion, Silence, repair_key
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
@@ -47,7 +47,7 @@ class Assignment:
     """A job for a program: files to edit, files to read alongside them, prompt and command line."""
 
     source: Source
-    beside: tuple[tuple[str, bytes], ...]
+    extra_files: tuple[tuple[str, bytes], ...]
     prompt: str
     argv: tuple[str, ...]
 
@@ -86,13 +86,13 @@ class Ran:
     `remark` holds anything else worth knowing, such as files that were thrown away.
     """
 
-    result: Edited | Rejected | Silence
+    result: Edited | Rejected | NoProposal
     cost: ModelCost
     remark: str = ""
 
 
 Run: TypeAlias = Callable[[Assignment], Awaitable[Ran]]
-Write: TypeAlias = Callable[[Context], str | Silence]
+Write: TypeAlias = Callable[[Context], str | NoProposal]
 
 
 @dataclass(slots=True, eq=False)
@@ -111,15 +111,15 @@ class CommandProposer:
     check: Check
     _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return the program's proposal, or the reason there is nothing to try."""
         base = context.crash.source if context.crash else context.source
         prompt = await asyncio.to_thread(self.prompt, context)
-        if isinstance(prompt, Silence):
+        if isinstance(prompt, NoProposal):
             return prompt
         ran = await self.run(self._job(context, base, prompt))
         match ran.result:
-            case Silence():
+            case NoProposal():
                 return ran.result
             case Edited() as edited:
                 found = await self._judged(context, base, edited)
@@ -130,22 +130,24 @@ class CommandProposer:
             return replace(found, cost=ran.cost)
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
         reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
-        return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
+        return NoProposal(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the prompt, or the reason there is none. The program is not started."""
-        told = self.prompt(context)
-        if isinstance(told, Silence):
-            return told
-        turns = (ChatMessage(role="user", content=told),)
+        prompt = self.prompt(context)
+        if isinstance(prompt, NoProposal):
+            return prompt
+        turns = (ChatMessage(role="user", content=prompt),)
         return ProposerQuestion(turns=turns, room="what fits into one argument of a program")
 
     def _job(self, context: Context, base: Source, prompt: str) -> Assignment:
         program = context.brief and context.brief.program
-        beside = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
+        extra_files = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
         if program and PROGRAM_FILE not in dict(base.files):
-            beside.append((PROGRAM_FILE, program.encode("utf-8")))
-        return Assignment(source=base, beside=tuple(beside), prompt=prompt, argv=self.argv)
+            extra_files.append((PROGRAM_FILE, program.encode("utf-8")))
+        return Assignment(
+            source=base, extra_files=tuple(extra_files), prompt=prompt, argv=self.argv
+        )
 
     async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
         source = edited.source
@@ -162,10 +164,10 @@ class CommandProposer:
         return await asyncio.to_thread(self._proposal, context, base, edited, checked.fingerprint)
 
     def _proposal(
-        self, context: Context, base: Source, edited: Edited, mark: bytes
+        self, context: Context, base: Source, edited: Edited, fingerprint: bytes
     ) -> Proposal | Rejected:
         source = edited.source
-        repeat = repeat_of(hunks_between(context.source, source), mark, context)
+        repeat = repeat_of(hunks_between(context.source, source), fingerprint, context)
         if repeat is not None:
             return Rejected("what it wrote was tried before, or hardly differs from what was")
         title, why = words_of(edited.note)
@@ -179,7 +181,7 @@ class CommandProposer:
             title=title,
             why=why,
             proposer=PROPOSER,
-            fingerprint=mark,
+            fingerprint=fingerprint,
             model=self.name,
             program=_program_hash(context),
         )
@@ -189,8 +191,10 @@ def _unfit(checked: Checked) -> Rejected:
     """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
         return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
-    mark = checked.marks[0]
-    return Rejected(f"what it wrote is refused: {mark.path}, line {mark.line}: {mark.text}")
+    finding = checked.marks[0]
+    return Rejected(
+        f"what it wrote is refused: {finding.path}, line {finding.line}: {finding.text}"
+    )
 
 
 def words_of(note: bytes) -> tuple[str, str]:

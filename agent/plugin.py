@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, Silence
+from agent.proposal import Context, NoProposal, Proposal, Proposer, ProposerQuestion
 from agent.source.capabilities import Check
 from agent.source.edits import edits_between
 from protocol.codecs import fit_line, fit_text
@@ -62,24 +62,26 @@ class PluggedProposer:
         """The plugin's name in the setting `agent`."""
         return self._name
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return the plugin's proposal if it passes the check, or the reason there is none."""
         try:
             proposal = await asyncio.to_thread(self._asked, context)
         except Exception as fault:  # noqa: BLE001 (somebody else's code: it costs its turn alone)
-            return Silence(reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S)
+            return NoProposal(
+                reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S
+            )
         if proposal is None:
-            return Silence(reason="it is out of ideas", retry_s=_LATER_S)
+            return NoProposal(reason="it is out of ideas", retry_s=_LATER_S)
         if proposal.source.tree == context.source.tree:
-            return Silence(reason="it changed nothing", retry_s=_AGAIN_S)
+            return NoProposal(reason="it changed nothing", retry_s=_AGAIN_S)
         checked = await self._check(proposal.source)
-        mark = checked.fingerprint
-        if mark is None or checked.fault or checked.marks:
+        fingerprint = checked.fingerprint
+        if fingerprint is None or checked.fault or checked.marks:
             why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
-            return Silence(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
-        if context.tried(mark):
-            return Silence(reason="it proposed what was tried before", retry_s=_AGAIN_S)
-        return replace(proposal, proposer=self._name, fingerprint=mark)
+            return NoProposal(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
+        if context.tried(fingerprint):
+            return NoProposal(reason="it proposed what was tried before", retry_s=_AGAIN_S)
+        return replace(proposal, proposer=self._name, fingerprint=fingerprint)
 
     def _asked(self, context: Context) -> Proposal | None:
         """Return the plugin's proposal with every field rebuilt so that a job can store it."""
@@ -94,6 +96,6 @@ class PluggedProposer:
             why=fit_text(found.why, MAX_WHY),
         )
 
-    def question(self, _context: Context) -> ProposerQuestion | Silence:
+    def question(self, _context: Context) -> ProposerQuestion | NoProposal:
         """Return that this proposer asks no model."""
-        return Silence(reason=f"{self._name} asks no model", retry_s=_LATER_S)
+        return NoProposal(reason=f"{self._name} asks no model", retry_s=_LATER_S)

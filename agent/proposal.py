@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
-from protocol.ideas import Edit, KnobSpec, Move
+from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.regions import Region
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -195,7 +195,7 @@ class PeerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnobImportance:
+class HyperparameterImportance:
     """A hyperparameter, its share of the variance, and each value's gain over the present one (sd).
 
     The share lies between `low` and `high` in nine of ten bootstrap samples of the trials.
@@ -249,14 +249,15 @@ class Context:
     this node's own gains on other rungs. `importance` says which hyperparameters matter, as of the
     last computation. `drafted` has the titles of what was already proposed for the same slot. In
     files that have `regions`, only these may change. `show_unverified_words`: the user lets models
-    read text that was not checked here. `in_vain` has the titles of changes that others report as
-    useless, and `praised` of those that they kept, the best first. `others_part` has the names of
-    moves that are assigned to other nodes with the same list.
+    read text that was not checked here. `screened_out_by_others` has the titles of
+    changes that others report as useless, and `kept_by_others` of those that they kept,
+    the best first. `assigned_to_others` has the names of moves that
+    are assigned to other nodes with the same list.
     """
 
     source: Source
     editable: tuple[str, ...]
-    knobs: tuple[KnobSpec, ...]
+    knobs: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     history: tuple[Outcome, ...]
     tried: Callable[[bytes], bool]
@@ -268,16 +269,16 @@ class Context:
     insights: tuple[Insight, ...] = ()
     reports: tuple[PeerReport, ...] = ()
     scales: tuple[str, ...] = ()
-    importance: tuple[KnobImportance, ...] = ()
+    importance: tuple[HyperparameterImportance, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None
     drafted: tuple[str, ...] = ()
     show_unverified_words: bool = False
     regions: tuple[Region, ...] = ()
-    in_vain: frozenset[str] = frozenset()
-    praised: tuple[str, ...] = ()
-    others_part: frozenset[str] = frozenset()
+    screened_out_by_others: frozenset[str] = frozenset()
+    kept_by_others: tuple[str, ...] = ()
+    assigned_to_others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +305,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class NoProposal:
     """The reason a slow proposer has no proposal, and the seconds to wait before asking again."""
 
     reason: str
@@ -328,7 +329,7 @@ class Proposer(Protocol):
         ...
 
 
-class Silent:
+class NullProposer:
     """A proposer for a node that only tries claims of others and patches that it is given."""
 
     def propose(self, _context: Context) -> Proposal | None:
@@ -344,10 +345,10 @@ class SlowProposer(Protocol):
         """The proposer's name, for people."""
         ...
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return a patch that was never tried, or the reason there is none. Raises nothing."""
         ...
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the first turns of `propose`, or the reason there are none. Asks no model."""
         ...

@@ -67,8 +67,8 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     judge = judge_text(module, chosen, most_bytes=_PROBLEM_MB * 1_000_000)
     about = find_file(folder, "description.txt")
     description = read_text(about).strip() if about else ""
-    told = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
-    notes = [f"trusted: {told}", *([] if found else [_NO_SIZES]), _SCALED]
+    summary = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
+    notes = [f"trusted: {summary}", *([] if found else [_NO_SIZES]), _SCALED]
     name = folder.resolve().name
     judges = packages_of([ast.parse(judge)])
     # As upstream, a solution may import the packages that the checker imports.
@@ -162,11 +162,11 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
 
 
 def _program(name: str, description: str, sizes: Sequence[int]) -> str:
-    told = ", ".join(str(size) for size in sizes)
+    listed = ", ".join(str(size) for size in sizes)
     aim = (
         f"Make `solve(problem)` in `{_SOLVE_FILE}` as fast as you can: it must return a solution of"
         " every problem that it is given. The metric is its wall-clock time as a share of the"
-        f" baseline's on the same problems, the geometric mean over them. n is {told} in turn;"
+        f" baseline's on the same problems, the geometric mean over them. n is {listed} in turn;"
         f" {_SCALED}."
     )
     problem = f"## The problem\n\n{description}" if description else ""

@@ -10,10 +10,10 @@ from typing import Final
 
 from arnode_plugins.json_text import SPACE, after, object_in, shown_value
 from node.exchange.importers import HistoryReader, Importer
-from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, lines_of
+from node.store.imported_rows import ImportedLog, ImportedRow, RowReader, Segment, lines_of
 
 
-def read_history(data: bytes) -> ForeignLog:
+def read_history(data: bytes) -> ImportedLog:
     """Return the records of a file. The log has no rows if the file has no records."""
     text = None
     try:
@@ -72,7 +72,7 @@ def _append_record(book: RowReader, raw: bytes, text: str, value: object) -> Non
     source = value.get("train_py")
     agent, commit = shown_value(value.get("agent_id", "")), shown_value(value.get("commit") or "")
     book.rows.append(
-        ForeignRow(
+        ImportedRow(
             label=f"{agent} {commit}".strip(),
             metric=shown_value(value["val_bpb"]),
             memory_gb=shown_value(value.get("memory_gb", "")),

@@ -10,22 +10,22 @@ from typing import Final
 
 from arnode_plugins.json_text import is_json, object_in, shown_value
 from node.exchange.importers import HistoryReader, Importer
-from node.store.foreign_rows import (
-    ForeignLog,
-    ForeignRow,
+from node.store.imported_rows import (
+    ImportedLog,
+    ImportedRow,
     RowReader,
     Segment,
     lines_of,
     number,
     shown,
 )
-from node.store.foreign_tables import read_table
+from node.store.imported_tables import read_table
 
 _FORM: Final = "autoresearch-mlx"
 _SEGMENT: Final = Segment(metric="val_bpb", direction="min")
 
 
-def read_history(data: bytes) -> ForeignLog:
+def read_history(data: bytes) -> ImportedLog:
     """Return the configurations of a ledger, or the rows of a table; no rows if it is neither."""
     if not is_json(data):
         return replace(read_table(data), form=_FORM)
@@ -41,21 +41,21 @@ def read_history(data: bytes) -> ForeignLog:
     return book.log(_FORM, [_SEGMENT])
 
 
-def _configuration(value: Mapping[str, object], raw: bytes) -> ForeignRow:
+def _configuration(value: Mapping[str, object], raw: bytes) -> ImportedRow:
     samples, spread = value.get("samples"), number(shown_value(value.get("std", "")))
     runs = len(samples) if isinstance(samples, list) else 0
-    told = [shown_value(value.get("desc", ""))]
+    parts = [shown_value(value.get("desc", ""))]
     if runs > 1 and spread is not None:
-        told.append(f"{runs} runs with a standard deviation of {spread:.6f}")
+        parts.append(f"{runs} runs with a standard deviation of {spread:.6f}")
     elif runs:
-        told.append("one run" if runs == 1 else f"{runs} runs")
+        parts.append("one run" if runs == 1 else f"{runs} runs")
     if (better := number(shown_value(value.get("p_better", "")))) is not None:
-        told.append(f"better with a chance of {better:g}")
-    return ForeignRow(
+        parts.append(f"better with a chance of {better:g}")
+    return ImportedRow(
         label=f"sha1 {shown_value(value.get('hash', ''))}",  # a hash of train.py, not a commit
         metric=shown_value(value["mean"]),
         status=shown_value(value["status"]),
-        description=shown("; ".join(filter(None, told))),
+        description=shown("; ".join(filter(None, parts))),
         raw=raw,
     )
 

@@ -14,8 +14,8 @@ from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
-    files_beside,
     number_in,
+    other_files,
     read_yaml,
     table_in,
     text_in,
@@ -45,7 +45,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     SYSTEM.check(folder)
     files = {
         name.removeprefix(f"{_INPUT}/"): file
-        for name, file in files_beside(folder, within=_INPUT).items()
+        for name, file in other_files(folder, within=_INPUT).items()
     }
     if _EVALUATOR not in files:
         raise SYSTEM.missing(folder, f"there is no {_INPUT}/{_EVALUATOR}")
@@ -75,7 +75,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         unit="score",
         direction="max",
         limit_s=int(number_in(config, "EVAL_TIMEOUT") or _TIMEOUT_S),
-        told=_told(config),
+        told=_description(config),
         trust=_TRUST,
     )
     return draft_of_evaluator(
@@ -85,13 +85,13 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 def _config(folder: Path) -> Mapping[str, object]:
     """Return the configuration with the shortest file name, which is the plainest one."""
-    beside = files_beside(folder, within=_CONFIGS).values()
-    found = [one for one in beside if one.suffix in {".yaml", ".yml"}]
+    others = other_files(folder, within=_CONFIGS).values()
+    found = [one for one in others if one.suffix in {".yaml", ".yml"}]
     file = min(found, key=lambda one: (len(one.name), one.name), default=None)
     return read_yaml(file) if file else {}
 
 
-def _told(config: Mapping[str, object]) -> str:
+def _description(config: Mapping[str, object]) -> str:
     message = text_in(config, "SYS_MSG")
     return f"## What CodeEvolve was told\n\n{message}" if message else ""
 

@@ -3,7 +3,7 @@
 import json
 from typing import Final, cast
 
-from node.store.foreign_rows import shown
+from node.store.imported_rows import shown
 
 SPACE: Final = " \t\r\n"
 

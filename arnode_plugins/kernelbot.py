@@ -88,7 +88,7 @@ def read_task(folder: Path) -> TaskDraft:
         limit_s=_limit_s(table),
         memory_gb=8.0,
         device="cuda" if is_on_card else "cpu",
-        told=_told(text_in(table, "description"), ranking),
+        told=_description(text_in(table, "description"), ranking),
         trust=_TRUST,
         notes=(_ON_CARD if is_on_card else _ON_PROCESSOR,),
     ).draft()
@@ -164,7 +164,7 @@ def _limit_s(table: Mapping[str, object]) -> int:
     return int(sum(stages))
 
 
-def _told(description: str, ranking: str) -> str:
+def _description(description: str, ranking: str) -> str:
     ranked = {
         "last": "The last benchmark's mean counts.",
         "mean": "The mean over the benchmarks counts.",

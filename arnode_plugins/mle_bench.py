@@ -164,9 +164,9 @@ def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
     columns = rows[0].split(",") if rows else []
     if "score" in columns:
         at = columns.index("score") - len(columns)  # from the end: team names may contain commas
-        told = [fields[at] for row in rows[1:] if len(fields := row.split(",")) >= -at]
+        labels = [fields[at] for row in rows[1:] if len(fields := row.split(",")) >= -at]
         scores = [
-            float(one) for one in told if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", one.strip())
+            float(one) for one in labels if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", one.strip())
         ]
         if scores and scores[0] != scores[-1]:
             return "min" if scores[0] < scores[-1] else "max"
@@ -241,8 +241,8 @@ def _program(found: _Competition, better: str) -> str:
         "## Who says so\n\nThe judge grades the submission against answers that were never where"
         " this program runs: a trusted task."
     )
-    told = f"## The competition\n\n{found.description}" if found.description else ""
-    parts = [f"# {found.title}", aim, told, whose]
+    competition = f"## The competition\n\n{found.description}" if found.description else ""
+    parts = [f"# {found.title}", aim, competition, whose]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

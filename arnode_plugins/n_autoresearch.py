@@ -18,8 +18,8 @@ from typing import Final, Literal, TypeAlias
 
 from arnode_plugins.json_text import SPACE, after, is_json, shown_value
 from node.exchange.importers import HistoryReader, Importer
-from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, number, shown
-from node.store.foreign_tables import read_table
+from node.store.imported_rows import ImportedLog, ImportedRow, RowReader, Segment, number, shown
+from node.store.imported_tables import read_table
 
 _Piece: TypeAlias = tuple[Literal["row", "text"], int, int, Mapping[str, object]]
 
@@ -34,7 +34,7 @@ _OF_EXPERIMENTS: Final = frozenset(("commit_sha", "hypothesis", "diff_summary"))
 _DECODER: Final = json.JSONDecoder()
 
 
-def read_history(data: bytes) -> ForeignLog:
+def read_history(data: bytes) -> ImportedLog:
     """Return the experiments of a history, or the rows of a table; no rows if there are none."""
     if not is_json(data):
         return replace(read_table(data), form=_FORM)
@@ -79,15 +79,15 @@ def _inside(text: str, at: int, depth: int) -> Iterator[_Piece]:
         at = end
 
 
-def _experiment(value: Mapping[str, object], raw: bytes) -> ForeignRow:
+def _experiment(value: Mapping[str, object], raw: bytes) -> ImportedRow:
     vram_mb = number(shown_value(value.get("peak_vram_mb", "")))
-    told = (shown_value(value.get(name) or "") for name in ("description", "hypothesis", "error"))
-    return ForeignRow(
+    texts = (shown_value(value.get(name) or "") for name in ("description", "hypothesis", "error"))
+    return ImportedRow(
         label=shown_value(value.get("commit_sha") or value.get("id") or ""),
         metric=shown_value(value["val_bpb"]),
         memory_gb=f"{vram_mb / _MB_IN_GB:.1f}" if vram_mb and vram_mb > 0 else "",
         status=shown_value(value["status"]),
-        description=shown(": ".join(dict.fromkeys(filter(None, told)))),
+        description=shown(": ".join(dict.fromkeys(filter(None, texts)))),
         raw=raw,
     )
 

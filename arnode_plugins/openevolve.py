@@ -19,9 +19,9 @@ from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
     explaining_reads,
-    files_beside,
     functions_in,
     number_in,
+    other_files,
     read_python,
     read_text,
     read_yaml,
@@ -81,7 +81,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         editable={program.name: program},
         files={
             name: path
-            for name, path in files_beside(folder, without={program.name}).items()
+            for name, path in other_files(folder, without={program.name}).items()
             if not _is_of_a_run(path)
         },
         metric=_METRIC,
@@ -91,7 +91,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
         packages_without=frozenset({"openevolve", "wrapper"}),
         toolchains=toolchains_called([tree]),
-        told=_told(read_text(program), config, thresholds),
+        told=_description(read_text(program), config, thresholds),
         trust=_TRUST,
     )
     return draft_of_evaluator(
@@ -148,15 +148,15 @@ def _thresholds(
 ) -> tuple[float, ...]:
     if "evaluate_stage1" not in functions or evaluator.get("cascade_evaluation") is False:
         return ()
-    told = evaluator.get("cascade_thresholds")
-    if not isinstance(told, list):
+    values = evaluator.get("cascade_thresholds")
+    if not isinstance(values, list):
         return _THRESHOLDS
-    return tuple(float(one) for one in told if isinstance(one, int | float))
+    return tuple(float(one) for one in values if isinstance(one, int | float))
 
 
 def _features(config: Mapping[str, object]) -> tuple[str, ...]:
-    told = table_in(config, "database").get("feature_dimensions")
-    return tuple(one for one in told if isinstance(one, str)) if isinstance(told, list) else ()
+    values = table_in(config, "database").get("feature_dimensions")
+    return tuple(one for one in values if isinstance(one, str)) if isinstance(values, list) else ()
 
 
 def _is_of_a_run(path: FolderFile) -> bool:
@@ -164,14 +164,14 @@ def _is_of_a_run(path: FolderFile) -> bool:
     return is_config or path.name.startswith("best_program") or path.name == "requirements.txt"
 
 
-def _told(program: str, config: Mapping[str, object], thresholds: tuple[float, ...]) -> str:
+def _description(program: str, config: Mapping[str, object], thresholds: tuple[float, ...]) -> str:
     parts = []
     if _MARK in program:
         parts.append("Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END.")
     if thresholds:
-        told = ", ".join(f"{one:g}" for one in thresholds)
+        steps = ", ".join(f"{one:g}" for one in thresholds)
         parts.append(
-            f"The evaluator has stages; the next one is run from a {_METRIC} of {told} on. A"
+            f"The evaluator has stages; the next one is run from a {_METRIC} of {steps} on. A"
             " candidate must get as far as the baseline does."
         )
     if message := text_in(table_in(config, "prompt"), "system_message"):

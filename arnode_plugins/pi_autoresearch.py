@@ -13,13 +13,13 @@ from typing import Final
 
 from arnode_plugins.json_text import object_in, shown_value
 from node.exchange.importers import HistoryReader, Importer, Option, TaskReader
-from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, lines_of
+from node.store.imported_rows import ImportedLog, ImportedRow, RowReader, Segment, lines_of
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.holdout import held_out_files, is_within
-from trainer.importing.reading import System, files_beside, read_text, text_in
+from trainer.importing.reading import System, other_files, read_text, text_in
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
     MOST_EDITABLE,
@@ -55,7 +55,7 @@ _TRUST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Metric:
-    told: str
+    reported_name: str
     unit: str
     direction: Direction
 
@@ -80,19 +80,19 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
     if checks:
         scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
-    figure = safe_figure(metric.told)
-    beside = files_beside(root, without=own)
-    files = {name: one for name, one in beside.items() if not is_within(one.path, holdout)}
+    figure = safe_figure(metric.reported_name)
+    others = other_files(root, without=own)
+    files = {name: one for name, one in others.items() if not is_within(one.path, holdout)}
     held_out = {} if holdout is None else held_out_files(holdout, files, editable)
     return SelfScored(
         system=SYSTEM.name,
         name=root.resolve().name,
-        title=_title(prompt) or f"{root.resolve().name}: {metric.told}",
+        title=_title(prompt) or f"{root.resolve().name}: {metric.reported_name}",
         script=COMMAND_SCRIPT,
         settings={
             "COMMAND": f"bash {_task_path(measure)}",
             "CHECKS": f"bash {_task_path(checks)}" if checks else "",
-            "TOLD": metric.told,
+            "TOLD": metric.reported_name,
             "IS_MARKED": True,
         },
         editable=editable,
@@ -152,9 +152,9 @@ def _metric(folder: Path, root: Path, prompt: str) -> _Metric:
         unit = text_in(entry, "metricUnit")
         is_higher = entry.get("bestDirection") == "higher"
     elif found:
-        name, told = found[1], found[2] or ""
-        unit = told.split(",")[0].strip() if "," in told else ""
-        is_higher = "higher" in told.lower()
+        name, note = found[1], found[2] or ""
+        unit = note.split(",")[0].strip() if "," in note else ""
+        is_higher = "higher" in note.lower()
     else:
         raise SYSTEM.missing(
             folder, "neither log.jsonl nor prompt.md's **Primary** says which metric is measured"
@@ -180,8 +180,11 @@ def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     Raises ConfigurationError if there are none or too many.
     """
     section = _SCOPE.search(prompt)
-    told = section[1] if section else ""
-    words = [*re.findall(r"`([^`\n]+)`", told), *re.findall(r"[\w./+-]+\.\w+", told)]
+    section_text = section[1] if section else ""
+    words = [
+        *re.findall(r"`([^`\n]+)`", section_text),
+        *re.findall(r"[\w./+-]+\.\w+", section_text),
+    ]
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
     there = {
         name: file
@@ -206,7 +209,7 @@ def _title(prompt: str) -> str:
 # Histories
 
 
-def read_history(data: bytes) -> ForeignLog:
+def read_history(data: bytes) -> ImportedLog:
     """Return the runs of a log.jsonl; no rows if there are none.
 
     Its lines are
@@ -230,7 +233,7 @@ def read_history(data: bytes) -> ForeignLog:
         elif value is not None and "metric" in value and value.get("type", "run") == "run":
             is_used = True
             book.rows.append(
-                ForeignRow(
+                ImportedRow(
                     label=shown_value(value.get("commit", "")),
                     metric=shown_value(value["metric"]),
                     status=shown_value(value.get("status", "")),

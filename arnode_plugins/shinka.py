@@ -19,7 +19,7 @@ from trainer.importing.reading import (
     System,
     constant_texts,
     explaining_reads,
-    files_beside,
+    other_files,
     read_python,
     read_text,
     read_yaml,
@@ -74,7 +74,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         editable={program.name: program},
         files={
             name: path
-            for name, path in files_beside(folder, without={program.name, _RUNNER}).items()
+            for name, path in other_files(folder, without={program.name, _RUNNER}).items()
             if not (name.startswith("results") or path.suffix in {".yaml", ".yml"})
         },
         metric=_METRIC,

@@ -15,7 +15,7 @@ from arnode_plugins.extraction import CodeExtract, bound_by, heading, names_in, 
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile
 
-BASE: Final = "AlgoTuneTasks"  # the package of the base class, which `_STAND_IN` replaces
+BASE: Final = "AlgoTuneTasks"  # the package of the base class, which `_BASE_CLASS_STUB` replaces
 _JUDGE: Final = '''
 TASK = {task}()
 SIZES = {sizes}  # strata: every run has problems of each
@@ -65,7 +65,7 @@ def check(instance, answer):
 '''
 _NAMES: Final = ("SIZES", "TASK", "Wrong", "random_of_numpy")
 _CLASS_DOC: Final = '    """Solves the problems; what makes and checks them is not here."""'
-_STAND_IN: Final = '''class Task:
+_BASE_CLASS_STUB: Final = '''class Task:
     """Stands in for the base class of AlgoTune's tasks."""
 
     def __init__(self, n=None, dataset_size=None, target_time_ms=None, data_dir=None, **_others):
@@ -229,11 +229,11 @@ def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> 
             lines[node.lineno - 1 : node.end_lineno] = [""] * (
                 (node.end_lineno or 0) - node.lineno + 1
             )
-    told = f'"""Makes and checks the problems of AlgoTune\'s {module.path.stem}."""'
+    docstring = f'"""Makes and checks the problems of AlgoTune\'s {module.path.stem}."""'
     imports = (
         "import random as random_of_python\n\nimport numpy as random_of_numpy\n\n"
         "from judging import Wrong"
     )
     body = re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines).strip())
     tail = _JUDGE.format(sizes=tuple(sizes), task=module.task.name, most_bytes=most_bytes)
-    return f"{told}\n\n{future}{imports}\n\n\n{_STAND_IN}\n\n{body}\n\n{tail}"
+    return f"{docstring}\n\n{future}{imports}\n\n\n{_BASE_CLASS_STUB}\n\n{body}\n\n{tail}"

@@ -294,8 +294,8 @@ def _drawn(path: FolderFile, source: str) -> str:
     for one in sorted(numbers, key=lambda one: (-one.lineno, -one.col_offset)):
         line = lines[one.lineno - 1]  # bytes, since ast counts columns in bytes
         end = one.end_col_offset or one.col_offset
-        told = f"{_DRAWN}({one.value!r})".encode()
-        lines[one.lineno - 1] = line[: one.col_offset] + told + line[end:]
+        call = f"{_DRAWN}({one.value!r})".encode()
+        lines[one.lineno - 1] = line[: one.col_offset] + call + line[end:]
     return b"\n".join(lines).decode()
 
 

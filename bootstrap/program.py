@@ -20,7 +20,7 @@ from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import TASK_BYTES, Network, key_of
 from node.home.networks import find_network
 from node.home.people import read_people
-from node.line.publication import announce_profile
+from node.line.record_writer import announce_profile
 from node.peering.membership import Membership, taking_part
 from node.reporting.peers import peers_document, trust_in
 from node.reporting.queries import Nothing

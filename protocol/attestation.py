@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from protocol.body import RecordBody
 from protocol.codecs import binary, integer
-from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Word
+from protocol.fields import OPTIONAL, ClassName, Digest, Identifier, Items, Mapped, Named
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 
@@ -86,7 +86,7 @@ class AttestBody(RecordBody, Mapped):
     target: Digest | None
     proof: Annotated[bytes, binary(64, 64)]
     runs: Annotated[tuple[Run, ...], Items(1, MAX_RUNS)]
-    verdict: Word
+    verdict: Identifier
     alpha_millionths: Annotated[int | None, integer(1, _MILLION), Named("alpha"), OPTIONAL] = None
     max_pairs: Annotated[int | None, integer(1, MAX_PAIRS), Named("pairs"), OPTIONAL] = None
     again: Annotated[Run | None, OPTIONAL] = None

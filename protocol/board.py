@@ -34,7 +34,7 @@ from protocol.board_facts import (
     read_withdrawal,
 )
 from protocol.encoding import encode
-from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word
+from protocol.fields import Digest, Identifier, Items, Mapped, Named, Natural, Positive
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of
@@ -76,7 +76,7 @@ class Row(Mapped):
     unsupported: Natural
     adopted: Natural
     env: Env
-    flags: Annotated[tuple[Word, ...], Items(0, 2)]
+    flags: Annotated[tuple[Identifier, ...], Items(0, 2)]
 
     @property
     def found_gain(self) -> int:
@@ -144,21 +144,21 @@ def assemble(
     """
     authors = {fact.id: fact.author for fact in facts}
     known = set(authors.values())
-    void: set[bytes] = set()
+    ignored_authors: set[bytes] = set()
     retracted: set[bytes] = set()
     read = set(authors)
     for withdrawal in withdrawals:
         if withdrawal.target is None and withdrawal.author in known:
-            void.add(withdrawal.author)
+            ignored_authors.add(withdrawal.author)
             read.add(withdrawal.id)
         elif withdrawal.target and authors.get(withdrawal.target) == withdrawal.author:
             retracted.add(withdrawal.target)
             read.add(withdrawal.id)
     for equivocation in equivocations:
         if equivocation.author in known:
-            void.add(equivocation.author)
+            ignored_authors.add(equivocation.author)
             read.update(equivocation.ids)
-    rows = _rows(manifest, facts, retracted=retracted, void=void)
+    rows = _rows(manifest, facts, retracted=retracted, ignored_authors=ignored_authors)
     return Board(
         rows=rows,
         set_digest=hashlib.sha256(_SET_CONTEXT + b"".join(sorted(read))).digest(),
@@ -171,24 +171,24 @@ def _rows(
     facts: Iterable[Fact],
     *,
     retracted: Collection[bytes],
-    void: Collection[bytes],
+    ignored_authors: Collection[bytes],
 ) -> tuple[Row, ...]:
     if not manifest.is_ranked:
         return ()
-    counted = [fact for fact in facts if fact.author not in void]
+    counted = [fact for fact in facts if fact.author not in ignored_authors]
     tries = Counter(fact.author for fact in counted if isinstance(fact, BoardClaim))
-    standing = [fact for fact in counted if fact.id not in retracted]
+    not_retracted = [fact for fact in counted if fact.id not in retracted]
     bases: dict[bytes, set[bytes]] = defaultdict(lambda: {manifest.baseline_tree})
     best: dict[bytes, _Candidate] = {}
-    for claim in standing:
+    for claim in not_retracted:
         if isinstance(claim, BoardClaim) and claim.gain is not None:
             bases[claim.tree].add(claim.base)
             candidate = _Candidate.of(claim, claim.gain, tries[claim.author])
             known = best.setdefault(claim.tree, candidate)
             best[claim.tree] = min(known, candidate, key=_Candidate.precedence)
-    opinions = opinions_of(standing, bases)
-    heard = [one.heard(opinions[tree]) for tree, one in best.items()]
-    return tuple(_row(one, rank=rank, tie=tie) for rank, tie, one in _ranked(heard))
+    opinions = opinions_of(not_retracted, bases)
+    with_opinions = [one.with_opinions(opinions[tree]) for tree, one in best.items()]
+    return tuple(_row(one, rank=rank, tie=tie) for rank, tie, one in _ranked(with_opinions))
 
 
 def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> bytes:
@@ -217,18 +217,18 @@ class _Candidate:
     @classmethod
     def of(cls, claim: BoardClaim, gain: Gain, tries: int) -> "_Candidate":
         allowance = claim.noise_nano * luck(tries)
-        beside = claim.anchor_gain
-        lower_nano = None if beside is None else beside.lower_nano(allowance)
+        anchor_gain = claim.anchor_gain
+        lower_nano = None if anchor_gain is None else anchor_gain.lower_nano(allowance)
         return cls(
             claim=claim,
             gain=gain,
             tries=tries,
             claimed_lower_nano=lower_nano,
             lower_nano=lower_nano,
-            upper_nano=0 if beside is None else beside.upper_nano,
+            upper_nano=0 if anchor_gain is None else anchor_gain.upper_nano,
         )
 
-    def heard(self, opinions: Opinions) -> "_Candidate":
+    def with_opinions(self, opinions: Opinions) -> "_Candidate":
         """Return a copy with others' opinions, ranked by a gain that they measured, if any."""
         attested = opinions.attested(but=self.claim.author)
         if attested is None:
@@ -269,7 +269,7 @@ def _ranked(candidates: Iterable[_Candidate]) -> Iterator[tuple[int | None, bool
 
 def _row(candidate: _Candidate, *, rank: int | None, tie: bool) -> Row:
     claim, opinions, attested = candidate.claim, candidate.opinions, candidate.attested
-    beside, author = claim.anchor_gain, claim.author
+    anchor_gain, author = claim.anchor_gain, claim.author
     return Row(
         rank=rank,
         tie=tie,
@@ -277,8 +277,8 @@ def _row(candidate: _Candidate, *, rank: int | None, tie: bool) -> Row:
         author=author,
         result=claim.id,
         metric_nano=claim.metric_nano,
-        anchor_pairs=0 if beside is None else beside.pairs,
-        gain_anchor_nano=None if beside is None else beside.value_nano,
+        anchor_pairs=0 if anchor_gain is None else anchor_gain.pairs,
+        gain_anchor_nano=None if anchor_gain is None else anchor_gain.value_nano,
         gain_anchor_lower_nano=candidate.claimed_lower_nano,
         attested_pairs=0 if attested is None else attested.pairs,
         gain_attested_nano=None if attested is None else attested.value_nano,

@@ -20,7 +20,7 @@ T = TypeVar("T")
 CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` occurs in cpu-x86_64
 NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks and networks; used as folder names too
 FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
-WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages; later versions may add words
+IDENTIFIER_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages; later versions may add words
 # Relative, with forward slashes; no component is hidden, "." or "..".
 _COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
@@ -92,12 +92,12 @@ def digest() -> Codec[bytes]:
     return binary(32, 32)
 
 
-def line(low: int, high: int) -> Codec[str]:
+def single_line(low: int, high: int) -> Codec[str]:
     """Return a codec for one line: low … high code points, no control or hidden characters."""
     return _text(low, high, forbidden=_NOT_IN_LINES)
 
 
-def text(high: int) -> Codec[str]:
+def long_text(high: int) -> Codec[str]:
     """Return a codec for text of at most `high` code points.
 
     Newline and tab are allowed, other control and hidden characters are not.
@@ -137,7 +137,7 @@ def utf8(high: int) -> Codec[str]:
     return Codec(read, lambda item: item.encode("utf-8", "replace"))
 
 
-def word(pattern: str) -> Codec[str]:
+def identifier(pattern: str) -> Codec[str]:
     """Return a codec for text that matches the whole pattern."""
     expression = re.compile(pattern)
 
@@ -247,12 +247,12 @@ def strictly_rising(names: list[str]) -> bool:
 
 
 def fit_line(raw: str, limit: int) -> str:
-    """Return `raw` changed so that `line` accepts it: NFC, on one line, cut to `limit`."""
+    """Return `raw` as `single_line` accepts it: NFC, on one line, cut to `limit`."""
     return fit_text(" ".join(raw.split()), limit)
 
 
 def fit_text(raw: str, limit: int) -> str:
-    """Return `raw` changed so that `text` accepts it: NFC, bad characters replaced, cut to `limit`.
+    """Return `raw` as `long_text` accepts it: NFC, bad characters replaced, cut to `limit`.
 
     Cutting comes last, because any prefix of NFC text is NFC.
     """

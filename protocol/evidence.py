@@ -40,9 +40,9 @@ from protocol.differences import GAIN_OVER_SPREAD
 from protocol.gains import MILLION, Gain, Pair
 from protocol.styles import RUNS, Style, StyleName
 
-BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
+SupportedVerdict: TypeAlias = Literal["confirmed", "smaller", "refuted"]
 
-SPOKEN: Final[tuple[BorneOut, ...]] = ("confirmed", "smaller", "refuted")
+DECISIVE_VERDICTS: Final[tuple[SupportedVerdict, ...]] = ("confirmed", "smaller", "refuted")
 GAINS: Final = ("confirmed", "smaller")
 
 FEWEST_PAIRS: Final = 3  # without a prior estimate of the noise, two cannot reach 1 in 20
@@ -133,7 +133,7 @@ class Evidence:
         """Return True if the pairs show that the gain is smaller than `gain_nano`."""
         return self._is_shown(self.pairs * gain_nano - self.total)
 
-    def bears_out(self, least_nano: int) -> BorneOut | None:
+    def supported_verdict(self, least_nano: int) -> SupportedVerdict | None:
         """Return the verdict that the pairs support on a claim of at least `least_nano` (≥ 0)."""
         is_gain, is_less = self.is_above(0), self.is_below(least_nano)
         if is_gain:

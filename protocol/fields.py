@@ -8,7 +8,7 @@ A dataclass that inherits `Mapped` declares its map once. Each field's type and 
         path: RelativePath
         old: Digest | None                             # None is written as nil
         size_bytes: Annotated[Natural, Named("size")]  # has another name in the map
-        note: Annotated[str | None, line(1, 80), OPTIONAL] = None  # left out if None, never nil
+        note: Annotated[str | None, single_line(1, 80), OPTIONAL] = None  # left out if None
 
 Reading checks the fields in the order of their declaration and returns the first fault as a
 `Rejected`. It ignores unknown entries of the map (the record's payload keeps them). Limits of text
@@ -36,18 +36,18 @@ from typing import (
 
 from protocol.codecs import (
     CLASS_PATTERN,
-    WORD_PATTERN,
+    IDENTIFIER_PATTERN,
     Codec,
     boolean,
     choice,
     digest,
+    identifier,
     integer,
-    line,
     listing,
     nullable,
     pair,
     relative_path,
-    word,
+    single_line,
 )
 from protocol.encoding import Value
 from protocol.errors import Rejected
@@ -159,11 +159,11 @@ UNWRITTEN: Final = _Mark.UNWRITTEN
 Digest: TypeAlias = Annotated[bytes, digest()]
 Natural: TypeAlias = Annotated[int, integer(0)]  # 0, 1, 2 …
 Positive: TypeAlias = Annotated[int, integer(1)]
-Word: TypeAlias = Annotated[str, word(WORD_PATTERN)]
-ModelName: TypeAlias = Annotated[str, line(1, 80)]  # of a language model
+Identifier: TypeAlias = Annotated[str, identifier(IDENTIFIER_PATTERN)]
+ModelName: TypeAlias = Annotated[str, single_line(1, 80)]  # of a language model
 RelativePath: TypeAlias = Annotated[str, relative_path()]
 NamedDigest: TypeAlias = tuple[RelativePath, Digest]  # of a file
-ClassName: TypeAlias = Annotated[str, word(CLASS_PATTERN), Named("class")]
+ClassName: TypeAlias = Annotated[str, identifier(CLASS_PATTERN), Named("class")]
 
 
 def codec_of(annotation: object) -> Codec[Any]:

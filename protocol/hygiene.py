@@ -21,11 +21,11 @@ from protocol.source import Source, check_words
 MAX_FILE_BYTES = 256 * 1024
 MAX_LINES = 4_000
 
-# The totals of docs/threat-model.md. TOLD_BITS: how much a scored run can leak about its text.
-# HEARD_BITS: how much later runs of the same sources can learn from it, through the kernel's
+# Totals of docs/threat-model.md. LEAK_BITS_PER_RUN: how much a scored run can leak about its text.
+# SIDE_CHANNEL_BITS: how much later runs of the same sources can learn from it, through the kernel's
 # counters and timing.
-TOLD_BITS = 20
-HEARD_BITS = 64
+LEAK_BITS_PER_RUN = 20
+SIDE_CHANNEL_BITS = 64
 
 # Characters in categories of letters, marks and symbols that are drawn as nothing: Hangul fillers,
 # Khmer inherent vowels, the Braille blank, the grapheme joiner and the variation selectors.
@@ -69,10 +69,10 @@ def check_source(
     would need it; comments and blank lines hardly do.
     """
     paths = [name for name, _ in source.files]
-    foreign = [name for name in paths if name not in editable]
+    unlisted = [name for name in paths if name not in editable]
     missing = [name for name, _ in baseline.files if name not in paths]
-    if foreign:
-        return Rejected(f"{foreign[0]!r} is not one of the task's editable files")
+    if unlisted:
+        return Rejected(f"{unlisted[0]!r} is not one of the task's editable files")
     if missing:
         return Rejected(f"{missing[0]} is missing")
     if len(paths) > MAX_FILES:
@@ -105,13 +105,13 @@ class Scored:
 
     `bytes` is the amount that is scored. `pool_bytes` is the size of the pool that it is drawn
     from; None if every split is newly generated. `is_public`: anyone can get the pool.
-    `told_runs` is the number of earlier runs scored on text of the pool, whose leaks could help.
+    `prior_runs` is the number of earlier runs scored on text of the pool, which may leak.
     """
 
     bytes: int
     pool_bytes: int | None
     is_public: bool
-    told_runs: int
+    prior_runs: int
 
 
 def memorised(base: Source, candidate: Source, scored: Scored) -> float:
@@ -122,15 +122,15 @@ def memorised(base: Source, candidate: Source, scored: Scored) -> float:
     base. For a private pool it is also at most what earlier runs have leaked. One bit about the
     pool is worth one bit divided by the pool's bytes, whichever part of the pool is drawn. The
     base's own growth was charged to the base. A source knows nothing about newly generated text.
-    The runs of one trial can pass information to each other (`HEARD_BITS`) without the source, so
-    that is charged to all text, generated text too.
+    The runs of one trial can pass information to each other (`SIDE_CHANNEL_BITS`) without the
+    source, so that is charged to all text, generated text too.
     """
     known = 0.0
     if scored.pool_bytes is not None:
         grown_bits = 8 * max(0, compressed_size_bytes(candidate) - compressed_size_bytes(base))
-        told_bits = grown_bits if scored.is_public else TOLD_BITS * scored.told_runs
-        known = min(grown_bits, told_bits) / scored.pool_bytes
-    return known + HEARD_BITS / scored.bytes
+        leaked_bits = grown_bits if scored.is_public else LEAK_BITS_PER_RUN * scored.prior_runs
+        known = min(grown_bits, leaked_bits) / scored.pool_bytes
+    return known + SIDE_CHANNEL_BITS / scored.bytes
 
 
 def is_hidden(character: str) -> bool:
@@ -178,10 +178,10 @@ def _python_fault(text: str) -> str | None:
 def _is_free_text(token: tokenize.TokenInfo) -> bool:
     if token.type not in _FREE_TEXT:
         return False
-    return token.type != tokenize.STRING or not _has_foreign_field(token.string)
+    return token.type != tokenize.STRING or not _has_non_ascii_field(token.string)
 
 
-def _has_foreign_field(literal: str) -> bool:
+def _has_non_ascii_field(literal: str) -> bool:
     """Return True if a one-token string has a replacement field that contains non-ASCII.
 
     Before Python 3.12 an f-string is one token. A quote inside a field may hide the field's end,

@@ -6,14 +6,14 @@ They are not part of the task's manifest, so they may change freely.
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from protocol.codecs import line, text
+from protocol.codecs import long_text, single_line
 from protocol.fields import Mapped
 
 _MAX_EDIT_TEXT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnobSpec:
+class HyperparameterSpec:
     """A hyperparameter: a module-level constant and the values that it may take.
 
     `low` and `high` bound numbers; `choices` lists the values of other types.
@@ -31,9 +31,9 @@ class KnobSpec:
 class Edit(Mapped):
     """The replacement of `search`, which must occur exactly once in `path`, by `replace`."""
 
-    path: Annotated[str, line(1, 256)]
-    search: Annotated[str, text(_MAX_EDIT_TEXT)]
-    replace: Annotated[str, text(_MAX_EDIT_TEXT)]
+    path: Annotated[str, single_line(1, 256)]
+    search: Annotated[str, long_text(_MAX_EDIT_TEXT)]
+    replace: Annotated[str, long_text(_MAX_EDIT_TEXT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

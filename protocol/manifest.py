@@ -23,20 +23,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from protocol.codecs import NAME_PATTERN, line, strictly_rising, word
+from protocol.codecs import NAME_PATTERN, identifier, single_line, strictly_rising
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     OPTIONAL,
     UNWRITTEN,
     Digest,
+    Identifier,
     Items,
     Mapped,
     Named,
     NamedDigest,
     Natural,
     Positive,
-    Word,
 )
 from protocol.program import METRIC_NAME, PowerOfTen, ProgramSpec
 from protocol.source import tree_id
@@ -56,8 +56,8 @@ class MetricSpec(Mapped):
     Figures of a language model are in 1e-9 units.
     """
 
-    name: Annotated[str, word(METRIC_NAME)]
-    unit: Annotated[str, line(0, 16)]
+    name: Annotated[str, identifier(METRIC_NAME)]
+    unit: Annotated[str, single_line(0, 16)]
     direction: Direction
     max_step_nano: Annotated[Positive, Named("max_step")]
     scale: Annotated[PowerOfTen | None, OPTIONAL] = None
@@ -72,7 +72,7 @@ class MetricSpec(Mapped):
 class Budget(Mapped):
     """The budget of a run, in tokens, seconds, instances or a `unit` that a later version added."""
 
-    unit: Word
+    unit: Identifier
     amount: Positive
 
 
@@ -105,9 +105,9 @@ class TaskManifest(Mapped):
     too.
     """
 
-    name: Annotated[str, word(NAME_PATTERN)]
+    name: Annotated[str, identifier(NAME_PATTERN)]
     version: Positive
-    kind: Word
+    kind: Identifier
     files: Annotated[tuple[NamedDigest, ...], Items(1, MAX_FILES)]
     metric: MetricSpec
     budget: Budget
@@ -119,7 +119,7 @@ class TaskManifest(Mapped):
     vocabulary_size: Annotated[Natural, Named("vocabulary")]
     context: Natural
     claim_rows: Natural
-    evaluator: Annotated[str, word(_EVALUATOR)]
+    evaluator: Annotated[str, identifier(_EVALUATOR)]
     program: Annotated[ProgramSpec | None, OPTIONAL] = None
     below: Annotated[Digest | None, Named("ladder"), OPTIONAL] = None
     target_nano: Annotated[Positive | None, Named("target"), OPTIONAL] = None

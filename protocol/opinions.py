@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
-from protocol.evidence import GAINS, SPOKEN, least_nano
+from protocol.evidence import DECISIVE_VERDICTS, GAINS, least_nano
 from protocol.gains import Gain
 
 
@@ -21,16 +21,16 @@ from protocol.gains import Gain
 class Opinions:
     """The last vote of each key on one tree, with whether its runs support it, and its adopters."""
 
-    said: dict[bytes, tuple[Vote, bool]] = field(default_factory=dict)
+    votes: dict[bytes, tuple[Vote, bool]] = field(default_factory=dict)
     adopted: set[bytes] = field(default_factory=set)
 
     def count(self, verdict: str, *, but: bytes) -> int:
         """Return the number of keys other than `but` with this verdict and runs that support it."""
-        return sum(vote.verdict == verdict and borne for vote, borne in self._others(but))
+        return sum(vote.verdict == verdict and supported for vote, supported in self._others(but))
 
     def unsupported(self, *, but: bytes) -> int:
         """Return the number of keys other than `but` whose runs do not support their verdict."""
-        return sum(not borne for _, borne in self._others(but))
+        return sum(not supported for _, supported in self._others(but))
 
     def attested(self, *, but: bytes) -> Gain | None:
         """Return the gain over the anchor with the highest lower bound that another key measured.
@@ -39,15 +39,15 @@ class Opinions:
         """
         gains = [
             (vote.anchor_gain, vote.id)
-            for vote, borne in self._others(but)
-            if borne and vote.verdict in GAINS and vote.anchor_gain is not None
+            for vote, supported in self._others(but)
+            if supported and vote.verdict in GAINS and vote.anchor_gain is not None
         ]
         if not gains:
             return None
         return min(gains, key=lambda one: (-one[0].lower_nano(), one[1]))[0]
 
     def _others(self, but: bytes) -> Iterable[tuple[Vote, bool]]:
-        return (said for author, said in self.said.items() if author != but)
+        return (vote for author, vote in self.votes.items() if author != but)
 
 
 def opinions_of(
@@ -60,19 +60,19 @@ def opinions_of(
     """
     claims = claims_of(facts)
     opinions: dict[bytes, Opinions] = defaultdict(Opinions)
-    votes = (fact for fact in facts if isinstance(fact, Vote) and fact.verdict in SPOKEN)
+    votes = (fact for fact in facts if isinstance(fact, Vote) and fact.verdict in DECISIVE_VERDICTS)
     for vote in sorted(votes, key=lambda one: (one.seq, one.id)):
         if vote.base in bases.get(vote.tree, ()):
-            opinions[vote.tree].said[vote.author] = vote, is_borne_out(vote, claims)
+            opinions[vote.tree].votes[vote.author] = vote, is_supported(vote, claims)
     for fact in facts:
         if isinstance(fact, HeadMove):
             opinions[fact.tree].adopted.add(fact.author)
     return opinions
 
 
-def borne_out(facts: Iterable[Fact], claims: Mapping[bytes, BoardClaim]) -> list[Vote]:
+def supported_votes(facts: Iterable[Fact], claims: Mapping[bytes, BoardClaim]) -> list[Vote]:
     """Return the re-runs whose own pairs support their verdict."""
-    return [fact for fact in facts if isinstance(fact, Vote) and is_borne_out(fact, claims)]
+    return [fact for fact in facts if isinstance(fact, Vote) and is_supported(fact, claims)]
 
 
 def claims_of(facts: Iterable[Fact]) -> dict[bytes, BoardClaim]:
@@ -80,15 +80,15 @@ def claims_of(facts: Iterable[Fact]) -> dict[bytes, BoardClaim]:
     return {fact.id: fact for fact in facts if isinstance(fact, BoardClaim)}
 
 
-def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
+def is_supported(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
     """Return True if a re-run's own pairs support its verdict, given the claims by id."""
     claim = claims.get(vote.target) if vote.target else None
     if claim is None or claim.gain is None or (claim.base, claim.tree) != (vote.base, vote.tree):
-        return vote.evidence.bears_out(0) == vote.verdict
+        return vote.evidence.supported_verdict(0) == vote.verdict
     if _is_contradicted(claim, vote):
         return vote.verdict == "refuted"
     least = least_nano(claim.gain.value_nano, claim.gain.lower_nano())
-    return vote.evidence.bears_out(least) == vote.verdict
+    return vote.evidence.supported_verdict(least) == vote.verdict
 
 
 def _is_contradicted(claim: BoardClaim, vote: Vote) -> bool:

@@ -19,10 +19,11 @@ it does not know (an encoding, isolation, aggregate or scoring).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
-from protocol.codecs import integer, line, strictly_rising, word
+from protocol.codecs import identifier, integer, single_line, strictly_rising
 from protocol.fields import (
     OPTIONAL,
     Digest,
+    Identifier,
     Items,
     Mapped,
     ModelName,
@@ -30,7 +31,6 @@ from protocol.fields import (
     NamedDigest,
     Natural,
     Positive,
-    Word,
 )
 from protocol.regions import Region
 
@@ -51,9 +51,9 @@ _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 # A figure is round(value * 10^scale), a whole number below 2^53.
 PowerOfTen: TypeAlias = Annotated[int, integer(MIN_SCALE, MAX_SCALE)]
-_Argument: TypeAlias = Annotated[str, line(1, 200)]
+_Argument: TypeAlias = Annotated[str, single_line(1, 200)]
 _Arguments: TypeAlias = Annotated[tuple[_Argument, ...], Items(1, 32)]
-_Toolchains: TypeAlias = Annotated[tuple[Word, ...], Items(1, _MAX_TOOLCHAINS)]
+_Toolchains: TypeAlias = Annotated[tuple[Identifier, ...], Items(1, _MAX_TOOLCHAINS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Instances(Mapped):
 class Guard(Mapped):
     """A limit on another figure: at most `times_millionths` of the base's, or `most`, or both."""
 
-    name: Annotated[str, word(METRIC_NAME)]
+    name: Annotated[str, identifier(METRIC_NAME)]
     scale: PowerOfTen
     times_millionths: Annotated[Positive | None, Named("times"), OPTIONAL] = None
     most: Annotated[int | None, OPTIONAL] = None
@@ -129,20 +129,20 @@ class ProgramSpec(Mapped):
     """
 
     run: Annotated[_Arguments | None, OPTIONAL]
-    entry: Annotated[str | None, word(_ENTRY), OPTIONAL]
+    entry: Annotated[str | None, identifier(_ENTRY), OPTIONAL]
     build: Annotated[_Arguments | None, OPTIONAL]
-    encoding: Word
-    isolation: Word
+    encoding: Identifier
+    isolation: Identifier
     judge: Digest
     fixed_files: Annotated[tuple[NamedDigest, ...], Items(0, _MAX_FIXED_FILES)]
     instances: Instances
-    aggregate: Word
+    aggregate: Identifier
     guards: Annotated[tuple[Guard, ...], Items(0, _MAX_GUARDS)]
     best_known: Annotated[int | None, OPTIONAL]
     impossible: Annotated[int | None, OPTIONAL]
     limits: ProgramLimits
-    device: Word
-    scoring: Word
+    device: Identifier
+    scoring: Identifier
     interactive: bool
     judge_data: Annotated[tuple[NamedDigest, ...], Items(0, _MAX_JUDGE_DATA)]
     packages: Annotated[Digest | None, OPTIONAL]
@@ -154,11 +154,11 @@ class ProgramSpec(Mapped):
     regions: Annotated[tuple[Region, ...] | None, Items(1, _MAX_REGIONS), OPTIONAL] = None
     forbid: Annotated[tuple[_Argument, ...] | None, Items(1, _MAX_FORBIDDEN), OPTIONAL] = None
     holdout: Annotated[Digest | None, OPTIONAL] = None
-    module: Annotated[str | None, word(_MODULE), OPTIONAL] = None
+    module: Annotated[str | None, identifier(_MODULE), OPTIONAL] = None
     judge_files: Annotated[tuple[NamedDigest, ...] | None, Items(1, _MAX_FIXED_FILES), OPTIONAL] = (
         None
     )
-    vary: Annotated[str | None, line(1, 80), OPTIONAL] = None
+    vary: Annotated[str | None, single_line(1, 80), OPTIONAL] = None
 
     @property
     def has_public_instances(self) -> bool:

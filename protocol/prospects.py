@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 # `unshown`: a re-run of the claim as published showed no gain. `unconfirmed`: only a run of the
 # change on the working line showed none, which says less.
 Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unshown"]
-Standing: TypeAlias = Literal["trusted", "open", "doubted"]
+AuthorStatus: TypeAlias = Literal["trusted", "open", "doubted"]
 Turn: TypeAlias = Literal["newcomer", "stack", "single"]
 _Claim = TypeVar("_Claim")
 _Idea = TypeVar("_Idea")
@@ -34,7 +34,7 @@ _LEAST_CHANCE: Final = 0.4
 _GOOD_SHARE, _GOOD_SD = 0.05, (1.0, 3.0)
 _BAD_SHARE, _BAD_SD = 0.35, (-3.0, -0.5)
 _PAIR_SD: Final = math.sqrt(2)  # one candidate run minus one base run
-_UNPROVEN_CLAIM_SD: Final = 2.0
+_UNCONFIRMED_AUTHOR_CLAIM_SD: Final = 2.0
 _TRIAL_VARIANCE: Final = 1.5  # one run minus the mean of two reference runs
 KEPT_ERROR_SD: Final = math.sqrt(_TRIAL_VARIANCE)  # standard error of a kept patch's gain
 _CONTRADICTED_SIGMAS: Final = 2.0
@@ -93,7 +93,7 @@ class AuthorRate:
         )
 
     @property
-    def is_proven(self) -> bool:
+    def has_confirmed_claim(self) -> bool:
         """True if a claim of this author was ever confirmed here."""
         return self.confirmed > 0
 
@@ -103,7 +103,7 @@ class AuthorRate:
         return (1 + self.confirmed) / (2 + self.confirmed + self.failed)
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> AuthorStatus:
         """How claims of this author are tried.
 
         Claims of `trusted` authors may be tried together, those of `open` authors one by one.
@@ -115,14 +115,16 @@ class AuthorRate:
         if self.chance < _LEAST_CHANCE:
             is_doubted = self.is_refuted or self.unshown >= _MANY_UNSHOWN
             return "doubted" if is_doubted else "open"
-        return "trusted" if self.is_proven else "open"
+        return "trusted" if self.has_confirmed_claim else "open"
 
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
         """Return the expected gain of trying a claim of this author, to order a queue by.
 
         A claim of an unproven author counts as 2 sd at most, because a large claim costs nothing.
         """
-        claim_sd = claim_sd if self.is_proven else min(claim_sd, _UNPROVEN_CLAIM_SD)
+        claim_sd = (
+            claim_sd if self.has_confirmed_claim else min(claim_sd, _UNCONFIRMED_AUTHOR_CLAIM_SD)
+        )
         return self.chance * expected_gain_sd(claim_sd, standard_error_sd=standard_error_sd)
 
 
@@ -171,7 +173,7 @@ def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     gets no second trial. Authors without a track record share the runs reserved for peers; `is_due`
     says that peers had less than their share.
     """
-    return rate.standing == "trusted" or (rate.standing == "open" and is_due)
+    return rate.status == "trusted" or (rate.status == "open" and is_due)
 
 
 def least_lead_sd(*, has_own: bool) -> float:
@@ -182,12 +184,12 @@ def least_lead_sd(*, has_own: bool) -> float:
     return _LARGE_SD if has_own else _LEAST_LEAD_SD
 
 
-def is_stack_due(claims_sd: float, *, is_checkpoint_next: bool) -> bool:
+def is_stack_due(claims_sd: float, *, is_promotion_trial_next: bool) -> bool:
     """Return True if trusted authors' combined claims are tried now instead of awaiting more."""
-    return is_checkpoint_next or claims_sd >= _LARGE_SD
+    return is_promotion_trial_next or claims_sd >= _LARGE_SD
 
 
-def is_worth_telling(kept_sd: float) -> bool:
+def is_worth_early_trial(kept_sd: float) -> bool:
     """Return True if the kept gain is worth an early promotion trial for the sake of peers.
 
     Peers can build on it once it is promoted. The limit was simulated with few, large effects and

@@ -23,13 +23,14 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
 from protocol.body import Place, RecordBody, Sort
-from protocol.codecs import binary, line, strictly_rising, text
+from protocol.codecs import binary, long_text, single_line, strictly_rising
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     OPTIONAL,
     ClassName,
     Digest,
+    Identifier,
     Items,
     Mapped,
     ModelName,
@@ -37,7 +38,6 @@ from protocol.fields import (
     Natural,
     Positive,
     RelativePath,
-    Word,
 )
 from protocol.keys import SUCCESSOR_CONTEXT, Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
@@ -83,8 +83,8 @@ class ProfileBody(RecordBody, Mapped):
     """
 
     kind: ClassVar = "profile"
-    name: Annotated[str, line(1, MAX_NAME)]
-    version: Annotated[str, line(0, 32)]
+    name: Annotated[str, single_line(1, MAX_NAME)]
+    version: Annotated[str, single_line(0, 32)]
     transport: Digest
     binding: Annotated[bytes, binary(64, 64)]
     classes: Annotated[tuple[ClassName, ...], Items(0, _MAX_CLASSES)]
@@ -149,7 +149,7 @@ class Diff(Mapped):
 class Origin(Mapped):
     """The proposer of a patch, its language model and the hash of the instructions it was given."""
 
-    proposer: Word
+    proposer: Identifier
     model: ModelName | None = None
     program: Digest | None = None
 
@@ -173,8 +173,8 @@ class PatchBody(RecordBody, Mapped):
     tree: Digest
     files: Annotated[tuple[FileChange, ...], Items(1, MAX_FILES)]
     diff: Diff
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
     parents: Annotated[tuple[Digest, ...], Items(0, _MAX_PARENTS)]
     origin: Origin
     found_on: Annotated[FoundOn | None, OPTIONAL] = None
@@ -216,11 +216,11 @@ class ResultBody(RecordBody, Mapped):
     patch: Digest | None
     base: Digest
     tree: Digest
-    stage: Word
-    status: Word
+    stage: Identifier
+    status: Identifier
     runs: Annotated[tuple[Run, ...], Items(0, MAX_RUNS)]
     cost: Cost
-    note: Annotated[str, text(MAX_NOTE)]
+    note: Annotated[str, long_text(MAX_NOTE)]
     size_bytes: Annotated[Positive | None, Named("size"), OPTIONAL] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
 

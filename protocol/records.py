@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
 from protocol.attestation import AttestBody
-from protocol.codecs import NAME_PATTERN, any_map, integer, word
+from protocol.codecs import NAME_PATTERN, any_map, identifier, integer
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
@@ -41,13 +41,13 @@ MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16
 _SIGNATURE_BYTES = 64
-_Name: TypeAlias = Annotated[str, word(r"[a-z0-9_]{1,24}")]  # of a kind or a field
+_Name: TypeAlias = Annotated[str, identifier(r"[a-z0-9_]{1,24}")]  # of a kind or a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Envelope(Mapped):
     v: Annotated[int, integer(VERSION, VERSION)]
-    net: Annotated[str, word(NAME_PATTERN)]
+    net: Annotated[str, identifier(NAME_PATTERN)]
     kind: _Name
     author: Digest
     seq: Natural

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Annotated, Final
 
-from protocol.codecs import word
+from protocol.codecs import identifier
 from protocol.errors import Rejected
 from protocol.fields import Mapped, RelativePath
 from protocol.source import Source
@@ -27,7 +27,7 @@ class Region(Mapped):
     """The editable lines of one file: those between markers of one name."""
 
     path: RelativePath
-    name: Annotated[str, word(REGION_NAME)]
+    name: Annotated[str, identifier(REGION_NAME)]
 
     @property
     def markers(self) -> tuple[str, str]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from protocol.body import Place, RecordBody, Sort
-from protocol.codecs import integer, line, text
-from protocol.fields import ClassName, Digest, Items, Mapped, ModelName, Named, Natural, Word
+from protocol.codecs import integer, long_text, single_line
+from protocol.fields import ClassName, Digest, Identifier, Items, Mapped, ModelName, Named, Natural
 from protocol.runs import MAX_RUNS, Env, Figures, Run
 
 MAX_INTENT_S: Final = 3600
@@ -62,7 +62,7 @@ class IntentBody(RecordBody, Mapped):
     task: Digest
     hardware_class: ClassName
     base: Digest
-    title: Annotated[str, line(1, MAX_TITLE)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
     ttl_s: Annotated[int, integer(1, MAX_INTENT_S)]
 
     @property
@@ -85,7 +85,7 @@ class InsightBody(RecordBody, Mapped):
     kind: ClassVar = "insight"
     task: Digest
     hardware_class: ClassName | None
-    message: Annotated[str, text(MAX_INSIGHT), Named("text")]
+    message: Annotated[str, long_text(MAX_INSIGHT), Named("text")]
     evidence: Annotated[tuple[Digest, ...], Items(0, MAX_EVIDENCE)]
 
     def _fault(self) -> str | None:
@@ -99,7 +99,7 @@ class RetractBody(RecordBody, Mapped):
     kind: ClassVar = "retract"
     target: Digest | None
     revoke: bool
-    reason: Annotated[str, line(0, _MAX_REASON)]
+    reason: Annotated[str, single_line(0, _MAX_REASON)]
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -122,7 +122,7 @@ class ReportBody(RecordBody, Mapped):
     kind: ClassVar = "report"
     task: Digest
     hardware_class: ClassName
-    title: Annotated[str, line(1, MAX_TITLE)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
     since_ms: Annotated[Natural, Named("since")]
     until_ms: Annotated[Natural, Named("until")]
     base: Digest
@@ -145,7 +145,7 @@ class ProposalCount(Mapped):
     measured. Of the tried ones, `kept` were kept.
     """
 
-    proposer: Word
+    proposer: Identifier
     model: ModelName | None
     program: Digest | None
     proposed: Natural

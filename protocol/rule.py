@@ -27,7 +27,7 @@ LINE_ALPHA = 0.05
 # The share of LINE_ALPHA for trials of peers' trees. However many false claims there are, they take
 # nothing from the trials of this node's own working line.
 _PEERS_SHARE = 0.2
-_SPENDING = 1.5  # exponent of the series that divides the budget
+_ALPHA_EXPONENT = 1.5  # exponent of the series that divides the budget
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
 # The error rate of a single question: `compare`, `verify`, a re-run, measuring the head again.
 QUESTION_ALPHA = 0.05
@@ -43,7 +43,7 @@ LARGE_CLAIM_SD = 2.5
 _SMALLER_SD = 0.75
 _SMALLER_PROBABILITY = 0.3
 # Two means of one tree that differ by more than this many standard errors are not due to chance.
-_DRIFT_ERRORS = 2.5
+_RECHECK_ERRORS = 2.5
 # Extra pairs for differences, whose spread is unknown beforehand and which include an unseen loss.
 _MORE_FOR_DIFFERENCES = 9
 # Keeps 0.3 % of edits that change nothing, 59 % of gains of 2 sd and 91 % of 3 sd. A single recheck
@@ -71,8 +71,8 @@ class Policy:
     screen_sd: float = 0.75
     rechecks_sd: tuple[float, ...] = (0.25,)
     plain_sd: float = math.inf
-    bank_size: int = 1
-    keeps_per_checkpoint: int = 8
+    reference_runs: int = 1
+    keeps_per_promotion_trial: int = 8
     alpha: float = PART_ALPHA
     max_pairs: int = 20
     futility_probability: float = 0.3
@@ -198,7 +198,7 @@ def trial_alpha(number: int, *, introducer: int | None = None) -> float:
 
 def _part(number: int) -> float:
     """Return the `number`-th term, from 1, of a series whose sum is 1."""
-    return float(number**-_SPENDING) / _SPENT_IN_ALL
+    return float(number**-_ALPHA_EXPONENT) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
@@ -247,7 +247,7 @@ def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> 
     Then the machine has changed, or the tree was never as good as its selected runs said.
     """
     error = sd * math.sqrt(1 / len(earlier) + 1 / len(later))
-    return abs(fmean(later) - fmean(earlier)) > _DRIFT_ERRORS * error
+    return abs(fmean(later) - fmean(earlier)) > _RECHECK_ERRORS * error
 
 
 def evidence_of(

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
-from protocol.codecs import integer, line, word
+from protocol.codecs import identifier, integer, single_line
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Positive, Word
+from protocol.fields import OPTIONAL, Digest, Identifier, Items, Mapped, Named, Natural, Positive
 from protocol.units import mean_nano
 
 T = TypeVar("T")
@@ -38,8 +38,8 @@ SHOWN = "shown"  # nothing was run; the figure is that of the answer published w
 THROTTLED = "throttled"  # heat or lack of power slowed the device down
 _MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
-_MAP_KEY = word(r"[a-z0-9_]{1,24}")
-_ENV_TEXT = line(0, _MAX_ENV_TEXT)
+_MAP_KEY = identifier(r"[a-z0-9_]{1,24}")
+_ENV_TEXT = single_line(0, _MAX_ENV_TEXT)
 _NUMBER = integer()
 
 
@@ -114,8 +114,8 @@ class Run(Mapped):
     """
 
     seed: Annotated[int, integer(0, MAX_SEED)]
-    role: Word
-    status: Word
+    role: Identifier
+    status: Identifier
     metric_nano: Annotated[int | None, Named("metric")]
     secret_nano: Annotated[int | None, Named("secret")]
     ms: Natural
@@ -123,8 +123,8 @@ class Run(Mapped):
     serve_ms: Natural
     tokens: Natural
     peak_mem_bytes: Annotated[Natural, Named("peak_mem")]
-    flags: Annotated[tuple[Word, ...], Items(0, _MAX_FLAGS)] = ()
-    reason: Annotated[str | None, line(0, MAX_REASON)] = None
+    flags: Annotated[tuple[Identifier, ...], Items(0, _MAX_FLAGS)] = ()
+    reason: Annotated[str | None, single_line(0, MAX_REASON)] = None
     audit: Audit | None = None
     step: Annotated[Natural | None, OPTIONAL] = None
     answer: Annotated[Digest | None, OPTIONAL] = None
@@ -142,7 +142,7 @@ class Run(Mapped):
         return None
 
 
-def speaking_nano(runs: Sequence[Run]) -> int | None:
+def patch_score_nano(runs: Sequence[Run]) -> int | None:
     """Return a patch's score over its own runs; None if the last one has no score.
 
     The screen is a selected figure, so if rechecks followed, their mean is returned instead.

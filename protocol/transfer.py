@@ -26,7 +26,7 @@ Pair = TypeVar("Pair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
+class ObservedTransfer:
     """One transfer: the patch's gain where it was found (`below`) and here (`above`).
 
     Each has its standard error. Both are in the same unit, and positive is better.
@@ -69,27 +69,27 @@ class Slope:
 UNKNOWN: Final = Slope(mean=_PRIOR[0], sd=_PRIOR[1], scatter=_SCATTER_SD, count=0)
 
 
-def slopes(carried: Mapping[Pair, Sequence[Carried]]) -> dict[Pair, Slope]:
+def slopes(transfers: Mapping[Pair, Sequence[ObservedTransfer]]) -> dict[Pair, Slope]:
     """Return the slope of each pair of places, shrunk towards that of all pairs."""
-    every = overall(one for changes in carried.values() for one in changes)
+    every = overall(one for changes in transfers.values() for one in changes)
     prior = Slope(
         mean=every.mean,
         sd=math.hypot(every.sd, every.scatter),
         scatter=every.scatter,
         count=every.count,
     )
-    return {pair: _posterior(changes, prior) for pair, changes in carried.items()}
+    return {pair: _posterior(changes, prior) for pair, changes in transfers.items()}
 
 
-def overall(carried: Iterable[Carried]) -> Slope:
+def overall(transfers: Iterable[ObservedTransfer]) -> Slope:
     """Return the slope of all transfers together."""
-    return _posterior(tuple(carried), UNKNOWN)
+    return _posterior(tuple(transfers), UNKNOWN)
 
 
-def _posterior(carried: Sequence[Carried], prior: Slope) -> Slope:
+def _posterior(transfers: Sequence[ObservedTransfer], prior: Slope) -> Slope:
     ratios = [
         (one.above / one.below, _variance(one, prior.mean))
-        for one in carried
+        for one in transfers
         if one.below >= max(_LEAST, _LEAST_SIGMAS * one.below_error)
     ]
     if not ratios:
@@ -106,7 +106,7 @@ def _posterior(carried: Sequence[Carried], prior: Slope) -> Slope:
     )
 
 
-def _variance(one: Carried, slope: float) -> float:
+def _variance(one: ObservedTransfer, slope: float) -> float:
     """Return the variance of a ratio that is due to the errors of both gains."""
     return (one.above_error**2 + (slope * one.below_error) ** 2) / one.below**2
 

@@ -27,7 +27,7 @@ INSIDE: Final = (
 NAMED: Final = {
     ("trainer/sandbox/confined.py", "sys.executable"): "the sandbox's own, with `FLAGS`",
     ("trainer/sandbox/visible.py", "sys.executable"): "a file that sandboxes are shown",
-    ("trainer/sandbox/fence.py", "sys.executable"): "a file that fenced programs are shown",
+    ("trainer/sandbox/masked_home.py", "sys.executable"): "a file that fenced programs are shown",
     ("trainer/cards/install_torch.py", "sys.executable"): "whose packages uv installs",
     ("arnode_plugins/mle_bench.py", "python"): "a task's command, which runs in a sandbox",
     ("trainer/importing/self_scored.py", "python"): "likewise",
@@ -120,7 +120,11 @@ def test_a_python_that_looks_at_the_current_folder_is_found(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["run(python_command('-m', 'pip'))", "say('python -I -m trainer.proving')", "x['python']"],
+    [
+        "run(python_command('-m', 'pip'))",
+        "say('python -I -m trainer.card_selftest')",
+        "x['python']",
+    ],
 )
 def test_an_isolated_python_is_not(code: str) -> None:
     assert not list(found(ast.parse(code)))

@@ -12,7 +12,7 @@ ALLOWED = {
     "node/store/git_repository.py": "the journal is ours",
     "trainer/sandbox/untrusted_git.py": "the sandboxed reader",
     "node/running/program.py": "looks whether git is installed",
-    "node/upkeep/doctor.py": "asks for its version",
+    "node/maintenance/doctor.py": "asks for its version",
 }
 
 

@@ -18,7 +18,12 @@ from node.home.clock import clock_ms as time_of_day_ms
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing import worker
-from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
+from node.proposing.budget import (
+    ModelCostBudget,
+    limits_of,
+    open_cost_database,
+    temporary_cost_database,
+)
 from node.proposing.choice import ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
@@ -103,9 +108,9 @@ async def asking(
     """Yield the model that the settings name, with the ledger of the home."""
     choice = arms_of(config)[0].choice
     assert isinstance(choice, ModelChoice)
-    with ledger_of(home) as ledger:
+    with open_cost_database(home) as cost_database:
         async with open_model(
-            home, config, choice, keys, ledger, clock_ms=clock_ms, ladder=ladder
+            home, config, choice, keys, cost_database, clock_ms=clock_ms, ladder=ladder
         ) as model:
             yield model
 
@@ -129,11 +134,11 @@ def own_worker(program: str = PROGRAM) -> int:
 
 
 @contextmanager
-def passing_budget(config: Config | None = None) -> Iterator[SpendingBudget]:
+def passing_budget(config: Config | None = None) -> Iterator[ModelCostBudget]:
     """Yield a day's budget with the limits of the settings; it is discarded afterwards."""
-    with passing_ledger() as ledger:
-        yield SpendingBudget(
-            ledger,
+    with temporary_cost_database() as cost_database:
+        yield ModelCostBudget(
+            cost_database,
             limits=limits_of(config or Config()),
             model="agent",
             price=FREE,

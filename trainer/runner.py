@@ -93,7 +93,7 @@ class Runner:
         """True if runs can be measured now; always, since the device is local."""
         return True
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         """Do nothing, since `is_there` never changes."""
 
     @property
@@ -124,7 +124,7 @@ class Runner:
         self._training.hurry()
         self.expect_no_more()
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         """Set the function to call whenever a run begins to wait for an idle minute."""
         self._training.on_wait = on_wait
 
@@ -212,21 +212,21 @@ class Runner:
             is_hopeless=is_hopeless,
             ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
         )
-        aside = Timeline()
+        uncounted = Timeline()
         try:
             trained = await self._training.run(
-                request, self._pace, on_trained, aside, session_ends_s=session_ends_s
+                request, self._pace, on_trained, uncounted, session_ends_s=session_ends_s
             )
         finally:
             on_trained()
-        outcome = await self._scored_outcome(trained, aside)
+        outcome = await self._scored_outcome(trained, uncounted)
         if outcome.status == "ok":
             on_product(trained.product)
         if self._pace is None and self.baseline_cost is not None:
             # The first run of a new line also sets the limits for the runs after it.
             share = trained.meter.others_share
             self._pace = self._pace_from(self.baseline_cost.cost, share=share)
-        return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
+        return replace(outcome, stages=in_order((*uncounted.stages, *outcome.stages)))
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
         """Judge a peer's evidence without running anything; return an outcome flagged SHOWN."""
@@ -237,12 +237,12 @@ class Runner:
             failed = failure
         return _outcome(meter, seed, scores, failed, flags=(SHOWN,))
 
-    async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
+    async def _scored_outcome(self, trained: Trained, uncounted: Timeline) -> RunOutcome:
         meter, failed = trained.meter, trained.failed
         scores: Scores | None = None
         fault: ArnodeError | None = None
         if failed is None:
-            request = await self._as_loaded(trained, aside)
+            request = await self._as_loaded(trained, uncounted)
             try:
                 scores = await self._stages.score(request, trained.product, meter)
             except RunFailed as failure:
@@ -258,7 +258,7 @@ class Runner:
         outcome = _outcome(meter, trained.request.seed, scores, failed, flags=flags)
         return replace(outcome, tokens=self._stages.budget_tokens, fault=fault)
 
-    async def _as_loaded(self, trained: Trained, aside: Timeline) -> Request:
+    async def _as_loaded(self, trained: Trained, uncounted: Timeline) -> Request:
         """Return the request with scoring ceilings that fit the machine's present load.
 
         They must be known before the source sees its first row. If none are known for this load,
@@ -275,7 +275,7 @@ class Runner:
             with contextlib.suppress(RunFailed):
                 await self._stages.score(timed, self.baseline_cost.product, meter)
                 pace.learn_serving(load.share_with_lanes(), meter.cost, wanted=share)
-            aside.add("train", "baseline", began_s, time.monotonic())
+            uncounted.add("train", "baseline", began_s, time.monotonic())
         serving = pace.ceiling(share)
         return replace(request, ceiling=replace(serving, train_s=request.ceiling.train_s))
 
@@ -303,7 +303,7 @@ def _outcome(
         secret_nano=scores.secret_nano if scores else None,
         ms=round(meter.wall_s * 1000),
         cpu_ms=round(meter.train_cpu_s * 1000),
-        serve_ms=round(meter.claim_wall_s * 1000),
+        serve_ms=round(meter.score_wall_s * 1000),
         tokens=0,
         peak_mem_bytes=meter.peak_bytes,
         audit=scores.audit if scores else None,

@@ -37,7 +37,7 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
     return kind
 
 
-def strangers_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
+def untrusted_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
     """Build a peer's task from its manifest, without a folder; `read` returns a file by its hash.
 
     Raises ConfigurationError if these are not enough to run it, and whatever `read` raises.
@@ -113,7 +113,7 @@ def card_fault(card: GraphicsCard) -> ArnodeError | None:
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
 
 
-def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
+def why_no_card(gpus: Sequence[str]) -> ArnodeError | None:
     """Return the reason none of the wanted cards can be used; None if one can.
 
     `gpus` names the wanted cards; empty means the preferred class. Tries each card in a sandbox,
@@ -137,7 +137,7 @@ def write_model(
     manifest: TaskManifest,
     data: Prepared,
     seed: int,
-    told: Mapping[str, Any],
+    extra_fields: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Write a language model's folder (`trainer.language_model.model_folder`)."""
     from trainer.language_model.data import TaskData
@@ -145,4 +145,6 @@ def write_model(
 
     if not isinstance(data, TaskData):
         raise TypeError("these data are no text")
-    return written(folder, source, weights, manifest=manifest, data=data, seed=seed, told=told)
+    return written(
+        folder, source, weights, manifest=manifest, data=data, seed=seed, extra_fields=extra_fields
+    )

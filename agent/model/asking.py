@@ -22,7 +22,7 @@ from agent.completion import (
 from agent.model.answers.joining import joined
 from agent.model.conversation import Begin, ModelConversation
 from agent.model.quoting import QuoteFence, fence_for, one_line
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 
 MAX_MODEL: Final = 80  # characters of a model's name
 MAX_DETAIL: Final = 200  # characters of a reason for having nothing
@@ -81,7 +81,9 @@ class Asker:
         """Return a conversation whose prompt comes from `begin`, with quotes in `fence`."""
         return ModelConversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
-    async def answer(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
+    async def answer(
+        self, talk: ModelConversation
+    ) -> tuple[ModelCompletion | NoProposal, ModelCost]:
         """Return the next answer, joined if it came in parts, and the cost of asking."""
         answer, cost = await self._ask(talk)
         while (
@@ -91,18 +93,18 @@ class Asker:
         ):
             more, spent = await self._ask(talk)
             cost += spent
-            if isinstance(more, Silence):
+            if isinstance(more, NoProposal):
                 return more, cost
             whole = await asyncio.to_thread(joined, answer.text, more.text)
             answer = replace(more, text=whole, cost=answer.cost + more.cost)
         return answer, cost
 
-    async def _ask(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
+    async def _ask(self, talk: ModelConversation) -> tuple[ModelCompletion | NoProposal, ModelCost]:
         """Return the model's next text, or the reason there is none, and the cost of asking."""
         cost = ModelCost()
         while True:
             messages = await asyncio.to_thread(talk.messages)
-            if isinstance(messages, Silence):
+            if isinstance(messages, NoProposal):
                 return messages, cost
             question = CompletionRequest(
                 messages=messages,
@@ -116,7 +118,7 @@ class Asker:
                 return answer, cost
             if answer.kind != "overflow" or not talk.shrink():
                 self._faults += 1
-                return _silence(answer, self._faults), cost
+                return _pause_after(answer, self._faults), cost
 
 
 class Resting:
@@ -128,7 +130,7 @@ class Resting:
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
         self._until_s = float("-inf")
-        self._told = ""
+        self._reported_reason = ""
 
     @property
     def is_on(self) -> bool:
@@ -143,22 +145,22 @@ class Resting:
     @property
     def why(self) -> str:
         """The reason it must not be asked now, "" if it may be."""
-        return self._told if self.is_on else ""
+        return self._reported_reason if self.is_on else ""
 
-    def begin(self, silence: Silence) -> bool:
-        """Pause for as long as `silence` asks; return whether its reason is new."""
-        self._until_s = self._clock_s() + silence.retry_s
-        is_news = silence.reason != self._told
-        self._told = silence.reason
+    def begin(self, no_proposal: NoProposal) -> bool:
+        """Pause for as long as `no_proposal` asks; return whether its reason is new."""
+        self._until_s = self._clock_s() + no_proposal.retry_s
+        is_news = no_proposal.reason != self._reported_reason
+        self._reported_reason = no_proposal.reason
         return is_news
 
     def end(self) -> bool:
         """Record that it had a result; return whether a reason for having none was reported."""
-        was_told, self._told = bool(self._told), ""
-        return was_told
+        was_reported, self._reported_reason = bool(self._reported_reason), ""
+        return was_reported
 
 
-def _silence(fault: CompletionFault, faults: int) -> Silence:
+def _pause_after(fault: CompletionFault, faults: int) -> NoProposal:
     """Return a pause: as the server asked, else one that grows with consecutive faults."""
     longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
     pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
@@ -166,4 +168,4 @@ def _silence(fault: CompletionFault, faults: int) -> Silence:
         pause_s = min(max(1.0, fault.retry_s), _DAY_S)
     detail = one_line(fault.detail, MAX_DETAIL)
     words = fault.kind.replace("_", " ")
-    return Silence(reason=f"{words}: {detail}" if detail else words, retry_s=pause_s)
+    return NoProposal(reason=f"{words}: {detail}" if detail else words, retry_s=pause_s)

@@ -13,7 +13,7 @@ from agent.model.answers.answer import without_thoughts
 from agent.model.answers.draft import Slip
 from agent.model.answers.joining import whole_lines
 from agent.model.quoting import QuoteFence
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 
 _MAX_TURN = 12_000  # characters of an answer that are sent back to the model
 _MAX_CUT_TURN = 1_000
@@ -23,7 +23,7 @@ Your answer was cut off there. Go on where it stopped: begin with its last line 
 what follows it. Say nothing else, and put nothing around it."""
 _SHRUNK: Final = 2  # a conversation that was too long is limited to 1/2 of its length
 
-Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | Silence]
+Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | NoProposal]
 """Returns a prompt of at most so many characters, or why there is none."""
 
 
@@ -43,13 +43,13 @@ class ModelConversation:
     # An answer and the reply that says what is wrong with it.
     _turns: list[tuple[ChatMessage, ChatMessage]] = field(default_factory=list, init=False)
 
-    def messages(self) -> tuple[ChatMessage, ...] | Silence:
+    def messages(self) -> tuple[ChatMessage, ...] | NoProposal:
         """Return the conversation to send; the oldest turns are dropped if space is short."""
         while True:
             turns = [message for turn in (*self._turns, self._unfinished) for message in turn]
             left = self.limit_chars - sum(len(message.content) for message in turns)
             begun = self.begin(left)
-            if not isinstance(begun, Silence):
+            if not isinstance(begun, NoProposal):
                 return (*begun, *turns)
             if not self._turns:
                 return begun
@@ -68,7 +68,7 @@ class ModelConversation:
             ChatMessage(role="assistant", content=shown),
             ChatMessage(role="user", content=_RESUME),
         )
-        if isinstance(self.messages(), Silence):
+        if isinstance(self.messages(), NoProposal):
             self._unfinished = ()
             return False
         return True
@@ -87,15 +87,15 @@ class ModelConversation:
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"
-        told = [slip.message]
+        lines = [slip.message]
         if slip.source_lines:
-            told.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
+            lines.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
         if slip.quoted:
-            told.append(self.fence.quote("what this is about", slip.quoted))
-        told.append("Answer again, whole, in the same format; the file is as it was shown first.")
+            lines.append(self.fence.quote("what this is about", slip.quoted))
+        lines.append("Answer again, whole, in the same format; the file is as it was shown first.")
         self._turns.append(
             (
                 ChatMessage(role="assistant", content=shown),
-                ChatMessage(role="user", content="\n".join(told)),
+                ChatMessage(role="user", content="\n".join(lines)),
             )
         )

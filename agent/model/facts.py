@@ -45,7 +45,7 @@ _VALUE = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _EMPTY_NAMES = frozenset({*keyword.kwlist, *keyword.softkwlist, "self"})  # carry no meaning
-_SAID = re.compile(r"([A-Za-z_]\w{0,63}(?:\[\d{1,2}\])?) (\S{1,40}) → (\S{1,40})", re.ASCII)
+_CHANGE = re.compile(r"([A-Za-z_]\w{0,63}(?:\[\d{1,2}\])?) (\S{1,40}) → (\S{1,40})", re.ASCII)
 _TEXT_BLOCK = re.compile(r"(\"{3}|'{3}).*?\1", re.DOTALL)
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
 
@@ -113,9 +113,9 @@ def facts(hunks: Sequence[Hunk], known: frozenset[str]) -> tuple[str, ...]:
     return (*listed, *_line_facts(removed, added, known))
 
 
-def said_constant(title: str, known: frozenset[str]) -> str | None:
+def constant_in_title(title: str, known: frozenset[str]) -> str | None:
     """Return the fact in a title like `DEPTH 8 → 10`, or None for any other title."""
-    match = _SAID.fullmatch(title[: 3 * 64])
+    match = _CHANGE.fullmatch(title[: 3 * 64])
     if match is None or not (_VALUE.fullmatch(match[2]) and _VALUE.fullmatch(match[3])):
         return None
     name = match[1] if match[1].split("[")[0] in known else UNNAMED
@@ -146,9 +146,9 @@ def _line_facts(
             continue
         there = set(_names("\n".join(others)))
         new = [name for name in dict.fromkeys(_names("\n".join(lines))) if name not in there]
-        told = [name for name in new if name in known and len(name) > 1][:_MOST_NAMES]
+        named = [name for name in new if name in known and len(name) > 1][:_MOST_NAMES]
         plural = "" if len(lines) == 1 else "s"
-        yield f"{verb} {len(lines)} line{plural}" + (f" ({', '.join(told)})" if told else "")
+        yield f"{verb} {len(lines)} line{plural}" + (f" ({', '.join(named)})" if named else "")
 
 
 def _names(code: str) -> list[str]:

@@ -25,17 +25,17 @@ def measured_line(brief: Brief) -> str:
     return f" The present source measures {base.metric:.6g}{interval}, the mean of {runs}.{whose}"
 
 
-def takes_line(brief: Brief) -> str:
+def usage_line(brief: Brief) -> str:
     """Return the present source's time and memory, as the end of a line."""
     base = brief.base
     if base is None or base.seconds is None:
         return ""
-    told = [f"{base.seconds:.3g} s"]
+    parts = [f"{base.seconds:.3g} s"]
     if base.cpu_seconds is not None:
-        told.append(f"{base.cpu_seconds:.3g} s of processor time")
+        parts.append(f"{base.cpu_seconds:.3g} s of processor time")
     if base.memory_bytes is not None:
-        told.append(f"{base.memory_bytes / 1e9:.2g} GB of memory")
-    return f" The present source took {', '.join(told)}."
+        parts.append(f"{base.memory_bytes / 1e9:.2g} GB of memory")
+    return f" The present source took {', '.join(parts)}."
 
 
 def curve_line(base: BaseFigures) -> str:
@@ -44,7 +44,7 @@ def curve_line(base: BaseFigures) -> str:
     return f"The loss that it prints in training, by step: {points}."
 
 
-def kept_if(policy: Policy, *, base: str) -> str:
+def keep_rule(policy: Policy, *, base: str) -> str:
     """Return the rule for keeping a change, to end a sentence. `base` names what it must beat."""
     rechecks_sd = policy.rechecks_sd
     if not rechecks_sd:
@@ -62,17 +62,17 @@ def kept_if(policy: Policy, *, base: str) -> str:
 
 def left_line(left: Left) -> list[str]:
     """Return what is left of the session and of the day's money, as far as they are limited."""
-    told = []
+    parts = []
     if left.seconds is not None:
         hours = left.seconds / 3600
-        told.append(
+        parts.append(
             f"{hours:.1f} hours" if hours >= 1 else f"{max(0.0, left.seconds) / 60:.0f} minutes"
         )
     if left.experiments is not None:
-        told.append("1 experiment" if left.experiments == 1 else f"{left.experiments} experiments")
+        parts.append("1 experiment" if left.experiments == 1 else f"{left.experiments} experiments")
     if left.usd is not None:
-        told.append(f"{left.usd:.2f} USD for asking models today")
-    return [f"# What is left\n{', '.join(told)}."] if told else []
+        parts.append(f"{left.usd:.2f} USD for asking models today")
+    return [f"# What is left\n{', '.join(parts)}."] if parts else []
 
 
 def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from agent.model.facts import facts, said_constant
+from agent.model.facts import constant_in_title, facts
 from agent.model.outcomes import gain_words
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
 from agent.model.sections import PromptInput, Section
@@ -51,16 +51,16 @@ def report_row(report: PeerReport) -> str:
         "this class" if report.is_near else f"other hardware, {family_of(report.hardware_class)}"
     )
     is_plausible = math.isfinite(report.hours) and 0 <= report.hours <= _MOST_HOURS
-    told = [f"{report.hours:.1f} h on {where}" if is_plausible else f"on {where}"]
+    parts = [f"{report.hours:.1f} h on {where}" if is_plausible else f"on {where}"]
     known = dict(report.figures)
-    told += [
+    parts += [
         f"{known[name]} {words}"
         for name, words in _COUNTS.items()
         if 0 <= known.get(name, -1) <= _MOST_COUNTED
     ]
     if report.gain_sd:
-        told.append(f"verified gain {gain_words(report.gain_sd)}")
-    return ", ".join(told)
+        parts.append(f"verified gain {gain_words(report.gain_sd)}")
+    return ", ".join(parts)
 
 
 def patches(given: PromptInput) -> Iterator[Section]:
@@ -85,7 +85,7 @@ def intents(given: PromptInput) -> Iterator[Section]:
     if given.writer.shows_unverified:
         rows = [one_line(title, MAX_TITLE) for title in titles]
     else:
-        found = [said_constant(title, given.writer.known) for title in titles]
+        found = [constant_in_title(title, given.writer.known) for title in titles]
         rows = [fact for fact in found if fact]
         if others := len(found) - len(rows):
             rows.append(f"{others} more, of which only their authors know")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from agent.model.facts import facts, said_constant
+from agent.model.facts import constant_in_title, facts
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.proposal import DECISION_WORDS, Outcome
 from agent.source.hunks import Hunk, hunks_of
@@ -53,7 +53,7 @@ class OutcomeWriter:
         """Return the facts of its change; for an old outcome without edits, those of its title."""
         if outcome.edits:
             return facts(hunks_by(outcome.edits), self.known)
-        constant = said_constant(outcome.title, self.known)
+        constant = constant_in_title(outcome.title, self.known)
         return (constant,) if constant else ()
 
     def change(self, outcome: Outcome) -> str:
@@ -62,8 +62,8 @@ class OutcomeWriter:
         title = one_line(outcome.title, MAX_TITLE) if self.may_quote(outcome) else ""
         change = one_line("; ".join(self.facts(outcome)), _MAX_CHANGE)
         # The title of a changed constant already is the fact.
-        told = [whose, title, "" if change and change in title else change]
-        return " | ".join(filter(None, told)) or "a change"
+        parts = [whose, title, "" if change and change in title else change]
+        return " | ".join(filter(None, parts)) or "a change"
 
     def reason(self, outcome: Outcome) -> str:
         """Return the reason that it failed, "" if it may not be shown."""

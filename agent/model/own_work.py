@@ -38,7 +38,7 @@ _INSIGHTS: Final = 8
 _IMPORTED: Final = {"kept": "kept", "failed": "failed"}
 
 
-def standing(given: PromptInput) -> Iterator[Section]:
+def experiment_counts(given: PromptInput) -> Iterator[Section]:
     """Yield the number of experiments by decision, and the number since the last kept one."""
     history = given.context.history
     if not history:
@@ -194,9 +194,9 @@ def _failed(history: Sequence[Outcome]) -> Iterator[Outcome]:
     """Yield the newest failures, one for each reason and last line."""
     seen: set[tuple[str, str]] = set()
     for outcome in reversed(history):
-        told = (outcome.reason, outcome.last_line)
-        if outcome.decision in FAILED and told not in seen:
-            seen.add(told)
+        failure = (outcome.reason, outcome.last_line)
+        if outcome.decision in FAILED and failure not in seen:
+            seen.add(failure)
             yield outcome
         if len(seen) == _FAILURES:
             return

@@ -14,7 +14,7 @@ from agent.model.asking import NOTHING_USABLE_S, Asker
 from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_WHY, one_line
 from agent.model.sections import Prompt, PromptInput
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 
 MAX_AIM: Final = MAX_WHY  # characters, as for any reason
 
@@ -57,19 +57,19 @@ class ModelPlanner(Asker):
 
     experiments: int
 
-    async def plan(self, context: Context) -> Planned | Silence:
+    async def plan(self, context: Context) -> Planned | NoProposal:
         """Return the aim, or the reason there is none. Raises nothing."""
         given = prompt_input(replace(context, crash=None), self.secret)
-        if isinstance(given, Silence):
+        if isinstance(given, NoProposal):
             return given
         prompt = await asyncio.to_thread(planning_prompt, given, experiments=self.experiments)
         talk = self.conversation(prompt.within, given.fence)
         answer, cost = await self.answer(talk)
-        if isinstance(answer, Silence):
+        if isinstance(answer, NoProposal):
             return replace(answer, cost=cost)
         if text := aim_in(answer.text):
             return Planned(text=text, cost=cost)
-        return Silence(reason=f"{self.model} named no aim", retry_s=NOTHING_USABLE_S, cost=cost)
+        return NoProposal(reason=f"{self.model} named no aim", retry_s=NOTHING_USABLE_S, cost=cost)
 
 
 def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from agent.completion import ChatMessage
 from agent.model import others_work, own_work
-from agent.model.figures import curve_line, kept_if, left_line, measured_line, takes_line
+from agent.model.figures import curve_line, keep_rule, left_line, measured_line, usage_line
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
@@ -24,7 +24,7 @@ from agent.model.quoting import (
 )
 from agent.model.sections import GAP, HOPELESS_S, History, Prompt, PromptInput, Section
 from agent.model.table import ExperimentTable
-from agent.proposal import Aim, Context, Silence
+from agent.proposal import Aim, Context, NoProposal
 from protocol.patches import unified_diff
 from protocol.source import Source
 
@@ -42,7 +42,7 @@ _MEASURED = """\
 - Imports may be those of the present source and: {modules}. Anything that opens files, starts \
 programs, evaluates text or reaches into other modules is refused before it runs.
 - Outside comments and strings only ASCII; no hidden characters.
-- {scatter} Gains are given in sd. A change is kept if {kept_if}.{seen}
+- {scatter} Gains are given in sd. A change is kept if {keep_rule}.{seen}
 - An equal score with clearly less code is an improvement too."""
 
 _SCATTER = """\
@@ -140,24 +140,24 @@ Write: TypeAlias = Callable[[PromptInput], Iterator[str]]
 
 def prompt(
     context: Context, *, limit_chars: int, secret: bytes
-) -> tuple[ChatMessage, ...] | Silence:
+) -> tuple[ChatMessage, ...] | NoProposal:
     """Return the first turns, at most `limit_chars` long, or the reason there are none.
 
     `secret` belongs to this node: the fence of quotes is derived from it.
     """
     found = proposal_prompt(context, secret)
-    return found if isinstance(found, Silence) else found.within(limit_chars)
+    return found if isinstance(found, NoProposal) else found.within(limit_chars)
 
 
-def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
+def prompt_input(context: Context, secret: bytes) -> PromptInput | NoProposal:
     """Return the input of the sections about a context, with a fence derived from it."""
     return PromptInput.of(context, fence_of(context, secret))
 
 
-def proposal_prompt(context: Context, secret: bytes) -> Prompt | Silence:
+def proposal_prompt(context: Context, secret: bytes) -> Prompt | NoProposal:
     """Return the prompt for proposing or repairing a change, or the reason there is none."""
     given = prompt_input(context, secret)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return given
     return prompt_of(given, role=_ROLE, closing=written(given, (_drafted, _aim, _answer)))
 
@@ -183,14 +183,14 @@ def errand(
     secret: bytes,
     title_file: str,
     shows_source: bool = False,
-) -> str | Silence:
+) -> str | NoProposal:
     """Return the prompt of a coding agent in a folder with the files, or the reason for none.
 
     It is at most `limit_chars` long, not counting the source, which is shown only if the agent
     cannot read files. The agent writes what it did into `title_file`.
     """
     given = prompt_input(context, secret)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return given
     curve = written(given, (_curve,))
     head = [_ERRAND, *written(given, _GROUND)]
@@ -199,7 +199,7 @@ def errand(
     left = limit_chars - len(GAP.join([*head, *curve, *after]))
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
-        return Silence(reason=reason, retry_s=HOPELESS_S)
+        return NoProposal(reason=reason, retry_s=HOPELESS_S)
     shown = [_files("# The files as they are", given)] if shows_source else []
     return GAP.join([*head, *shown, *curve, *history(given).texts(left), *after])
 
@@ -249,7 +249,7 @@ def _task(given: PromptInput) -> Iterator[str]:
     yield f"""\
 # The task
 {brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured_line(brief)}
-Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{takes_line(brief)}
+Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{usage_line(brief)}
 You may edit {", ".join(given.context.editable)} and nothing else."""
 
 
@@ -266,7 +266,7 @@ def _rules(given: PromptInput) -> Iterator[str]:
         measured=brief.measured,
         modules=", ".join(sorted(brief.imports)),
         scatter=scatter.format(noise_sd=brief.noise_sd, unit=brief.unit),
-        kept_if=kept_if(brief.policy, base="the present source"),
+        keep_rule=keep_rule(brief.policy, base="the present source"),
         seen=_SEEN if is_noisy else "",
     )
 
@@ -356,7 +356,7 @@ _GROUND: Final[tuple[Write, ...]] = (_task, _program, _rules, _quotes)
 _WISHES: Final[tuple[Write, ...]] = (_notes, _planner_aim, _left)
 # In reading order. If space is short, the sections' ranks decide which are left out.
 _HISTORY: Final[tuple[Callable[[PromptInput], Iterator[Section]], ...]] = (
-    own_work.standing,
+    own_work.experiment_counts,
     own_work.diffs,
     own_work.failures,
     own_work.imported,

@@ -24,7 +24,7 @@ from agent.model.others_work import peer_row
 from agent.model.outcomes import OutcomeWriter
 from agent.model.prompt import proposal_prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
-from agent.proposal import MAX_REPAIRS, Context, Proposal, ProposerQuestion, Silence, repair_key
+from agent.proposal import MAX_REPAIRS, Context, NoProposal, Proposal, ProposerQuestion, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
@@ -49,19 +49,19 @@ class ModelProposer(Asker):
         """The proposer's name, for people."""
         return f"{NAME} ({self.model})"
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return a patch that was never tried, or the reason there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
-            return Silence(reason=f"fixed {MAX_REPAIRS} times already", retry_s=0.0)
+            return NoProposal(reason=f"fixed {MAX_REPAIRS} times already", retry_s=0.0)
         talk = await asyncio.to_thread(self._begun, context)
-        if isinstance(talk, Silence):
+        if isinstance(talk, NoProposal):
             return talk
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
             answer, spent = await self.answer(talk)
             cost += spent
-            if isinstance(answer, Silence):
+            if isinstance(answer, NoProposal):
                 return replace(answer, cost=cost)
             result = await self._judge(context, answer)
             if isinstance(result, Proposal):
@@ -72,18 +72,18 @@ class ModelProposer(Asker):
             was_repeated = was_repeated or slip.is_repeated
             talk.go_on(answer, slip)
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, MAX_DETAIL)}"
-        return Silence(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
+        return NoProposal(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the first question, or the reason there is none. Asks no model."""
         talk = self._begun(context)
-        turns = talk if isinstance(talk, Silence) else talk.messages()
+        turns = talk if isinstance(talk, NoProposal) else talk.messages()
         room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
-        return turns if isinstance(turns, Silence) else ProposerQuestion(turns=turns, room=room)
+        return turns if isinstance(turns, NoProposal) else ProposerQuestion(turns=turns, room=room)
 
-    def _begun(self, context: Context) -> ModelConversation | Silence:
+    def _begun(self, context: Context) -> ModelConversation | NoProposal:
         prompt = proposal_prompt(context, self.secret)
-        if isinstance(prompt, Silence):
+        if isinstance(prompt, NoProposal):
             return prompt
         return self.conversation(prompt.within, prompt.fence)
 
@@ -163,10 +163,10 @@ def _unfit(checked: Checked, source: Source) -> Slip:
         fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
         return Slip(message=f"Your version cannot be run: {fault}.")
     rows = tuple(
-        one_line(f"{mark.path}, line {mark.line}: {mark.text}", MAX_WHY)
-        for mark in checked.marks[:_MOST_MARKS]
+        one_line(f"{finding.path}, line {finding.line}: {finding.text}", MAX_WHY)
+        for finding in checked.marks[:_MOST_MARKS]
     )
-    broken = next((mark for mark in checked.marks if mark.what == "uninspectable"), None)
+    broken = next((finding for finding in checked.marks if finding.what == "uninspectable"), None)
     if broken is not None:
         lines = dict(source.files).get(broken.path, b"").decode("utf-8", "replace").split("\n")
         around = lines[max(0, broken.line - 3) : broken.line + 1]

@@ -14,7 +14,7 @@ from agent.completion import ModelCost
 from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
-from agent.proposal import Context, Proposal, ProposerQuestion, Silence, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, SlowProposer
 
 MOST_DRAFTS: Final = 3
 
@@ -42,17 +42,17 @@ class ReviewedProposer:
         """The proposer's name, for people."""
         return self.proposer.name
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return the chosen proposal with the cost of all, or the reason there is none."""
         first = await self.proposer.propose(context)
         is_alone = context.crash is not None or self._rest.is_on
-        if isinstance(first, Silence) or is_alone:
+        if isinstance(first, NoProposal) or is_alone:
             return first
         drafts, cost = [first], first.cost
         while len(drafts) < MOST_DRAFTS:
-            another = await self.proposer.propose(_beside(context, drafts))
+            another = await self.proposer.propose(_next_draft_context(context, drafts))
             cost += another.cost
-            if isinstance(another, Silence):
+            if isinstance(another, NoProposal):
                 break
             drafts.append(another)
         if len(drafts) == 1:
@@ -60,7 +60,7 @@ class ReviewedProposer:
         chosen, spent = await self._chosen(context, drafts)
         return replace(chosen, cost=cost + spent)
 
-    def question(self, context: Context) -> ProposerQuestion | Silence:
+    def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the proposer's first question. Asks no model."""
         return self.proposer.question(context)
 
@@ -68,7 +68,7 @@ class ReviewedProposer:
         self, context: Context, drafts: Sequence[Proposal]
     ) -> tuple[Proposal, ModelCost]:
         review = await self.reviewer.review(context, drafts)
-        if isinstance(review, Silence):
+        if isinstance(review, NoProposal):
             if self._rest.begin(review):
                 self.say(
                     f"the reviewer {self.reviewer.model}: {review.reason}; the first proposal is"
@@ -88,13 +88,13 @@ class ReviewedProposer:
         )
 
 
-def _beside(context: Context, drafts: Sequence[Proposal]) -> Context:
+def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context:
     """Return the context for another proposal for the same slot."""
     written = {one.fingerprint for one in drafts}
     return replace(
         context,
         drafted=tuple(one.title for one in drafts),
-        tried=lambda mark: mark in written or context.tried(mark),
+        tried=lambda fingerprint: fingerprint in written or context.tried(fingerprint),
     )
 
 

@@ -18,7 +18,7 @@ from agent.model.asking import Asker
 from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
 from agent.model.sections import GAP, Prompt, PromptInput
-from agent.proposal import Context, Proposal, Silence
+from agent.proposal import Context, NoProposal, Proposal
 from protocol.patches import unified_diff
 
 _DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal: the first number that leaves room
@@ -69,23 +69,23 @@ class Review:
 class ModelReviewer(Asker):
     """A client that asks a model which of several proposals to run."""
 
-    async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | Silence:
+    async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | NoProposal:
         """Return the choice among these, or the reason there is none. Raises nothing."""
         shown = in_drawn_order(proposals, seed=context.seed)
         # The proposals' author has seen the fence of its own prompts, so derive this one from them.
-        told = replace(context, drafted=tuple(one.title for one in shown))
-        given = prompt_input(told, self.secret)
-        if isinstance(given, Silence):
+        review_context = replace(context, drafted=tuple(one.title for one in shown))
+        given = prompt_input(review_context, self.secret)
+        if isinstance(given, NoProposal):
             return given
         prompt = await asyncio.to_thread(ReviewPrompt.of, given, shown)
         talk = self.conversation(prompt.within, given.fence)
         answer, cost = await self.answer(talk)
-        if isinstance(answer, Silence):
+        if isinstance(answer, NoProposal):
             return replace(answer, cost=cost)
         number = choice_in(answer.text, count=len(shown))
         if number is None:
             reason = f"{self.model} chose none of {len(shown)} proposals"
-            return Silence(reason=reason, retry_s=0.0, cost=cost)
+            return NoProposal(reason=reason, retry_s=0.0, cost=cost)
         return Review(chosen=shown[number - 1], why=why_in(answer.text), cost=cost)
 
 
@@ -111,7 +111,7 @@ class ReviewPrompt:
             closing=(_NOW, _ANSWER.format(count=len(proposals))),
         )
 
-    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | NoProposal:
         """Return the reviewer's prompt, at most `limit_chars` long, or the reason there is none.
 
         A long change is shown by its first lines and the number of further ones.

@@ -13,7 +13,7 @@ from agent.completion import ChatMessage
 from agent.model.facts import known_names
 from agent.model.outcomes import OutcomeWriter
 from agent.model.quoting import QuoteFence
-from agent.proposal import Brief, Context, Silence
+from agent.proposal import Brief, Context, NoProposal
 from protocol.source import Source
 
 GAP: Final = "\n\n"  # between two sections
@@ -30,10 +30,10 @@ class PromptInput:
     writer: OutcomeWriter
 
     @classmethod
-    def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | Silence":
-        """Return the input for a context, or a `Silence` if it has no description of the task."""
+    def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | NoProposal":
+        """Return the input for a context, or `NoProposal` if it has no description of the task."""
         if context.brief is None:
-            return Silence(reason="nobody said what the task is", retry_s=HOPELESS_S)
+            return NoProposal(reason="nobody said what the task is", retry_s=HOPELESS_S)
         writer = OutcomeWriter(
             known=known_names(context.source), shows_unverified=context.show_unverified_words
         )
@@ -166,7 +166,7 @@ class Prompt:
     history: History
     after: tuple[str, ...]
 
-    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | NoProposal:
         """Return the prompt, at most `limit_chars` long, or the reason there is none."""
         system = GAP.join(self.system)
         needed = len(system) + len(GAP.join([*self.before, *self.after]))
@@ -175,7 +175,7 @@ class Prompt:
                 f"the source and the program need {needed} characters of a prompt, more "
                 f"than the {limit_chars} that the model is given"
             )
-            return Silence(reason=reason, retry_s=HOPELESS_S)
+            return NoProposal(reason=reason, retry_s=HOPELESS_S)
         shown = self.history.texts(limit_chars - needed)
         return (
             ChatMessage(role="system", content=system),

@@ -42,8 +42,8 @@ class ExperimentTable:
         self._history = history
         self._writer = writer
         self._fence = fence
-        met = {one.decision for one in history}
-        meanings = [text for decision, text in _MEANINGS.items() if decision in met]
+        decisions = {one.decision for one in history}
+        meanings = [text for decision, text in _MEANINGS.items() if decision in decisions]
         errors = [_ERRORS] if any(one.error_sd for one in history) else []
         self._heading = " ".join([_HEADING, *errors, *meanings])
         self._label = _COLUMNS.format(metric=metric)
@@ -76,8 +76,8 @@ class ExperimentTable:
         ]
         if fitting:
             return self._shown(fitting[-1], len(ranked) - fitting[-1])
-        telling = (self._lines[at] for at in ranked if self._remoteness(at) <= 1)
-        first = count_fitting(telling, left // _WHOLE_PART)
+        informative = (self._lines[at] for at in ranked if self._remoteness(at) <= 1)
+        first = count_fitting(informative, left // _WHOLE_PART)
         more = count_fitting((self._short[at] for at in ranked[first:]), left - whole[first])
         text = self._shown(first, more) if first + more else _not_shown(self._history)
         return text if len(text) <= limit_chars else ""

@@ -17,7 +17,7 @@ class AllowList:
 
     `modules` has the allowed names of each dotted module path. `imports` are the modules that
     people and models are told about. `uses` restricts the calls of names that could do more.
-    `known` and `taken` are attributes as in `agent.source.public_names`; `taken_beside_streams` are
+    `known` and `taken` are attributes as in `agent.source.public_names`; `taken_with_streams` are
     also taken if a source mentions one of `streams`. `read` are the environment variables that may
     be read.
     """
@@ -30,13 +30,13 @@ class AllowList:
     builtins: frozenset[str]
     read: frozenset[str] = frozenset()
     streams: frozenset[str] = frozenset()
-    taken_beside_streams: frozenset[str] = frozenset()
+    taken_with_streams: frozenset[str] = frozenset()
 
     def within(self, reached: frozenset[str]) -> Self:
         """Return the list for a source that uses the attributes, imports and texts in `reached`."""
         if not self.streams & reached:
             return self
-        taken = self.taken_beside_streams
+        taken = self.taken_with_streams
         return replace(self, known=self.known - taken, taken=self.taken | taken)
 
 
@@ -57,7 +57,7 @@ PROGRAMS: Final = AllowList(
     builtins=programs.BUILTINS,
     read=programs.READ,
     streams=programs.STREAMS,
-    taken_beside_streams=programs.TAKEN_BESIDE_STREAMS,
+    taken_with_streams=programs.TAKEN_WITH_STREAMS,
 )
 LANGUAGE_MODEL: Final = "language-model"  # the kind with the strictest allow-list
 _BY_KIND: Final[Mapping[str, AllowList]] = {LANGUAGE_MODEL: TRAINING, "program": PROGRAMS}

@@ -25,7 +25,7 @@ from agent.source.canonical import parse, syntax_fault
 from agent.source.imported_reach import Own, What, defined_in, reached_in
 from agent.source.lint import Lint
 from agent.source.names import Names
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import Mapped, Positive
 from protocol.source import Source
 
@@ -41,13 +41,13 @@ _KINDS: tuple[What, ...] = get_args(What)  # if a finding has several kinds, the
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CapabilityMark(Mapped):
+class CapabilityFinding(Mapped):
     """A finding of something beyond arithmetic: its line (from 1), its kind, and the code."""
 
-    path: Annotated[str, line(1, MAX_PATH)]
+    path: Annotated[str, single_line(1, MAX_PATH)]
     line: Positive
     what: What
-    text: Annotated[str, line(0, MAX_TEXT)]
+    text: Annotated[str, single_line(0, MAX_TEXT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +60,14 @@ class Checked:
 
     fingerprint: bytes | None
     fault: str = ""
-    marks: tuple[CapabilityMark, ...] = ()
+    marks: tuple[CapabilityFinding, ...] = ()
 
 
 # The core process never parses a model's text: implementations of `Check` do it in a child.
 Check: TypeAlias = Callable[[Source], Awaitable[Checked]]
 
 
-def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityMark, ...]:
+def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityFinding, ...]:
     """Return all findings in the Python files of a source, ordered by line within each file."""
     files = [(path, data) for path, data in source.files if path.endswith(".py")]
     read = {
@@ -92,11 +92,11 @@ def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityM
 
 
 def beyond(
-    found: Sequence[CapabilityMark], baseline: Sequence[CapabilityMark]
-) -> tuple[CapabilityMark, ...]:
+    found: Sequence[CapabilityFinding], baseline: Sequence[CapabilityFinding]
+) -> tuple[CapabilityFinding, ...]:
     """Return the findings that do not occur, or occur less often, in the task's baseline."""
     known = Counter((finding.what, finding.text) for finding in baseline)
-    new: list[CapabilityMark] = []
+    new: list[CapabilityFinding] = []
     for finding in found:
         if known[finding.what, finding.text] > 0:
             known[finding.what, finding.text] -= 1
@@ -105,33 +105,33 @@ def beyond(
     return tuple(new)
 
 
-def unread(tree: Source, baseline: Source) -> tuple[CapabilityMark, ...]:
+def unread(tree: Source, baseline: Source) -> tuple[CapabilityFinding, ...]:
     """Return a finding for each non-Python file of a tree that differs from the baseline."""
     known = dict(baseline.files)
     return tuple(
-        CapabilityMark(path=path, line=1, what="unread", text=f"unread: {_language(path)}")
+        CapabilityFinding(path=path, line=1, what="unread", text=f"unread: {_language(path)}")
         for path, data in tree.files
         if not path.endswith(".py") and known.get(path) != data
     )
 
 
-def languages(marks: Sequence[CapabilityMark]) -> tuple[str, ...]:
+def languages(marks: Sequence[CapabilityFinding]) -> tuple[str, ...]:
     """Return the languages of the files that no lint reads, each once."""
-    return tuple(sorted({_language(mark.path) for mark in marks if mark.what == "unread"}))
+    return tuple(sorted({_language(finding.path) for finding in marks if finding.what == "unread"}))
 
 
-def _unparsed(path: str, data: bytes) -> CapabilityMark:
+def _unparsed(path: str, data: bytes) -> CapabilityFinding:
     line, why = syntax_fault(data)
     text = f"not Python that can be parsed: {why}"
-    return CapabilityMark(path=path, line=line, what="uninspectable", text=text)
+    return CapabilityFinding(path=path, line=line, what="uninspectable", text=text)
 
 
-def _findings_in(path: str, module: ast.Module, names: Names, own: Own) -> list[CapabilityMark]:
+def _findings_in(path: str, module: ast.Module, names: Names, own: Own) -> list[CapabilityFinding]:
     kinds: dict[tuple[int, str], set[What]] = {}
     for what, node in Lint(module, names, own).run():
         kinds.setdefault((getattr(node, "lineno", 1), _text(node)), set()).add(what)
     return [
-        CapabilityMark(path=path, line=line, what=min(whats, key=_KINDS.index), text=text)
+        CapabilityFinding(path=path, line=line, what=min(whats, key=_KINDS.index), text=text)
         for (line, text), whats in sorted(kinds.items())
     ]
 

@@ -33,7 +33,7 @@ class Own:
     reached: frozenset[str]
     allowed: AllowList = TRAINING
 
-    def path_mark(self, path: str) -> What | None:
+    def path_finding(self, path: str) -> What | None:
         """Return the kind of finding for a dotted path from an imported module, None if allowed."""
         parts = path.split(".")
         root = parts[0]

@@ -2,7 +2,7 @@
 
 Python's parser can be made to crash, to use up memory or to run forever. So `ast` never sees
 untrusted code in the node's process. This is the child. It speaks canonical msgpack on stdin and
-stdout, limits itself before it reads, and opens nothing else. `node.vetting.inspection` starts it.
+stdout, limits itself before it reads, and opens nothing else. `node.source_review.inspection` starts it.
     request {kind, tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
              refusal text|nil}; with a base either stripped or refusal, else neither
@@ -15,12 +15,19 @@ from typing import Annotated, Final, TypeAlias
 
 from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings, unread
+from agent.source.capabilities import (
+    MAX_PATH,
+    MAX_TEXT,
+    CapabilityFinding,
+    beyond,
+    findings,
+    unread,
+)
 from agent.source.stripping import strip_prose
-from protocol.codecs import Codec, binary, fit_line, line, listing, pair
+from protocol.codecs import Codec, binary, fit_line, listing, pair, single_line
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import Digest, Items, Mapped, Word
+from protocol.fields import Digest, Identifier, Items, Mapped
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
@@ -30,7 +37,7 @@ CPU_S: Final = 5  # a source of 1,000 ordinary lines takes a tenth of a second
 MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes about 100 MB
 _MAX_MARKS = 100
 
-_FILES: Final = listing(pair(line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
+_FILES: Final = listing(pair(single_line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
 _SOURCE: Final = Codec(
     lambda value: _source(_FILES.read(value)), lambda source: _FILES.write(source.files)
 )
@@ -44,7 +51,7 @@ class InspectionRequest(Mapped):
     `kind` is the kind of the task, which selects the allow-list.
     """
 
-    kind: Word
+    kind: Identifier
     tree: _Source
     baseline: _Source
     base: _Source | None
@@ -54,10 +61,10 @@ class InspectionRequest(Mapped):
 class Inspected(Mapped):
     """The findings that the baseline does not have, the fingerprint, and the stripped tree."""
 
-    marks: Annotated[tuple[CapabilityMark, ...], Items(0, _MAX_MARKS)]
+    marks: Annotated[tuple[CapabilityFinding, ...], Items(0, _MAX_MARKS)]
     fingerprint: Digest
     stripped: _Source | None
-    refusal: Annotated[str | None, line(0, MAX_TEXT)]
+    refusal: Annotated[str | None, single_line(0, MAX_TEXT)]
 
 
 def answer(request: InspectionRequest) -> Inspected:
@@ -70,7 +77,8 @@ def answer(request: InspectionRequest) -> Inspected:
     result = None if request.base is None else strip_prose(request.tree, request.base)
     return Inspected(
         marks=tuple(
-            replace(mark, text=fit_line(mark.text, MAX_TEXT)) for mark in marks[:_MAX_MARKS]
+            replace(finding, text=fit_line(finding.text, MAX_TEXT))
+            for finding in marks[:_MAX_MARKS]
         ),
         fingerprint=fingerprint(request.tree),
         stripped=result if isinstance(result, Source) else None,

@@ -68,9 +68,9 @@ class Lint:
                 yield "reflection", annotation
 
     def _import_marks(self, path: str) -> Iterator[What]:
-        mark = self._own.path_mark(path)
-        if mark is not None:
-            yield "import" if mark == "module" else mark
+        finding = self._own.path_finding(path)
+        if finding is not None:
+            yield "import" if finding == "module" else finding
         elif path in {"os", "os.environ"} and not self._only_sets():
             yield "import"
 
@@ -92,14 +92,14 @@ class Lint:
 
     def _attribute_marks(self, node: ast.Attribute) -> Iterator[What]:
         bases = [
-            path for path in self._names.paths(node.value) if self._own.path_mark(path) is None
+            path for path in self._names.paths(node.value) if self._own.path_finding(path) is None
         ]
         is_store = not isinstance(node.ctx, ast.Load)
         for path in bases:
             if self._own.is_module(path):
-                mark = self._own.path_mark(f"{path}.{node.attr}")
-                if mark is not None and not self._is_printed_to(f"{path}.{node.attr}", node):
-                    yield mark
+                finding = self._own.path_finding(f"{path}.{node.attr}")
+                if finding is not None and not self._is_printed_to(f"{path}.{node.attr}", node):
+                    yield finding
             else:
                 yield from self._asks(node.attr, node)
             if is_store and not self._is_switch(f"{path}.{node.attr}", node):
@@ -223,7 +223,7 @@ class Lint:
         elif function != "hasattr":
             for path in paths:
                 if self._own.is_module(path):
-                    yield from filter(None, [self._own.path_mark(f"{path}.{name}")])
+                    yield from filter(None, [self._own.path_finding(f"{path}.{name}")])
                     is_followed = f"{path}.{name}" in self._names.paths(node)
                     if f"{path}.{name}" in (self._unfollowed if is_followed else self._more):
                         yield "module"

@@ -1,7 +1,7 @@
 """Hyperparameters in a source: UPPERCASE literals at module level, their ranges and their text.
 
 They are found with `ast` in the editable Python files. A tuple or list of numbers has one
-hyperparameter per element. Ranges come from the task's `KnobSpec`s or are inferred from the value.
+hyperparameter per element. Ranges come from the task's specs or are inferred from the value.
 Every number lies on an axis: a coordinate on which equal steps are about equally bold. This module
 knows nothing of history.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.source.canonical import parse
-from protocol.ideas import KnobSpec
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 Scalar = bool | int | float | str
@@ -32,7 +32,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knob:
+class Hyperparameter:
     """One literal: text[start:end] of a file, its value, and the task's spec, if any."""
 
     path: str
@@ -41,7 +41,7 @@ class Knob:
     end: int
     text: str
     value: Scalar
-    spec: KnobSpec | None
+    spec: HyperparameterSpec | None
 
     @property
     def choices(self) -> tuple[Scalar, ...]:
@@ -114,12 +114,12 @@ class Axis:
         return round(tidy) if self.is_whole else tidy
 
 
-def find_knobs(
-    source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
-) -> tuple[Knob, ...]:
+def find_hyperparameters(
+    source: Source, editable: Sequence[str], specs: Sequence[HyperparameterSpec]
+) -> tuple[Hyperparameter, ...]:
     """Return the hyperparameters of the editable Python files, in the order of the text."""
     by_name = {spec.name: spec for spec in specs}
-    found: list[Knob] = []
+    found: list[Hyperparameter] = []
     for path, data in source.files:
         # `ast` counts a CR as a line of its own; sources have LF.
         is_candidate = path in editable and path.endswith(".py") and b"\r" not in data
@@ -128,18 +128,20 @@ def find_knobs(
             continue
         for name, node in _assignments(module):
             spec = by_name.get(name)
-            found += [knob for knob in _knobs_of(path, data, name, node, spec) if _moves(knob)]
+            found += [
+                knob for knob in _hyperparameters_of(path, data, name, node, spec) if _moves(knob)
+            ]
     return tuple(found)
 
 
-def knob_values(
-    source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
+def hyperparameter_values(
+    source: Source, editable: Sequence[str], specs: Sequence[HyperparameterSpec]
 ) -> tuple[tuple[str, Scalar], ...]:
-    """Return the hyperparameters' values by name, in the order of `find_knobs`."""
-    return tuple((knob.name, knob.value) for knob in find_knobs(source, editable, specs))
+    """Return the hyperparameters' values by name, in the order of `find_hyperparameters`."""
+    return tuple((knob.name, knob.value) for knob in find_hyperparameters(source, editable, specs))
 
 
-def may_be(knob: Knob, value: Scalar) -> bool:
+def may_be(knob: Hyperparameter, value: Scalar) -> bool:
     """Return whether a value is possible: of the same type, and in the range or the choices."""
     axis = axis_of(knob)
     if type(value) is not type(knob.value):
@@ -149,7 +151,7 @@ def may_be(knob: Knob, value: Scalar) -> bool:
     return axis.holds(value)
 
 
-def axis_of(knob: Knob) -> Axis | None:
+def axis_of(knob: Hyperparameter) -> Axis | None:
     """Return the axis of a hyperparameter's number, or None if it is not a number."""
     value, spec = knob.value, knob.spec
     if isinstance(value, bool | str) or (spec is not None and spec.type == "choice"):
@@ -203,7 +205,7 @@ def _is_power_of_two(value: float) -> bool:
     return value >= 8 and math.log2(value).is_integer()
 
 
-def _moves(knob: Knob) -> bool:
+def _moves(knob: Hyperparameter) -> bool:
     axis = axis_of(knob)
     return bool(knob.choices) if axis is None else axis.low < axis.high
 
@@ -227,9 +229,9 @@ def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             yield name, value
 
 
-def _knobs_of(
-    path: str, data: bytes, name: str, node: ast.expr, spec: KnobSpec | None
-) -> Iterator[Knob]:
+def _hyperparameters_of(
+    path: str, data: bytes, name: str, node: ast.expr, spec: HyperparameterSpec | None
+) -> Iterator[Hyperparameter]:
     parts = [(name, node)]
     if isinstance(node, ast.Tuple | ast.List):
         parts = [(f"{name}[{index}]", element) for index, element in enumerate(node.elts)]
@@ -240,7 +242,9 @@ def _knobs_of(
         start = _offset(data, part.lineno, part.col_offset)
         text = ast.get_source_segment(data.decode("utf-8"), part) or ""
         end = start + len(text)
-        yield Knob(path=path, name=label, start=start, end=end, text=text, value=value, spec=spec)
+        yield Hyperparameter(
+            path=path, name=label, start=start, end=end, text=text, value=value, spec=spec
+        )
 
 
 def _scalar(node: ast.expr) -> Scalar | None:

@@ -148,4 +148,4 @@ TAKEN: Final = listed(
 # `detach` of a stream leads to files, `detach` of a tensor does not. In a source that mentions
 # streams the two cannot be distinguished.
 STREAMS: Final = listed("stderr stdin stdout")
-TAKEN_BESIDE_STREAMS: Final = listed("detach")
+TAKEN_WITH_STREAMS: Final = listed("detach")

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from agent.completion import ChatMessage, FaultKind
 from agent.worker.prices import MAX_TOKENS, Price, Usage
-from protocol.codecs import integer, line, utf8, word
+from protocol.codecs import identifier, integer, single_line, utf8
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
 from protocol.fields import Items, Mapped, Named, Positive
@@ -40,9 +40,9 @@ class ModelSettings(Mapped):
     """The model to ask, its address and its key."""
 
     kind: ClassVar = "settings"
-    model: Annotated[str, line(1, _MAX_NAME)]
-    api_base: Annotated[str | None, line(1, _MAX_URL)] = None
-    api_key: Annotated[str | None, word(_KEY)] = field(default=None, repr=False)
+    model: Annotated[str, single_line(1, _MAX_NAME)]
+    api_base: Annotated[str | None, single_line(1, _MAX_URL)] = None
+    api_key: Annotated[str | None, identifier(_KEY)] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class ModelFacts(Mapped):
     """The known facts about the model; None means unknown."""
 
     kind: ClassVar = "facts"
-    provider: Annotated[str | None, line(1, _MAX_NAME)]
+    provider: Annotated[str | None, single_line(1, _MAX_NAME)]
     price: Price | None
     context_tokens: Annotated[int | None, integer(1, MAX_TOKENS), Named("context")]
     answer_tokens: Annotated[int | None, integer(1, MAX_TOKENS), Named("answer")]
@@ -81,7 +81,7 @@ class Down(Mapped):
 
     kind: ClassVar = "down"
     reason: DownReason
-    detail: Annotated[str, line(0, MAX_DETAIL)]
+    detail: Annotated[str, single_line(0, MAX_DETAIL)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Failure(Mapped):
     kind: ClassVar = "failure"
     id: Positive
     fault: FaultKind
-    detail: Annotated[str, line(0, MAX_DETAIL)]
+    detail: Annotated[str, single_line(0, MAX_DETAIL)]
     retry_ms: Annotated[int | None, integer(0, MAX_TIMEOUT_MS)]
     usage: Usage | None
     may_have_cost: bool

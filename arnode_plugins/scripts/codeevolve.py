@@ -35,12 +35,12 @@ def measured(program: str) -> dict[str, float]:
     except Exception as fault:  # noqa: BLE001 -- an evaluator may raise anything
         fail(f"the evaluator says: {type(fault).__name__}: {fault}")
     try:
-        told = json.loads(results.read_bytes())
+        figures = json.loads(results.read_bytes())
     except (OSError, ValueError) as error:
         fail(f"the evaluator left no figures: {error}")
-    if not isinstance(told, dict):
+    if not isinstance(figures, dict):
         fail("the evaluator left no table of figures")
-    numbers = numbers_of(told)
+    numbers = numbers_of(figures)
     if TOLD in numbers:
         numbers[METRIC] = numbers[TOLD]
     return numbers

@@ -25,11 +25,11 @@ def main() -> None:
     seed = begin()
     if TESTS:
         _passed(_run("test", TESTS, seed))
-    told = _run("leaderboard", BENCHMARKS, seed)
-    _passed(told)
+    figures = _run("leaderboard", BENCHMARKS, seed)
+    _passed(figures)
     means = {
         int(found[1]): float(value) / _NANOSECONDS
-        for name, value in told.items()
+        for name, value in figures.items()
         if (found := _MEAN.fullmatch(name))
     }
     if len(means) != len(BENCHMARKS):
@@ -49,16 +49,16 @@ def _run(mode: str, cases: tuple[str, ...], seed: int) -> dict[str, str]:
         ended = subprocess.run(command, pass_fds=[number], env=environment, check=False)
         said.seek(0)
         lines = said.read().decode(errors="replace").splitlines()
-    told = dict(line.split(": ", 1) for line in lines if ": " in line)
-    if ended.returncode and "check" not in told:
+    figures = dict(line.split(": ", 1) for line in lines if ": " in line)
+    if ended.returncode and "check" not in figures:
         fail(f"{MAIN} {mode} ended with exit code {ended.returncode}")
-    return told
+    return figures
 
 
-def _passed(told: dict[str, str]) -> None:
-    if told.get("check") != "pass":
-        why = [value for name, value in told.items() if name.endswith(".error")]
-        fail(f"it did not pass: {why[0] if why else told.get('check', 'nothing was said')}")
+def _passed(figures: dict[str, str]) -> None:
+    if figures.get("check") != "pass":
+        why = [value for name, value in figures.items() if name.endswith(".error")]
+        fail(f"it did not pass: {why[0] if why else figures.get('check', 'nothing was said')}")
 
 
 def _ranked(means: list[float]) -> float:

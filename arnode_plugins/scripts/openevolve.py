@@ -41,7 +41,7 @@ def main() -> None:
 
 def measured(program: str, **varied: object) -> dict[str, float]:
     """Return the evaluator's figures for a program; `varied` are further arguments."""
-    _stand_in()
+    _install_stub()
     path = Path.cwd() / EVALUATOR
     os.chdir(path.parent)
     evaluator = _loaded(path)
@@ -106,7 +106,7 @@ def _loaded(path: Path) -> types.ModuleType:
     return module
 
 
-def _stand_in() -> None:
+def _install_stub() -> None:
     """Provide the one class of OpenEvolve that evaluators import, if it is not installed."""
     if importlib.util.find_spec("openevolve") is not None:
         return

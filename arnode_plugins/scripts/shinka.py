@@ -29,7 +29,7 @@ def main() -> None:
 
 def measured(program: str) -> dict[str, float]:
     """Return the figures that the evaluator writes for a program."""
-    _stand_in()
+    _install_stub()
     results = Path.cwd() / "shinka_results"
     sys.path.insert(0, str(Path.cwd()))
     sys.argv = [EVALUATOR, "--program_path", program, "--results_dir", str(results)]
@@ -41,11 +41,11 @@ def measured(program: str) -> dict[str, float]:
     verdict = _written(results / "correct.json")
     if verdict.get("correct") is not True:
         fail(f"the evaluator says that it is not correct: {verdict.get('error')}")
-    told = _written(results / "metrics.json")
-    public = told.get("public")
+    figures = _written(results / "metrics.json")
+    public = figures.get("public")
     # A value at the top replaces a public one of the same name, even if it is not a number. Then
     # the figure is missing.
-    whole = {**public, **told} if isinstance(public, dict) else told
+    whole = {**public, **figures} if isinstance(public, dict) else figures
     return numbers_of(whole)
 
 
@@ -110,7 +110,7 @@ def _loaded(path: str) -> types.ModuleType:
     return module
 
 
-def _stand_in() -> None:
+def _install_stub() -> None:
     """Provide the one function of ShinkaEvolve that evaluators call, if it is not installed."""
     if importlib.util.find_spec("shinka") is not None:
         return

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.model.figures import kept_if
-from node.commands.basics import json_option, task_options, tell
+from agent.model.figures import keep_rule
+from node.commands.basics import json_option, print_result, task_options
 from node.home.config import config_of
 from node.home.home import Home
 from node.terminal.terminal import print_json
@@ -41,9 +41,9 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
         named = f" --task {shlex.quote(task)}"
     elif text:
         named = f" --text {shlex.quote(str(text))}"
-    said = instructions(found, named)
-    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": said}
-    tell(document, plain(said, lines=True), as_json=as_json)
+    skill_text = instructions(found, named)
+    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": skill_text}
+    print_result(document, plain(skill_text, lines=True), as_json=as_json)
 
 
 def instructions(task: Task, flags: str) -> str:
@@ -70,7 +70,7 @@ def instructions(task: Task, flags: str) -> str:
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
         noise=f"{floor / NANO:g}" if floor else "an unknown number of",
-        kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
+        keep_rule=keep_rule(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
         keeps=most_keeps(manifest, DEFAULT),
         program=task.program.strip(),
     )
@@ -110,7 +110,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
     asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
-    room = f"; room: {plain(told)}" if (told := document["room"]) else ""
+    room = f"; room: {plain(room_left)}" if (room_left := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:
         click.echo(f"##### {turn['role']} #####\n{plain(turn['content'], lines=True)}")
@@ -149,12 +149,12 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     new seed. It is then kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: the
     evaluator rejected it.
     """
-    from node.commands.measure import tell_mark
+    from node.commands.measure import print_why_unranked
     from node.line.attempts import trailer
     from node.on_demand.trying import try_folder
 
     answer = try_folder(folder, why.strip(), task=task, text=text)
-    tell_mark(answer.manifest)
+    print_why_unranked(answer.manifest)
     if as_json:
         print_json(_document(answer))
     else:
@@ -166,7 +166,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
     from node.commands.measure import run_json
 
     attempt, judged = answer.attempt, answer.attempt.judged
-    bank = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
+    reference_metrics = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
     return {
         "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
         "scoring": answer.manifest.scoring,
@@ -174,7 +174,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
         "class": answer.key.hardware_class,
         "runs": [run_json(run) for run in attempt.runs],
         "metric": from_nano(attempt.metric_nano),
-        "sd": stdev(bank) if len(bank) > 1 else None,
+        "sd": stdev(reference_metrics) if len(reference_metrics) > 1 else None,
         "decision": attempt.word,
         "because": attempt.because,
         "repeat": answer.is_repeat,

@@ -92,17 +92,17 @@ def network_of(store: "Store", named: str | None) -> str:
     Raises:
         UsageError: no network of that name is defined here or has boards in the store.
     """
-    from node.home.in_force import network_meant
+    from node.home.current_network import selected_network
 
     home = Home.here()
-    return network_meant(home, config_of(home), named, also_known=store.boards.networks())
+    return selected_network(home, config_of(home), named, also_known=store.boards.networks())
 
 
-def say_what_goes_before(home: Home, net: str) -> None:
+def warn_if_variable_overrides(home: Home, net: str) -> None:
     """Warn on stderr if an environment variable overrides the network that was just saved."""
-    in_force = load_config(home.config, env=os.environ)
+    settings = load_config(home.config, env=os.environ)
     variable = SETTINGS["net"].variable
-    if in_force.origins["net"] == variable and in_force.config.net != net:
+    if settings.origins["net"] == variable and settings.config.net != net:
         click.echo(f"{variable} names another network and takes precedence", err=True)
 
 
@@ -116,9 +116,9 @@ def shown_line(store: "Store", task: str | None) -> "Line":
     """Return the line to show. If there are several, stderr says which one was chosen."""
     from node.line.head_by_hand import line_to_show
 
-    line, told = line_to_show(store, task)
-    if told:
-        click.echo(told, err=True)
+    line, remark = line_to_show(store, task)
+    if remark:
+        click.echo(remark, err=True)
     return line
 
 
@@ -127,7 +127,7 @@ def short(digest: bytes) -> str:
     return digest.hex()[:_ID_DIGITS]
 
 
-def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
+def print_result(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
     """Print a JSON document for scripts, or the same content as lines for people."""
     if as_json:
         print_json(document)

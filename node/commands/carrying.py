@@ -11,7 +11,7 @@ from protocol.codecs import plain
 from protocol.units import from_nano
 
 if TYPE_CHECKING:
-    from node.on_demand.carrying import CarriedAll
+    from node.on_demand.transferring import TransferReport
 
 
 @click.command()
@@ -28,16 +28,16 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     screened, rechecked and kept by that rung's rule, like any idea. The kept patches then go
     through one promotion trial. A gain on the other rung is no evidence on this one.
     """
-    from node.on_demand.carrying import carry_up, decision_words
+    from node.on_demand.transferring import decision_words, transfer_patches
 
-    found = carry_up(what, to=to, rung=rung)
+    found = transfer_patches(what, to=to, rung=rung)
     if as_json:
         print_json(_document(found))
         return
     for one in found.changes:
         there = from_nano(one.find.gain_nano)
-        said = "" if there is None else f"  ({there:+.4f} on the other rung)"
-        click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{said}")
+        gain_there = "" if there is None else f"  ({there:+.4f} on the other rung)"
+        click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{gain_there}")
     kept = sum(one.step.decision == "kept" for one in found.changes)
     click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
     if found.trial is not None:
@@ -49,7 +49,7 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         )
 
 
-def _document(found: "CarriedAll") -> dict[str, object]:
+def _document(found: "TransferReport") -> dict[str, object]:
     trial = found.trial
     return {
         "task": {"id": found.manifest.id.hex(), "name": found.manifest.name},

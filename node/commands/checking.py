@@ -26,18 +26,18 @@ def check(name: str, as_json: bool) -> None:
     accepts wrong answers. Takes minutes. Exit code 1: there is a fault.
     """
     from node.on_demand.checking import checked
-    from node.on_demand.session import find_workbench
+    from node.on_demand.session import find_command_session
 
-    bench = find_workbench(name, None)
+    command = find_command_session(name, None)
 
     async def work() -> list[Remark]:
         remarks: list[Remark] = []
         with reporting() as progress:
-            async with aclosing(checked(bench, progress)) as found:
+            async with aclosing(checked(command, progress)) as found:
                 async for remark in found:
                     remarks.append(remark)
                     if not as_json:
-                        _tell(remark)
+                        _print_remark(remark)
         return remarks
 
     remarks = asyncio.run(work())
@@ -46,18 +46,18 @@ def check(name: str, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "task": {"id": command.task.id.hex(), "name": command.task.name},
                 "ok": not faults,
                 "remarks": [asdict(remark) for remark in remarks],
             }
         )
     else:
-        click.echo(f"{bench.task.name}: {_counted(faults, 'fault')}, {_counted(notes, 'note')}")
+        click.echo(f"{command.task.name}: {_counted(faults, 'fault')}, {_counted(notes, 'note')}")
     if faults:
         raise SystemExit(1)
 
 
-def _tell(remark: Remark) -> None:
+def _print_remark(remark: Remark) -> None:
     """Print a remark. A task's judge is untrusted, so its text is cleaned."""
     hint = f"; hint: {plain(remark.hint)}" if remark.hint else ""
     click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{hint}")

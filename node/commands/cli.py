@@ -47,7 +47,7 @@ _SECTIONS = {
         "show": ("history", "Show one record in full."),
         "view": ("viewing", "Open the page in a browser."),
         "report": ("report", "Report what happened."),
-        "doctor": ("upkeep", "Check this machine."),
+        "doctor": ("maintenance", "Check this machine."),
     },
     "The running node": {
         "stop": ("node_control", "Stop it; `start` resumes."),
@@ -89,15 +89,15 @@ _SECTIONS = {
         "propose": ("agents", "Show one proposal."),
         "skill": ("agents", "Print instructions for an agent."),
         "compare-programs": ("compare_programs", "Compare two proposers."),
-        "spending": ("spending", "Show and correct model costs."),
+        "spending": ("model_costs", "Show and correct model costs."),
     },
     "Housekeeping": {
-        "task": ("bringing", "List, show and prepare tasks."),
+        "task": ("task_import", "List, show and prepare tasks."),
         "key": ("housekeeping", "Show the node's public keys."),
         "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Show where the files are."),
-        "fsck": ("upkeep", "Check and fix the home."),
-        "gc": ("upkeep", "Remove unused files."),
+        "fsck": ("maintenance", "Check and fix the home."),
+        "gc": ("maintenance", "Remove unused files."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }
@@ -171,8 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     is_debugging = "--debug" in given
     if arguments is None:  # this process runs nothing else
-        _heed_signals()
-        _complete_surroundings()
+        _install_signal_handlers()
+        _open_missing_streams()
         # Our matrices are too small to gain from a second thread, which takes time from runs.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -212,7 +212,7 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _complete_surroundings() -> None:
+def _open_missing_streams() -> None:
     """Make sure that the three standard streams and a home folder exist.
 
     A closed stream is connected to the null device, so that no other file gets its descriptor.
@@ -233,7 +233,7 @@ def _complete_surroundings() -> None:
         os.environ["HOME"] = "/nonexistent"  # Debian's name for it
 
 
-def _heed_signals() -> None:
+def _install_signal_handlers() -> None:
     """Treat SIGTERM and SIGHUP like Ctrl-C, so that unfinished work is cleaned up."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # under `nohup` SIGHUP stays ignored

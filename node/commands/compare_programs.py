@@ -13,7 +13,7 @@ from node.home.agents import AGENT
 from node.home.faults import explaining_faults
 from node.home.home import program_file
 from node.line.open_task import named_task
-from node.line.run_time import run_seconds
+from node.line.run_estimates import run_seconds
 from node.on_demand.block import Contender
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.measuring import find_source
@@ -23,12 +23,12 @@ from node.on_demand.programs import (
     BlockPair,
     Comparing,
     Letter,
+    PairEvidence,
     ProgramComparison,
-    Standing,
     fewest_pairs,
     task_at,
 )
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.proposing.choice import AUTO, NOBODY, Arm, OwnChoice, ProgramChoice, arms_of
 from node.proposing.opening import require_texts
 from node.reporting.blocks import figures_column, name_of, quoted, table, text, words_column
@@ -44,7 +44,7 @@ from protocol.units import NANO
 
 _USUAL = "8h"
 _BLOCK = "15m"
-_TOLD = 10  # progress reports per block
+_REPORTED_STEPS = 10  # progress reports per block
 _OPEN = 5  # exit code without a verdict, as of `compare`
 
 
@@ -89,30 +89,30 @@ def compare_programs(
     """
     for_s = parse_duration(duration)
     block_s = parse_duration(block)
-    bench = find_workbench(task, text)
-    sides = dict(zip(LETTERS, (_side(bench, one, agent) for one in (a, b)), strict=True))
-    _check_spans(bench, for_s, block_s)
-    with bench.home.lock():
-        place = bench.home.comparisons
-        wanted = head or ("head" if _has_line(bench) else "baseline")
-        source = find_source(bench.home, bench.task, wanted)
-        of_text = bench.config.text is not None and task is None
-        called = bench.task.name if of_text else named_task(bench.home, bench.config.task)
-        own_task, folder = task_at(bench.home, bench.task, called, source, place)
+    command = find_command_session(task, text)
+    sides = dict(zip(LETTERS, (_side(command, one, agent) for one in (a, b)), strict=True))
+    _check_spans(command, for_s, block_s)
+    with command.home.lock():
+        place = command.home.comparisons
+        wanted = head or ("head" if _has_line(command) else "baseline")
+        source = find_source(command.home, command.task, wanted)
+        of_text = command.config.text is not None and task is None
+        called = command.task.name if of_text else named_task(command.home, command.config.task)
+        own_task, folder = task_at(command.home, command.task, called, source, place)
         comparing = Comparing(sides=sides, task=own_task, folder=folder, block_s=block_s, runs=runs)
         name = comparing.setting.hex()[:8]
         with kept_lines(place / f"{name}.jsonl", is_fresh=fresh) as kept:
-            comparison = ProgramComparison(bench, comparing, kept, place / name)
+            comparison = ProgramComparison(command, comparing, kept, place / name)
             _work(comparison, comparing, for_s)
-            standing = comparison.standing
+            evidence = comparison.evidence
     if as_json:
-        print_json(_document(bench, comparing, standing))
+        print_json(_document(command, comparing, evidence))
     else:
-        _tell(bench, comparing, standing)
-    raise SystemExit(_OPEN if standing.verdict == "open" else 0)
+        _print_comparison(command, comparing, evidence)
+    raise SystemExit(_OPEN if evidence.verdict == "open" else 0)
 
 
-def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
+def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contender:
     """Return the contender that an argument names: a file of instructions, or proposers.
 
     Raises UsageError for a missing file or unsuitable proposers.
@@ -122,14 +122,14 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     if is_text and not path.is_file():
         raise UsageError(f"there is no file {word}", "give a file with instructions for proposers")
     if is_text:
-        agents = _proposers(",".join(agent)) if agent else bench.config.agent
+        agents = _proposers(",".join(agent)) if agent else command.config.agent
     else:
         agents = _proposers(word)
-    config = replace(bench.config, agent=agents)
+    config = replace(command.config, agent=agents)
     if agents == AUTO:
         raise UsageError(f"{word}: `auto` names no particular proposer", "name one")
     arms = arms_of(config)
-    require_texts(bench.home, arms, [bench.task.name])
+    require_texts(command.home, arms, [command.task.name])
     choices = [arm.choice for arm in arms]
     if choices == [NOBODY]:
         raise UsageError(f"{word}: this has no proposer", "name one")
@@ -142,24 +142,24 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     return Contender(
         name=path.name if is_text else word,
         agents=tuple(arm.name for arm in arms),
-        texts=_texts(bench, arms, path if is_text else None),
+        texts=_texts(command, arms, path if is_text else None),
         spends=bool(asks),
         visits=any(isinstance(choice, ProgramChoice) for choice in asks),
     )
 
 
 def _texts(
-    bench: Workbench, arms: Sequence[Arm], path: Path | None
+    command: CommandSession, arms: Sequence[Arm], path: Path | None
 ) -> tuple[tuple[str, bytes], ...]:
     """Return the instructions that replace the task's own: a file's text, or the owner's texts.
 
     They are read once, now. A text that is edited later counts as another contender.
     """
-    name, programs = program_file(bench.task.name), bench.home.programs
+    name, programs = program_file(command.task.name), command.home.programs
     if path is not None:
         with explaining_faults(path):
             return ((name, path.read_bytes()),)
-    names = {name, *(program_file(bench.task.name, arm.text) for arm in arms)}
+    names = {name, *(program_file(command.task.name, arm.text) for arm in arms)}
     found = [programs / one for one in sorted(names)]
     return tuple((one.name, one.read_bytes()) for one in found if one.is_file())
 
@@ -169,18 +169,18 @@ def _proposers(word: str) -> tuple[str, ...]:
     try:
         return AGENT.read(word)
     except ValueError as fault:
-        told = str(fault) or f"{word!r} names no proposer"
+        message = str(fault) or f"{word!r} names no proposer"
         raise UsageError(
-            told, f"A and B take {AGENT.wanted}; or a file with instructions"
+            interval, f"A and B take {AGENT.wanted}; or a file with instructions"
         ) from fault
 
 
-def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
+def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
     """Reject spans that are too short for any result, and warn about short ones.
 
     Raises UsageError.
     """
-    run_s = _run_s(bench)
+    run_s = _run_s(command)
     if run_s is not None and block_s < FEWEST_RUNS * run_s:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
@@ -193,38 +193,38 @@ def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
             f"two blocks of {span_words(block_s)} do not fit into {span_words(for_s)}",
             "give a longer --for, or a shorter --block",
         )
-    told = f"at most {most} pairs of blocks of {span_words(block_s)}"
+    limit_text = f"at most {most} pairs of blocks of {span_words(block_s)}"
     if most < fewest_pairs():
-        told += f"; a result needs at least {fewest_pairs()}: give a longer --for"
-    click.echo(f"  {told}", err=True)
+        limit_text += f"; a result needs at least {fewest_pairs()}: give a longer --for"
+    click.echo(f"  {limit_text}", err=True)
 
 
-def _run_s(bench: Workbench) -> float | None:
+def _run_s(command: CommandSession) -> float | None:
     """Return the seconds that a run takes here, or None if this home does not know."""
-    with Store.open_read_only(bench.home) as store:
-        lines = [line.key for line in store.jobs.lines() if line.task == bench.task.id]
+    with Store.open_read_only(command.home) as store:
+        lines = [line.key for line in store.jobs.lines() if line.task == command.task.id]
         known = [run_seconds(store, key) for key in lines]
     return max((one for one in known if one is not None), default=None)
 
 
-def _has_line(bench: Workbench) -> bool:
-    with Store.open_read_only(bench.home) as store:
-        return any(line.task == bench.task.id for line in store.jobs.lines())
+def _has_line(command: CommandSession) -> bool:
+    with Store.open_read_only(command.home) as store:
+        return any(line.task == command.task.id for line in store.jobs.lines())
 
 
 def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
     """Continue a comparison until it ends, and print its progress."""
-    if comparison.standing.pairs:
-        click.echo(f"  resuming with {len(comparison.standing.pairs)} pairs", err=True)
+    if comparison.evidence.pairs:
+        click.echo(f"  resuming with {len(comparison.evidence.pairs)} pairs", err=True)
 
-    def tell(standing: Standing) -> None:
-        pair, hours = standing.pairs[-1], standing.hours
+    def print_pair(evidence: PairEvidence) -> None:
+        pair, hours = evidence.pairs[-1], evidence.hours
         brought = ", ".join(
             f"{plain(side.name)} {pair.of(letter).gain_nano / NANO / hours:+.4f}"
             for letter, side in comparing.sides.items()
         )
         click.echo(
-            f"  pair {len(standing.pairs)}: {brought}; so far {_difference(standing)}", err=True
+            f"  pair {len(evidence.pairs)}: {brought}; so far {_difference(evidence)}", err=True
         )
         for letter, side in comparing.sides.items():
             if pair.of(letter).end.experiments == 0:
@@ -234,71 +234,75 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
                 )
 
     with reporting() as progress:
-        work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=tell)
+        work = comparison.work(for_s, on_look=_in_steps(progress), on_pair=print_pair)
         asyncio.run(work)
 
 
-def _coarsely(progress: Progress) -> Progress:
+def _in_steps(progress: Progress) -> Progress:
     """Return a progress that reports each tenth only, since a block may last for hours."""
     last = ("", -1)
 
     def look(what: str, share: float) -> None:
         nonlocal last
-        if (told := (what, math.floor(share * _TOLD))) != last:
-            last = told
-            progress(what, told[1] / _TOLD)
+        if (step := (what, math.floor(share * _REPORTED_STEPS))) != last:
+            last = step
+            progress(what, step[1] / _REPORTED_STEPS)
 
     return look
 
 
-def _difference(standing: Standing) -> str:
+def _difference(evidence: PairEvidence) -> str:
     """Describe how much more `a` gains per hour than `b`, with the interval."""
-    lower, upper = (one if math.isfinite(one) else None for one in standing.interval)
-    told = interval_words(lower, upper, spec="+.4f")
-    return f"{standing.difference:+.4f} more an hour by A, {told}"
+    lower, upper = (one if math.isfinite(one) else None for one in evidence.interval)
+    interval = interval_words(lower, upper, spec="+.4f")
+    return f"{evidence.difference:+.4f} more an hour by A, {interval}"
 
 
-def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
-    unit = bench.task.manifest.metric.unit
+def _print_comparison(
+    command: CommandSession, comparing: Comparing, evidence: PairEvidence
+) -> None:
+    unit = command.task.manifest.metric.unit
     columns = (
         words_column("program", wraps=True),
         figures_column(text(name_of(unit), " gained an hour")),
         *map(figures_column, ("experiments", "its own", "USD", "blocks")),
     )
     sides = [
-        (side, letter, _sums(standing.pairs, letter)) for letter, side in comparing.sides.items()
+        (side, letter, _sums(evidence.pairs, letter)) for letter, side in comparing.sides.items()
     ]
     rows = [
         (
             quoted(side.name),
-            f"{standing.an_hour(letter):+.4f}",
+            f"{evidence.gain_per_hour(letter):+.4f}",
             str(sums["experiments"]),
             str(sums["own"]),
             f"{sums['usd']:.2f}",
-            str(len(standing.pairs)),
+            str(len(evidence.pairs)),
         )
         for side, letter, sums in sides
     ]
     print_blocks(console(), table(columns, rows))
-    click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
-    if standing.verdict == "open":
+    click.echo(f"{_difference(evidence)}, {len(evidence.pairs)} pairs of blocks")
+    if evidence.verdict == "open":
         click.echo("no result yet; the same command with a longer --for continues from here")
     else:
-        click.echo(f"{plain(comparing.sides[standing.verdict].name)} gains more")
+        click.echo(f"{plain(comparing.sides[evidence.verdict].name)} gains more")
 
 
-def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dict[str, object]:
-    lower, upper = standing.interval
+def _document(
+    command: CommandSession, comparing: Comparing, evidence: PairEvidence
+) -> dict[str, object]:
+    lower, upper = evidence.interval
     return {
-        "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+        "task": {"id": command.task.id.hex(), "name": command.task.name},
         "head": comparing.task.source.tree.hex(),
         "block_s": comparing.block_s,
         "programs": {
             letter: {
                 "name": side.name,
                 "agents": list(side.agents),
-                "gain_an_hour": standing.an_hour(letter),
-                **_sums(standing.pairs, letter),
+                "gain_an_hour": evidence.gain_per_hour(letter),
+                **_sums(evidence.pairs, letter),
             }
             for letter, side in comparing.sides.items()
         },
@@ -308,12 +312,12 @@ def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dic
                 "seconds": pair.ms / 1000,
                 **{letter: _gain_document(pair, letter) for letter in LETTERS},
             }
-            for pair in standing.pairs
+            for pair in evidence.pairs
         ],
-        "difference_an_hour": standing.difference,
+        "difference_an_hour": evidence.difference,
         "lower": lower if math.isfinite(lower) else None,
         "upper": upper if math.isfinite(upper) else None,
-        "verdict": standing.verdict,
+        "verdict": evidence.verdict,
     }
 
 

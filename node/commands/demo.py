@@ -32,7 +32,7 @@ def demo(as_json: bool, keep: Path | None) -> None:
         raise ArnodeError(f"{keep} exists already", "name a new folder")
     try:
         with temporary_folder() if keep is None else _kept(keep) as root, reporting() as progress:
-            facts = asyncio.run(play(root, _tell, progress, is_temporary=keep is None))
+            facts = asyncio.run(play(root, _print_line, progress, is_temporary=keep is None))
     except TimeoutError as fault:
         raise ArnodeError(
             "the demo did not finish",
@@ -53,5 +53,5 @@ def _kept(folder: Path) -> Iterator[Path]:
     yield folder.resolve()
 
 
-def _tell(text: str) -> None:
+def _print_line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -13,12 +13,12 @@ from node.commands.basics import (
     line_option,
     network_of,
     network_option,
+    print_result,
     reading,
     short,
     shown_line,
-    tell,
 )
-from node.commands.plugged import PluggedGroup
+from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exports.exporters import Exporter
@@ -59,7 +59,7 @@ def _command_of(found: Found) -> click.Command:
             "class": about.hardware_class,
             "runs": count,
         }
-        tell(
+        print_result(
             document,
             f"{plain(str(folder))}: {many(count, 'run')} of {about.name} for {found.name}",
             as_json=as_json,
@@ -71,7 +71,7 @@ def _command_of(found: Found) -> click.Command:
     return click.command(found.name, help=inspect.cleandoc(exporter.summary))(command)
 
 
-@click.group(cls=PluggedGroup, group=EXPORTERS, command_of=_command_of)
+@click.group(cls=PluginGroup, group=EXPORTERS, command_of=_command_of)
 def export() -> None:
     """Write what this node did, for other tools and people."""
 
@@ -122,7 +122,7 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
         "records": len(gathered.records),
         "blobs": len(gathered.blobs),
     }
-    tell(
+    print_result(
         document,
         f"{plain(str(path))}: {len(gathered.records)} records, {len(gathered.blobs)} blobs,"
         f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`",
@@ -161,7 +161,7 @@ def board(
             for one in written
         ],
     }
-    tell(
+    print_result(
         document,
         f"{plain(str(folder))}: {many(len(written), 'leaderboard')} of the network {net},"
         " starting at index.html",

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from node.commands.basics import json_option, reading, short, tell
+from node.commands.basics import json_option, print_result, reading, short
 from node.home.config import config_of
 from node.home.fleet import (
     FLEET,
@@ -41,7 +41,7 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     friendly, fleet, blocked = (
         sorted(map(bytes.hex, keys)) for keys in (people.friends, people.fleet, people.blocked)
     )
-    tell(
+    print_result(
         {"friends": friendly, "fleet": fleet, "blocked": blocked},
         *(f"friend   {key}" for key in friendly),
         *(f"fleet    {key}" for key in fleet),

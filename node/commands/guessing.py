@@ -24,7 +24,7 @@ _HIGHER = "higher is better"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class GivenOptions:
     """Values given by flags. A value of None or "" must be guessed."""
 
     direction: Direction | None
@@ -38,7 +38,7 @@ class Said:
         return bool(self.direction and self.unit and self.limit_s and self.repeats)
 
 
-def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
+def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> Measured:
     """Return how to read a command's number: from flags, else from trial runs.
 
     Raises UsageError if the direction is neither given nor confirmed, click.Abort if the user
@@ -47,53 +47,53 @@ def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
     try:
         require_sandbox(config_of(Home.here()))
         with reporting() as progress:
-            limit_s = said.limit_s or LIMIT_S
-            reports = try_command(wanted, progress, unit=said.unit, limit_s=limit_s)
+            limit_s = given.limit_s or LIMIT_S
+            reports = try_command(wanted, progress, unit=given.unit, limit_s=limit_s)
     except (NotPreparedError, SafetyError) as fault:
-        if said.direction is None:
+        if given.direction is None:
             raise UsageError(
                 f"cannot try the command here: {fault.message}", "give --direction min or max"
             ) from fault
         click.echo(f"not tried: {plain(fault.message)}", err=True)
         return Measured(
-            direction=said.direction,
-            unit=said.unit,
-            limit_s=said.limit_s or LIMIT_S,
-            repeats=said.repeats or 1,
+            direction=given.direction,
+            unit=given.unit,
+            limit_s=given.limit_s or LIMIT_S,
+            repeats=given.repeats or 1,
         )
-    guess = guess_from(reports, wanted.metric, unit=said.unit)
-    direction = said.direction or guess.direction
-    repeats = said.repeats or guess.repeats
+    guess = guess_from(reports, wanted.metric, unit=given.unit)
+    direction = given.direction or guess.direction
+    repeats = given.repeats or guess.repeats
     measured = Measured(
         direction=direction or "min",
         unit=guess.unit,
-        limit_s=said.limit_s or guess.limit_s,
+        limit_s=given.limit_s or guess.limit_s,
         repeats=repeats,
         noise_floor=guess.noise_floor(repeats),
         opened=guess.opened,
     )
-    for line in _shown(wanted, said, guess, measured, reports, knows=direction is not None):
+    for line in _shown(wanted, given, guess, measured, reports, knows=direction is not None):
         click.echo(f"  {plain(line)}", err=True)
     if direction is None:
         raise UsageError(
             f"neither the name {wanted.metric!r} nor its unit says which is better",
             "give --direction min or max",
         )
-    _confirm(said, agrees=agrees)
+    _confirm(given, agrees=agrees)
     return measured
 
 
-def _confirm(said: Said, *, agrees: bool) -> None:
+def _confirm(given: GivenOptions, *, agrees: bool) -> None:
     """Ask the user to confirm the guesses, unless flags gave all values or the user agrees.
 
     Without a terminal the direction must be given, since a wrong one would invert all results.
     Raises UsageError if it is missing, click.Abort if the user declines.
     """
-    if agrees or said.is_all:
+    if agrees or given.is_all:
         return
     if _is_at_terminal():
         click.confirm("Make the task with these settings?", default=True, abort=True, err=True)
-    elif said.direction is None:
+    elif given.direction is None:
         raise UsageError(
             "these guesses need to be confirmed at a terminal",
             "--yes accepts them; or give --direction, --unit, --limit and --repeats",
@@ -106,7 +106,7 @@ def _is_at_terminal() -> bool:
 
 def _shown(
     wanted: Wanted,
-    said: Said,
+    given: GivenOptions,
     guess: Guess,
     measured: Measured,
     reports: tuple[Report, ...],
@@ -120,7 +120,7 @@ def _shown(
     lines = [f"{wanted.metric}: {', '.join(figures)} in {runs}"]
     if knows:
         better = _LOWER if measured.direction == "min" else _HIGHER
-        why = "as given" if said.direction else guess.because
+        why = "as given" if given.direction else guess.because
         lines.append(f"direction  {measured.direction}: {better} ({why})")
     lines += [
         f"unit       {measured.unit or 'none printed'}",

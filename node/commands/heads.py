@@ -10,22 +10,22 @@ from pathlib import Path
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.config import config_of
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
 from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
-from node.line.remeasure import open_doubt
-from node.running.books import Books, open_books
+from node.line.head_recheck import head_recheck_reason
+from node.running.line_resources import LineResources, open_line
+from node.source_review.adoption import concern, describe, examine, marks_of
+from node.source_review.patches import Patches, PatchRecord
+from node.source_review.provenance import LocalEvidence, Writer, WrittenLine, passages
+from node.source_review.provenance import provenance as written_lines
 from node.store.blobs import Blobs
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
-from node.vetting.adoption import concern, describe, examine, marks_of
-from node.vetting.patches import Patches, PatchRecord
-from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
-from node.vetting.provenance import provenance as written_lines
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
@@ -73,7 +73,7 @@ def head(
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
-        in_doubt = open_doubt(store, line) if tree == line.verified else None
+        in_doubt = head_recheck_reason(store, line) if tree == line.verified else None
         asks_writers = provenance or weights is not None
         manifest = manifest_of(store, line)
         lines = written_lines(store, blobs, manifest, line.key, tree) if asks_writers else ()
@@ -105,27 +105,27 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     Untrusted source is adopted without its comments and docstrings.
     """
-    with _books(task) as books:
-        books.ledger.announce()
-        line = books.ledger.known_line
-        wanted = tree_of(books.store, line, id)
+    with _open_line(task) as line_resources:
+        line_resources.line_writer.announce()
+        line = line_resources.line_writer.known_line
+        wanted = tree_of(line_resources.store, line, id)
         blobs = Blobs(Home.here().blobs)
-        patches = Patches(books.store, line.task)
-        candidate = examine(patches, blobs, manifest_of(books.store, line), wanted)
+        patches = Patches(line_resources.store, line.task)
+        candidate = examine(patches, blobs, manifest_of(line_resources.store, line), wanted)
         tree, marks = candidate.source.tree, candidate.marks
         if marks and not unverified:
             raise SafetyError(
                 f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",
                 "read it (`arnode diff`), then accept the risk with --unverified",
             )
-        evidence = books.store.experiments.evidence_for(line.key, tree)
+        evidence = line_resources.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
                 f"tree {short(tree)} was not confirmed here",
                 "confirm it (`arnode compare`), or accept the risk with --unverified",
             )
         blobs.put_source(candidate.source)
-        _move(books, tree, evidence, candidate.stripped_from)
+        _move(line_resources, tree, evidence, candidate.stripped_from)
         for mark in marks:
             click.echo(f"marked: {plain(describe(mark))}", err=True)
 
@@ -134,11 +134,11 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @line_option
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    with _books(task) as books:
-        books.ledger.announce()
-        line = books.ledger.known_line
-        tree = previous_head(books.store, line, books.keys.author.public)
-        _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
+    with _open_line(task) as line_resources:
+        line_resources.line_writer.announce()
+        line = line_resources.line_writer.known_line
+        tree = previous_head(line_resources.store, line, line_resources.keys.author.public)
+        _move(line_resources, tree, line_resources.store.experiments.evidence_for(line.key, tree))
 
 
 def _why_baseline(kept: int) -> str:
@@ -152,7 +152,7 @@ def _why_baseline(kept: int) -> str:
     )
 
 
-def _books(task: str | None) -> AbstractContextManager[Books]:
+def _open_line(task: str | None) -> AbstractContextManager[LineResources]:
     home = Home.here()
     if is_running(home.socket):
         raise ArnodeError(
@@ -162,22 +162,22 @@ def _books(task: str | None) -> AbstractContextManager[Books]:
     config = config_of(home)
     with reading() as (store, _):
         manifest = manifest_of(store, the_line(store, task))
-    return open_books(home, config, manifest)
+    return open_line(home, config, manifest)
 
 
 def _move(
-    books: Books,
+    line_resources: LineResources,
     tree: bytes,
     evidence: bytes | None,
     stripped_from: PatchRecord | None = None,
 ) -> None:
-    move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
-    books.journal.catch_up()
+    move_head(line_resources.line_writer, tree, evidence=evidence, stripped_from=stripped_from)
+    line_resources.journal.catch_up()
     mark = "" if evidence else "  (unverified: not confirmed here)"
     click.echo(f"verified head is now {short(tree)}{mark}")
 
 
-def _summary(marks: Sequence[CapabilityMark]) -> str:
+def _summary(marks: Sequence[CapabilityFinding]) -> str:
     more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
     return plain(describe(marks[0])) + more
 
@@ -261,18 +261,18 @@ def _write_model(
     Raises UsageError if the head is of another task than the one set.
     """
     from node.on_demand.head_model import train_model, with_budget
-    from node.on_demand.session import find_workbench
+    from node.on_demand.session import find_command_session
 
     empty_folder(folder)  # fail before the training, which may take long
-    bench = find_workbench(task, None)
-    if bench.task.id != manifest.id:
+    command = find_command_session(task, None)
+    if command.task.id != manifest.id:
         raise UsageError(
-            f"the head is of task {manifest.name}, but the task set is {bench.task.name}",
+            f"the head is of task {manifest.name}, but the task set is {command.task.name}",
             "name the task or its folder with --task",
         )
-    bench = replace(bench, task=with_budget(bench.task, budget))
-    trained = asyncio.run(train_model(bench, source, folder))
-    metric, foreign = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
+    command = replace(command, task=with_budget(command.task, budget))
+    trained = asyncio.run(train_model(command, source, folder))
+    metric, others = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
     if as_json:
         print_json(
             {
@@ -282,7 +282,7 @@ def _write_model(
                 "seed": trained.seed,
                 "metric": trained.metric,
                 "baseline": trained.baseline,
-                "foreign_lines": foreign,
+                "foreign_lines": others,
             }
         )
         return
@@ -293,9 +293,9 @@ def _write_model(
     click.echo(f"{plain(str(folder))}: {', '.join(trained.files)}")
     script = shlex.quote(str(folder / "sample.py"))
     click.echo(f'python {script} "Once"  # torch and tiktoken')
-    if foreign:
+    if others:
         click.echo(
-            f"others wrote {foreign} lines of its script (`arnode head --provenance`): sample.py "
+            f"others wrote {others} lines of its script (`arnode head --provenance`): sample.py "
             "runs it without a sandbox, so read it first",
             err=True,
         )

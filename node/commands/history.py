@@ -6,9 +6,9 @@ from datetime import datetime
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import MOST_SHOWN, json_option, reading, short
-from node.commands.foreign import print_foreign
+from node.commands.imported import print_imported
 from node.commands.record_text import fields_for_people, print_fields
 from node.exchange.bundle import Subject
 from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
@@ -18,6 +18,7 @@ from node.reporting.imported import imported_document
 from node.reporting.records import MarkDocument, diff_of, record_document
 from node.reporting.terminal import print_blocks
 from node.reporting.timeline import TimelineDocument
+from node.source_review.adoption import describe
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
@@ -25,7 +26,6 @@ from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
-from node.vetting.adoption import describe
 from protocol.codecs import plain, printed_lines
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import ResultBody, TaskBody
@@ -70,7 +70,7 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
-            print_foreign(one, wanted)
+            print_imported(one, wanted)
 
 
 @click.command()
@@ -90,18 +90,18 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
             if as_json:
                 print_json({"imported": imported_document(imported[meant])})
             else:
-                print_foreign(imported[meant])
+                print_imported(imported[meant])
             return
         record = store.records.find(id)
         metric = _metric(store, record)
         is_experiment = not (raw or as_json) and store.experiments.find(record.id) is not None
-        told = one_experiment_document(store, blobs, id) if is_experiment else None
-        document = told["record"] if told else record_document(store, blobs, record)
+        details = one_experiment_document(store, blobs, id) if is_experiment else None
+        document = details["record"] if details else record_document(store, blobs, record)
     if as_json:
         print_json(document)
         return
-    if told is not None and metric is not None:
-        _print_experiment(told, metric, _marks_shown(record, document["marks"]))
+    if details is not None and metric is not None:
+        _print_experiment(details, metric, _marks_shown(record, document["marks"]))
         return
     shown: dict[str, object] = {
         name: value for name, value in document.items() if name not in _APART
@@ -118,10 +118,10 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
 
 
 def _print_experiment(
-    told: OneExperimentDocument, metric: MetricSpec, marks: str | list[str] | None
+    details: OneExperimentDocument, metric: MetricSpec, marks: str | list[str] | None
 ) -> None:
     """Print an experiment's decision and reason, its runs and its diff."""
-    entry, unit = told["experiment"], plain(metric.unit)
+    entry, unit = details["experiment"], plain(metric.unit)
     decision, after, gain = wording(entry["decision"]).word, entry["metric"], entry["gain"]
     click.echo(f"{plain(entry['title'])}\n")
     if after is None:
@@ -131,23 +131,23 @@ def _print_experiment(
     else:
         before = after + metric.sign * gain
         click.echo(f"{decision}  {before:.6f} → {after:.6f} {unit}, gain {gain:+.6f}")
-    why = [told["words"], plain(told["note"])]
+    why = [details["words"], plain(details["note"])]
     click.echo(f"why: {'; '.join(filter(None, why))}")
-    for run in told["runs"]:
+    for run in details["runs"]:
         figure = "" if run["metric"] is None else f"  {run['metric']:.6f}"
         failed = f"  {plain(run['reason'])}" if run["reason"] else ""
         flags = f"  {', '.join(run['flags'])}" if run["flags"] else ""
         click.echo(
             f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}"
         )
-    if any(run["reason"] for run in told["runs"]):
-        for line in printed_lines(told["log_tail"] or ""):
+    if any(run["reason"] for run in details["runs"]):
+        for line in printed_lines(details["log_tail"] or ""):
             click.echo(line)
     click.echo(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
     print_fields({"id": entry["id"], "marks": marks})
-    if told["diff"]:
+    if details["diff"]:
         click.echo()
-        _print_diff(told["diff"])
+        _print_diff(details["diff"])
     click.echo(f"\nthe whole record: arnode show {entry['id'][:12]} --raw")
 
 
@@ -205,7 +205,7 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
     year = datetime.now().astimezone().strftime("%Y")
     is_this_year = all(_time(experiment.ts_ms, "%Y") == year for experiment in experiments)
     for experiment in experiments:
-        told = wording(experiment.decision)
+        outcome = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
         rows.append(
             (
@@ -213,7 +213,7 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
                 _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
                 *([quoted(tasks[experiment.task])] if len(tasks) > 1 else []),
                 *([experiment.hardware_class] if has_classes else []),
-                Styled(text=told.word, style=told.style),
+                Styled(text=outcome.word, style=outcome.style),
                 "" if metric is None else f"{metric:.6f}",
                 "" if gain is None else f"{gain:+.6f}",
                 quoted(experiment.title),
@@ -241,7 +241,7 @@ def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list
         return None
     if marks is None:
         return "not read: its source is not here"
-    return [describe(CapabilityMark(**mark)) for mark in marks] or "none"
+    return [describe(CapabilityFinding(**mark)) for mark in marks] or "none"
 
 
 def _time(ts_ms: int, form: str) -> str:
@@ -258,8 +258,8 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
         click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}){where}:")
         if curve := run["curve"]:
             (first, before), (last, after) = curve[0], curve[-1]
-            told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
-            click.echo(f"its reported loss: {told}")
+            losses = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
+            click.echo(f"its reported loss: {details}")
         rows = [
             (
                 one["sandbox"],

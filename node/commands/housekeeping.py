@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import MOST_SHOWN, json_option, tell
+from node.commands.basics import MOST_SHOWN, json_option, print_result
 from node.home.config import load_config
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
@@ -42,7 +42,9 @@ def paths(as_json: bool) -> None:
         "socket": home.socket,
     }
     document = {name: str(place) for name, place in places.items()}
-    tell(document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json)
+    print_result(
+        document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json
+    )
 
 
 @click.command()
@@ -109,7 +111,7 @@ def show_key(as_json: bool) -> None:
     home = Home.here()
     keys = read_keys(home)
     author, transport = keys.author.public.hex(), keys.transport.public.hex()
-    tell(
+    print_result(
         {"author": author, "transport": transport, "path": str(home.key)},
         f"author     {author}",
         f"transport  {transport}",
@@ -129,7 +131,7 @@ def renew_key(as_json: bool) -> None:
     with home.lock():
         kept = renew_keys(home)
     author = read_keys(home).author.public.hex()
-    tell(
+    print_result(
         {"author": author, "path": str(home.key), "old": str(kept)},
         f"author     {author}",
         f"the old key is kept in {kept}",
@@ -154,7 +156,7 @@ def show_config(as_json: bool) -> None:
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
         shown = "-" if value in {None, "", ()} else plain(text)
         lines.append(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
-    tell({"config": values, "origins": dict(settings.origins)}, *lines, as_json=as_json)
+    print_result({"config": values, "origins": dict(settings.origins)}, *lines, as_json=as_json)
 
 
 @config.command("path")

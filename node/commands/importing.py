@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import F, json_option, short, tell
-from node.commands.plugged import PluggedGroup
+from node.commands.basics import F, json_option, print_result, short
+from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.exchange.importers import MAX_LOG_BYTES, HistoryReader, Importer, read_history
@@ -72,7 +72,7 @@ def _command_of(found: Found) -> click.Command | None:
 
     def take(path: Path, as_json: bool, branch: str | None = None, edited: str = "") -> None:
         places = _places(path, reader)
-        _tell(
+        _print_files(
             [_imported(found.name, place, branch=branch, edited=edited) for place in places],
             as_json,
         )
@@ -97,7 +97,7 @@ def _places(path: Path, reader: HistoryReader) -> list[_Place]:
     ]
 
 
-@click.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
+@click.group("import", cls=PluginGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
     """Import other people's bundles and logs."""
 
@@ -137,16 +137,16 @@ def bundle(path: Path, as_json: bool) -> None:
         "rejected": len(report.rejected),
         "blobs": len(given.blobs),
     }
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    line = f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`"
-    tell(document, line, as_json=as_json)
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    line = f"{plain(str(path))}: {summary}; see `arnode show {short(given.about)}`"
+    print_result(document, line, as_json=as_json)
 
 
-def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
+def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
     """Print the result of each file. The JSON document of the first contains the others."""
     (first, _), *others = files
-    beside = {"beside": [document for document, _ in others]} if others else {}
-    tell({**first, **beside}, *(line for _, line in files), as_json=as_json)
+    others_document = {"beside": [document for document, _ in others]} if others else {}
+    print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)
 
 
 def _imported(
@@ -185,12 +185,12 @@ def _imported(
         "with_source": with_source,
     }
     known = "" if is_new else " (imported before)"
-    told = f"{len(log.rows)} rows: {len(read)} read"
+    summary = f"{len(log.rows)} rows: {len(read)} read"
     if text_lines:
-        told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
+        summary += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
     line = (
-        f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
+        f"{plain(str(path))}: {summary}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they are not ranked:"
         f" see `arnode show {short(identity)}`"
     )

@@ -31,11 +31,11 @@ def insights(task: str | None, text: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(_document(learnt))
         return
-    _tell_knobs(learnt)
-    _tell_kinds(learnt)
+    _print_hyperparameters(learnt)
+    _print_kinds(learnt)
 
 
-def _tell_knobs(learnt: "Learnt") -> None:
+def _print_hyperparameters(learnt: "Learnt") -> None:
     knobs: Any = learnt.importance["knobs"]
     name = plain(learnt.names[learnt.line.task])
     if not knobs:
@@ -49,7 +49,7 @@ def _tell_knobs(learnt: "Learnt") -> None:
         click.echo(f"  {plain(knob['name']):<28} {share:<22} best at {plain(str(knob['best']))}")
 
 
-def _tell_kinds(learnt: "Learnt") -> None:
+def _print_kinds(learnt: "Learnt") -> None:
     if not learnt.kinds:
         click.echo("this node has tried no idea of its own yet")
         return

@@ -13,7 +13,7 @@ from node.commands.basics import (
     network_option,
     reading,
 )
-from node.commands.foreign import print_best
+from node.commands.imported import print_best
 from node.home.config import config_of
 from node.home.home import Home
 from node.reporting.blocks import heading, paragraph

@@ -10,14 +10,14 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
-from node.line.run_time import pairs_take, runs_take, usual_pairs
+from node.line.run_estimates import runs_duration_text, trial_duration_text, usual_pairs
 from node.line.splits import random_seed
 from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
-from node.on_demand.session import calibrated_session, find_workbench
+from node.on_demand.session import calibrated_session, find_command_session
 from node.terminal.terminal import print_json
-from node.terminal.vocabulary import told_mean, why_unranked
+from node.terminal.vocabulary import mean_text, why_unranked
 from protocol.codecs import plain, printed_lines
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
@@ -54,9 +54,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Measure a source: train it in the sandbox, score it outside, audit the score."""
-    bench = find_workbench(task, text)
-    tell_mark(bench.task.manifest)
-    wanted = find_source(bench.home, bench.task, source)
+    command = find_command_session(task, text)
+    print_why_unranked(command.task.manifest)
+    wanted = find_source(command.home, command.task, source)
 
     def show(_source: Source, outcome: RunOutcome) -> None:
         figure = (
@@ -69,7 +69,9 @@ def run(
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         *first, last = given or [random_seed() for _ in range(seeds)]
-        async with calibrated_session(bench, partial(runs_take, len(first) + 1)) as session:
+        async with calibrated_session(
+            command, partial(runs_duration_text, len(first) + 1)
+        ) as session:
 
             def runs() -> Iterator[tuple[Source, int]]:
                 yield from ((wanted, seed) for seed in first)
@@ -81,14 +83,14 @@ def run(
 
     outcomes, floor = asyncio.run(work())
     metrics = [o.metric_nano / NANO for o in outcomes if o.metric_nano is not None]
-    manifest = bench.task.manifest
+    manifest = command.task.manifest
     if as_json:
         print_json(
             {
-                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "task": {"id": command.task.id.hex(), "name": command.task.name},
                 "scoring": manifest.scoring,
                 "tree": wanted.tree.hex(),
-                "class": probe_devices(manifest, bench.config.gpus)[0].slug,
+                "class": probe_devices(manifest, command.config.gpus)[0].slug,
                 "runs": [run_json(outcome.to_run("candidate")) for outcome in outcomes],
                 "metric": fmean(metrics) if metrics else None,
                 "sd": stdev(metrics) if len(metrics) > 1 else None,
@@ -97,10 +99,10 @@ def run(
             }
         )
     elif metrics:
-        told = f" ({told_mean(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
+        spread = f" ({mean_text(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
         known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
         metric = manifest.metric
-        click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{told}{known}")
+        click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{spread}{known}")
     if any(outcome.status == "rejected" for outcome in outcomes):
         raise SystemExit(REJECTED)
     if len(metrics) < len(outcomes):
@@ -122,48 +124,48 @@ def compare(
     """
     from node.terminal.vocabulary import gain_words, word
 
-    bench = find_workbench(task, text)
-    base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
+    command = find_command_session(task, text)
+    base, candidate = (find_source(command.home, command.task, name) for name in (a, b))
     if base.tree == candidate.tree:
         raise UsageError("A and B are the same source", "give two that differ")
     policy = POWER
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)
-    most_pairs = policy_of(Style.of(bench.task.manifest), policy).max_pairs
-    tell_mark(bench.task.manifest)
+    most_pairs = policy_of(Style.of(command.task.manifest), policy).max_pairs
+    print_why_unranked(command.task.manifest)
 
     def show(pair: Pair, judgement: Judgement) -> None:
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
 
     async def work() -> Comparison:
-        takes = partial(pairs_take, most_pairs, usual=usual_pairs(bench.task.manifest))
-        async with calibrated_session(bench, takes) as session:
+        takes = partial(trial_duration_text, most_pairs, usual=usual_pairs(command.task.manifest))
+        async with calibrated_session(command, takes) as session:
             click.echo("  A         B         (secret split)", err=True)
             return await compare_sources(
                 session,
                 base,
                 candidate,
                 policy=policy,
-                told_runs=bench.told_runs(),
+                prior_runs=command.prior_runs(),
                 on_pair=show,
             )
 
     result = asyncio.run(work())
     ended, judged = result.confirmation, result.judged
-    told = word(ended.verdict)
+    verdict = word(ended.verdict)
     if as_json:
-        mark = {"scoring": bench.task.manifest.scoring}
+        mark = {"scoring": command.task.manifest.scoring}
         print_json(mark | _comparison_json(base, candidate, result, policy.alpha))
     elif judged:
         click.echo(
-            f"{told}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
+            f"{verdict}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
         )
     if ended.failure:
-        click.echo(f"{told}: {plain(ended.failure)}", err=True)
+        click.echo(f"{verdict}: {plain(ended.failure)}", err=True)
     raise SystemExit(EXITS[ended.verdict])
 
 
-def tell_mark(manifest: TaskManifest) -> None:
+def print_why_unranked(manifest: TaskManifest) -> None:
     """Print a notice if results of this task rank on no leaderboard."""
     if (why := why_unranked(manifest.scoring)) is not None:
         click.echo(f"  {why}", err=True)

@@ -10,14 +10,14 @@ import click
 from node.commands.basics import (
     hex_or_none,
     json_option,
-    say_what_goes_before,
-    tell,
+    print_result,
+    warn_if_variable_overrides,
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
 from node.home.control_socket import is_running
+from node.home.current_network import RunningMember, current_network, running_member
 from node.home.home import Home
-from node.home.in_force import RunningMember, network_in_force, running_member
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.home.keyfile import read_keys
 from node.home.network_definition import (
@@ -58,14 +58,14 @@ def show(name: str | None, as_json: bool) -> None:
     home = Home.here()
     config = config_of(home)
     running = running_member(home)
-    in_force = network_in_force(config, running)
+    current = current_network(config, running)
     peer = peer_id(read_keys(home).transport.public) if home.key.exists() else None
     networks = all_networks(home) if name is None else [find_network(home, name)]
     if as_json:
         rows = [
             {
                 "name": one.network.name,
-                "in_use": one.network.name == in_force,
+                "in_use": one.network.name == current,
                 "file": one.place,
                 "own": one.is_own,
                 "private": one.network.secret is not None,
@@ -99,7 +99,7 @@ def show(name: str | None, as_json: bool) -> None:
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
         }
-        in_use = "  (in use)" if one.network.name == in_force else ""
+        in_use = "  (in use)" if one.network.name == current else ""
         click.echo(f"{one.network.name}{in_use}")
         click.echo(f"  {'file':<10} {plain(one.place)}")
         click.echo(f"  {'secret':<10} {'yes: private' if one.network.secret else 'none: public'}")
@@ -182,12 +182,12 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     """
     home = Home.here()
     running = running_member(home)
-    name = named or network_in_force(config_of(home), running)
+    name = named or current_network(config_of(home), running)
     network = find_network(home, name).network
-    told = [checked_address(text, "--address") for text in given]
+    own_addresses = [checked_address(text, "--address") for text in given]
     is_there = running is not None and running.network == name
-    met_at = _nearest_last(running.addresses) if running and is_there else []
-    addresses = dict.fromkeys((*told, *met_at, *network.bootstrap))
+    reachable_at = _nearest_last(running.addresses) if running and is_there else []
+    addresses = dict.fromkeys((*own_addresses, *reachable_at, *network.bootstrap))
     network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
     line = write_invite(network)
     click.echo(f"this line invites to the network {name}", err=True)
@@ -198,7 +198,9 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
         click.echo("this line contains a secret: anyone who has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
         click.echo("its addresses can be reached from this machine only", err=True)
-    tell({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
+    print_result(
+        {"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json
+    )
 
 
 @click.command()
@@ -212,12 +214,12 @@ def join(line: str, as_json: bool) -> None:
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)
     path = join_network(home, network)
-    tell(
+    print_result(
         {"network": network.name, "file": str(path), **_reached_at(network)},
         f"network {network.name} is in use here, defined in {path}",
         as_json=as_json,
     )
-    say_what_goes_before(home, network.name)
+    warn_if_variable_overrides(home, network.name)
     first = "`arnode stop`, then " if is_running(home.socket) else ""
     click.echo(f"next: {first}`arnode start`", err=True)
 
@@ -238,8 +240,8 @@ def checked_address(text: str, flag: str) -> Address:
     return address
 
 
-def _nearest_last(told: tuple[str, ...]) -> list[Address]:
+def _nearest_last(own_addresses: tuple[str, ...]) -> list[Address]:
     """Return a running node's addresses, the most widely reachable first."""
-    parsed = map(parse_direct, told)
+    parsed = map(parse_direct, own_addresses)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])

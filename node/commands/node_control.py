@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, say_what_goes_before, setting_option
+from node.commands.basics import json_option, reading, setting_option, warn_if_variable_overrides
 from node.home.config import config_of
 from node.home.home import Home
 from node.home.values import Given
@@ -92,7 +92,7 @@ def start(
     if turn and not takes_turns:
         raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
-        say_what_goes_before(home, net)
+        warn_if_variable_overrides(home, net)
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())
@@ -171,13 +171,13 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
             "runs_ended": int() as runs,
             "seconds_lost": int() | float() as seconds,
         }:
-            told = (
+            end = (
                 clock_words(datetime.fromisoformat(until), datetime.now().astimezone())
                 if isinstance(until, str)
                 else "`arnode resume`"
             )
             lost = "the current run ends first" if at_end else Lost(runs=runs, seconds=seconds)
-            click.echo(f"paused until {told}; {lost}", err=True)
+            click.echo(f"paused until {end}; {lost}", err=True)
         case _:
             raise nonsense()
 

@@ -11,13 +11,13 @@ from typing import Any, Final, cast
 
 import click
 
-from node.commands.basics import short, tell
+from node.commands.basics import print_result, short
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
 from node.home.control_socket import Message, call, document
+from node.home.current_network import current_network, running_member
 from node.home.home import Home
-from node.home.in_force import network_in_force, running_member
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people
@@ -62,7 +62,7 @@ def publish(
     """
     config = config_of(home)
     running = running_member(home)
-    network = find_network(home, network_in_force(config, running)).network
+    network = find_network(home, current_network(config, running)).network
     found = [draft_of(store, report, line, title=title) for line in report.lines]
     drafts, refused = list[ReportDraft](), list[tuple[str, str]]()
     for draft in filter(None, found):
@@ -91,7 +91,7 @@ def publish(
         if is_open
         else f"signed: it is sent once this node is connected to {network.name} (`arnode start`)"
     )
-    tell(
+    print_result(
         {
             "network": network.name,
             "goes_out": "now" if is_open else "later",
@@ -164,7 +164,7 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
         store,
         Blobs(home.blobs),
         wanted,
-        net=network_in_force(config_of(home), running_member(home)),
+        net=current_network(config_of(home), running_member(home)),
         blocked=read_people(home.people).blocked,
         with_own=False,
     )
@@ -218,7 +218,7 @@ def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
                     )
                 time.sleep(_POLL_S)
     text = text_of(blobs, body)
-    tell({"id": record.id.hex(), "text": text}, text or "", as_json=as_json)
+    print_result({"id": record.id.hex(), "text": text}, text or "", as_json=as_json)
 
 
 def report_body(record: Record) -> ReportBody:

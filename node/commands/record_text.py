@@ -21,11 +21,11 @@ def fields_for_people(body: Body | Mapped, metric: MetricSpec | None) -> object:
 
     Figures of the metric get its unit. `metric` is None if the task, and so the scale, is unknown.
     """
-    said = body.manifest if isinstance(body, TaskBody) else body
-    return _told(said, to_json(body.to_value()), metric)
+    fields = body.manifest if isinstance(body, TaskBody) else body
+    return _with_figures(fields, to_json(body.to_value()), metric)
 
 
-def _told(value: object, document: object, metric: MetricSpec | None) -> object:
+def _with_figures(value: object, document: object, metric: MetricSpec | None) -> object:
     if isinstance(value, Mapped) and isinstance(document, Mapping):
         known = {name: (attribute, item) for name, attribute, item in value.parts()}
         return {
@@ -33,7 +33,9 @@ def _told(value: object, document: object, metric: MetricSpec | None) -> object:
             for name, shown in document.items()
         }
     if isinstance(value, tuple) and isinstance(document, list) and len(value) == len(document):
-        return [_told(one, shown, metric) for one, shown in zip(value, document, strict=True)]
+        return [
+            _with_figures(one, shown, metric) for one, shown in zip(value, document, strict=True)
+        ]
     return document
 
 
@@ -44,7 +46,7 @@ def _figure(attribute: str, value: object, document: object, metric: MetricSpec 
         return f"{_decimal(value, digits, least=min(digits, _LEAST_DIGITS))} {metric.unit}".rstrip()
     if isinstance(value, int) and attribute.endswith("_millionths"):
         return _decimal(value, _MILLIONTH_DIGITS)
-    return _told(value, document, metric)
+    return _with_figures(value, document, metric)
 
 
 def _decimal(number: int, digits: int, *, least: int = 0) -> str:

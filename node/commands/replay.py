@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import json_option, reading
 from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import empty_folder, explaining_faults
+from node.source_review.adoption import concern, describe, marks_of
 from node.store.named_tasks import task_source
 from node.terminal.terminal import print_json
-from node.vetting.adoption import concern, describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.codecs import plain
 from protocol.errors import SafetyError, UsageError
@@ -52,7 +52,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         script = folder / "replay.sh"
         script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n')
         script.chmod(0o755)
-    said = [describe(mark) for mark in marks or ()]
+    descriptions = [describe(mark) for mark in marks or ()]
     if as_json:
         print_json(
             {
@@ -60,19 +60,19 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
                 "folder": str(folder),
                 "files": paths,
                 "command": command,
-                "marks": said,
+                "marks": descriptions,
             }
         )
         return
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
-    for mark in said:
+    for mark in descriptions:
         click.echo(f"marked, it {concern(marks or ())}: {plain(mark)}", err=True)
 
 
 def _from_bundle(
     path: Path,
-) -> tuple[Source, dict[str, object], tuple[CapabilityMark, ...] | None]:
+) -> tuple[Source, dict[str, object], tuple[CapabilityFinding, ...] | None]:
     given = read_bundle(path)
     for finding in check_bundle(given):
         if not finding.ok:

@@ -21,7 +21,7 @@ from node.on_demand.replicating import (
     setting_of,
 )
 from node.on_demand.replications import PAIR_HEADER, ReplicationEffort, pair_line, run_line
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.terminal.durations import span_words
 from node.terminal.terminal import console, print_json
 from protocol.errors import UsageError
@@ -62,52 +62,52 @@ def replicate(
     recorded. If it is interrupted, the same command resumes it.
     """
     began_s = time.monotonic()
-    bench = find_workbench(task, text)
-    findings, candidates = _candidates(bench, catalogue, only)
+    command = find_command_session(task, text)
+    findings, candidates = _candidates(command, catalogue, only)
     usual = (QUICK if quick else POWER).max_pairs
     policy = replace(POWER, max_pairs=pairs or usual)
-    device = probe_devices(bench.task.manifest, bench.config.gpus)[0]
-    path = bench.home.replications / f"{bench.task.id.hex()}-{device.slug}.jsonl"
-    setting = setting_of(bench.home, device, bench.task, findings)
+    device = probe_devices(command.task.manifest, command.config.gpus)[0]
+    path = command.home.replications / f"{command.task.id.hex()}-{device.slug}.jsonl"
+    setting = setting_of(command.home, device, command.task, findings)
     with kept_runs(path, setting, is_fresh=fresh) as kept:
         if kept.unread:
             click.echo(f"  {kept.unread} lines of {path} are invalid and ignored", err=True)
-        replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
-        runs_now = _measure(bench, candidates, replications)
+        replications = Replications(manifest=command.task.manifest, kept=kept, policy=policy)
+        runs_now = _measure(command, candidates, replications)
     found = [replications.look(one) for one in candidates]
     effort = ReplicationEffort(
         runs=len({(k.tree, k.run.seed) for one in found for k in (*one.bases, *one.own)}),
         runs_now=runs_now,
         seconds=time.monotonic() - began_s,
     )
-    _tell(bench, device.slug, replications, found, effort, as_json=as_json)
+    _print_findings(command, device.slug, replications, found, effort, as_json=as_json)
     if any(one.is_open for one in found):
         click.echo("interrupted; the same command resumes it", err=True)
         raise SystemExit(_INTERRUPTED)
 
 
 def _candidates(
-    bench: Workbench, catalogue: Path | None, only: Sequence[str]
+    command: CommandSession, catalogue: Path | None, only: Sequence[str]
 ) -> tuple[tuple[PublishedFinding, ...], tuple[FindingCandidate, ...]]:
     """Return all findings of the catalogue, and the requested ones as candidates with sources.
 
     Raises UsageError for an unknown name or a task without a catalogue.
     """
-    path = catalogue or bench.task.catalogue
+    path = catalogue or command.task.catalogue
     if path is None:
-        raise UsageError(f"task {bench.task.name} has no catalogue", "name a TOML file")
-    findings = load_catalogue(path, bench.task)
+        raise UsageError(f"task {command.task.name} has no catalogue", "name a TOML file")
+    findings = load_catalogue(path, command.task)
     names = {finding.name for finding in findings}
     for name in only:
         if name not in names:
             raise UsageError(f"there is no finding {name!r}", nearest(name, names))
     if not is_builtin(path):
-        require_peer_sandbox(bench.config)
-    return findings, candidates_of(path, bench.task, findings, only=only)
+        require_peer_sandbox(command.config)
+    return findings, candidates_of(path, command.task, findings, only=only)
 
 
 def _measure(
-    bench: Workbench, candidates: Sequence[FindingCandidate], replications: Replications
+    command: CommandSession, candidates: Sequence[FindingCandidate], replications: Replications
 ) -> int:
     """Make the missing runs and print each result; return how many runs ended."""
     pending = [one for one in candidates if replications.look(one).is_open]
@@ -121,7 +121,7 @@ def _measure(
         ended += 1
         show(source, kept)
 
-    asyncio.run(measure_open(bench, pending, replications, show=count))
+    asyncio.run(measure_open(command, pending, replications, show=count))
     return ended
 
 
@@ -129,7 +129,7 @@ def _shown(
     pending: Sequence[FindingCandidate], replications: Replications
 ) -> Callable[[Source, KeptRun], None]:
     """Return a callback that prints the total work to stderr, then each run as it ends."""
-    told = {one.finding.name: _state(replications.look(one)) for one in pending}
+    states = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
     most = (len(pending) + len(blocks)) * replications.policy.max_pairs
     is_first = True
@@ -145,8 +145,8 @@ def _shown(
         lines = []
         for one in pending:
             found = replications.look(one)
-            if _state(found) != told[one.finding.name]:
-                told[one.finding.name] = _state(found)
+            if _state(found) != states[one.finding.name]:
+                states[one.finding.name] = _state(found)
                 lines.append(pair_line(found))
         if not lines:
             names = [one.finding.name for one in pending if one.source.tree == source.tree]
@@ -161,8 +161,8 @@ def _state(replication: Replication) -> tuple[int, str]:
     return len(replication.confirmation.pairs), replication.verdict
 
 
-def _tell(
-    bench: Workbench,
+def _print_findings(
+    command: CommandSession,
     hardware_class: str,
     replications: Replications,
     found: Sequence[Replication],
@@ -173,9 +173,9 @@ def _tell(
     if as_json:
         print_json(
             {
-                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "task": {"id": command.task.id.hex(), "name": command.task.name},
                 "class": hardware_class,
-                "base": bench.task.source.tree.hex(),
+                "base": command.task.source.tree.hex(),
                 "max_pairs": replications.policy.max_pairs,
                 "findings": [views.as_json(one, replications.policy) for one in found],
                 "runs": effort.runs,
@@ -187,7 +187,7 @@ def _tell(
     views.print_table(
         console(),
         found,
-        unit=bench.task.manifest.metric.unit,
+        unit=command.task.manifest.metric.unit,
         hardware_class=hardware_class,
     )
     click.echo(views.summary(found, effort))

@@ -100,5 +100,5 @@ def _print_records(zone: str, listed: AddressList) -> None:
         strings = [
             record[at : at + _STRING_BYTES] for at in range(0, len(record), _STRING_BYTES)
         ]  # records contain no quotes or backslashes, so no escaping is needed
-        told = " ".join(f'"{one}"' for one in strings)
-        click.echo(f"_dnsaddr.{zone}. 3600 IN TXT {told}")
+        quoted = " ".join(f'"{one}"' for one in strings)
+        click.echo(f"_dnsaddr.{zone}. 3600 IN TXT {quoted}")

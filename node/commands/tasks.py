@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short, tell
+from node.commands.basics import json_option, print_result, short
 from node.commands.checking import check
 from node.home.config import config_of
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
-from node.line.open_task import find_task, known_by_id, lacking, strangers_task
+from node.line.open_task import find_task, known_by_id, lacking, untrusted_task
 from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.terminal.vocabulary import scoring_words, told_sd
+from node.terminal.vocabulary import scoring_words, sd_text
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
@@ -57,7 +57,7 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a task: its metric, budget and limits."""
     home = Home.here()
-    one = strangers_task(home, name) or load_task(name, data_dir=home.data)
+    one = untrusted_task(home, name) or load_task(name, data_dir=home.data)
     manifest = one.manifest
     words = words_of(manifest)
     document = {
@@ -92,7 +92,7 @@ def show(name: str, as_json: bool) -> None:
     }
     if manifest.program is not None and manifest.program.holdout is not None:
         rows["holdout"] = "files that replace visible ones in promotion trials and in verify"
-    tell(
+    print_result(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
         *(f"  {label:<10} {value}" for label, value in rows.items()),
@@ -103,7 +103,7 @@ def show(name: str, as_json: bool) -> None:
 def _noise(floor_nano: int) -> str:
     if not floor_nano:
         return "unknown until a node measures it"
-    return f"{told_sd(floor_nano / NANO, digits=4)} of one run"
+    return f"{sd_text(floor_nano / NANO, digits=4)} of one run"
 
 
 @task.command()

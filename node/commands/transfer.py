@@ -13,7 +13,14 @@ from node.commands.basics import (
     reading,
     short,
 )
-from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.ladder.transfer_history import (
+    Place,
+    TransferHistory,
+    Where,
+    slopes_known,
+    tasks_of,
+    transfer_histories,
+)
 from node.line.head_by_hand import tree_meant
 from node.reporting.matrix import transfer_matrix
 from node.reporting.transfer import transfer_document
@@ -46,7 +53,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
-        changes = [] if wanted is not None else climbed(store)
+        changes = [] if wanted is not None else transfer_histories(store)
         known = slopes_known(changes)
         names = labels(store, tasks_of(changes))
     if as_json:
@@ -66,18 +73,18 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""
             word = "" if cell.level == "claimed" else f" {cell.verdict}"
             click.echo(f"  {name:<20} {gain:>10}  {cell.level}{word}{more}")
-    _tell_carried(changes, known, names)
+    _print_transfers(changes, known, names)
 
 
-def _tell_carried(
-    changes: Sequence[Climbed],
+def _print_transfers(
+    changes: Sequence[TransferHistory],
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],
 ) -> None:
     if not changes:
         return
 
-    def told(where: Where) -> str:
+    def describe(where: Where) -> str:
         return f"{plain(names.get(where.task, short(where.task)))} on {plain(where.hardware_class)}"
 
     click.echo("transfers between tasks:")
@@ -85,18 +92,20 @@ def _tell_carried(
         found = Where(change.found_on.task, change.found_on.hardware_class)
         there = f" {_figure(change.there)}" if change.there else ""
         click.echo(
-            f"{plain(change.title)}: found on {told(found)}{there},"
+            f"{plain(change.title)}: found on {describe(found)}{there},"
             f" holds on {change.holds_on} of {len(change.places)}"
         )
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"
             figure = _figure(place)
-            click.echo(f"  {told(place.where):<32} {figure:<28}  {word(place.came)}, {whose}")
+            click.echo(
+                f"  {describe(place.where):<32} {figure:<28}  {word(place.outcome)}, {whose}"
+            )
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(
-            f"of a gain on {told(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
-            f" {told(above)}, by {many(slope.count, 'change')}"
+            f"of a gain on {describe(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
+            f" {describe(above)}, by {many(slope.count, 'change')}"
         )
 
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.source.capabilities import CapabilityMark
-from node.commands.basics import hex_or_none, json_option, reading, short, tell
+from agent.source.capabilities import CapabilityFinding
+from node.commands.basics import hex_or_none, json_option, print_result, reading, short
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
-from node.line.repeating import told_apart
+from node.line.repeating import separate_repeat
+from node.source_review.adoption import concern, describe
 from node.store.overfit import overfit_reason
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
-from node.vetting.adoption import concern, describe
 from protocol.codecs import plain
 from protocol.errors import SafetyError
 from protocol.evidence import GAINS
@@ -82,18 +82,20 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        tell({"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json)
+        print_result(
+            {"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json
+        )
         return
     verified = verify_claim(question)
     if as_json:
         print_json(_document(verified))
     else:
-        _tell(verified)
+        _print_verified(verified)
     rejected = any(run.status == "rejected" for run in verified.runs)
     raise SystemExit(REJECTED if rejected else EXITS[verified.step.verdict])
 
 
-def _tell(verified: "Verified") -> None:
+def _print_verified(verified: "Verified") -> None:
     """Print the claim, the measurement and what it means."""
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
@@ -110,12 +112,12 @@ def _tell(verified: "Verified") -> None:
             f"{len(verified.runs)} runs on {verified.hardware_class}"
         )
     click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
-    _tell_marks(verified.marks)
+    _print_marks(verified.marks)
     if step.record:
         click.echo(f"signed as re-run {short(step.record)}")
 
 
-def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
+def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
     """Print what the code does beyond arithmetic, or that it was not read."""
     if marks is None:
         click.echo("its code was not checked for marks: some of it is missing here")
@@ -130,29 +132,29 @@ def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
 
 def _meaning(verified: "Verified") -> str:
     step = verified.step
-    told = wording(step.verdict).meaning
+    meaning = wording(step.verdict).meaning
     if step.verdict not in GAINS:
         overfit = overfit_reason(verified.runs, verified.manifest)
         if overfit is not None:
             return overfit
     match step.verdict, step.word:
         case "confirmed", "holds" | "":
-            return told
+            return meaning
         case "confirmed", _:
             return "there is a gain here, but not shown to be as large as claimed"
         case "refuted", _ if step.reason:
             return step.reason
         case "refuted", _:
-            return "it is worse than its base" if (step.to_nano or 0) < 0 else told
+            return "it is worse than its base" if (step.to_nano or 0) < 0 else meaning
         case "unconfirmed", _ if step.is_quick:
             return "it was not refuted; there are too few pairs to say more"
         case "unrunnable", _:
             return f"{step.reason}: this does not count against the claim"
-    return told
+    return meaning
 
 
 def _document(verified: "Verified") -> dict[str, object]:
-    step, (paired, again) = verified.step, told_apart(verified.runs)
+    step, (paired, again) = verified.step, separate_repeat(verified.runs)
     pairs: dict[int, dict[str, float | None]] = {}
     for run in paired:
         pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
@@ -232,7 +234,7 @@ def _check(claim: str, *, as_json: bool) -> None:
             )
         else:
             click.echo(f"key {author} signed it; it claims no gain")
-        _tell_marks(marks)
+        _print_marks(marks)
     if not holds:
         raise SafetyError("the claim is invalid", "do not run or adopt it")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from node.commands.basics import json_option, setting_option, tell
+from node.commands.basics import json_option, print_result, setting_option
 from node.home.config import Config, config_of
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
@@ -66,13 +66,13 @@ def view(
     if added or dropped:
         _change_fleet(home, added, dropped)
     if fleet_key or new_fleet_key:
-        _tell_fleet_key(home, is_new=new_fleet_key, as_json=as_json)
+        _print_fleet_key(home, is_new=new_fleet_key, as_json=as_json)
         return
     if token is not None:
         from node.web.tokens import Tokens
 
         text = Tokens.current(home.web_tokens).of_right(token)
-        tell({"token": text, "right": token}, text, as_json=as_json)
+        print_result({"token": text, "right": token}, text, as_json=as_json)
         return
     if is_running(home.socket):
         match call(home.socket, "page", {"steer": not read_only}):
@@ -84,13 +84,13 @@ def view(
     asyncio.run(_serve(home, config, no_browser=no_browser, as_json=as_json))
 
 
-def _tell_fleet_key(home: Home, *, is_new: bool, as_json: bool) -> None:
+def _print_fleet_key(home: Home, *, is_new: bool, as_json: bool) -> None:
     from node.web import tokens
 
     if is_new and is_running(home.socket):
         raise UsageError("the running node has the old key", "stop it first: `arnode stop`")
     key = (tokens.new_fleet_key if is_new else tokens.fleet_key)(home.fleet_key)
-    tell({"fleet_key": key}, key, as_json=as_json)
+    print_result({"fleet_key": key}, key, as_json=as_json)
 
 
 def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) -> None:
@@ -106,7 +106,7 @@ def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) 
 
 
 def _open(link: str, address: str, *, no_browser: bool, as_json: bool) -> None:
-    tell({"link": link, "address": address}, link, as_json=as_json)
+    print_result({"link": link, "address": address}, link, as_json=as_json)
     sys.stdout.flush()  # else a program that reads the link waits until the server ends
     if not no_browser and not webbrowser.open(link):
         no_browser = True

@@ -97,5 +97,7 @@ async def address_of(actor: Actor) -> Address:
 
 def ended(actor: Actor) -> ArnodeError:
     """Return the error for a node that ended unexpectedly, with its last line of output."""
-    said = actor.log.read_text(errors="replace").strip().splitlines()
-    return ArnodeError(f"the {actor.name} ended: {said[-1] if said else 'it said nothing'}")
+    log_lines = actor.log.read_text(errors="replace").strip().splitlines()
+    return ArnodeError(
+        f"the {actor.name} ended: {log_lines[-1] if log_lines else 'it said nothing'}"
+    )

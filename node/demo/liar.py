@@ -16,7 +16,7 @@ from node.home.invites import read_invite
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
 from node.line.open_task import Subject
-from node.line.publication import Publication
+from node.line.record_writer import RecordWriter
 from node.peering.membership import taking_part
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -59,7 +59,7 @@ async def _lie(
     keys, blobs = load_keys(home), Blobs(home.blobs)
     subject = Subject.on(processor(), task.manifest, task.source)
     config = config_of(home, {"net": network.name})
-    publication = Publication(
+    record_writer = RecordWriter(
         store=store,
         blobs=blobs,
         identity=identity_of(keys, config),
@@ -75,18 +75,18 @@ async def _lie(
         listen=config.listen,
     ):
         if not store.records.own():
-            _publish(publication, task, store, blobs)
+            _publish(record_writer, task, store, blobs)
         await stopped.wait()
 
 
-def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -> None:
+def _publish(record_writer: RecordWriter, task: Task, store: Store, blobs: Blobs) -> None:
     base, tree = task.source, idle_patch(task)
     for source in (base, tree):
         blobs.put_source(source)
     gain_nano = CLAIMED_SD * task.manifest.noise_floor_nano
     with store.transaction():
-        publication.announce()
-        patch = publication.patch(
+        record_writer.announce()
+        patch = record_writer.patch(
             base.tree,
             tree.tree,
             title="a better learning rate",
@@ -94,7 +94,7 @@ def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -
             parents=(),
             origin=Origin(proposer="knobs"),
         )
-        publication.result(
+        record_writer.result(
             patch.id,
             base.tree,
             tree.tree,

@@ -19,8 +19,8 @@ from node.home.invites import write_invite
 from node.home.network_definition import Network
 from node.home.networks import create_network
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -38,7 +38,7 @@ from trainer.task_kinds import kind_of, load_task
 MOVE: Final = "own-rates"  # the task's move whose gain four pairs confirm
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
-_SILENCE_S = 15.0
+_QUIET_S = 15.0
 # Neither proposes patches of its own, so that the demo is short. The finder starts a promotion
 # trial at once for what it keeps, and runs no peer's code. The checker runs only peers' code.
 _FINDER = {
@@ -48,7 +48,7 @@ _FINDER = {
 }
 _CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}
 
-Tell = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass(kw_only=True)
@@ -82,7 +82,9 @@ class DemoFacts:
         }
 
 
-async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> DemoFacts:
+async def play(
+    root: Path, print_line: PrintLine, progress: Progress, *, is_temporary: bool
+) -> DemoFacts:
     """Run the demo in a folder and return its facts.
 
     `is_temporary` is True if the nodes may remove the folder.
@@ -118,7 +120,7 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
             await start("finder", ARNODE, "start", *joining, settings=_FINDER),
             await start("checker", ARNODE, "start", *joining, settings=_CHECKER),
         ]
-        story = _Story(task, actors, tell)
+        story = _Story(task, actors, print_line)
         async with asyncio.timeout(LIMIT_S):
             await story.run()
         return story.facts
@@ -127,27 +129,27 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
 class _Story:
     """A read-only observer of the nodes' stores, which reports each event once."""
 
-    def __init__(self, task: Task, actors: list[Actor], tell: Tell) -> None:
+    def __init__(self, task: Task, actors: list[Actor], print_line: PrintLine) -> None:
         self.facts = DemoFacts()
         self._task = task
         self._bootstrap, self._liar, self._finder, self._checker = actors
-        self._tell = tell
+        self._print_line = print_line
         self._line = LineKey(task=task.id, hardware_class=processor().slug)
-        self._started_s = self._told_s = time.monotonic()
+        self._started_s = self._printed_s = time.monotonic()
         self._is_handed_in = False
         self._trees = {"liar": idle_patch(task).tree, "finder": _idea(task).tree}
 
     async def run(self) -> None:
         self._say("four nodes run on this machine, each with a key of its own: a bootstrap node,")
         self._say("a finder, a checker and a liar. No node knows which is which.")
-        while not self._is_told():
+        while not self._is_finished():
             for actor in (self._bootstrap, self._liar, self._finder, self._checker):
                 if actor.process.returncode is not None:
                     raise ended(actor)
             self._look()
             await asyncio.sleep(_LOOKED_S)
 
-    def _is_told(self) -> bool:
+    def _is_finished(self) -> bool:
         return len(self.facts.verdicts) == 2 and len(set(self.facts.digests.values())) == 1
 
     def _look(self) -> None:
@@ -159,9 +161,9 @@ class _Story:
                 self._look_at_verdicts(store)
         if len(self.facts.verdicts) == 2:
             self._compare_boards()
-        if time.monotonic() >= self._told_s + _SILENCE_S:
+        if time.monotonic() >= self._printed_s + _QUIET_S:
             for actor in (self._finder, self._checker):
-                self._tell_now(actor)
+                self._print_activity(actor)
 
     def _hand_in(self) -> None:
         self._is_handed_in = True
@@ -211,20 +213,20 @@ class _Story:
                 with store:
                     if board := self._board(store):
                         self.facts.digests[actor.name] = board.board_digest.hex()
-        if self._is_told():
+        if self._is_finished():
             self._note("boards agree")
             digest = next(iter(self.facts.digests.values()))
             self._say(f"the leaderboards of all three are identical, byte for byte: {digest[:16]}…")
 
-    def _tell_now(self, actor: Actor) -> None:
+    def _print_activity(self, actor: Actor) -> None:
         try:
             document = call(actor.home.socket, "status", timeout_s=2.0)
         except ArnodeError:  # the node is starting or busy
             return
         match document:
             case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
-                told = f"{stage}, {title}" if title else stage
-                self._say(f"  … the {actor.name}: {told}")
+                activity = f"{stage}, {title}" if title else stage
+                self._say(f"  … the {actor.name}: {activity}")
 
     def _open(self, actor: Actor) -> Store | None:
         try:
@@ -244,8 +246,8 @@ class _Story:
         self.facts.times_s[what] = round(time.monotonic() - self._started_s, 1)
 
     def _say(self, text: str) -> None:
-        self._told_s = time.monotonic()
-        self._tell(f"{self._told_s - self._started_s:4.0f} s  {text}")
+        self._printed_s = time.monotonic()
+        self._print_line(f"{self._printed_s - self._started_s:4.0f} s  {text}")
 
 
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
@@ -256,7 +258,7 @@ def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict
-    trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, CheckpointStep)}
+    trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, PromotionTrial)}
     for tried in store.jobs.closed_jobs(line, ExperimentStep):
         trial = trials.get(tried.step.tree)
         for patch in filter(None, map(store.records.patch, tried.step.idea.claims)):

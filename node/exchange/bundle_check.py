@@ -7,9 +7,9 @@ is true. This module also finds the sources to run again.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle import Bundle, Subject, trees_of
-from node.vetting.adoption import marks_beyond
+from node.source_review.adoption import marks_beyond
 from protocol.attestation import AttestBody
 from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError
@@ -113,7 +113,7 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
     return fact.gain if isinstance(fact, BoardClaim) else None
 
 
-def marks_in(bundle: Bundle) -> tuple[CapabilityMark, ...] | None:
+def marks_in(bundle: Bundle) -> tuple[CapabilityFinding, ...] | None:
     """Return the capabilities of a bundle's code beyond the task's baseline; None without the code.
 
     If the baseline is missing, everything beyond arithmetic is marked.

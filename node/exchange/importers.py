@@ -4,7 +4,7 @@ An importer is an `Importer` under the entry-point group `arnode.importers`. The
 name in `arnode task import` and `arnode import`. It executes nothing that it reads. It reads files
 only through `trainer.importing.reading` and `trainer.host.folder_files`, which limit sizes and
 follow no link out of a folder. It may depend on these two, on all of `trainer.importing`, and on
-`node.store.foreign_rows`, `node.store.foreign_tables`, `protocol.errors` and `protocol.regions`.
+`node.store.imported_rows`, `node.store.imported_tables`, `protocol.errors` and `protocol.regions`.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.home.plugins import IMPORTERS, plugin
-from node.store.foreign_rows import ForeignLog
-from node.store.foreign_tables import read_table
+from node.store.imported_rows import ImportedLog
+from node.store.imported_tables import read_table
 from protocol.errors import UsageError
 from trainer.importing.draft import TaskDraft
 
@@ -69,7 +69,7 @@ class HistoryReader:
     """
 
     summary: str
-    read: Callable[[bytes], ForeignLog]
+    read: Callable[[bytes], ImportedLog]
     hint: str
     files: tuple[tuple[str, ...], ...] = ()
     has_commits: bool = False
@@ -93,7 +93,7 @@ def history_of(name: str) -> HistoryReader:
     return found
 
 
-def read_history(form: str, data: bytes, name: str) -> ForeignLog:
+def read_history(form: str, data: bytes, name: str) -> ImportedLog:
     """Return the rows of a file of this form. Raises UsageError if it has no experiment."""
     if len(data) > MAX_LOG_BYTES:
         raise UsageError(f"{name} is larger than {MAX_LOG_BYTES >> 20} MB", "import a part of it")

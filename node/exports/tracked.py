@@ -158,16 +158,16 @@ def changed_constants(diff: str) -> dict[str, tuple[str, str]]:
     The diff is read as lines of text, so that untrusted source is not parsed. A name that is
     removed or added more than once is omitted, since its values are ambiguous.
     """
-    gone: dict[str, list[str]] = {}
-    come: dict[str, list[str]] = {}
+    removed: dict[str, list[str]] = {}
+    added: dict[str, list[str]] = {}
     for row in diff.splitlines():
         if not is_changed(row) or len(row) > _LINE_CHARACTERS:
             continue
         if found := _CONSTANT.fullmatch(row[1:].strip()):
-            side = gone if row[0] == "-" else come
+            side = removed if row[0] == "-" else added
             side.setdefault(found[1], []).append(plain(found[2])[:_VALUE_CHARACTERS])
     return {
-        name: (gone[name][0], new[0])
-        for name, new in sorted(come.items())
-        if len(new) == 1 and len(gone.get(name, ())) == 1 and gone[name] != new
+        name: (removed[name][0], new[0])
+        for name, new in sorted(added.items())
+        if len(new) == 1 and len(removed.get(name, ())) == 1 and removed[name] != new
     }

@@ -207,12 +207,12 @@ def reach_of(host: str) -> Reach:
     return Reach(scope_of(host).value)
 
 
-def may_tell(reach: Reach, teller: Reach | None) -> bool:
-    """Return True if an address with this reach is accepted from a peer with reach `teller`."""
+def may_share(reach: Reach, peer_reach: Reach | None) -> bool:
+    """Return True if an address with this reach is accepted from a peer with reach `peer_reach`."""
     # A name may resolve to something else each time. NOWHERE means that no machine is there.
     if reach in (Reach.NAME, Reach.NOWHERE):
         return False
-    return reach is Reach.PUBLIC or teller in (reach, Reach.LOOPBACK)
+    return reach is Reach.PUBLIC or peer_reach in (reach, Reach.LOOPBACK)
 
 
 def host_fault(kind: str, host: str) -> str | None:

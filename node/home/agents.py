@@ -15,7 +15,7 @@ from node.home.plugins import PROPOSERS, plugins
 from node.home.setting import ValueKind
 from node.home.values import NEAR, Given, WrongWordError, words
 from node.home.values import text as any_text
-from protocol.codecs import WORD_PATTERN
+from protocol.codecs import IDENTIFIER_PATTERN
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
@@ -101,7 +101,7 @@ def _is_agent(name: str) -> bool:
 
 def is_plugin(name: str) -> bool:
     """Return True if there is a proposer plugin with this name."""
-    is_word = name not in AGENTS and re.fullmatch(WORD_PATTERN, name)
+    is_word = name not in AGENTS and re.fullmatch(IDENTIFIER_PATTERN, name)
     return bool(is_word) and name in plugins(PROPOSERS)
 
 

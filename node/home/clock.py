@@ -12,7 +12,7 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def is_to_come(at_s: float, now_s: float, *, most_s: float) -> bool:
+def is_in_future(at_s: float, now_s: float, *, most_s: float) -> bool:
     """Return True if `at_s` is in the future, by a clock that may jump.
 
     If it is further away than `most_s`, which is the most possible, then the clock was set back. In
@@ -21,6 +21,6 @@ def is_to_come(at_s: float, now_s: float, *, most_s: float) -> bool:
     return now_s < at_s <= now_s + most_s
 
 
-def passing_s() -> float:
+def boottime_s() -> float:
     """Return seconds from an arbitrary start, including those during which the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

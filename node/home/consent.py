@@ -15,8 +15,8 @@ from typing import Final
 from node.home.addresses import parse_direct
 from node.home.config import Config
 from node.home.config_file import change_settings
+from node.home.current_network import remember_network
 from node.home.home import Home
-from node.home.in_force import remember_network
 from node.home.network_definition import NO_NETWORK, Network
 from node.home.networks import find_network
 from protocol.errors import Rejected
@@ -78,10 +78,10 @@ def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
     address.
     """
     key = author.hex()[:_KEY_DIGITS]
-    is_walled = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
+    is_isolated = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
     code = "Peers' code does not run here; their results are only shown."
     share = "No run is spent on peers' claims."
-    if config.peer_code != "none" and is_walled:
+    if config.peer_code != "none" and is_isolated:
         whose = "Friends'" if config.peer_code == "friends" else "Strangers'"
         code = (
             f"{whose} code runs here, in sandbox tier {tier.name} "
@@ -176,7 +176,7 @@ def with_settings(network: Network, config: Config) -> Network:
     Addresses in the settings come before the network's own. Its DHT is removed if it is disabled.
     """
     parsed = (parse_direct(text) for text in config.bootstrap)
-    told = [address for address in parsed if not isinstance(address, Rejected)]
+    valid = [address for address in parsed if not isinstance(address, Rejected)]
     if not config.dht:
         network = replace(network, dht=())
-    return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))
+    return replace(network, bootstrap=tuple(dict.fromkeys((*valid, *network.bootstrap))))

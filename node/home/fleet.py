@@ -21,7 +21,7 @@ from node.home.files import write_file
 from node.home.home import Home
 from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import People, read_people
-from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
+from node.home.signed_list import ListKind, SignedList, iso_time, read_signed, signed
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.ip_addresses import is_own
 from protocol.keys import SigningKey
@@ -90,7 +90,7 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
         )
     kept = kept_list(home, owner)
     if kept is not None and kept.written_s > read.written_s:
-        then, now = told_time(read.written_s), told_time(kept.written_s)
+        then, now = iso_time(read.written_s), iso_time(kept.written_s)
         raise UsageError(
             f"it is of {then}, older than the one here, of {now}",
             "bring the newest list: an old one would restore removed keys",

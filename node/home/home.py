@@ -24,7 +24,7 @@ class InUseError(ConfigurationError):
 
 
 @contextmanager
-def _naming_the_mend(root: Path) -> Iterator[None]:
+def _with_hint(root: Path) -> Iterator[None]:
     """Raise faults of a home's path as a ConfigurationError; full disks pass through."""
     try:
         yield
@@ -85,7 +85,7 @@ class Home:
         Raises ConfigurationError if there cannot be a home at that path.
         """
         home = cls.locate(os.environ)
-        with _naming_the_mend(home.root):
+        with _with_hint(home.root):
             try:
                 if not stat.S_ISDIR(home.root.stat().st_mode):
                     raise NotADirectoryError
@@ -120,7 +120,7 @@ class Home:
     def prepare(self) -> None:
         """Create the folder for this user alone, or check that it is private."""
         with explaining_faults(self.root):
-            with _naming_the_mend(self.root):
+            with _with_hint(self.root):
                 self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             self._make_private()
             for folder in (self.blobs, self.journal, self.data):

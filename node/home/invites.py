@@ -25,7 +25,7 @@ from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
 from node.home.networks import defined_network, own_file, replace_network
-from protocol.codecs import NAME_PATTERN, Codec, listing, word
+from protocol.codecs import NAME_PATTERN, Codec, identifier, listing
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.fields import OPTIONAL, Digest, Items, Mapped
@@ -39,7 +39,7 @@ MAX_LINE: Final = 10_000  # characters; enough for the longest invite
 _CHECKSUM_BYTES = 4
 _CONTEXT = b"arnode invite 1"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_MEND = "ask for the line again, and copy all of it"
+_HINT = "ask for the line again, and copy all of it"
 
 
 def write_invite(network: Network) -> str:
@@ -82,7 +82,7 @@ def read_invite(line: str) -> Network:
     """
     found = _read("".join(line.split()).lower())
     if isinstance(found, Rejected):
-        raise UsageError(f"this is not a complete invite: {found.reason}", _MEND)
+        raise UsageError(f"this is not a complete invite: {found.reason}", _HINT)
     return found
 
 
@@ -115,8 +115,8 @@ def join_network(home: Home, invited: Network) -> Path:
         path = own_file(home, network.name)  # unchanged, so that its comments stay
     else:
         path = replace_network(home, network)
-    said_no = settings.config.online is False
-    change_settings(home.config, {"net": network.name} | ({"online": None} if said_no else {}))
+    had_declined = settings.config.online is False
+    change_settings(home.config, {"net": network.name} | ({"online": None} if had_declined else {}))
     return path
 
 
@@ -174,7 +174,11 @@ def _write_address(address: Address) -> Value:
 
 
 def _read_name(value: Value) -> str | Rejected:
-    return Rejected("not a network name") if value == NO_NETWORK else word(NAME_PATTERN).read(value)
+    return (
+        Rejected("not a network name")
+        if value == NO_NETWORK
+        else identifier(NAME_PATTERN).read(value)
+    )
 
 
 _ADDRESS: Final = Codec(_read_address, _write_address)
@@ -186,7 +190,7 @@ class _Payload(Mapped):
     addresses: Annotated[tuple[Address, ...], listing(_ADDRESS, low=1, high=MAX_ADDRESSES)]
     secret: Annotated[Digest | None, OPTIONAL]
     authors: Annotated[tuple[Digest, ...], Items(0, MAX_AUTHORS)]
-    tasks: Annotated[tuple[str, ...], listing(word(TASK_PATTERN), high=MAX_TASKS)]
+    tasks: Annotated[tuple[str, ...], listing(identifier(TASK_PATTERN), high=MAX_TASKS)]
 
 
 def _checksum(payload: bytes) -> bytes:

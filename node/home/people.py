@@ -25,7 +25,7 @@ class People:
     fleet: frozenset[bytes] = frozenset()
 
     @property
-    def heard_first(self) -> frozenset[bytes]:
+    def trusted(self) -> frozenset[bytes]:
         """The authors whose claims are looked at before other newcomers'."""
         return self.friends | self.fleet
 

@@ -107,17 +107,17 @@ def read_signed(
     if not verify(key, kind.context + text, read.signature):
         return Rejected(f"its signature is not that of {whose}")
     if written_s > now_s + AHEAD_S:
-        return Rejected(f"it was written at {told_time(written_s)}, more than a day ahead")
+        return Rejected(f"it was written at {iso_time(written_s)}, more than a day ahead")
     return read
 
 
-def told_time(at_s: int) -> str:
+def iso_time(at_s: int) -> str:
     """Return a time in the form of a list: 2026-11-26T06:00:00Z."""
     return dt.datetime.fromtimestamp(at_s, dt.UTC).strftime(_TIME)
 
 
 def _signed_part(kind: ListKind, of: str, written_s: int, items: Iterable[str]) -> bytes:
-    lines = (kind.header, of, f"written {told_time(written_s)}", *items)
+    lines = (kind.header, of, f"written {iso_time(written_s)}", *items)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -127,4 +127,4 @@ def _time(text: str) -> int | None:
         at_s = int(dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC).timestamp())
     except ValueError:
         return None
-    return at_s if told_time(at_s) == text else None
+    return at_s if iso_time(at_s) == text else None

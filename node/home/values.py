@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from node.home.addresses import parse_direct
 from node.home.fleet import lane_host, owner_of, ray_cluster
 from node.home.network_definition import NO_NETWORK
-from protocol.codecs import NAME_PATTERN, line
+from protocol.codecs import NAME_PATTERN, single_line
 from protocol.errors import Rejected
 
 NAME_LIMIT = 64  # what a profile record holds
@@ -22,7 +22,7 @@ NO_PAGE = "none"
 FREE_PAGE = "auto"
 NEAR = 0.75  # similarity above which an unknown word counts as a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
-_NAME = line(0, NAME_LIMIT)
+_NAME = single_line(0, NAME_LIMIT)
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 Given: TypeAlias = str | int | float | tuple[str, ...] | list[str] | None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.model.facts import CATEGORIES, Category, category
 from agent.source.hunks import hunks_of
-from node.ladder.finds import check_rungs
+from node.ladder.transfer_candidates import check_rungs
 from node.line.experiment import ExperimentStep
 from node.store.jobs import LineKey
 from node.store.store import Store

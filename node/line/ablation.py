@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
 from node.line.attestation import AttestationStep, WantedClaim, step_of
-from node.line.checkpoint import CheckpointStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial
+from node.source_review.patches import merged
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
-from node.vetting.patches import merged
 from protocol.record_kinds import Origin, PatchBody
 from protocol.rule import DEFAULT, PART_ALPHA
 from protocol.source import Source
@@ -32,22 +32,22 @@ class PartLess:
     working: Source
 
 
-def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
+def open_ablation(line_writer: LineWriter) -> Job[AttestationStep] | None:
     """Queue the trial of the next part; return None if no part is left to remove."""
-    found = next_part(ledger)
-    return _open(ledger, found.part, found.rest, found.working) if found else None
+    found = next_part(line_writer)
+    return _open(line_writer, found.part, found.rest, found.working) if found else None
 
 
-def next_part(ledger: Ledger) -> PartLess | None:
+def next_part(line_writer: LineWriter) -> PartLess | None:
     """Return the part that `open_ablation` would try next."""
-    jobs = ledger.store.jobs.closed_jobs(ledger.key, AttestationStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, AttestationStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
-    working = ledger.explored
-    for part in _parts(ledger):
+    working = line_writer.explored
+    for part in _parts(line_writer):
         if (part, working.tree) in asked:
             continue
-        patch = ledger.store.records.patch(part)
-        rest = _without(ledger, working, patch) if patch else None
+        patch = line_writer.store.records.patch(part)
+        rest = _without(line_writer, working, patch) if patch else None
         if rest is not None:
             return PartLess(part=part, rest=rest, working=working)
     return None
@@ -64,38 +64,40 @@ def _claims_no_gain(origin: Origin) -> bool:
     return origin.proposer == ABLATION or is_branching(origin)
 
 
-def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[AttestationStep]:
-    publication = ledger.publication
+def _open(
+    line_writer: LineWriter, part: bytes, rest: Source, working: Source
+) -> Job[AttestationStep]:
+    record_writer = line_writer.record_writer
     wanted = WantedClaim(
         base=rest,
         candidate=working,
-        author=publication.author,
+        author=record_writer.author,
         alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
     # Signed although it is this node's own work: nobody counts it, but all may read what a part is
     # worth.
-    asked = step_of(wanted, key=publication.key, store=ledger.store, line=ledger.key)
+    asked = step_of(wanted, key=record_writer.key, store=line_writer.store, line=line_writer.key)
     step = replace(asked, part=part, is_published=True)
-    ledger.blobs.put_source(rest)
-    return ledger.open_job(step)
+    line_writer.blobs.put_source(rest)
+    return line_writer.open_job(step)
 
 
-def _parts(ledger: Ledger) -> Iterator[bytes]:
+def _parts(line_writer: LineWriter) -> Iterator[bytes]:
     """Yield the patches of the stacks that made the head, the last first.
 
     Stacks of one patch are skipped: their promotion trial already measured that patch alone.
     """
-    for job in reversed(ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)):
+    for job in reversed(line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)):
         if job.step.passed and len(job.step.stack) > 1:
             yield from reversed(job.step.stack)
 
 
-def _without(ledger: Ledger, working: Source, patch: PatchBody) -> Source | None:
+def _without(line_writer: LineWriter, working: Source, patch: PatchBody) -> Source | None:
     """Return the working line with a patch undone; None if that is not possible."""
     if _claims_no_gain(patch.origin):
         return None
-    before, after = ledger.source(patch.base), ledger.source(patch.tree)
+    before, after = line_writer.source(patch.base), line_writer.source(patch.tree)
     rest = merged(after, working, before)
     if rest is None or fingerprint(rest) == fingerprint(working):
         return None

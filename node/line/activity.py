@@ -46,7 +46,7 @@ class Activity:
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
-        self._told = AtWork(
+        self._shown = AtWork(
             title="", stage="starting", plainly="starting", started_s=self.started_s
         )
         self.lanes = 1
@@ -86,27 +86,27 @@ class Activity:
     @property
     def points(self) -> tuple[LossPoint, ...]:
         """The loss so far of the run that is shown."""
-        return self._told.points
+        return self._shown.points
 
     @property
     def title(self) -> str:
         """The title of the work that is shown; empty while nothing runs."""
-        return self._told.title
+        return self._shown.title
 
     @property
     def stage(self) -> str:
         """The stage of the work that is shown, for scripts."""
-        return self._told.stage
+        return self._shown.stage
 
     @property
     def stage_plainly(self) -> str:
         """The stage of the work that is shown, in plain words."""
-        return self._told.plainly
+        return self._shown.plainly
 
     @property
     def stage_seconds(self) -> float:
         """Seconds since the stage that is shown started."""
-        return self._told.seconds
+        return self._shown.seconds
 
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Write a message to the log and the view."""
@@ -119,23 +119,23 @@ class Activity:
 
         Without a `run`, record other work than a run.
         """
-        told = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
+        shown = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
-            self._at_work[run] = told
-        self._told = told
+            self._at_work[run] = shown
+        self._shown = shown
 
     def trains(self, run: object, curve: LossCurve) -> None:
         """Record that a run in progress starts to train, or to train again, and show its curve."""
         before = self._at_work[run]
         self._at_work[run] = replace(before, curve=curve)
-        if self._told is before:
-            self._told = self._at_work[run]
+        if self._shown is before:
+            self._shown = self._at_work[run]
 
     def ended(self, run: object) -> None:
         """Record that a run ended, and show the latest of the others."""
         self._at_work.pop(run, None)
         if self._at_work:
-            self._told = list(self._at_work.values())[-1]
+            self._shown = list(self._at_work.values())[-1]
 
     def idle(self, reason: str) -> None:
         """Record that nothing runs."""
@@ -169,13 +169,13 @@ class Activity:
         latest, verdict = confirmation.latest, word(confirmation.verdict)
         gain = f", {gain_words(latest, spec='+.4f')}" if latest else ""
         adopted = ": it is the new head" if confirmation.move == "pass" else ""
-        told = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
-        self.judged(told, record=record)
+        shown = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
+        self.judged(shown, record=record)
 
-    def judged(self, told: str, *, record: bytes | None) -> None:
-        """Report the decision of a trial in pairs with the message `told`."""
+    def judged(self, shown: str, *, record: bytes | None) -> None:
+        """Report the decision of a trial in pairs with the message `shown`."""
         self.confirmation = None
-        self.say(told, record=record)
+        self.say(shown, record=record)
 
 
 def _line(text: str, record: bytes | None) -> str:

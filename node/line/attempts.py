@@ -12,22 +12,22 @@ from typing import Literal
 
 from agent.source.canonical import fingerprint
 from node.line.branch import is_stack_full
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
 from node.line.idea import SubmissionStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import sd_words, wording
 from protocol.codecs import plain
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.source import Source
 from protocol.styles import Style
 from protocol.units import NANO
 
-Word = Literal["keep", "discard", "crash"]
-CheckpointWord = Literal["passed", "missed", "overfit"]
+Identifier = Literal["keep", "discard", "crash"]
+PromotionTrialOutcome = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # as in autoresearch's output
 _LOG_LINES = 50  # as many as its program.md looks at after a crash
@@ -38,7 +38,7 @@ _MIB = 1 << 20
 class Judged:
     """The result of the promotion trial of a kept patch, and the note in its record."""
 
-    word: CheckpointWord
+    word: PromotionTrialOutcome
     note: str
     record: bytes
 
@@ -52,7 +52,7 @@ class Attempt:
     """
 
     tree: bytes
-    word: Word
+    word: Identifier
     because: str = ""
     status: str
     metric_nano: int | None
@@ -95,7 +95,7 @@ def attempt_of(
     if attempt is None:
         return _unrecorded(line) if is_working else None
     is_on_trial = is_stack_full(store, line, policy) or bool(
-        store.jobs.open_jobs(key, CheckpointStep)
+        store.jobs.open_jobs(key, PromotionTrial)
     )
     if is_on_trial and attempt.patch in line.stack:
         return None
@@ -118,16 +118,16 @@ def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     return mark in (*measured, *waiting)
 
 
-def told_again(attempt: Attempt) -> Attempt:
+def repeated_attempt(attempt: Attempt) -> Attempt:
     """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
-        bank = attempt.bank_nano
+        reference_nano = attempt.bank_nano
         return replace(
             attempt,
             word="keep",
             because="it is the working line, which new sources are compared with",
             status="ok",
-            metric_nano=round(fmean(bank)),
+            metric_nano=round(fmean(reference_nano)),
         )
     before = f"tried before ({attempt.record.hex()[:12]}), not repeated" if attempt.record else ""
     if attempt.judged and attempt.judged.word != "passed":
@@ -155,7 +155,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     rows.append(("decision", attempt.word))
     rows.append(("because", plain(attempt.because)))
     if attempt.judged:
-        rows.append(("checkpoint", _checkpoint_words(attempt, attempt.judged)))
+        rows.append(("checkpoint", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
         rows.append(("line", "it changed during the run: arnode head --working > train.py"))
     if attempt.record:
@@ -178,7 +178,7 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
     ]
 
 
-def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
+def _promotion_trial_words(attempt: Attempt, judged: Judged) -> str:
     outcome, note = wording(judged.word).word, plain(judged.note)
     said = note if outcome in note else f"{outcome}: {note}"
     if judged.word == "passed":
@@ -197,7 +197,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
     job = _job_of(store, line, mark)
     if manifest := store.records.manifest(body.task):
         policy = screening_policy(Style.of(manifest), policy)
-    word: Word = "keep" if body.stage in ("baseline", "keep") else "discard"
+    word: Identifier = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
     because = _because(body, job, policy)
@@ -239,7 +239,7 @@ def _speaking(body: ResultBody) -> int | None:
     if body.status != "ok":
         return None
     if body.stage != "baseline":
-        return speaking_nano(body.runs)
+        return patch_score_nano(body.runs)
     return round(fmean(run.metric_nano for run in body.runs if run.metric_nano is not None))
 
 
@@ -282,7 +282,7 @@ def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """Return the outcome of the promotion trial of the stack with this patch."""
-    for job in reversed(store.jobs.closed_jobs(line.key, CheckpointStep)):
+    for job in reversed(store.jobs.closed_jobs(line.key, PromotionTrial)):
         step = job.step
         if patch not in step.stack or (step.measured and step.measured.says_nothing):
             continue
@@ -291,7 +291,7 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
             body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):
                 is_overfit = bool(step.measured and step.measured.is_overfit)
-                missed: CheckpointWord = "overfit" if is_overfit else "missed"
-                word: CheckpointWord = "passed" if step.passed else missed
+                missed: PromotionTrialOutcome = "overfit" if is_overfit else "missed"
+                word: PromotionTrialOutcome = "passed" if step.passed else missed
                 return Judged(word=word, note=body.note, record=entry.id)
     return None

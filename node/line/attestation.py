@@ -13,11 +13,11 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
-from node.line.desk import Desk
 from node.line.job_step import JobStep, RunDescription
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, PairTrial
-from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, told_apart
+from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, separate_repeat
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.experiments import ABLATION
@@ -25,8 +25,8 @@ from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
-from protocol.codecs import binary, integer, line
-from protocol.evidence import BorneOut, Evidence, least_nano
+from protocol.codecs import binary, integer, single_line
+from protocol.evidence import Evidence, SupportedVerdict, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import FigureScale, pairs_of
 from protocol.keys import SigningKey
@@ -86,9 +86,9 @@ class AttestationStep(PairTrial):
     part: Annotated[Digest | None, OPTIONAL] = None
     again_seed: Annotated[int | None, OPTIONAL] = None
     published_nano: Annotated[int | None, Named("figure"), OPTIONAL] = None
-    verdict: Annotated[str, line(0, 32)] = ""
-    reason: Annotated[str, line(0, 300)] = ""
-    word: Annotated[str, line(0, 32)] = ""
+    verdict: Annotated[str, single_line(0, 32)] = ""
+    reason: Annotated[str, single_line(0, 300)] = ""
+    word: Annotated[str, single_line(0, 32)] = ""
     measured_nano: Annotated[int | None, Named("measured")] = None
     from_nano: Annotated[int | None, Named("from")] = None
     to_nano: Annotated[int | None, Named("to")] = None
@@ -144,7 +144,7 @@ class AttestationStep(PairTrial):
         A gain is then also measured against the task's baseline, as leaderboards rank by that.
         """
         is_for_others = self.is_published and self.part is None
-        paired, again = told_apart(runs)
+        paired, again = separate_repeat(runs)
         confirmation = next_of_confirmation(
             paired,
             replace(reading, policy=self.policy),
@@ -155,30 +155,32 @@ class AttestationStep(PairTrial):
         )
         return look_again(confirmation, again, self.published_nano, manifest)
 
-    def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
+    def plan_pair(self, line_writer: LineWriter, job: Job[Any]) -> None:
         """Commit to the next pair, with a seed derived from the claim's proof."""
-        runs = ledger.store.jobs.runs_of(job.id)
+        runs = line_writer.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
-            ledger.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
-        planned = dict.fromkeys(run.seed for run in told_apart(runs)[0])
+            line_writer.store.jobs.plan_run(
+                job.id, role=AGAIN, tree=self.tree, seed=self.again_seed
+            )
+        planned = dict.fromkeys(run.seed for run in separate_repeat(runs)[0])
         seed = attestation_seed(self.proof, len(planned))
-        ledger.plan_pair(job, self.base, self.tree, seed)
+        line_writer.plan_pair(job, self.base, self.tree, seed)
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Sign the verdict; remove a part of the head that gains nothing."""
-        with desk.store.transaction():
-            closed = close_attestation(desk.ledger, job, runs, confirmation)
-            _take_out(desk.ledger, self, runs, confirmation)
-        told = closed.told(len(confirmation.pairs))
-        desk.activity.judged(f"{self._what} {told}", record=closed.record)
+        with line_context.store.transaction():
+            closed = close_attestation(line_context.line_writer, job, runs, confirmation)
+            _take_out(line_context.line_writer, self, runs, confirmation)
+        summary = closed.summary(len(confirmation.pairs))
+        line_context.activity.judged(f"{self._what} {summary}", record=closed.record)
 
-    def open_again(self, ledger: Ledger) -> Job[Any]:
+    def open_again(self, line_writer: LineWriter) -> Job[Any]:
         """Open it on another split; its seeds stay, as they depend on the claim and this key."""
-        return ledger.open_job(self)
+        return line_writer.open_job(self)
 
-    def told(self, pairs: int) -> str:
+    def summary(self, pairs: int) -> str:
         """Return the verdict after this many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
@@ -223,18 +225,20 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
     return next((job for job in jobs if job.step.question == step), None)
 
 
-def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep]:
+def open_attestation(line_writer: LineWriter, wanted: WantedClaim) -> Job[AttestationStep]:
     """Queue a claim and return its job, or the existing job with the same question."""
-    step = step_of(wanted, key=ledger.publication.key, store=ledger.store, line=ledger.key)
-    if job := asked_before(ledger.store, ledger.key, step):
+    step = step_of(
+        wanted, key=line_writer.record_writer.key, store=line_writer.store, line=line_writer.key
+    )
+    if job := asked_before(line_writer.store, line_writer.key, step):
         return job
-    ledger.blobs.put_source(wanted.base)
-    ledger.blobs.put_source(wanted.candidate)
-    return ledger.open_job(step)
+    line_writer.blobs.put_source(wanted.base)
+    line_writer.blobs.put_source(wanted.candidate)
+    return line_writer.open_job(step)
 
 
 def close_attestation(
-    ledger: Ledger,
+    line_writer: LineWriter,
     job: Job[AttestationStep],
     runs: Sequence[Run],
     confirmation: Confirmation,
@@ -242,10 +246,10 @@ def close_attestation(
     """Store the verdict and sign it, unless the user declined. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
-    paired, again = told_apart(runs)
-    policy = policy_of(Style.of(ledger.publication.manifest), step.policy)
+    paired, again = separate_repeat(runs)
+    policy = policy_of(Style.of(line_writer.record_writer.manifest), step.policy)
     if step.is_published:
-        record = ledger.publication.attestation(
+        record = line_writer.record_writer.attestation(
             base=step.base,
             tree=step.tree,
             target=step.target,
@@ -267,11 +271,13 @@ def close_attestation(
         log_e_milli=round(judged.log_e * 1000) if judged else None,
         record=record,
     )
-    ledger.close_job(job, closed)
+    line_writer.close_job(job, closed)
     return closed
 
 
-def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:
+def _shown(
+    pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest
+) -> SupportedVerdict | None:
     """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
@@ -280,23 +286,23 @@ def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest)
         Style.of(manifest),
     )
     gain_nano, lower_nano = step.gain_nano or 0, step.lower_nano or 0
-    return shown.bears_out(least_nano(gain_nano, lower_nano))
+    return shown.supported_verdict(least_nano(gain_nano, lower_nano))
 
 
 def _take_out(
-    ledger: Ledger, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
+    line_writer: LineWriter, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
 ) -> None:
     """Remove a part from the working line if the line measured no worse without it.
 
     Callers hold the transaction.
     """
-    line, part = ledger.known_line, step.part and ledger.store.records.patch(step.part)
+    line, part = line_writer.known_line, step.part and line_writer.store.records.patch(step.part)
     latest = confirmation.latest
     if not part or latest is None or latest.gain > 0 or line.working != step.tree:
         return
     # The trial's base is the candidate of this record: same runs, opposite roles.
     turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
-    patch = ledger.publication.patch(
+    patch = line_writer.record_writer.patch(
         step.tree,
         step.base,
         title=f"without: {part.title}",
@@ -304,7 +310,7 @@ def _take_out(
         parents=(step.part,) if step.part else (),
         origin=Origin(proposer=ABLATION),
     )
-    record = ledger.publication.result(
+    record = line_writer.record_writer.result(
         patch.id,
         step.tree,
         step.base,
@@ -313,13 +319,13 @@ def _take_out(
         note="kept: no worse without this part",
         has_verdict=True,
     )
-    mark = fingerprint(ledger.source(step.base))
-    ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
-    ledger.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])
+    mark = fingerprint(line_writer.source(step.base))
+    line_writer.store.jobs.mark_tried(line_writer.key.task, mark, record.id)
+    line_writer.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])
 
 
 async def falls_short(
-    step: JobStep, run: PlannedRun, ledger: Ledger, runner: LaneRunner
+    step: JobStep, run: PlannedRun, line_writer: LineWriter, runner: LaneRunner
 ) -> RunOutcome | None:
     """Return the score of the answer that a claim publishes if it is worse than claimed.
 
@@ -328,20 +334,20 @@ async def falls_short(
     """
     if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
         return None
-    shown = _run_that_shows(step, ledger)
+    shown = _run_that_shows(step, line_writer)
     if shown is None or shown.answer is None or shown.metric_nano is None:
         return None
-    if not ledger.blobs.has(shown.answer):
+    if not line_writer.blobs.has(shown.answer):
         return None
-    outcome = await runner.judged(ledger.blobs.get(shown.answer), run.seed)
-    sign = ledger.publication.manifest.metric.sign
+    outcome = await runner.judged(line_writer.blobs.get(shown.answer), run.seed)
+    sign = line_writer.record_writer.manifest.metric.sign
     is_reached = outcome.metric_nano is not None and (
         sign * outcome.metric_nano <= sign * shown.metric_nano
     )
     return None if is_reached else outcome
 
 
-def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledger) -> Run:
+def with_answer(record: Run, step: JobStep, evidence: bytes | None, line_writer: LineWriter) -> Run:
     """Return a run with its answer, if it has one and the answer is small enough for peers.
 
     Only candidates in trials against the head publish answers, as only these become claims.
@@ -349,14 +355,14 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledg
     is_claimed = isinstance(step, HeadTrial) and record.role == "candidate"
     if evidence is None or not is_claimed or len(evidence) > BLOB_LIMIT_BYTES:
         return record
-    return replace(record, answer=ledger.blobs.put(evidence))
+    return replace(record, answer=line_writer.blobs.put(evidence))
 
 
-def _run_that_shows(step: AttestationStep, ledger: Ledger) -> Run | None:
+def _run_that_shows(step: AttestationStep, line_writer: LineWriter) -> Run | None:
     """Return the first run of a claim that publishes an answer; only with fixed instances."""
-    if ledger.style.name != "exact":
+    if line_writer.style.name != "exact":
         return None
-    claim = claim_answered(ledger.store, step.target, step.base, step.tree)
+    claim = claim_answered(line_writer.store, step.target, step.base, step.tree)
     if claim is None:
         return None
     own = (run for run in claim.runs if run.role == "candidate" and run.metric_nano is not None)

@@ -14,15 +14,15 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
-from node.line.desk import Desk
 from node.line.job_step import JobStep, RunDescription, ended_runs
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.line.plateaus import REACH_SD
 from node.line.trial import MetricReading
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from protocol.codecs import choice, fit_line, line, text
+from protocol.codecs import choice, fit_line, long_text, single_line
 from protocol.fields import Digest, Items, Named
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
@@ -64,8 +64,8 @@ class BranchStep(JobStep):
     where: Annotated[str, choice("older", "peer", "head")]
     base: Digest
     tree: Digest
-    title: Annotated[str, line(1, 120)]
-    why: Annotated[str, text(600)]
+    title: Annotated[str, single_line(1, 120)]
+    why: Annotated[str, long_text(600)]
     verified: Digest
     left: Digest
     left_stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
@@ -93,28 +93,28 @@ class BranchStep(JobStep):
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True: the head's figures are invalid too.
 
         The job is then dropped, as another branch is due soon.
         """
         return True
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Continue from the tree once it is measured, if it is close enough to the head."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
-        behind_sd = behind_head_sd(self, ended, desk.reading())
-        closed = close_branch(desk.ledger, job, ended, behind_sd)
+        behind_sd = behind_head_sd(self, ended, line_context.reading())
+        closed = close_branch(line_context.line_writer, job, ended, behind_sd)
         if not closed.is_taken:
-            desk.activity.say(f"not going {self.title}: see its runs", record=closed.record)
+            line_context.activity.say(f"not going {self.title}: see its runs", record=closed.record)
         elif self.where != "head" and behind_sd is not None:
             where = "below" if behind_sd > 0 else "above"
-            desk.activity.say(
+            line_context.activity.say(
                 f"{self.title}: {abs(behind_sd):.1f} sd {where} it", record=closed.record
             )
-        desk.on_record()
+        line_context.on_record()
 
 
 def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
@@ -153,47 +153,47 @@ def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
     """
     program = manifest.program if manifest else None
     has_holdout = program is not None and program.holdout is not None
-    return 1 if has_holdout else policy.keeps_per_checkpoint
+    return 1 if has_holdout else policy.keeps_per_promotion_trial
 
 
-def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | None:
+def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> Root | None:
     """Return an earlier head to continue from: the least used, and the latest of those.
 
     Heads that measured more than `reach_sd` below the present head are left out.
     """
-    line, heads = ledger.known_line, _heads(ledger)
+    line, heads = line_writer.known_line, _heads(line_writer)
     order = list(heads)
     ago = order[: order.index(line.verified)] if line.verified in heads else order
     now_nano = heads.get(line.verified)
     # Only since the present head was adopted.
-    tried = Counter(step.tree for step in _steps(ledger) if step.verified == line.verified)
+    tried = Counter(step.tree for step in _steps(line_writer) if step.verified == line.verified)
     found: list[tuple[int, int, bytes]] = []
-    for checkpoints, tree in enumerate(reversed(ago), 1):
-        behind_sd = _behind_sd(ledger, heads[tree], now_nano, noise_sd)
+    for promotions, tree in enumerate(reversed(ago), 1):
+        behind_sd = _behind_sd(line_writer, heads[tree], now_nano, noise_sd)
         if behind_sd <= reach_sd and tree not in (line.working, line.verified):
-            found.append((tried[tree], checkpoints, tree))
+            found.append((tried[tree], promotions, tree))
     if not found:
         return None
-    _, checkpoints, tree = min(found)
-    ago_words = "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"
-    is_baseline = tree == ledger.publication.manifest.baseline_tree
+    _, promotions, tree = min(found)
+    ago_words = "1 checkpoint" if promotions == 1 else f"{promotions} checkpoints"
+    is_baseline = tree == line_writer.record_writer.manifest.baseline_tree
     return Root(
         where="older",
         tree=tree,
         title=_OWN_TITLE if is_baseline else f"the head of {ago_words} ago",
-        patch=_patch_behind(ledger, tree),
+        patch=_patch_behind(line_writer, tree),
     )
 
 
-def trees_gone_on_from(ledger: Ledger) -> set[bytes]:
+def trees_gone_on_from(line_writer: LineWriter) -> set[bytes]:
     """Return the trees that this line's branches began with, also as their authors made them."""
-    steps = _steps(ledger)
+    steps = _steps(line_writer)
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
 
 
-def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
+def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
     """Queue runs of a tree to continue from; the working line stays until they have ended."""
-    line = ledger.known_line
+    line = line_writer.known_line
     step = BranchStep(
         where=root.where,
         base=line.verified,
@@ -208,12 +208,14 @@ def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[Branc
         author=root.author,
         theirs=root.theirs,
     )
-    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
+    return line_writer.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
-def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int) -> Job[BranchStep]:
+def open_return(
+    line_writer: LineWriter, branch: Job[BranchStep], *, why: str, runs: int
+) -> Job[BranchStep]:
     """Queue the return to the tree that the branch left."""
-    line, began = ledger.known_line, branch.step
+    line, began = line_writer.known_line, branch.step
     step = BranchStep(
         where="head",
         base=line.working,
@@ -225,24 +227,24 @@ def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int)
         left_stack=began.left_stack,
         bank_nano=line.bank_nano,
     )
-    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
+    return line_writer.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
 def close_branch(
-    ledger: Ledger, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
+    line_writer: LineWriter, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
 ) -> BranchStep:
     """Record a tree's runs; continue from it if it runs here and is not far below the head.
 
     The way back is always taken. If somebody moved the head or the line by hand, nothing is taken.
     """
-    line, step = ledger.known_line, job.step
+    line, step = line_writer.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
     is_there = (line.verified, line.working) == (step.verified, step.left)
     is_taken = is_there and (step.where == "head" or is_near)
-    with ledger.store.transaction():
+    with line_writer.store.transaction():
         if step.theirs is not None and step.made_by and step.theirs != step.tree:
-            ledger.publication.stripped(step.made_by, step.theirs, step.tree)
-        patch = ledger.publication.patch(
+            line_writer.record_writer.stripped(step.made_by, step.theirs, step.tree)
+        patch = line_writer.record_writer.patch(
             step.base,
             step.tree,
             title=step.title,
@@ -250,7 +252,7 @@ def close_branch(
             parents=(step.made_by,) if step.made_by else (),
             origin=Origin(proposer=BRANCHING),
         )
-        record = ledger.publication.result(
+        record = line_writer.record_writer.result(
             patch.id,
             step.base,
             step.tree,
@@ -258,14 +260,14 @@ def close_branch(
             runs=runs,
             note=step.why,
         )
-        mark = fingerprint(ledger.source(step.tree))
-        if not ledger.store.jobs.tried(ledger.key.task, mark):
-            ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
+        mark = fingerprint(line_writer.source(step.tree))
+        if not line_writer.store.jobs.tried(line_writer.key.task, mark):
+            line_writer.store.jobs.mark_tried(line_writer.key.task, mark, record.id)
         if is_taken:
             stack = step.left_stack if step.where == "head" else (patch.id,)
-            ledger.go_on_at(step.tree, stack, runs)
+            line_writer.go_on_at(step.tree, stack, runs)
         closed = replace(step, is_taken=is_taken, record=record.id, patch=patch.id)
-        ledger.close_job(job, closed)
+        line_writer.close_job(job, closed)
     return closed
 
 
@@ -286,17 +288,17 @@ def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
     return any(patch is not None and is_branching(patch.origin) for patch in patches)
 
 
-def _heads(ledger: Ledger) -> dict[bytes, int | None]:
+def _heads(line_writer: LineWriter) -> dict[bytes, int | None]:
     """Return the figures of this line's vouched heads, from the baseline on, oldest first.
 
     Heads whose evidence was retracted, and trees adopted without evidence, are left out.
     """
-    store = ledger.store
-    entries = {entry.id: entry for entry in store.experiments.listed(ledger.key)}
+    store = line_writer.store
+    entries = {entry.id: entry for entry in store.experiments.listed(line_writer.key)}
     heads: dict[bytes, int | None] = {
         entry.tree: entry.metric_nano for entry in entries.values() if entry.stage == "baseline"
     }
-    for adoption in store.experiments.adoptions(ledger.key):
+    for adoption in store.experiments.adoptions(line_writer.key):
         entry = entries.get(adoption.body.evidence or b"")
         if entry is not None and store.records.retraction(entry.id) is None:
             heads.setdefault(adoption.body.to_tree, entry.metric_nano)
@@ -304,19 +306,21 @@ def _heads(ledger: Ledger) -> dict[bytes, int | None]:
 
 
 def _behind_sd(
-    ledger: Ledger, metric_nano: int | None, now_nano: int | None, noise_sd: float
+    line_writer: LineWriter, metric_nano: int | None, now_nano: int | None, noise_sd: float
 ) -> float:
     if metric_nano is None or now_nano is None:
         return 0.0
-    return ledger.publication.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+    return (
+        line_writer.record_writer.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+    )
 
 
-def _steps(ledger: Ledger) -> list[BranchStep]:
-    return [job.step for job in ledger.store.jobs.closed_jobs(ledger.key, BranchStep)]
+def _steps(line_writer: LineWriter) -> list[BranchStep]:
+    return [job.step for job in line_writer.store.jobs.closed_jobs(line_writer.key, BranchStep)]
 
 
-def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:
+def _patch_behind(line_writer: LineWriter, tree: bytes) -> bytes | None:
     """Return the patch whose confirmation vouches for a head; None for the baseline."""
-    evidence = ledger.store.experiments.evidence_for(ledger.key, tree)
-    entries = ledger.store.experiments.listed(ledger.key)
+    evidence = line_writer.store.experiments.evidence_for(line_writer.key, tree)
+    entries = line_writer.store.experiments.listed(line_writer.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

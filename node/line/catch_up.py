@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.desk import Desk
+from node.line.alpha_budget import introducer_of, open_trial, reset_alpha_budget
 from node.line.job_step import RunDescription
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.spending import introducer_of, note_adoption, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.record_kinds import Origin
 from protocol.records import Record
@@ -40,8 +40,8 @@ class CatchUpStep(HeadTrial):
     author: Digest
     gain_nano: Annotated[int, Named("gain")]
     lower_nano: Annotated[int | None, Named("lower"), OPTIONAL] = None
-    verdict: Annotated[str, line(0, 32)] = ""
-    word: Annotated[str | None, line(0, 32), OPTIONAL] = None
+    verdict: Annotated[str, single_line(0, 32)] = ""
+    word: Annotated[str | None, single_line(0, 32), OPTIONAL] = None
 
     KIND: ClassVar = "catchup"
 
@@ -60,30 +60,32 @@ class CatchUpStep(HeadTrial):
     def is_of_peers(self, own: bytes) -> bool:
         return True
 
-    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+    def is_untrusted(self, run: PlannedRun, own: bytes) -> bool:
         """Return True if a run is of the peer's tree and not of this node's own head."""
         return run.tree != self.base
 
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Settle the trial and report it."""
-        self.watch_head(desk, job, confirmation)
-        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
-        desk.activity.confirmed(self._what, confirmation, record=record.id)
+        self.watch_head(line_context, job, confirmation)
+        record = self.close(
+            line_context.line_writer, job, runs, confirmation, note=note_of(confirmation)
+        )
+        line_context.activity.confirmed(self._what, confirmation, record=record.id)
 
     @property
     def _what(self) -> str:
         return f"best tree of {self.author.hex()[:12]}"
 
-    def patch_on_trial(self, ledger: Ledger) -> bytes:
+    def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch from the head to the tree: the peer's if it fits, else a new one."""
-        theirs = ledger.store.records.patch(self.patch)
+        theirs = line_writer.store.records.patch(self.patch)
         if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
             return self.patch
         if self.tree != self.theirs:
-            ledger.publication.stripped(self.patch, self.theirs, self.tree)
-        return ledger.publication.patch(
+            line_writer.record_writer.stripped(self.patch, self.theirs, self.tree)
+        return line_writer.record_writer.patch(
             self.base,
             self.tree,
             title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
@@ -92,16 +94,20 @@ class CatchUpStep(HeadTrial):
             origin=Origin(proposer=CATCHING_UP),
         ).id
 
-    def open_again(self, ledger: Ledger) -> Job[Any]:
-        return open_trial(ledger, self)
+    def open_again(self, line_writer: LineWriter) -> Job[Any]:
+        return open_trial(line_writer, self)
 
     def settle(
-        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """If it passed, move head and working line to the tree."""
         if confirmation.move == "pass":
-            ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
-            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(ledger, introducer=introducer_of(ledger, self.target))
+            line_writer.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)
+            reset_alpha_budget(line_writer, introducer=introducer_of(line_writer, self.target))
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.line.desk import Desk
 from node.line.experiment import ExperimentStep, screen_level
-from node.line.foresight import Foresight, ToldRun
 from node.line.job_kinds import KINDS
+from node.line.line_context import LineContext
+from node.line.loss_forecast import FinishedRun, LossForecast
 from node.line.trial import MetricReading
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
@@ -24,17 +24,19 @@ _LATEST_JOBS: Final = 400  # the latest jobs, which are learned from
 _ONE_IN: Final = 20  # one in this many hopeless screens goes on
 
 
-class Overseer:
+class EarlyStopper:
     """An observer of one screen during training.
 
     Call it with the loss curve to get a reason to stop, if there is one. `given_up` is the share of
     the training, in thousandths, after which the screen looked hopeless.
     """
 
-    def __init__(self, foresight: Foresight, reading: MetricReading, needed: float, seed: int):
+    def __init__(
+        self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int
+    ):
         """`needed` is the metric that passes the screen, smaller being better."""
         self.given_up: int | None = None
-        self._foresight = foresight
+        self._loss_forecast = loss_forecast
         self._sign = reading.sign
         self._needed = needed
         self._goes_on = seed % _ONE_IN == 0
@@ -42,7 +44,7 @@ class Overseer:
     def __call__(self, curve: LossCurve) -> str | None:
         if self.given_up is not None or curve.steps is None:
             return None
-        found = self._foresight.least(curve.points, curve.steps)
+        found = self._loss_forecast.least(curve.points, curve.steps)
         if found is None or found[0] <= self._needed:
             return None
         least, share = found
@@ -53,35 +55,44 @@ class Overseer:
         return f"at {share:.0%} of its training its loss predicted {best} at best, {needed} passes"
 
 
-def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
+def early_stopper_for(
+    job: Job[Any], run: PlannedRun, line_context: LineContext
+) -> EarlyStopper | None:
     """Return the observer of a run during training; None for a run that is never stopped."""
-    step, ledger = job.step, desk.ledger
+    step, line_writer = job.step, line_context.line_writer
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
-    if not (desk.stops_early and is_screen and ledger.style.name == "runs" and step.bank_nano):
+    if not (
+        line_context.stops_early
+        and is_screen
+        and line_writer.style.name == "runs"
+        and step.bank_nano
+    ):
         return None
-    if ledger.publication.manifest.target_nano is not None:  # a loss predicts no time
+    if line_writer.record_writer.manifest.target_nano is not None:  # a loss predicts no time
         return None
-    reading = desk.reading()
-    level = reading.value(screen_level(ledger, step.base, step.bank_nano, reading.noise.sd))
+    reading = line_context.reading()
+    level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
     needed = level - reading.policy.screen_sd * reading.screening_sd
-    runs = told_runs(ledger.store, ledger.key, reading.sign)
-    return Overseer(Foresight(runs, step.base, reading.screening_sd), reading, needed, run.seed)
+    runs = finished_runs(line_writer.store, line_writer.key, reading.sign)
+    return EarlyStopper(
+        LossForecast(runs, step.base, reading.screening_sd), reading, needed, run.seed
+    )
 
 
-def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
+def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
     """Return a line's latest runs that printed their loss to the end, oldest first."""
-    told: list[ToldRun] = []
+    finished: list[FinishedRun] = []
     for job in store.jobs.closed_jobs(line, *KINDS, after=store.jobs.last_job() - _LATEST_JOBS):
         runs = store.jobs.runs_of(job.id)
         if _is_lost_keep(job, runs):
-            told.clear()
+            finished.clear()
         for planned in runs:
             outcome = planned.outcome
             if outcome is None or outcome.run.metric_nano is None or outcome.steps is None:
                 continue
             step, is_change = job.step, planned.role == "candidate"
-            told.append(
-                ToldRun(
+            finished.append(
+                FinishedRun(
                     job=job.id,
                     tree=planned.tree,
                     base=step.base
@@ -92,7 +103,7 @@ def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
                     metric=sign * outcome.run.metric_nano / NANO,
                 )
             )
-    return told
+    return finished
 
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:

@@ -8,19 +8,26 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.carried import end_carried
-from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
-from node.line.ledger import Ledger
-from node.line.level import LATEST, beside_base, does_base_fail, level_of, plan_recheck, told_runs
+from node.line.level import (
+    LATEST,
+    compared_runs,
+    does_base_fail,
+    level_of,
+    plan_recheck,
+    recorded_runs,
+)
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
+from node.line.rung_transfer import end_rung_transfer
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import MOST_SD, sd_words
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
@@ -42,7 +49,7 @@ class ExperimentStep(JobStep):
 
     idea: Idea
     bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
-    decision: Annotated[str, line(0, 32)] = ""
+    decision: Annotated[str, single_line(0, 32)] = ""
     gain_milli: Annotated[int | None, Named("gain")] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
     screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None
@@ -79,29 +86,39 @@ class ExperimentStep(JobStep):
     def is_of_peers(self, own: bytes) -> bool:
         return self.idea.author is not None
 
-    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+    def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
         """Return True if a run is audited: all except a screen whose figure does not pass."""
         if run.ordinal > 0:
             return True
-        reading, bank = desk.reading(), self._bank(desk.ledger)
-        level_nano = screen_level(desk.ledger, self.base, bank, reading.noise.sd)
+        reading, reference_nano = (
+            line_context.reading(),
+            self._reference_nano(line_context.line_writer),
+        )
+        level_nano = screen_level(
+            line_context.line_writer, self.base, reference_nano, reading.noise.sd
+        )
         return reading.is_promising(public_nano, level_nano)
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck a source that passed its screen; record the decision."""
-        reading, bank = desk.reading(), self._bank(desk.ledger)
-        if not bank or any(run.outcome is None for run in runs):
+        reading, reference_nano = (
+            line_context.reading(),
+            self._reference_nano(line_context.line_writer),
+        )
+        if not reference_nano or any(run.outcome is None for run in runs):
             return  # reopened without reference runs, or a pair is incomplete
-        screen_nano = screen_level(desk.ledger, self.base, bank, reading.noise.sd)
-        shown, levels_nano = beside_base(runs, screen_nano)
-        is_current = self.base == desk.ledger.known_line.working
+        screen_nano = screen_level(
+            line_context.line_writer, self.base, reference_nano, reading.noise.sd
+        )
+        shown, levels_nano = compared_runs(runs, screen_nano)
+        is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
         if move == "run" and not does_base_fail(runs):
-            plan_recheck(desk.ledger, job, self.base, self.tree)
+            plan_recheck(line_context.line_writer, job, self.base, self.tree)
             return
-        ended, told = ended_runs(shown), told_runs(runs)
+        ended, recorded = ended_runs(shown), recorded_runs(runs)
         level_nano = round(fmean(levels_nano[1:] or levels_nano))
-        metric_nano = speaking_nano(ended)
+        metric_nano = patch_score_nano(ended)
         gain = _gain_sd(metric_nano, level_nano, reading)
         decision = {
             "keep": "kept",
@@ -116,40 +133,40 @@ class ExperimentStep(JobStep):
             self,
             decision=decision,
             gain_milli=gain_milli,
-            bank_nano=bank,
+            bank_nano=reference_nano,
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
-        record = close_experiment(desk.ledger, job, step, told, note=note)
+        record = close_experiment(line_context.line_writer, job, step, recorded, note=note)
         closed = replace(job, step=step)
-        desk.learner.learn(closed)
+        line_context.learner.learn(closed)
         if decision == "rebased" and self.idea.edits and self.idea.carried is None:
-            desk.learner.try_again(closed, record.patch)
-        desk.activity.concluded(
+            line_context.learner.try_again(closed, record.patch)
+        line_context.activity.concluded(
             self.title,
             decision=decision,
             metric=None if metric_nano is None else metric_nano / NANO,
             gain_sd=gain,
             record=record.result,
         )
-        desk.on_record()
+        line_context.on_record()
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True: the reference runs of its base are invalid too."""
         return True
 
-    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+    def open_again(self, line_writer: LineWriter) -> Job[Any] | None:
         """Open it again to wait for new reference runs, if its base still is the working line.
 
         Otherwise a submitted source is queued for the working line, and any other idea is dropped.
         """
-        if self.base == ledger.known_line.working:
-            job = ledger.open_job(replace(self, bank_nano=()))
-            ledger.plan_screen(job, self.base, self.tree)
+        if self.base == line_writer.known_line.working:
+            job = line_writer.open_job(replace(self, bank_nano=()))
+            line_writer.plan_screen(job, self.base, self.tree)
             return job
         if self.idea.proposer != SUBMITTED:
             return None
-        return ledger.open_job(self.handed_in_again())
+        return line_writer.open_job(self.handed_in_again())
 
     def handed_in_again(self, *parents: bytes) -> SubmissionStep:
         """Return the step that queues a submitted source for the working line."""
@@ -161,8 +178,8 @@ class ExperimentStep(JobStep):
             parents=parents,
         )
 
-    def _bank(self, ledger: Ledger) -> tuple[int, ...]:
-        line = ledger.known_line
+    def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
+        line = line_writer.known_line
         is_current = self.base == line.working and line.bank_nano
         return line.bank_nano if is_current else self.bank_nano
 
@@ -175,23 +192,23 @@ class RecordedExperiment:
     result: bytes
 
 
-def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
+def open_experiment(line_writer: LineWriter, idea: Idea) -> Job[ExperimentStep]:
     """Queue an idea's screen and count its canonical AST as tried.
 
     The job that held the submitted source, if any, is closed.
     """
-    step = ExperimentStep(idea=idea, bank_nano=ledger.known_line.bank_nano)
-    with ledger.store.transaction():
-        job = ledger.open_job(step)
-        ledger.plan_screen(job, idea.base, idea.tree)
+    step = ExperimentStep(idea=idea, bank_nano=line_writer.known_line.bank_nano)
+    with line_writer.store.transaction():
+        job = line_writer.open_job(step)
+        line_writer.plan_screen(job, idea.base, idea.tree)
         if idea.submission is not None:
-            ledger.store.jobs.close_job(idea.submission)
-        ledger.store.jobs.mark_tried(ledger.key.task, idea.fingerprint)
+            line_writer.store.jobs.close_job(idea.submission)
+        line_writer.store.jobs.mark_tried(line_writer.key.task, idea.fingerprint)
     return job
 
 
 def close_experiment(
-    ledger: Ledger,
+    line_writer: LineWriter,
     job: Job[ExperimentStep],
     step: ExperimentStep,
     runs: Sequence[Run],
@@ -205,9 +222,9 @@ def close_experiment(
     decision closes; a move of the base does not.
     """
     idea, kept = step.idea, step.decision == "kept"
-    store = ledger.store
+    store = line_writer.store
     with store.transaction():
-        patch = ledger.publication.patch(
+        patch = line_writer.record_writer.patch(
             idea.base,
             idea.tree,
             title=idea.title,
@@ -216,7 +233,7 @@ def close_experiment(
             origin=idea.origin,
             found_on=idea.found_on,
         )
-        record = ledger.publication.result(
+        record = line_writer.record_writer.result(
             patch.id,
             idea.base,
             idea.tree,
@@ -225,38 +242,42 @@ def close_experiment(
             note=note,
             level_nano=step.level_nano,
         )
-        store.jobs.mark_tried(ledger.key.task, idea.fingerprint, record.id)
+        store.jobs.mark_tried(line_writer.key.task, idea.fingerprint, record.id)
         if kept:
-            ledger.go_on_from(idea.tree, patch.id, runs[-1:])
+            line_writer.go_on_from(idea.tree, patch.id, runs[-1:])
         if step.decision == "rebased" and idea.proposer == SUBMITTED:
-            ledger.open_job(step.handed_in_again(patch.id))
+            line_writer.open_job(step.handed_in_again(patch.id))
         if idea.carried is not None and step.decision != "rebased":
-            end_carried(ledger, idea.carried, step.decision, record.id, tried=idea.carried_patches)
-        ledger.close_job(job, step)
+            end_rung_transfer(
+                line_writer, idea.carried, step.decision, record.id, tried=idea.transferred_patches
+            )
+        line_writer.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 
 
-def screen_level(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+def screen_level(
+    line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float
+) -> int:
     """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
     It is the tree's level. If seeds select instances, it is the tree's run with the same seed, as
     screens of other changes then say nothing about the base. `sd` is the noise of one run.
     """
-    if ledger.style.name != "runs":
+    if line_writer.style.name != "runs":
         return bank_nano[0]
-    return level_on(ledger, base, bank_nano, sd)
+    return level_on(line_writer, base, bank_nano, sd)
 
 
-def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+def level_on(line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
     """Return a tree's level, from these reference runs and the screens compared with them since.
 
     The figure is in 1e-9 units of the metric; `sd` is the noise of one run.
     """
-    sign = ledger.publication.manifest.metric.sign
-    after = ledger.store.jobs.last_job() - _LOOKED_BACK
+    sign = line_writer.record_writer.manifest.metric.sign
+    after = line_writer.store.jobs.last_job() - _LOOKED_BACK
     screened = [
         sign * job.step.screen_nano / NANO
-        for job in ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep, after=after)
+        for job in line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep, after=after)
         if job.step.screen_nano is not None
         and (job.step.base, job.step.bank_nano) == (base, bank_nano)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.source.canonical import fingerprint, parse
 from node.line.attempts import is_queued, result_here
 from node.line.idea import open_submission
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff
@@ -64,20 +64,20 @@ def summary_of(base: Source, source: Source) -> str:
     return f"{', '.join(names)}: {len(added)} lines added, {len(removed)} removed"
 
 
-def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
+def submit(line_writer: LineWriter, source: Source, *, title: str, why: str) -> bytes:
     """Queue a source and return the fingerprint of its canonical AST, which identifies it.
 
     A source is not queued if it is the working line, already waits or was measured here before.
     """
-    mark, base, store = fingerprint(source), ledger.explored, ledger.store
+    mark, base, store = fingerprint(source), line_writer.explored, line_writer.store
     is_known = (
         mark == fingerprint(base)
-        or is_queued(store, ledger.key, mark)
-        or result_here(store, ledger.key, mark) is not None
+        or is_queued(store, line_writer.key, mark)
+        or result_here(store, line_writer.key, mark) is not None
     )
     if not is_known:
         title = title or summary_of(base, source)
-        open_submission(ledger, source, fingerprint=mark, title=title, why=why)
+        open_submission(line_writer, source, fingerprint=mark, title=title, why=why)
     return mark
 
 

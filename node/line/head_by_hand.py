@@ -1,18 +1,18 @@
 """Moves of the verified head by hand: which tree may be adopted, and on which evidence.
 
-A tree that passes a promotion trial moves the head with `Ledger.move_to` instead.
+A tree that passes a promotion trial moves the head with `LineWriter.move_to` instead.
 """
 
 from collections.abc import Collection
 from dataclasses import replace
 
 from node.line.job_kinds import HEAD_TRIALS
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.source_review.patches import PatchRecord
 from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.vetting.patches import PatchRecord
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
@@ -43,9 +43,12 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     if not others:
         return line, ""
     shown = labels(store, (one.task for one in [line, *others]))
-    told = f"this is of task {shown[line.task]} on {line.hardware_class}"
+    message = f"this is of task {shown[line.task]} on {line.hardware_class}"
     names = sorted({shown[one.task] for one in others} - {shown[line.task]})
-    return line, f"{told}; --task takes: {', '.join(names)}" if names and task is None else told
+    return (
+        line,
+        f"{message}; --task takes: {', '.join(names)}" if names and task is None else message,
+    )
 
 
 def _lines(store: Store, task: str | None) -> list[Line]:
@@ -120,7 +123,7 @@ def previous_head(store: Store, line: Line, author: bytes) -> bytes:
 
 
 def move_head(
-    ledger: Ledger,
+    line_writer: LineWriter,
     tree: bytes,
     *,
     evidence: bytes | None,
@@ -131,16 +134,16 @@ def move_head(
     `stripped_from` is the peer's patch whose tree this is, without its prose. Raises ArnodeError
     during a trial against the head.
     """
-    line, publication = ledger.known_line, ledger.publication
-    if ledger.store.jobs.open_jobs(ledger.key, *HEAD_TRIALS):
+    line, record_writer = line_writer.known_line, line_writer.record_writer
+    if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a promotion trial against the present head is in progress",
             "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
         )
-    with ledger.store.transaction():
+    with line_writer.store.transaction():
         if stripped_from is not None:
-            publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
-        record = publication.adoption(line.verified, tree, evidence=evidence)
-        ledger.note_move()
-        ledger.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+            record_writer.stripped(stripped_from.id, stripped_from.body.tree, tree)
+        record = record_writer.adoption(line.verified, tree, evidence=evidence)
+        line_writer.note_move()
+        line_writer.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
     return record

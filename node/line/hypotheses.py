@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import choice, line, text
+from protocol.codecs import choice, long_text, single_line
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Digest, Items, Mapped, Named, Natural
 from protocol.remarks import MAX_TITLE
@@ -31,8 +31,8 @@ class Hypothesis(Mapped):
 
     id: Digest
     ts_ms: Annotated[Natural, Named("ts")]
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
     state: Annotated[State, choice("open", "done", "dropped")] = "open"
     result: Digest | None = None
 
@@ -48,12 +48,12 @@ def hypotheses_of(store: Store, line_key: LineKey) -> tuple[Hypothesis, ...]:
     return kept.hypotheses if kept else ()
 
 
-def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis:
+def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> Hypothesis:
     """Announce a hypothesis on the working line.
 
     Raises UsageError for an invalid title or text, or if the same title is open.
     """
-    known = hypotheses_of(ledger.store, ledger.key)
+    known = hypotheses_of(line_writer.store, line_writer.key)
     if any(one.state == "open" and one.title == title for one in known):
         raise UsageError("this hypothesis is open already", "close it first, or state another")
     sketch = Hypothesis.from_value(
@@ -63,31 +63,31 @@ def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis
         raise UsageError(
             f"that is not a hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
         )
-    with ledger.store.transaction():
-        record = ledger.publication.intent(ledger.explored.tree, title, ttl_s=_TTL_S)
+    with line_writer.store.transaction():
+        record = line_writer.record_writer.intent(line_writer.explored.tree, title, ttl_s=_TTL_S)
         found = replace(sketch, id=record.id)
-        _keep(ledger, (*known, found))
+        _keep(line_writer, (*known, found))
     return found
 
 
-def complete(ledger: Ledger, number: str, *, result: bytes | None) -> Hypothesis:
+def complete(line_writer: LineWriter, number: str, *, result: bytes | None) -> Hypothesis:
     """Close a hypothesis with the experiment that tried it, or drop it if that is None.
 
     Raises UsageError if it is unknown, ambiguous or closed, or if there is no such experiment.
     """
-    known = hypotheses_of(ledger.store, ledger.key)
+    known = hypotheses_of(line_writer.store, line_writer.key)
     meant = [one for one in known if one.id.hex().startswith(number)]
     if len(meant) != 1:
         raise UsageError(f"there is no hypothesis {number}", "GET /hypotheses lists them")
     if meant[0].state != "open":
         raise UsageError("this hypothesis is closed already", "register another")
-    if result is not None and ledger.store.experiments.find(result) is None:
+    if result is not None and line_writer.store.experiments.find(result) is None:
         raise UsageError("the result is not an experiment of this node", "see `arnode log`")
     closed = replace(meant[0], state="dropped" if result is None else "done", result=result)
-    _keep(ledger, tuple(closed if one.id == closed.id else one for one in known))
+    _keep(line_writer, tuple(closed if one.id == closed.id else one for one in known))
     return closed
 
 
-def _keep(ledger: Ledger, hypotheses: Sequence[Hypothesis]) -> None:
+def _keep(line_writer: LineWriter, hypotheses: Sequence[Hypothesis]) -> None:
     kept = _Hypotheses(hypotheses=tuple(hypotheses[-_MOST_KEPT:]))
-    keep(ledger.store, _HYPOTHESES, ledger.key, kept)
+    keep(line_writer.store, _HYPOTHESES, line_writer.key, kept)

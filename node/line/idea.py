@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Self
 
 from agent.proposal import Proposal
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job
-from protocol.codecs import fit_line, fit_text, line, text
+from protocol.codecs import fit_line, fit_text, long_text, single_line
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import MAX_WHY, FoundOn, Origin
@@ -41,13 +41,13 @@ class Idea(Mapped):
     base: Digest
     tree: Digest
     fingerprint: Digest
-    key: Annotated[str, line(1, MAX_TITLE)]
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
-    proposer: Annotated[str, line(1, 64)]
+    key: Annotated[str, single_line(1, MAX_TITLE)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
+    proposer: Annotated[str, single_line(1, 64)]
     edits: Annotated[tuple[Edit, ...], Items(0, _MAX_EDITS)] = ()
     parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
-    model: Annotated[str | None, line(1, _MAX_MODEL), OPTIONAL] = None
+    model: Annotated[str | None, single_line(1, _MAX_MODEL), OPTIONAL] = None
     program: Annotated[Digest | None, OPTIONAL] = None
     tokens: Annotated[Natural | None, OPTIONAL] = None
     usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
@@ -57,17 +57,17 @@ class Idea(Mapped):
     found_on: Annotated[FoundOn | None, OPTIONAL] = None
     carried: Annotated[Natural | None, OPTIONAL] = None
     submission: Annotated[Natural | None, OPTIONAL] = None
-    arm: Annotated[str | None, line(1, _MAX_ARM), OPTIONAL] = None
+    arm: Annotated[str | None, single_line(1, _MAX_ARM), OPTIONAL] = None
 
     @classmethod
-    def of(cls, ledger: Ledger, proposal: Proposal, *, arm: str | None = None) -> Self:
+    def of(cls, line_writer: LineWriter, proposal: Proposal, *, arm: str | None = None) -> Self:
         """Turn a proposal into an idea: shorten its texts to their limits and store its source.
 
         `arm` is the proposer whose slot it uses.
         """
         return cls(
             base=proposal.parent,
-            tree=ledger.blobs.put_source(proposal.source),
+            tree=line_writer.blobs.put_source(proposal.source),
             fingerprint=proposal.fingerprint,
             key=fit_line(proposal.key, MAX_TITLE),
             title=fit_line(proposal.title, MAX_TITLE),
@@ -98,7 +98,7 @@ class Idea(Mapped):
         return self.parents[: len(self.authors)] if self.found_on is None else ()
 
     @property
-    def carried_patches(self) -> tuple[bytes, ...]:
+    def transferred_patches(self) -> tuple[bytes, ...]:
         """The patches on another rung that it consists of."""
         if self.found_on is None or self.found_on.patch is None:  # several, tried as one
             return self.parents
@@ -111,8 +111,8 @@ class SubmissionStep(Mapped):
 
     tree: Digest
     fingerprint: Digest
-    title: Annotated[str, line(1, MAX_TITLE)]
-    why: Annotated[str, text(MAX_WHY)]
+    title: Annotated[str, single_line(1, MAX_TITLE)]
+    why: Annotated[str, long_text(MAX_WHY)]
     parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
 
     KIND: ClassVar = "submission"
@@ -120,16 +120,16 @@ class SubmissionStep(Mapped):
 
 
 def open_submission(
-    ledger: Ledger, source: Source, *, fingerprint: bytes, title: str, why: str
+    line_writer: LineWriter, source: Source, *, fingerprint: bytes, title: str, why: str
 ) -> Job[SubmissionStep]:
     """Queue a submitted source and count its canonical AST as tried."""
     step = SubmissionStep(
-        tree=ledger.blobs.put_source(source),
+        tree=line_writer.blobs.put_source(source),
         fingerprint=fingerprint,
         title=fit_line(title, MAX_TITLE),
         why=fit_text(why, MAX_WHY),
     )
-    with ledger.store.transaction():
-        job = ledger.open_job(step)
-        ledger.store.jobs.mark_tried(ledger.key.task, fingerprint)
+    with line_writer.store.transaction():
+        job = line_writer.open_job(step)
+        line_writer.store.jobs.mark_tried(line_writer.key.task, fingerprint)
     return job

@@ -9,27 +9,27 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.attestation import AttestationStep
-from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
-from node.line.desk import Desk
 from node.line.experiment import ExperimentStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.promotion_trial import PromotionTrial
+from node.line.reference_runs import ReferenceRunStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.codecs import line
+from protocol.codecs import single_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoidedStep(JobStep):
+class InvalidatedStep(JobStep):
     """The rest of a job of the kind `was` that was restarted or dropped."""
 
-    was: Annotated[str, line(1, 32)]
-    because: Annotated[str, line(1, 200)]
+    was: Annotated[str, single_line(1, 32)]
+    because: Annotated[str, single_line(1, 200)]
 
     KIND: ClassVar = "voided"
     TIME_SPENT_ON: ClassVar = "begun before this machine changed"
@@ -37,12 +37,12 @@ class VoidedStep(JobStep):
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return RunDescription(self.was, "voided", "measured before this machine changed")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoidedPairsStep(VoidedStep):
+class InvalidatedPairsStep(InvalidatedStep):
     """A voided job whose runs shared a secret split."""
 
     KIND: ClassVar = "voided_pairs"
@@ -52,15 +52,15 @@ class VoidedPairsStep(VoidedStep):
 # In the order in which their runs take precedence.
 KINDS: Final[tuple[type[JobStep], ...]] = (
     BaselineStep,
-    RemeasureStep,
-    CheckpointStep,
+    HeadRecheckStep,
+    PromotionTrial,
     CatchUpStep,
     AttestationStep,
     BranchStep,
-    BankStep,
+    ReferenceRunStep,
     ExperimentStep,
-    VoidedStep,
-    VoidedPairsStep,
+    InvalidatedStep,
+    InvalidatedPairsStep,
 )
 # These try a tree against the verified head in fresh pairs.
 HEAD_TRIALS: Final = tuple(kind for kind in KINDS if issubclass(kind, HeadTrial))

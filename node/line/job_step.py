@@ -8,8 +8,8 @@ them. `node.line.job_kinds` lists all kinds.
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from node.line.desk import Desk
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Mapped
@@ -39,18 +39,18 @@ class JobStep(Mapped, ABC):
     TIME_SPENT_ON: ClassVar[str] = ""
 
     @abstractmethod
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Decide the job's next step from its runs, and store it."""
 
     @abstractmethod
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         """Return the description of a run in progress."""
 
-    def is_void(self, runs: list[PlannedRun]) -> bool:
+    def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True if a change of the machine makes the job's runs worthless."""
         return any(run.outcome for run in runs)
 
-    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+    def open_again(self, line_writer: LineWriter) -> Job[Any] | None:
         """Open it again without runs; None if it is dropped. Callers hold the transaction."""
         return None
 
@@ -61,11 +61,11 @@ class JobStep(Mapped, ABC):
         """
         return False
 
-    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+    def is_untrusted(self, run: PlannedRun, own: bytes) -> bool:
         """Return True if a run is of a peer's code. Its output goes into none of our records."""
         return self.is_of_peers(own)
 
-    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+    def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
         """Return True if a run is audited; the default is True.
 
         `public_nano` is its figure on the public split.

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from node.line.job_step import ended_runs
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.trial import MAX_BASE_FAILURES
 from node.store.jobs import Job, PlannedRun
 from protocol.runs import Run
@@ -35,16 +35,16 @@ _FAR_SD: Final = 15.0
 _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 
-def level_of(bank: Sequence[float], screened: Sequence[float], sd: float) -> float:
-    """Return the line's level, smaller being better. `bank` has at least one run of the line.
+def level_of(reference_runs: Sequence[float], screened: Sequence[float], sd: float) -> float:
+    """Return the line's level, smaller being better. `reference_runs` has at least one run of the line.
 
     `screened` are the first runs of changes tried on it, of which only the latest count. `sd` is
     the noise of one run.
     """
-    mean = fmean(bank)
+    mean = fmean(reference_runs)
     latest = np.asarray(screened[-LATEST:], dtype=float)
     off = (latest[:, None] - mean) / sd - _GRID
-    log_likelihood = np.interp(off, _OFF, _TABLE).sum(axis=0) - len(bank) / 2 * _GRID**2
+    log_likelihood = np.interp(off, _OFF, _TABLE).sum(axis=0) - len(reference_runs) / 2 * _GRID**2
     weight = np.exp(log_likelihood - log_likelihood.max())
     return mean + sd * float((weight * _GRID).sum() / weight.sum())
 
@@ -62,15 +62,17 @@ _OFF: Final = np.linspace(-_FAR_SD, _FAR_SD, 1501)
 _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
-def plan_recheck(ledger: Ledger, job: Job[Any], base: bytes, tree: bytes) -> None:
+def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: bytes) -> None:
     """Commit to a fresh run of a tree, and to one of its base if they are compared."""
-    if ledger.style.name == "differences":
-        ledger.plan_fresh_pair(job, base, tree)
+    if line_writer.style.name == "differences":
+        line_writer.plan_fresh_pair(job, base, tree)
     else:
-        ledger.plan(job, role="candidate", tree=tree)
+        line_writer.plan(job, role="candidate", tree=tree)
 
 
-def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
+def compared_runs(
+    runs: Sequence[PlannedRun], level_nano: int
+) -> tuple[list[PlannedRun], list[int]]:
     """Return a change's runs, and the figure that each is compared with, in 1e-9 units.
 
     The figure is that of the base's run with the same seed, else `level_nano`. Runs whose base
@@ -88,7 +90,7 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 
 
-def told_runs(runs: list[PlannedRun]) -> list[Run]:
+def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
     """Return the runs for a record, without failed base runs: they are no fault of the change."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None

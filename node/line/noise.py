@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from statistics import fmean, median, variance
 
 from node.line.baseline import BaselineStep
-from node.line.drift import surroundings_of
+from node.line.environment_change import last_environment
 from node.line.job_kinds import ON_ONE_SPLIT
-from node.line.ledger import LEAST_RUNS, Ledger
+from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.remarks import NoiseBody
@@ -25,19 +25,19 @@ _WITHIN = 4.0  # times the floor, up or down: keys are cheap, so a lie must not 
 class RunNoise:
     """This node's estimate of the noise of a line's runs."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.read_anew()
+    def __init__(self, line_writer: LineWriter) -> None:
+        self._line_writer = line_writer
+        self.refresh()
 
     def sd(self) -> float:
         """Return the standard deviation of one run, in the metric's unit."""
         return self.estimate.sd
 
-    def read_anew(self) -> None:
+    def refresh(self) -> None:
         """Update the estimate after more unselected runs have ended."""
-        ledger = self._ledger
-        floor_nano = ledger.publication.manifest.noise_floor_nano
-        self.estimate = known_noise(ledger.store, ledger.key, floor_nano)
+        line_writer = self._line_writer
+        floor_nano = line_writer.record_writer.manifest.noise_floor_nano
+        self.estimate = known_noise(line_writer.store, line_writer.key, floor_nano)
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
@@ -48,7 +48,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     """
     manifest = store.records.manifest(line.task)
     style = RUNS if manifest is None else Style.of(manifest)
-    found = surroundings_of(store, line)
+    found = last_environment(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
     for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs

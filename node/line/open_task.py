@@ -32,18 +32,18 @@ from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest
 from protocol.runs import Env
 from protocol.source import Source
+from trainer.card_selftest.report import SelfTestConditions, load_report, with_selftest_result
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.proving.proof import ProofConditions, as_proven, remembered
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
 from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
-from trainer.task_kinds import strangers_task as assembled
+from trainer.task_kinds import untrusted_task as assembled
 
 _ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
 AUTO: Final = "auto"  # the setting's value
@@ -88,7 +88,7 @@ class Session:
     """Everything that stays the same while a node works on one task and one hardware class.
 
     `secret` is the node's. `others` are the runners of the devices after the first. `is_shared` is
-    True if all devices are the processor. `forks_strangers` is the setting `fork`.
+    True if all devices are the processor. `forks_untrusted` is the setting `fork`.
     """
 
     task: Task
@@ -98,7 +98,7 @@ class Session:
     secret: bytes = field(repr=False)
     others: tuple[LaneRunner, ...] = ()
     is_shared: bool = False
-    forks_strangers: bool = True
+    forks_untrusted: bool = True
 
     @property
     def runners(self) -> tuple[LaneRunner, ...]:
@@ -114,10 +114,10 @@ class Session:
         """Return the key of a nonce's secret split (`node.line.splits`)."""
         return split_key(self.secret, task=self.subject.manifest.id, nonce=nonce)
 
-    def memorised(self, base: Source, candidate: Source, *, told_runs: int) -> float:
+    def memorised(self, base: Source, candidate: Source, *, prior_runs: int) -> float:
         """Return the gain that a candidate could reach by memorising text, in the metric's unit.
 
-        `told_runs` is the number of earlier runs that could have revealed something about the text
+        `prior_runs` is the number of earlier runs that could have revealed something about the text
         that splits are drawn from.
         """
         data = self.data
@@ -130,7 +130,7 @@ class Session:
                 bytes=data.scored_bytes,
                 pool_bytes=data.pool_bytes,
                 is_public=data.is_pool_public,
-                told_runs=told_runs,
+                prior_runs=prior_runs,
             ),
         )
 
@@ -153,7 +153,7 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
     """Return the task with a name, folder or id, or the own-text task of a path."""
     if text is None:
         wanted = named_task(home, name)
-        return strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        return untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
 
@@ -182,7 +182,7 @@ async def opened(
         task,
         devices=devices,
         data_url=config.data_url,
-        forks_strangers=config.fork == "all",
+        forks_untrusted=config.fork == "all",
         patience_s=60 * config.quiet_minutes,
         models=models,
         lanes=lanes,
@@ -206,7 +206,7 @@ def open_session(
     *,
     devices: Sequence[Device],
     data_url: str | None,
-    forks_strangers: bool,
+    forks_untrusted: bool,
     patience_s: float,
     models: KeptModels | None = None,
     lanes: Sequence[LaneRunner] = (),
@@ -214,7 +214,7 @@ def open_session(
 ) -> Session:
     """Prepare the data that a first run needs, and a runner for each device.
 
-    `data_url`, `forks_strangers` and `patience_s` (how long a disturbed run may wait) are settings.
+    `data_url`, `forks_untrusted` and `patience_s` (how long a disturbed run may wait) are settings.
     `session.data.load_rest` loads the other training text. `models` is for programs that query
     models. `lanes` are as in `opened`. `audit_key` is derived from this home's secret by default.
     """
@@ -223,11 +223,11 @@ def open_session(
             task,
             data_dir=home.data,
             data_url=data_url,
-            visible=_shown_beside(devices),
+            visible=_visible_host_files(devices),
             progress=progress,
         )
     secret = load_secret(home)
-    proven = [as_proven(device, home.data) for device in devices]
+    proven = [with_selftest_result(device, home.data) for device in devices]
     runner, *others = lanes or [
         Runner(
             task,
@@ -248,7 +248,7 @@ def open_session(
         secret=secret,
         others=tuple(others),
         is_shared=bool(others) and not lanes and devices[0].cuda is None,
-        forks_strangers=forks_strangers,
+        forks_untrusted=forks_untrusted,
     )
 
 
@@ -257,7 +257,7 @@ def audit_key_of(secret: bytes) -> bytes:
     return hmac.digest(secret, b"arnode/audits/1", "sha256")
 
 
-def _shown_beside(devices: Sequence[Device]) -> list[Path] | None:
+def _visible_host_files(devices: Sequence[Device]) -> list[Path] | None:
     """Return the host files shown in sandboxes with a card; None for the default files."""
     if all(device.cuda is None for device in devices):
         return None
@@ -271,7 +271,7 @@ def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
     return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)
 
 
-def strangers_task(home: Home, wanted: str) -> Task | None:
+def untrusted_task(home: Home, wanted: str) -> Task | None:
     """Return a peer's task from the first digits of its id; None if it is not a peer's task.
 
     Raises UsageError if files of it are missing, SafetyError if its judge may not run here.
@@ -310,7 +310,7 @@ def named_task(home: Home, name: str) -> str:
     """Return the task that a setting names; choose one for `auto`, by the cards' self-tests."""
     if name != AUTO:
         return name
-    proofs = [
-        remembered(ProofConditions.of(card.device), home.data) for card in probe_cards().cards
+    results = [
+        load_report(SelfTestConditions.of(card.device), home.data) for card in probe_cards().cards
     ]
-    return OF_CARDS if any(proof and proof.is_usable for proof in proofs) else STAND_IN
+    return OF_CARDS if any(result and result.passed for result in results) else STAND_IN

@@ -9,12 +9,12 @@ from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import PairTrial
-from node.line.remeasure import RemeasureStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many
@@ -22,8 +22,8 @@ from node.terminal.vocabulary import many
 # Reference runs are left out: they show nothing by themselves.
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
-    RemeasureStep: "the head in doubt",
-    CheckpointStep: "the checkpoint",
+    HeadRecheckStep: "the head in doubt",
+    PromotionTrial: "the checkpoint",
     CatchUpStep: "the best tree of a peer",
     AttestationStep: "the claim",
     BranchStep: "the tree to continue from",
@@ -36,22 +36,22 @@ def open_work(store: Store, line: LineKey) -> str:
 
     Empty if there are none.
     """
-    told = [
+    in_progress = [
         progress_of(job, store.jobs.runs_of(job.id))
         for job in store.jobs.open_jobs(line, *KINDS)
-        if is_told_of(job)
+        if is_reported(job)
     ]
-    counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(told).items()]
-    words = f"continues in the next session: {', '.join(counted)}" if told else ""
-    stands = store.jobs.line(line)
-    kept = kept_in(store, stands.stack) if stands else 0
-    if not kept or store.jobs.open_jobs(line, CheckpointStep):
+    counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(in_progress).items()]
+    words = f"continues in the next session: {', '.join(counted)}" if in_progress else ""
+    line_state = store.jobs.line(line)
+    kept = kept_in(store, line_state.stack) if line_state else 0
+    if not kept or store.jobs.open_jobs(line, PromotionTrial):
         return words
     waits = f"{many(kept, 'patch', 'patches')} kept, to be verified in a later session"
     return f"{words}; {waits}" if words else waits
 
 
-def is_told_of(job: Job[Any]) -> bool:
+def is_reported(job: Job[Any]) -> bool:
     """Return True if a job's progress is shown to people."""
     return type(job.step) in _NAMES
 

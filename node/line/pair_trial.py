@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from node.line.desk import Desk
-from node.line.drift import doubt_head, drift_of
+from node.line.environment_change import drift_of, request_head_recheck
 from node.line.job_step import JobStep, RunDescription, ended_runs
-from node.line.ledger import LEAST_RUNS, Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LEAST_RUNS, LineWriter
 from node.line.trial import (
     ANCHOR_PAIRS,
     Confirmation,
@@ -44,7 +44,7 @@ class PairTrial(JobStep):
 
     @abstractmethod
     def conclude(
-        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+        self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
         """Store the trial's outcome and what follows from it; `runs` are all of its runs."""
 
@@ -78,29 +78,29 @@ class PairTrial(JobStep):
             claim=self.claim,
         )
 
-    def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
+    def plan_pair(self, line_writer: LineWriter, job: Job[Any]) -> None:
         """Commit to the next pair, with an unpredictable seed."""
-        ledger.plan_fresh_pair(job, self.base, self.tree)
+        line_writer.plan_fresh_pair(job, self.base, self.tree)
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+    def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Plan what the trial still needs until the rule gives a verdict."""
-        reading = desk.paired_reading(job, self.base, self.tree)
-        confirmation = self.weigh(runs, reading, desk.session.task.manifest)
-        desk.activity.weighing(confirmation)
+        reading = line_context.paired_reading(job, self.base, self.tree)
+        confirmation = self.weigh(runs, reading, line_context.session.task.manifest)
+        line_context.activity.weighing(confirmation)
         match confirmation.move:
             case "pair":
-                self.plan_pair(desk.ledger, job)
+                self.plan_pair(line_context.line_writer, job)
             case "again" if (failed := confirmation.unfinished) is not None:
                 role: Role = "base" if failed.role == "base" else "candidate"
                 tree = self.base if role == "base" else self.tree
-                desk.store.jobs.plan_run(job.id, role=role, tree=tree, seed=failed.seed)
+                line_context.store.jobs.plan_run(job.id, role=role, tree=tree, seed=failed.seed)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                desk.ledger.plan_anchors(job, seeds)
+                line_context.line_writer.plan_anchors(job, seeds)
             case "pass" | "miss" | "unrunnable":
-                self.conclude(desk, job, ended_runs(runs), confirmation)
-                desk.noise.read_anew()
-                desk.on_record()
+                self.conclude(line_context, job, ended_runs(runs), confirmation)
+                line_context.noise.refresh()
+                line_context.on_record()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class HeadTrial(PairTrial):
     """A trial of a tree against the verified head; `measured` is filled in on closing.
 
     `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
-    (`node.line.spending`). None means the session's, as for a head that is measured again.
+    (`node.line.alpha_budget`). None means the session's, as for a head that is measured again.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None
@@ -128,18 +128,22 @@ class HeadTrial(PairTrial):
         return None
 
     @abstractmethod
-    def patch_on_trial(self, ledger: Ledger) -> bytes:
+    def patch_on_trial(self, line_writer: LineWriter) -> bytes:
         """Return the patch from the base to the tree; record it if it is not recorded yet."""
 
     @abstractmethod
     def settle(
-        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+        self,
+        line_writer: LineWriter,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        record: Record,
     ) -> Self:
         """Move the line by the trial's outcome; return the step with the outcome to store."""
 
     def close(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         job: Job[Any],
         runs: Sequence[Run],
         confirmation: Confirmation,
@@ -151,9 +155,9 @@ class HeadTrial(PairTrial):
         If there are enough base runs, also publish the noise that they show, for other nodes of the
         hardware class.
         """
-        with ledger.store.transaction():
-            record = ledger.publication.result(
-                self.patch_on_trial(ledger),
+        with line_writer.store.transaction():
+            record = line_writer.record_writer.result(
+                self.patch_on_trial(line_writer),
                 self.base,
                 self.tree,
                 stage="confirm",
@@ -163,40 +167,48 @@ class HeadTrial(PairTrial):
             )
             # One tree with fresh seeds, and nobody selected the runs.
             fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
-            if len(fresh) >= LEAST_RUNS and ledger.style.name == "runs":
-                ledger.publication.noise(self.base, fresh)
-            closed = self.settle(ledger, runs, confirmation, record)
+            if len(fresh) >= LEAST_RUNS and line_writer.style.name == "runs":
+                line_writer.record_writer.noise(self.base, fresh)
+            closed = self.settle(line_writer, runs, confirmation, record)
             measured = confirmation.measured(record.id)
-            if overfit_of(ledger, runs, confirmation) is not None:
+            if overfit_of(line_writer, runs, confirmation) is not None:
                 measured = replace(measured, is_overfit=True)
-            ledger.close_job(job, replace(closed, measured=measured))
+            line_writer.close_job(job, replace(closed, measured=measured))
         return record
 
-    def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
+    def watch_head(
+        self, line_context: LineContext, job: Job[Any], confirmation: Confirmation
+    ) -> None:
         """Compare the head's runs with those of its last trial.
 
         A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
-            desk.activity.say("the head fails in this trial: it is measured again first")
-            doubt_head(desk.ledger, "it failed in a trial of another tree", is_failing=True)
+            line_context.activity.say("the head fails in this trial: it is measured again first")
+            request_head_recheck(
+                line_context.line_writer, "it failed in a trial of another tree", is_failing=True
+            )
             return
-        drift = drift_of(desk.store, job, self.base, desk.reading(), desk.head_trials)
+        drift = drift_of(
+            line_context.store, job, self.base, line_context.reading(), line_context.head_trials
+        )
         if drift is None:
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
-        desk.activity.say(
+        line_context.activity.say(
             f"{how} on the public rows: the machine changed, or the head was overrated"
         )
         if drift > 0 and confirmation.move != "pass":
-            doubt_head(desk.ledger, how)
+            request_head_recheck(line_context.line_writer, how)
 
 
-def overfit_of(ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation) -> str | None:
+def overfit_of(
+    line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation
+) -> str | None:
     """Return why the tree on trial is overfit; None if it passed or is not overfit."""
     if confirmation.move == "pass":
         return None
-    return overfit_reason(runs, ledger.subject.manifest)
+    return overfit_reason(runs, line_writer.subject.manifest)
 
 
 def note_of(confirmation: Confirmation, overfit: str | None = None) -> str:

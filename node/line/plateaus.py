@@ -99,7 +99,7 @@ def trend_of(events: Iterable[Event]) -> Trend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Climb:
+class BranchProgress:
     """The progress of a branch: its experiments, in total and since its last rise.
 
     `lead_sd` is its lead over the head at the time of leaving, in standard deviations of one run;
@@ -120,17 +120,17 @@ class Climb:
         return f"the branch did not reach the head in {self.experiments} experiments"
 
 
-def next_of_branch(climb: Climb, *, is_asked: bool) -> BranchMove:
+def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
     """Return a branch's next step; with `is_asked`, it is judged now if that is worth it.
 
     A trial costs as much for a branch that is worse than the head as for one that leads.
     """
-    if climb.lead_sd is None:
+    if progress.lead_sd is None:
         return "climb"
-    is_level = climb.has_gains and climb.lead_sd >= 0
-    if is_level and (is_asked or climb.lead_sd >= _LEAD_SD):
+    is_level = progress.has_gains and progress.lead_sd >= 0
+    if is_level and (is_asked or progress.lead_sd >= _LEAD_SD):
         return "judge"
-    if climb.since_rise >= _PATIENCE or climb.experiments >= _MOST_EXPERIMENTS:
+    if progress.since_rise >= _PATIENCE or progress.experiments >= _MOST_EXPERIMENTS:
         return "judge" if is_level else "return"
     return "climb"
 

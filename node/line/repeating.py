@@ -30,7 +30,7 @@ class _InARole(Protocol):
 R = TypeVar("R", bound=_InARole)
 
 
-def told_apart(runs: Sequence[R]) -> tuple[list[R], R | None]:
+def separate_repeat(runs: Sequence[R]) -> tuple[list[R], R | None]:
     """Split a re-run's runs: those of pairs and anchors, and the one with a published seed."""
     again = next((run for run in runs if run.role == AGAIN), None)
     return [run for run in runs if run is not again], again

@@ -24,7 +24,7 @@ from typing import Annotated, Literal, TypeAlias
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.codecs import fit_line
-from protocol.evidence import SPOKEN, BorneOut
+from protocol.evidence import DECISIVE_VERDICTS, SupportedVerdict
 from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
 from protocol.rule import (
     Claim,
@@ -131,7 +131,7 @@ class Pair:
 
 
 # The verdict that readers of a record see in its pairs.
-Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
+Readers: TypeAlias = Callable[[Sequence[Pair]], SupportedVerdict | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +346,7 @@ def _is_settled(
     pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
     """Return True if readers see the verdict in these pairs or need not, or if no pair is left."""
-    if for_readers is None or judgement.verdict not in SPOKEN:
+    if for_readers is None or judgement.verdict not in DECISIVE_VERDICTS:
         return True
     return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from node.home.clock import passing_s
-from node.ladder.promotion import Promotion
-from node.line.anew import has_bank
+from node.home.clock import boottime_s
+from node.ladder.transfer_selector import TransferSelector
 from node.line.attempts import Attempt, attempt_of
-from node.line.carried import open_carried
-from node.line.checkpoint import open_checkpoint
-from node.line.desk import Desk
-from node.line.drift import is_head_failing, is_in_doubt
+from node.line.environment_change import is_head_failing, needs_head_recheck
+from node.line.invalidation import has_reference_runs
 from node.line.job_kinds import HEAD_TRIALS, KINDS
+from node.line.line_context import LineContext
+from node.line.promotion_trial import open_promotion_trial
+from node.line.rung_transfer import open_rung_transfer
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.judging import Judging
@@ -52,7 +52,7 @@ class Agenda:
     - `has_company`: other nodes are present to receive announcements of what this node is about to
       try.
     - `waits_for`: in words, what the session waits for when it has nothing left to try; "" ends it.
-    - `promotion`: the transfers from lower rungs to try first; None tries none unasked.
+    - `transfer_selector`: the transfers from lower rungs to try first; None tries none unasked.
     - `idle`: reports whether others leave the machine alone; None starts runs in any case.
     - `is_on_battery`: reports whether to rest because the machine runs on its battery.
     """
@@ -60,50 +60,50 @@ class Agenda:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
-        promotion: Promotion | None,
+        transfer_selector: TransferSelector | None,
         goal: Goal,
         has_company: bool,
         waits_for: str,
         idle: Idle | None,
         is_on_battery: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = passing_s,
+        clock_s: Callable[[], float] = boottime_s,
     ) -> None:
         self.goal = goal
         self.is_over = False
-        self._desk = desk
-        self._ledger = desk.ledger
-        self._store = desk.store
-        self._policy = desk.policy
-        self._activity = desk.activity
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._policy = line_context.policy
+        self._activity = line_context.activity
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
-        self._promotion = promotion
+        self._transfer_selector = transfer_selector
         self._waits_for = waits_for
         self._idle = idle
         self._is_on_battery = is_on_battery
         self._is_settling = False  # after a trial, until the runs made alongside it have ended
         self._makes_way = False
-        style = self._ledger.style
+        style = self._line_writer.style
         pairs, tries = fewest_pairs(style), runs_to_keep(style)
         self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs, tries=tries)
         self.judging = Judging(
-            desk=desk, ideas=ideas, exploring=exploring, goal=goal, plan=self.plan
+            line_context=line_context, ideas=ideas, exploring=exploring, goal=goal, plan=self.plan
         )
         self._openings = Openings(
-            desk=desk,
+            line_context=line_context,
             ideas=ideas,
             exploring=exploring,
             peers=peers,
             plan=self.plan,
             has_company=has_company,
         )
-        self._told_after = -1  # number of ideas when the log last said that none is left
+        self._reported_after = -1  # number of ideas when the log last said that none is left
         self._wanted: set[bytes] = set()  # fingerprints of submitted sources
         self._wanted_jobs: set[int] = set()
         self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
@@ -136,17 +136,17 @@ class Agenda:
 
     def begin(self) -> None:
         """Describe the session's starting point to the plan, before the first run."""
-        line, bank_size = self._ledger.line, self._policy.bank_size
-        if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
-            baseline = self._desk.session.task.manifest.baseline_tree
-            self.plan.begin(Opening.of(line, baseline_tree=baseline, bank_size=bank_size))
+        line, reference_runs = self._line_writer.line, self._policy.reference_runs
+        if not self._store.jobs.open_jobs(self._line_writer.key, *HEAD_TRIALS):
+            baseline = self._line_context.session.task.manifest.baseline_tree
+            self.plan.begin(Opening.of(line, baseline_tree=baseline, reference_runs=reference_runs))
 
     def took(self, run_s: float) -> None:
         """Record a run's duration, and warn if this session is too short for such runs."""
-        if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
-            self._activity.say(told)
+        if (message := self.plan.took(run_s)) and not self.goal.is_on_demand:
+            self._activity.say(message)
 
-    def end_at_checkpoint(self) -> bool:
+    def end_after_promotion_trial(self) -> bool:
         """End after a promotion trial of the working line; end at once if it has no gains to judge.
 
         Return True if there will be a trial. In either case the hours in which runs may start no
@@ -159,8 +159,10 @@ class Agenda:
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return the result of the source with this fingerprint; None while it is undecided."""
-        ledger = self._ledger
-        return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
+        line_writer = self._line_writer
+        return attempt_of(
+            line_writer.store, line_writer.key, mark, line_writer.source, self._policy
+        )
 
     def rest(self) -> Rest | None:
         """Return the reason why nothing new starts now; None if runs may start."""
@@ -178,17 +180,17 @@ class Agenda:
         running: Collection[tuple[int, int]],
         *,
         has_lanes: bool = False,
-        is_foreign_barred: bool = False,
+        skips_untrusted: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
         """Return the run to start now; None to wait for a current run (see `Situation`)."""
-        return self._answer(Situation([], running, has_lanes, is_foreign_barred, passing_over))
+        return self._answer(Situation([], running, has_lanes, skips_untrusted, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:
         jobs = [
             job
-            for job in self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-            if has_bank(self._ledger, job, self._policy.bank_size)
+            for job in self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
+            if has_reference_runs(self._line_writer, job, self._policy.reference_runs)
         ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         now = now._replace(jobs=jobs)
@@ -214,7 +216,7 @@ class Agenda:
 
     def await_the_baseline(self, _now: Situation) -> NextRun | None:
         """Wait for the baseline: the line exists only once it is measured."""
-        return None if self._ledger.line else WAIT
+        return None if self._line_writer.line else WAIT
 
     def make_way_for_others(self, now: Situation) -> NextRun | None:
         """End in favour of another session once all open jobs are decided."""
@@ -223,30 +225,34 @@ class Agenda:
         self.is_over = not now.jobs
         return WAIT
 
-    def explore_beside_a_trial(self, now: Situation) -> NextRun | None:
+    def explore_alongside_a_trial(self, now: Situation) -> NextRun | None:
         """While a trial of the line is open, continue own experiments if the trial permits it."""
         if not any(job.step.IS_EXCLUSIVE for job in now.jobs):
             return None
         self._is_settling = True
         if not now.has_lanes or self.goal.is_on_demand or self.judging.is_last:
             return WAIT
-        return NextRun(None if self.plan.are_all_begun else self._openings.beside_a_trial(now))
+        return NextRun(None if self.plan.are_all_begun else self._openings.alongside_a_trial(now))
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
-        if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._ledger)):
+        if (
+            self._is_settling
+            and now.jobs
+            and (self._peers or needs_head_recheck(self._line_writer))
+        ):
             return WAIT
         self._is_settling = False
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
         """Measure a head that fails to run again, and replace it if nothing supports it."""
-        if not is_head_failing(self._ledger):
+        if not is_head_failing(self._line_writer):
             return None
         if now.jobs:
             return WAIT
-        has_stack = bool(self._ledger.known_line.stack)
-        run = self._openings.remeasure(now)
+        has_stack = bool(self._line_writer.known_line.stack)
+        run = self._openings.recheck_head(now)
         if run:
             self.judging.want(is_wanted=has_stack)  # the trial waits for the remeasurement
         return _started(run)
@@ -263,7 +269,7 @@ class Agenda:
             return WAIT
         is_asked = self.goal.is_on_demand or self.judging.is_last
         stack = None if is_asked else self._openings.peers_stack(now)
-        return NextRun(stack or self._open_checkpoint(now))
+        return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
         """End a session on demand when its work is decided, a stopped one after its last trial."""
@@ -272,10 +278,10 @@ class Agenda:
         self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
-    def measure_a_head_in_doubt(self, now: Situation) -> NextRun | None:
+    def recheck_the_head(self, now: Situation) -> NextRun | None:
         """Measure a head whose evidence is in doubt again, while nothing is built on it."""
-        may_doubt = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
-        return _started(self._openings.remeasure(now)) if may_doubt else None
+        may_recheck = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
+        return _started(self._openings.recheck_head(now)) if may_recheck else None
 
     def try_a_peers_claim(self, now: Situation) -> NextRun | None:
         """Try the best tree of the leaderboard, or audit a claim."""
@@ -283,11 +289,11 @@ class Agenda:
             return None
         return _started(self._openings.peers_claim(now))
 
-    def measure_the_bank(self, now: Situation) -> NextRun | None:
+    def make_reference_runs(self, now: Situation) -> NextRun | None:
         """Make the reference runs that screens are compared with."""
-        if run := self._openings.bank(now):
+        if run := self._openings.reference_run(now):
             return NextRun(run)
-        return None if self._ledger.known_line.bank_nano else WAIT
+        return None if self._line_writer.known_line.bank_nano else WAIT
 
     def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
         """Try submitted sources before own ideas."""
@@ -295,7 +301,7 @@ class Agenda:
         idea = self._ideas.submitted(self._wanted) if is_asked else None
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
-    def try_what_was_carried(self, now: Situation) -> NextRun | None:
+    def try_transfers(self, now: Situation) -> NextRun | None:
         """Try transfers from another task; a session on demand does nothing after them."""
         if run := self._openings.carried(now):
             return NextRun(run)
@@ -317,10 +323,10 @@ class Agenda:
         self.is_over = not now.jobs
         return WAIT
 
-    def try_what_rungs_found(self, now: Situation) -> NextRun | None:
+    def try_transfer_candidates(self, now: Situation) -> NextRun | None:
         """Try patches that lower rungs kept before own ideas."""
-        while self._promotion and (step := self._promotion.best()):
-            open_carried(self._ledger, step)
+        while self._transfer_selector and (step := self._transfer_selector.best()):
+            open_rung_transfer(self._line_writer, step)
             if run := self._openings.carried(now):
                 return NextRun(run)
         return None
@@ -339,7 +345,7 @@ class Agenda:
         """Return True if this session is on demand and all its work is decided."""
         if not self.goal.is_on_demand:
             return False
-        is_open = self._store.jobs.open_ids(self._ledger.key)
+        is_open = self._store.jobs.open_ids(self._line_writer.key)
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )
@@ -373,17 +379,17 @@ class Agenda:
             waits_for = "the next answer of a model"
         if not waits_for:
             self._activity.say(f"out of ideas: every proposal was already tried; {_MORE}")
-            return self._open_checkpoint(now) if self._judge_and_end() else None
+            return self._open_promotion_trial(now) if self._judge_and_end() else None
         if self.judging.may_begin():
-            return self._open_checkpoint(now)
-        if self._told_after != self._openings.count:
-            self._told_after = self._openings.count
+            return self._open_promotion_trial(now)
+        if self._reported_after != self._openings.count:
+            self._reported_after = self._openings.count
             self._activity.say(f"out of ideas: waiting for {waits_for}; {_MORE}")
         return None
 
-    def _open_checkpoint(self, now: Situation) -> PlannedRun | None:
+    def _open_promotion_trial(self, now: Situation) -> PlannedRun | None:
         self.judging.begins()
-        return self._openings.begin(open_checkpoint(self._ledger), now)
+        return self._openings.begin(open_promotion_trial(self._line_writer), now)
 
 
 def _started(run: PlannedRun | None) -> NextRun | None:
@@ -396,19 +402,19 @@ RULES: Final[tuple[Rule, ...]] = (
     Agenda.finish_what_is_open,
     Agenda.await_the_baseline,
     Agenda.make_way_for_others,
-    Agenda.explore_beside_a_trial,
+    Agenda.explore_alongside_a_trial,
     Agenda.settle_after_a_trial,
     Agenda.measure_a_failing_head,
     Agenda.judge_the_line,
     Agenda.end_once_all_is_answered,
-    Agenda.measure_a_head_in_doubt,
+    Agenda.recheck_the_head,
     Agenda.try_a_peers_claim,
-    Agenda.measure_the_bank,
+    Agenda.make_reference_runs,
     Agenda.try_what_was_handed_in,
-    Agenda.try_what_was_carried,
+    Agenda.try_transfers,
     Agenda.try_again_on_the_line,
     Agenda.end_after_so_many,
-    Agenda.try_what_rungs_found,
+    Agenda.try_transfer_candidates,
     Agenda.explore_elsewhere,
     Agenda.try_something,
 )

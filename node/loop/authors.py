@@ -10,7 +10,7 @@ from typing import Any
 from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 
@@ -18,12 +18,12 @@ _FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: looked at first
 _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
 
 
-def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
+def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
     """Return the rate of each other author who has one, by outcomes from the oldest on."""
     outcomes = sorted(
         (job.id, number, author, outcome)
-        for number, (job, author, outcome) in enumerate(_outcomes(ledger))
-        if author != ledger.publication.author
+        for number, (job, author, outcome) in enumerate(_outcomes(line_writer))
+        if author != line_writer.record_writer.author
     )
     rates = dict.fromkeys(friends, _FRIEND)
     for _, _, author, outcome in outcomes:
@@ -31,15 +31,15 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
     return rates
 
 
-def failed_alone(ledger: Ledger) -> set[bytes]:
+def failed_alone(line_writer: LineWriter) -> set[bytes]:
     """Return others' patches that were tried here alone, with no other patch, and not kept."""
-    jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
     ideas = (job.step.idea for job in jobs if job.step.decision in _FAILED)
     return {idea.parents[0] for idea in ideas if idea.authors and len(idea.parents) == 1}
 
 
-def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
-    store, key = ledger.store, ledger.key
+def _outcomes(line_writer: LineWriter) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
+    store, key = line_writer.store, line_writer.key
     for attested in store.jobs.closed_jobs(key, AttestationStep):
         step = attested.step
         if outcome := _outcome_of(step.verdict, step.word):

@@ -19,7 +19,7 @@ from agent.proposal import (
     BaseFigures,
     Brief,
     Context,
-    KnobImportance,
+    HyperparameterImportance,
     Left,
     PeerPatch,
 )
@@ -27,8 +27,8 @@ from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.home import program_file
 from node.home.people import People
-from node.ladder.climbed import told_of_scales
-from node.line.ledger import Ledger
+from node.ladder.transfer_history import transfer_lines
+from node.line.line_writer import LineWriter
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
 from node.loop.others_tries import OthersTries
@@ -67,7 +67,7 @@ class ProgramText:
         self._shipped = task.program_path
         self._text = task.program
         self._say = say
-        self._told = ""
+        self._last_fault = ""
 
     @property
     def path(self) -> Path | None:
@@ -89,9 +89,9 @@ class ProgramText:
             fault = error.message
         except (OSError, UnicodeDecodeError) as error:
             fault = getattr(error, "strerror", None) or "it is not UTF-8"
-        if fault and fault != self._told:
+        if fault and fault != self._last_fault:
             self._say(f"{path} cannot be used: {fault}; the earlier text stays in use")
-        self._told = fault
+        self._last_fault = fault
         return self._text
 
     def _beginning(self, path: Path) -> bytes:
@@ -111,10 +111,10 @@ class Briefing:
     - `usd_left` is the rest of the day's budget for models; None where nobody pays.
     - `texts` are the owner's instructions that have a name.
     - `has_planner`: pass on what a planner wrote. Texts of blocked peers are never passed on.
-    - `heeding` selects the authors whose trials of values are learned from; None: nobody's.
+    - `author_filter` selects the authors whose trials of values are learned from; None: nobody's.
     """
 
-    ledger: Ledger
+    line_writer: LineWriter
     task: Task
     outcomes: Outcomes
     program: Callable[[], str]
@@ -128,7 +128,7 @@ class Briefing:
     show_unverified_words: bool = False
     imported: ImportedTries | None = None
     others: OthersTries | None = None
-    heeding: Callable[[], Callable[[bytes], bool]] | None = None
+    author_filter: Callable[[], Callable[[bytes], bool]] | None = None
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
 
@@ -140,15 +140,19 @@ class Briefing:
         left: Left = NO_END,
         arm: str | None = None,
         text: str = "",
-        importance: tuple[KnobImportance, ...] = (),
+        importance: tuple[HyperparameterImportance, ...] = (),
     ) -> Context:
         """Return the context for a proposal on the explored tree; `left` is of the session.
 
         `arm` names the proposer, None for any; `text` names one of the owner's instructions.
         `importance` is that of the line's hyperparameters.
         """
-        store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
-        author, blocked = self.ledger.publication.author, self.people().blocked
+        store, line, working = (
+            self.line_writer.store,
+            self.line_writer.key,
+            self.line_writer.explored,
+        )
+        author, blocked = self.line_writer.record_writer.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
         return Context(
             source=working,
@@ -162,30 +166,34 @@ class Briefing:
             brief=self._brief(left, text),
             peers=self.peers(),
             others=(
-                others.trials(self._run_sd, heeding=self.heeding) if others and self.heeding else ()
+                others.trials(self._run_sd, author_filter=self.author_filter)
+                if others and self.author_filter
+                else ()
             ),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
             ),
-            scales=told_of_scales(store, line),
+            scales=transfer_lines(store, line),
             importance=importance,
-            intents=tuple(sorted(self.ledger.others_titles(working.tree))),
+            intents=tuple(sorted(self.line_writer.others_titles(working.tree))),
             aim=self.aim(),
             crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
-            in_vain=others.in_vain if others else frozenset(),
-            praised=others.praised(move.title for move in self.task.moves) if others else (),
-            others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
+            screened_out_by_others=others.screened_out_by_others if others else frozenset(),
+            kept_by_others=others.kept_by_others(move.title for move in self.task.moves)
+            if others
+            else (),
+            assigned_to_others=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
     def _brief(self, left: Left, text: str) -> Brief:
         manifest, program = self.task.manifest, self.texts.get(text, self.program)()
-        now_ms, store = self.clock_ms(), self.ledger.store
-        keep_program(store, self.ledger.key, program, now_ms=now_ms, name=text)
+        now_ms, store = self.clock_ms(), self.line_writer.store
+        keep_program(store, self.line_writer.key, program, now_ms=now_ms, name=text)
         words = words_of(manifest)
-        planned = aim_in_force(store, self.ledger.key) if self.has_planner else None
+        planned = aim_in_force(store, self.line_writer.key) if self.has_planner else None
         return Brief(
             task=manifest.name,
             program=program,
@@ -193,14 +201,14 @@ class Briefing:
             unit=manifest.metric.unit,
             is_minimised=manifest.metric.direction == "min",
             budget=words.budget,
-            hardware_class=self.ledger.key.hardware_class,
+            hardware_class=self.line_writer.key.hardware_class,
             limits=words.limits,
             measured=words.measured,
             noise_sd=self._run_sd,
             base=self._base(),
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
-            notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
+            notes=notes_in_force(store, self.line_writer.key, now_ms=now_ms),
             planner_aim=planned.text if planned else "",
             left=replace(left, usd=self.usd_left()),
         )
@@ -208,11 +216,11 @@ class Briefing:
     @property
     def _run_sd(self) -> float:
         """The standard deviation of one run on the public split, the unit of reported gains."""
-        return self.noise_sd() * self.ledger.style.public_scatter
+        return self.noise_sd() * self.line_writer.style.public_scatter
 
     def _base(self) -> BaseFigures | None:
         """Return the working line's figures; None before its reference runs."""
-        line = self.ledger.line
+        line = self.line_writer.line
         if line is None or not line.bank_nano:
             return None
         scatters = bool(self.policy.rechecks_sd)
@@ -222,7 +230,7 @@ class Briefing:
             runs=len(line.bank_nano),
             number=self.outcomes.number_of(line.working),
         )
-        latest = self.ledger.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)
+        latest = self.line_writer.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)
         measured = [one for one in latest if one.run.status == "ok"]
         if not measured:
             return figures
@@ -240,33 +248,33 @@ class Importance:
     """The latest estimate of the importance of one line's hyperparameters."""
 
     def __init__(self) -> None:
-        self._known: tuple[KnobImportance, ...] = ()
+        self._known: tuple[HyperparameterImportance, ...] = ()
         self._due = 0
-        self._reckoned: asyncio.Task[tuple[KnobImportance, ...]] | None = None
+        self._estimate: asyncio.Task[tuple[HyperparameterImportance, ...]] | None = None
 
     @property
-    def known(self) -> tuple[KnobImportance, ...]:
+    def known(self) -> tuple[HyperparameterImportance, ...]:
         """The last estimate; empty before the first."""
-        if self._reckoned is not None and self._reckoned.done():
-            self._known, self._reckoned = self._reckoned.result(), None
+        if self._estimate is not None and self._estimate.done():
+            self._known, self._estimate = self._estimate.result(), None
         return self._known
 
     def renew(self, context: Context) -> None:
         """Start a new estimate, unless only a few experiments were added since the last."""
         made = len(context.history)
-        if self._reckoned is None and made >= self._due:
+        if self._estimate is None and made >= self._due:
             self._due = made + _EXPERIMENTS
-            self._reckoned = asyncio.create_task(asyncio.to_thread(_importance_of, context))
+            self._estimate = asyncio.create_task(asyncio.to_thread(_importance_of, context))
 
     async def close(self) -> None:
         """Cancel an estimate in progress."""
-        if self._reckoned is not None:
-            self._reckoned.cancel()
-            await asyncio.gather(self._reckoned, return_exceptions=True)
-            self._reckoned = None
+        if self._estimate is not None:
+            self._estimate.cancel()
+            await asyncio.gather(self._estimate, return_exceptions=True)
+            self._estimate = None
 
 
-def _importance_of(context: Context) -> tuple[KnobImportance, ...]:
-    from agent.knobs.importance import importance_of  # imports numpy
+def _importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
+    from agent.hyperparameters.importance import importance_of  # imports numpy
 
     return importance_of(context)

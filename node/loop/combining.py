@@ -13,10 +13,10 @@ from typing import Final
 from agent.source.canonical import fingerprint, parse
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.peer_claims import Peers
+from node.source_review.patches import merged
 from node.store.experiments import ABLATION, Experiment
-from node.vetting.patches import merged
 from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO
@@ -43,10 +43,13 @@ class CombinedPatch:
     author: bytes | None = None
 
 
-def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea | None:
+def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float) -> Idea | None:
     """Return the two most promising patches that fit on the working line and on each other."""
-    working = ledger.explored
-    parts = [*_own_parts(ledger), *(_peers_parts(peers, working.tree, noise_sd) if peers else ())]
+    working = line_writer.explored
+    parts = [
+        *_own_parts(line_writer),
+        *(_peers_parts(peers, working.tree, noise_sd) if peers else ()),
+    ]
     parts.sort(key=lambda part: (-part.worth_sd, part.patch))
     made = ((part, merged(part.base, working, part.tree)) for part in parts[:_LOOKED_AT])
     fitting = [(part, alone) for part, alone in made if alone and alone.tree != working.tree]
@@ -61,19 +64,19 @@ def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea
         if both is None or both.tree in (alone.tree, other.tree, working.tree):
             continue
         theirs = peers if first.author or second.author else None
-        mark = theirs.vetting.fingerprint(both) if theirs else _fingerprint(both)
-        if mark is not None and not ledger.store.jobs.tried(ledger.key.task, mark):
-            return _idea(ledger, both, mark, (first, second))
+        mark = theirs.source_review.fingerprint(both) if theirs else _fingerprint(both)
+        if mark is not None and not line_writer.store.jobs.tried(line_writer.key.task, mark):
+            return _idea(line_writer, both, mark, (first, second))
     return None
 
 
-def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
+def _own_parts(line_writer: LineWriter) -> Iterator[CombinedPatch]:
     """Yield own ideas that were kept; the merge drops those that the line already contains.
 
     Others' claims come from the leaderboards, which hold more evidence about them.
     """
-    entries = ledger.store.experiments.listed(ledger.key)
-    out, gains_sd = _taken_out(ledger, entries), _gains_sd(ledger)
+    entries = line_writer.store.experiments.listed(line_writer.key)
+    out, gains_sd = _taken_out(line_writer, entries), _gains_sd(line_writer)
     company = 0
     for entry in entries:
         company += entry.stage == "confirm"
@@ -84,8 +87,8 @@ def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
         worth_sd = gains_sd.get((entry.parent, entry.tree), 0.0)
         yield CombinedPatch(
             patch=entry.patch,
-            base=ledger.source(entry.parent),
-            tree=ledger.source(entry.tree),
+            base=line_writer.source(entry.parent),
+            tree=line_writer.source(entry.tree),
             title=entry.title,
             company=company,
             worth_sd=worth_sd,
@@ -93,21 +96,21 @@ def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
         )
 
 
-def _gains_sd(ledger: Ledger) -> dict[tuple[bytes, bytes], float]:
+def _gains_sd(line_writer: LineWriter) -> dict[tuple[bytes, bytes], float]:
     """Return the gains of own experiments by base and tree, in standard deviations of one run."""
-    jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
     steps = (job.step for job in jobs)
     return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
 
 
-def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
+def _taken_out(line_writer: LineWriter, entries: Sequence[Experiment]) -> set[bytes]:
     """Return the patches that an ablation took out because they gained nothing."""
     found: set[bytes] = set()
     for entry in entries:
         if (
             entry.origin == ABLATION
             and entry.patch
-            and (part := ledger.store.records.patch(entry.patch))
+            and (part := line_writer.store.records.patch(entry.patch))
         ):
             found.update(part.parents)
     return found
@@ -116,7 +119,7 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
 def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[CombinedPatch]:
     offers = (offer for offer in peers.offers(peers.rates()) if offer.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
-        if step := peers.vetting.step(offer.body, own=working):
+        if step := peers.source_review.step(offer.body, own=working):
             yield CombinedPatch(
                 patch=offer.patch,
                 base=step.base,
@@ -135,13 +138,15 @@ def _fingerprint(source: Source) -> bytes | None:
     return fingerprint(source) if is_whole else None
 
 
-def _idea(ledger: Ledger, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
+def _idea(
+    line_writer: LineWriter, source: Source, mark: bytes, parts: Sequence[CombinedPatch]
+) -> Idea:
     # As in any trial of claims, list the authors of the first patches.
     parts = sorted(parts, key=lambda part: part.author is None)
     authors = tuple(part.author for part in parts if part.author is not None)
     return Idea(
-        base=ledger.explored.tree,
-        tree=ledger.blobs.put_source(source),
+        base=line_writer.explored.tree,
+        tree=line_writer.blobs.put_source(source),
         fingerprint=mark,
         key=COMBINING,
         title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),

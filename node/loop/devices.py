@@ -74,7 +74,7 @@ class Lanes:
     ) -> None:
         self._lanes = [Lane(runner) for runner in runners]
         for lane in self._lanes:
-            lane.runner.tell_presence(partial(self._look, lane, on_change))
+            lane.runner.notify_presence(partial(self._look, lane, on_change))
         self._share_processor = share_processor and len(self._lanes) > 1
         self._of_job: dict[int, Lane] = {}
         self._calibrating = asyncio.Lock()
@@ -85,7 +85,7 @@ class Lanes:
         return len(self._lanes)
 
     @property
-    def most_beside(self) -> int:
+    def most_alongside(self) -> int:
         """The number of other runs that may be in flight when a run begins.
 
         One run is scored while the next trains on its device. A second waiting run would only make

@@ -21,13 +21,12 @@ from node.line.branch import (
     open_return,
     trees_gone_on_from,
 )
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, ExperimentStep, level_on
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.plateaus import (
     REACH_SD,
-    Climb,
+    BranchProgress,
     Event,
     Trend,
     aim_of,
@@ -35,11 +34,12 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
+from node.line.promotion_trial import PromotionTrial
 from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.loop.peer_claims import Peers
 from node.store.jobs import Job, S
-from protocol.prospects import is_worth_telling
+from protocol.prospects import is_worth_early_trial
 from protocol.units import NANO
 
 _COMBINED_A_TURN: Final = 4  # experiments of one or two runs each
@@ -64,7 +64,7 @@ class Spell:
     - `trend`: the trend since the head last moved.
     - `experiments`, `combined`, `simplified`: since then, the experiments, those that combined
       patches, and the ablations.
-    - `untold_sd`: the total gain, by the runs that kept them, of patches by models and coding
+    - `unclaimed_sd`: the total gain, by the runs that kept them, of patches by models and coding
       agents kept since the last promotion trial. Others try these only once they are claimed.
     - `kept_sd`: the same for every proposer.
     - `is_first`: the line has had no promotion trial yet.
@@ -75,7 +75,7 @@ class Spell:
     experiments: int
     combined: int
     simplified: int
-    untold_sd: float
+    unclaimed_sd: float
     kept_sd: float
     is_first: bool
 
@@ -83,22 +83,22 @@ class Spell:
 class Exploring:
     """The choice of what a line does on a plateau. `noise_sd` is the current noise here.
 
-    `bank_size` is the number of reference runs of a tree before the line continues from it.
+    `reference_runs` is the number of reference runs of a tree before the line continues from it.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         peers: Peers | None,
         noise_sd: Callable[[], float],
-        bank_size: int,
+        reference_runs: int,
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
+        self._line_writer = line_writer
+        self._store = line_writer.store
         self._peers = peers
         self._noise_sd = noise_sd
-        self._bank_size = bank_size
+        self._reference_runs = reference_runs
         self._spell_then: tuple[_State, Spell] | None = None
         self._levels_then: tuple[_State, list[float]] | None = None
         self._looked: tuple[int, int] | None = None  # spell and experiments at the last search
@@ -110,12 +110,12 @@ class Exploring:
         branch = self._branch()
         if branch and branch.step.author is not None:
             return True  # a peer's tree may itself be better than the head
-        return not only_simplifies(self._store, self._ledger.known_line.stack)
+        return not only_simplifies(self._store, self._line_writer.known_line.stack)
 
     @property
-    def is_worth_telling(self) -> bool:
+    def is_worth_early_trial(self) -> bool:
         """True if the working line gains enough that, once promoted, others would build on it."""
-        return is_worth_telling(self._spell().untold_sd)
+        return is_worth_early_trial(self._spell().unclaimed_sd)
 
     @property
     def first_gain_sd(self) -> float:
@@ -142,7 +142,7 @@ class Exploring:
         For a branch: if it leads, or if a trial is asked for and the branch is level with the head.
         """
         if branch := self._branch():
-            return next_of_branch(self._climb(branch), is_asked=is_asked) == "judge"
+            return next_of_branch(self._branch_progress(branch), is_asked=is_asked) == "judge"
         return is_asked and self.has_gains
 
     @property
@@ -158,7 +158,7 @@ class Exploring:
         much.
         """
         if branch := self._branch():
-            return next_of_branch(self._climb(branch), is_asked=False) == "return"
+            return next_of_branch(self._branch_progress(branch), is_asked=False) == "return"
         spell = self._spell()
         since, experiments = self._looked or (-1, 0)
         is_resting = spell.since == since and spell.experiments < experiments + _LOOKED_EVERY
@@ -176,13 +176,13 @@ class Exploring:
         """
         self._is_found = False
         if (branch := self._branch()) is not None:
-            return self.open_return(self._climb(branch).reason)
+            return self.open_return(self._branch_progress(branch).reason)
         spell = self._spell()
         found: Job[Any] | Idea | None = None
         if spell.combined < _COMBINED_A_TURN:
-            found = combination(self._ledger, self._peers, noise_sd=self._noise_sd())
+            found = combination(self._line_writer, self._peers, noise_sd=self._noise_sd())
         if found is None and spell.simplified < _SIMPLIFIED_A_TURN:
-            found = open_ablation(self._ledger)
+            found = open_ablation(self._line_writer)
         if found is None:
             found = self._open_branch(spell.trend.reason)
         if found is None:
@@ -193,45 +193,51 @@ class Exploring:
         """Open the return to the head; None if the line is on no branch."""
         if (branch := self._branch()) is None:
             return None
-        return open_return(self._ledger, branch, why=why, runs=self._bank_size)
+        return open_return(self._line_writer, branch, why=why, runs=self._reference_runs)
 
     def _has_next(self, spell: Spell) -> bool:
         """Return True if any of the moves is possible."""
         if spell.combined < _COMBINED_A_TURN and combination(
-            self._ledger, self._peers, noise_sd=self._noise_sd()
+            self._line_writer, self._peers, noise_sd=self._noise_sd()
         ):
             return True
         may_simplify = spell.simplified < _SIMPLIFIED_A_TURN
-        return bool((may_simplify and next_part(self._ledger)) or self._root())
+        return bool((may_simplify and next_part(self._line_writer)) or self._root())
 
     def _root(self) -> Root | None:
         """Return a peer's tree that no branch began with; otherwise an older head."""
-        avoided = trees_gone_on_from(self._ledger)
+        avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
-        return root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
+        return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
 
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
         """Branch to another tree."""
         root = self._root()
-        return open_branch(self._ledger, root, why=why, runs=self._bank_size) if root else None
+        return (
+            open_branch(self._line_writer, root, why=why, runs=self._reference_runs)
+            if root
+            else None
+        )
 
     # The branch
 
     def _branch(self) -> Job[BranchStep] | None:
-        return branch_of(self._store, self._ledger.line) if self._ledger.line else None
+        return branch_of(self._store, self._line_writer.line) if self._line_writer.line else None
 
-    def _climb(self, branch: Job[BranchStep]) -> Climb:
+    def _branch_progress(self, branch: Job[BranchStep]) -> BranchProgress:
         """Return a branch's progress, by its level at each of its experiments."""
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
-            jobs = self._store.jobs.closed_jobs(self._ledger.key, ExperimentStep, after=branch.id)
+            jobs = self._store.jobs.closed_jobs(
+                self._line_writer.key, ExperimentStep, after=branch.id
+            )
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
-        levels, line = self._levels_then[1], self._ledger.known_line
+        levels, line = self._levels_then[1], self._line_writer.known_line
         lead_sd: float | None = None
-        if len(line.bank_nano) >= self._bank_size and branch.step.bank_nano:
-            now = level_on(self._ledger, line.working, line.bank_nano, self._noise_sd())
+        if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
+            now = level_on(self._line_writer, line.working, line.bank_nano, self._noise_sd())
             lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
-        return Climb(
+        return BranchProgress(
             experiments=len(levels),
             since_rise=since_rise([self._height_sd(level) for level in levels]),
             lead_sd=lead_sd,
@@ -239,14 +245,14 @@ class Exploring:
         )
 
     def _height_sd(self, level_nano: float) -> float:
-        sign = self._ledger.publication.manifest.metric.sign
+        sign = self._line_writer.record_writer.manifest.metric.sign
         return -sign * level_nano / NANO / self._noise_sd()
 
     # The spell
 
     def _state(self) -> _State:
         """Return a value that changes whenever a job is opened or closed."""
-        ids = self._store.jobs.open_ids(self._ledger.key)
+        ids = self._store.jobs.open_ids(self._line_writer.key)
         return self._store.jobs.last_job(), len(ids), sum(ids)
 
     def _spell(self) -> Spell:
@@ -256,18 +262,18 @@ class Exploring:
         return self._spell_then[1]
 
     def _read_spell(self) -> Spell:
-        after = max(self._ledger.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
+        after = max(self._line_writer.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
         trials = [(job.id, job.step) for job in self._closed(ExperimentStep, after)]
         decided = [
             (number, _DECIDED[step.decision])
             for number, step in trials
             if step.decision in _DECIDED
         ]
-        checkpoints = self._closed(CheckpointStep, after)
-        events = sorted([*decided, *self._events(after, checkpoints)])
+        promotion_trials = self._closed(PromotionTrial, after)
+        events = sorted([*decided, *self._events(after, promotion_trials)])
         back = (number for number, event in events if event == "returned")
-        since = max(back, default=self._ledger.moved_at_job)
-        judged = max((job.id for job in checkpoints), default=after)
+        since = max(back, default=self._line_writer.moved_at_job)
+        judged = max((job.id for job in promotion_trials), default=after)
         late = [step for number, step in trials if number > since]
         kept = [step for number, step in trials if number > judged and step.decision == "kept"]
         parts = self._closed(AttestationStep, since)
@@ -277,19 +283,19 @@ class Exploring:
             experiments=len(late),
             combined=sum(step.idea.proposer == COMBINING for step in late),
             simplified=sum(job.step.part is not None for job in parts),
-            untold_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
+            unclaimed_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
             kept_sd=sum(map(_gain_sd, kept)),
-            is_first=not self._closed(CheckpointStep, 0),
+            is_first=not self._closed(PromotionTrial, 0),
         )
 
     def _events(
-        self, after: int, checkpoints: list[Job[CheckpointStep]]
+        self, after: int, promotion_trials: list[Job[PromotionTrial]]
     ) -> Iterator[tuple[int, Event]]:
         """Yield the outcomes of stacks and branches after a job, with the numbers of their jobs."""
         branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
-        for job in checkpoints:
+        for job in promotion_trials:
             stack = job.step
             if stack.measured and stack.measured.says_nothing:
                 continue
@@ -306,7 +312,7 @@ class Exploring:
                 yield number, "left" if is_known else "returned"
 
     def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
-        return self._store.jobs.closed_jobs(self._ledger.key, kind, after=after)
+        return self._store.jobs.closed_jobs(self._line_writer.key, kind, after=after)
 
 
 def _gain_sd(step: ExperimentStep) -> float:

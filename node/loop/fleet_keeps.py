@@ -11,7 +11,7 @@ from typing import Final
 
 from node.store.experiments import MADE_HERE
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults, ToldGains
+from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 
@@ -41,14 +41,14 @@ class FleetKeeps:
         self._is_maximised = is_maximised
         self._fleet = frozenset[bytes]()
         self._results: OthersResults | None = None
-        self._gains = ToldGains(is_maximised=is_maximised)
+        self._gains = ReportedGains(is_maximised=is_maximised)
         self._keeps: deque[FleetKeep] = deque(maxlen=_MOST)
 
     def of(self, fleet: frozenset[bytes]) -> list[FleetKeep]:
         """Return what these authors kept lately, the oldest first."""
         if fleet != self._fleet:  # a new member may have older records here
             self._fleet, self._results = fleet, None
-            self._gains = ToldGains(is_maximised=self._is_maximised)
+            self._gains = ReportedGains(is_maximised=self._is_maximised)
             self._keeps.clear()
         if not fleet:
             return []

@@ -15,14 +15,14 @@ from functools import partial
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from node.line.carried import UNFIT, carried_ideas
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
-from node.loop.planning import PlannerStanding, Planning
-from node.loop.slots import KNOBS, ArmStanding, Slots
+from node.loop.planning import PlannerState, Planning
+from node.loop.slots import KNOBS, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
@@ -36,7 +36,7 @@ class Ideas:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        line_writer: LineWriter,
         outcomes: Outcomes,
         briefing: Briefing,
         proposer: Proposer,
@@ -44,7 +44,7 @@ class Ideas:
         seed: int,
         planning: Planning | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._line_writer = line_writer
         self._outcomes = outcomes
         self._briefing = briefing
         self._proposer = proposer
@@ -56,7 +56,7 @@ class Ideas:
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
-        self._tried = ledger.store.jobs.fingerprints(ledger.key.task)
+        self._tried = line_writer.store.jobs.fingerprints(line_writer.key.task)
 
     @property
     def has_unfinished_business(self) -> bool:
@@ -68,11 +68,11 @@ class Ideas:
 
         `wanted`, unless empty, holds the fingerprints that may be taken.
         """
-        for job in self._ledger.store.jobs.open_jobs(self._ledger.key, SubmissionStep):
+        for job in self._line_writer.store.jobs.open_jobs(self._line_writer.key, SubmissionStep):
             step = job.step
-            working = self._ledger.explored
+            working = self._line_writer.explored
             if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
-                self._ledger.store.jobs.close_job(job.id)
+                self._line_writer.store.jobs.close_job(job.id)
             elif not wanted or step.fingerprint in wanted:
                 return Idea(
                     base=working.tree,
@@ -87,14 +87,14 @@ class Ideas:
                 )
         return None
 
-    def carried(self, say: Callable[[str], None], *, is_foreign_barred: bool) -> Idea | None:
+    def carried(self, say: Callable[[str], None], *, skips_untrusted: bool) -> Idea | None:
         """Return a transfer from another rung that waits to be tried on the working line."""
-        jobs = self._ledger.store.jobs.open_jobs(self._ledger.key, ExperimentStep)
+        jobs = self._line_writer.store.jobs.open_jobs(self._line_writer.key, ExperimentStep)
         under_way = {job.step.idea.carried for job in jobs}
-        for job, made in carried_ideas(self._ledger, under_way=under_way):
+        for job, made in rung_transfer_ideas(self._line_writer, under_way=under_way):
             if not isinstance(made, Idea):
                 say(f"not transferred: {job.step.title}: {UNFIT[made]}")
-            elif not (is_foreign_barred and made.author):
+            elif not (skips_untrusted and made.author):
                 return made
         return None
 
@@ -121,7 +121,7 @@ class Ideas:
         """Have the next proposals written unless they are ready, and the planner's aim for them."""
         if self._planning is not None:
             self._planning.prepare(self.context)
-        if self._ledger.line is None:
+        if self._line_writer.line is None:
             return
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
@@ -200,17 +200,21 @@ class Ideas:
         self._slots.take(KNOBS)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
-        taken = self._ledger.others_titles(self._ledger.known_line.working)
+        taken = self._line_writer.others_titles(self._line_writer.known_line.working)
         if ready and (not self._is_new(ready.parent, ready.fingerprint) or ready.title in taken):
             ready = None
         proposal = ready or self._untaken(taken)
-        return Idea.of(self._ledger, proposal, arm=KNOBS) if proposal else None
+        return Idea.of(self._line_writer, proposal, arm=KNOBS) if proposal else None
 
     def _written(self) -> Idea | None:
         """Return a slow proposer's finished idea on the present working line, if it is new."""
         for writer in self._slots.writers():
             written = writer.take()
-            idea = self._moved(Idea.of(self._ledger, written, arm=writer.name)) if written else None
+            idea = (
+                self._moved(Idea.of(self._line_writer, written, arm=writer.name))
+                if written
+                else None
+            )
             if idea and self._is_new(idea.base, idea.fingerprint):
                 self._slots.take(writer.name)
                 return idea
@@ -218,14 +222,14 @@ class Ideas:
 
     def _moved(self, idea: Idea) -> Idea | None:
         """Return an idea on the present working line; None if its edits do not fit."""
-        working = self._ledger.known_line.working
+        working = self._line_writer.known_line.working
         # On a full disk, a waiting tree that no job names yet may be among the first removed.
-        if idea.base == working and self._ledger.blobs.lacking(idea.tree) == []:
+        if idea.base == working and self._line_writer.blobs.lacking(idea.tree) == []:
             return idea
-        source = reapply(idea.edits, self._ledger.source(working)) if idea.edits else None
+        source = reapply(idea.edits, self._line_writer.source(working)) if idea.edits else None
         if source is None:
             return None
-        tree = self._ledger.blobs.put_source(source)
+        tree = self._line_writer.blobs.put_source(source)
         return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
@@ -241,7 +245,7 @@ class Ideas:
         return next(iter(passed_over.values()), None)
 
     def _is_new(self, base: bytes, mark: bytes) -> bool:
-        working = self._ledger.explored
+        working = self._line_writer.explored
         return base == working.tree and not self._was_tried(self._tried, working, mark)
 
     def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
@@ -255,14 +259,14 @@ class Ideas:
         return self._briefing.program()
 
     @property
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """The state of each proposer."""
-        return self._slots.standings()
+        return self._slots.arm_states()
 
     @property
-    def planner(self) -> PlannerStanding | None:
+    def planner(self) -> PlannerState | None:
         """The state of the planner; None without one."""
-        return self._planning.standing if self._planning else None
+        return self._planning.state if self._planning else None
 
     @property
     def are_others_at_work(self) -> bool:
@@ -286,7 +290,7 @@ class Ideas:
             tried=partial(
                 self._was_tried,
                 frozenset(self._tried).union(passed_over),
-                self._ledger.explored,
+                self._line_writer.explored,
             ),
             seed=self._seed + self._number,
             left=self._left(),

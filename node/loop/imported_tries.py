@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from agent.knobs.changes import Change, edits_of, read_back
+from agent.hyperparameters.changes import Change, edits_of, read_back
 from agent.proposal import Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
-from agent.source.literals import Knob, Scalar, find_knobs
+from agent.source.literals import Hyperparameter, Scalar, find_hyperparameters
 from node.store.blobs import Blobs
-from node.store.foreign_rows import CRASHED, KEPT, ForeignLog, ForeignRow, word
+from node.store.imported_rows import CRASHED, KEPT, ImportedLog, ImportedRow, word
 from node.store.store import Store
 from protocol.ideas import Edit
 from protocol.source import Source
@@ -51,7 +51,7 @@ class _Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Met:
+class _AppliedRows:
     """All rows applied to one source: the step of each on it, empty if unknown."""
 
     working: Source
@@ -78,7 +78,7 @@ class ImportedTries:
 
     task: Task
     rows: tuple[_Row, ...] = ()
-    _met: _Met | None = None  # for the last source
+    _applied: _AppliedRows | None = None  # for the last source
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
@@ -91,7 +91,7 @@ class ImportedTries:
 
     def has(self, mark: bytes, working: Source) -> bool:
         """Return True if a fingerprint was tried, or results from such a step made on `working`."""
-        return bool(self.rows) and mark in self._meeting(working).marks
+        return bool(self.rows) and mark in self._applied_to(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
         """Return the reported outcomes, the oldest first, as steps on `working`."""
@@ -105,28 +105,28 @@ class ImportedTries:
                 edits=step if row.decision == "failed" or row.gain is not None else (),
                 metric=row.metric,
             )
-            for row, step in zip(self.rows, self._meeting(working).steps, strict=True)
+            for row, step in zip(self.rows, self._applied_to(working).steps, strict=True)
         )
 
-    def _meeting(self, working: Source) -> _Met:
+    def _applied_to(self, working: Source) -> _AppliedRows:
         """Return the trials as applied to a source.
 
         Proposers also call this from their own threads.
         """
-        met = self._met
-        if met is None or met.working.tree != working.tree:
-            found = find_knobs(working, self.task.editable, self.task.knobs)
+        applied = self._applied
+        if applied is None or applied.working.tree != working.tree:
+            found = find_hyperparameters(working, self.task.editable, self.task.knobs)
             knobs = {knob.name: knob for knob in reversed(found)}
             moves = {_plain(move.title): move.edits for move in self.task.moves}
             steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
-            met = self._met = _Met(working=working, rows=self.rows, steps=steps)
-        return met
+            applied = self._applied = _AppliedRows(working=working, rows=self.rows, steps=steps)
+        return applied
 
     def _step(
         self,
         row: _Row,
         working: Source,
-        knobs: Mapping[str, Knob],
+        knobs: Mapping[str, Hyperparameter],
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
         """Return a row's change as edits of `working`; empty if unknown."""
@@ -144,18 +144,18 @@ class ImportedTries:
         return edits_of(working, changes) if changes else ()
 
 
-def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
+def _rows_of(log: ImportedLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
     kept: Source | None = None  # the last kept source that is available
     best: float | None = None  # the value of the last kept row
     segment = -1
     for row in log.read:
         if row.segment != segment:  # another metric
             segment, best = row.segment, None
-        is_kept, told = word(row.status) in KEPT, log.segments[row.segment]
+        is_kept, log_segment = word(row.status) in KEPT, log.segments[row.segment]
         source = None if row.tree is None else blobs.get_source(row.tree)
         gain = None
-        if row.value is not None and best is not None and told.metric == metric:
-            gain = row.value - best if told.direction == "max" else best - row.value
+        if row.value is not None and best is not None and log_segment.metric == metric:
+            gain = row.value - best if log_segment.direction == "max" else best - row.value
         yield _Row(
             words=row.description,
             decision=_decision(row),
@@ -170,7 +170,7 @@ def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
             best = row.value
 
 
-def _decision(row: ForeignRow) -> Decision:
+def _decision(row: ImportedRow) -> Decision:
     if word(row.status) in CRASHED:
         return "failed"
     return "screened_out" if row.is_dropped else "kept"
@@ -185,7 +185,7 @@ def _within(source: Source, working: Source) -> Source:
     return made
 
 
-def _values_in(words: str, knobs: Iterable[Knob]) -> Iterator[tuple[str, Scalar]]:
+def _values_in(words: str, knobs: Iterable[Hyperparameter]) -> Iterator[tuple[str, Scalar]]:
     """Yield each constant that these words name, with the value that it was set to."""
     for knob in knobs:
         name = r"[\s_-]?".join(map(re.escape, knob.name.split("_")))

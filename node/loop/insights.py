@@ -15,11 +15,11 @@ from typing import Final
 
 from agent.proposal import Insight
 from node.line.attempts import result_here
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED, Idea
 from node.line.job_step import ended_runs
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -67,25 +67,27 @@ class Series:
     `parts` are its stack's ideas in order.
     """
 
-    checkpoint: CheckpointStep
+    promotion_trial: PromotionTrial
     parts: tuple[str, ...]
     tried: tuple[Tried, ...]
     unit: str
 
 
-def tell_insight(ledger: Ledger) -> None:
+def publish_insight(line_writer: LineWriter) -> None:
     """Publish an insight about the latest promotion trial, unless that was done.
 
     If the node was killed after the trial was written, the next call makes up for it.
     """
-    jobs = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
     if not jobs:
         return
     step = jobs[-1].step
-    if step.measured is None or _is_told(ledger, step.measured.record):
+    if step.measured is None or _is_published(line_writer, step.measured.record):
         return
-    series = _series(ledger, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
-    ledger.publication.insight(lesson(series), evidence_of(series))
+    series = _series(
+        line_writer, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id
+    )
+    line_writer.record_writer.insight(lesson(series), evidence_of(series))
 
 
 def lesson(series: Series) -> str:
@@ -96,7 +98,7 @@ def lesson(series: Series) -> str:
 
 def evidence_of(series: Series) -> tuple[bytes, ...]:
     """Return the results that support it: the trial's, those of its parts, and the failures."""
-    measured = series.checkpoint.measured
+    measured = series.promotion_trial.measured
     named = [measured.record] if measured else []
     named += [one.result for one in series.tried if one.is_kept and one.result]
     named += [one.result for one in series.tried if one.failure and one.result]
@@ -114,8 +116,8 @@ def insights_of(
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
     others = (one for one in anybodys if one.author not in (author, *blocked))
     chosen = [
-        *islice(_standing(store, line, own), _OWN_SHOWN),
-        *islice(_few_of_each(_standing(store, line, others)), _OTHERS_SHOWN),
+        *islice(_unretracted(store, line, own), _OWN_SHOWN),
+        *islice(_few_of_each(_unretracted(store, line, others)), _OTHERS_SHOWN),
     ]
     chosen.sort(key=lambda one: (one[0].ts_ms, one[0].id), reverse=True)
     return tuple(
@@ -128,7 +130,7 @@ def insights_of(
     )
 
 
-def _standing(
+def _unretracted(
     store: Store, line: LineKey, records: Iterable[Record]
 ) -> Iterator[tuple[Record, InsightBody]]:
     """Yield records about a line, unless they or their promotion trials were retracted."""
@@ -143,11 +145,11 @@ def _standing(
 
 
 def _few_of_each(
-    told: Iterable[tuple[Record, InsightBody]],
+    entries: Iterable[tuple[Record, InsightBody]],
 ) -> Iterator[tuple[Record, InsightBody]]:
     """Yield the first few of each author, so that a busy author leaves room for the others."""
     counts: Counter[bytes] = Counter()
-    for record, body in told:
+    for record, body in entries:
         counts[record.author] += 1
         if counts[record.author] <= _OF_ONE_AUTHOR:
             yield record, body
@@ -156,19 +158,19 @@ def _few_of_each(
 # A series
 
 
-def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) -> Series:
-    store, manifest = ledger.store, ledger.publication.manifest
-    baseline = ledger.source(manifest.baseline_tree)
+def _series(line_writer: LineWriter, step: PromotionTrial, *, after: int, before: int) -> Series:
+    store, manifest = line_writer.store, line_writer.record_writer.manifest
+    baseline = line_writer.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
-    jobs = store.jobs.closed_jobs(ledger.key, ExperimentStep, after=after)
+    jobs = store.jobs.closed_jobs(line_writer.key, ExperimentStep, after=after)
     trials = [(job, job.step) for job in jobs if job.id < before]
     ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
     parts = [part for patch in step.stack if (part := store.records.patch(patch))]
     return Series(
-        checkpoint=step,
+        promotion_trial=step,
         parts=tuple(ideas.get((part.base, part.tree), _by(part.origin.proposer)) for part in parts),
         tried=tuple(
-            _tried(ledger, job, trial, ideas[trial.base, trial.tree])
+            _tried(line_writer, job, trial, ideas[trial.base, trial.tree])
             for job, trial in trials
             if trial.decision != "rebased"  # it was tried again, as another experiment
         ),
@@ -176,11 +178,13 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
     )
 
 
-def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
-    found = result_here(ledger.store, ledger.key, step.idea.fingerprint)
+def _tried(
+    line_writer: LineWriter, job: Job[ExperimentStep], step: ExperimentStep, idea: str
+) -> Tried:
+    found = result_here(line_writer.store, line_writer.key, step.idea.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
-        ended = ended_runs(ledger.store.jobs.runs_of(job.id))
+        ended = ended_runs(line_writer.store.jobs.runs_of(job.id))
         own = [run for run in ended if run.role == "candidate"]
         failure = own[-1].status if own else step.decision
     return Tried(
@@ -215,8 +219,11 @@ def _kind(idea: Idea) -> str:
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 
 
-def _is_told(ledger: Ledger, record: bytes) -> bool:
-    own = (one.body for one in ledger.store.records.listed("insight", ledger.publication.author))
+def _is_published(line_writer: LineWriter, record: bytes) -> bool:
+    own = (
+        one.body
+        for one in line_writer.store.records.listed("insight", line_writer.record_writer.author)
+    )
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 
@@ -225,26 +232,26 @@ def _is_told(ledger: Ledger, record: bytes) -> bool:
 
 def _sentences(series: Series, named: int) -> list[str]:
     tried, kept = series.tried, Counter(one.idea for one in series.tried if one.is_kept)
-    told = [_verdict(series, named)]
+    entries = [_verdict(series, named)]
     if tried:
         kinds = Counter(one.kind for one in tried)
         of_kind = Counter(one.kind for one in tried if one.is_kept)
         shares = [f"{kind} {of_kind[kind]} of {count}" for kind, count in _ranked(kinds)]
-        told.append(f"Of {many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
+        entries.append(f"Of {many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
     failures = Counter(f"{one.idea} ({one.failure})" for one in tried if one.failure)
     if failures:
         words = [_times(failure, count) for failure, count in _ranked(failures)]
-        told.append(f"Failed: {_list(words, named)}.")
+        entries.append(f"Failed: {_list(words, named)}.")
     tries = Counter(one.idea for one in tried if not one.failure)
     vain = {idea: n for idea, n in tries.items() if n >= _OFTEN and not kept[idea]}
     if vain:
         words = [f"{idea} ({count} tries)" for idea, count in _ranked(vain)]
-        told.append(f"Never gained: {_list(words, named)}.")
-    return told
+        entries.append(f"Never gained: {_list(words, named)}.")
+    return entries
 
 
 def _verdict(series: Series, named: int) -> str:
-    step, measured = series.checkpoint, series.checkpoint.measured
+    step, measured = series.promotion_trial, series.promotion_trial.measured
     names = [_times(idea, count) for idea, count in Counter(series.parts).items()]
     what = f"a stack of {many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
     if measured is None or measured.gain_nano is None:

@@ -1,10 +1,10 @@
-"""The time of a promotion trial, working line against verified head (`node/line/checkpoint.py`)."""
+"""The time of a promotion trial, working line against verified head (`node/line/promotion_trial.py`)."""
 
 import time
 
 from node.line.branch import kept_in, most_keeps
-from node.line.checkpoint import rests_s
-from node.line.desk import Desk
+from node.line.line_context import LineContext
+from node.line.promotion_trial import rests_s
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.session_plan import Goal, SessionPlan
@@ -15,18 +15,24 @@ class Judging:
     """The decision when a promotion trial begins. `is_last`: the session ends after it."""
 
     def __init__(
-        self, *, desk: Desk, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
+        self,
+        *,
+        line_context: LineContext,
+        ideas: Ideas,
+        exploring: Exploring,
+        goal: Goal,
+        plan: SessionPlan,
     ) -> None:
         self.is_last = False
         self._goal = goal
         self._plan = plan
-        self._ledger = desk.ledger
-        self._store = desk.store
-        self._policy = desk.policy
-        self._activity = desk.activity
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._policy = line_context.policy
+        self._activity = line_context.activity
         self._ideas = ideas
         self._exploring = exploring
-        self._baseline = desk.session.task.manifest.baseline_tree
+        self._baseline = line_context.session.task.manifest.baseline_tree
         self._is_wanted = False
         self._are_experiments_judged = False  # those of a session with a fixed number
 
@@ -36,7 +42,7 @@ class Judging:
 
     def end_after(self) -> bool:
         """End the session after a trial; return True if there is anything to judge."""
-        if self._ledger.line is None or not self._exploring.may_be_judged(is_asked=True):
+        if self._line_writer.line is None or not self._exploring.may_be_judged(is_asked=True):
             return False
         self.is_last = self._is_wanted = True
         return True
@@ -53,36 +59,36 @@ class Judging:
     @property
     def stack_rests_s(self) -> float:
         """The seconds until the stack is tried again; 0 if it does not wait."""
-        return 0.0 if self._goal.is_on_demand else rests_s(self._ledger)
+        return 0.0 if self._goal.is_on_demand else rests_s(self._line_writer)
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
         """The least and most seconds that a trial takes now; None if there is nothing to judge."""
-        line = self._ledger.line
+        line = self._line_writer.line
         if line is None or not self.may_begin():
             return None
         under_way = self._activity.confirmation
         return self._plan.trial_s(
             self._exploring.gain_sd,
             needs_anchor=line.verified != self._baseline,
-            most_pairs=policy_of(self._ledger.style, self._policy).max_pairs,
+            most_pairs=policy_of(self._line_writer.style, self._policy).max_pairs,
             pairs_done=len(under_way.pairs) if under_way else 0,
         )
 
     def is_due(self) -> bool:
         """Return True if a trial begins before anything else does."""
-        line = self._ledger.known_line
+        line = self._line_writer.known_line
         if not line.stack:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
         is_asked = (
             kept_in(self._store, line.stack)
-            >= most_keeps(self._ledger.subject.manifest, self._policy)
+            >= most_keeps(self._line_writer.subject.manifest, self._policy)
             or self._is_wanted
             or elapsed_h >= self._policy.checkpoint_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_for_all()
-            or self._is_worth_telling()
+            or self._is_worth_promoting()
             or self._is_early_one_worth_it()
             or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
         )
@@ -104,16 +110,16 @@ class Judging:
         if self._goal.is_on_demand:
             return False
         return self._plan.is_early_trial_worth_it(
-            kept_in(self._store, self._ledger.known_line.stack),
+            kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.checkpoint_hours,
         )
 
-    def _is_worth_telling(self) -> bool:
+    def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on its tree.
 
         A session with an end has a trial soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
-        is_much = not has_end and self._exploring.is_worth_telling
+        is_much = not has_end and self._exploring.is_worth_early_trial
         return is_much and self._ideas.are_others_at_work

@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.fleet_keeps import FleetKeeps
+from node.source_review.source_review import SourceReview
 from node.store.boards import BoardKey
 from node.store.store import Store
-from node.vetting.vetting import Vetting
 from protocol.board import Row
 from protocol.board_facts import BoardClaim, Vote
 from protocol.gains import Gain
-from protocol.opinions import borne_out, claims_of
+from protocol.opinions import claims_of, supported_votes
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
-from protocol.transfer import Carried, Slope, measured, slopes
+from protocol.transfer import ObservedTransfer, Slope, measured, slopes
 from protocol.units import NANO
 
 _LOOKED_AGAIN = 64  # new records until other classes are looked up again
@@ -73,26 +73,28 @@ class Offers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         net: str,
         noise_sd: Callable[[], float],
-        vetting: Vetting,
+        source_review: SourceReview,
         fleet: Callable[[], frozenset[bytes]],
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
+        self._line_writer = line_writer
+        self._store = line_writer.store
         self._net = net
         self._noise_sd = noise_sd
-        self._vetting = vetting
+        self._source_review = source_review
         self._fleet = fleet
-        is_maximised = ledger.publication.manifest.metric.direction == "max"
-        self._fleet_keeps = FleetKeeps(ledger.store, ledger.key, is_maximised=is_maximised)
+        is_maximised = line_writer.record_writer.manifest.metric.direction == "max"
+        self._fleet_keeps = FleetKeeps(
+            line_writer.store, line_writer.key, is_maximised=is_maximised
+        )
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record at that time
 
     def ranked(
-        self, rates: Mapping[bytes, AuthorRate], *, is_heard: Callable[[bytes], bool]
+        self, rates: Mapping[bytes, AuthorRate], *, is_accepted: Callable[[bytes], bool]
     ) -> list[Offer]:
         """Return the claims of accepted authors, the most promising first."""
         noise_sd = self._noise_sd()
@@ -103,10 +105,10 @@ class Offers:
 
         offers: list[Offer] = []
         for key, row in self._all_rows():
-            body = self.result(row) if is_heard(row.author) else None
+            body = self.result(row) if is_accepted(row.author) else None
             if body is None or body.patch is None or row.gain_nano <= 0:
                 continue
-            is_near = key.hardware_class == self._ledger.key.hardware_class
+            is_near = key.hardware_class == self._line_writer.key.hardware_class
             part = 1.0 if is_near else self._part_of(key)
             offers.append(
                 Offer(
@@ -136,7 +138,7 @@ class Offers:
                 is_near=True,
             )
             for keep in self._fleet_keeps.of(self._fleet())
-            if is_heard(keep.author)
+            if is_accepted(keep.author)
         ]
         return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.body.tree))
 
@@ -144,19 +146,19 @@ class Offers:
         """Return the expected fraction of a gain on another hardware class that is found here."""
         newest = self._store.records.last_number()
         if newest >= self._looked_at + _LOOKED_AGAIN or key.hardware_class not in self._slopes:
-            own = self._ledger.key
+            own = self._line_writer.key
             self._slopes = class_slopes(self._store, self._net, own.task, own.hardware_class)
             self._looked_at = newest
         return max(0.0, self._slopes[key.hardware_class].mean)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the leaderboard rows of this line's own hardware class."""
-        own = self._ledger.key.hardware_class
+        own = self._line_writer.key.hardware_class
         return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
         """Return an offer's step applied to a tree; None if it may not run or adds nothing."""
-        fitted = self._vetting.onto(offer.body, working)
+        fitted = self._source_review.onto(offer.body, working)
         if fitted is None:
             return None
         gain_sd = offer.gain_nano / NANO / self._noise_sd()
@@ -178,7 +180,7 @@ class Offers:
 
     def _all_rows(self) -> Iterator[tuple[BoardKey, Row]]:
         for key in self._store.boards.listed(self._net):
-            if key.task == self._ledger.key.task:
+            if key.task == self._line_writer.key.task:
                 for row in self._store.boards.get(key, _LOOKED_AT).rows:
                     yield key, row
 
@@ -194,15 +196,15 @@ def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str,
     return {there: slope for (there, to), slope in known.items() if to == here}
 
 
-def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Carried]]:
+def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[ObservedTransfer]]:
     said = {key.hardware_class: store.boards.facts(key) for key in keys}
     # A re-run may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
     votes: dict[tuple[bytes, bytes], list[tuple[str, Vote]]] = {}
     for name, facts in said.items():
-        for vote in borne_out(facts, known):
+        for vote in supported_votes(facts, known):
             votes.setdefault((vote.base, vote.tree), []).append((name, vote))
-    pairs: dict[tuple[str, str], list[Carried]] = {}
+    pairs: dict[tuple[str, str], list[ObservedTransfer]] = {}
     for there, facts in said.items():
         for claim in facts:
             if not isinstance(claim, BoardClaim) or claim.gain is None:
@@ -213,6 +215,8 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Car
     return pairs
 
 
-def _pair(there: Gain, here: Gain) -> Carried:
+def _pair(there: Gain, here: Gain) -> ObservedTransfer:
     (below, below_error), (above, above_error) = measured(there), measured(here)
-    return Carried(below=below, below_error=below_error, above=above, above_error=above_error)
+    return ObservedTransfer(
+        below=below, below_error=below_error, above=above, above_error=above_error
+    )

@@ -4,15 +4,15 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from node.line.ablation import open_ablation
+from node.line.alpha_budget import open_trial
 from node.line.attestation import open_attestation
-from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep
-from node.line.desk import Desk
-from node.line.drift import is_head_failing
+from node.line.environment_change import is_head_failing
 from node.line.experiment import open_experiment
+from node.line.head_recheck import open_head_recheck
 from node.line.idea import Idea
-from node.line.remeasure import open_remeasure
-from node.line.spending import open_trial
+from node.line.line_context import LineContext
+from node.line.reference_runs import ReferenceRunStep, open_reference_run
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers
@@ -25,14 +25,14 @@ class Situation(NamedTuple):
 
     - `running`: job and ordinal of each run in progress.
     - `has_lanes`: several runs may be made at once.
-    - `is_foreign_barred`: skip untrusted code, as such a run is already in progress.
+    - `skips_untrusted`: skip untrusted code, as such a run is already in progress.
     - `passing_over`: skip these jobs, which wait for their lane.
     """
 
     jobs: list[Job[Any]]
     running: Collection[tuple[int, int]]
     has_lanes: bool
-    is_foreign_barred: bool
+    skips_untrusted: bool
     passing_over: Collection[int]
 
 
@@ -46,7 +46,7 @@ class Openings:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
@@ -54,8 +54,8 @@ class Openings:
         has_company: bool,
     ) -> None:
         self.count = 0
-        self._desk = desk
-        self._ledger = desk.ledger
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
@@ -64,9 +64,9 @@ class Openings:
 
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Return a planned run with its seed that is not in progress, such as after a kill."""
-        own = self._ledger.publication.author
-        for run in self._desk.store.jobs.open_runs_of(job.id):
-            is_barred = now.is_foreign_barred and job.step.is_foreign(run, own)
+        own = self._line_writer.record_writer.author
+        for run in self._line_context.store.jobs.open_runs_of(job.id):
+            is_barred = now.skips_untrusted and job.step.is_untrusted(run, own)
             if (run.job_id, run.ordinal) not in now.running and not is_barred:
                 return run
         return None
@@ -74,8 +74,8 @@ class Openings:
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
         if isinstance(job.step, BranchStep):
-            self._desk.activity.say(f"{job.step.why}: going {job.step.title}")
-        self._desk.advance(job)
+            self._line_context.activity.say(f"{job.step.why}: going {job.step.title}")
+        self._line_context.advance(job)
         return self.unfinished(job, now)
 
     def idea(self, idea: Idea, now: Situation, *, is_new: bool = True) -> PlannedRun | None:
@@ -84,32 +84,32 @@ class Openings:
         if is_new:
             self._plan.begun()
         self._ideas.mark_tried(idea.fingerprint)
-        return self.unfinished(open_experiment(self._ledger, idea), now)
+        return self.unfinished(open_experiment(self._line_writer, idea), now)
 
-    def bank(self, now: Situation) -> PlannedRun | None:
+    def reference_run(self, now: Situation) -> PlannedRun | None:
         """Make one more reference run, if screens still lack it and none is in progress."""
-        has_run = any(isinstance(job.step, BankStep) for job in now.jobs)
-        bank_size = self._desk.policy.bank_size
-        if has_run or len(self._ledger.known_line.bank_nano) >= bank_size:
+        has_run = any(isinstance(job.step, ReferenceRunStep) for job in now.jobs)
+        reference_runs = self._line_context.policy.reference_runs
+        if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
             return None
-        return self.unfinished(open_bank(self._ledger), now)
+        return self.unfinished(open_reference_run(self._line_writer), now)
 
-    def beside_a_trial(self, now: Situation) -> PlannedRun | None:
+    def alongside_a_trial(self, now: Situation) -> PlannedRun | None:
         """Continue own experiments alongside a trial, where it permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
-        if not lets_explore or is_head_failing(self._ledger):
+        if not lets_explore or is_head_failing(self._line_writer):
             return None
-        if run := self.bank(now):
+        if run := self.reference_run(now):
             return run
-        if not self._ledger.known_line.bank_nano:
+        if not self._line_writer.known_line.bank_nano:
             return None
         if idea := self._ideas.again():
             return self.idea(idea, now, is_new=False)
         return self._own(now)
 
-    def remeasure(self, now: Situation) -> PlannedRun | None:
+    def recheck_head(self, now: Situation) -> PlannedRun | None:
         """Measure a head in doubt again."""
-        job = open_remeasure(self._ledger)
+        job = open_head_recheck(self._line_writer)
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:
@@ -118,27 +118,27 @@ class Openings:
         if peers is None:
             return None
         if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self.begin(open_trial(self._ledger, step), now)
+            return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
-            return self.begin(open_attestation(self._ledger, wanted), now)
+            return self.begin(open_attestation(self._line_writer, wanted), now)
         return None
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:
         """Add trusted authors' claims to the working line that is about to be judged."""
-        if self._peers is None or not self._ledger.known_line.bank_nano:
+        if self._peers is None or not self._line_writer.known_line.bank_nano:
             return None
         stack = self._peers.stack()
         return self.idea(stack, now) if stack else None
 
     def carried(self, now: Situation) -> PlannedRun | None:
         """Try a transfer from another task, if one waits."""
-        barred = now.is_foreign_barred
-        idea = self._ideas.carried(self._desk.activity.say, is_foreign_barred=barred)
+        barred = now.skips_untrusted
+        idea = self._ideas.carried(self._line_context.activity.say, skips_untrusted=barred)
         return self.idea(idea, now) if idea else None
 
     def experiment(self, now: Situation) -> PlannedRun | None:
         """Try a peer's idea if that is due, otherwise one of this node's."""
-        may_be_theirs = self._peers and self._peers.is_due and not now.is_foreign_barred
+        may_be_theirs = self._peers and self._peers.is_due and not now.skips_untrusted
         if self._peers and may_be_theirs and (theirs := self._peers.idea()):
             return self.idea(theirs, now)
         return self._own(now)
@@ -148,7 +148,7 @@ class Openings:
 
         It returns from a branch that has no ideas left and is no better.
         """
-        job = open_ablation(self._ledger) if self._exploring.is_at_head else None
+        job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
             return run
         if self._exploring.may_be_judged(is_asked=True):
@@ -169,5 +169,5 @@ class Openings:
         if idea is None:
             return None
         if self._has_company:
-            self._ledger.intend(idea.base, idea.title)
+            self._line_writer.intend(idea.base, idea.title)
         return self.idea(idea, now)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from agent.proposal import PeerTrial
 from agent.source.hunks import is_changed
-from agent.source.literals import Scalar, knob_values
+from agent.source.literals import Scalar, hyperparameter_values
 from protocol.errors import Rejected
 from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
@@ -60,7 +60,7 @@ class OthersTrials:
     def __init__(self, task: Task) -> None:
         source = task.source
         self._baseline = source.tree
-        self._of_baseline = dict(knob_values(source, task.editable, task.knobs))
+        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.knobs))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
         self._trials: dict[bytes, deque[_Trial]] = {}
 
@@ -89,17 +89,17 @@ class OthersTrials:
             self._trials[author] = trials
             _shorten(self._trials, _MOST_AUTHORS)
 
-    def told(
-        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+    def as_peer_trials(
+        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.
 
-        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `heeding`
+        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `author_filter`
         returns the test of authors; it is only called if there are trials.
         """
         if not self._trials:
             return ()
-        heeds = heeding()
+        accepts = author_filter()
         return tuple(
             PeerTrial(
                 author=author.hex(),
@@ -110,7 +110,7 @@ class OthersTrials:
                 gain_sd=None if trial.gain_nano is None else trial.gain_nano / NANO / run_sd,
             )
             for author, trials in self._trials.items()
-            if heeds(author)
+            if accepts(author)
             for trial in reversed(trials)
         )
 

@@ -15,7 +15,7 @@ from typing import Final
 from agent.proposal import PeerTrial
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults, ToldGains
+from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from trainer.task_folder.task import Task
@@ -32,7 +32,7 @@ class OthersTries:
         self._records = store.records
         self._author = author
         is_maximised = task.manifest.metric.direction == "max"
-        self._gains = ToldGains(is_maximised=is_maximised, most=_MOST_TREES)
+        self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
         self._results = OthersResults(store, line)
         self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, with the authors
@@ -40,12 +40,12 @@ class OthersTries:
         self._last_ms: dict[bytes, int] = {}
 
     @property
-    def in_vain(self) -> frozenset[str]:
+    def screened_out_by_others(self) -> frozenset[str]:
         """The titles of ideas that somebody screened out and nobody kept."""
         self._read_on()
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
-    def praised(self, titles: Iterable[str]) -> tuple[str, ...]:
+    def kept_by_others(self, titles: Iterable[str]) -> tuple[str, ...]:
         """Return the titles kept at least as often as screened out, the largest gain first."""
         self._read_on()
         gains = {
@@ -56,11 +56,11 @@ class OthersTries:
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
     def trials(
-        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of values by accepted authors (`OthersTrials.told`)."""
         self._read_on()
-        return self._trials.told(run_sd, heeding=heeding)
+        return self._trials.as_peer_trials(run_sd, author_filter=author_filter)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Final, cast
 
 from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome, repairs_of
-from agent.source.literals import knob_values
+from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import Job, StoredOutcome
-from protocol.runs import Run, speaking_nano
+from protocol.runs import Run, patch_score_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
 
@@ -28,17 +28,17 @@ _LINE_CHARS: Final = 400
 class Outcomes:
     """The outcomes of one line, oldest first, and the latest crash worth repairing, if any."""
 
-    def __init__(self, ledger: Ledger, task: Task) -> None:
-        self._ledger = ledger
+    def __init__(self, line_writer: LineWriter, task: Task) -> None:
+        self._line_writer = line_writer
         self._task = task
         self._all: list[Outcome] = []
         self._crash: Crash | None = None
         self._crashed: str | None = None  # the arm whose idea crashed
         # By the trees that they made; the task's own source has number 0.
-        self._numbers = {ledger.subject.source.tree: 0}
-        self._scatters = ledger.style.name != "exact"
+        self._numbers = {line_writer.subject.source.tree: 0}
+        self._scatters = line_writer.style.name != "exact"
         self._open_then = 0  # the latest experiment that existed when the crash became known
-        jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+        jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
         for number, job in enumerate(jobs):
             if number < len(jobs) - IN_FULL:
                 self._add(self._decided(job))
@@ -52,15 +52,15 @@ class Outcomes:
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Add the outcome of an experiment; one that is tried again has none yet."""
-        beside = self._ledger.store.jobs.open_ids(self._ledger.key)
-        self._learn(job, open_then=max({job.id, *beside}))
+        alongside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
+        self._learn(job, open_then=max({job.id, *alongside}))
 
     def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
         step = job.step
         decided = self._decided(job)
         if decided is None:
             return
-        ended = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
+        ended = [one.outcome for one in self._line_writer.store.jobs.runs_of(job.id) if one.outcome]
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, ended))
@@ -119,21 +119,21 @@ class Outcomes:
         own = [one for one in ended if one.run.role == "candidate"]
         runs = [one.run for one in own]
         has_error = self._scatters and decided.gain_sd is not None
-        told = replace(
+        detailed = replace(
             decided,
-            metric=from_nano(speaking_nano(runs)),
+            metric=from_nano(patch_score_nano(runs)),
             error_sd=_error_sd(step, ended) if has_error else None,
             seconds=runs[-1].ms / 1000 if runs else None,
             was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,
         )
         if step.idea.author is not None:  # peers' code is shown elsewhere, if at all
-            return told
+            return detailed
         has_failed = bool(runs) and runs[-1].status != "ok"
         return replace(
-            told,
+            detailed,
             edits=step.idea.edits,
-            values=knob_values(
-                self._ledger.source(step.tree), self._task.editable, self._task.knobs
+            values=hyperparameter_values(
+                self._line_writer.source(step.tree), self._task.editable, self._task.knobs
             ),
             reason=(runs[-1].reason or "") if has_failed else "",
             last_line=_last_line(own[-1].log_tail) if has_failed else "",
@@ -144,7 +144,7 @@ class Outcomes:
         if fixed >= MAX_REPAIRS:
             return None
         return Crash(
-            source=self._ledger.source(step.tree),
+            source=self._line_writer.source(step.tree),
             key=key,
             title=step.title,
             status=run.status,
@@ -157,9 +157,9 @@ class Outcomes:
 def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
     """Return the standard error of a gain in sd: both sides of the comparison have noise."""
     own = sum(one.run.role == "candidate" for one in ended)
-    beside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
+    alongside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
     fresh = max(1, own - 1)  # with several runs the screen is left out, as it was selected
-    return math.sqrt(1 / fresh + 1 / max(1, beside))
+    return math.sqrt(1 / fresh + 1 / max(1, alongside))
 
 
 def _last_line(log_tail: str) -> str:

@@ -15,16 +15,16 @@ from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates, failed_alone
 from node.loop.offers import Offer, Offers, Ported
-from node.vetting.vetting import Vetting
+from node.source_review.source_review import SourceReview
 from protocol.board import Row
 from protocol.codecs import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
-    Standing,
+    AuthorStatus,
     audit_order,
     is_stack_due,
     least_lead_sd,
@@ -51,7 +51,7 @@ class Peers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         net: str,
         share: float,
@@ -62,15 +62,17 @@ class Peers:
         only_friends: bool = False,
         want: Callable[[bytes], None] | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._store = ledger.store
-        publication = ledger.publication
-        self.vetting = Vetting(ledger.store, ledger.blobs, publication.manifest, want=want)
+        self._line_writer = line_writer
+        self._store = line_writer.store
+        record_writer = line_writer.record_writer
+        self.source_review = SourceReview(
+            line_writer.store, line_writer.blobs, record_writer.manifest, want=want
+        )
         self._offers = Offers(
-            ledger,
+            line_writer,
             net=net,
             noise_sd=noise_sd,
-            vetting=self.vetting,
+            source_review=self.source_review,
             fleet=lambda: people().fleet,
         )
         self._share = share
@@ -94,40 +96,40 @@ class Peers:
 
     def rates(self) -> dict[bytes, AuthorRate]:
         """Return each author's record here."""
-        return author_rates(self._ledger, self._people().heard_first)
+        return author_rates(self._line_writer, self._people().trusted)
 
-    def heeding(self) -> Callable[[bytes], bool]:
+    def author_filter(self) -> Callable[[bytes], bool]:
         """Return a test that accepts authors who are considered and not doubted."""
-        is_heard, rates = self._hearing(), self.rates()
-        return lambda author: is_heard(author) and _standing(rates, author) != "doubted"
+        is_accepted, rates = self._acceptance_test(), self.rates()
+        return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the leaderboard's best tree to try against the head, if one leads by enough."""
-        line = self._ledger.known_line
+        line = self._line_writer.known_line
         rows = self._offers.rows()
-        has_own = line.verified != self._ledger.publication.manifest.baseline_tree
+        has_own = line.verified != self._line_writer.record_writer.manifest.baseline_tree
         lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         least_nano = self._own_bound_nano(rows) + lead_nano
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
         if not ahead:  # nearly always: skip reading anything else
             return None
         tried = {step.theirs for step in self._caught_up()}
-        rates, is_heard = self.rates(), self._hearing()
+        rates, is_accepted = self.rates(), self._acceptance_test()
         own_nano = max(
             (row.figure_nano or 0 for row in rows if row.tree == line.verified), default=0
         )
         for row in ahead:
-            if row.tree in tried or not is_heard(row.author):
+            if row.tree in tried or not is_accepted(row.author):
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
             body = self._offers.result(row)
-            fit = body and self.vetting.tree(row.tree, body)
+            fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
                 continue
             return CatchUpStep(
                 base=line.verified,
-                tree=self._ledger.blobs.put_source(fit.source),
+                tree=self._line_writer.blobs.put_source(fit.source),
                 theirs=row.tree,
                 patch=body.patch,
                 target=row.result,
@@ -143,25 +145,25 @@ class Peers:
         Somebody else must have confirmed it, or its author's claims must have held here. Trees in
         `avoided` are skipped.
         """
-        line, rows = self._ledger.known_line, self._offers.rows()
+        line, rows = self._line_writer.known_line, self._offers.rows()
         least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
         passed_over = {line.verified, line.working, *avoided, *self._refuted()}
-        rates, is_heard = self.rates(), self._hearing()
+        rates, is_accepted = self.rates(), self._acceptance_test()
         for row in sorted(rows, key=lambda row: -(row.bound_nano or 0)):
             if row.bound_nano is None or row.bound_nano < least_nano:
                 continue
-            is_known = row.found_gain > 0 or _standing(rates, row.author) == "trusted"
-            if row.tree in passed_over or not is_known or not is_heard(row.author):
+            is_known = row.found_gain > 0 or _author_status(rates, row.author) == "trusted"
+            if row.tree in passed_over or not is_known or not is_accepted(row.author):
                 continue
-            if _standing(rates, row.author) == "doubted":
+            if _author_status(rates, row.author) == "doubted":
                 continue
             body = self._offers.result(row)
-            fit = body and self.vetting.tree(row.tree, body)
+            fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree in passed_over:
                 continue
             return Root(
                 where="peer",
-                tree=self._ledger.blobs.put_source(fit.source),
+                tree=self._line_writer.blobs.put_source(fit.source),
                 title=f"a tree of {row.author.hex()[:12]}",
                 patch=body.patch,
                 author=row.author,
@@ -181,7 +183,7 @@ class Peers:
                     self._chance.shuffle(fresh)
                     idea = self._first_of(fresh)
                 case "stack":
-                    idea = self._stack_of(stackable, is_checkpoint_next=False)
+                    idea = self._stack_of(stackable, is_promotion_trial_next=False)
                 case "single":
                     idea = self._first_of(_one_by_one(offers, rates))
             if idea:
@@ -195,7 +197,7 @@ class Peers:
         """
         rates = self.rates()
         stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
-        return self._stack_of(stackable, is_checkpoint_next=True)
+        return self._stack_of(stackable, is_promotion_trial_next=True)
 
     def audit(self) -> WantedClaim | None:
         """Return, with a small probability, a claim to re-run as it was made."""
@@ -203,20 +205,22 @@ class Peers:
             return None
         done = {
             job.step.target
-            for job in self._store.jobs.closed_jobs(self._ledger.key, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line_writer.key, AttestationStep)
         }
         rates = self.rates()
-        offers = self._offers.ranked(rates, is_heard=self._hearing())
+        offers = self._offers.ranked(rates, is_accepted=self._acceptance_test())
         offers = [offer for offer in offers if offer.pairs and offer.result not in done]
         self._chance.shuffle(offers)
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
         for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
             claim = offer.body
-            if not (self.vetting.is_here(claim) and self.vetting.tree(claim.tree, claim)):
+            if not (
+                self.source_review.is_here(claim) and self.source_review.tree(claim.tree, claim)
+            ):
                 continue
             return WantedClaim(
-                base=self._ledger.source(claim.base),
-                candidate=self._ledger.source(claim.tree),
+                base=self._line_writer.source(claim.base),
+                candidate=self._line_writer.source(claim.tree),
                 target=offer.result,
                 author=offer.author,
                 gain_nano=offer.gain_nano,
@@ -226,8 +230,8 @@ class Peers:
 
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return others' claims to try here, the most promising first."""
-        failed = failed_alone(self._ledger)
-        ranked = self._offers.ranked(rates, is_heard=self._hearing())
+        failed = failed_alone(self._line_writer)
+        ranked = self._offers.ranked(rates, is_accepted=self._acceptance_test())
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
@@ -235,7 +239,7 @@ class Peers:
 
         It uses lower bounds and not scores: the largest of many scores is the luckiest.
         """
-        head = self._ledger.known_line.verified
+        head = self._line_writer.known_line.verified
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
@@ -245,27 +249,27 @@ class Peers:
         }
 
     def _caught_up(self) -> Iterator[CatchUpStep]:
-        for job in self._store.jobs.closed_jobs(self._ledger.key, CatchUpStep):
+        for job in self._store.jobs.closed_jobs(self._line_writer.key, CatchUpStep):
             step = job.step
             if not (step.measured and step.measured.bases_fault):  # no evidence about their tree
                 yield step
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
-        working = self._ledger.explored
+        working = self._line_writer.explored
         for offer in offers:
             seen = (offer.result, working.tree)
-            if seen not in self._looked_at and self.vetting.is_here(offer.body):
+            if seen not in self._looked_at and self.source_review.is_here(offer.body):
                 self._looked_at.add(seen)
                 ported = self._offers.onto(offer, working)
                 if ported and (idea := self._untried([ported], working)):
                     return idea
         return None
 
-    def _stack_of(self, offers: Iterable[Offer], *, is_checkpoint_next: bool) -> Idea | None:
-        working = self._ledger.explored
+    def _stack_of(self, offers: Iterable[Offer], *, is_promotion_trial_next: bool) -> Idea | None:
+        working = self._line_writer.explored
         company = self._made_on(working, offers)
         gains_sd = sum(ported.gain_sd for ported in company)
-        if not is_stack_due(gains_sd, is_checkpoint_next=is_checkpoint_next):
+        if not is_stack_due(gains_sd, is_promotion_trial_next=is_promotion_trial_next):
             return None
 
         def untried(part: Sequence[Ported]) -> Idea | None:
@@ -297,14 +301,14 @@ class Peers:
 
     def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
         """Return these steps as one idea on the working line, unless it was tried before."""
-        if not made or self._store.jobs.tried(self._ledger.key.task, made[-1].fingerprint):
+        if not made or self._store.jobs.tried(self._line_writer.key.task, made[-1].fingerprint):
             return None
         authors = [ported.offer.author for ported in made]
         patches = tuple(ported.offer.patch for ported in made)
         names = ", ".join(dict.fromkeys(author.hex()[:12] for author in authors))
         return Idea(
             base=working.tree,
-            tree=self._ledger.blobs.put_source(made[-1].source),
+            tree=self._line_writer.blobs.put_source(made[-1].source),
             fingerprint=made[-1].fingerprint,
             key=PEER,
             title=self._title(patches),
@@ -323,18 +327,18 @@ class Peers:
             return titles[0]
         return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
-    def _hearing(self) -> Callable[[bytes], bool]:
+    def _acceptance_test(self) -> Callable[[bytes], bool]:
         """Return a test for authors whose claims are considered.
 
         It rejects this node, blocked authors and, where the choice is restricted, all other
         authors.
         """
         people = self._people()
-        unheard = people.blocked | {self._ledger.publication.author}
+        rejected = people.blocked | {self._line_writer.record_writer.author}
         return lambda author: (
-            author not in unheard
+            author not in rejected
             and (not self._members or author in self._members)
-            and (not self._only_friends or author in people.heard_first)
+            and (not self._only_friends or author in people.trusted)
         )
 
 
@@ -343,16 +347,16 @@ def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
 
     A gain on other hardware is tried alone. It may be no gain here, which is nobody's fault.
     """
-    return offer.is_near and _standing(rates, offer.author) == "trusted"
+    return offer.is_near and _author_status(rates, offer.author) == "trusted"
 
 
-def _standing(rates: Mapping[bytes, AuthorRate], author: bytes) -> Standing:
-    return rates.get(author, AuthorRate()).standing
+def _author_status(rates: Mapping[bytes, AuthorRate], author: bytes) -> AuthorStatus:
+    return rates.get(author, AuthorRate()).status
 
 
 def _one_by_one(offers: Iterable[Offer], rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
     return [
         offer
         for offer in offers
-        if not _may_be_stacked(offer, rates) and _standing(rates, offer.author) != "doubted"
+        if not _may_be_stacked(offer, rates) and _author_status(rates, offer.author) != "doubted"
     ]

@@ -9,12 +9,12 @@ from typing import Final
 
 from agent.proposal import Level, PeerPatch
 from agent.source.edits import edits_between
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.offers import Offer
 from node.loop.peer_claims import Peers
+from node.source_review.source_review import ReviewedStep
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
-from node.vetting.vetting import VettedStep
 from protocol.evidence import GAINS
 from protocol.patches import unified_diff
 from protocol.record_kinds import PatchBody
@@ -33,35 +33,37 @@ class PeerPatches:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         peers: Peers,
         *,
         net: str,
         noise_sd: Callable[[], float],
         most_fresh: int = MOST_FRESH,
     ) -> None:
-        self._ledger = ledger
+        self._line_writer = line_writer
         self._peers = peers
         self._board = BoardKey(
-            net=net, task=ledger.key.task, hardware_class=ledger.key.hardware_class
+            net=net, task=line_writer.key.task, hardware_class=line_writer.key.hardware_class
         )
         self._noise_sd = noise_sd
         self._most_fresh = most_fresh
 
     def latest(self) -> tuple[PeerPatch, ...]:
         """Return the most promising steps whose files are here, the best first."""
-        if self._ledger.line is None:
+        if self._line_writer.line is None:
             return ()
-        here = measured_here(self._ledger.store.boards.own_facts(self._board))
+        here = measured_here(self._line_writer.store.boards.own_facts(self._board))
         shown: list[PeerPatch] = []
-        vetting, left = self._peers.vetting, self._most_fresh
+        source_review, left = self._peers.source_review, self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
-            is_fresh = not vetting.is_vetted(offer.body)
-            if is_fresh and not (left and vetting.is_here(offer.body)):
+            is_fresh = not source_review.is_reviewed(offer.body)
+            if is_fresh and not (left and source_review.is_here(offer.body)):
                 continue
-            step = vetting.step(offer.body, own=self._ledger.known_line.working)
-            left -= is_fresh and vetting.is_vetted(offer.body)  # else its tree was not inspected
-            body = self._ledger.store.records.patch(offer.patch)
+            step = source_review.step(offer.body, own=self._line_writer.known_line.working)
+            left -= is_fresh and source_review.is_reviewed(
+                offer.body
+            )  # else its tree was not inspected
+            body = self._line_writer.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue
             is_attested = offer.found_gain > offer.refuted
@@ -73,7 +75,7 @@ class PeerPatches:
                 break
         return tuple(shown)
 
-    def _shown(self, offer: Offer, body: PatchBody, step: VettedStep, level: Level) -> PeerPatch:
+    def _shown(self, offer: Offer, body: PatchBody, step: ReviewedStep, level: Level) -> PeerPatch:
         return PeerPatch(
             patch=offer.patch,
             author=offer.author.hex()[:8],

@@ -34,15 +34,15 @@ def reports_of_others(
     `noise_sd` is of one run here, in the metric's unit.
     """
     found: dict[bytes, PeerReport] = {}
-    for their, body in _standing(store, line, {author, *blocked}):
+    for their, body in _unretracted(store, line, {author, *blocked}):
         if their not in found:
-            found[their] = _told(their, body, line, noise_sd)
+            found[their] = _peer_report(their, body, line, noise_sd)
         if len(found) == _SHOWN:
             break
     return tuple(found.values())
 
 
-def _standing(
+def _unretracted(
     store: Store, line: LineKey, passed_over: Collection[bytes]
 ) -> Iterator[tuple[bytes, ReportBody]]:
     for record in store.records.listed("report", newest_first=True, limit=_LOOKED_AT):
@@ -53,7 +53,7 @@ def _standing(
             yield record.author, body
 
 
-def _told(author: bytes, body: ReportBody, line: LineKey, noise_sd: float) -> PeerReport:
+def _peer_report(author: bytes, body: ReportBody, line: LineKey, noise_sd: float) -> PeerReport:
     gain_nano = body.figures.get(_GAIN)
     return PeerReport(
         author=author.hex()[:_ID_DIGITS],

@@ -13,18 +13,18 @@ from typing import Annotated, Final
 
 from agent.model.asking import Resting
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import line, text
+from protocol.codecs import long_text, single_line
 from protocol.fields import Mapped, Named, Natural
 
 _PLANNER: Final = "planner"
 _LIMIT_BYTES: Final = 8 * 1024
-_STANDS: Final = 3  # how many times longer than its `experiments` an aim stays in force
+_IN_FORCE_FACTOR: Final = 3  # how many times longer than its `experiments` an aim stays in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,14 @@ class PlannerAim(Mapped):
     """
 
     ts_ms: Annotated[Natural, Named("ts")]
-    model: Annotated[str, line(1, 80)]
-    text: Annotated[str, text(MAX_AIM)]
+    model: Annotated[str, single_line(1, 80)]
+    text: Annotated[str, long_text(MAX_AIM)]
     job: Natural
     experiments: Natural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannerStanding:
+class PlannerState:
     """The model that plans, and the reason it is not asked now; "" if it may be asked."""
 
     model: str
@@ -52,8 +52,10 @@ class PlannerStanding:
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
     """Return the aim in force for the proposers of a line; None without one."""
     aim = _last_aim(store, key)
-    stands = aim is not None and tried_since(store, key, aim) < _STANDS * aim.experiments
-    return aim if stands else None
+    is_in_force = (
+        aim is not None and tried_since(store, key, aim) < _IN_FORCE_FACTOR * aim.experiments
+    )
+    return aim if is_in_force else None
 
 
 def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
@@ -75,30 +77,30 @@ class Planning:
     def __init__(
         self,
         planner: ModelPlanner,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         say: Callable[[str], None],
         clock_s: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self._planner = planner
-        self._ledger = ledger
+        self._line_writer = line_writer
         self._say = say
         self._rest = Resting(clock_s)
         self._clock_ms = clock_ms
-        self._writing: asyncio.Task[Planned | Silence] | None = None
+        self._writing: asyncio.Task[Planned | NoProposal] | None = None
         self._job = 0  # the latest when the planner was asked
 
     @property
-    def standing(self) -> PlannerStanding:
+    def state(self) -> PlannerState:
         """The planner's state."""
-        return PlannerStanding(model=self._planner.model, rests=self._rest.why)
+        return PlannerState(model=self._planner.model, rests=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
         """Take a finished aim, and start the next one if it is due."""
         self._take()
         if self._writing is None and not self._rest.is_on and self._is_due:
-            self._job = self._ledger.store.jobs.last_job()
+            self._job = self._line_writer.store.jobs.last_job()
             self._writing = asyncio.create_task(self._planner.plan(context()))
 
     async def close(self) -> None:
@@ -110,7 +112,7 @@ class Planning:
 
     @property
     def _is_due(self) -> bool:
-        store, key = self._ledger.store, self._ledger.key
+        store, key = self._line_writer.store, self._line_writer.key
         aim = _last_aim(store, key)
         return aim is None or tried_since(store, key, aim) >= self._planner.experiments
 
@@ -118,9 +120,9 @@ class Planning:
         if self._writing is None or not self._writing.done():
             return
         written, self._writing = self._writing.result(), None
-        if isinstance(written, Silence):
+        if isinstance(written, NoProposal):
             if self._rest.begin(written):
-                has_aim = aim_in_force(self._ledger.store, self._ledger.key) is not None
+                has_aim = aim_in_force(self._line_writer.store, self._line_writer.key) is not None
                 meanwhile = "its last aim stays" if has_aim else "there is no aim"
                 self._say(f"the planner {self._planner.model}: {written.reason}; {meanwhile}")
             return
@@ -132,5 +134,5 @@ class Planning:
             job=self._job,
             experiments=self._planner.experiments,
         )
-        keep(self._ledger.store, _PLANNER, self._ledger.key, aim)
+        keep(self._line_writer.store, _PLANNER, self._line_writer.key, aim)
         self._say(f"the planner {self._planner.model} aims at: {written.text}")

@@ -1,6 +1,6 @@
 """The research loop of one line: it makes the runs that the agenda chooses, until that is over.
 
-Everything that the loop must remember is in the store before it acts (`ledger`), so a killed loop
+Everything that the loop must remember is in the store before it acts (`line_writer`), so a killed loop
 resumes where it was. Each kind of job decides itself what follows from a finished run
 (`node.line.job_step`). While one run trains, the loop scores the previous run and writes the next
 proposal.
@@ -16,21 +16,21 @@ from typing import Final
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
-from node.line.carried import CarriedStep, Find, open_carried
-from node.line.desk import Desk
-from node.line.early_stop import overseer_of
+from node.line.early_stop import early_stopper_for
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
+from node.line.line_context import LineContext
 from node.line.open_work import open_work, upcoming
+from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
-from node.loop.planning import PlannerStanding
+from node.loop.planning import PlannerState
 from node.loop.session_plan import Rest
-from node.loop.slots import ArmStanding
+from node.loop.slots import ArmState
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
@@ -54,17 +54,17 @@ class Research:
     def __init__(
         self,
         *,
-        desk: Desk,
+        line_context: LineContext,
         ideas: Ideas,
         agenda: Agenda,
         news: asyncio.Event | None = None,
     ) -> None:
         """Take the loop's parts; others set `news` to make the loop look for work."""
-        self.activity = activity = desk.activity
-        self._desk = desk
-        self._ledger = desk.ledger
-        self._store = desk.store
-        self._session = session = desk.session
+        self.activity = activity = line_context.activity
+        self._line_context = line_context
+        self._line_writer = line_context.line_writer
+        self._store = line_context.store
+        self._session = session = line_context.session
         self._ideas = ideas
         self._agenda = agenda
         self._wake = news or asyncio.Event()
@@ -73,14 +73,14 @@ class Research:
         )
         activity.lanes, activity.waits_s = self._lanes.count, lambda: self._lanes.waits_s
         self._in_flight = InFlight()
-        self._foreign_in_flight: set[tuple[int, int]] = set()
+        self._untrusted_in_flight: set[tuple[int, int]] = set()
         self.pausing = Pause()
         self._is_stopped = False
         self.is_interrupted = False
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
         for runner in session.runners:
-            runner.tell_waits(self._tell_wait)
+            runner.notify_waits(self._report_wait)
 
     # Requests from outside
 
@@ -113,7 +113,7 @@ class Research:
         """Finish the current run and end; `at_checkpoint` first makes a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
         if at_checkpoint:
-            if self._agenda.end_at_checkpoint():
+            if self._agenda.end_after_promotion_trial():
                 self.pausing.end()
         else:
             self._end()
@@ -167,31 +167,33 @@ class Research:
 
     def submit(self, source: Source, *, title: str, why: str) -> None:
         """Queue a source as the next experiment. It is in the store before anything runs."""
-        mark = submit(self._ledger, source, title=title, why=why)
+        mark = submit(self._line_writer, source, title=title, why=why)
         self._ideas.mark_tried(mark)
         self._agenda.want(mark)
         self._wake.set()
 
     def attest(self, wanted: WantedClaim) -> int:
         """Queue a re-run of a claim; return the job's number."""
-        self._desk.notice_change()  # without this it might join a job whose pairs are void
-        job = open_attestation(self._ledger, wanted)
+        self._line_context.notice_change()  # without this it might join a job whose pairs are void
+        job = open_attestation(self._line_writer, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
-            self._desk.advance(job)
+            self._line_context.advance(job)
         self._wake.set()
         return job.id
 
-    def carry(self, finds: Sequence[Find]) -> tuple[int, ...]:
+    def carry(self, finds: Sequence[TransferCandidate]) -> tuple[int, ...]:
         """Queue each transfer from another rung on its own; return the jobs' numbers in its order.
 
         A transfer that already waits is not queued twice.
         """
         numbers = []
-        waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
-        for find in finds:
-            step = CarriedStep(finds=(find,))
-            job = waiting.get(step) or open_carried(self._ledger, step)
+        waiting = {
+            job.step: job for job in self._store.jobs.open_jobs(self.line_key, RungTransferStep)
+        }
+        for candidate in finds:
+            step = RungTransferStep(finds=(candidate,))
+            job = waiting.get(step) or open_rung_transfer(self._line_writer, step)
             waiting[step] = job
             self._agenda.want_job(job, is_judged=True)
             numbers.append(job.id)
@@ -214,25 +216,25 @@ class Research:
     @property
     def line_key(self) -> LineKey:
         """The line this loop works on."""
-        return self._ledger.key
+        return self._line_writer.key
 
     @property
     def noise_sd(self) -> float:
         """The current estimate of the noise, in the metric's unit."""
-        return self._desk.noise.sd()
+        return self._line_context.noise.sd()
 
     @property
     def screening_sd(self) -> float:
         """The noise on the public split, which decides experiments; in the metric's unit."""
-        return self._desk.reading().screening_sd
+        return self._line_context.reading().screening_sd
 
     @property
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """The state of each proposer."""
-        return self._ideas.standings
+        return self._ideas.arm_states
 
     @property
-    def planner(self) -> PlannerStanding | None:
+    def planner(self) -> PlannerState | None:
         """The state of the planner; None without one."""
         return self._ideas.planner
 
@@ -258,29 +260,29 @@ class Research:
                     await self._idle(rest)
                 self._wake.clear()
             if not self.has_given_way:
-                self._tell_open()
+                self._report_open_work()
         finally:
             self.pausing.close()
             await self._in_flight.end_all()
             await self._ideas.close()
 
     async def _begin(self) -> None:
-        self._desk.begin()
+        self._line_context.begin()
         self._agenda.begin()
-        jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-        if self._ledger.line is None and not any(
+        jobs = self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
+        if self._line_writer.line is None and not any(
             isinstance(job.step, BaselineStep) for job in jobs
         ):
-            jobs.append(open_baseline(self._ledger))
-            self._desk.on_record()
+            jobs.append(open_baseline(self._line_writer))
+            self._line_context.on_record()
         for job in jobs:
-            self._desk.advance(job)
-        if self._ledger.line is not None:
-            if not self._is_bank_still_right():
-                self._ledger.forget_bank()
+            self._line_context.advance(job)
+        if self._line_writer.line is not None:
+            if not self._do_reference_runs_hold():
+                self._line_writer.forget_reference_runs()
             await self._calibrate()
 
-    def _is_bank_still_right(self) -> bool:
+    def _do_reference_runs_hold(self) -> bool:
         """Return True if the working line's reference runs hold here and now.
 
         Measurements differ a little from day to day, but a single answer on demand is not worth two
@@ -309,7 +311,7 @@ class Research:
         """Wait for an event from outside, at most until the session's end or the end of a rest."""
         if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
-                self._tell_open()
+                self._report_open_work()
             self.activity.say(rest.why)  # otherwise a terminal would show nothing for hours
         waits = "waiting for a proposal" if self._ideas.are_being_written else "nothing to do"
         why = rest.why if rest else waits
@@ -327,14 +329,16 @@ class Research:
             if self._agenda.plan.is_over:  # a stop at the same moment is still a stop
                 self._agenda.end()
 
-    def _tell_open(self) -> None:
+    def _report_open_work(self) -> None:
         """Report the work that continues in the next session, or in the next night of this one."""
-        if not self._agenda.goal.is_on_demand and (told := open_work(self._store, self.line_key)):
-            self.activity.say(told)
+        if not self._agenda.goal.is_on_demand and (
+            message := open_work(self._store, self.line_key)
+        ):
+            self.activity.say(message)
 
     # Runs
 
-    def _tell_wait(self) -> None:
+    def _report_wait(self) -> None:
         self.activity.say(WAITS)
         self._wake.set()
 
@@ -351,7 +355,7 @@ class Research:
             self._agenda.next_run,
             self._in_flight.keys,
             has_lanes=has_lanes,
-            is_foreign_barred=is_other_possible and self._is_foreign_in_flight,
+            skips_untrusted=is_other_possible and self._is_untrusted_in_flight,
         )
         first = run = ask()
         waiting: set[int] = set()
@@ -364,15 +368,15 @@ class Research:
         """Start a run, and return when the next one may train."""
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
-        own = self._ledger.publication.author
-        is_foreign = job.step.is_foreign(run, own)
+        own = self._line_writer.record_writer.author
+        is_untrusted = job.step.is_untrusted(run, own)
         # Two colluding scripts could tell each other what one of them is scored on.
-        while is_foreign and self._is_foreign_in_flight:
+        while is_untrusted and self._is_untrusted_in_flight:
             await self._finish_one()
         if self.pausing.is_on:  # paused while this waited
             return
-        if is_foreign:
-            self._foreign_in_flight = {key}
+        if is_untrusted:
+            self._untrusted_in_flight = {key}
         lane = self._lanes.of(run.job_id)
         lane.begin()
         task = self._in_flight.begin(key, self._measure(job, run, lane))
@@ -383,14 +387,14 @@ class Research:
         await asyncio.wait({waiting, task}, return_when="FIRST_COMPLETED")
         waiting.cancel()
         self._in_flight.reap()
-        while len(self._in_flight) > self._lanes.most_beside:
+        while len(self._in_flight) > self._lanes.most_alongside:
             await self._in_flight.one_ended(self._wake)
             self._in_flight.reap()
             self._wake.clear()
 
     @property
-    def _is_foreign_in_flight(self) -> bool:
-        return not self._foreign_in_flight.isdisjoint(self._in_flight.keys)
+    def _is_untrusted_in_flight(self) -> bool:
+        return not self._untrusted_in_flight.isdisjoint(self._in_flight.keys)
 
     async def _finish_one(self) -> None:
         await self._in_flight.one_ended()
@@ -413,9 +417,9 @@ class Research:
             lane.end()
 
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
-        step, desk = job.step, self._desk
+        step, line_context = job.step, self._line_context
         self.activity.running(*step.describe(self._store, run), run=run)
-        source = self._ledger.source(run.tree)
+        source = self._line_writer.source(run.tree)
         await self._lanes.get_ready(lane, source)
         steady = Steady()
         if not self._agenda.plan.may_begin_runs:  # the session ended while this waited
@@ -429,22 +433,24 @@ class Research:
             lane.trained()
 
         async def needs_audit(public: int, _secret: int) -> bool:
-            return step.needs_audit(desk, run, public)
+            return step.needs_audit(line_context, run, public)
 
-        is_foreign = step.is_foreign(run, self._ledger.publication.author)
-        overseer = overseer_of(job, run, desk)
-        short = await falls_short(step, run, self._ledger, lane.runner)
+        is_untrusted = step.is_untrusted(run, self._line_writer.record_writer.author)
+        early_stopper = early_stopper_for(job, run, line_context)
+        short = await falls_short(step, run, self._line_writer, lane.runner)
         outcome = short or await lane.runner.run(
             source,
             run.seed,
-            is_fresh=is_foreign and not self._session.forks_strangers,
+            is_fresh=is_untrusted and not self._session.forks_untrusted,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=needs_audit,
-            incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
+            incumbent=self._incumbent.get(self._line_writer.line.working)
+            if self._line_writer.line
+            else None,
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
             on_training=partial(self.activity.trains, run),
-            is_hopeless=overseer or _never,
+            is_hopeless=early_stopper or _never,
         )
         if slept_s := steady.slept_s:  # discard the whole run
             self.activity.say(slept_words(slept_s))
@@ -455,27 +461,27 @@ class Research:
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
-        record = outcome.to_run(run.role, quoting=not is_foreign)
-        record = with_answer(record, step, outcome.evidence, self._ledger)
+        record = outcome.to_run(run.role, quoting=not is_untrusted)
+        record = with_answer(record, step, outcome.evidence, self._line_writer)
         stored = StoredOutcome(
             run=record,
             log_tail=outcome.log_tail,
             stages=outcome.stages,
             curve=outcome.curve,
             steps=outcome.steps,
-            given_up=overseer.given_up if overseer else None,
+            given_up=early_stopper.given_up if early_stopper else None,
             machine=lane.runner.machine or None,
         )
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         if outcome.fault is not None:
             raise outcome.fault
-        self._desk.advance(job)
+        self._line_context.advance(job)
         if job.id not in self._store.jobs.open_ids(self.line_key):
             self._lanes.forget(job.id)
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
-        line = self._ledger.line
+        line = self._line_writer.line
         if line and tree in (line.working, line.verified):
             kept = {line.working, line.verified}
             self._incumbent = {t: c for t, c in self._incumbent.items() if t in kept}

@@ -88,19 +88,19 @@ class Opening:
     tries: int = _TRIED
 
     @classmethod
-    def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
+    def of(cls, line: Line | None, *, baseline_tree: bytes, reference_runs: int) -> Self:
         """Return the opening of a session on this line."""
         if line is None:
             return cls(runs=BASELINE_RUNS)
         needs_anchor, has_stack = line.verified != baseline_tree, bool(line.stack)
-        runs = 1 + (0 if has_stack else bank_size)  # one measures the cost of the baseline
+        runs = 1 + (0 if has_stack else reference_runs)  # one measures the cost of the baseline
         return cls(runs=runs, has_stack=has_stack, needs_anchor=needs_anchor)
 
     @property
     def least_runs(self) -> int:
         """The fewest runs after which something may be verified."""
         tried = 0 if self.has_stack else self.tries
-        judged = runs_of_checkpoint(needs_anchor=self.needs_anchor, pairs=self.pairs)
+        judged = runs_of_promotion_trial(needs_anchor=self.needs_anchor, pairs=self.pairs)
         return self.runs + tried + judged
 
 
@@ -262,7 +262,7 @@ class SessionPlan:
         most = fewest if gain_sd >= _EARLY_GAIN_SD else most_pairs
         least_s, most_s = (
             self.run_s
-            * runs_of_checkpoint(needs_anchor=needs_anchor, pairs=max(1, pairs - pairs_done))
+            * runs_of_promotion_trial(needs_anchor=needs_anchor, pairs=max(1, pairs - pairs_done))
             for pairs in (fewest, most)
         )
         return least_s, most_s
@@ -290,7 +290,7 @@ def runs_to_keep(style: Style) -> int:
     return 1 + rechecks * (2 if style.name == "differences" else 1)
 
 
-def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
+def runs_of_promotion_trial(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
     """Return the fewest runs to promote a stack; leaderboards also want runs of the baseline."""
     return 2 * pairs + (min(ANCHOR_PAIRS, pairs) if needs_anchor else 0)
 
@@ -306,7 +306,7 @@ def is_time_to_judge(
     can judge them together with more. A session too short for a trial of its own begins with what
     earlier ones kept. That needs no reference runs, and the trial continues in the next session.
     """
-    least = runs_of_checkpoint(needs_anchor=needs_anchor, pairs=pairs)
+    least = runs_of_promotion_trial(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
         return span.left_s >= span.whole_s - 1.5 * run_s  # one measures the cost of the baseline
     # Nothing checks while a run is made: a span as short as one run could be missed.
@@ -323,7 +323,7 @@ def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pai
     of one run. `pairs` is the fewest in which it passes. The trial must be likely to pass soon, and
     cost little of what the session can still do. With long runs a full stack comes first.
     """
-    cost = runs_of_checkpoint(needs_anchor=False, pairs=pairs)
+    cost = runs_of_promotion_trial(needs_anchor=False, pairs=pairs)
     is_likely = keeps >= _EARLY_KEEPS and gain_sd >= _EARLY_GAIN_SD
     return is_likely and cost <= _EARLY_SHARE * runs_left
 

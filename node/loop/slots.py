@@ -14,7 +14,7 @@ from typing import Final
 
 from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.arms import ArmTally, next_arm
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
@@ -27,7 +27,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmStanding:
+class ArmState:
     """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
     `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
@@ -63,7 +63,7 @@ class Slots:
 
     def __init__(
         self,
-        ledger: Ledger,
+        line_writer: LineWriter,
         *,
         slow: Sequence[SlowIdeas],
         has_knobs: bool,
@@ -71,7 +71,7 @@ class Slots:
         seed: int,
         hour_usd: float | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._line_writer = line_writer
         self._slow = {one.name: one for one in slow}
         self._names = [*([KNOBS] if has_knobs else []), *self._slow]
         self._run_sd = run_sd
@@ -79,7 +79,7 @@ class Slots:
         self._hour_usd = hour_usd
         self._drawn: str | None = None
         self._latest: deque[_Slot] = deque(maxlen=_LOOKED_BACK)
-        jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+        jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
         for job in [job for job in jobs if job.step.idea.arm is not None][-_LOOKED_BACK:]:
             self.learn(job)
 
@@ -88,7 +88,7 @@ class Slots:
         step = job.step
         if step.idea.arm is None:
             return
-        runs = self._ledger.store.jobs.runs_of(job.id)
+        runs = self._line_writer.store.jobs.runs_of(job.id)
         is_kept = step.decision == "kept" and step.gain_milli is not None
         self._latest.append(
             _Slot(
@@ -124,12 +124,12 @@ class Slots:
         if name in (self._drawn, KNOBS):
             self._drawn = None
 
-    def standings(self) -> tuple[ArmStanding, ...]:
+    def arm_states(self) -> tuple[ArmState, ...]:
         """Return the state of each arm."""
         latest = Counter([slot.arm for slot in self._latest][-_SHOWN:])
         known = list(self._known())
         return tuple(
-            ArmStanding(
+            ArmState(
                 name=name,
                 slots=sum(slot.arm == name for slot, _ in known),
                 share=latest[name] / max(1, latest.total()),
@@ -171,9 +171,9 @@ class Slots:
 
     def _ablated(self) -> dict[tuple[bytes, bytes], float]:
         """Return the measured gains of parts of the head, by their change."""
-        store, run_nano = self._ledger.store, self._run_sd() * NANO
+        store, run_nano = self._line_writer.store, self._run_sd() * NANO
         worth: dict[tuple[bytes, bytes], float] = {}
-        for job in store.jobs.closed_jobs(self._ledger.key, AttestationStep):
+        for job in store.jobs.closed_jobs(self._line_writer.key, AttestationStep):
             step = job.step
             patch = store.records.patch(step.part) if step.part else None
             if patch is not None and step.measured_nano is not None and run_nano:

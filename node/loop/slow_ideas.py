@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agent.completion import NO_COST
 from agent.model.asking import Resting
-from agent.proposal import Context, Proposal, Silence, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, SlowProposer
 
 
 class SlowIdeas:
@@ -40,7 +40,7 @@ class SlowIdeas:
         self._say = say
         self._on_written = on_written
         self._rest = Resting(clock_s)
-        self._writing: asyncio.Task[Proposal | Silence] | None = None
+        self._writing: asyncio.Task[Proposal | NoProposal] | None = None
         self._in_vain = NO_COST  # cost since it last wrote something
 
     @property

@@ -29,7 +29,7 @@ from multiaddr import Multiaddr
 
 from node.network.connections import HANDSHAKES
 from node.network.contract import NetworkSettings
-from node.network.patches import apply_patches, identify_nobody
+from node.network.patches import apply_patches, disable_identify
 from node.network.peer_budgets import Allowance, CostKind
 from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
@@ -79,7 +79,7 @@ def build_host(settings: HostSettings) -> BasicHost:
     # arnode's own protocols replace these two, over which a peer could send a megabyte at any time.
     for protocol in (ID_PUSH, PING):
         host.remove_stream_handler(protocol)
-    identify_nobody(cast("BasicHost", host))
+    disable_identify(cast("BasicHost", host))
     return cast("BasicHost", host)
 
 

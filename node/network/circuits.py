@@ -92,21 +92,21 @@ class Circuits:
             raise
 
     async def _agree(self, stream: INetStream, question: HopMessage) -> None:
-        await say(self._connections.bytes_of(stream), question)
-        answer = await hear(stream, HopMessage)
+        await write_message(self._connections.bytes_of(stream), question)
+        answer = await read_message(stream, HopMessage)
         if answer.type != HopMessage.STATUS or answer.status != Status.OK:
             raise NetworkError(f"the relay refuses ({answer.status})", "try another, or later")
 
     async def _take(self, stream: INetStream) -> None:
         """Answer a relay that offers a circuit; keep the stream until the circuit ends."""
         relay = peer_of(stream)
-        question = await hear(stream, StopMessage)
+        question = await read_message(stream, StopMessage)
         if question.type != StopMessage.CONNECT:
             raise ValueError("not a relay's request")
         dialler = PeerId(str(ID(question.peer.id)))
         is_wanted = relay in self._relays and not self._is_banned(dialler)
         status = Status.OK if is_wanted else Status.PERMISSION_DENIED
-        await say(
+        await write_message(
             self._connections.bytes_of(stream), StopMessage(type=StopMessage.STATUS, status=status)
         )
         if not is_wanted:
@@ -127,13 +127,13 @@ class Circuits:
         )
 
 
-async def say(stream: ByteStream, message: Message) -> None:
+async def write_message(stream: ByteStream, message: Message) -> None:
     """Write a message of the relay's protocols."""
     with trio.fail_after(MESSAGE_S):
         await stream.write(encode_varint_prefixed(message.SerializeToString()))
 
 
-async def hear(stream: INetStream, kind: type[M]) -> M:
+async def read_message(stream: INetStream, kind: type[M]) -> M:
     """Read a message of the relay's protocols, of at most 64 KiB."""
     with trio.fail_after(MESSAGE_S):
         return await read_delimited_msg(stream, kind)

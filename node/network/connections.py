@@ -36,7 +36,7 @@ from multiaddr import Multiaddr
 from node.home.addresses import PeerId
 from node.network.errors import Incidents
 from node.network.guards import peer_of, reset_quietly
-from node.network.patches import StreamHandler, dial_nobody, replace_connecting
+from node.network.patches import StreamHandler, disable_dialling, replace_connecting
 from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, Libp2pStream
@@ -86,7 +86,7 @@ class Connections:
         self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
         self._add = swarm.add_conn
         replace_connecting(swarm, accept=self._accept, dial=self._dial, admit=self._admit)
-        dial_nobody(swarm)  # the address book decides whom to dial
+        disable_dialling(swarm)  # the address book decides whom to dial
         swarm.register_notifee(_Forgetting())
 
     @property

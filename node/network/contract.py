@@ -26,7 +26,7 @@ from typing import Annotated, Final, TypeAlias
 from node.home.addresses import PeerId
 from node.network.errors import FrameMalformedError, NetworkError
 from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
-from protocol.codecs import binary, integer, line
+from protocol.codecs import binary, integer, single_line
 from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Items, Mapped
@@ -48,9 +48,11 @@ REACH: Final = "/arnode/reach/1"
 MAX_PORTS: Final = 4  # that a peer may ask to have tried
 _MOST_BYTES: Final = 64  # of a key or secret
 _MOST_NAMES: Final = 1 << 14
-_Peer: TypeAlias = Annotated[PeerId, line(1, 64)]
+_Peer: TypeAlias = Annotated[PeerId, single_line(1, 64)]
 _Port: TypeAlias = Annotated[int, integer(1, 65_535)]
-_Names: TypeAlias = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, _MOST_NAMES)]
+_Names: TypeAlias = Annotated[
+    tuple[Annotated[str, single_line(1, 400)], ...], Items(0, _MOST_NAMES)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class ReachQuestion(Mapped):
 class Reached(Mapped):
     """The answer to `ReachQuestion`: an address at which the asker answered with its own key."""
 
-    address: Annotated[str | None, line(1, 256)]
+    address: Annotated[str | None, single_line(1, 256)]
 
 
 def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:

@@ -95,8 +95,8 @@ class CoreLink:
         for topic in settings.topics:
             await self._host.subscribe(topic, validator)
         await self._outgoing.send(["up", self._host.peer_id, list(self._host.addresses)])
-        self._nursery.start_soon(self._tell_changes)
-        self._nursery.start_soon(self._tell_gossip)
+        self._nursery.start_soon(self._report_changes)
+        self._nursery.start_soon(self._report_gossip)
         await self._take_calls()
 
     # To the core
@@ -121,7 +121,7 @@ class CoreLink:
     def _note_change(self) -> None:
         self._has_changed.set()
 
-    async def _tell_changes(self) -> None:
+    async def _report_changes(self) -> None:
         self._host.tracker.look()
         self._has_changed.set()
         while True:
@@ -129,11 +129,11 @@ class CoreLink:
             self._has_changed = trio.Event()
             await self._outgoing.send(None)
 
-    async def _tell_gossip(self) -> None:
-        told = 0
+    async def _report_gossip(self) -> None:
+        reported = 0
         async for message in self._host.messages:
-            if (lost := self._host.lost_messages) != told:
-                told = lost
+            if (lost := self._host.lost_messages) != reported:
+                reported = lost
                 await self._outgoing.send(["lost", lost])
             await self._outgoing.send(["heard", message.topic, message.forwarder, message.data])
 
@@ -225,11 +225,11 @@ class CoreLink:
                 case ["refuse", int(number)]:
                     self._end(number)
                 case [str(name), int(number), *arguments] if name in self._calls:
-                    self._nursery.start_soon(self._obey, name, number, arguments)
+                    self._nursery.start_soon(self._run_call, name, number, arguments)
                 case _:
                     _log.error("the core sent a frame that is not a call")
 
-    async def _obey(self, name: str, number: int, arguments: list[Message]) -> None:
+    async def _run_call(self, name: str, number: int, arguments: list[Message]) -> None:
         try:
             result = await self._calls[name](*arguments)
         except ArnodeError as fault:

@@ -27,11 +27,11 @@ from node.network.kademlia import (
     PROTOCOL,
     Answer,
     DhtPeer,
-    provision_of,
+    announcement_of,
     question_of,
     read_answer,
 )
-from node.network.patches import say_reached_at
+from node.network.patches import advertise_addresses
 from node.network.peer_budgets import PeerLimits
 from protocol.errors import Rejected
 
@@ -68,7 +68,7 @@ class Client:
         async with self._stream(server) as stream:
             await stream.write(encode_varint_prefixed(question_of(key)))
             data = await read_varint_prefixed_bytes_limited(stream, MESSAGE_BYTES)
-        answer = read_answer(data, teller=server.reach)
+        answer = read_answer(data, server_reach=server.reach)
         if isinstance(answer, Rejected):
             raise NetworkError(f"{server} said {answer.reason}")
         return answer
@@ -81,7 +81,7 @@ class Client:
         """
         async with self._stream(server) as stream:
             await stream.write(
-                encode_varint_prefixed(provision_of(key, self.peer, self._addresses))
+                encode_varint_prefixed(announcement_of(key, self.peer, self._addresses))
             )
             await stream.close()
             await trio.sleep(_READ_S)
@@ -124,7 +124,7 @@ async def running_client(
     quieten_libp2p()
     settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())
     host = build_host(settings)
-    say_reached_at(host, addresses)  # servers forget providers that report no addresses
+    advertise_addresses(host, addresses)  # servers forget providers that report no addresses
     swarm = cast("Swarm", host.get_network())
     incidents = Incidents(_ignore, trio.current_time)
 

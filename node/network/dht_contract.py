@@ -8,18 +8,18 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from protocol.codecs import binary, line
+from protocol.codecs import binary, single_line
 from protocol.fields import Items, Mapped, Natural
 
 MOST_FOUND: Final = 32  # addresses
-MOST_TOLD: Final = 64  # entries, and addresses of this node
+MOST_SENT: Final = 64  # entries, and addresses of this node
 KEYS: Final = 2  # for today and yesterday
 RENDEZVOUS_S: Final = 150.0  # two lookups, an announcement and its check
 KEY_BYTES: Final = 34
 _CONTEXT: Final = b"arnode/rendezvous/1\0"
 _SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not name its function
 
-_Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)]
+_Texts = Annotated[tuple[Annotated[str, single_line(1, 400)], ...], Items(0, MOST_SENT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class RendezvousResult(Mapped):
     `answered`: servers that answered. `announced`: servers that name this node when asked again.
     """
 
-    found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]
+    found: Annotated[tuple[Annotated[str, single_line(1, 400)], ...], Items(0, MOST_FOUND)]
     asked: Natural
     answered: Natural
     announced: Natural

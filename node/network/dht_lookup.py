@@ -54,7 +54,7 @@ class Lookup:
 
     async def run(self, entries: Iterable[DhtPeer]) -> None:
         """Start with these servers, and go on until no closer one is named."""
-        self._hear(entries, by=_TRUSTED)
+        self._note_peers(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
             async with trio.open_nursery() as nursery:
                 for _ in range(AT_ONCE):
@@ -84,7 +84,7 @@ class Lookup:
             else:
                 self._answered[place.peer] = place
                 self.note(place, answer)
-                self._hear(answer.closer)
+                self._note_peers(answer.closer)
             finally:
                 self._asking.discard(place.peer)
                 self._has_changed.set()
@@ -119,7 +119,7 @@ class Lookup:
                 del self._far[peer]  # no address is left to ask
         return found[:BUCKET]
 
-    def _hear(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
+    def _note_peers(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
         """Store the peers that `by` servers name."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))

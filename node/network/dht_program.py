@@ -13,7 +13,7 @@ from typing import cast
 import trio
 from multiaddr import Multiaddr
 
-from node.home.addresses import Address, may_tell, parse_address
+from node.home.addresses import Address, may_share, parse_address
 from node.network.dht_client import Client, running_client
 from node.network.dht_contract import MOST_FOUND, RendezvousRequest, RendezvousResult
 from node.network.dht_lookup import Lookup
@@ -76,8 +76,8 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
             answered |= {server.peer for server in lookup.closest}
             if number == 0 and addresses:
                 announced = await _announce(client, lookup)
-            for peer, tellers in lookup.providers.items():
-                found.setdefault(peer, set()).update(tellers)
+            for peer, servers in lookup.providers.items():
+                found.setdefault(peer, set()).update(servers)
             await client.part()
     # An address that only one server invented comes last.
     likely = [str(peer) for peer in sorted(found, key=lambda peer: -len(found[peer]))]
@@ -98,7 +98,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
     """
     confirmed = 0
 
-    async def tell(server: DhtPeer) -> None:
+    async def announce_to(server: DhtPeer) -> None:
         nonlocal confirmed
         try:
             await client.provide(lookup.key, server)
@@ -110,7 +110,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
 
     async with trio.open_nursery() as nursery:
         for server in lookup.closest:
-            nursery.start_soon(tell, server)
+            nursery.start_soon(announce_to, server)
     return confirmed
 
 
@@ -118,5 +118,5 @@ def _is_for(text: str, entries: Sequence[DhtPeer]) -> bool:
     """Return True if servers may get an address; a private one only if all are in its network."""
     address = parse_address(text)
     return isinstance(address, Address) and all(
-        may_tell(address.reach, entry.reach) for entry in entries
+        may_share(address.reach, entry.reach) for entry in entries
     )

@@ -71,8 +71,8 @@ class _Looking:
             )
         except (DNSException, OSError):
             return  # the name does not exist, or no DNS server answers
-        told = [text for text in _texts(answer) if text.rpartition("/p2p/")[2] in wanted]
-        await self.look_up(told[:_RECORDS], levels)
+        matching = [text for text in _texts(answer) if text.rpartition("/p2p/")[2] in wanted]
+        await self.look_up(matching[:_RECORDS], levels)
 
 
 def _texts(answer: Answer) -> Iterator[str]:

@@ -32,7 +32,7 @@ from node.network.errors import Incidents
 from node.network.gossip_verdicts import Fate, MessageFate
 from node.network.guards import peer_of, reset_quietly
 from node.network.peer_budgets import BudgetVerdict, CostKind
-from node.network.presence import Heard
+from node.network.presence import GossipMessage
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
     RPC_LIMIT_BYTES,
@@ -63,7 +63,7 @@ class GuardedPubsub(Pubsub):
         *,
         spend: Callable[[PeerId, CostKind, float], BudgetVerdict],
         drop: Callable[[PeerId], Awaitable[None]],
-        deliver: Callable[[Heard], None],
+        deliver: Callable[[GossipMessage], None],
         allowed_topics: frozenset[str],
     ) -> None:
         super().__init__(
@@ -154,7 +154,7 @@ class GuardedPubsub(Pubsub):
         forwarder = self._forwarders.get(id(publish_message), self.my_id)
         if forwarder != self.my_id:
             topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))
-            self._deliver(Heard(topic=topic, data=publish_message.data, forwarder=peer))
+            self._deliver(GossipMessage(topic=topic, data=publish_message.data, forwarder=peer))
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         try:

@@ -28,7 +28,7 @@ from protocol.topics import belongs, net_of
 UNKNOWN_BYTES: Final = 2_048
 UNKNOWN_OF_AUTHOR: Final = Allowance(per_s=0.1, burst=20)
 UNKNOWN_OF_FORWARDER: Final = Allowance(per_s=2, burst=100)
-_FOREIGN_STRAYS: Final = 10  # a record reaches another network only on purpose
+_OTHER_NETWORK_STRAYS: Final = 10  # a record reaches another network only on purpose
 
 
 class Fate(Enum):
@@ -50,8 +50,10 @@ class MessageFate:
 
 PASSED_ON: Final = MessageFate(fate=Fate.PASSED_ON)
 NO_RECORD: Final = MessageFate(fate=Fate.REFUSED, why="no record")
-FOREIGN: Final = MessageFate(fate=Fate.IGNORED, why="of another network", strays=_FOREIGN_STRAYS)
-ELSEWHERE: Final = MessageFate(fate=Fate.IGNORED, why="of another topic", strays=1)
+OTHER_NETWORK: Final = MessageFate(
+    fate=Fate.IGNORED, why="of another network", strays=_OTHER_NETWORK_STRAYS
+)
+OTHER_TOPIC: Final = MessageFate(fate=Fate.IGNORED, why="of another topic", strays=1)
 EARLY: Final = MessageFate(fate=Fate.IGNORED, why="early", strays=1)
 EXPIRED: Final = MessageFate(fate=Fate.IGNORED, why="expired", strays=1)
 LONG: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and long")
@@ -83,7 +85,7 @@ class GossipJudge:
 def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
     """Return the fate of a record in a topic at a time, independent of the forwarder."""
     if record.net != net_of(topic):
-        return FOREIGN
+        return OTHER_NETWORK
     if record.ts_ms > now_ms + EARLY_MS:
         return EARLY
     if isinstance(record.body, UnknownBody):  # only later versions know its topic
@@ -91,4 +93,4 @@ def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
     lives_s = record.body.lives_s
     if lives_s is not None and record.ts_ms + lives_s * 1_000 + EARLY_MS < now_ms:
         return EXPIRED
-    return PASSED_ON if belongs(record, topic) else ELSEWHERE
+    return PASSED_ON if belongs(record, topic) else OTHER_TOPIC

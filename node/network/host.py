@@ -45,7 +45,7 @@ from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.names import places_of
 from node.network.patches import stream_dispatch
 from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerLimits
-from node.network.presence import Heard
+from node.network.presence import GossipMessage
 from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
@@ -109,7 +109,7 @@ class NetworkHost:
         self._guard_streams()
         self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
         # Gossip of all subscribed topics, without our own messages.
-        self._inbox, self.messages = trio.open_memory_channel[Heard](INBOX)
+        self._inbox, self.messages = trio.open_memory_channel[GossipMessage](INBOX)
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
         self.lost_messages = 0  # arrived, but not taken in time
 
@@ -336,7 +336,7 @@ class NetworkHost:
             if peer in self.peers:
                 self._nursery.start_soon(self.drop, peer)
 
-    def _deliver(self, message: Heard) -> None:
+    def _deliver(self, message: GossipMessage) -> None:
         try:
             self._inbox.send_nowait(message)
         except trio.WouldBlock:

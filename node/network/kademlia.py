@@ -16,7 +16,7 @@ from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from node.home.addresses import Reach, host_fault, may_tell, reach_of
+from node.home.addresses import Reach, host_fault, may_share, reach_of
 from node.network.patches import parse_address
 from protocol.errors import Rejected
 
@@ -73,13 +73,15 @@ def question_of(key: bytes) -> bytes:
     return Message(type=Message.GET_PROVIDERS, key=key).SerializeToString()
 
 
-def provision_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
+def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
     """Return the announcement of a key's provider, which must be the sender. It gets no answer."""
-    told = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
-    return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[told]).SerializeToString()
+    provider = Message.Peer(
+        id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]]
+    )
+    return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[provider]).SerializeToString()
 
 
-def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
+def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:
     """Return the parts of an answer that can be believed from a server with this reach."""
     message = Message()
     try:
@@ -87,8 +89,8 @@ def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
     except DecodeError as fault:
         return Rejected(f"not a DHT message: {fault}")
     return Answer(
-        providers=tuple(_places(message.providerPeers, teller)),
-        closer=tuple(_places(message.closerPeers, teller)),
+        providers=tuple(_places(message.providerPeers, server_reach)),
+        closer=tuple(_places(message.closerPeers, server_reach)),
     )
 
 
@@ -108,10 +110,10 @@ def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
     return None
 
 
-def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[DhtPeer]:
+def _places(peers: Iterable[Message.Peer], server_reach: Reach) -> Iterator[DhtPeer]:
     """Yield the addresses of peers. Unusable ones do not count towards the limits."""
     for peer in islice((one for one in peers if 0 < len(one.id) <= _ID_BYTES), BUCKET):
         read = (parse_address(raw) for raw in peer.addrs)
         found = (place_of(one, peer.id) for one in read if one is not None)
-        usable = (one for one in found if one is not None and may_tell(one.reach, teller))
+        usable = (one for one in found if one is not None and may_share(one.reach, server_reach))
         yield from islice(usable, ADDRESSES)

@@ -151,7 +151,7 @@ def parse_address(raw: bytes) -> Multiaddr | None:
     return address
 
 
-def identify_nobody(host: BasicHost) -> None:
+def disable_identify(host: BasicHost) -> None:
     """Keep a host from sending identify requests, whose answers it would store unchecked."""
 
     def identify(peer: ID, *, reason: str) -> None:
@@ -160,12 +160,12 @@ def identify_nobody(host: BasicHost) -> None:
     vars(host)["_schedule_identify"] = identify
 
 
-def say_reached_at(host: BasicHost, addresses: Sequence[Multiaddr]) -> None:
+def advertise_addresses(host: BasicHost, addresses: Sequence[Multiaddr]) -> None:
     """Make a host that does not listen report its node's addresses when peers identify it."""
     vars(host)["get_addrs"] = lambda: [*addresses]
 
 
-def dial_nobody(swarm: Swarm) -> None:
+def disable_dialling(swarm: Swarm) -> None:
     """Keep a swarm from dialling by itself the addresses that peers sent."""
 
     async def maybe_connect() -> None:

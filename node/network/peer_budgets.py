@@ -42,7 +42,7 @@ class CostKind(Enum):
     BYTES = auto()
     STREAMS = auto()
     QUESTIONS = auto()  # to the core
-    EFFORT = auto()  # seconds that the core takes to answer
+    TIME = auto()  # seconds that the core takes to answer
     FRAMES = auto()  # of yamux: delayed, never refused
     FAULTS = auto()  # invalid signatures, garbage, broken rules
     STRAYS = auto()  # gossip in the wrong topic or at the wrong time: ignored anyway
@@ -72,7 +72,7 @@ ALLOWANCES: Final = {
     # Reconciliation asks one question after the other, as fast as it gets answers, but briefly.
     CostKind.QUESTIONS: Allowance(per_s=50, burst=2_000),
     # A newcomer's pages take a second for 50,000 records, once.
-    CostKind.EFFORT: Allowance(per_s=0.1, burst=20.0),
+    CostKind.TIME: Allowance(per_s=0.1, burst=20.0),
     # At 64 KiB each far more than any node sends; empty ones cost a tenth of a millisecond.
     CostKind.FRAMES: Allowance(per_s=1_000, burst=5_000),
     # Honest nodes cause none, except a few where versions differ.

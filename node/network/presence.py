@@ -35,7 +35,7 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class GossipMessage:
     """A new, validly signed message of a topic. Its forwarder may not be its author."""
 
     topic: str
@@ -48,7 +48,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._here: dict[PeerId, tuple[int, Connected]] = {}
-        self._told: dict[PeerId, int] = {}
+        self._reported: dict[PeerId, int] = {}
         self._stays = count()
 
     @property
@@ -59,9 +59,9 @@ class Presence:
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._here
 
-    def arrive(self, coming: Connected) -> None:
+    def arrive(self, connected: Connected) -> None:
         """Start a peer's stay, and end its earlier one."""
-        self._here[coming.peer] = (next(self._stays), coming)
+        self._here[connected.peer] = (next(self._stays), connected)
 
     def leave(self, peer: PeerId) -> None:
         """End a peer's stay, if it is connected."""
@@ -71,9 +71,9 @@ class Presence:
         """End the stays of all peers."""
         self._here.clear()
 
-    def forget_told(self) -> None:
+    def forget_reported(self) -> None:
         """Report all connected peers again, to a new listener."""
-        self._told.clear()
+        self._reported.clear()
 
     def changes(self) -> Iterator[Connected | Disconnected]:
         """Yield unreported changes until none is left; a yielded change counts as reported."""
@@ -81,12 +81,12 @@ class Presence:
             yield change
 
     def _next(self) -> Connected | Disconnected | None:
-        for peer, stay in self._told.items():
+        for peer, stay in self._reported.items():
             if peer not in self._here or self._here[peer][0] != stay:
-                del self._told[peer]
+                del self._reported[peer]
                 return Disconnected(peer=peer)
-        for peer, (stay, coming) in self._here.items():
-            if peer not in self._told:
-                self._told[peer] = stay
-                return coming
+        for peer, (stay, connected) in self._here.items():
+            if peer not in self._reported:
+                self._reported[peer] = stay
+                return connected
         return None

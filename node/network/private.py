@@ -37,12 +37,12 @@ class PrivateConnection(IRawConnection):
 
     async def write(self, data: bytes) -> None:
         """Encrypt and write, after this side's nonce. One writer at a time, as for Noise."""
-        await self._inner.write((await self._greeted()).encrypt(data))
+        await self._inner.write((await self._write_cipher()).encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
         """Return at most `n` decrypted bytes; empty at the end, also if the nonce is incomplete."""
         # Other libp2p implementations wait for the nonce before they send anything.
-        await self._greeted()
+        await self._write_cipher()
         while self._reading is None:
             more = await self._inner.read(NONCE_BYTES - len(self._their_nonce))
             if not more:
@@ -68,7 +68,7 @@ class PrivateConnection(IRawConnection):
         """Return the type of the inner connection."""
         return self._inner.get_connection_type()
 
-    async def _greeted(self) -> Salsa20.Salsa20Cipher:
+    async def _write_cipher(self) -> Salsa20.Salsa20Cipher:
         """Return the cipher for writing, after sending the nonce."""
         if self._writing is None:
             nonce = os.urandom(NONCE_BYTES)

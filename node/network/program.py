@@ -55,7 +55,7 @@ async def serve_core(channel: socket.socket) -> bool:
         return True  # the core ended before it sent anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core gets the error and restarts)
         with trio.move_on_after(_FAREWELL_S):
-            await _tell(core, first_fault(fault))
+            await _report_fault(core, first_fault(fault))
         return False
     else:
         return True
@@ -84,7 +84,7 @@ async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> No
         nursery.cancel_scope.cancel()
 
 
-async def _tell(core: FrameStream, fault: BaseException) -> None:
+async def _report_fault(core: FrameStream, fault: BaseException) -> None:
     message, hint = describe_fault(fault), ""
     if isinstance(fault, ArnodeError):
         message, hint = fault.message, fault.hint

@@ -25,7 +25,7 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import (
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
 
 from node.home.addresses import PeerId
-from node.network.circuits import STOP, WRITE_S, OpenStream, hear, say
+from node.network.circuits import STOP, WRITE_S, OpenStream, read_message, write_message
 from node.network.connections import Connections
 from node.network.errors import FrameCutError, Incidents, NetworkError
 from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly, shielded_for
@@ -80,7 +80,7 @@ class Relay:
 
     async def _answer(self, stream: INetStream) -> None:
         source = peer_of(stream)
-        question = await hear(stream, HopMessage)
+        question = await read_message(stream, HopMessage)
         if self._connections.is_relayed(stream.muxed_conn):
             await self._conclude(stream, Status.PERMISSION_DENIED)
         elif question.type == HopMessage.RESERVE:
@@ -93,10 +93,10 @@ class Relay:
     async def _reserve(self, stream: INetStream, peer: PeerId) -> None:
         self._forget_gone()
         host = self._connections.host_of(peer)
-        beside = [one for one in self._reserved if one != peer]
-        near = sum(self._connections.host_of(one) == host for one in beside)
+        others = [one for one in self._reserved if one != peer]
+        near = sum(self._connections.host_of(one) == host for one in others)
         limits = self._limits
-        if len(beside) >= limits.reservations or near >= limits.reservations_per_host:
+        if len(others) >= limits.reservations or near >= limits.reservations_per_host:
             await self._conclude(stream, Status.RESERVATION_REFUSED)
             return
         self._reserved[peer] = self._clock() + limits.reservation_s
@@ -123,7 +123,7 @@ class Relay:
                 return
             try:
                 answer = HopMessage(type=HopMessage.STATUS, status=Status.OK, limit=self._limit())
-                await say(self._connections.bytes_of(stream), answer)
+                await write_message(self._connections.bytes_of(stream), answer)
                 await self._join(
                     self._connections.bytes_of(stream), self._connections.bytes_of(onward)
                 )
@@ -140,8 +140,8 @@ class Relay:
         named = NamedPeer(id=ID.from_string(source).to_bytes())
         question = StopMessage(type=StopMessage.CONNECT, peer=named, limit=self._limit())
         try:
-            await say(self._connections.bytes_of(stream), question)
-            answer = await hear(stream, StopMessage)
+            await write_message(self._connections.bytes_of(stream), question)
+            answer = await read_message(stream, StopMessage)
             if answer.type == StopMessage.STATUS and answer.status == Status.OK:
                 return stream
         except (*ENDINGS, FrameCutError, trio.TooSlowError):
@@ -198,7 +198,7 @@ class Relay:
         await self._end(stream, HopMessage(type=HopMessage.STATUS, status=status))
 
     async def _end(self, stream: INetStream, answer: HopMessage) -> None:
-        await say(self._connections.bytes_of(stream), answer)
+        await write_message(self._connections.bytes_of(stream), answer)
         await stream.close()
 
     def _limit(self) -> Limit:

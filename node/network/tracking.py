@@ -55,7 +55,7 @@ class PeerTracker(Notifee):
         host_of: Callable[[PeerId], str | None],
     ) -> None:
         self.presence = Presence()
-        self._tell: Callable[[], None] = lambda: None
+        self._callback: Callable[[], None] = lambda: None
         self._swarm = swarm
         self._is_relayed = is_relayed
         self._host_of = host_of
@@ -65,9 +65,9 @@ class PeerTracker(Notifee):
         replace_removal(swarm, self._removed)
         swarm.register_notifee(self)
 
-    def on_event(self, tell: Callable[[], None]) -> None:
-        """Call `tell` after each look at the tables that an event of the swarm triggered."""
-        self._tell = tell
+    def on_event(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after each look at the tables that an event of the swarm triggered."""
+        self._callback = callback
 
     @contextmanager
     def dialling(self, peer: PeerId, address: str) -> Iterator[None]:
@@ -89,10 +89,10 @@ class PeerTracker(Notifee):
             self.presence.leave(peer)
         for peer, connections in now.items():
             if connections.isdisjoint(self._connections.get(peer, ())):
-                self.presence.arrive(self._coming(peer, connections))
+                self.presence.arrive(self._connected_event(peer, connections))
         self._connections = now
 
-    def _coming(self, peer: PeerId, connections: frozenset[INetConn]) -> Connected:
+    def _connected_event(self, peer: PeerId, connections: frozenset[INetConn]) -> Connected:
         directions = {getattr(connection, "direction", None) for connection in connections}
         return Connected(
             peer=peer,
@@ -101,16 +101,16 @@ class PeerTracker(Notifee):
             host=self._host_of(peer),
         )
 
-    def _occasion(self) -> None:
+    def _on_swarm_event(self) -> None:
         self.look()
-        self._tell()
+        self._callback()
 
     def _removed(self, connection: SwarmConn) -> None:
         self._remove(connection)
-        self._occasion()
+        self._on_swarm_event()
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
-        self._occasion()
+        self._on_swarm_event()
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        self._occasion()
+        self._on_swarm_event()

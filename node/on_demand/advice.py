@@ -18,13 +18,13 @@ from node.home.keyfile import keep_to_oneself
 from node.home.networks import defined_network
 from node.line.noise import RunNoise
 from node.loop.peer_patches import MOST_SHOWN
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
 from node.proposing.roles import open_role, reviewer_of
-from node.running.books import Books, open_books
-from node.running.loop_assembly import Thinking, open_peers
+from node.running.line_resources import LineResources, open_line
+from node.running.loop_assembly import LoopAssembly, open_peers
 from node.terminal.progress import reporting
 from protocol.codecs import plain
 from protocol.errors import ArnodeError
@@ -41,43 +41,45 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     if is_running(home.socket) and not (task or text):
         return document(call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S))
     keep_to_oneself()
-    bench = find_workbench(task, text)
-    means = take_means(os.environ, bench.config)
-    with open_books(home, bench.config, bench.task.manifest, bench.task.source) as books:
-        return asyncio.run(_alone(bench, books, means, is_dry=is_dry))
+    command = find_command_session(task, text)
+    means = take_means(os.environ, command.config)
+    with open_line(
+        home, command.config, command.task.manifest, command.task.source
+    ) as line_resources:
+        return asyncio.run(_alone(command, line_resources, means, is_dry=is_dry))
 
 
 async def _alone(
-    bench: Workbench, books: Books, means: Means, *, is_dry: bool
+    command: CommandSession, line_resources: LineResources, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
     """Act as the node for one proposal."""
-    home, config, ledger = bench.home, bench.config, books.ledger
+    home, config, line_writer = command.home, command.config, line_resources.line_writer
     arms = choose(config, means.keys, means.environment).arms
-    arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(ledger)
+    arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
     defined = defined_network(home, config.net)
     network = defined.network if defined else None
-    thinking = Thinking.of(
+    loop_assembly = LoopAssembly.of(
         home,
         config,
-        ledger,
-        bench.task,
+        line_writer,
+        command.task,
         noise=noise,
-        peers=open_peers(home, config, ledger, noise, network=network),
+        peers=open_peers(home, config, line_writer, noise, network=network),
         proposer=proposer,
         say=_say,
         most_fresh=MOST_SHOWN,
     )
-    context = thinking.ideas.context(text=arm.text)
+    context = loop_assembly.ideas.context(text=arm.text)
     async with AsyncExitStack() as stack:
         progress = stack.enter_context(reporting())
         reviewer = None
         try:
             if not is_dry:
                 reviewing = open_role(
-                    "reviewer", home, config, bench.task, [arm], means.keys, progress
+                    "reviewer", home, config, command.task, [arm], means.keys, progress
                 )
                 reviewer = reviewer_of(await stack.enter_async_context(reviewing))
-            opening = open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer)
+            opening = open_slow(home, config, command.task, arm, means, progress, reviewer=reviewer)
             slow = await stack.enter_async_context(opening)
         except ArnodeError as fault:
             if not is_dry:

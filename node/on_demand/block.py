@@ -19,9 +19,9 @@ from node.home.setting import VARIABLES
 from node.line.experiment import ExperimentStep
 from node.on_demand.kept_lines import hexadecimal
 from node.processes.lifeline import Lifeline
-from node.proposing.budget import limit_met, spent_today
+from node.proposing.budget import limit_reached, spent_today
 from node.store.blobs import Blobs
-from node.store.model_calls import LimitName, SpendingLimits, spending_in
+from node.store.model_calls import LimitName, ModelCostLimits, costs_between
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.fields import Mapped, Natural
@@ -75,7 +75,7 @@ class ComparisonBlock:
     task: Task
     folder: str
     seconds: float
-    limits: SpendingLimits
+    limits: ModelCostLimits
 
     async def play(self, owner: Home, *, on_look: Callable[[float], None]) -> None:
         """Run the block from its start; call `on_look` repeatedly with the seconds so far.
@@ -117,13 +117,13 @@ class ComparisonBlock:
                 tree=line.working,
                 experiments=len(steps),
                 own=sum(step.idea.arm in self.side.agents for step in steps),
-                usd_nano=spending_in(store.database, 0, clock_ms()).usd_nano,
+                usd_nano=costs_between(store.database, 0, clock_ms()).usd_nano,
             )
 
     def met_limit(self) -> LimitName | None:
         """Return the limit of the day that kept models from being asked, or None."""
         with Store.open_read_only(self.home) as store:
-            return limit_met(store, self.limits, clock_ms())
+            return limit_reached(store, self.limits, clock_ms())
 
     def source(self, tree: bytes) -> Source:
         """Return the source of its line's tree."""
@@ -163,7 +163,7 @@ class ComparisonBlock:
         return os.environ | {VARIABLES + name: value for name, value in own.items()}
 
 
-def left_of(limits: SpendingLimits, homes: Iterable[Home]) -> SpendingLimits:
+def left_of(limits: ModelCostLimits, homes: Iterable[Home]) -> ModelCostLimits:
     """Return what is left today of limits that several homes share."""
     for home in homes:
         with Store.open_read_only(home) as store:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from node.line.open_task import opened
 from node.line.splits import random_seed
-from node.on_demand.session import Workbench, models_here
+from node.on_demand.session import CommandSession, models_here
 from node.terminal.progress import Progress
 from protocol.units import from_nano
 from trainer.cards.cards import probe_devices
@@ -16,23 +16,23 @@ from trainer.measuring.checks import Remark, fine, note
 from trainer.task_kinds import kind_of
 
 
-async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark, None]:
+async def checked(command: CommandSession, progress: Progress) -> AsyncGenerator[Remark, None]:
     """Yield the remarks of a task's check.
 
     Raises ArnodeError for a fault that ends the check: no data, no card, a baseline that fails.
     """
-    manifest = bench.task.manifest
-    device = probe_devices(manifest, bench.config.gpus)[0]
-    async with models_here(bench.home, bench.config, manifest, progress) as models:
+    manifest = command.task.manifest
+    device = probe_devices(manifest, command.config.gpus)[0]
+    async with models_here(command.home, command.config, manifest, progress) as models:
         found = kind_of(manifest).examined(
-            bench.task, progress=progress, device=device, models=models
+            command.task, progress=progress, device=device, models=models
         )
         if found is not None:
             async with aclosing(found) as remarks:
                 async for remark in remarks:
                     yield remark
             return
-    async for remark in _run_once(bench, progress):
+    async for remark in _run_once(command, progress):
         yield remark
     yield note(
         "judge",
@@ -40,12 +40,12 @@ async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark
     )
 
 
-async def _run_once(bench: Workbench, progress: Progress) -> AsyncIterator[Remark]:
+async def _run_once(command: CommandSession, progress: Progress) -> AsyncIterator[Remark]:
     """Open a task and run its baseline with one seed."""
-    manifest = bench.task.manifest
-    devices = probe_devices(manifest, bench.config.gpus)[:1]
+    manifest = command.task.manifest
+    devices = probe_devices(manifest, command.config.gpus)[:1]
     async with opened(
-        bench.home, bench.config, bench.task, progress, devices=devices, needs_all=False
+        command.home, command.config, command.task, progress, devices=devices, needs_all=False
     ) as session:
         yield fine("data", f"{session.data.size}, on {devices[0].slug}")
         session.runner.expect_no_more()

@@ -11,7 +11,7 @@ from typing import Any
 from agent.source.allow_lists import LANGUAGE_MODEL
 from node.home.faults import explaining_faults
 from node.line.splits import random_seed
-from node.on_demand.session import Workbench, calibrated_session
+from node.on_demand.session import CommandSession, calibrated_session
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -52,12 +52,12 @@ def with_budget(task: Task, amount: int | None) -> Task:
     )
 
 
-async def train_model(bench: Workbench, source: Source, folder: Path) -> TrainedModel:
+async def train_model(command: CommandSession, source: Source, folder: Path) -> TrainedModel:
     """Train a tree once more and write its model to an empty folder. Raises ArnodeError."""
     products: list[bytes] = []
-    seed, manifest = random_seed(), bench.task.manifest
+    seed, manifest = random_seed(), command.task.manifest
     baselines: list[RunOutcome] = []
-    async with calibrated_session(bench, on_baseline=baselines.append) as session:
+    async with calibrated_session(command, on_baseline=baselines.append) as session:
         session.runner.expect_no_more()
         outcome = await session.runner.run(source, seed, on_product=products.append)
         data = session.data
@@ -68,10 +68,10 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- else the session would not be calibrated
-    told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
+    told = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(
-            folder, source, products[0], manifest=manifest, data=data, seed=seed, told=told
+            folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=told
         )
     return TrainedModel(
         files=files,
@@ -81,7 +81,7 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
     )
 
 
-def _told(
+def _model_facts(
     manifest: TaskManifest, source: Source, *, metric_nano: int, baseline_nano: int
 ) -> dict[str, Any]:
     return {

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.control_socket import Message, call, document, is_running
 from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.noise import RunNoise
-from node.on_demand.session import find_workbench
+from node.on_demand.session import find_command_session
 from node.reporting.knowledge import importance_document
-from node.running.books import open_books
-from node.running.loop_assembly import Thinking
+from node.running.line_resources import open_line
+from node.running.loop_assembly import LoopAssembly
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, line_of_session
 from node.store.store import Store
@@ -63,23 +63,23 @@ def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
 
 def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, Message]]:
     """Open the store for a task and compute the main effects."""
-    from agent.knobs.importance import importance_of  # imports numpy
+    from agent.hyperparameters.importance import importance_of  # imports numpy
 
-    bench = find_workbench(task, text)
-    home, config = bench.home, bench.config
-    with open_books(home, config, bench.task.manifest, bench.task.source) as books:
-        ledger = books.ledger
-        thinking = Thinking.of(
+    command = find_command_session(task, text)
+    home, config = command.home, command.config
+    with open_line(home, config, command.task.manifest, command.task.source) as line_resources:
+        line_writer = line_resources.line_writer
+        loop_assembly = LoopAssembly.of(
             home,
             config,
-            ledger,
-            bench.task,
-            noise=RunNoise(ledger),
+            line_writer,
+            command.task,
+            noise=RunNoise(line_writer),
             peers=None,
-            proposer=Silent(),
+            proposer=NullProposer(),
             say=lambda _: None,
         )
         with reporting() as progress:
             progress("asking the model of past trials", 0.0)
-            found = importance_document(importance_of(thinking.ideas.context()))
-            return ledger.key, cast("Mapping[str, Message]", found)
+            found = importance_document(importance_of(loop_assembly.ideas.context()))
+            return line_writer.key, cast("Mapping[str, Message]", found)

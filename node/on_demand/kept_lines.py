@@ -17,7 +17,7 @@ from typing import Annotated, BinaryIO, Final, TypeVar
 
 from node.home.faults import explaining_faults
 from node.home.home import PRIVATE_FOLDER
-from protocol.codecs import Codec, integer, word
+from protocol.codecs import Codec, identifier, integer
 from protocol.encoding import Value
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Mapped, Named
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=Mapped)
 
 _SALT_BYTES: Final = 16
 _VERSION: Final = 1
-_DIGITS: Final = word(r"([0-9a-f]{2})+")
+_DIGITS: Final = identifier(r"([0-9a-f]{2})+")
 
 
 def hexadecimal(size_bytes: int) -> Codec[bytes]:

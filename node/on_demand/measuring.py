@@ -136,16 +136,16 @@ async def compare(
     candidate: Source,
     *,
     policy: Policy,
-    told_runs: int,
+    prior_runs: int,
     on_pair: Callable[[Pair, Judgement], None],
 ) -> Comparison:
     """Make pairs of two sources until the rule has a verdict, at most `policy.max_pairs`.
 
-    The secret split is drawn now and serves this trial alone. `told_runs` is the result of
-    `Workbench.told_runs`. `on_pair` is called with each pair and the judgement of all pairs so far.
+    The secret split is drawn now and serves this trial alone. `prior_runs` is that of
+    `CommandSession`. `on_pair` is called with each pair and the judgement of all pairs so far.
     """
     nonce, started_s = fresh_nonce(), time.monotonic()
-    memorised = session.memorised(base, candidate, told_runs=told_runs)
+    memorised = session.memorised(base, candidate, prior_runs=prior_runs)
     runs: list[tuple[bytes, Run]] = []
     judged: Judgement | None = None
 

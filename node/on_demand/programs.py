@@ -27,9 +27,9 @@ from node.home.home import Home
 from node.on_demand.block import BlockEnd, ComparisonBlock, Contender, left_of
 from node.on_demand.kept_lines import KeptLines, hexadecimal, read_line
 from node.on_demand.measuring import measure
-from node.on_demand.session import Workbench, calibrated_session
+from node.on_demand.session import CommandSession, calibrated_session
 from node.proposing.budget import limits_of
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from protocol.differences import DifferenceEvidence, critical_ratio
 from protocol.encoding import Value, encode
 from protocol.errors import ArnodeError, UsageError
@@ -81,7 +81,7 @@ class BlockPair(Mapped):
 
 
 @dataclass(frozen=True)
-class Standing:
+class PairEvidence:
     """The evidence of pairs: how much more a gains than b per hour of the device."""
 
     pairs: tuple[BlockPair, ...]
@@ -109,7 +109,7 @@ class Standing:
         """The side that gains more, or `open`."""
         return _verdict(self.differences)
 
-    def an_hour(self, letter: Letter) -> float:
+    def gain_per_hour(self, letter: Letter) -> float:
         """Return the mean gain of one side per hour, in the metric's unit."""
         gains = [pair.of(letter).gain_nano for pair in self.pairs]
         return fmean(gains) / NANO / self.hours if gains else 0.0
@@ -146,9 +146,9 @@ class ProgramComparison:
     """
 
     def __init__(
-        self, bench: Workbench, comparing: Comparing, kept: KeptLines, place: Path
+        self, command: CommandSession, comparing: Comparing, kept: KeptLines, place: Path
     ) -> None:
-        self._bench = bench
+        self._command = command
         self._comparing = comparing
         self._kept = kept
         self._place = place
@@ -159,25 +159,25 @@ class ProgramComparison:
         ]
 
     @property
-    def standing(self) -> Standing:
+    def evidence(self) -> PairEvidence:
         """The evidence so far."""
-        return Standing(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
+        return PairEvidence(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
 
     async def work(
         self,
         for_s: float,
         *,
         on_look: Callable[[str, float], None],
-        on_pair: Callable[[Standing], None],
+        on_pair: Callable[[PairEvidence], None],
     ) -> None:
         """Make pairs until there is a verdict or `for_s` seconds are used.
 
         The time of earlier calls counts. `on_look` is called with the current activity and its
         share done, `on_pair` after each pair. Raises what `play` raises.
         """
-        while self.standing.verdict == "open" and self._fits(for_s):
+        while self.evidence.verdict == "open" and self._fits(for_s):
             await self.play(on_look)
-            on_pair(self.standing)
+            on_pair(self.evidence)
 
     async def play(self, on_look: Callable[[str, float], None]) -> BlockPair:
         """Make another pair, store it, and return it.
@@ -214,13 +214,13 @@ class ProgramComparison:
     async def _played(
         self, number: int, letter: Letter, on_look: Callable[[str, float], None]
     ) -> ComparisonBlock:
-        side, limits = self._comparing.sides[letter], limits_of(self._bench.config)
+        side, limits = self._comparing.sides[letter], limits_of(self._command.config)
         if side.spends:
             blocks = [
                 path.parent
-                for path in self._place.parent.glob(f"*/*/{self._bench.home.store.name}")
+                for path in self._place.parent.glob(f"*/*/{self._command.home.store.name}")
             ]
-            limits = left_of(limits, [self._bench.home, *map(Home, blocks)])
+            limits = left_of(limits, [self._command.home, *map(Home, blocks)])
         block = ComparisonBlock(
             home=Home(self._place / f"{number}{letter}"),
             side=side,
@@ -229,15 +229,15 @@ class ProgramComparison:
             seconds=self._comparing.block_s,
             limits=limits,
         )
-        least = Spending(calls=1, visits=int(side.visits), tokens=1)
+        least = ModelCostTotals(calls=1, visits=int(side.visits), tokens=1)
         if side.spends and (limit := block.limits.passed_by(least)):
             raise _spent(limit)
 
         def look(seconds: float) -> None:
-            told = f"pair {number + 1}: {side.name} works"
-            on_look(told, min(1.0, seconds / self._comparing.block_s))
+            label = f"pair {number + 1}: {side.name} works"
+            on_look(label, min(1.0, seconds / self._comparing.block_s))
 
-        await block.play(self._bench.home, on_look=look)
+        await block.play(self._command.home, on_look=look)
         if side.spends and (limit := block.met_limit()):
             raise _spent(limit)
         return block
@@ -277,7 +277,7 @@ class ProgramComparison:
             metrics[source.tree, outcome.seed] = outcome.to_run("candidate").secret_nano
             on_look(f"pair {number + 1}: fresh runs", len(metrics) / len(planned))
 
-        async with calibrated_session(replace(self._bench, task=self._comparing.task)) as session:
+        async with calibrated_session(replace(self._command, task=self._comparing.task)) as session:
             await measure(session, planned, on_run=keep)
         return {one.tree: [metrics[one.tree, seed] for seed in seeds] for one in sources}
 

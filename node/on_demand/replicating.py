@@ -19,15 +19,15 @@ from typing import Literal
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.line.drift import decisive
+from node.line.environment_change import decisive
 from node.line.open_task import Session
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
-from node.on_demand.session import Workbench, calibrated_session
+from node.on_demand.session import CommandSession, calibrated_session
+from node.source_review.adoption import concern, describe
+from node.source_review.inspection import inspect
 from node.terminal.interrupts import STOPPING, until_interrupted
-from node.vetting.adoption import concern, describe
-from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
@@ -201,7 +201,7 @@ def setting_of(
 
 
 async def measure_open(
-    bench: Workbench,
+    command: CommandSession,
     candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
@@ -211,13 +211,13 @@ async def measure_open(
 
     The first interrupt lets the current run finish, the next one ends at once.
     """
-    async with calibrated_session(bench) as session:
+    async with calibrated_session(command) as session:
         stopping = asyncio.Event()
         work = _measure_blocks(
             session,
             candidates,
             replications,
-            told_runs=bench.told_runs(),
+            prior_runs=command.prior_runs(),
             stopping=stopping,
             show=show,
         )
@@ -234,7 +234,7 @@ async def _measure_blocks(
     candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
-    told_runs: int,
+    prior_runs: int,
     stopping: asyncio.Event,
     show: Callable[[Source, KeptRun], None],
 ) -> None:
@@ -242,7 +242,7 @@ async def _measure_blocks(
 
     def keep(source: Source, outcome: RunOutcome) -> None:
         is_base = source.tree == base.tree
-        memorised = 0.0 if is_base else session.memorised(base, source, told_runs=told_runs)
+        memorised = 0.0 if is_base else session.memorised(base, source, prior_runs=prior_runs)
         kept = KeptRun(
             setting=replications.kept.setting,
             tree=source.tree,

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.proposer import BuiltInSearch
 from node.home.config import Config, config_of
 from node.home.control_socket import is_running
 from node.home.home import Home
@@ -46,14 +46,14 @@ POLL_S: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
+class CommandSession:
     """The home, settings and task of a command, before the slow part, the session, is opened."""
 
     home: Home
     config: Config
     task: Task
 
-    def told_runs(self) -> int:
+    def prior_runs(self) -> int:
         """Return the number of earlier runs that may have leaked facts of the user's text.
 
         These are the runs that were compared on a secret split. Generated text is new each time,
@@ -65,7 +65,7 @@ class Workbench:
             return store.jobs.count_runs(self.task.id, *ON_ONE_SPLIT)
 
 
-def find_workbench(task: str | None, text: Path | None) -> Workbench:
+def find_command_session(task: str | None, text: Path | None) -> CommandSession:
     """Return the home and task that the flags, the environment and the settings choose.
 
     If they name none, it is the task of the current or last session.
@@ -76,7 +76,7 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
     chosen_cards(config.gpus)
     home.prepare()
     config, found = task_meant(home, config, is_named=task is not None)
-    return Workbench(home=home, config=config, task=found)
+    return CommandSession(home=home, config=config, task=found)
 
 
 def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, Task]:
@@ -107,7 +107,7 @@ def _task_of_session(home: Home) -> str | None:
 
 @contextlib.asynccontextmanager
 async def calibrated_session(
-    bench: Workbench,
+    command: CommandSession,
     takes: Callable[[float], str] | None = None,
     *,
     on_baseline: Callable[[RunOutcome], None] = lambda _outcome: None,
@@ -117,16 +117,16 @@ async def calibrated_session(
     `takes` returns a sentence about the remaining time, given the seconds of a run; it is printed
     on stderr. `on_baseline` is called with the baseline's run.
     """
-    home, config, manifest = bench.home, bench.config, bench.task.manifest
+    home, config, manifest = command.home, command.config, command.task.manifest
     devices = probe_devices(manifest, config.gpus)[:1]
     with reporting() as progress:
         async with (
             models_here(home, config, manifest, progress) as models,
             opened(
-                home, config, bench.task, progress, devices=devices, needs_all=True, models=models
+                home, config, command.task, progress, devices=devices, needs_all=True, models=models
             ) as session,
         ):
-            session.runner.tell_waits(_say_wait)
+            session.runner.notify_waits(_say_wait)
             progress("measuring the cost of the baseline here", 1.0)
             outcome = await session.runner.calibrate(random_seed())
             on_baseline(outcome)
@@ -136,7 +136,7 @@ async def calibrated_session(
             yield session
 
 
-async def be_node(
+async def act_as_node(
     home: Home,
     config: Config,
     task: Task,
@@ -159,7 +159,7 @@ async def be_node(
                 config,
                 task,
                 Goal(is_on_demand=True),
-                proposers=Proposers(fast=KnobsProposer()),
+                proposers=Proposers(fast=BuiltInSearch()),
                 progress=progress,
                 models=models,
             ) as node,

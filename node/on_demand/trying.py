@@ -16,10 +16,10 @@ from pathlib import Path
 from agent.source.canonical import fingerprint
 from node.home.control_socket import Message, call, is_running, nonsense
 from node.home.home import Home
-from node.line.attempts import Attempt, attempt_of, told_again
+from node.line.attempts import Attempt, attempt_of, repeated_attempt
 from node.line.handed_in import check_submission, read_folder, title_of
-from node.line.run_time import experiment_takes, run_seconds
-from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
+from node.line.run_estimates import experiment_duration_text, run_seconds
+from node.on_demand.session import POLL_S, CommandSession, act_as_node, find_command_session
 from node.running.node import Node
 from node.running.program import at_work
 from node.store.blobs import Blobs
@@ -49,26 +49,26 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     """Measure and judge a working folder's source. Raises ArnodeError, KeyboardInterrupt."""
     home = Home.here()
     is_there = is_running(home.socket)
-    bench = None if is_there and not (task or text) else find_workbench(task, text)
+    command = None if is_there and not (task or text) else find_command_session(task, text)
     if is_there:
-        key, editable = _asked(home, bench)
-    elif bench:
-        device = probe_devices(bench.task.manifest, bench.config.gpus)[0]
-        key = LineKey(task=bench.task.id, hardware_class=device.slug)
-        editable = bench.task.editable
+        key, editable = _asked(home, command)
+    elif command:
+        device = probe_devices(command.task.manifest, command.config.gpus)[0]
+        key = LineKey(task=command.task.id, hardware_class=device.slug)
+        editable = command.task.editable
     source = read_folder(folder, editable)
-    if bench:
-        check_submission(source, bench.task)
+    if command:
+        check_submission(source, command.task)
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
-        return replace(known, attempt=told_again(known.attempt), is_repeat=True)
+        return replace(known, attempt=repeated_attempt(known.attempt), is_repeat=True)
     title = title_of(folder, source, why)  # if empty, the title is made from the diff
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
             has_ended = hand_over(home, key, mark, source, title=title, why=why)
-        elif bench:
-            work_alone(bench, source, title=title, why=why)
+        elif command:
+            work_alone(command, source, title=title, why=why)
     answer = _answer(home, key, mark)
     if answer is None and has_ended:
         raise NotRunningError("the node ended before it decided this experiment", _STAYS)
@@ -76,17 +76,17 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
         print(f"  not decided yet; {_STAYS}", file=sys.stderr)
         raise KeyboardInterrupt
     if answer.attempt.word == "keep" and not answer.attempt.patch:  # the baseline, just measured
-        return replace(answer, attempt=told_again(answer.attempt))
+        return replace(answer, attempt=repeated_attempt(answer.attempt))
     return answer
 
 
-def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...]]:
+def _asked(home: Home, command: CommandSession | None) -> tuple[LineKey, tuple[str, ...]]:
     """Ask the running node for its task, which must be the chosen one."""
     match call(home.socket, "subject"):
         case {"task": bytes() as task, "class": str() as name, "editable": list() as paths}:
-            if bench and bench.task.id != task:
+            if command and command.task.id != task:
                 raise UsageError(
-                    f"the running node works on another task than {bench.task.name}",
+                    f"the running node works on another task than {command.task.name}",
                     "leave out --task and --text, or stop it first (`arnode stop`)",
                 )
             editable = tuple(path for path in paths if isinstance(path, str))
@@ -132,31 +132,31 @@ def hand_over(
 # Without one
 
 
-def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> None:
+def work_alone(command: CommandSession, source: Source, *, title: str, why: str) -> None:
     """Act as the node until this source is decided."""
 
     def hand_in(node: Node) -> Callable[[], None]:
         node.research.submit(source, title=title, why=why)
         show, activity = _shown(), node.research.activity
-        is_told = False
+        is_time_shown = False
 
-        def tell() -> None:
-            nonlocal is_told
-            if not is_told:  # known after the baseline, which runs first and takes as long
-                run_s = run_seconds(node.books.store, node.books.ledger.key)
+        def show_progress() -> None:
+            nonlocal is_time_shown
+            if not is_time_shown:  # known after the baseline, which runs first and takes as long
+                run_s = run_seconds(node.line_resources.store, node.line_resources.line_writer.key)
                 _say_takes(run_s)
-                is_told = run_s is not None
+                is_time_shown = run_s is not None
             show(activity.stage, activity.title)
 
-        return tell
+        return show_progress
 
-    with at_work(bench.home, bench.config, to_terminal=True):
-        asyncio.run(be_node(bench.home, bench.config, bench.task, hand_in))
+    with at_work(command.home, command.config, to_terminal=True):
+        asyncio.run(act_as_node(command.home, command.config, command.task, hand_in))
 
 
 def _say_takes(run_s: float | None, before: str = "") -> None:
     if run_s is not None:
-        print(f"  {before}{experiment_takes(run_s)}", file=sys.stderr, flush=True)
+        print(f"  {before}{experiment_duration_text(run_s)}", file=sys.stderr, flush=True)
 
 
 def _shown() -> Callable[[str, str], None]:

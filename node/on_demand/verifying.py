@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
 from node.home.config import Config, config_of
@@ -24,19 +24,19 @@ from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
-from node.line.run_time import pairs_take, run_seconds, usual_pairs
+from node.line.run_estimates import run_seconds, trial_duration_text, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
-from node.on_demand.session import be_node, follow
+from node.on_demand.session import act_as_node, follow
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import RerunRequest
+from node.source_review.adoption import marks_of
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
 from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.progress import Progress, reporting
-from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
@@ -56,7 +56,7 @@ class Verified:
     hardware_class: str
     step: AttestationStep
     runs: tuple[Run, ...]
-    marks: tuple[CapabilityMark, ...] | None  # None if its files are no longer here
+    marks: tuple[CapabilityFinding, ...] | None  # None if its files are no longer here
 
 
 def verify_claim(question: RerunRequest) -> Verified:
@@ -129,12 +129,12 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
     def hand_in(node: Node) -> Callable[[], bool]:
         nonlocal job_id
         job_id = node.take(question)
-        return partial(_shown(), node.books.store, job_id)
+        return partial(_shown(), node.line_resources.store, job_id)
 
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(be_node(home, config, task, hand_in, runs_strangers=not is_own))
+        asyncio.run(act_as_node(home, config, task, hand_in, runs_strangers=not is_own))
     return job_id
 
 
@@ -167,35 +167,35 @@ def _shown() -> Callable[[Store, int], bool]:
 
     It returns True once the job is closed.
     """
-    told_cost = False
-    told_runs = told_pairs = 0
+    is_cost_shown = False
+    reported_runs = shown_pairs = 0
 
     def show(store: Store, job_id: int) -> bool:
-        nonlocal told_cost, told_runs, told_pairs
+        nonlocal is_cost_shown, reported_runs, shown_pairs
         job = store.jobs.get(job_id, AttestationStep)
         manifest = store.records.manifest(job.line.task) if job else None
         if job is None or manifest is None:
             return False
         step = job.step
-        if not told_cost and (run_s := run_seconds(store, job.line)) is not None:
-            told_cost = True
+        if not is_cost_shown and (run_s := run_seconds(store, job.line)) is not None:
+            is_cost_shown = True
             print(f"  {_cost(step, manifest, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
         runs = store.jobs.runs_of(job_id)
         ended = sum(run.outcome is not None for run in runs)
-        if ended == told_runs:
+        if ended == reported_runs:
             return is_done
-        told_runs = ended
+        reported_runs = ended
         reading = _reading(store, manifest, job)
         pairs = step.weigh(runs, reading, manifest).pairs
-        for count in range(told_pairs + 1, len(pairs) + 1):
+        for count in range(shown_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
                 log_e = step.log_e_milli / 1000  # as judged, before its runs counted for the noise
             share = step.policy.evidence_share(log_e)
             print(f"  {pair_words(pairs[count - 1], share)}", file=sys.stderr, flush=True)
-        told_pairs = len(pairs)
+        shown_pairs = len(pairs)
         return is_done
 
     return show
@@ -213,8 +213,10 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
 
 def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a line about the usual and the maximal duration."""
-    beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
+    extra_runs = (
+        ANCHOR_PAIRS if step.is_published else 0
+    )  # runs of the baseline, if a gain is found
     usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
-    takes = pairs_take(step.max_pairs, run_s, usual=usual, beside=beside)
+    takes = trial_duration_text(step.max_pairs, run_s, usual=usual, extra_runs=extra_runs)
     ways = "; --quick can only refute the claim or find a smaller gain" if step.is_quick else ""
     return f"{takes}; your own research pauses{ways}"

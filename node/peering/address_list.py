@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.home.addresses import Address, parse_direct
-from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
+from node.home.signed_list import ListKind, SignedList, iso_time, read_signed, signed
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 
@@ -47,10 +47,10 @@ class AddressList:
 
     def records(self) -> list[str]:
         """Return the list as TXT records of `_dnsaddr.NAME`, for publication as a whole."""
-        told = told_time(self.written_s)
+        time_text = iso_time(self.written_s)
         return [
             *(f"dnsaddr={address}" for address in self.addresses),
-            f"arnode-peers=1 {self.network} {told} {self.signed.signature.hex()}",
+            f"arnode-peers=1 {self.network} {time_text} {self.signed.signature.hex()}",
         ]
 
 
@@ -90,14 +90,14 @@ def text_of_records(records: Iterable[bytes]) -> bytes | Rejected:
         return Rejected(f"{len(lists)} of its TXT records begin with arnode-peers=, not one")
     match lists[0].split(b" "):
         case [version, network, written, signature]:
-            told = [
+            lines = [
                 b"arnode-peers " + version,
                 b"network " + network,
                 b"written " + written,
                 *sorted(places),
                 b"signature " + signature,
             ]
-            return b"".join(line + b"\n" for line in told)
+            return b"".join(line + b"\n" for line in lines)
     return Rejected("its record arnode-peers= is not of the form 1 NETWORK TIME SIGNATURE")
 
 

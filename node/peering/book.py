@@ -26,7 +26,7 @@ from node.home.addresses import (
     Address,
     PeerId,
     Reach,
-    may_tell,
+    may_share,
     parse_address,
     peer_id,
     transport_key,
@@ -38,7 +38,7 @@ from protocol.fields import Mapped, Natural
 
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
-PER_TELLER: Final = 20
+MAX_FROM_PEER: Final = 20
 MAX_FROM_MDNS: Final = 100  # the sender may be anybody on the local network
 MAX_FROM_DHT: Final = 64
 MAX_FROM_LISTS: Final = 64
@@ -63,8 +63,8 @@ class AddressSource(Enum):
 
 
 _TRUST = {source: rank for rank, source in enumerate(AddressSource)}
-_TOLD = {AddressSource.ITSELF, AddressSource.EXCHANGE}  # by a peer
-_HEARSAY = {*_TOLD, AddressSource.DHT, AddressSource.LIST}
+_FROM_PEERS = {AddressSource.ITSELF, AddressSource.EXCHANGE}  # by a peer
+_HEARSAY = {*_FROM_PEERS, AddressSource.DHT, AddressSource.LIST}
 _MOST_FROM = {
     AddressSource.MDNS: MAX_FROM_MDNS,
     AddressSource.DHT: MAX_FROM_DHT,
@@ -126,24 +126,26 @@ class AddressBook:
         """Add an address that no peer sent. Return False if there is no room for it."""
         return self.restore(AddressEntry(address=address, source=source))
 
-    def hear(self, address: Address, *, teller: PeerId, teller_reach: Reach | None) -> bool:
+    def learn_from_peer(
+        self, address: Address, *, teller: PeerId, sender_reach: Reach | None
+    ) -> bool:
         """Add an address that a peer sent. Return False if it is refused.
 
-        `teller_reach` is the reach of the address at which the peer is connected, None if unknown.
+        `sender_reach` is the reach of the address at which the peer is connected, None if unknown.
         """
-        if not may_tell(address.reach, teller_reach):
+        if not may_share(address.reach, sender_reach):
             return False
         source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
         return self.restore(AddressEntry(address=address, source=source, teller=teller))
 
-    def meet(self, source: AddressSource, addresses: Iterable[Address]) -> None:
+    def replace_from(self, source: AddressSource, addresses: Iterable[Address]) -> None:
         """Add all addresses that the DHT or the lists name now, the likeliest first.
 
         Earlier addresses from this source are removed, unless they have answered or were tried
         within the hour.
         """
         for entry in self._of(source):
-            if not (entry.success_s or self._is_of_late(entry)):
+            if not (entry.success_s or self._was_tried_recently(entry)):
                 del self._entries[entry.address]
         for address in addresses:
             self.learn(address, source)
@@ -186,8 +188,10 @@ class AddressBook:
         due += of_dht  # keep its order: addresses that most servers name come first
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
-        sites = self._sites_of_late()
-        dht = _DhtBounds(self._of(AddressSource.DHT), connected, dialling, target, self._is_of_late)
+        sites = self._recent_sites()
+        dht = _DhtBounds(
+            self._of(AddressSource.DHT), connected, dialling, target, self._was_tried_recently
+        )
         chosen: list[Address] = []
         for entry in due:
             if len(chosen) >= wanted:
@@ -230,17 +234,17 @@ class AddressBook:
         """Return True if an address may be tried again. Ignore a wait caused by a clock jump."""
         now = self._now()
         is_waiting = now < entry.not_before_s <= now + LONGEST_BACKOFF_S
-        return not is_waiting and not (entry.is_hearsay and self._is_of_late(entry))
+        return not is_waiting and not (entry.is_hearsay and self._was_tried_recently(entry))
 
-    def _sites_of_late(self) -> set[str]:
+    def _recent_sites(self) -> set[str]:
         """Return the machines where hearsay was tried within the hour."""
         entries = self._entries.values()
-        return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
+        return {e.address.site for e in entries if e.is_hearsay and self._was_tried_recently(e)}
 
     def _of(self, source: AddressSource) -> list[AddressEntry]:
         return [one for one in self._entries.values() if one.source is source]
 
-    def _is_of_late(self, entry: AddressEntry) -> bool:
+    def _was_tried_recently(self, entry: AddressEntry) -> bool:
         now = self._now()
         return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
 
@@ -258,15 +262,15 @@ class AddressBook:
                 entry.source is AddressSource.MDNS
                 or (entry.source in _HEARSAY and not entry.success_s)
             )
-            and not (entry.is_hearsay and self._is_of_late(entry))
+            and not (entry.is_hearsay and self._was_tried_recently(entry))
         ]
         for address in dead:
             del self._entries[address]
 
     def _is_over_quota(self, entry: AddressEntry) -> bool:
-        if entry.source in _TOLD:
-            told = Counter(e.teller for e in self._entries.values() if e.source in _TOLD)
-            return told[entry.teller] >= PER_TELLER
+        if entry.source in _FROM_PEERS:
+            counts = Counter(e.teller for e in self._entries.values() if e.source in _FROM_PEERS)
+            return counts[entry.teller] >= MAX_FROM_PEER
         return len(self._of(entry.source)) >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
 
     def _make_room(self, entry: AddressEntry) -> bool:
@@ -279,7 +283,7 @@ class AddressBook:
             for known in self._entries.values()
             if _TRUST[known.source] >= rank
             # Entries that answered or were tried lately make room only for the user's own.
-            and (entry.is_chosen or not (known.success_s or self._is_of_late(known)))
+            and (entry.is_chosen or not (known.success_s or self._was_tried_recently(known)))
         ]
         if not worse:
             return False
@@ -300,9 +304,9 @@ class _DhtBounds:
         connected: Collection[PeerId],
         dialling: Collection[PeerId],
         target: int,
-        is_of_late: Callable[[AddressEntry], bool],
+        was_tried_recently: Callable[[AddressEntry], bool],
     ) -> None:
-        late = [entry for entry in entries if is_of_late(entry)]
+        late = [entry for entry in entries if was_tried_recently(entry)]
         busy = {*connected, *dialling}
         there = {entry.address.peer for entry in entries} & busy
         self._places = int(target * DHT_SHARE) - len(there)

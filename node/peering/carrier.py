@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 from node.home.addresses import PeerId
-from node.network.presence import Connected, Disconnected, Heard
+from node.network.presence import Connected, Disconnected, GossipMessage
 from protocol.framing import Message
 
-__all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]
+__all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "GossipMessage"]
 
 # Answers a peer's question. An ArnodeError that it raises ends the question; no peer sees it.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
@@ -34,7 +34,7 @@ class Carrier(Protocol):
     def events(self) -> AsyncIterator[Event]:
         """Yield the connected peers, then each change. One reader; a restart does not end it."""
 
-    async def heard(self, most: int) -> list[Heard]:
+    async def receive_gossip(self, most: int) -> list[GossipMessage]:
         """Wait for gossip messages and return at most `most` of them. One reader.
 
         Messages that do not fit into the queue are counted as `lost_messages`; reconciliation

@@ -14,7 +14,7 @@ from node.network.errors import NetworkError
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
 from node.peering.carrier import Carrier
 from node.peering.messages import (
-    MAX_TOLD,
+    MAX_PEER_ADDRESSES,
     PEERS,
     Hello,
     Known,
@@ -57,7 +57,7 @@ class Dialler:
         self._dialling: set[PeerId] = set()
         self._dialled: dict[PeerId, Address] = {}
         self._dialled_s: dict[PeerId, float] = {}
-        self._told: dict[PeerId, tuple[Address, ...]] = {}  # peers' own addresses
+        self._announced: dict[PeerId, tuple[Address, ...]] = {}  # peers' own addresses
         self._asked_s: dict[PeerId, float] = {}
 
     async def run(self) -> None:
@@ -85,21 +85,21 @@ class Dialler:
         except ArnodeError as fault:
             _log.warning("the address book was not saved: %s (%s)", fault.message, fault.hint)
 
-    def greeted(self, peer: PeerId, hello: Hello) -> None:
+    def on_hello(self, peer: PeerId, hello: Hello) -> None:
         """Add the addresses in a peer's hello, which shows that it has room for this node."""
         if peer in self._dialled:
             self._book.note_success(self._dialled[peer])
-        self._told[peer] = self._hear(peer, hello.addresses)
+        self._announced[peer] = self._learn(peer, hello.addresses)
 
-    def found(self, address: Address) -> None:
+    def learn_neighbour(self, address: Address) -> None:
         """Add an address that a node on the local network announces."""
         self._book.learn(address, AddressSource.MDNS)
 
-    def met(self, source: AddressSource, addresses: Sequence[Address]) -> None:
+    def replace_from(self, source: AddressSource, addresses: Sequence[Address]) -> None:
         """Add addresses of this network's nodes from the DHT or the lists."""
-        self._book.meet(source, addresses)
+        self._book.replace_from(source, addresses)
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Delete what belongs to a closed connection. If it ended at once, do not redial soon.
 
         A peer that is full or refuses this node first accepts a connection and then closes it.
@@ -107,7 +107,7 @@ class Dialler:
         address = self._dialled.get(peer)
         if address is not None and self._clock() < self._dialled_s[peer] + _SETTLED_S:
             self._book.note_failure(address)
-        for kept in (self._dialled, self._dialled_s, self._told, self._asked_s):
+        for kept in (self._dialled, self._dialled_s, self._announced, self._asked_s):
             kept.pop(peer, None)
 
     def chosen(self) -> dict[PeerId, Address]:
@@ -118,14 +118,14 @@ class Dialler:
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Return addresses of other peers: where they answered, and those they announce."""
         asked = await self._misbehaviour.checked(peer, "a request for peers", read(Known, question))
-        others = [str(address) for address in self._tellable(peer)]
+        others = [str(address) for address in self._shareable(peer)]
         self._chance.shuffle(others)
         return write(PeerAddresses(addresses=tuple(others[: asked.known])))
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
         for peer in self._dialled.keys() - set(connected):  # gone before any event
-            self.went(peer)
+            self.on_disconnect(peer)
         return self._book.next_to_dial(
             connected=connected,
             outbound=sum(peer in self._dialled for peer in connected),
@@ -148,37 +148,39 @@ class Dialler:
         """Yield the peers to ask for addresses: greeted ones, while there are few peers."""
         if len(self._carrier.peers) >= TARGET_OUTBOUND:
             return
-        for peer in self._told:
+        for peer in self._announced:
             asked_s = self._asked_s.get(peer)
             if asked_s is None or self._clock() >= asked_s + _ASKED_AGAIN_S:
                 yield peer
 
     async def _ask(self, peer: PeerId) -> None:
         try:
-            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), PeerAddresses)
+            answer = await ask(
+                self._carrier, peer, PEERS, Known(known=MAX_PEER_ADDRESSES), PeerAddresses
+            )
         except NetworkError:  # it has gone, or does not answer
             return
-        if isinstance(told, Rejected):
-            await self._misbehaviour.blame(peer, f"invalid addresses: {told.reason}")
+        if isinstance(answer, Rejected):
+            await self._misbehaviour.blame(peer, f"invalid addresses: {answer.reason}")
             return
-        self._hear(peer, told.addresses)
+        self._learn(peer, answer.addresses)
 
-    def _hear(self, teller: PeerId, texts: Iterable[str]) -> tuple[Address, ...]:
+    def _learn(self, teller: PeerId, texts: Iterable[str]) -> tuple[Address, ...]:
         reached = self._dialled.get(teller)
         reach = reached.reach if reached else None
-        heard: list[Address] = []
+        learned: list[Address] = []
         for text in texts:
             # An address form of another version is no fault.
             if isinstance(address := parse_address(text), Address):
-                self._book.hear(address, teller=teller, teller_reach=reach)
-                heard.append(address)
-        return tuple(heard)
+                self._book.learn_from_peer(address, teller=teller, sender_reach=reach)
+                learned.append(address)
+        return tuple(learned)
 
-    def _tellable(self, asker: PeerId) -> Iterator[Address]:
+    def _shareable(self, asker: PeerId) -> Iterator[Address]:
         for peer in self._carrier.peers:
             if peer == asker:
                 continue
-            own = [one for one in self._told.get(peer, ()) if one.peer == peer]
+            own = [one for one in self._announced.get(peer, ()) if one.peer == peer]
             for address in dict.fromkeys([self._dialled.get(peer), *own]):
                 if address is not None and address.reach not in (Reach.NAME, Reach.NOWHERE):
                     yield address

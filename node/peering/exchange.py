@@ -204,15 +204,15 @@ class Exchange:
             answer = await self._ask(Want(ids=tuple(batch)), WantedRecords)
             if isinstance(answer, Rejected):
                 return answer
-            wanted, came = set(batch), set[bytes]()
+            wanted, received = set(batch), set[bytes]()
             for wire in answer.wires:
                 head = payload_id(wire)
                 if isinstance(head, Rejected):
                     return head
                 if head[0] not in wanted:
                     return Rejected("a record that was not asked for")
-                came.add(head[0])
-            if came:  # records that did not fit are requested again
+                received.add(head[0])
+            if received:  # records that did not fit are requested again
                 brought = await self._take(answer.wires)
                 self.brought += brought  # two statements: other topics' records arrive meanwhile
             else:
@@ -220,7 +220,7 @@ class Exchange:
                 if self._in_vain >= MOST_IN_VAIN:
                     self.is_complete = False
                     return None
-            for record_id in came or batch:
+            for record_id in received or batch:
                 del pending[record_id]
         return None
 

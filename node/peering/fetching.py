@@ -71,27 +71,27 @@ class Fetcher:
         self._has_more = True
         self._is_wanted = asyncio.Event()
 
-    def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
+    def want(self, patch: bytes, *, sent_by: PeerId | None = None) -> None:
         """Queue a patch, task or report by its record's id. A full queue drops its oldest entry."""
         self._given_up.pop(patch, None)
-        self._wanted[patch] = told_by
+        self._wanted[patch] = sent_by
         self._is_wanted.set()
 
     def arrived(self, records: Iterable[bytes]) -> None:
         """Retry the patches among these records that were wanted before they arrived."""
         for patch in records:
             if patch in self._given_up:
-                self.want(patch, told_by=self._given_up[patch])
+                self.want(patch, sent_by=self._given_up[patch])
 
-    def greeted(self, peer: PeerId) -> None:
+    def on_hello(self, peer: PeerId) -> None:
         """Start asking a peer, which answers only after a hello. Retry what no peer had so far."""
         if peer not in self._greeted:
             self._greeted.add(peer)
-            for patch, told_by in [*self._given_up.items()]:
-                self.want(patch, told_by=told_by)
+            for patch, sent_by in [*self._given_up.items()]:
+                self.want(patch, sent_by=sent_by)
             self._is_wanted.set()
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Stop asking a peer."""
         self._greeted.discard(peer)
 
@@ -102,16 +102,16 @@ class Fetcher:
                 if not await self._recall():
                     self._is_wanted.clear()
                     await self._is_wanted.wait()
-            patch, told_by = self._wanted.popitem(last=False)
+            patch, sent_by = self._wanted.popitem(last=False)
             try:
-                is_whole = await self.fetch(patch, told_by=told_by)
+                is_whole = await self.fetch(patch, sent_by=sent_by)
             except ArnodeError as fault:  # a fault of this disk
                 _log.warning("a source was not saved: %s (%s)", fault.message, fault.hint)
                 is_whole = False
             if not is_whole:
-                self._given_up[patch] = told_by
+                self._given_up[patch] = sent_by
 
-    async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
+    async def fetch(self, patch: bytes, *, sent_by: PeerId | None = None) -> bool:
         """Fetch a patch's base, tree and long diff now; return True if its tree and diff are here.
 
         The answers that claims about the patch name are fetched, too, if available. For a task,
@@ -122,32 +122,32 @@ class Fetcher:
             return False
         body = self._store.records.get(patch).body
         if isinstance(body, TaskBody):
-            return await self._task(patch, body.manifest, told_by)
+            return await self._task(patch, body.manifest, sent_by)
         if isinstance(body, ReportBody):
-            return await self._blob(patch, body.text, told_by, most_bytes=body.size_bytes)
+            return await self._blob(patch, body.text, sent_by, most_bytes=body.size_bytes)
         if not isinstance(body, PatchBody):
             return False
-        await self._tree(patch, body.base, told_by)
+        await self._tree(patch, body.base, sent_by)
         self._make_listing(body)
-        is_whole = await self._tree(patch, body.tree, told_by)
+        is_whole = await self._tree(patch, body.tree, sent_by)
         if body.diff.blob is not None:
-            is_whole = await self._blob(patch, body.diff.blob, told_by) and is_whole
-        await self._answers(patch, told_by)
+            is_whole = await self._blob(patch, body.diff.blob, sent_by) and is_whole
+        await self._answers(patch, sent_by)
         return is_whole
 
-    async def _answers(self, patch: bytes, told_by: PeerId | None) -> None:
+    async def _answers(self, patch: bytes, sent_by: PeerId | None) -> None:
         """Fetch the answers that the latest claims about a patch publish, if any."""
         for record in self._store.records.claims_about(patch, limit=_CLAIMS_OF_A_PATCH):
             if isinstance(record.body, ResultBody):
                 for answer in record.body.answers[:1]:
-                    await self._blob(record.id, answer, told_by)
+                    await self._blob(record.id, answer, sent_by)
 
-    async def _task(self, record: bytes, manifest: TaskManifest, told_by: PeerId | None) -> bool:
+    async def _task(self, record: bytes, manifest: TaskManifest, sent_by: PeerId | None) -> bool:
         self._blobs.put_listing(manifest.files)
-        beside = manifest.program.blobs if manifest.program else ()
-        wanted = [*(blob for _, blob in manifest.files), *beside]
-        came = [await self._blob(record, blob, told_by) for blob in wanted]
-        return all(came)
+        program_blobs = manifest.program.blobs if manifest.program else ()
+        wanted = [*(blob for _, blob in manifest.files), *program_blobs]
+        fetched = [await self._blob(record, blob, sent_by) for blob in wanted]
+        return all(fetched)
 
     async def _recall(self) -> bool:
         """Queue missing patches of earlier claims, the latest first; return False if none is left.
@@ -174,14 +174,14 @@ class Fetcher:
             return True
         return bool(self._blobs.lacking(body.tree))
 
-    async def _tree(self, patch: bytes, tree: bytes, told_by: PeerId | None) -> bool:
-        if not await self._blob(patch, tree, told_by):
+    async def _tree(self, patch: bytes, tree: bytes, sent_by: PeerId | None) -> bool:
+        if not await self._blob(patch, tree, sent_by):
             return False
         listing = self._blobs.listing(tree)
         if listing is None:  # its author named something else a tree, so nobody has the files
             return False
-        came = [await self._blob(patch, blob, told_by) for _, blob in listing]
-        return all(came)
+        fetched = [await self._blob(patch, blob, sent_by) for _, blob in listing]
+        return all(fetched)
 
     def _make_listing(self, body: PatchBody) -> None:
         """Store the list of a tree's files if it follows from the base: this asks no peer."""
@@ -194,13 +194,13 @@ class Fetcher:
         self,
         patch: bytes,
         blob: bytes,
-        told_by: PeerId | None,
+        sent_by: PeerId | None,
         *,
         most_bytes: int = BLOB_LIMIT_BYTES,
     ) -> bool:
         if self._blobs.has(blob):
             return True
-        for peer in self._untried(blob, told_by):
+        for peer in self._untried(blob, sent_by):
             if not await self._has_room():
                 return False
             try:
@@ -236,10 +236,10 @@ class Fetcher:
         self._is_full = not has_room
         return has_room
 
-    def _untried(self, blob: bytes, told_by: PeerId | None) -> Iterator[PeerId]:
+    def _untried(self, blob: bytes, sent_by: PeerId | None) -> Iterator[PeerId]:
         """Yield the greeted peers not asked for a blob lately, and record each as asked."""
         known = self._greeted.intersection(self._carrier.peers)
-        for peer in sorted(known, key=lambda peer: (peer != told_by, peer)):
+        for peer in sorted(known, key=lambda peer: (peer != sent_by, peer)):
             tried_s = self._tried.get((peer, blob))
             if tried_s is not None and self._clock() < tried_s + TRIED_AGAIN_S:
                 continue

@@ -27,7 +27,7 @@ _log = logging.getLogger("node.peering")
 
 
 @dataclass(kw_only=True)
-class Acquaintance:
+class ConnectedPeer:
     """A connected peer: its address, last hello, answering time, and when to ask next."""
 
     dialled: bool
@@ -41,7 +41,7 @@ class Acquaintance:
 
 
 class Greeter:
-    """An exchange of hellos. `own` makes this node's; `heard` gets those of its network's peers."""
+    """An exchange of hellos. `own` makes this node's; `on_hello` gets those of its network."""
 
     def __init__(
         self,
@@ -49,20 +49,20 @@ class Greeter:
         misbehaviour: Misbehaviour,
         *,
         own: Callable[[], Hello],
-        heard: Callable[[PeerId, Hello], None],
+        on_hello: Callable[[PeerId, Hello], None],
         clock: Callable[[], float],
     ) -> None:
         self._carrier = carrier
         self._misbehaviour = misbehaviour
         self._own = own
-        self._heard = heard
+        self._on_hello = on_hello
         self._clock = clock
-        self._peers: dict[PeerId, Acquaintance] = {}
+        self._peers: dict[PeerId, ConnectedPeer] = {}
         self._is_due = asyncio.Event()
         self._parting = set[asyncio.Task[None]]()
 
     @property
-    def peers(self) -> dict[PeerId, Acquaintance]:
+    def peers(self) -> dict[PeerId, ConnectedPeer]:
         """The connected peers, for reading only."""
         return self._peers
 
@@ -76,7 +76,7 @@ class Greeter:
         known = self._peers.get(peer)
         return None if known is None else known.host
 
-    def came(
+    def on_connect(
         self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
     ) -> None:
         """Record that a peer is connected, with its host; `relayed`: only through a relay."""
@@ -84,7 +84,7 @@ class Greeter:
         known = self._peers.get(peer)
         if known is None:
             ask_at_s = self._clock() + wait_s
-            self._peers[peer] = Acquaintance(
+            self._peers[peer] = ConnectedPeer(
                 dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
             )
             self._is_due.set()
@@ -93,7 +93,7 @@ class Greeter:
             known.relayed = known.relayed or relayed
             known.host = host or known.host
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Record that a peer is no longer connected."""
         self._peers.pop(peer, None)
 
@@ -105,7 +105,7 @@ class Greeter:
         hello = await self._misbehaviour.checked(peer, "a hello", read(Hello, question))
         own = self._own()
         if hello.net == own.net:
-            self.came(peer, dialled=False)
+            self.on_connect(peer, dialled=False)
             self._note(peer, hello)
         else:
             self._part_soon(peer, _of_network(hello.net, own.net))
@@ -175,7 +175,7 @@ class Greeter:
         known.unanswered = 0
         if not known.dialled:
             known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
-        self._heard(peer, hello)
+        self._on_hello(peer, hello)
 
     def _part_soon(self, peer: PeerId, why: str) -> None:
         """Drop a peer once its answer is sent."""
@@ -185,15 +185,15 @@ class Greeter:
 
     async def _part(self, peer: PeerId, why: str) -> None:
         _log.info("peer %s: %s", peer, why)
-        self.went(peer)
+        self.on_disconnect(peer)
         await self._carrier.drop(peer, why)
 
-    async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
+    async def _unanswered(self, peer: PeerId, known: ConnectedPeer, why: str) -> None:
         known.unanswered += 1
         if known.unanswered >= _MOST_UNANSWERED:
             # It may only be slow or suspended, and come back.
             _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
-            self.went(peer)
+            self.on_disconnect(peer)
             await self._carrier.disconnect(peer)
 
 

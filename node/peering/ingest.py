@@ -21,8 +21,8 @@ _STORED_AT_ONCE = 1_024
 _MOST_TASKS = 256  # that the reading process is sent
 # The most that one peer may bring of unknown kinds or with a time in the future. The rest comes in
 # later rounds, or from other peers.
-STRANGE_RECORDS: Final = Allowance(per_s=1, burst=2_000)
-STRANGE_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
+RATIONED_RECORDS: Final = Allowance(per_s=1, burst=2_000)
+RATIONED_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
 
 # Called with the peer that sent records, of which some are new here.
 OnNew = Callable[[PeerId, IntakeReport], None]
@@ -65,8 +65,8 @@ class Ingest:
         self._authors = authors
         self._now_ms = now_ms
         self._on_new = on_new
-        self._records: Buckets[PeerId] = Buckets(clock, STRANGE_RECORDS)
-        self._bytes: Buckets[PeerId] = Buckets(clock, STRANGE_BYTES)
+        self._records: Buckets[PeerId] = Buckets(clock, RATIONED_RECORDS)
+        self._bytes: Buckets[PeerId] = Buckets(clock, RATIONED_BYTES)
 
     async def ingest(
         self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True

@@ -65,7 +65,7 @@ class ListReader:
         except TimeoutError:
             return Rejected(f"it did not answer within {self.https_s:g} s")
         except (aiohttp.ClientError, OSError) as fault:
-            return Rejected(f"it was not reached: {_told(fault)}")
+            return Rejected(f"it was not reached: {_fault_line(fault)}")
         return bytes(text)
 
     async def _looked_up(self, name: str) -> bytes | Rejected:
@@ -86,10 +86,10 @@ class ListReader:
         except (TimeoutError, Timeout):
             return Rejected(f"no DNS server answered within {self.dns_s:g} s")
         except (DNSException, OSError) as fault:
-            return Rejected(f"its name was not looked up: {_told(fault)}")
+            return Rejected(f"its name was not looked up: {_fault_line(fault)}")
         return text_of_records(b"".join(one.strings) for one in answer if isinstance(one, TXT))
 
 
-def _told(fault: Exception) -> str:
+def _fault_line(fault: Exception) -> str:
     """Return a fault as one line, which may hold untrusted text."""
     return " ".join((str(fault) or type(fault).__name__).split())[:_LONGEST_FAULT]

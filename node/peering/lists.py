@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from node.home.addresses import Address
-from node.home.clock import is_to_come
+from node.home.clock import is_in_future
 from node.home.network_definition import Network
-from node.home.signed_list import told_time
+from node.home.signed_list import iso_time
 from node.peering.address_list import AddressList, read_list
 from node.peering.list_reader import ListReader
 from protocol.codecs import plain
@@ -77,7 +77,7 @@ class Lists:
         """Look whenever it is due. Never returns."""
         self._found(self._addresses())
         while True:
-            if not is_to_come(self.next_s, self._clock(), most_s=SETTLED_S):
+            if not is_in_future(self.next_s, self._clock(), most_s=SETTLED_S):
                 await self._look()
             await asyncio.sleep(_LOOKED_S)
 
@@ -97,7 +97,7 @@ class Lists:
         """Return the updated state of a list after its place was asked."""
         text = answer if isinstance(answer, Rejected) else self._read(answer)
         if isinstance(text, AddressList) and known.text and text.written_s < known.text.written_s:
-            then, now = told_time(text.written_s), told_time(known.text.written_s)
+            then, now = iso_time(text.written_s), iso_time(known.text.written_s)
             text = Rejected(f"it is of {then}, older than the one read before, of {now}")
         if isinstance(text, Rejected):
             if text.reason != known.fault:
@@ -105,8 +105,8 @@ class Lists:
             return replace(known, fault=text.reason)
         if text != known.text:
             self._keep_text(known.place, text)
-            told = (known.place, told_time(text.written_s), len(text.addresses))
-            _log.info("the list %s, written %s, names %d addresses", *told)
+            facts = (known.place, iso_time(text.written_s), len(text.addresses))
+            _log.info("the list %s, written %s, names %d addresses", *facts)
         return replace(known, text=text, fault=None)
 
     def _keep_text(self, place: str, text: AddressList) -> None:

@@ -19,7 +19,7 @@ from node.home.network_definition import Network
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
-from node.peering.greeting import Acquaintance
+from node.peering.greeting import ConnectedPeer
 from node.peering.list_reader import ListReader
 from node.peering.lists import Lists
 from node.peering.neighbours import Neighbours
@@ -47,15 +47,15 @@ class Membership:
         """The addresses at which this node can be dialled, as far as it knows."""
         return self.peering.addresses
 
-    async def hear(self, limit_s: float) -> bool:
+    async def wait_first_sync(self, limit_s: float) -> bool:
         """Wait until a peer's records are here; return True if they came in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                await self.peering.syncer.has_heard.wait()
-        return self.peering.syncer.has_heard.is_set()
+                await self.peering.syncer.first_sync_done.wait()
+        return self.peering.syncer.first_sync_done.is_set()
 
     @property
-    def peers(self) -> list[tuple[str, Acquaintance]]:
+    def peers(self) -> list[tuple[str, ConnectedPeer]]:
         """The connected peers that said hello."""
         return [(peer, one) for peer, one in self.peering.peers.items() if one.hello]
 
@@ -112,10 +112,10 @@ async def taking_part(
         network,
         hidden=[home.root],
         listened=lambda: process.addresses,
-        found=peering.dialler.found,
+        found=peering.dialler.learn_neighbour,
     )
 
-    def greeted() -> int:
+    def greeted_peers() -> int:
         return sum(one.hello is not None for one in peering.peers.values())
 
     rendezvous = lists = None
@@ -125,8 +125,8 @@ async def taking_part(
             keys.transport_seed,
             hidden=[home.root],
             reached_at=lambda: peering.addresses,
-            peers=greeted,
-            found=partial(peering.dialler.met, AddressSource.DHT),
+            peers=greeted_peers,
+            found=partial(peering.dialler.replace_from, AddressSource.DHT),
             clock=time.time,
         )
     if network.lists_key is not None:
@@ -134,8 +134,8 @@ async def taking_part(
             network,
             network.lists_key,
             reader=ListReader(),
-            peers=greeted,
-            found=partial(peering.dialler.met, AddressSource.LIST),
+            peers=greeted_peers,
+            found=partial(peering.dialler.replace_from, AddressSource.LIST),
             clock=time.time,
             recall=store.meta,
             keep=store.set_meta,

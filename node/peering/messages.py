@@ -18,7 +18,16 @@ from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from node.home.addresses import PeerId
 from node.peering.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
-from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
+from protocol.codecs import (
+    NAME_PATTERN,
+    Codec,
+    binary,
+    digest,
+    identifier,
+    integer,
+    pair,
+    single_line,
+)
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Digest, Items, Mapped, Named
@@ -38,7 +47,7 @@ CHUNK_BYTES: Final = 512 * 1024
 MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
 MAX_ADDRESSES: Final = 8  # a node's own
-MAX_TOLD: Final = 16  # of other nodes
+MAX_PEER_ADDRESSES: Final = 16  # of other nodes
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]
@@ -76,9 +85,9 @@ def write(message: Mapped) -> Message:
     return cast("Message", message.to_value())
 
 
-_Address: TypeAlias = Annotated[str, line(1, 256)]
+_Address: TypeAlias = Annotated[str, single_line(1, 256)]
 _TOPIC = rf"/arnode/[a-z0-9/_-]{{1,{MAX_TOPIC}}}"
-_Topic: TypeAlias = Annotated[str, word(_TOPIC)]
+_Topic: TypeAlias = Annotated[str, identifier(_TOPIC)]
 _Wires: TypeAlias = Annotated[
     tuple[Annotated[bytes, binary(1, LIMIT_BYTES)], ...], Items(0, MAX_WANTED), Named("records")
 ]
@@ -87,7 +96,7 @@ _Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
     """Return the codec for a map of topics, each with its number of ids and their sum mod 2^256."""
-    name, told = word(_TOPIC), pair(integer(0), digest())
+    name, digest_pair = identifier(_TOPIC), pair(integer(0), digest())
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
         if type(value) is not dict or len(value) > MAX_TOPICS:
@@ -97,7 +106,7 @@ def _digests() -> Codec[dict[str, TopicDigest]]:
             topic = name.read(key)
             if isinstance(topic, Rejected):
                 return topic
-            found = told.read(entry)
+            found = digest_pair.read(entry)
             if isinstance(found, Rejected):
                 return Rejected(f"{topic}: {found.reason}")
             digests[topic] = found
@@ -114,8 +123,8 @@ class Hello(Mapped):
     """
 
     v: Annotated[int, integer(VERSION, VERSION)]
-    software: Annotated[str, line(1, 64)]
-    net: Annotated[str, word(NAME_PATTERN)]
+    software: Annotated[str, single_line(1, 64)]
+    net: Annotated[str, identifier(NAME_PATTERN)]
     author: Digest
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_ADDRESSES)]
     digests: Annotated[dict[str, TopicDigest], _digests()]
@@ -188,11 +197,11 @@ class Part(Mapped):
 class Known(Mapped):
     """A question for addresses of other peers."""
 
-    known: Annotated[int, integer(1, MAX_TOLD)]
+    known: Annotated[int, integer(1, MAX_PEER_ADDRESSES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAddresses(Mapped):
     """The answer to `Known`: some addresses."""
 
-    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]
+    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_PEER_ADDRESSES)]

@@ -29,7 +29,7 @@ from protocol.address_blocks import AddressScope
 from protocol.framing import ChannelError, Message
 from protocol.ip_addresses import scope_of
 
-MOST_TOLD: Final = 8  # addresses of one node
+MOST_ANNOUNCED: Final = 8  # addresses of one node
 MOST_WAITING: Final = 64  # nodes found but not looked up yet
 LOOKED_S: Final = 30.0  # between looks at this machine's addresses, which may change
 _WORKERS = 4
@@ -69,7 +69,7 @@ async def _announce(
     channel: ProcessChannel[Message], service: str, listened: Sequence[str]
 ) -> None:
     """Announce on all networks of this machine; restart when its addresses change."""
-    is_told = False
+    is_logged = False
     while True:
         addresses = announced(listened, machine_hosts())
         try:
@@ -77,8 +77,8 @@ async def _announce(
                 async with _speaking(channel, service, addresses):
                     await _until_changed(listened, addresses)
         except (OSError, Error) as fault:
-            if not is_told:
-                is_told = True
+            if not is_logged:
+                is_logged = True
                 _log.warning(
                     "no peers are found on the local network: no multicast here: %s", fault
                 )
@@ -92,8 +92,8 @@ async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> N
 
 def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
     """Return the addresses to announce; a wildcard becomes the addresses of `hosts`."""
-    told = [place for text in listened for place in seen_at(text, hosts)]
-    return [text for text in told if text.startswith("/ip4/")][:MOST_TOLD]
+    places = [place for text in listened for place in seen_at(text, hosts)]
+    return [text for text in places if text.startswith("/ip4/")][:MOST_ANNOUNCED]
 
 
 def machine_hosts() -> list[str]:
@@ -117,7 +117,7 @@ async def _speaking(
         server=f"{own}.local.",
         parsed_addresses=hosts,
     )
-    heard: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+    names: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
     def changed(
         zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
@@ -125,7 +125,7 @@ async def _speaking(
         del zeroconf, service_type  # zeroconf passes them by these names
         if name != info.name and state_change is not ServiceStateChange.Removed:
             with contextlib.suppress(asyncio.QueueFull):  # there are enough others
-                heard.put_nowait(name)
+                names.put_nowait(name)
 
     speaker = AsyncZeroconf(interfaces=hosts)
     try:
@@ -140,7 +140,7 @@ async def _speaking(
         )
         async with asyncio.TaskGroup() as looking:
             workers = [
-                looking.create_task(_look(channel, speaker.zeroconf, service, heard))
+                looking.create_task(_look(channel, speaker.zeroconf, service, names))
                 for _ in range(_WORKERS)
             ]
             yield
@@ -151,11 +151,11 @@ async def _speaking(
 
 
 async def _look(
-    channel: ProcessChannel[Message], zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
+    channel: ProcessChannel[Message], zeroconf: Zeroconf, service: str, names: asyncio.Queue[str]
 ) -> None:
     """Look up the addresses of found nodes, and send them to the core."""
     while True:
-        info = AsyncServiceInfo(service, await heard.get())
+        info = AsyncServiceInfo(service, await names.get())
         if await info.async_request(zeroconf, _ANSWERED_WITHIN_MS, DNSQuestionType.QM):
             for address in read(info.text):
                 await channel.send(["found", address])
@@ -169,9 +169,9 @@ def written(addresses: Sequence[str]) -> bytes:
 
 
 def read(text: bytes) -> list[str]:
-    """Return the addresses in an untrusted TXT record, at most `MOST_TOLD`."""
+    """Return the addresses in an untrusted TXT record, at most `MOST_ANNOUNCED`."""
     found = (entry.removeprefix(_ADDRESS) for entry in _entries(text) if entry.startswith(_ADDRESS))
-    return [one.decode("ascii") for one in found if one.isascii()][:MOST_TOLD]
+    return [one.decode("ascii") for one in found if one.isascii()][:MOST_ANNOUNCED]
 
 
 def _entries(text: bytes) -> Iterator[bytes]:

@@ -59,21 +59,21 @@ class Neighbours:
         return True
 
     async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:
-        telling = asyncio.create_task(self._tell(channel))
+        sending = asyncio.create_task(self._send_addresses(channel))
         try:
             while True:
                 self._take(await channel.receive())
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
-    async def _tell(self, channel: ProcessChannel[Message]) -> None:
-        told: tuple[str, ...] = ()
+    async def _send_addresses(self, channel: ProcessChannel[Message]) -> None:
+        sent: tuple[str, ...] = ()
         while True:
             listened = self._listened()
-            if listened and listened != told:  # nothing while the network is down
+            if listened and listened != sent:  # nothing while the network is down
                 await channel.send(["announce", self._name, [*listened]])
-                told = listened
+                sent = listened
             await asyncio.sleep(_LOOKED_S)
 
     def _take(self, frame: Message) -> None:

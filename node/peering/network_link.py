@@ -19,12 +19,12 @@ from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.messages import FRAME_LIMIT_BYTES, encode_message
 from node.network.presence import Connected, Presence
-from node.peering.carrier import Answer, Event, Heard
+from node.peering.carrier import Answer, Event, GossipMessage
 from node.processes.channel import Calls, ProcessChannel
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
-HEARD_QUEUE: Final = 1024  # 16 KiB each at most
+GOSSIP_QUEUE: Final = 1024  # 16 KiB each at most
 PING_EVERY_S: Final = 20.0
 PONG_S: Final = 60.0
 # Far above any setting; a process that reports more is broken.
@@ -37,8 +37,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self._presence = Presence()
-        self._heard: deque[Heard] = deque()
-        self._has_news, self._has_heard = asyncio.Event(), asyncio.Event()
+        self._gossip: deque[GossipMessage] = deque()
+        self._has_news, self._has_gossip = asyncio.Event(), asyncio.Event()
         self.lost_messages = 0
 
     @property
@@ -46,9 +46,9 @@ class Inbox:
         """The connected peers."""
         return self._presence.peers
 
-    def arrive(self, coming: Connected) -> None:
+    def arrive(self, connected: Connected) -> None:
         """Add a connected peer."""
-        self._presence.arrive(coming)
+        self._presence.arrive(connected)
         self._has_news.set()
 
     def leave(self, peer: PeerId) -> None:
@@ -61,29 +61,29 @@ class Inbox:
         self._presence.clear()
         self._has_news.set()
 
-    def hear(self, message: Heard) -> None:
+    def add_gossip(self, message: GossipMessage) -> None:
         """Store a message, if there is room."""
-        if len(self._heard) >= HEARD_QUEUE:
+        if len(self._gossip) >= GOSSIP_QUEUE:
             self.lost_messages += 1
             return
-        self._heard.append(message)
-        self._has_heard.set()
+        self._gossip.append(message)
+        self._has_gossip.set()
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield the connected peers, then each change, without end. For one reader."""
-        self._presence.forget_told()
+        self._presence.forget_reported()
         while True:
             for change in self._presence.changes():
                 yield change
             self._has_news.clear()
             await self._has_news.wait()
 
-    async def heard(self, most: int) -> list[Heard]:
+    async def receive_gossip(self, most: int) -> list[GossipMessage]:
         """Wait for messages and return at most `most` of them. For one reader."""
-        while not self._heard:
-            self._has_heard.clear()
-            await self._has_heard.wait()
-        return [self._heard.popleft() for _ in range(min(most, len(self._heard)))]
+        while not self._gossip:
+            self._has_gossip.clear()
+            await self._has_gossip.wait()
+        return [self._gossip.popleft() for _ in range(min(most, len(self._gossip)))]
 
 
 class NetworkLink:
@@ -187,7 +187,9 @@ class NetworkLink:
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:
             case ["heard", str(topic), str(peer), bytes(data)]:
-                self._inbox.hear(Heard(topic=topic, forwarder=PeerId(peer), data=data))
+                self._inbox.add_gossip(
+                    GossipMessage(topic=topic, forwarder=PeerId(peer), data=data)
+                )
             case ["done", int(number), value]:
                 self._calls.answer(number, value)
             case ["failed", int(number), str(message), str(hint)]:

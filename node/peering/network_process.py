@@ -30,7 +30,7 @@ from node.network.contract import (
 from node.network.errors import NetworkError
 from node.network.messages import QUESTION_LIMIT_BYTES
 from node.network.peer_budgets import Banned
-from node.peering.carrier import Answer, Carrier, Event, Heard
+from node.peering.carrier import Answer, Carrier, Event, GossipMessage
 from node.peering.network_link import Inbox, NetworkLink, check_size
 from node.peering.ports import Ports
 from node.processes.channel import ProcessChannel
@@ -113,8 +113,8 @@ class NetworkProcess(Carrier):
     def events(self) -> AsyncIterator[Event]:
         return self._inbox.events()
 
-    async def heard(self, most: int) -> list[Heard]:
-        return await self._inbox.heard(most)
+    async def receive_gossip(self, most: int) -> list[GossipMessage]:
+        return await self._inbox.receive_gossip(most)
 
     def serve(self, protocol: str, answer: Answer) -> None:
         self._answers[protocol] = answer

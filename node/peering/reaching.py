@@ -91,7 +91,7 @@ class Reaching:
         if self.addresses != before:
             self._on_change()
 
-    def went(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Delete what belongs to a closed connection."""
         for kept in (self._ask_at_s, self._found, self._through):
             kept.pop(peer, None)

@@ -47,16 +47,16 @@ class RecordReader:
         """
         self._hidden = tuple(hidden)
         self._has_other = (processors or len(os.sched_getaffinity(0))) > 1
-        self._beside: _Beside | None = None
+        self._process: _ReaderProcess | None = None
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
         """Return the extract of each record, or its fault; `tasks` are the known ones, by id."""
         if self._has_other and len(wires) >= MANY:
-            if self._beside is None or self._beside.is_over:
-                self._beside = _Beside(self._hidden)
+            if self._process is None or self._process.is_over:
+                self._process = _ReaderProcess(self._hidden)
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
-                    return await self._beside.ask(wires, tasks)
+                    return await self._process.ask(wires, tasks)
             except (ChannelError, TimeoutError) as fault:
                 _log.warning("records are read here: no process does it (%r)", fault)
                 self._has_other = False
@@ -69,12 +69,12 @@ class RecordReader:
 
     async def aclose(self) -> None:
         """End the process, if there is one; the next large batch starts another."""
-        beside, self._beside = self._beside, None
-        if beside is not None:
-            await beside.stop()
+        process, self._process = self._process, None
+        if process is not None:
+            await process.stop()
 
 
-class _Beside:
+class _ReaderProcess:
     """The separate process. It parses the next batch while the event loop stores the last."""
 
     def __init__(self, hidden: tuple[Path, ...]) -> None:
@@ -89,7 +89,7 @@ class _Beside:
         self._channel: ProcessChannel[Any] | None = None
         self._is_up = asyncio.Event()  # or is over
         self._calls: Calls[Any] = Calls()
-        self._told = set[bytes]()
+        self._sent_tasks = set[bytes]()
         self._idle: asyncio.TimerHandle | None = None
         self.is_over = False
         self._supervisor.start()
@@ -106,10 +106,10 @@ class _Beside:
         await self._is_up.wait()
         if self.is_over or self._channel is None:
             raise ChannelError("it is not there")
-        untold = tasks.keys() - self._told
+        unsent = tasks.keys() - self._sent_tasks
         with self._calls.open() as (number, answer):
-            await self._channel.send((number, [tasks[one].encoded for one in untold], wires))
-            self._told |= untold
+            await self._channel.send((number, [tasks[one].encoded for one in unsent], wires))
+            self._sent_tasks |= unsent
             return [*map(_from_message, await answer, wires)]
 
     async def stop(self) -> None:
@@ -163,8 +163,8 @@ async def _answer_all(core: socket.socket) -> None:
     tasks: dict[bytes, TaskManifest] = {}
     with contextlib.suppress(ChannelError):  # the core has gone
         while True:
-            number, told, wires = await channel.receive()
-            tasks |= map(_task_from, told)
+            number, new_tasks, wires = await channel.receive()
+            tasks |= map(_task_from, new_tasks)
             read = [_to_message(extract(wire, tasks.get)) for wire in wires]
             await channel.send((number, read))
     channel.close()

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from node.home.addresses import Address, parse_address
-from node.home.clock import is_to_come
+from node.home.clock import is_in_future
 from node.home.network_definition import Network
 from node.network.contract import FRAMING
 from node.network.dht_contract import (
     KEYS,
-    MOST_TOLD,
+    MOST_SENT,
     RENDEZVOUS_S,
     RendezvousRequest,
     RendezvousResult,
@@ -82,7 +82,7 @@ class Rendezvous:
         self._peers = peers
         self._found = found
         self._clock = clock
-        self._told: tuple[str, ...] = ()
+        self._announced: tuple[str, ...] = ()
         self.last: LastRendezvous | None = None
 
     @property
@@ -90,25 +90,25 @@ class Rendezvous:
         """The time of the next rendezvous, in seconds since 1970; 0 before the first."""
         if self.last is None:
             return 0.0
-        is_settled = self._peers() > 0 and self._to_tell() == self._told
+        is_settled = self._peers() > 0 and self._to_announce() == self._announced
         return self.last.at_s + (SETTLED_S if is_settled else ALONE_S)
 
     async def run(self) -> None:
         """Look for nodes whenever it is due. Never returns."""
         while True:
-            is_waiting = is_to_come(self.next_s, self._clock(), most_s=SETTLED_S)
+            is_waiting = is_in_future(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
                 self.last = await self._look_up()
                 self._say(self.last)
             await asyncio.sleep(_LOOKED_S)
 
     async def _look_up(self) -> LastRendezvous:
-        self._told = self._to_tell()
+        self._announced = self._to_announce()
         request = RendezvousRequest(
             transport_seed=self._transport_seed,
             entries=self._network.dht,
             keys=self._keys(),
-            addresses=self._told,
+            addresses=self._announced,
         )
         try:
             async with asyncio.timeout(RENDEZVOUS_S), self._program.running() as channel:
@@ -134,13 +134,13 @@ class Rendezvous:
         days = [self._clock() - _DAY_S * ago for ago in range(KEYS)]
         return tuple(key_of(self._network.name, _day(one)) for one in days)
 
-    def _to_tell(self) -> tuple[str, ...]:
+    def _to_announce(self) -> tuple[str, ...]:
         """Return this node's direct addresses: a reservation at a relay is gone tomorrow."""
         read = {text: parse_address(text) for text in self._reached_at()}
         direct = [
             text for text, one in read.items() if isinstance(one, Address) and one.relay is None
         ]
-        return tuple(direct[:MOST_TOLD])
+        return tuple(direct[:MOST_SENT])
 
     def _say(self, last: LastRendezvous) -> None:
         again_min = ALONE_S / 60
@@ -163,8 +163,8 @@ class Rendezvous:
 
 def _read(answer: Message) -> RendezvousResult | Rejected:
     match answer:
-        case ["found", dict() as told]:
-            return RendezvousResult.from_value(told)
+        case ["found", dict() as value]:
+            return RendezvousResult.from_value(value)
         case ["down", str(message), str(_)]:
             return Rejected(message)
     return Rejected("an invalid answer")

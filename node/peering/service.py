@@ -18,7 +18,7 @@ from node.peering.book import AddressBook
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected
 from node.peering.dialling import Dialler
 from node.peering.fetching import Fetcher
-from node.peering.greeting import Acquaintance, Greeter
+from node.peering.greeting import ConnectedPeer, Greeter
 from node.peering.ingest import Ingest
 from node.peering.messages import (
     BLOB,
@@ -43,7 +43,7 @@ from protocol.framing import Message
 from protocol.records import VERSION
 from protocol.topics import belongs, parts_of
 
-_HEARD_AT_ONCE = 64
+_GOSSIP_AT_ONCE = 64
 _SETTLED_S = 600.0
 _NEWS_EVERY_S = 2.0  # looking for work among the news costs more than storing them
 _RESTARTED_AFTER_S = 5.0
@@ -106,7 +106,7 @@ class Peering:
             carrier, store, self._indexes, misbehaviour, ingest=self._ingest, clock=clock
         )
         self.greeter = Greeter(
-            carrier, misbehaviour, own=self._hello, heard=self._greeted, clock=clock
+            carrier, misbehaviour, own=self._hello, on_hello=self._on_hello, clock=clock
         )
         self.dialler = Dialler(
             carrier,
@@ -141,7 +141,7 @@ class Peering:
         return tuple(dict.fromkeys((*self.reaching.addresses, *self._addresses())))
 
     @property
-    def peers(self) -> dict[PeerId, Acquaintance]:
+    def peers(self) -> dict[PeerId, ConnectedPeer]:
         """The connected peers, each with its last hello."""
         return self.greeter.peers
 
@@ -150,7 +150,7 @@ class Peering:
         async with asyncio.TaskGroup() as parts:
             for name, part in (
                 ("events", self._follow),
-                ("hearing", self._hear),
+                ("hearing", self._store_gossip),
                 ("greeting", self.greeter.run),
                 ("dialling", self.dialler.run),
                 ("reaching", self.reaching.run),
@@ -159,9 +159,9 @@ class Peering:
                 ("publishing", self._publisher.run),
                 ("settling", self._settle),
             ):
-                parts.create_task(self._keep_up(name, part), name=name)
+                parts.create_task(self._supervise(name, part), name=name)
 
-    async def _keep_up(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await part()
@@ -182,52 +182,52 @@ class Peering:
         chosen = self.dialler.chosen().items()
         return {peer: address for peer, address in chosen if self.greeter.is_greeted(peer)}
 
-    def _greeted(self, peer: PeerId, hello: Hello) -> None:
-        self.dialler.greeted(peer, hello)
-        self.fetcher.greeted(peer)
+    def _on_hello(self, peer: PeerId, hello: Hello) -> None:
+        self.dialler.on_hello(peer, hello)
+        self.fetcher.on_hello(peer)
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
         # Empty topics are left out. Of too many topics, each hello carries the next ones.
-        told = [entry for entry in self._indexes.digests().items() if entry[1][0]]
-        if len(told) > MAX_TOPICS:
-            self._turn = (self._turn + MAX_TOPICS) % len(told)
-            told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
+        digests = [entry for entry in self._indexes.digests().items() if entry[1][0]]
+        if len(digests) > MAX_TOPICS:
+            self._turn = (self._turn + MAX_TOPICS) % len(digests)
+            digests = [*digests[self._turn :], *digests[: self._turn]][:MAX_TOPICS]
         return Hello(
             v=VERSION,
             software=self._software,
             net=self._net,
             author=self._author,
             addresses=self.addresses[:MAX_ADDRESSES],
-            digests=dict(told),
+            digests=dict(digests),
         )
 
     async def _follow(self) -> None:
         connected = self._carrier.peers
         for peer in connected:
-            self.greeter.came(peer, dialled=False)
+            self.greeter.on_connect(peer, dialled=False)
         for peer in set(self.peers).difference(connected):
-            self._went(peer)
+            self._on_disconnect(peer)
         async for event in self._carrier.events():
             match event:
                 case Connected(peer=peer, address=address, is_relayed=relayed, host=host):
                     dialled = address is not None
-                    self.greeter.came(peer, dialled=dialled, relayed=relayed, host=host)
-                    self.syncer.came(peer)
+                    self.greeter.on_connect(peer, dialled=dialled, relayed=relayed, host=host)
+                    self.syncer.on_connect(peer)
                 case Disconnected(peer=peer):
-                    self._went(peer)
+                    self._on_disconnect(peer)
 
-    def _went(self, peer: PeerId) -> None:
-        self.greeter.went(peer)
-        self.syncer.forget(peer)
-        self.dialler.went(peer)
-        self.reaching.went(peer)
-        self.fetcher.went(peer)
+    def _on_disconnect(self, peer: PeerId) -> None:
+        self.greeter.on_disconnect(peer)
+        self.syncer.on_disconnect(peer)
+        self.dialler.on_disconnect(peer)
+        self.reaching.on_disconnect(peer)
+        self.fetcher.on_disconnect(peer)
 
-    async def _hear(self) -> None:
+    async def _store_gossip(self) -> None:
         while True:
             of_forwarder: dict[PeerId, list[bytes]] = {}
-            for one in await self._carrier.heard(_HEARD_AT_ONCE):
+            for one in await self._carrier.receive_gossip(_GOSSIP_AT_ONCE):
                 of_forwarder.setdefault(one.forwarder, []).append(one.data)
             # A forwarder may not be able to see the faults of a message. The network process
             # already limits unknown and early records per peer.
@@ -237,12 +237,12 @@ class Peering:
     def _note_new(self, peer: PeerId | None, report: IntakeReport) -> None:
         if self._news is None:
             loop = asyncio.get_running_loop()
-            self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)
+            self._news = loop.call_later(_NEWS_EVERY_S, self._report_news)
         for patch in dict.fromkeys(report.claimed):
-            self.fetcher.want(patch, told_by=peer)
+            self.fetcher.want(patch, sent_by=peer)
         self.fetcher.arrived(report.new)
 
-    def _tell_news(self) -> None:
+    def _report_news(self) -> None:
         self._news = None
         self._on_news()
 

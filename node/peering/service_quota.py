@@ -113,7 +113,7 @@ class ServiceQuota:
         self._for_all = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S))
         self._for_others = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
         self._waiting: list[_Asked] = []
-        self._has_come = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._taking_turns: asyncio.Task[None] | None = None
 
     def limiting(self, answer: Answer) -> Answer:
@@ -121,11 +121,11 @@ class ServiceQuota:
         return partial(self._answer_in_turn, answer)
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
-        if not await self._misbehaviour.allows(peer, CostKind.EFFORT, 0.0):
+        if not await self._misbehaviour.allows(peer, CostKind.TIME, 0.0):
             raise RefusedError("its requests took too much time")
         asked = _Asked(peer=peer, size_bytes=len(encode_message(question)))
         self._waiting.append(asked)
-        self._has_come.set()
+        self._arrived.set()
         if self._taking_turns is None or self._taking_turns.done():
             self._taking_turns = asyncio.create_task(self._take_turns())
         try:
@@ -142,12 +142,12 @@ class ServiceQuota:
 
     async def _take_turns(self) -> None:
         while self._waiting:
-            self._has_come.clear()
+            self._arrived.clear()
             asked = min(self._waiting, key=self._rank)
             pacer = self._for_all if self._is_light(asked) else self._for_others
             wait_s = pacer.wait_s(0.0)
             if wait_s > 0:
-                await wait_for(self._has_come, wait_s)  # a smaller question may arrive meanwhile
+                await wait_for(self._arrived, wait_s)  # a smaller question may arrive meanwhile
                 continue
             self._waiting.remove(asked)
             asked.turn.set()
@@ -159,7 +159,7 @@ class ServiceQuota:
             pacer.wait_s(took_s)  # the next question waits for this
         for debtor in {str(peer), self._host(peer)}:
             self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
-        await self._misbehaviour.allows(peer, CostKind.EFFORT, took_s)
+        await self._misbehaviour.allows(peer, CostKind.TIME, took_s)
 
     def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
         """Return the sort key of a question; equal ones are answered in the order of arrival."""

@@ -153,8 +153,8 @@ def _named(body: Body) -> tuple[set[bytes], set[bytes]]:
         case ResultBody():
             return {*body.answers}, {body.base, body.tree}
         case TaskBody(manifest=manifest):
-            beside = manifest.program.blobs if manifest.program else ()
-            return {*beside, *(blob for _, blob in manifest.files)}, {manifest.baseline_tree}
+            program_blobs = manifest.program.blobs if manifest.program else ()
+            return {*program_blobs, *(blob for _, blob in manifest.files)}, {manifest.baseline_tree}
         case ReportBody():
             return {body.text}, set()
         case _:

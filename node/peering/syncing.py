@@ -89,7 +89,7 @@ class Syncer:
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order of arrival
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
-        self.has_heard = asyncio.Event()  # set once everything that one peer has was fetched
+        self.first_sync_done = asyncio.Event()  # set once everything that one peer has was fetched
         self._is_due = asyncio.Event()
 
     def pace_of(self, peer: PeerId) -> SyncPace:
@@ -106,11 +106,11 @@ class Syncer:
         else:
             self._due.pop(peer, None)
 
-    def came(self, peer: PeerId) -> None:
+    def on_connect(self, peer: PeerId) -> None:
         """Record that a peer is connected."""
         self.pace_of(peer).reconnected()
 
-    def forget(self, peer: PeerId) -> None:
+    def on_disconnect(self, peer: PeerId) -> None:
         """Record that a peer has gone."""
         self._due.pop(peer, None)
 
@@ -159,7 +159,7 @@ class Syncer:
         try:
             async with asyncio.timeout(EXCHANGE_LIMIT_S):
                 if await self._is_through(talk, peer, theirs) and not left_out:
-                    self.has_heard.set()
+                    self.first_sync_done.set()
                     pace.full_at_s = self._clock() + LONGEST_WAIT_S
                     if not talk.brought:
                         gaps = {name: _gap(before[name], theirs[name]) for name in theirs}

@@ -24,7 +24,7 @@ from node.processes.channel import ProcessChannel
 from protocol.errors import SafetyError
 from protocol.framing import Framing
 from trainer.host.interpreter import program_command
-from trainer.sandbox.fence import fenced
+from trainer.sandbox.masked_home import with_masked_home
 
 # After its channel closes, the process disconnects from its peers and ends by itself.
 PARTING_S: Final = 2.0
@@ -60,7 +60,7 @@ class ChildProgram(Generic[M]):
         if self.hidden is None:
             return command
         try:
-            return fenced(command, hidden=self.hidden, is_networked=self.is_networked)
+            return with_masked_home(command, hidden=self.hidden, is_networked=self.is_networked)
         except SafetyError as fault:
             _warn_once(f"{self.name} sees the node's home: {fault.message} ({fault.hint})")
             return command

@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.completion import ModelCost
 from agent.model.prompt import prompt
-from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, Silence, SlowProposer
+from agent.proposal import Context, NoProposal, Proposal, Proposer, ProposerQuestion, SlowProposer
 from node.home.control_socket import Message
 from node.home.home import Home
 from node.proposing.prompting import fence_secret
@@ -20,13 +20,13 @@ async def advice(
     context: Context, proposer: Proposer, slow: SlowProposer | None
 ) -> Mapping[str, Message]:
     """Ask for one proposal: first the slow proposer, if there is one, then the fast one."""
-    silence: Silence | None = None
+    no_proposal: NoProposal | None = None
     if slow is not None:
         written = await slow.propose(context)
         if isinstance(written, Proposal):
             return _proposed(context, written, None)
-        silence = written
-    return _proposed(context, await asyncio.to_thread(proposer.propose, context), silence)
+        no_proposal = written
+    return _proposed(context, await asyncio.to_thread(proposer.propose, context), no_proposal)
 
 
 async def prompt_document(
@@ -46,23 +46,25 @@ async def prompt_document(
         "who": who,
         "prompt": [{"role": turn.role, "content": turn.content} for turn in turns],
         "room": found.room if isinstance(found, ProposerQuestion) else None,
-        "silence": found.reason if isinstance(found, Silence) else None,
+        "silence": found.reason if isinstance(found, NoProposal) else None,
     }
 
 
-def _usual(home: Home, context: Context, why: str) -> ProposerQuestion | Silence:
+def _usual(home: Home, context: Context, why: str) -> ProposerQuestion | NoProposal:
     turns = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
     room = f"{_PROMPT_CHARS:,} characters, as {why}"
-    return turns if isinstance(turns, Silence) else ProposerQuestion(turns=turns, room=room)
+    return turns if isinstance(turns, NoProposal) else ProposerQuestion(turns=turns, room=room)
 
 
 def _proposed(
-    context: Context, proposal: Proposal | None, silence: Silence | None
+    context: Context, proposal: Proposal | None, no_proposal: NoProposal | None
 ) -> Mapping[str, Message]:
-    cost = (proposal.cost if proposal else ModelCost()) + (silence.cost if silence else ModelCost())
+    cost = (proposal.cost if proposal else ModelCost()) + (
+        no_proposal.cost if no_proposal else ModelCost()
+    )
     return {
         "proposal": None if proposal is None else _shown(context, proposal),
-        "silence": silence.reason if silence else None,
+        "silence": no_proposal.reason if no_proposal else None,
         "cost": {
             "calls": cost.calls,
             "tokens_in": cost.tokens_in,

@@ -12,7 +12,7 @@ from typing import Final, cast
 from agent.completion import ChatMessage, CompletionFault, CompletionRequest, FaultKind, Role
 from node.home.config import Config
 from node.home.home import Home
-from node.proposing.budget import ledger_of
+from node.proposing.budget import open_cost_database
 from node.proposing.choice import Choice, ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback
 from node.proposing.model import Model, open_model
@@ -97,8 +97,10 @@ async def lent_models(
             f"programs of task {manifest.name} would ask {choice.name}, also those of peers",
             "choose a model on this machine (`llm_url`), or work alone (`--network none`)",
         )
-    with ledger_of(home) as ledger:
-        async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
+    with open_cost_database(home) as cost_database:
+        async with open_model(
+            home, config, choice, keys, cost_database, progress=progress
+        ) as model:
             yield KeptModels(
                 NodeModel(
                     model,

@@ -20,7 +20,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.store import model_calls
 from node.store.database import Database
-from node.store.model_calls import Charge, LimitName, Spending, SpendingLimits
+from node.store.model_calls import Charge, LimitName, ModelCostLimits, ModelCostTotals
 from node.store.store import Store
 from protocol.units import NANO
 
@@ -45,7 +45,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class SpendingBudget:
+class ModelCostBudget:
     """The budget of one home for one model. All processes with one share its limits.
 
     `model` is the name under which questions are recorded; it includes the name of the owner's
@@ -54,7 +54,7 @@ class SpendingBudget:
 
     database: Database
     _: KW_ONLY
-    limits: SpendingLimits
+    limits: ModelCostLimits
     model: str
     price: Price
     clock_ms: Callable[[], int]
@@ -100,9 +100,9 @@ class SpendingBudget:
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
         return reservation.most if actual is None else actual
 
-    def spent(self) -> Spending:
+    def spent(self) -> ModelCostTotals:
         """Return today's costs so far."""
-        return model_calls.spending_on(self.database, model_calls.day_of(self.clock_ms()))
+        return model_calls.costs_on_day(self.database, model_calls.day_of(self.clock_ms()))
 
     def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | CompletionFault:
         now_ms = self.clock_ms()
@@ -157,9 +157,9 @@ def most_of(question: CompletionRequest) -> Usage:
     return Usage(tokens_in=text_bytes + QUESTION_TOKENS, tokens_out=question.max_tokens)
 
 
-def limits_of(config: Config) -> SpendingLimits:
+def limits_of(config: Config) -> ModelCostLimits:
     """Return the limits in the settings."""
-    return SpendingLimits(
+    return ModelCostLimits(
         calls=config.calls_per_day,
         visits=config.visits_per_day,
         tokens=config.tokens_per_day,
@@ -167,17 +167,17 @@ def limits_of(config: Config) -> SpendingLimits:
     )
 
 
-def spent_today(store: Store, now_ms: int) -> Spending:
+def spent_today(store: Store, now_ms: int) -> ModelCostTotals:
     """Return the models' costs on the day (UTC) of a moment, as `status` shows them."""
-    return model_calls.spending_on(store.database, model_calls.day_of(now_ms))
+    return model_calls.costs_on_day(store.database, model_calls.day_of(now_ms))
 
 
-def limit_met(store: Store, limits: SpendingLimits, now_ms: int) -> LimitName | None:
+def limit_reached(store: Store, limits: ModelCostLimits, now_ms: int) -> LimitName | None:
     """Return the limit that another question like that day's largest would pass, if any."""
     calls = model_calls.calls_on(store.database, model_calls.day_of(now_ms))
     spent = spent_today(store, now_ms)
     return limits.passed_by(
-        Spending(
+        ModelCostTotals(
             calls=spent.calls + 1,
             visits=spent.visits + any(call.is_visit for call in calls),
             tokens=spent.tokens + max((call.charge.tokens for call in calls), default=1),
@@ -194,7 +194,7 @@ def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
 
 
 @contextmanager
-def ledger_of(home: Home) -> Iterator[Database]:
+def open_cost_database(home: Home) -> Iterator[Database]:
     """Yield a separate connection to a home's ledger.
 
     A reservation must reach the disk on its own, whatever else the node is writing.
@@ -205,7 +205,7 @@ def ledger_of(home: Home) -> Iterator[Database]:
 
 
 @contextmanager
-def passing_ledger() -> Iterator[Database]:
+def temporary_cost_database() -> Iterator[Database]:
     """Yield a temporary ledger, for use where there is no home yet."""
     with closing(Database.in_memory(Path(":memory:"))) as database:
         yield database

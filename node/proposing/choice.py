@@ -170,8 +170,8 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
 
 
 def _chosen(choice: Choice, why: str, remarks: list[str]) -> Chosen:
-    told = "; ".join([f"{choice.name} proposes: {why}", *remarks])
-    return Chosen(arms=(Arm(choice=choice),), reason=told)
+    explanation = "; ".join([f"{choice.name} proposes: {why}", *remarks])
+    return Chosen(arms=(Arm(choice=choice),), reason=explanation)
 
 
 def _remark(who: str, models: list[str] | None, wanted: str) -> str:

@@ -23,22 +23,22 @@ from agent.command import (
     Edited,
     Write,
 )
+from agent.reported_usage import NO_USAGE, last_words, reported_usage
 from agent.source.capabilities import Check
-from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
-from node.proposing.budget import SpendingBudget
+from node.proposing.budget import ModelCostBudget
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.workshop.at_work import WorkshopLimits
-from trainer.workshop.installed import find_program, installation
-from trainer.workshop.view import nameable
-from trainer.workshop.workshop import AgentAccess, Work, require_workshop, work
-from trainer.workshop.worktree import Given
+from trainer.agent_sandbox.agent_run import AgentAccess, AgentResult, require_agent_sandbox, work
+from trainer.agent_sandbox.installed import find_program, installation
+from trainer.agent_sandbox.running_command import AgentLimits
+from trainer.agent_sandbox.view import nameable
+from trainer.agent_sandbox.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` handled here
 _ALWAYS = ("PATH", "LANG")
@@ -68,14 +68,14 @@ def command_proposer(
     env: Mapping[str, str],
     prompt: Write,
     check: Check,
-    budget: SpendingBudget,
+    budget: ModelCostBudget,
 ) -> CommandProposer:
     """Return the proposer of an `agent`, one of `COMMANDS`; each of its visits is counted.
 
     Raises ConfigurationError if the program or folders are missing, SafetyError if there is no
     sandbox for it.
     """
-    require_workshop()
+    require_agent_sandbox()
     command = _command(agent, config, home, env)
     return CommandProposer(
         counted(_goer(command), budget, command.terms),
@@ -94,7 +94,7 @@ def command_fault(
     A missing log-in is reported too, although it may exist elsewhere.
     """
     try:
-        require_workshop()
+        require_agent_sandbox()
         command = _command(agent, config, home, env)
     except ArnodeError as fault:
         return fault.message, fault.hint
@@ -180,7 +180,7 @@ def _within(terms: VisitTerms, word: str) -> str:
 def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
     """Return the arguments that give a program its server's address."""
     words: list[str] = []
-    for name, told in preset.where.items():
+    for name, templates in preset.where.items():
         value = env.get(name)
         if not value:
             continue
@@ -190,7 +190,7 @@ def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
                 "process list",
                 f"remove it, or write the address into the file {preset.shown[0]}",
             )
-        words += [word.replace("{value}", json.dumps(value)) for word in told]
+        words += [word.replace("{value}", json.dumps(value)) for word in templates]
     return words
 
 
@@ -229,7 +229,7 @@ def _bench(
         shown=tuple(map(named, preset.shown)),
         kept=(*map(named, preset.kept), *asked),
         environment={"PATH": os.defpath, **preset.settings, **passed, "TERM": "dumb"},
-        limits=WorkshopLimits(limit_s=config.agent_limit_s),
+        limits=AgentLimits(limit_s=config.agent_limit_s),
     )
 
 
@@ -237,7 +237,7 @@ def _goer(command: _Command) -> Go:
     async def go(job: Assignment) -> Visit:
         given = Given(
             editable=job.source,
-            beside=job.beside,
+            beside=job.extra_files,
             notes=NOTES,
             ignored=command.preset.ignored,
         )
@@ -255,20 +255,20 @@ def _goer(command: _Command) -> Go:
         result, remark = await _result(command, job, done, secrets)
         if remark and isinstance(result, Edited):
             _log.info("%s: %s", command.name, remark)
-        told = told_by(done.output_tail, command.preset.form)
-        if done.status is None and told is not None and told != NOTHING:
-            told = None  # it was still working when it was ended
-        return Visit(result=result, told=told, seconds=done.seconds, remark=remark)
+        reported = reported_usage(done.output_tail, command.preset.form)
+        if done.status is None and reported is not None and reported != NO_USAGE:
+            reported = None  # it was still working when it was ended
+        return Visit(result=result, reported=reported, seconds=done.seconds, remark=remark)
 
     return go
 
 
 def _not_started(reason: str) -> Visit:
-    return Visit(result=Rejected(reason), told=NOTHING, seconds=0.0)
+    return Visit(result=Rejected(reason), reported=NO_USAGE, seconds=0.0)
 
 
 async def _result(
-    command: _Command, job: Assignment, done: Work, secrets: frozenset[bytes]
+    command: _Command, job: Assignment, done: AgentResult, secrets: frozenset[bytes]
 ) -> tuple[Edited | Rejected, str]:
     """Return a program's edit of the files, and a remark about it."""
     words = await _shown(last_words(done.output_tail, command.preset.form), secrets)

@@ -9,7 +9,7 @@ from agent.worker.prices import nano_of
 from node.home.config import Config
 from node.home.control_socket import Message
 from node.home.home import Home
-from node.proposing.budget import ledger_of, limits_of
+from node.proposing.budget import limits_of, open_cost_database
 from node.store import model_calls
 from node.store.model_calls import Call, Charge
 from node.store.store import Store
@@ -32,7 +32,7 @@ class Fixed:
 def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message]:
     """Return a day's (UTC) costs, in total and for each question, with the limits."""
     calls = model_calls.calls_on(store.database, day)
-    spent = model_calls.spending_on(store.database, day)
+    spent = model_calls.costs_on_day(store.database, day)
     limits = limits_of(config)
     return {
         "day": day,
@@ -62,7 +62,7 @@ def correct_call(
     """
     if not home.store.exists():
         raise _unknown(number)
-    with ledger_of(home) as database:
+    with open_cost_database(home) as database:
         call = model_calls.call(database, number)
         if call is None:
             raise _unknown(number)

@@ -18,7 +18,7 @@ from agent.worker.prices import Price
 from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import PROPOSERS, plugin
-from node.proposing.budget import ledger_of, passing_ledger
+from node.proposing.budget import open_cost_database, temporary_cost_database
 from node.proposing.choice import KNOBS, NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_fault, terms_of
 from node.proposing.keys import ApiKeys, key_variable
@@ -83,10 +83,10 @@ def _program(name: str, home: Home, config: Config, env: Mapping[str, str]) -> D
 async def _model(
     home: Home, config: Config, choice: ModelChoice, keys: ApiKeys, progress: Progress
 ) -> Diagnosis:
-    ledger: AbstractContextManager[Database] = (
-        ledger_of(home) if home.store.exists() else passing_ledger()
+    cost_database: AbstractContextManager[Database] = (
+        open_cost_database(home) if home.store.exists() else temporary_cost_database()
     )
-    with ledger as database:
+    with cost_database as database:
         patience = Ladder(again={})  # report the first fault, without retries
         async with open_model(
             home, config, choice, keys, database, progress=progress, ladder=patience

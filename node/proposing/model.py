@@ -1,7 +1,7 @@
 """A language model that the node may ask: a worker, a day's budget and retries.
 
-    with ledger_of(home) as ledger:
-        async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
+    with open_cost_database(home) as costs:
+        async with open_model(home, config, choice, keys, costs, progress=progress) as model:
             outcome = await model.complete(question)  # a completion or a fault, no exception
             model.limits.context_tokens, model.limits.answer_tokens
 
@@ -29,7 +29,7 @@ from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_of, nano_
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.config import Config
 from node.home.home import Home
-from node.proposing.budget import SpendingBudget, limits_of
+from node.proposing.budget import ModelCostBudget, limits_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
@@ -64,7 +64,7 @@ class Model:
     complete: Complete
     limits: ModelLimits
     price: Price
-    budget: SpendingBudget
+    budget: ModelCostBudget
 
 
 @asynccontextmanager
@@ -73,7 +73,7 @@ async def open_model(
     config: Config,
     choice: ModelChoice,
     keys: ApiKeys,
-    ledger: Database,
+    cost_database: Database,
     *,
     progress: Progress = silent,
     clock_ms: Callable[[], int] = time_of_day_ms,
@@ -95,8 +95,8 @@ async def open_model(
                 "write it as `provider/model`; a model on a server of yours needs `llm_url`",
             )
         price = price_for(config, choice, facts)
-        budget = SpendingBudget(
-            ledger,
+        budget = ModelCostBudget(
+            cost_database,
             limits=limits_of(config),
             model=booked_as or choice.name,
             price=price,
@@ -118,7 +118,7 @@ async def open_model(
         )
 
 
-def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
+def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
     """Return a completion that asks only what the budget has room for, and counts it."""
 
     async def complete(question: CompletionRequest) -> ModelCompletion | CompletionFault:
@@ -133,8 +133,8 @@ def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
         usage = outcome.usage
         if isinstance(outcome, Failure) and usage is None and not outcome.may_have_cost:
             usage = _NOTHING
-        said = "" if isinstance(outcome, Failure) else outcome.text
-        charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
+        answer_text = "" if isinstance(outcome, Failure) else outcome.text
+        charge = budget.settle(reservation, usage, answer_bytes=len(answer_text.encode()))
         cost = ModelCost(calls=1, **asdict(charge))
         if isinstance(outcome, Failure):
             return CompletionFault(
@@ -177,10 +177,10 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
     known = facts.price
     if known is None and choice.url is not None and is_loopback(choice.url):
         known = FREE
-    told_in, told_out = config.llm_usd_in, config.llm_usd_out
-    if told_in is None and told_out is None and known is not None:
+    configured_in, configured_out = config.llm_usd_in, config.llm_usd_out
+    if configured_in is None and configured_out is None and known is not None:
         return known
-    if known is None and (told_in is None or told_out is None):
+    if known is None and (configured_in is None or configured_out is None):
         raise ConfigurationError(
             f"the price of {choice.name} is unknown, so `usd_per_day` cannot be kept",
             "give its price in USD for a million tokens: `llm_usd_in` and `llm_usd_out`"
@@ -188,8 +188,10 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
         )
     listed = known or FREE
     price = Price(
-        usd_nano_in=listed.usd_nano_in if told_in is None else nano_per_token(told_in),
-        usd_nano_out=listed.usd_nano_out if told_out is None else nano_per_token(told_out),
+        usd_nano_in=listed.usd_nano_in if configured_in is None else nano_per_token(configured_in),
+        usd_nano_out=listed.usd_nano_out
+        if configured_out is None
+        else nano_per_token(configured_out),
     )
     if max(price.usd_nano_in, price.usd_nano_out) > MAX_USD_NANO:
         raise ConfigurationError(

@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.command import TITLE_FILE
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.model.planner import ModelPlanner
 from agent.model.prompt import errand
 from agent.model.proposer import ModelProposer
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import ModelReviewer
 from agent.plugin import PluggedProposer, ProposerPlugin
-from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
+from agent.proposal import Context, NoProposal, NullProposer, Proposer, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
-from node.proposing.budget import SpendingBudget, ledger_of, limits_of
+from node.proposing.budget import ModelCostBudget, limits_of, open_cost_database
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
 from node.proposing.roles import open_role, planner_of, reviewer_of
+from node.source_review.inspection import inspect
 from node.terminal.progress import Progress
-from node.vetting.inspection import inspect
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -90,7 +90,7 @@ class Proposers:
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
     """Return the fast proposer: the hyperparameter search, or nobody if none is to propose."""
-    return Silent() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
+    return NullProposer() if [arm.choice for arm in arms] == [NOBODY] else BuiltInSearch()
 
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
@@ -182,7 +182,7 @@ async def open_slow(
         case ProgramChoice():
             secret = fence_secret(home)
 
-            def prompt(context: Context) -> str | Silence:
+            def prompt(context: Context) -> str | NoProposal:
                 return _fitting(
                     errand(
                         context,
@@ -194,9 +194,9 @@ async def open_slow(
                     for limit_chars in _ERRAND_CHARS
                 )
 
-            with ledger_of(home) as ledger:
-                budget = SpendingBudget(
-                    ledger,
+            with open_cost_database(home) as cost_database:
+                budget = ModelCostBudget(
+                    cost_database,
                     limits=limits_of(config),
                     model=arm.name,
                     price=FREE,
@@ -217,7 +217,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     """Return the check whether an untrusted source may be run for a task.
 
     First the task's rules for sources apply, then a child process parses it
-    (`node.vetting.inspection`). The source may be the work of the author of patches that a model
+    (`node.source_review.inspection`). The source may be the work of the author of patches that a model
     was shown.
     """
 
@@ -235,16 +235,16 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     return check
 
 
-def _fitting(prompts: Iterable[str | Silence]) -> str | Silence:
+def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
     """Return the first prompt that fits into an argument; each is shorter than the one before."""
     size = 0
     for prompt in prompts:
-        if isinstance(prompt, Silence):
+        if isinstance(prompt, NoProposal):
             return prompt
         size = len(prompt.encode("utf-8", "replace"))
         if size <= _ARGUMENT_BYTES:
             return prompt
-    return Silence(
+    return NoProposal(
         reason=f"the prompt with the files has {size} bytes, more than the {_ARGUMENT_BYTES} of an"
         " argument",
         retry_s=_HOPELESS_S,

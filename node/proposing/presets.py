@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from agent.told import Form
+from agent.reported_usage import Form
 from agent.worker.prices import Price
 
 

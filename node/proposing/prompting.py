@@ -12,7 +12,7 @@ from agent.model.asking import QuestionLimits
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.proposing.budget import ledger_of
+from node.proposing.budget import open_cost_database
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys
 from node.proposing.model import open_model, prompt_chars_for
@@ -47,9 +47,9 @@ async def open_prompted(
     progress: Progress,
 ) -> AsyncIterator[PromptedModel]:
     """Yield a model whose questions are recorded by a name. Raises what `open_model` raises."""
-    with ledger_of(home) as ledger:
+    with open_cost_database(home) as cost_database:
         opening = open_model(
-            home, config, choice, keys, ledger, progress=progress, booked_as=booked_as
+            home, config, choice, keys, cost_database, progress=progress, booked_as=booked_as
         )
         async with opening as model:
             limits = model.limits

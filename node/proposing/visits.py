@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 
 from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import CompletionFault, ModelCost
-from agent.proposal import Silence
-from agent.told import ToldUsage
+from agent.proposal import NoProposal
+from agent.reported_usage import ReportedUsage
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
-from node.proposing.budget import Reservation, SpendingBudget
+from node.proposing.budget import ModelCostBudget, Reservation
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO
@@ -34,7 +34,7 @@ class Visit:
     """The result of a visit, the usage that the program reported, and its duration in seconds."""
 
     result: Edited | Rejected
-    told: ToldUsage | None
+    reported: ReportedUsage | None
     seconds: float
     remark: str = ""
 
@@ -80,11 +80,11 @@ class VisitTerms:
         """The reservation for a visit."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
-    def charge(self, told: ToldUsage) -> Charge:
+    def charge(self, reported: ReportedUsage) -> Charge:
         """Return the cost of a visit by the program's own report."""
-        usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
-        reckoned = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
-        return self._charge(usage, reckoned)
+        usage = Usage(tokens_in=reported.tokens_in, tokens_out=reported.tokens_out)
+        cost_nano = self.price.cost_nano(usage) if reported.usd_nano is None else reported.usd_nano
+        return self._charge(usage, cost_nano)
 
     def _charge(self, usage: Usage, usd_nano: int) -> Charge:
         return Charge(
@@ -97,7 +97,7 @@ class VisitTerms:
 Go: TypeAlias = Callable[[Assignment], Awaitable[Visit]]
 
 
-def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
+def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
     """Return a run function that counts each visit as one question of the day, in any case."""
 
     async def run(job: Assignment) -> Ran:
@@ -105,7 +105,7 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
         if isinstance(reservation, CompletionFault):
             reason = f"over budget: {reservation.detail}"
             later_s = reservation.retry_s or _LATER_S
-            return Ran(result=Silence(reason=reason, retry_s=later_s), cost=ModelCost())
+            return Ran(result=NoProposal(reason=reason, retry_s=later_s), cost=ModelCost())
         try:
             visit = await go(job)
         except BaseException:  # it may have been at work, and its report is lost
@@ -119,18 +119,18 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
 
 
 def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Charge | None:
-    told = visit.told
-    if told is None:
+    reported = visit.reported
+    if reported is None:
         return None
-    if not told.can_be(visit.seconds):
+    if not reported.can_be(visit.seconds):
         _log.warning(
             "a visit of %.0f s cannot have used %d and %d tokens; the reserved amount is counted",
             visit.seconds,
-            told.tokens_in,
-            told.tokens_out,
+            reported.tokens_in,
+            reported.tokens_out,
         )
         return None
-    charge = terms.charge(told)
+    charge = terms.charge(reported)
     if charge.usd_nano > reservation.most.usd_nano:
         _log.warning(
             "a visit cost %.4f USD, but %.4f were allowed; the cost is counted",

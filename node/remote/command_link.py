@@ -47,7 +47,7 @@ class CommandLink:
             try:
                 await self._live(number, lanes)
             except (ChannelError, OSError) as fault:
-                lanes.lost(number, str(fault))
+                lanes.on_lost(number, str(fault))
             await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
 
     async def _live(self, number: int, lanes: RemoteLanes) -> None:
@@ -65,10 +65,10 @@ class CommandLink:
         again = self._again[number]
         again.clear()
         async with ended_after(process, channel, whose=f"lane {number}: "):
-            hearing = _hear(channel, number, lanes)
-            await first_of(channel.pass_on(outbox), hearing, again.wait())
+            receiving = _receive(channel, number, lanes)
+            await first_of(channel.pass_on(outbox), receiving, again.wait())
 
 
-async def _hear(channel: ProcessChannel[Message], number: int, lanes: RemoteLanes) -> NoReturn:
+async def _receive(channel: ProcessChannel[Message], number: int, lanes: RemoteLanes) -> NoReturn:
     while True:
-        lanes.heard(number, await channel.receive())
+        lanes.on_message(number, await channel.receive())

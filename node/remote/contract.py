@@ -28,10 +28,10 @@ import numpy as np
 
 from node.home.faults import DamagedStoreError
 from node.store.jobs import StoredOutcome, decode_outcome, encode_outcome
-from protocol.codecs import binary, fit_line, integer, line
+from protocol.codecs import binary, fit_line, integer, single_line
 from protocol.encoding import Value
 from protocol.errors import ArnodeError
-from protocol.fields import Digest, Items, Mapped, Natural, RelativePath, Word
+from protocol.fields import Digest, Identifier, Items, Mapped, Natural, RelativePath
 from protocol.framing import ChannelError, Framing, Message, plain_framing
 from protocol.manifest import MAX_FILES
 from protocol.runs import MAX_SEED, Env, Role, Status
@@ -47,7 +47,7 @@ _KEY_BYTES: Final = 32
 _FAULT_CHARACTERS: Final = 400
 
 _File: TypeAlias = tuple[RelativePath, Annotated[bytes, binary(0, 64 << 20)]]
-_Text: TypeAlias = Annotated[str, line(0, 4096)]
+_Text: TypeAlias = Annotated[str, single_line(0, 4096)]
 _Bytes: TypeAlias = Annotated[bytes, binary(0, MOST_BYTES)]
 _Seed: TypeAlias = Annotated[int, integer(0, MAX_SEED)]
 
@@ -76,8 +76,8 @@ class Opened(Mapped):
     """The device of a lane: its hardware class, and details in `environment`."""
 
     machine: _Text
-    hardware_class: Word
-    family: Word
+    hardware_class: Identifier
+    family: Identifier
     cuda: _Text | None
     environment: Env
 
@@ -133,7 +133,7 @@ class LaneOutcome(Mapped):
             answers=packed(outcome.answers),
             product=product,
             evidence=outcome.evidence,
-            fault=None if outcome.fault is None else told_fault(outcome.fault),
+            fault=None if outcome.fault is None else fault_lines(outcome.fault),
         )
 
     def outcome(self) -> RunOutcome:
@@ -167,7 +167,7 @@ class LaneOutcome(Mapped):
         )
 
 
-def told_fault(fault: ArnodeError) -> tuple[str, str]:
+def fault_lines(fault: ArnodeError) -> tuple[str, str]:
     """Return the message and hint of a fault, each as one line."""
     return fit_line(fault.message, _FAULT_CHARACTERS), fit_line(fault.hint, _FAULT_CHARACTERS)
 

@@ -20,7 +20,7 @@ from node.home.keyfile import version
 from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.open_task import Session, open_session
 from node.processes.channel import ProcessChannel
-from node.remote.contract import FRAMING, LaneOpening, Opened, as_value, told_fault
+from node.remote.contract import FRAMING, LaneOpening, Opened, as_value, fault_lines
 from node.remote.serving import Serving
 from node.terminal.progress import Progress, in_thread
 from protocol.codecs import fit_line
@@ -43,18 +43,18 @@ def serve_standard(*, gpus: Sequence[str]) -> None:
     `gpus` are the cards to choose from, as in the setting of that name; empty for all.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    said = os.dup(1)
+    output_fd = os.dup(1)
     os.dup2(2, 1)  # text that a library prints must not mix with messages
-    asyncio.run(_serve_over(0, said, gpus=gpus))
+    asyncio.run(_serve_over(0, output_fd, gpus=gpus))
 
 
-async def _serve_over(heard: int, said: int, *, gpus: Sequence[str]) -> None:
+async def _serve_over(input_fd: int, output_fd: int, *, gpus: Sequence[str]) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
-    await loop.connect_read_pipe(lambda: protocol, os.fdopen(heard, "rb", 0))
+    await loop.connect_read_pipe(lambda: protocol, os.fdopen(input_fd, "rb", 0))
     transport, flow = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, os.fdopen(said, "wb", 0)
+        asyncio.streams.FlowControlMixin, os.fdopen(output_fd, "wb", 0)
     )
     writer = asyncio.StreamWriter(transport, flow, None, loop)
     await serve(ProcessChannel(reader, writer, FRAMING), Home.here(), gpus=gpus)
@@ -72,10 +72,10 @@ async def serve(channel: ProcessChannel[Message], home: Home, *, gpus: Sequence[
             raise
         except ArnodeError as fault:
             following.cancel()
-            await channel.send(["refused", *told_fault(fault)])
+            await channel.send(["refused", *fault_lines(fault)])
             return
         try:
-            await channel.send(["open", cast("Message", _told_of(session).to_value())])
+            await channel.send(["open", cast("Message", _opened_message(session).to_value())])
             await Serving(channel, session.runner).run(following)
         finally:
             await session.close()
@@ -105,8 +105,8 @@ async def _opened(
     loop = asyncio.get_running_loop()
 
     def progress(what: str, share: float) -> None:
-        told: Message = ["opens", fit_line(what, 200), round(1000 * share)]
-        asyncio.run_coroutine_threadsafe(channel.send(told), loop)
+        message: Message = ["opens", fit_line(what, 200), round(1000 * share)]
+        asyncio.run_coroutine_threadsafe(channel.send(message), loop)
 
     work = asyncio.create_task(in_thread(partial(_open, opening, home, gpus), progress))
     await asyncio.wait({work, following}, return_when="FIRST_COMPLETED")
@@ -133,7 +133,7 @@ def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progr
         progress,
         devices=probe_devices(task.manifest, gpus)[:1],
         data_url=opening.data_url,
-        forks_strangers=True,  # the node decides it for each run
+        forks_untrusted=True,  # the node decides it for each run
         patience_s=opening.patience_ms / 1000,
         audit_key=opening.audit_key,
     )
@@ -158,7 +158,7 @@ def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
     return task
 
 
-def _told_of(session: Session) -> Opened:
+def _opened_message(session: Session) -> Opened:
     device = session.runner.device
     return Opened(
         machine=platform.node()[:64] or "?",

@@ -23,13 +23,13 @@ from trainer.host.device import Device
 from trainer.task_folder.task import Task
 
 # Properties of a device's environment that differ between machines without changing a digit.
-_OF_NO_MATTER: Final = frozenset({"cores"})
+_IRRELEVANT: Final = frozenset({"cores"})
 _SETTLED_S: Final = 5.0  # without a further lane; the others may come later
-_SILENT_HINT: Final = "its output is in the log; is the same version of arnode installed there?"
+_NO_MESSAGE_HINT: Final = "its output is in the log; is the same version of arnode installed there?"
 _log = logging.getLogger("node")
 
 
-class _SilentError(ArnodeError):
+class _NoMessageError(ArnodeError):
     """A lane's program ended at once; what it lacks may be available later."""
 
 
@@ -90,7 +90,7 @@ class RemoteLanes:
         """The lanes that are open."""
         return [runner for runner in self.runners if runner.is_there]
 
-    def told(self) -> list[Message]:
+    def state_rows(self) -> list[Message]:
         """Return each lane's state for scripts."""
         return [
             {
@@ -103,21 +103,21 @@ class RemoteLanes:
             for runner, state in zip(self.runners, self.states, strict=True)
         ]
 
-    def heard(self, number: int, message: Message) -> None:
+    def on_message(self, number: int, message: Message) -> None:
         """Handle a lane's message.
 
         A lane that cannot run, or breaks the protocol, is left out until it has been restarted.
         """
         try:
-            self._hear(number, message)
+            self._handle(number, message)
         except ChannelError as fault:
             self._cut_off(number, fault)
 
-    def _hear(self, number: int, message: Message) -> None:
+    def _handle(self, number: int, message: Message) -> None:
         match message:
             case ["here", str(their_version)]:
                 if self.states[number].is_known:
-                    self.lost(number, "it was restarted")
+                    self.on_lost(number, "it was restarted")
                 self._greet(number, their_version)
             case ["opens", str(what), int(thousandths)]:
                 self.states[number].stage = f"{what} … {thousandths / 10:.0f}%"
@@ -132,14 +132,14 @@ class RemoteLanes:
                     raise ChannelError(f"an invalid device: {opened.reason}")
                 self._take(number, opened)
             case _:
-                self.runners[number].heard(message)
+                self.runners[number].on_message(message)
 
-    def lost(self, number: int, why: str) -> None:
+    def on_lost(self, number: int, why: str) -> None:
         """Handle the loss of a lane. A lane that never reported at all is left out."""
         runner, state = self.runners[number], self.states[number]
         if not state.is_known:
-            fault = _SilentError(
-                f"its program ended before its first message ({why})", _SILENT_HINT
+            fault = _NoMessageError(
+                f"its program ended before its first message ({why})", _NO_MESSAGE_HINT
             )
             self._leave_out(number, fault)
             return
@@ -147,7 +147,7 @@ class RemoteLanes:
             state.times_lost += 1
             self._say(f"lane {number} ({runner.machine}) was lost ({why}); its runs are repeated")
         state.stage = "away"
-        runner.lost()
+        runner.on_lost()
         self.changed.set()
 
     def _greet(self, number: int, their_version: str) -> None:
@@ -166,16 +166,16 @@ class RemoteLanes:
             self.device = device
             for runner in self.runners:
                 runner.expect(device)
-        elif told := _differences(self.device, device):
-            self._leave_out(number, ArnodeError(f"{told}, so metrics could differ"))
+        elif difference := _differences(self.device, device):
+            self._leave_out(number, ArnodeError(f"{difference}, so metrics could differ"))
             return
         state.stage, state.fault = "open", ""
-        self.runners[number].came()
+        self.runners[number].on_open()
         self.changed.set()
 
     def _cut_off(self, number: int, fault: ArnodeError) -> None:
         self._leave_out(number, fault)
-        self.runners[number].lost()
+        self.runners[number].on_lost()
         self._link.restart(number)
 
     def _leave_out(self, number: int, fault: ArnodeError) -> None:
@@ -211,7 +211,7 @@ def _say_end(lanes: RemoteLanes, running: "asyncio.Task[None]") -> None:
     if not running.cancelled() and (fault := running.exception()) is not None:
         _log.error("lanes on other machines can no longer be reached", exc_info=fault)
         for runner in lanes.runners:
-            lanes.lost(runner.number, "they can no longer be reached")
+            lanes.on_lost(runner.number, "they can no longer be reached")
 
 
 async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress: Progress) -> None:
@@ -222,7 +222,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
         if there and there + left_out == count:
             return
         if left_out == count and lanes.refused is not None:
-            kind = ArnodeError if isinstance(lanes.refused, _SilentError) else ConfigurationError
+            kind = ArnodeError if isinstance(lanes.refused, _NoMessageError) else ConfigurationError
             hint = lanes.refused.hint or "run `arnode doctor` there"
             raise kind(f"no lane is usable: {lanes.refused.message}", hint)
         opening = next((state.stage for state in states if state.stage != "open"), "")
@@ -245,12 +245,12 @@ def _differences(ours: Device, theirs: Device) -> str:
     """Return a difference of two devices that may change last digits; "" if there is none."""
     if ours.slug != theirs.slug:
         return f"it is {theirs.slug}, the others are {ours.slug}"
-    first, second = _told(ours.environment), _told(theirs.environment)
+    first, second = _compared(ours.environment), _compared(theirs.environment)
     for name in sorted({*first, *second}):
         if first.get(name) != second.get(name):
             return f"its {name} is {second.get(name)}, the others' {first.get(name)}"
     return ""
 
 
-def _told(environment: Mapping[str, str | int]) -> dict[str, str | int]:
-    return {name: value for name, value in environment.items() if name not in _OF_NO_MATTER}
+def _compared(environment: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {name: value for name, value in environment.items() if name not in _IRRELEVANT}

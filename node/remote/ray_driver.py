@@ -49,9 +49,9 @@ async def _serve(end: socket.socket) -> None:
                 os.environ.update(environment(Path(token)))  # before Ray is imported
                 if address == LOCAL:  # inherited by the processes that it starts
                     os.environ |= {"ARNODE_HOME": home, "HOME": str(Path.home())}
-                told = _connect(address, lanes)  # in the main thread, as Ray requires
-                await channel.send(told)
-                if told[0] == "up":
+                answer = _connect(address, lanes)  # in the main thread, as Ray requires
+                await channel.send(answer)
+                if answer[0] == "up":
                     await _Lanes(channel).run()
     except ChannelError:
         pass  # the node has gone
@@ -157,16 +157,16 @@ class _Lane:
         await self._actor.begin.remote()
         self.outbox = asyncio.Queue()  # drop messages for the program before
         self.again.clear()
-        await first_of(self._hear(), self._say(), self.again.wait())
+        await first_of(self._receive(), self._send(), self.again.wait())
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         while True:
-            for message in await self._actor.hear.remote():
+            for message in await self._actor.receive.remote():
                 await self._channel.send(["from", self._number, message])
 
-    async def _say(self) -> None:
+    async def _send(self) -> None:
         while True:
-            await self._actor.say.remote(await self.outbox.get())
+            await self._actor.send.remote(await self.outbox.get())
 
     def _started(self) -> Any:
         import ray

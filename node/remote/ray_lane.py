@@ -24,18 +24,18 @@ _PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_DATA_HOME", 
 
 
 class LaneHost:
-    """An actor: `begin` restarts the lane's program, `hear` and `say` carry its messages."""
+    """An actor: `begin` restarts the lane's program, `receive` and `send` carry its messages."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)  # None: it ended
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)  # None: it ended
         self._reading: asyncio.Task[None] | None = None
         threading.Thread(target=self._watch_ray, args=(os.getppid(),), daemon=True).start()
 
     async def begin(self) -> None:
         """Start the program, after ending the previous one."""
         await self._end()
-        self._heard = asyncio.Queue(_WAITING)
+        self._queue = asyncio.Queue(_WAITING)
         gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
         self._process = await asyncio.create_subprocess_exec(
             *program_command(PROGRAM, flags=()),
@@ -46,25 +46,25 @@ class LaneHost:
             cwd="/",
             start_new_session=True,
         )
-        self._reading = asyncio.create_task(self._read(self._process, self._heard))
+        self._reading = asyncio.create_task(self._read(self._process, self._queue))
 
-    async def hear(self) -> list[bytes]:
+    async def receive(self) -> list[bytes]:
         """Return the next messages of the program, one or more.
 
         Raises:
             ChannelError: it has ended.
         """
-        messages = [await self._heard.get()]
-        while len(messages) < _TAKEN_AT_ONCE and not self._heard.empty():
-            messages.append(self._heard.get_nowait())
+        messages = [await self._queue.get()]
+        while len(messages) < _TAKEN_AT_ONCE and not self._queue.empty():
+            messages.append(self._queue.get_nowait())
         if messages[0] is None:
             raise ChannelError("the lane's program ended")
         if None in messages:
-            self._heard.put_nowait(None)
+            self._queue.put_nowait(None)
         return [message for message in messages if message is not None]
 
-    async def say(self, message: bytes) -> None:
-        """Send the program a message. A program that has ended ignores it; `hear` then raises."""
+    async def send(self, message: bytes) -> None:
+        """Send the program a message. An ended program ignores it; `receive` then raises."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(RAW.frame(message))
 
@@ -78,14 +78,14 @@ class LaneHost:
 
     @staticmethod
     async def _read(
-        process: asyncio.subprocess.Process, heard: "asyncio.Queue[bytes | None]"
+        process: asyncio.subprocess.Process, queue: "asyncio.Queue[bytes | None]"
     ) -> None:
         assert process.stdout is not None  # noqa: S101 -- a pipe was requested
         try:
             while True:
-                await heard.put(await RAW.receive(process.stdout.readexactly))
+                await queue.put(await RAW.receive(process.stdout.readexactly))
         except ChannelError:
-            await heard.put(None)
+            await queue.put(None)
 
     def _watch_ray(self, parent: int) -> None:
         """End together with the raylet. Otherwise its death would leave the lane on a device."""

@@ -108,17 +108,17 @@ class RayLink:
         sending = asyncio.create_task(channel.pass_on(self._outbox))
         try:
             while True:
-                self._heard(await channel.receive())
+                self._handle(await channel.receive())
         finally:
             sending.cancel()
 
-    def _heard(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         assert self._lanes is not None  # noqa: S101 -- lanes speak only after they were requested
         match message:
             case ["from", int(lane), bytes(data)]:
-                self._lanes.heard(lane, FRAMING.read(data))
+                self._lanes.on_message(lane, FRAMING.read(data))
             case ["lost", int(lane), str(why)]:
-                self._lanes.lost(lane, why)
+                self._lanes.on_lost(lane, why)
             case _:
                 raise ChannelError("it sent an unexpected message")
 
@@ -128,5 +128,5 @@ class RayLink:
             return False
         if self._lanes is not None:
             for runner in self._lanes.runners:
-                self._lanes.lost(runner.number, why.message)
+                self._lanes.on_lost(runner.number, why.message)
         return True

@@ -31,26 +31,26 @@ class _AwayError(ArnodeError):
     """The lane went away, or put the run off: it is repeated."""
 
 
-class _ToldCurve(LossCurve):
+class _ReportedCurve(LossCurve):
     """A loss curve that is filled from a lane's messages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: tuple[LossPoint, ...] = ()
-        self._told_steps: int | None = None
+        self._reported: tuple[LossPoint, ...] = ()
+        self._reported_steps: int | None = None
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
-        return self._told
+        return self._reported
 
     @property
     def steps(self) -> int | None:
-        return self._told_steps
+        return self._reported_steps
 
     def show(self, points: list[tuple[int, int]], steps: int | None) -> None:
         """Replace the curve's points."""
-        self._told = tuple(LossPoint(step=step, loss_nano=nano) for step, nano in points)
-        self._told_steps = steps
+        self._reported = tuple(LossPoint(step=step, loss_nano=nano) for step, nano in points)
+        self._reported_steps = steps
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class _UnderWay:
     on_trained: Callable[[], None]
     on_training: Callable[[LossCurve], None]
     is_hopeless: Callable[[LossCurve], str | None]
-    curve: _ToldCurve
+    curve: _ReportedCurve
 
 
 class RemoteRunner:
@@ -125,11 +125,11 @@ class RemoteRunner:
         self._is_hurried = True
         self._send(["hurry"])
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         """Call `on_wait` whenever a run starts to wait for an idle minute."""
         self._on_wait = on_wait
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` whenever the lane comes or goes."""
         self._on_change = on_change
 
@@ -180,7 +180,7 @@ class RemoteRunner:
             on_trained=on_trained,
             on_training=on_training,
             is_hopeless=is_hopeless,
-            curve=_ToldCurve(),
+            curve=_ReportedCurve(),
         )
         try:
             value = cast("Message", wanted.to_value())
@@ -220,44 +220,44 @@ class RemoteRunner:
         """Set the device that the lane will have."""
         self._device = device
 
-    def came(self) -> None:
+    def on_open(self) -> None:
         """Mark the lane as open."""
         self._is_there = True
         if self._is_hurried:
             self._send(["hurry"])
         self._on_change()
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """Mark the lane as away, and fail its open questions."""
         was_there, self._is_there, self._is_timed = self._is_there, False, False
         self._calls.fail_all(_AwayError("the lane was lost"))
         if was_there:
             self._on_change()
 
-    def heard(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Handle a message of an open lane. Raises ChannelError for an invalid one."""
         match message:
             case ["ended", int(number), dict(value), float() | int() as tolerance]:
-                told = LaneOutcome.from_value(as_value(value))
-                if isinstance(told, Rejected):
-                    raise ChannelError(f"an invalid outcome: {told.reason}")
-                outcome = told.outcome()
+                lane_outcome = LaneOutcome.from_value(as_value(value))
+                if isinstance(lane_outcome, Rejected):
+                    raise ChannelError(f"an invalid outcome: {lane_outcome.reason}")
+                outcome = lane_outcome.outcome()
                 self._tolerance = max(self._tolerance, float(tolerance))
-                self._calls.answer(number, (outcome, told.product))
+                self._calls.answer(number, (outcome, lane_outcome.product))
             case ["put off", int(number)]:
                 self._calls.fail(number, _AwayError("the run was postponed"))
             case ["waits"]:
                 self._on_wait()
             case [str(what), int(number), *more]:
                 if (run := self._runs.get(number)) is not None:
-                    self._heard_of(run, what, number, more)
+                    self._handle_progress(run, what, number, more)
             case other:
                 raise ChannelError(f"an unknown message: {str(other)[:80]}")
 
-    def _heard_of(self, run: _UnderWay, what: str, number: int, more: list[Message]) -> None:
+    def _handle_progress(self, run: _UnderWay, what: str, number: int, more: list[Message]) -> None:
         match what, more:
             case "trains", []:
-                run.curve = _ToldCurve()
+                run.curve = _ReportedCurve()
                 run.on_training(run.curve)
             case "curve", [list(points), int() | None as steps]:
                 run.curve.show(_pairs(points), steps)

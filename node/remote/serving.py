@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
 from node.processes.channel import ProcessChannel, first_of
-from node.remote.contract import LaneOutcome, Wanted, as_value, told_fault, unpacked
+from node.remote.contract import LaneOutcome, Wanted, as_value, fault_lines, unpacked
 from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import ChannelError, Message
 from trainer.host.power_state import Steady
@@ -32,9 +32,9 @@ class Serving:
 
     async def run(self, following: Awaitable[Message]) -> None:
         """Answer until the channel ends, `following` first. Raises ChannelError then."""
-        self._runner.tell_waits(lambda: self._say(["waits"]))
+        self._runner.notify_waits(lambda: self._say(["waits"]))
         try:
-            await first_of(self._channel.pass_on(self._outbox), self._hear(following))
+            await first_of(self._channel.pass_on(self._outbox), self._receive(following))
         finally:
             work = [*self._work.values()]
             for task in work:
@@ -44,7 +44,7 @@ class Serving:
     def _say(self, message: Message) -> None:
         self._outbox.put_nowait(message)
 
-    async def _hear(self, following: Awaitable[Message]) -> None:
+    async def _receive(self, following: Awaitable[Message]) -> None:
         message = await following
         while True:
             self._take(message)
@@ -97,15 +97,15 @@ class Serving:
         except PutOff:
             self._say(["put off", number])
         except ArnodeError as fault:
-            self._say(["failed", number, *told_fault(fault)])
+            self._say(["failed", number, *fault_lines(fault)])
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node gets the error)
-            self._say(["failed", number, *told_fault(ArnodeError(describe_fault(fault)))])
+            self._say(["failed", number, *fault_lines(ArnodeError(describe_fault(fault)))])
         else:
             if steady.slept_s:  # the machine was suspended: the outcome is not used
                 self._say(["put off", number])
                 return
-            told = LaneOutcome.of(outcome, product[0] if product else None)
-            value = cast("Message", told.to_value())
+            sent = LaneOutcome.of(outcome, product[0] if product else None)
+            value = cast("Message", sent.to_value())
             self._say(["ended", number, value, self._runner.metric_tolerance])
 
     async def _measure(self, number: int, wanted: Wanted, product: list[bytes]) -> RunOutcome:
@@ -152,12 +152,12 @@ class Serving:
 
     async def _watch(self, number: int, curve: LossCurve) -> None:
         """Send a curve as it grows."""
-        told: list[tuple[int, float]] = []
+        sent: list[tuple[int, float]] = []
         while True:
             await asyncio.sleep(_CURVE_S)
             points = curve.points
-            if as_pairs(points) != told:
-                told = as_pairs(points)
+            if as_pairs(points) != sent:
+                sent = as_pairs(points)
                 pairs: Message = [[point.step, point.loss_nano] for point in points]
                 self._say(["curve", number, pairs, curve.steps])
 

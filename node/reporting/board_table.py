@@ -56,7 +56,7 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
     ]
     cells = [
         (
-            *_cells(row, found.here.get(row.tree), is_in_doubt=found.is_in_doubt(row)),
+            *_cells(row, found.here.get(row.tree), needs_recheck=found.needs_recheck(row)),
             *([quoted(code.words(row.tree))] if code.is_shown else []),
             *([quoted(", ".join(row.flags))] if has_flags else []),
         )
@@ -65,10 +65,10 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
     return table(columns, cells)
 
 
-def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...]:
+def _cells(row: Row, here: Here | None, *, needs_recheck: bool) -> tuple[Span, ...]:
     """Return a row's cells in the columns that every leaderboard has.
 
-    `here` is this machine's last measurement of it. `is_in_doubt` is True if it is the verified
+    `here` is this machine's last measurement of it. `needs_recheck` is True if it is the verified
     head and has to be confirmed again.
     """
     return (
@@ -80,7 +80,7 @@ def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...
         str(row.tries),
         _signed(row.gain_attested_lower_nano),
         _others(row),
-        _here(here, is_in_doubt=is_in_doubt),
+        _here(here, needs_recheck=needs_recheck),
     )
 
 
@@ -95,12 +95,12 @@ def _signed(nano: int | None) -> str:
 
 
 def _others(row: Row) -> str:
-    said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
-    return f"{said} ?{row.unsupported}" if row.unsupported else said
+    counts = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
+    return f"{counts} ?{row.unsupported}" if row.unsupported else counts
 
 
-def _here(here: Here | None, *, is_in_doubt: bool) -> str:
+def _here(here: Here | None, *, needs_recheck: bool) -> str:
     if here is None:
         return "not measured"
-    told = word("in_doubt" if is_in_doubt else here.verdict)
-    return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"
+    verdict_text = word("in_doubt" if needs_recheck else here.verdict)
+    return verdict_text if here.gain is None else f"{verdict_text} {_signed(here.gain.value_nano)}"

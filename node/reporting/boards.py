@@ -7,25 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NotRequired, TypeAlias, TypedDict
 
-from agent.source.capabilities import CapabilityMark
-from node.line.remeasure import open_doubt
+from agent.source.capabilities import CapabilityFinding
+from node.line.head_recheck import head_recheck_reason
 from node.reporting.imported import best_document
 from node.reporting.queries import Level
 from node.reporting.tasks import TaskName, gain_document, task_name
+from node.source_review.adoption import describe, marks_of, unread_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.imported import Imported
 from node.store.jobs import LineKey
 from node.store.measured_here import Here, measured_here
 from node.store.store import Store
-from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.records import VERSION
 from protocol.units import NANO, from_nano
 
-Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
+Marks: TypeAlias = Mapping[bytes, tuple[CapabilityFinding, ...] | None]
 
 LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
 
@@ -138,10 +138,10 @@ class Code:
             return "not here"
         languages = ", ".join(self.unread[tree])
         read = [mark for mark in marks if mark.what != "unread"]
-        told = f"unread: {languages}" if languages else ""
+        flag_text = f"unread: {languages}" if languages else ""
         if read:
-            told = f"{len(marks)} marks" if len(marks) > 1 else f"marked: {read[0].what}"
-        return told
+            flag_text = f"{len(marks)} marks" if len(marks) > 1 else f"marked: {read[0].what}"
+        return flag_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ class Leaderboard:
             manifest=manifest,
             board=store.boards.get(key),
             here=measured_here(store.boards.own_facts(key)),
-            in_doubt=line.verified if line and open_doubt(store, line) else None,
+            in_doubt=line.verified if line and head_recheck_reason(store, line) else None,
         )
 
     def rows(
@@ -200,13 +200,13 @@ class Leaderboard:
             "imported": best_imported(imported, self.manifest.metric.name, top=top),
         }
 
-    def is_in_doubt(self, row: Row) -> bool:
+    def needs_recheck(self, row: Row) -> bool:
         """Return True if a row is this node's head and has to be measured again."""
         return row.tree == self.in_doubt
 
     def _row(self, row: Row, code: Code) -> RowDocument:
         here = self.here.get(row.tree)
-        told: RowDocument = {
+        row_document: RowDocument = {
             "rank": row.rank,
             "tie": row.tie,
             "tree": row.tree.hex(),
@@ -237,7 +237,7 @@ class Leaderboard:
                 "verdict": here.verdict,
                 **gain_document(here.gain),
                 "pairs": here.gain.pairs if here.gain else 0,
-                "in_doubt": self.is_in_doubt(row),
+                "in_doubt": self.needs_recheck(row),
             },
             "env": dict(row.env.items),
             "flags": list(row.flags),
@@ -245,8 +245,8 @@ class Leaderboard:
         }
         if code.marks is not None:
             found = code.marks[row.tree]
-            told["marks"] = None if found is None else [describe(mark) for mark in found]
-        return told
+            row_document["marks"] = None if found is None else [describe(mark) for mark in found]
+        return row_document
 
 
 def _title(store: Store, row: Row) -> str | None:

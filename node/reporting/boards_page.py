@@ -3,8 +3,8 @@
 from typing import TypedDict
 
 from node.reporting.boards import BoardDocument, Code
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import Nothing, OfBoard
-from node.reporting.shelves import Shelves
 from node.reporting.tasks import TaskName, task_name
 from node.store.boards import BoardKey
 
@@ -27,7 +27,7 @@ class BoardPage(BoardDocument):
     offset: int
 
 
-def boards_document(at: Shelves, _: Nothing) -> BoardNames:
+def boards_document(at: OpenHome, _: Nothing) -> BoardNames:
     """Return the leaderboards of every network, if their tasks are known here."""
     boards, records = at.store.boards, at.store.records
     keys = [key for net in boards.networks() for key in boards.listed(net)]
@@ -45,7 +45,7 @@ def boards_document(at: Shelves, _: Nothing) -> BoardNames:
     }
 
 
-def board_page(at: Shelves, query: OfBoard) -> BoardPage:
+def board_page(at: OpenHome, query: OfBoard) -> BoardPage:
     """Return the rows that a query selects. Raises UsageError if the task is not known here."""
     task, net = bytes.fromhex(query.task), query.network or at.net
     key = BoardKey(net=net, task=task, hardware_class=query.hardware_class)

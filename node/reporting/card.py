@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
 
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.concluded import TimeSpan
 from node.reporting.points import Point
 from node.reporting.report import LineReport
@@ -53,7 +53,7 @@ def card_of(
     entries = store.experiments.listed(key)
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
     kept = sum(idea.is_kept for idea in line.ideas)
-    checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
+    checkpoints = [one for one in line.confirmations if one.kind is PromotionTrial]
     passed = sum(one.stands for one in checkpoints)
     return NightCard(
         node=plain(node),

@@ -10,11 +10,11 @@ from typing import Final, Literal, TypeAlias, cast
 
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line
@@ -133,7 +133,7 @@ class Concluded:
         for trial in self._trials.values():
             if trial.measured and trial.measured.says_nothing:
                 continue  # the stack waits for another trial
-            if isinstance(trial, CheckpointStep):
+            if isinstance(trial, PromotionTrial):
                 self._fates |= dict.fromkeys(trial.stack, _fate_of(trial))
 
     def ideas(self, progress: Progress) -> Iterator[ConcludedIdea]:
@@ -176,11 +176,11 @@ class Concluded:
         verdict = _verdict(entry, step)
         return ConcludedTrial(
             entry=entry,
-            kind=type(step) if step else CheckpointStep,
+            kind=type(step) if step else PromotionTrial,
             verdict=verdict,
             stands=verdict in GAINS and self._store.records.retraction(entry.id) is None,
             measured=step.measured if step else None,
-            parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
+            parts=tuple(map(self._part, step.stack)) if isinstance(step, PromotionTrial) else (),
             author=step.author if isinstance(step, CatchUpStep) else None,
             note=body.note,
             device_ms=body.cost.device_ms,
@@ -206,7 +206,7 @@ class Concluded:
         return body
 
 
-def _fate_of(trial: CheckpointStep) -> Fate:
+def _fate_of(trial: PromotionTrial) -> Fate:
     if trial.passed:
         return "passed"
     return "overfit" if trial.measured and trial.measured.is_overfit else "missed"
@@ -218,9 +218,9 @@ def _sd(milli: int | None) -> float | None:
 
 def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
     """Return a trial's verdict. An own stack claims nothing that could be refuted."""
-    if isinstance(step, CatchUpStep | RemeasureStep):
+    if isinstance(step, CatchUpStep | HeadRecheckStep):
         return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
-    if step.passed if isinstance(step, CheckpointStep) else entry.decision == "adopted":
+    if step.passed if isinstance(step, PromotionTrial) else entry.decision == "adopted":
         return "confirmed"
     if step and step.measured:
         return "unrunnable" if step.measured.gain_nano is None else "unconfirmed"

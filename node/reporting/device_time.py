@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
+from node.line.head_recheck import HeadRecheckStep
 from node.line.job_kinds import KINDS
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, TimeSpan
 from node.reporting.peers_part import PeersPart
 from node.store.experiments import Experiment
@@ -18,9 +18,9 @@ from protocol.record_kinds import ResultBody
 from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "checkpoints",
+    PromotionTrial: "checkpoints",
     CatchUpStep: "peers' sources against the head",
-    RemeasureStep: "the head, measured again",
+    HeadRecheckStep: "the head, measured again",
 }
 # A job that began longer than this before a span has ended by its start.
 _LONGEST_JOB_MS: Final = 24 * 3_600_000

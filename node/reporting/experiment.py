@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.experiments import ExperimentDocument, experiment_document
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
-from node.reporting.shelves import Shelves
 from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
@@ -114,7 +114,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     }
 
 
-def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
+def experiment_page(at: OpenHome, query: OfId) -> OneExperimentDocument:
     """Return all facts about the experiment that a query names."""
     return one_experiment_document(at.store, at.blobs, query.id)
 
@@ -122,7 +122,7 @@ def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
 def _words(store: Store, entry: Experiment) -> str:
     """Return the reason for an experiment's decision, and whether its stack was overfit."""
     words = wording(entry.decision).meaning
-    stacks = store.jobs.closed_jobs(entry.line, CheckpointStep)
+    stacks = store.jobs.closed_jobs(entry.line, PromotionTrial)
     was_overfit = any(
         job.step.measured and job.step.measured.is_overfit and entry.patch in job.step.stack
         for job in stacks

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from node.reporting.imported import imported_document
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfExperiments
-from node.reporting.shelves import Shelves
 from node.store.experiments import Experiment, Filter
 from node.store.imported import Imported
 from protocol.units import from_nano
@@ -77,7 +77,7 @@ def experiments_document(
     }
 
 
-def experiments_page(at: Shelves, query: OfExperiments) -> ExperimentsDocument:
+def experiments_page(at: OpenHome, query: OfExperiments) -> ExperimentsDocument:
     """Return the experiments that a query selects.
 
     Imported files are included only on the first page of a query without filters.

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import TypedDict
 
-from node.store.foreign_rows import ForeignRow
 from node.store.imported import Imported
+from node.store.imported_rows import ImportedRow
 
 
-class ForeignRowDocument(TypedDict):
+class ImportedRowDocument(TypedDict):
     """One row of another tool's file."""
 
     label: str
@@ -51,7 +51,7 @@ def _named(imported: Imported) -> dict[str, object]:
     }
 
 
-def _row_document(one: ForeignRow) -> ForeignRowDocument:
+def _row_document(one: ImportedRow) -> ImportedRowDocument:
     return {
         "label": one.label,
         "metric": one.value,

@@ -7,8 +7,8 @@ from node.line.attestation import AttestationStep
 from node.line.noise import known_noise
 from node.line.trial import MetricReading
 from node.reporting.experiment import PairDocument
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfJob
-from node.reporting.shelves import Shelves
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.errors import UsageError
@@ -33,7 +33,7 @@ class JobDocument(TypedDict):
     attestation: str | None
 
 
-def job_document(at: Shelves, query: OfJob) -> JobDocument:
+def job_document(at: OpenHome, query: OfJob) -> JobDocument:
     """Return a re-run by its job number. Raises UsageError if that number is no re-run."""
     job = at.store.jobs.get(query.number, AttestationStep)
     if job is None:

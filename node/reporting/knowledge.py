@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfTask
-from node.reporting.shelves import Shelves
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:
-    from agent.proposal import KnobImportance
+    from agent.proposal import HyperparameterImportance
 
 _MOST: Final = 500
 _LOOKED_AT: Final = 5_000
@@ -34,7 +34,7 @@ class InsightsDocument(TypedDict):
     insights: list[InsightDocument]
 
 
-def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
+def insights_document(at: OpenHome, query: OfTask) -> InsightsDocument:
     """Return the insights of all authors about a task, or about all tasks."""
     store, task = at.store, at.task(query.task)
     found: list[InsightDocument] = []
@@ -88,7 +88,7 @@ class ImportanceDocument(TypedDict):
     explained: float
 
 
-def importance_document(found: "Sequence[KnobImportance]") -> ImportanceDocument:
+def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
     """Return the main effects as JSON."""
     return {
         "knobs": [

@@ -2,8 +2,8 @@
 
 from typing import TypedDict
 
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfLine
-from node.reporting.shelves import Shelves
 from node.store.boards import BoardKey
 from protocol.board_facts import BoardClaim
 from protocol.record_kinds import ResultBody
@@ -41,7 +41,7 @@ class LineageDocument(TypedDict):
 _SHOWN = ("baseline", "kept", "adopted", "branched")  # decisions that lead to further steps
 
 
-def lineage_document(at: Shelves, query: OfLine) -> LineageDocument:
+def lineage_document(at: OpenHome, query: OfLine) -> LineageDocument:
     """Return the steps that this node kept, and those that peers claim."""
     store, (line, manifest) = at.store, at.line(query)
     nodes: dict[bytes, TreeDocument] = {}

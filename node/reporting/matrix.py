@@ -12,9 +12,9 @@ from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
 from node.store.store import Store
 from protocol.board_facts import BoardClaim, Fact, Vote
-from protocol.evidence import SPOKEN
+from protocol.evidence import DECISIVE_VERDICTS
 from protocol.gains import Gain
-from protocol.opinions import borne_out, claims_of
+from protocol.opinions import claims_of, supported_votes
 from protocol.record_kinds import ResultBody
 
 
@@ -48,11 +48,11 @@ def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[TransferRow]
     """Return the steps on these leaderboards; those with evidence on most classes come first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], BoardClaim] = {}
-    said = {key: store.boards.facts(key) for key in keys}
+    facts_by_class = {key: store.boards.facts(key) for key in keys}
     # A re-run may be of a claim that was made on other hardware.
-    known = claims_of(fact for facts in said.values() for fact in facts)
-    for key, facts in said.items():
-        own, votes = store.boards.own_facts(key), borne_out(facts, known)
+    known = claims_of(fact for facts in facts_by_class.values() for fact in facts)
+    for key, facts in facts_by_class.items():
+        own, votes = store.boards.own_facts(key), supported_votes(facts, known)
         for claim in sorted(_claims(facts), key=lambda one: one.id):
             claims.setdefault((claim.base, claim.tree), claim)
         for step in _steps(facts, votes):
@@ -95,7 +95,7 @@ def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: 
 
 def _usual(verdicts: list[str]) -> str:
     """Return the most frequent verdict; in a tie the weaker one."""
-    return max(reversed(SPOKEN), key=verdicts.count)
+    return max(reversed(DECISIVE_VERDICTS), key=verdicts.count)
 
 
 def _step(

@@ -10,10 +10,10 @@ from datetime import tzinfo
 from typing import Final, TypedDict
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
 from node.line.early_stop import Stopped
+from node.line.head_recheck import HeadRecheckStep
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.blocks import (
     Block,
     Plot,
@@ -46,8 +46,8 @@ from node.reporting.tables import cost_part, peers_part
 from node.reporting.tasks import metric_document
 from node.store.experiments import Decision
 from node.store.imported import Imported
-from node.store.model_calls import Spending
-from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
+from node.store.model_calls import ModelCostTotals
+from node.terminal.vocabulary import counted, head_words, many, sd_text, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 from protocol.units import NANO
@@ -63,9 +63,9 @@ _FATES = {
     None: "left behind when the head moved",
 }
 _WHAT: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "promotion trial",
+    PromotionTrial: "promotion trial",
     CatchUpStep: "a peer's source",
-    RemeasureStep: "the head, measured again,",
+    HeadRecheckStep: "the head, measured again,",
 }
 _STACKS = (
     "A promotion trial compares the working line with the verified head in pairs of new runs. "
@@ -125,7 +125,7 @@ def _night(report: Report, zone: tzinfo | None) -> list[Block]:
     return [*blocks, *_asked(report.asked), *_imported(report.imported)]
 
 
-def _asked(asked: Spending) -> Iterator[Block]:
+def _asked(asked: ModelCostTotals) -> Iterator[Block]:
     if asked.calls:
         yield heading(2, "Models")
         yield paragraph(
@@ -174,19 +174,19 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     if line.before is None or line.after is None:
         return ("The task's baseline has not been measured yet.",)
     counts = Counter[str](idea.entry.decision for idea in line.ideas)
-    said = [*_head_moved(line, figures)]
-    said.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
-    said += _trials(line, figures)
+    sentences = [*_head_moved(line, figures)]
+    sentences.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
+    sentences += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     if line.counted_share is not None:
         device += f", with a run in training {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     models = f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model."
-    said += [(models,), *((one,) for one in _stopped(line.stopped))]
+    sentences += [(models,), *((one,) for one in _stopped(line.stopped))]
     if line.open_keeps:
         keeps = many(line.open_keeps, "kept patch", "kept patches")
-        said.append((f"{keeps} on the working line, not verified yet.",))
-    return joined(" ", said)
+        sentences.append((f"{keeps} on the working line, not verified yet.",))
+    return joined(" ", sentences)
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
@@ -213,25 +213,27 @@ def _stopped(found: Stopped) -> list[str]:
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
-    said = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
+    sentences = [
+        f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."
+    ]
     if found.let_go_on:
-        said.append(
+        sentences.append(
             f"As a check, {found.let_go_on} more that looked as hopeless were continued: "
             f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
         )
-    return said
+    return sentences
 
 
 def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
     for kind, one, several in (
-        (CheckpointStep, "promotion trial", "promotion trials"),
+        (PromotionTrial, "promotion trial", "promotion trials"),
         (CatchUpStep, "peer's source", "peers' sources"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind is kind]
         if trials:
             gains = sum(trial.verdict in GAINS for trial in trials)
             yield (f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.",)
-        elif kind is CheckpointStep:
+        elif kind is PromotionTrial:
             yield ("No promotion trial ended.",)
     taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:
@@ -245,7 +247,7 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
     if line.noise_sd <= _NO_NOISE:
         return text("Machine: ", where, ". Repeated runs gave the same score.")
-    noise = f"One run has {told_sd(line.noise_sd)} "
+    noise = f"One run has {sd_text(line.noise_sd)} "
     return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
 
 
@@ -280,23 +282,23 @@ def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
     outcome = word(one.verdict)
     if one.entry.decision == "overfit":
         outcome = wording("overfit").meaning
-    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
+    entry_text = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
     if one.verdict in GAINS and not one.stands:
-        said = text(said, ", taken back since")
+        entry_text = text(entry_text, ", taken back since")
     interval = interval_of(one.measured)
     if interval and one.measured:
         pairs = f" in {many(one.measured.pairs, 'pair')}"
-        said = text(said, ": ", figures.interval(interval), pairs)
+        entry_text = text(entry_text, ": ", figures.interval(interval), pairs)
     elif one.verdict == "unrunnable":
-        said = text(said, ": ", quoted(one.note))
+        entry_text = text(entry_text, ": ", quoted(one.note))
     elif one.gain_nano is not None:
-        said = text(said, ": ", figures.gain(one.gain_nano))
+        entry_text = text(entry_text, ": ", figures.gain(one.gain_nano))
     if one.author:
-        said = text(said, ", by ", short(one.author))
+        entry_text = text(entry_text, ", by ", short(one.author))
     if one.parts:
         parts = joined(", ", map(_part, one.parts))
-        said = text(said, f"; {many(len(one.parts), 'part')}: ", parts)
-    return text(said, " [", short(one.entry.id), "]")
+        entry_text = text(entry_text, f"; {many(len(one.parts), 'part')}: ", parts)
+    return text(entry_text, " [", short(one.entry.id), "]")
 
 
 def _part(part: StackedPatch) -> Text:
@@ -332,7 +334,7 @@ def _kept(idea: ConcludedIdea) -> Text:
 
 
 def _discarded(idea: ConcludedIdea) -> Text:
-    told = wording(idea.decision)
+    outcome = wording(idea.decision)
     gain = deviations(idea.gain_sd)
     match idea.decision:
         case "screened_out":
@@ -340,10 +342,10 @@ def _discarded(idea: ConcludedIdea) -> Text:
         case "rechecked_out":
             why = f": {gain} in its recheck, which is not enough"
         case "rebased":
-            why = f": {gain}, {told.meaning}"
+            why = f": {gain}, {outcome.meaning}"
         case _:
             why = ""
-    return (f", {told.word}{why}",)
+    return (f", {outcome.word}{why}",)
 
 
 def _failed(idea: ConcludedIdea) -> Text:

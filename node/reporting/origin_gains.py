@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.line.catch_up import CatchUpStep
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
 from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
 from protocol.record_kinds import Origin
@@ -99,7 +99,7 @@ def _origins(confirmation: ConcludedTrial) -> Sequence[Origin]:
     """
     if confirmation.kind is CatchUpStep:
         return (_CATCH_UP,)
-    if confirmation.kind is RemeasureStep:  # it repeats a known gain
+    if confirmation.kind is HeadRecheckStep:  # it repeats a known gain
         return ()
     origins = [part.origin for part in confirmation.parts if _claims_gain(part)]
     return origins or (UNKNOWN,)
@@ -112,7 +112,7 @@ def _claims_gain(part: StackedPatch) -> bool:
 
 
 def _gain_nano(confirmation: ConcludedTrial) -> int:
-    counts = confirmation.stands and confirmation.kind is not RemeasureStep
+    counts = confirmation.stands and confirmation.kind is not HeadRecheckStep
     return confirmation.gain_nano or 0 if counts else 0
 
 

@@ -5,8 +5,8 @@ from typing import TypedDict
 from node.line.attempts import attempt_of
 from node.line.head_by_hand import line_to_show
 from node.line.hypotheses import hypotheses_of
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfHypotheses, OfLine, OfTry
-from node.reporting.shelves import Shelves
 from node.store.notes import notes_of
 from node.store.program_versions import program_versions
 from node.store.store import Store
@@ -64,7 +64,7 @@ class HypothesesDocument(TypedDict):
     hypotheses: list[HypothesisDocument]
 
 
-def notes_document(at: Shelves, query: OfLine) -> NotesDocument:
+def notes_document(at: OpenHome, query: OfLine) -> NotesDocument:
     """Return the notes on a line."""
     line, _ = at.line(query)
     return {"notes": [{"ts": note.ts_ms, "text": note.text} for note in notes_of(at.store, line)]}
@@ -84,7 +84,7 @@ def program_document(store: Store, text: str | None) -> ProgramDocument:
     }
 
 
-def hypotheses_document(at: Shelves, query: OfHypotheses) -> HypothesesDocument:
+def hypotheses_document(at: OpenHome, query: OfHypotheses) -> HypothesesDocument:
     """Return the hypotheses, newest first or largest gain first."""
     store, (line, _) = at.store, at.line(query)
     found: list[HypothesisDocument] = []
@@ -129,14 +129,14 @@ class TryDocument(TypedDict):
     attempt: AttemptDocument | None
 
 
-def try_document(at: Shelves, query: OfTry) -> TryDocument:
+def try_document(at: OpenHome, query: OfTry) -> TryDocument:
     """Return the state of a submitted source on the current line."""
     line, _ = line_to_show(at.store)
     mark = bytes.fromhex(query.mark)
     attempt = attempt_of(at.store, line.key, mark, at.blobs.get_source, DEFAULT)
-    told: AttemptDocument | None = None
+    attempt_document: AttemptDocument | None = None
     if attempt is not None:
-        told = {
+        attempt_document = {
             "decision": attempt.word,
             "because": attempt.because,
             "status": attempt.status,
@@ -145,4 +145,4 @@ def try_document(at: Shelves, query: OfTry) -> TryDocument:
             "result": None if attempt.record is None else attempt.record.hex(),
             "log": attempt.log_tail if attempt.metric_nano is None else None,
         }
-    return {"mark": query.mark, "decided": attempt is not None, "attempt": told}
+    return {"mark": query.mark, "decided": attempt is not None, "attempt": attempt_document}

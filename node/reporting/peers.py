@@ -12,7 +12,7 @@ from protocol.prospects import AuthorRate
 from protocol.record_kinds import ProfileBody
 
 if TYPE_CHECKING:
-    from node.peering.greeting import Acquaintance
+    from node.peering.greeting import ConnectedPeer
     from node.peering.membership import Membership
 
 _LOOKED_AT = 2_000  # profiles, the newest first
@@ -48,7 +48,7 @@ def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[byt
             return "own fleet"
         if author in people.friends:
             return "friend"
-        return rates.get(author, AuthorRate()).standing
+        return rates.get(author, AuthorRate()).status
 
     return trust
 
@@ -56,7 +56,7 @@ def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[byt
 def _row(
     store: Store,
     peer: PeerId,
-    known: "Acquaintance",
+    known: "ConnectedPeer",
     profiles: dict[bytes, tuple[bytes, ProfileBody]],
     trust: Callable[[bytes], str],
 ) -> Message:

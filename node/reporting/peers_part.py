@@ -20,7 +20,7 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim
 from protocol.evidence import GAINS
 from protocol.gains import Gain
-from protocol.opinions import borne_out, claims_of
+from protocol.opinions import claims_of, supported_votes
 from protocol.record_kinds import ResultBody
 
 HereWord: TypeAlias = Literal[
@@ -122,7 +122,7 @@ class ReportedPeers:
         self._rows = {row.tree: row for row in store.boards.get(self._key).rows}
         self._claims = claims_of(store.boards.facts(self._key))
         self._own_words = {
-            vote.tree: vote.verdict for vote in borne_out(self._own_facts, self._claims)
+            vote.tree: vote.verdict for vote in supported_votes(self._own_facts, self._claims)
         }
 
     def part(
@@ -135,7 +135,7 @@ class ReportedPeers:
         asked = [
             (ts_ms, job, step)
             for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
-            if (ts_ms := self._told_ms(job, step := job.step)) in span
+            if (ts_ms := self._verdict_ms(job, step := job.step)) in span
         ]
         parts = [one for one in asked if one[2].part is not None]
         again = [one for one in asked if one[2].part is None]
@@ -203,7 +203,7 @@ class ReportedPeers:
         """Yield own results that were signed, or judged by others, in the span and still stand."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
-        for vote in borne_out(self._store.boards.facts(self._key), self._claims):
+        for vote in supported_votes(self._store.boards.facts(self._key), self._claims):
             if vote.author != self._own_author and vote.tree in here:
                 words.setdefault(vote.tree, []).append(self._store.records.get(vote.id).ts_ms)
         for fact in self._own_facts:
@@ -243,7 +243,7 @@ class ReportedPeers:
             refuted=max(0, row.refuted - (is_counted and own == "refuted")),
         )
 
-    def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
+    def _verdict_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
         """Return the time of the published verdict; if it was not published, of the job's start."""
         if step.record is None or not self._store.records.has(step.record):
             return job.created_ms

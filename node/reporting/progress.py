@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
+from node.reporting.open_home import OpenHome
 from node.reporting.points import ends_of
 from node.reporting.queries import OfLine
-from node.reporting.shelves import Shelves
 from node.reporting.staircase import PointsDocument, columns
 from node.reporting.tasks import MetricDocument, TaskName, metric_document, task_name
 from node.store.experiments import Experiment
@@ -31,7 +31,7 @@ ProgressDocument = TypedDict(
 """A line from its baseline on; `head_words` say how its head came to be one."""
 
 
-def progress_document(at: Shelves, query: OfLine) -> ProgressDocument:
+def progress_document(at: OpenHome, query: OfLine) -> ProgressDocument:
     """Return the plot's data for a line."""
     store, (line, manifest) = at.store, at.line(query)
     entries = store.experiments.listed(line)

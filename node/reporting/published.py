@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Final, TypedDict
 
 from node.home.people import read_people
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfId, OfTask
-from node.reporting.shelves import Shelves
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import plain
@@ -90,13 +90,13 @@ def reports_document(
     return {"reports": found}
 
 
-def published_page(at: Shelves, query: OfTask) -> ReportsDocument:
+def published_page(at: OpenHome, query: OfTask) -> ReportsDocument:
     """Return the reports of the network in use, without those of blocked authors."""
     task, blocked = at.task(query.task), read_people(at.home.people).blocked
     return reports_document(at.store, at.blobs, task, net=at.net, blocked=blocked)
 
 
-def report_text(at: Shelves, query: OfId) -> ReportTextDocument:
+def report_text(at: OpenHome, query: OfId) -> ReportTextDocument:
     """Return the text of a report. Raises UsageError if this node does not have it."""
     record = at.store.records.find(query.id)
     text = text_of(at.blobs, record.body) if isinstance(record.body, ReportBody) else None

@@ -17,12 +17,12 @@ from node.home.control_socket import Message
 from node.home.home import Home
 from node.home.keyfile import Identity
 from node.home.network_definition import Network
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.reporting.concluded import TimeSpan
 from node.reporting.night import as_markdown
 from node.reporting.report import Head, LineReport, Report
 from node.store.blobs import Blobs
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.vocabulary import many
@@ -154,7 +154,7 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 
     Raises ArnodeError if it never fits.
     """
-    alone = Report(span=span, asked=Spending(), lines=(line,))
+    alone = Report(span=span, asked=ModelCostTotals(), lines=(line,))
     for shown in _SHORTER:
         text = as_markdown(alone, UTC, shown=shown).encode()
         if len(text) <= MOST_TEXT_BYTES:
@@ -167,16 +167,16 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 def _title(line: LineReport) -> str:
     """Return a title with the counts and the verified gain."""
     kept = sum(idea.is_kept for idea in line.ideas)
-    said = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
+    title_text = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
     if line.gain_nano:
-        said += f", verified gain {line.gain_nano / NANO:+.6f} {line.metric.unit}"
-    return said
+        title_text += f", verified gain {line.gain_nano / NANO:+.6f} {line.metric.unit}"
+    return title_text
 
 
 def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
     """Return the figures under the names in docs/protocol.md."""
     decisions = Counter[str](idea.entry.decision for idea in line.ideas)
-    checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
+    checkpoints = [one for one in line.confirmations if one.kind is PromotionTrial]
     figures = {
         "experiments": len(line.ideas),
         **{name: decisions[name] for name in ("kept", "discarded", "failed", "rejected")},
@@ -195,6 +195,6 @@ def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
 
 def _evidence(line: LineReport) -> tuple[bytes, ...]:
     """Return the results that support a report: standing trials first, then kept patches."""
-    stand = [one.entry.id for one in line.confirmations if one.stands]
+    in_force = [one.entry.id for one in line.confirmations if one.stands]
     kept = [idea.entry.id for idea in line.ideas if idea.is_kept]
-    return tuple(dict.fromkeys([*stand, *kept]))[:MAX_EVIDENCE]
+    return tuple(dict.fromkeys([*in_force, *kept]))[:MAX_EVIDENCE]

@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import TypedDict, cast
 
-from agent.source.capabilities import CapabilityMark
+from agent.source.capabilities import CapabilityFinding
 from agent.source.imported_reach import What
 from node.exchange.bundle import Subject, trees_of
+from node.reporting.open_home import OpenHome
 from node.reporting.published import text_of
 from node.reporting.queries import OfId, OfRecords
-from node.reporting.shelves import Shelves
 from node.reporting.timeline import TimelineDocument, timeline_document
+from node.source_review.adoption import marks_of
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
-from node.vetting.adoption import marks_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
@@ -102,18 +102,18 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
     }
 
 
-def record_page(at: Shelves, query: OfId) -> RecordDocument:
+def record_page(at: OpenHome, query: OfId) -> RecordDocument:
     """Return all facts about the record that a query names."""
     return record_document(at.store, at.blobs, at.store.records.find(query.id))
 
 
-def diff_document(at: Shelves, query: OfId) -> DiffDocument:
+def diff_document(at: OpenHome, query: OfId) -> DiffDocument:
     """Return the diff of the record that a query names."""
     record = at.store.records.find(query.id)
     return {"id": record.id.hex(), "diff": diff_of(at.store, at.blobs, record)}
 
 
-def records_page(at: Shelves, query: OfRecords) -> RecordsDocument:
+def records_page(at: OpenHome, query: OfRecords) -> RecordsDocument:
     """Return the envelopes of the records that a query selects, newest first."""
     records = at.store.records
     author = None if query.author is None else records.find_author(query.author)
@@ -170,7 +170,7 @@ def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
+def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityFinding, ...] | None:
     """Return the lint's findings in the record's tree; None if this node does not have a tree."""
     if not isinstance(record.body, Subject):
         return None

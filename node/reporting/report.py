@@ -8,8 +8,8 @@ from typing import Final
 from node.line.branch import kept_in
 from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
+from node.line.head_recheck import head_recheck_reason
 from node.line.noise import known_noise
-from node.line.remeasure import open_doubt
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -18,7 +18,7 @@ from node.reporting.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
 from node.store.jobs import Line
-from node.store.model_calls import Spending, spending_in
+from node.store.model_calls import ModelCostTotals, costs_between
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
 from protocol.manifest import MetricSpec
@@ -98,7 +98,7 @@ class Report:
     """
 
     span: TimeSpan
-    asked: Spending
+    asked: ModelCostTotals
     lines: tuple[LineReport, ...]
     imported: tuple[Imported, ...] = ()
 
@@ -113,7 +113,7 @@ def report_of(
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
         span=_eventful(store, span),
-        asked=spending_in(store.database, span.since_ms, span.until_ms),
+        asked=costs_between(store.database, span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
         imported=tuple(
             one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms
@@ -156,7 +156,7 @@ def _line_report(
     newest = store.records.get(history[-1].id) if history else None
     before, after = head_at(span.since_ms), head_at(span.until_ms)
     if after and after.tree == line.verified:
-        after = replace(after, in_doubt=open_doubt(store, line))
+        after = replace(after, in_doubt=head_recheck_reason(store, line))
     return LineReport(
         task=manifest.name,
         task_id=line.task,

@@ -7,11 +7,11 @@ from typing import Any, cast
 from node.home.clock import clock_ms
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch, TimeSpan
 from node.reporting.night import NightDocument, night_document
+from node.reporting.open_home import OpenHome
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
 from node.reporting.queries import OfNight
 from node.reporting.report import Head, LineReport, Report, report_of
-from node.reporting.shelves import Shelves
 from node.store.imported import Imported
 from node.terminal.durations import moment_before
 from protocol.record_kinds import Origin
@@ -48,7 +48,7 @@ def report_json(report: Report) -> _Json:
     }
 
 
-def report_page(at: Shelves, query: OfNight) -> ReportDocument:
+def report_page(at: OpenHome, query: OfNight) -> ReportDocument:
     """Return the report from a moment until now. Raises UsageError if `since` is not valid."""
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()

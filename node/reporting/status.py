@@ -12,9 +12,9 @@ from node.home.control_socket import Message
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
+from node.line.head_recheck import head_recheck_reason
 from node.line.job_kinds import HEAD_TRIALS
-from node.line.remeasure import open_doubt
-from node.loop.planning import PlannerStanding, aim_in_force
+from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
 from node.store.jobs import Line
@@ -30,7 +30,7 @@ from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.loop.research import Research
-    from node.loop.slots import ArmStanding
+    from node.loop.slots import ArmState
     from node.peering.lists import Lists
     from node.peering.membership import Membership
     from node.peering.rendezvous import Rendezvous
@@ -74,7 +74,7 @@ def status_document(
         },
         "sandbox": sandbox,
         "lines": lines,
-        "remote_lanes": remote.told() if remote else [],
+        "remote_lanes": remote.state_rows() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
         "proving": None,  # the running node sets it during a card's self-test
@@ -189,7 +189,7 @@ def line_document(
         "verification": _verification(store, line),
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
-        "proposers": [_proposer(one) for one in live.standings] if live else [],
+        "proposers": [_proposer(one) for one in live.arm_states] if live else [],
         "planner": _planner(store, line, live),
     }
 
@@ -200,35 +200,35 @@ def _planner(store: Store, line: Line, live: "Research | None") -> Message:
     `aim` and `written` (seconds since 1970) are null while no aim is in force. `rests` is why the
     planner is not asked now, null if it is.
     """
-    aim, standing = aim_in_force(store, line.key), live.planner if live else None
-    if standing is None:
+    aim, state = aim_in_force(store, line.key), live.planner if live else None
+    if state is None:
         if aim is None or live is not None:
             return None
-        standing = PlannerStanding(model=aim.model, rests="")
+        state = PlannerState(model=aim.model, rests="")
     return {
-        "model": standing.model,
+        "model": state.model,
         "aim": aim.text if aim else None,
         "written": aim.ts_ms // 1000 if aim else None,
-        "rests": standing.rests or None,
+        "rests": state.rests or None,
     }
 
 
-def _proposer(standing: "ArmStanding") -> Message:
+def _proposer(state: "ArmState") -> Message:
     """Return the state of one of the proposers that share the experiment slots.
 
     `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
     fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
     device time. `rests` is why it is not asked now, null if it is.
     """
-    hours = standing.device_hours
+    hours = state.device_hours
     return {
-        "name": standing.name,
-        "share": round(standing.share, 3),
-        "slots": standing.slots,
-        "gain_per_hour": round(standing.gain_sd / hours, 3) if hours else None,
+        "name": state.name,
+        "share": round(state.share, 3),
+        "slots": state.slots,
+        "gain_per_hour": round(state.gain_sd / hours, 3) if hours else None,
         "device_hours": round(hours, 3),
-        "usd": round(standing.usd, 6),
-        "rests": standing.rests or None,
+        "usd": round(state.usd, 6),
+        "rests": state.rests or None,
     }
 
 
@@ -252,8 +252,8 @@ def _now(research: "Research") -> Message:
     While `paused` nothing new starts. `until` is the end of the pause, null if it has none.
     """
     activity = research.activity
-    told: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
-    return {**told, "beside": activity.beside, **research.pausing.document()}
+    now_document: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
+    return {**now_document, "beside": activity.beside, **research.pausing.document()}
 
 
 def _working(store: Store, line: Line) -> Message:
@@ -287,7 +287,7 @@ def _head(store: Store, line: Line) -> Message:
         "metric": _mean(metrics),
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
-        "in_doubt": open_doubt(store, line),
+        "in_doubt": head_recheck_reason(store, line),
     }
 
 

@@ -14,8 +14,8 @@ from node.terminal.vocabulary import (
     head_words,
     is_judged,
     many,
+    mean_text,
     reused_words,
-    told_mean,
     why_unranked,
     word,
 )
@@ -41,12 +41,12 @@ def print_status(document: Mapping[str, Any]) -> None:
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
         if lost := document["network"]["lost_messages"]:
-            told = many(lost, "message", "messages")
-            click.echo(f"  {told} arrived too fast to be read; they are fetched again")
+            summary = many(lost, "message", "messages")
+            click.echo(f"  {summary} arrived too fast to be read; they are fetched again")
         if dht := document["network"]["dht"]:
-            click.echo(f"  {told_of_dht(dht)}")
+            click.echo(f"  {dht_words(dht)}")
         for known in document["network"]["lists"]:
-            click.echo(f"  {told_of_list(known)}")
+            click.echo(f"  {list_words(known)}")
     else:
         click.echo(f"network {document['network']['in_use']}, not connected")
     cost = document["cost"]
@@ -71,16 +71,16 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
     """
     head = line["head"]["metric"] if line else None
     if line is None or head is None:
-        told = "nothing was measured yet"
+        summary = "nothing was measured yet"
     elif (baseline := line["baseline"]) == head:
-        told = "still the baseline"
+        summary = "still the baseline"
     else:
         verified = "verified" if is_judged(line["scoring"]) else "measured"
         before = "" if baseline is None else f"{baseline:.4f} → "
-        told = f"{before}{head:.4f} {verified}"
+        summary = f"{before}{head:.4f} {verified}"
     if line and (keeps := line["working"]["keeps"]):
-        told += f", {many(keeps, 'patch', 'patches')} not verified yet"
-    words = f"stopped: {told}. Resume: {again}"
+        summary += f", {many(keeps, 'patch', 'patches')} not verified yet"
+    words = f"stopped: {summary}. Resume: {again}"
     return words if len(words) <= _COLUMNS else words.replace(" Resume:", "\nResume:")
 
 
@@ -91,11 +91,11 @@ def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
     click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
     for lane in lanes:
         if lane["stage"] != "open":
-            told = f"{lane['stage']}: {lane['fault']}" if lane["fault"] else lane["stage"]
-            click.echo(f"  lane {lane['lane']}  {plain(told)}")
+            summary = f"{lane['stage']}: {lane['fault']}" if lane["fault"] else lane["stage"]
+            click.echo(f"  lane {lane['lane']}  {plain(summary)}")
 
 
-def told_of_dht(dht: Mapping[str, Any]) -> str:
+def dht_words(dht: Mapping[str, Any]) -> str:
     """Return one line on the last DHT lookup."""
     if dht["last"] is None:
         return "looking for others in the DHT"
@@ -110,14 +110,14 @@ def told_of_dht(dht: Mapping[str, Any]) -> str:
     return f"DHT: {found} found, {known}"
 
 
-def told_of_list(known: Mapping[str, Any]) -> str:
+def list_words(known: Mapping[str, Any]) -> str:
     """Return one line on a signed list of addresses."""
-    told = "not read yet"
+    summary = "not read yet"
     if (written_s := known["written"]) is not None:
         at = datetime.fromtimestamp(written_s, UTC)
-        told = f"{many(known['addresses'], 'address', 'addresses')} of {at:%Y-%m-%d %H:%M} UTC"
+        summary = f"{many(known['addresses'], 'address', 'addresses')} of {at:%Y-%m-%d %H:%M} UTC"
     fault = "" if known["fault"] is None else f"; last attempt: {known['fault']}"
-    return plain(f"list {known['place']}: {told}{fault}")
+    return plain(f"list {known['place']}: {summary}{fault}")
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
@@ -147,7 +147,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
     scoring = line["scoring"]
     if (why := why_unranked(scoring)) is not None:
         click.echo(f"  {why}")
-    runs = told_mean(head["runs"], head["metric_sd"])
+    runs = mean_text(head["runs"], head["metric_sd"])
     in_doubt = f", {word('in_doubt')}" if head["in_doubt"] else ""
     called = head_words(scoring)
     if (baseline := line["baseline"]) is not None:
@@ -170,14 +170,14 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
     if len(proposers := line["proposers"]) > 1:
         for one in proposers:
-            click.echo(f"  proposes       {_told_of_proposer(one)}")
+            click.echo(f"  proposes       {_proposer_words(one)}")
     if planner := line["planner"]:
         rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
         aim = plain(planner["aim"] or "none yet")
         click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")
 
 
-def _told_of_proposer(one: Mapping[str, Any]) -> str:
+def _proposer_words(one: Mapping[str, Any]) -> str:
     rate = one["gain_per_hour"]
     gain = "–" if rate is None else f"{rate:+.2f} sd"
     rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""

@@ -113,14 +113,14 @@ def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
     else:
         claimed = figures.gain(one.claimed_nano)
         here = figures.interval(one.measured) if one.measured else ()
-    told = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
+    outcome = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
     return (
         title_of(one.title),
         joined(", ", map(short, one.authors)),
         _WAYS[one.way],
         claimed,
         _others(one.others),
-        text(told, " ", here) if here else told,
+        text(outcome, " ", here) if here else outcome,
     )
 
 

@@ -3,10 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.ladder.transfer_history import (
+    Place,
+    TransferHistory,
+    Where,
+    slopes_known,
+    tasks_of,
+    transfer_histories,
+)
 from node.reporting.matrix import Cell, TransferRow, transfer_matrix
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfTask
-from node.reporting.shelves import Shelves
 from node.reporting.tasks import GainDocument, TaskName, gain_document, task_name
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels
@@ -94,7 +101,7 @@ def transfer_document(
     net: str,
     manifest: TaskManifest | None,
     steps: Sequence[TransferRow],
-    changes: Sequence[Climbed],
+    changes: Sequence[TransferHistory],
     known: Mapping[tuple[Where, Where], Slope],
     names: Mapping[bytes, str],
 ) -> TransferDocument:
@@ -106,13 +113,13 @@ def transfer_document(
             "class": where.hardware_class,
         }
 
-    def told(one: Place) -> PlaceDocument:
+    def place_document(one: Place) -> PlaceDocument:
         return {
             "where": place(one.where),
             "author": one.author.hex(),
             "own": one.is_own,
             "result": None if one.result is None else one.result.hex(),
-            "decision": one.came,
+            "decision": one.outcome,
             "gain": one.gain,
             "lower": one.interval and one.interval[0],
             "upper": one.interval and one.interval[1],
@@ -137,8 +144,8 @@ def transfer_document(
                 "found_on": place(Where(change.found_on.task, change.found_on.hardware_class)),
                 "patch": None if change.found_on.patch is None else change.found_on.patch.hex(),
                 "patches": [patch.hex() for patch in change.patches],
-                "there": None if change.there is None else told(change.there),
-                "places": [told(one) for one in change.places],
+                "there": None if change.there is None else place_document(change.there),
+                "places": [place_document(one) for one in change.places],
                 "holds_on": change.holds_on,
             }
             for change in changes
@@ -157,12 +164,12 @@ def transfer_document(
     }
 
 
-def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
+def transfer_page(at: OpenHome, query: OfTask) -> TransferDocument:
     """Return the matrix of the task that a query names, and all transfers."""
     store = at.store
     keys = boards_of(store, at.net, query.task)
     manifest = store.records.manifest(keys[0].task) if keys else None
-    changes = climbed(store)
+    changes = transfer_histories(store)
     named = labels(store, tasks_of(changes))
     steps = transfer_matrix(store, keys)
     return transfer_document(at.net, manifest, steps, changes, slopes_known(changes), named)

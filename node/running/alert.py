@@ -87,10 +87,10 @@ def quoted(title: str) -> str:
 def end_of(fault: Exception) -> Alert:
     """Return the alert for an error that ends the node."""
     if isinstance(fault, ArnodeError):
-        told = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
+        reason = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
     else:
-        told = f"an internal error, {type(fault).__name__}: see `arnode logs`"
+        reason = f"an internal error, {type(fault).__name__}: see `arnode logs`"
     # Our own quotes remain, as ' instead of `, which is markup.
-    fitting = fit_line(told.replace("`", "'"), _FAULT_CHARACTERS)
+    fitting = fit_line(reason.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
     return Alert(kind="ended", text=f"the node ended unexpectedly: {shown}")

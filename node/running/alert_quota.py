@@ -60,11 +60,11 @@ class AlertQuota:
             kept.held_back[kind] += 1
             self._write(kept)
             return None
-        told = {one: kept.held_back[one] for one in KINDS if kept.held_back[one]}
+        counts = {one: kept.held_back[one] for one in KINDS if kept.held_back[one]}
         kept.sent_ms.append(now_ms)
         kept.last_ms[kind] = now_ms
         kept.held_back.clear()
-        return told if self._write(kept) else None
+        return counts if self._write(kept) else None
 
     def _read(self) -> _SentAlerts:
         """Return what the file records; nothing if it is unreadable."""

@@ -53,7 +53,7 @@ class AlertWatch:
         self._free = free
         self._number = store.records.last_number()
         self._refuted = {key: self._counts(key) for key in self._own_boards()}
-        self._levels_told = 0
+        self._levels_reported = 0
 
     def news(self) -> Iterator[Alert]:
         """Yield new alerts, heads first."""
@@ -131,11 +131,11 @@ class AlertWatch:
         return {row.tree: row.refuted for row in self._store.boards.rows_by(key, self._author)}
 
     def _refutations(self, after: int) -> Iterator[Alert]:
-        said: dict[BoardKey, set[bytes]] = {}
+        trees_by_board: dict[BoardKey, set[bytes]] = {}
         for key, vote in self._store.boards.others_votes(after):
             if vote.verdict == "refuted" and key.net == self._net:
-                said.setdefault(key, set()).add(vote.tree)
-        for key, trees in said.items():
+                trees_by_board.setdefault(key, set()).add(vote.tree)
+        for key, trees in trees_by_board.items():
             own = self._store.boards.own_facts(key)
             if trees.isdisjoint(fact.tree for fact in own if isinstance(fact, BoardClaim)):
                 continue
@@ -177,15 +177,15 @@ class AlertWatch:
         """Yield an alert once for each level that the free space falls below."""
         free = self._free(self._place)
         levels = sum(free < level for level in _LEVELS)
-        if levels > self._levels_told:
+        if levels > self._levels_reported:
             text = f"the disk of its home is filling up: {free / 1e9:.1f} GB are free"
             if levels == len(_LEVELS):
                 text += "; the node ends when it cannot write"
             yield Alert(kind="disk", text=text, figures={"free_bytes": free})
-            self._levels_told = levels
+            self._levels_reported = levels
         else:
             not_cleared = sum(free < _CLEAR * level for level in _LEVELS)
-            self._levels_told = min(self._levels_told, not_cleared)
+            self._levels_reported = min(self._levels_reported, not_cleared)
 
 
 @contextlib.asynccontextmanager
@@ -221,7 +221,7 @@ async def _look_on(alerts: Alerts, watch: AlertWatch, look_s: float) -> None:
 async def _look(alerts: Alerts, watch: AlertWatch) -> None:
     try:
         for alert in list(watch.news()):
-            await alerts.tell(alert)
+            await alerts.send(alert)
     except Exception:  # noqa: BLE001 (a supervisor: what only tells of the node must not end it)
         _log.exception("looking for alerts to send failed")
 

@@ -33,7 +33,7 @@ class Alerts:
         self._node = node
         self._clock_ms = clock_ms
 
-    async def tell(self, alert: Alert) -> None:
+    async def send(self, alert: Alert) -> None:
         """Send an alert, or count it for the next one. Errors of outlets are not raised."""
         now_ms = self._clock_ms()
         held_back = self._tally.admit(alert.kind, now_ms)
@@ -64,7 +64,7 @@ def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iter
     except UsageError:
         raise
     except Exception as fault:
-        asyncio.run(alerts.tell(end_of(fault)))
+        asyncio.run(alerts.send(end_of(fault)))
         raise
 
 

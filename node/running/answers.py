@@ -20,10 +20,10 @@ from node.reporting.peers import peers_document, trust_in
 from node.reporting.publishing import read_draft, sign_report
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
-from node.running.loads import Load
+from node.running.card_selftest import pause_document
 from node.running.node import Node
-from node.running.proving import pause_document
 from node.running.questions import RerunRequest
+from node.running.transfer_request import TransferRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
 from node.web.commands import (
@@ -71,8 +71,8 @@ class NodeAnswers:
         """Return the node's status."""
         node = self._node
         return status_document(
-            node.books.store,
-            author=node.books.keys.author.public,
+            node.line_resources.store,
+            author=node.line_resources.keys.author.public,
             net=node.config.net,
             sandbox=probe_tier().name,
             research=node.research,
@@ -131,32 +131,32 @@ class NodeAnswers:
 
     async def importance(self, _: Nothing) -> ImportanceDocument:
         """Return the importance of each hyperparameter."""
-        from agent.knobs.importance import importance_of  # imports numpy
+        from agent.hyperparameters.importance import importance_of  # imports numpy
 
         found = await asyncio.to_thread(importance_of, self._node.ideas.context())
         return importance_document(found)
 
     async def program(self, _: Nothing) -> ProgramDocument:
         """Return the instructions for proposers, now and earlier."""
-        return program_document(self._node.books.store, self._node.ideas.program)
+        return program_document(self._node.line_resources.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
         """Keep a note of the owner."""
-        books, line = self._node.books, self._node.research.line_key
-        kept = keep_note(books.store, line, asked.text, now_ms=clock_ms())
-        books.keep_journal()
+        line_resources, line = self._node.line_resources, self._node.research.line_key
+        kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
+        line_resources.keep_journal()
         return {"ts": kept.ts_ms}
 
     async def register(self, asked: NewHypothesis) -> Registered:
         """Announce a hypothesis. Raises UsageError."""
-        ledger = self._node.books.ledger
-        return {"id": register(ledger, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
+        line_writer = self._node.line_resources.line_writer
+        return {"id": register(line_writer, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
 
     async def complete(self, asked: ClosedHypothesis) -> Completed:
         """Close a hypothesis. Raises UsageError."""
-        books, wanted = self._node.books, asked.result
-        result = None if wanted is None else books.store.records.find(wanted).id
-        return {"state": complete(books.ledger, asked.id, result=result).state}
+        line_resources, wanted = self._node.line_resources, asked.result
+        result = None if wanted is None else line_resources.store.records.find(wanted).id
+        return {"state": complete(line_resources.line_writer, asked.id, result=result).state}
 
     async def verify(self, asked: Verify) -> Queued:
         """Queue a re-run of a claim. Raises UsageError."""
@@ -171,15 +171,17 @@ class NodeAnswers:
 
     async def carry(self, asked: Carry) -> list[int]:
         """Queue transfers to this task; return the jobs."""
-        return list(self._node.carry(Load(what=asked.what, to=asked.to, rung=asked.rung)))
+        return list(
+            self._node.carry(TransferRequest(what=asked.what, to=asked.to, rung=asked.rung))
+        )
 
     async def publish_report(self, asked: SignReport) -> dict[str, Message]:
         """Sign a report."""
-        books, membership = self._node.books, self._node.membership
+        line_resources, membership = self._node.line_resources, self._node.membership
         signed = sign_report(
-            books.store,
-            books.ledger.blobs,
-            books.ledger.publication.identity,
+            line_resources.store,
+            line_resources.line_writer.blobs,
+            line_resources.line_writer.record_writer.identity,
             read_draft(asked.body),
             asked.text,
             now_ms=clock_ms(),
@@ -191,12 +193,12 @@ class NodeAnswers:
         """Return the connected peers."""
         node = self._node
         people = people_of(node.home, node.config.friends)
-        trust = trust_in(people, author_rates(node.books.ledger, people.heard_first))
-        return peers_document(node.books.store, node.membership, trust)
+        trust = trust_in(people, author_rates(node.line_resources.line_writer, people.trusted))
+        return peers_document(node.line_resources.store, node.membership, trust)
 
     async def fetch_task(self, asked: OfDigest) -> int:
         """Request a task's files; return the number that is still missing."""
-        records = self._node.books.store.records
+        records = self._node.line_resources.store.records
         manifest = records.manifest(asked.id)
         if manifest is None:
             raise UsageError(
@@ -210,7 +212,7 @@ class NodeAnswers:
 
     async def fetch_report(self, asked: OfDigest) -> bool:
         """Request a report's text; return True if it is here already."""
-        body = self._node.books.store.records.get(asked.id).body
+        body = self._node.line_resources.store.records.get(asked.id).body
         if not isinstance(body, ReportBody):
             raise UsageError("that is not a report", "`arnode report --peers` lists them")
         if self._node.membership is None:

@@ -9,20 +9,20 @@ from shlex import quote
 from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import AUTO, OF_CARDS, STAND_IN
-from node.running.stand_in import awaited_download, find_no_room, told
+from node.running.stand_in import awaited_download, download_text, find_no_room
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError
+from trainer.card_selftest.machine import devices_to_test, selftest_of
+from trainer.card_selftest.report import Fault, SelfTestConditions, load_report, save_report
+from trainer.card_selftest.steps import find_card_faults, find_sandbox_faults
 from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
-from trainer.proving.machine import devices_to_prove, proving_of
-from trainer.proving.proof import Fault, ProofConditions, keep, remembered
-from trainer.proving.proving import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unproven:
+class UntestedCard:
     """A card that must pass its self-test before it is used; `known` are earlier failures.
 
     Without a card, the processor takes its place, at toy size.
@@ -37,13 +37,13 @@ class Unproven:
         """The name for people."""
         return self.card.name if self.card else "the processor"
 
-    async def prove(self, home: Home) -> bool:
+    async def run_selftest(self, home: Home) -> bool:
         """Run the self-test, store its result, and return True if the card is usable."""
         say(f"{self.name} runs its self-test, once, for some minutes:")
-        proving = proving_of(self.device, self.card, say=say, known=self.known)
-        proof = await proving.prove()
-        keep(proof, home.data)
-        return proof.is_usable
+        selftest = selftest_of(self.device, self.card, say=say, known=self.known)
+        result = await selftest.run()
+        save_report(result, home.data)
+        return result.passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class TaskHere:
     """The task of a start, and the card that must first pass its self-test for it, if any."""
 
     task: str
-    unproven: Unproven | None = None
+    untested_card: UntestedCard | None = None
 
 
 def task_here(home: Home, config: Config) -> TaskHere:
@@ -65,14 +65,14 @@ def task_here(home: Home, config: Config) -> TaskHere:
     found = probe_wanted(config.gpus)
     if found.fault and config.task == AUTO:
         say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may show more")
-    wanted = devices_to_prove(found)
+    wanted = devices_to_test(found)
     if not wanted:
         return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)
     if not config.gpus:
         _say_other_classes(home)
     device, card = wanted[0]
-    before = remembered(ProofConditions.of(device), home.data)
-    if card is None or (before and before.is_usable):
+    before = load_report(SelfTestConditions.of(device), home.data)
+    if card is None or (before and before.passed):
         return TaskHere(task=OF_CARDS)
     download = awaited_download(home, OF_CARDS)
     no_room = find_no_room(download, home.data) if download else None
@@ -86,9 +86,11 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if any(fault.ends_it for fault in faults):
         return TaskHere(task=STAND_IN)
     if download:
-        say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
+        say(f"{OF_CARDS} is fetched for {card.name}: {download_text(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
-    return TaskHere(task=OF_CARDS, unproven=Unproven(device=device, card=card, known=known))
+    return TaskHere(
+        task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known)
+    )
 
 
 def _say_other_classes(home: Home) -> None:

@@ -23,11 +23,11 @@ SPARES_BYTES: Final = 512 << 20
 class LanesHere:
     """A device for each lane; several lanes may use the processor.
 
-    `told` is a notice for the user.
+    `remark` is a notice for the user.
     """
 
     devices: tuple[Device, ...]
-    told: str = ""
+    remark: str = ""
 
 
 def are_elsewhere(config: Config) -> bool:
@@ -55,14 +55,14 @@ def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) ->
     Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` raises.
     """
     devices = probe_devices(manifest, config.gpus)
-    is_shared = kind_of(manifest).may_stand_beside(manifest)
+    is_shared = kind_of(manifest).may_run_alongside(manifest)
     if is_on_demand or devices[0].cuda is not None or not is_shared:
-        told = ""
+        remark = ""
         if not (is_on_demand or is_shared or config.lanes in ("auto", 1)):
-            told = f"one lane, not {config.lanes}: {manifest.name} measures seconds"
-        return LanesHere(devices=devices, told=told)
-    count, told = _count(manifest, config.lanes)
-    return LanesHere(devices=devices * count, told=told)
+            remark = f"one lane, not {config.lanes}: {manifest.name} measures seconds"
+        return LanesHere(devices=devices, remark=remark)
+    count, remark = _count(manifest, config.lanes)
+    return LanesHere(devices=devices * count, remark=remark)
 
 
 def _count(manifest: TaskManifest, wanted: int | Literal["auto"]) -> tuple[int, str]:

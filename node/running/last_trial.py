@@ -36,7 +36,7 @@ class LastTrial:
         Return True if it asked.
         """
         research, stdin = self._node.research, sys.stdin
-        line = self._node.books.ledger.line
+        line = self._node.line_resources.line_writer.line
         trial_s = research.trial_s
         if line is None or trial_s is None or not stdin.isatty():
             return False
@@ -44,7 +44,7 @@ class LastTrial:
             return False
         least, most = (span_words(one) for one in trial_s)
         self._means_yes = trial_s[1] < _SHORT_S
-        patches = many(kept_in(self._node.books.store, line.stack), "patch", "patches")
+        patches = many(kept_in(self._node.line_resources.store, line.stack), "patch", "patches")
         takes = f"about {most}" if least == most else f"{least} to {most}"
         keys = "Y/n" if self._means_yes else "y/N"
         self.words = f"verify {patches} before it stops ({takes})? [{keys}]"

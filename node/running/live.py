@@ -17,7 +17,7 @@ from rich.text import Text
 
 from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
-from node.line.remeasure import open_doubt
+from node.line.head_recheck import head_recheck_reason
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from node.reporting.staircase import Column, columns, legend, staircase
 from node.reporting.status import head_metrics
@@ -31,8 +31,8 @@ from node.terminal.vocabulary import (
     head_words,
     many,
     scoring_mark,
+    sd_text,
     sd_words,
-    told_sd,
     word,
     wording,
 )
@@ -57,7 +57,7 @@ _STOPPING = Text(STOPPING, "bold yellow")
 
 def draw(node: "Node", asked: str = "") -> RenderableType:
     """Return the picture of this moment; `asked` is a question or state for its last line."""
-    session, line = node.session, node.books.ledger.line
+    session, line = node.session, node.line_resources.line_writer.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
     title = Text.assemble(
@@ -82,8 +82,8 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 def _opening(now: RenderableType) -> RenderableType:
     """Return the picture before there is anything to compare with."""
-    told = "First the baseline is measured twice: everything is compared with it."
-    return Group(Text(told), Text(""), now)
+    summary = "First the baseline is measured twice: everything is compared with it."
+    return Group(Text(summary), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,20 +131,20 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
     table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
         gain = None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
-        told = wording(entry.decision)
+        outcome = wording(entry.decision)
         table.add_row(
             Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
             _number(from_nano(entry.metric_nano)),
             "" if gain is None else sd_words(gain),
-            told.word,
+            outcome.word,
             plain(entry.title),
-            style=told.style,
+            style=outcome.style,
         )
     return table
 
 
 def _picture(node: "Node", line: Line) -> _Picture:
-    store, activity = node.books.store, node.research.activity
+    store, activity = node.line_resources.store, node.research.activity
     entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
     metric = node.session.task.manifest.metric
     return _Picture(
@@ -160,7 +160,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
 
 
 def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> RenderableType:
-    task, store = node.session.task, node.books.store
+    task, store = node.session.task, node.line_resources.store
     unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
     first = store.experiments.listed(line.key, limit=1)
     baseline = from_nano(first[0].metric_nano) if first else None
@@ -172,7 +172,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         table.add_column(no_wrap=True, min_width=width)
     table.add_column(style="bright_black", no_wrap=True, ratio=1, overflow="ellipsis")
     table.add_row(
-        "baseline", _number(baseline), "", f"{unit}, {told_sd(noise_sd, digits=4)} of one run"
+        "baseline", _number(baseline), "", f"{unit}, {sd_text(noise_sd, digits=4)} of one run"
     )
     table.add_row(
         Text(head_words(task.manifest.scoring), "bold green"),
@@ -205,9 +205,13 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         return "still the baseline"
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
-    ) or node.books.store.experiments.evidence_for(line.key, line.verified)
-    told = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
-    return f"{told}, {word('in_doubt')}" if open_doubt(node.books.store, line) else told
+    ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
+    summary = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
+    return (
+        f"{summary}, {word('in_doubt')}"
+        if head_recheck_reason(node.line_resources.store, line)
+        else summary
+    )
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
@@ -227,7 +231,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
             return from_nano(entry.metric_nano)
-    return _mean(head_metrics(node.books.store, line, line.verified))
+    return _mean(head_metrics(node.line_resources.store, line, line.verified))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,35 +258,35 @@ def _cut(text: Text, width: int) -> Text:
 
 
 def _now(activity: Activity) -> RenderableType:
-    told = f"  {activity.stage_seconds:.0f} s"
+    summary = f"  {activity.stage_seconds:.0f} s"
     if points := activity.points:
-        told += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
+        summary += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
     if activity.beside:
-        told += f", {activity.beside} more"
+        summary += f", {activity.beside} more"
     if waits_s := activity.waits_s():
-        told += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
+        summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
         Text(plain(activity.title)),
-        Text(told, "bright_black"),
+        Text(summary, "bright_black"),
     )
 
 
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """Return the progress of the promotion trial: working line against verified head, in pairs."""
     latest, pairs = confirmation.latest, len(confirmation.pairs)
-    told = f"  {many(pairs, 'pair')}"
+    summary = f"  {many(pairs, 'pair')}"
     if latest:
-        told += f": {gain_words(latest, spec='+.4f')}"
+        summary += f": {gain_words(latest, spec='+.4f')}"
     fewest, most = max(0, ANCHOR_PAIRS - pairs), max(0, DEFAULT.max_pairs - pairs)
-    return Text(f"{told}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
+    return Text(f"{summary}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
     """Return the latest messages other than the table's decisions, and a note on idle cards."""
     # The record's id is in the table.
-    told = [line.partition("  [")[0] for line in activity.messages]
-    shown = told[-_EVENTS:]
+    messages = [line.partition("  [")[0] for line in activity.messages]
+    shown = messages[-_EVENTS:]
     if idle_cards:
         shown.append(idle_cards)
     return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]

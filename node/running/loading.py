@@ -25,23 +25,23 @@ GENTLY: Final = 10  # nice level: the current run comes first
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 3600.0
 
-_SAID_EVERY_S = 60.0
+_REPORT_EVERY_S = 60.0
 _HEALTHY_S = 600.0
 _log = logging.getLogger("node")
 
 
-class NowAndThen:
+class ThrottledReport:
     """A filter that passes on at most one line a minute from a frequent source."""
 
     def __init__(
         self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._say, self._clock = say, clock
-        self._said_s = clock()
+        self._reported_s = clock()
 
     def __call__(self, line: str) -> None:
-        if self._clock() - self._said_s >= _SAID_EVERY_S:
-            self._said_s = self._clock()
+        if self._clock() - self._reported_s >= _REPORT_EVERY_S:
+            self._reported_s = self._clock()
             self._say(line)
 
 
@@ -68,16 +68,16 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
         return
     loop = asyncio.get_running_loop()
     say("training text is still loading; runs begin with the part that is here")
-    now_and_then, backoff = NowAndThen(say), pauses()
+    throttled_report, backoff = ThrottledReport(say), pauses()
 
-    def tell(what: str, share: float) -> None:
-        loop.call_soon_threadsafe(now_and_then, f"{what} … {share:.0%}")
+    def report(what: str, share: float) -> None:
+        loop.call_soon_threadsafe(throttled_report, f"{what} … {share:.0%}")
 
     while not data.is_complete:
         began_s = time.monotonic()
         try:
             with explaining_faults(folder):
-                await in_thread(_gently(data.load_rest), tell)
+                await in_thread(_gently(data.load_rest), report)
         except ArnodeError as fault:
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             _log.warning(

@@ -1,7 +1,7 @@
 """The assembly of the research loop, in one place: each part after those that it needs.
 
 A node uses all of it; `node.running.node` adds its page and its part of the network. A command that
-shows one proposal uses only `Thinking`, and runs nothing.
+shows one proposal uses only `LoopAssembly`, and runs nothing.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from functools import partial
 from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
 from node.home.agents import named_agent
-from node.home.clock import clock_ms, passing_s
+from node.home.clock import boottime_s, clock_ms
 from node.home.config import Config
 from node.home.fleet import people_of
 from node.home.home import Home
 from node.home.network_definition import Network
 from node.home.sandboxing import require_peer_sandbox
-from node.ladder.promotion import Promotion
+from node.ladder.transfer_selector import TransferSelector
 from node.line.activity import Activity
-from node.line.anew import begin_anew
-from node.line.desk import Desk
+from node.line.invalidation import reopen_invalidated
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.agenda import Agenda
@@ -35,7 +35,7 @@ from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
-from node.loop.insights import tell_insight
+from node.loop.insights import publish_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_claims import Peers
@@ -57,24 +57,24 @@ _log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinking:
+class LoopAssembly:
     """The source of experiments on one line, with the knowledge about it and about others."""
 
-    ledger: Ledger
+    line_writer: LineWriter
     policy: Policy
     noise: RunNoise
     peers: Peers | None
     exploring: Exploring
     ideas: Ideas
     stops_early: bool
-    promotion: Promotion | None
+    transfer_selector: TransferSelector | None
 
     @classmethod
     def of(
         cls,
         home: Home,
         config: Config,
-        ledger: Ledger,
+        line_writer: LineWriter,
         task: Task,
         *,
         noise: RunNoise,
@@ -86,7 +86,7 @@ class Thinking:
         planner: ModelPlanner | None = None,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
-    ) -> "Thinking":
+    ) -> "LoopAssembly":
         """Assemble the proposing parts for a task.
 
         - `peers`: the choice among peers' claims; None where no peer's code may run.
@@ -96,14 +96,16 @@ class Thinking:
           fills gaps.
         - `planner`: writes an aim for the slow proposers.
         """
-        policy = screening_policy(ledger.style, policy)
-        exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
-        outcomes = Outcomes(ledger, task)
+        policy = screening_policy(line_writer.style, policy)
+        exploring = Exploring(
+            line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs
+        )
+        outcomes = Outcomes(line_writer, task)
         claimed = peers and PeerPatches(
-            ledger, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
+            line_writer, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
         )
         briefing = Briefing(
-            ledger=ledger,
+            line_writer=line_writer,
             task=task,
             outcomes=outcomes,
             program=ProgramText(task, home.programs, say).read,
@@ -118,38 +120,40 @@ class Thinking:
             aim=exploring.aim,
             has_planner=config.planner is not None,
             show_unverified_words=config.peers_words,
-            imported=ImportedTries.read(ledger.store, ledger.blobs, task),
-            others=OthersTries(ledger.store, ledger.key, ledger.publication.author, task),
-            heeding=peers.heeding if peers else None,
-            usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
+            imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
+            others=OthersTries(
+                line_writer.store, line_writer.key, line_writer.record_writer.author, task
+            ),
+            author_filter=peers.author_filter if peers else None,
+            usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )
-        seed = _proposal_seed(ledger.store)
+        seed = _proposal_seed(line_writer.store)
         ideas = Ideas(
-            ledger=ledger,
+            line_writer=line_writer,
             outcomes=outcomes,
             briefing=briefing,
             proposer=proposer,
             slots=Slots(
-                ledger,
+                line_writer,
                 slow=slow,
                 has_knobs=has_knobs,
-                run_sd=lambda: noise.sd() * ledger.style.public_scatter,
+                run_sd=lambda: noise.sd() * line_writer.style.public_scatter,
                 seed=seed,
                 hour_usd=config.device_hour_usd,
             ),
             seed=seed,
-            planning=Planning(planner, ledger, say=say) if planner else None,
+            planning=Planning(planner, line_writer, say=say) if planner else None,
         )
         return cls(
-            ledger=ledger,
+            line_writer=line_writer,
             policy=policy,
             noise=noise,
             peers=peers,
             exploring=exploring,
             ideas=ideas,
             stops_early=config.stop_early,
-            promotion=Promotion(
-                ledger, net=config.net, noise_sd=noise.sd, takes_peers=peers is not None
+            transfer_selector=TransferSelector(
+                line_writer, net=config.net, noise_sd=noise.sd, includes_peers=peers is not None
             )
             if config.ladder
             else None,
@@ -168,15 +172,15 @@ class Thinking:
         is_on_battery: Callable[[], bool] = lambda: False,
         news: asyncio.Event | None = None,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = passing_s,
+        clock_s: Callable[[], float] = boottime_s,
     ) -> Research:
         """Return the loop that runs the proposed experiments.
 
         `waits_for` is what a session without ideas waits for; "" ends it. `on_record` is called
         after each record. Setting `news` makes the loop look for work.
         """
-        desk = Desk(
-            ledger=self.ledger,
+        line_context = LineContext(
+            line_writer=self.line_writer,
             session=session,
             learner=self.ideas,
             policy=self.policy,
@@ -184,17 +188,17 @@ class Thinking:
             noise=self.noise,
             head_trials=HEAD_TRIALS,
             on_one_split=ON_ONE_SPLIT,
-            begin_anew=partial(begin_anew, self.ledger),
+            reopen_invalidated=partial(reopen_invalidated, self.line_writer),
             on_record=on_record,
-            on_stack=partial(tell_insight, self.ledger),
+            on_stack=partial(publish_insight, self.line_writer),
             stops_early=self.stops_early,
         )
         agenda = Agenda(
-            desk=desk,
+            line_context=line_context,
             ideas=self.ideas,
             exploring=self.exploring,
             peers=self.peers,
-            promotion=self.promotion,
+            transfer_selector=self.transfer_selector,
             goal=goal,
             has_company=has_company,
             waits_for=waits_for,
@@ -204,13 +208,13 @@ class Thinking:
             clock_s=clock_s,
         )
         self.ideas.plan_by(lambda: agenda.plan.left)
-        return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
+        return Research(line_context=line_context, ideas=self.ideas, agenda=agenda, news=news)
 
 
 def open_peers(
     home: Home,
     config: Config,
-    ledger: Ledger,
+    line_writer: LineWriter,
     noise: RunNoise,
     *,
     network: Network | None,
@@ -228,7 +232,7 @@ def open_peers(
         _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
         return None
     return Peers(
-        ledger,
+        line_writer,
         people=partial(people_of, home, config.friends),
         net=config.net,
         share=config.peer_share,

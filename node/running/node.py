@@ -25,12 +25,12 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.proposing.opening import Proposers
-from node.running.books import Books
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
+from node.running.line_resources import LineResources
 from node.running.loading import loading_rest
-from node.running.loads import Load
-from node.running.loop_assembly import Thinking, open_peers
+from node.running.loop_assembly import LoopAssembly, open_peers
 from node.running.questions import RerunRequest
+from node.running.transfer_request import TransferRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
@@ -61,7 +61,7 @@ class Node:
 
     home: Home
     config: Config
-    books: Books
+    line_resources: LineResources
     session: Session
     ideas: Ideas
     proposers: Proposers
@@ -74,7 +74,7 @@ class Node:
 
         Everything in the claim's bundle is stored.
         """
-        store, blobs = self.books.store, self.books.ledger.blobs
+        store, blobs = self.line_resources.store, self.line_resources.line_writer.blobs
         bundle = bundle_of(store, blobs, question.claim)
         found = claim_in(bundle, question.claim)
         if found.manifest.id != self.session.task.id:
@@ -82,23 +82,25 @@ class Node:
                 f"the claim is about task {found.manifest.name}, the node works on another one",
                 "stop the node first (`arnode stop`), then verify",
             )
-        if found.author != self.books.keys.author.public:
+        if found.author != self.line_resources.keys.author.public:
             require_peer_sandbox(self.config)
         take_in(store, blobs, bundle, net=self.config.net)
         return self.research.attest(question.wanted(found))
 
-    def carry(self, load: Load) -> tuple[int, ...]:
+    def carry(self, request: TransferRequest) -> tuple[int, ...]:
         """Queue transfers from another rung; return the numbers of their jobs, in their order."""
-        if load.to != self.session.task.id:
+        if request.to != self.session.task.id:
             raise UsageError(
                 f"the running node works on {self.session.task.name}, not on that task",
                 "stop it first (`arnode stop`), then carry",
             )
         above = self.session.task.manifest
-        finds = load.finds(self.books.store, self.books.ledger.blobs, above)
-        if any(find.author is not None for find in finds):
+        candidates = request.candidates(
+            self.line_resources.store, self.line_resources.line_writer.blobs, above
+        )
+        if any(candidate.author is not None for candidate in candidates):
             require_peer_sandbox(self.config)
-        return self.research.carry(finds)
+        return self.research.carry(candidates)
 
 
 @contextlib.asynccontextmanager
@@ -157,32 +159,32 @@ async def open_node(
                 lanes=remote.runners if remote else (),
             )
         )
-        books = Books.of(home, config, store, session.subject)
+        line_resources = LineResources.of(home, config, store, session.subject)
         membership: Membership | None = None
         if network is not None:
             membership = await stack.enter_async_context(
-                _membership(home, config, books, network, on_news=news.set)
+                _membership(home, config, line_resources, network, on_news=news.set)
             )
         if store.is_copy():
             await _go_on_from_copy(store, membership, progress, activity.say)
-        books.ledger.announce()
+        line_resources.line_writer.announce()
         if not goal.is_on_demand:  # re-running a claim does not change the task in progress
-            remember_session(store, books.ledger.key)
-        books.keep_journal()
-        if lanes.told:
-            activity.say(lanes.told)
+            remember_session(store, line_resources.line_writer.key)
+        line_resources.keep_journal()
+        if lanes.remark:
+            activity.say(lanes.remark)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
-        noise = RunNoise(books.ledger)
-        thinking = Thinking.of(
+        noise = RunNoise(line_resources.line_writer)
+        loop_assembly = LoopAssembly.of(
             home,
             config,
-            books.ledger,
+            line_resources.line_writer,
             task,
             noise=noise,
             peers=open_peers(
                 home,
                 config,
-                books.ledger,
+                line_resources.line_writer,
                 noise,
                 network=network,
                 want=membership.peering.fetcher.want if membership else None,
@@ -194,11 +196,11 @@ async def open_node(
             planner=proposers.planner,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
         )
-        research = thinking.research(
+        research = loop_assembly.research(
             session,
             goal,
             activity,
-            on_record=books.keep_journal,
+            on_record=line_resources.keep_journal,
             has_company=network is not None,
             waits_for=_waited_for(config, goal, network),
             idle=Idle(is_card_used=session.is_used_by_others) if goal.when_idle else None,
@@ -208,9 +210,9 @@ async def open_node(
         yield Node(
             home=home,
             config=config,
-            books=books,
+            line_resources=line_resources,
             session=session,
-            ideas=thinking.ideas,
+            ideas=loop_assembly.ideas,
             proposers=proposers,
             research=research,
             membership=membership,
@@ -225,7 +227,7 @@ async def _go_on_from_copy(
     if membership is None:  # without a network it matters to nobody
         return
     progress("this home is a copy: asking peers for later records of its key", 0.0)
-    if await membership.hear(_COPY_S):
+    if await membership.wait_first_sync(_COPY_S):
         store.settle()
         return
     say(
@@ -289,16 +291,21 @@ def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
 
 
 def _membership(
-    home: Home, config: Config, books: Books, network: Network, *, on_news: Callable[[], None]
+    home: Home,
+    config: Config,
+    line_resources: LineResources,
+    network: Network,
+    *,
+    on_news: Callable[[], None],
 ) -> "contextlib.AbstractAsyncContextManager[Membership]":
     from node.peering.membership import taking_part
 
-    key = books.ledger.key
+    key = line_resources.line_writer.key
     return taking_part(
         network,
         home=home,
-        keys=books.keys,
-        store=books.store,
+        keys=line_resources.keys,
+        store=line_resources.store,
         topics=subscriptions(network.name, [key.task], key.hardware_class),
         listen=config.listen,
         mdns=config.mdns,

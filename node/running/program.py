@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.home.clock import passing_s
+from node.home.clock import boottime_s
 from node.home.config import Config, config_of
 from node.home.consent import (
     Offline,
@@ -27,9 +27,9 @@ from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
-from node.ladder.share import FIRST, Effort
+from node.ladder.time_share import FIRST, Effort
 from node.line.open_task import STAND_IN, find_task
-from node.line.run_time import run_seconds
+from node.line.run_estimates import run_seconds
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book
@@ -42,13 +42,13 @@ from node.reporting.status import line_document
 from node.reporting.status_text import parting_words
 from node.running.alert_watching import watching
 from node.running.alerts import Alerts, open_alerts
-from node.running.first_card import Unproven, task_here
+from node.running.card_selftest import StoppedError, passes_selftest
+from node.running.first_card import UntestedCard, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
 from node.running.node import open_node
 from node.running.page import PagePlace, page_place, with_page
 from node.running.power import limiting_power
-from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of
@@ -96,8 +96,8 @@ def start_node(
             print(plain(chosen.reason), file=sys.stderr)
         for arm in chosen.arms:
             _say_limits(home, config, arm, means)
-        for told in words_of_roles(config, chosen.arms):
-            print(plain(told), file=sys.stderr)
+        for role_text in words_of_roles(config, chosen.arms):
+            print(plain(role_text), file=sys.stderr)
         start = _Start(
             home=home,
             config=config,
@@ -113,16 +113,16 @@ def start_node(
             running = _start_in_turn(start, turns, wishes)
             with contextlib.suppress(StoppedError):
                 asyncio.run(running)
-            _say_how_it_stands(home, again)
+            _print_state(home, again)
             return
         if text is None:
             here = task_here(home, config)
             config = replace(config, task=here.task)
-            start = replace(start, config=config, unproven=here.unproven)
+            start = replace(start, config=config, untested_card=here.untested_card)
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
             require_texts(home, start.arms, [Path(config.task).name])
-            if start.unproven is None:  # otherwise the card reports it, and `tiny` runs
+            if start.untested_card is None:  # otherwise the card reports it, and `tiny` runs
                 require_use(download, config)
             whose = TaskOf.EVERYBODY if config.task in builtin_tasks() else TaskOf.THIS_MACHINE
             network = agreed_network(home, config, wishes, whose)
@@ -138,10 +138,10 @@ def start_node(
             running = _run_at_once(replace(start, network=network), task)
         with contextlib.suppress(StoppedError):
             asyncio.run(running)
-    _say_how_it_stands(home, again)
+    _print_state(home, again)
 
 
-def _say_how_it_stands(home: Home, again: str) -> None:
+def _print_state(home: Home, again: str) -> None:
     with Store.open_read_only(home) as store:
         key = line_of_session(store)
         line = store.jobs.line(key) if key else None
@@ -227,14 +227,16 @@ class _Start:
     arms: tuple[Arm, ...]
     means: Means
     network: Network | None = None
-    unproven: Unproven | None = None
+    untested_card: UntestedCard | None = None
     alerts: Alerts | None = None
     page: PagePlace | None = None
 
 
 async def _run_at_once(start: _Start, task: Task) -> None:
     """Run a task whose data are here; run the stand-in if its card fails the self-test."""
-    if start.unproven is not None and not await proven(start.home, start.config, start.unproven):
+    if start.untested_card is not None and not await passes_selftest(
+        start.home, start.config, start.untested_card
+    ):
         task = load_task(STAND_IN, data_dir=start.home.data)
         start = replace(start, config=replace(start.config, task=STAND_IN))
     await _run(start, task)
@@ -242,7 +244,7 @@ async def _run_at_once(start: _Start, task: Task) -> None:
 
 async def _run_awaited(start: _Start) -> None:
     """Run the stand-in until the task's data are here, then the task; the goal is for both."""
-    began_s, home, goal = passing_s(), start.home, start.goal
+    began_s, home, goal = boottime_s(), start.home, start.goal
     meanwhile = replace(
         start,
         config=replace(start.config, task=STAND_IN),
@@ -250,18 +252,20 @@ async def _run_awaited(start: _Start) -> None:
     )
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
-        unproven = start.unproven
-        is_proven = unproven is None or await proven(home, start.config, unproven)
+        untested_card = start.untested_card
+        has_passed = untested_card is None or await passes_selftest(
+            home, start.config, untested_card
+        )
         research = None
-        if is_proven and not preparation.is_done:
+        if has_passed and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)
-    if not is_proven:  # nothing more is downloaded
+    if not has_passed:  # nothing more is downloaded
         await _run(replace(meanwhile, goal=goal), task)
         return
     if research is not None and not research.has_given_way:
         return
     if goal.duration_s is not None:
-        goal = replace(goal, duration_s=max(0.0, goal.duration_s - passing_s() + began_s))
+        goal = replace(goal, duration_s=max(0.0, goal.duration_s - boottime_s() + began_s))
     task = load_task(start.config.task, data_dir=home.data)
     await _run(replace(start, goal=goal), task, before=research)
 
@@ -321,13 +325,13 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
         own = replace(agreed, config=replace(agreed.config, task=name), goal=goal)
         return await _run(own, task, before=before, turn=turn)
 
-    return run_in_turn(turns, start.goal, run, _say_in_turn)
+    return run_in_turn(turns, start.goal, run, _print_message)
 
 
-def _say_in_turn(told: str) -> None:
-    _log.warning("%s", told)
+def _print_message(message: str) -> None:
+    _log.warning("%s", message)
     if sys.stdout.isatty():  # otherwise the log goes only to its file
-        print(plain(told), file=sys.stderr)
+        print(plain(message), file=sys.stderr)
 
 
 async def _run(
@@ -374,15 +378,17 @@ async def _run(
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
             )
-            author = node.books.keys.author.public
+            author = node.line_resources.keys.author.public
             await stack.enter_async_context(
-                watching(start.alerts, node.books.store, author, net=config.net, place=home.root)
+                watching(
+                    start.alerts, node.line_resources.store, author, net=config.net, place=home.root
+                )
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"
                 _log.info("%s %s, knobs fill the gaps", proposers.names, propose)
             if preparation is not None:
-                await stack.enter_async_context(preparation.heard(node.research))
+                await stack.enter_async_context(preparation.reporting_to(node.research))
             if before is not None:
                 node.research.pause_as(before)
             if turn is not None:

@@ -16,17 +16,17 @@ from typing import Final
 
 from node.home.config import Config
 from node.home.home import Home
-from node.line.open_task import STAND_IN, strangers_task
+from node.line.open_task import STAND_IN, untrusted_task
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
-from node.running.loading import GENTLY, NowAndThen, pauses
+from node.running.loading import GENTLY, ThrottledReport, pauses
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
+from trainer.card_selftest.report import Fault
 from trainer.host.interpreter import program_command
-from trainer.proving.proof import Fault
 from trainer.task_folder.task import Download, NotPreparedError
-from trainer.task_kinds import card_to_be_had, kind_of, load_task
+from trainer.task_kinds import kind_of, load_task, why_no_card
 
 _LINE_MBIT_S: Final = 100  # a common speed of an internet connection
 
@@ -39,7 +39,7 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
     Raises what `load_task` raises.
     """
     try:
-        task = strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        task = untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
     except NotPreparedError as unsettled:
         return unsettled.download
     if kind_of(task.manifest).has_first(task, data_dir=home.data):
@@ -52,12 +52,12 @@ def require_use(download: Download, config: Config) -> None:
 
     The cards are those that `gpus` names. To get the data anyway, a user prepares the task first.
     """
-    fault = card_to_be_had(config.gpus) if download.needs_card else None
+    fault = why_no_card(config.gpus) if download.needs_card else None
     if fault is None:
         return
     raise ConfigurationError(
         f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was"
-        f" downloaded. It would be {told(download)}",
+        f" downloaded. It would be {download_text(download)}",
         "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
         f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
         f" {config.task}`, then start again",
@@ -80,7 +80,7 @@ def find_no_room(download: Download, folder: Path) -> Fault | None:
     )
 
 
-def told(download: Download) -> str:
+def download_text(download: Download) -> str:
     """Return the size and the duration of a download in words, as far as the task gives them."""
     file_mb = download.file_mb
     if file_mb is None:
@@ -106,37 +106,37 @@ class Preparation:
         self._ready = asyncio.Event()
         self._say: Callable[[str], None] = _log.info
         self._state = "beginning"
-        self._now_and_then = NowAndThen(self._tell)
+        self._throttled_report = ThrottledReport(self._report)
 
     @property
     def is_done(self) -> bool:
         """True if everything for a first run is here."""
         return self._ready.is_set()
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._say(line)
 
     @asynccontextmanager
-    async def heard(self, research: Research) -> AsyncIterator[None]:
+    async def reporting_to(self, research: Research) -> AsyncIterator[None]:
         """Report progress in the stand-in's session, and end it once the task is ready."""
         self._say = research.activity.say
         self._say(
             f"{self.name}'s data are being fetched ({self._state}): meanwhile {STAND_IN} runs"
         )
-        waiting = asyncio.create_task(self._make_way(research))
+        waiting = asyncio.create_task(self._end_stand_in(research))
         try:
             yield
         finally:
             waiting.cancel()
             self._say = _log.info
 
-    async def _make_way(self, research: Research) -> None:
+    async def _end_stand_in(self, research: Research) -> None:
         await self._ready.wait()
         research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the current run")
 
     async def work(self) -> None:
         """Prepare the task, and retry after failures; report each failure once."""
-        backoff, said = pauses(), ""
+        backoff, last_fault = pauses(), ""
         while True:
             began_s = time.monotonic()
             try:
@@ -146,9 +146,9 @@ class Preparation:
             if fault is None:
                 break
             wait_s = backoff.wait_s(time.monotonic() - began_s)
-            if fault != said:
+            if fault != last_fault:
                 self._say(f"{self.name}'s data are not available; next try later: {fault}")
-                said = fault
+                last_fault = fault
             self._state = fault
             await asyncio.sleep(wait_s)
         self._ready.set()
@@ -173,17 +173,17 @@ class Preparation:
             async for line in process.stderr:
                 lines = [*lines[-1:], printable(line.decode("utf-8", "replace")).strip()]
                 self._state = lines[-1]
-                self._now_and_then(f"{self.name}'s data: {lines[-1]}")
+                self._throttled_report(f"{self.name}'s data: {lines[-1]}")
             if await process.wait() == 0:
                 return None
         finally:
             lifeline.cut()
             await process.wait()
         # A command's last lines are the error and its fix.
-        said = " ".join(lines)
+        output = " ".join(lines)
         return (
-            said.partition("arnode: ")[2].replace(" hint: ", "; ")
-            or said
+            output.partition("arnode: ")[2].replace(" hint: ", "; ")
+            or output
             or f"exit {process.returncode}"
         )
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from node.home.clock import clock_ms, passing_s
+from node.home.clock import boottime_s, clock_ms
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from protocol.errors import ArnodeError, UsageError
@@ -158,11 +158,11 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
     """
     waiting, before = deque(range(len(turns.tasks))), None
     had_turns: set[int] = set()
-    ends_s = math.inf if goal.duration_s is None else passing_s() + goal.duration_s
-    while waiting and (left_s := ends_s - passing_s()) > 0:
+    ends_s = math.inf if goal.duration_s is None else boottime_s() + goal.duration_s
+    while waiting and (left_s := ends_s - boottime_s()) > 0:
         number = waiting.popleft()
         task = turns.tasks[number]
-        has_same_bits = kind_of(task.manifest).may_stand_beside(task.manifest)
+        has_same_bits = kind_of(task.manifest).may_run_alongside(task.manifest)
         left = replace(goal, measures_the_same=number in had_turns and has_same_bits)
         had_turns.add(number)
         if goal.duration_s is not None:
@@ -188,9 +188,9 @@ async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
     """End a session in favour of the next task once its turn is over, while the block lasts."""
 
     async def wait() -> None:
-        began_s = passing_s()
+        began_s = boottime_s()
         while True:
-            left_s = await asyncio.to_thread(turn.length_s) - (passing_s() - began_s)
+            left_s = await asyncio.to_thread(turn.length_s) - (boottime_s() - began_s)
             if left_s <= 0:
                 break
             await asyncio.sleep(min(left_s, _LOOKED_S))

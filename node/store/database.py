@@ -120,7 +120,7 @@ class Database:
 
         Raises BusyStoreError after that, or at once if this is not the writer.
         """
-        ends_s, is_told = time.monotonic() + _PATIENCE_S, False
+        ends_s, is_reported = time.monotonic() + _PATIENCE_S, False
         while True:
             try:
                 self.rows("BEGIN IMMEDIATE")
@@ -128,11 +128,11 @@ class Database:
             except BusyStoreError:
                 if not self.is_writer or time.monotonic() > ends_s:
                     raise
-            if not is_told:
-                is_told = True
-                said = "another program writes to the store %s: waiting for it, %g min at most"
-                _log.warning(said, self.path, _PATIENCE_S / 60)
-        if is_told:
+            if not is_reported:
+                is_reported = True
+                message = "another program writes to the store %s: waiting for it, %g min at most"
+                _log.warning(message, self.path, _PATIENCE_S / 60)
+        if is_reported:
             _log.warning("the store is free again, work goes on")
 
     @contextmanager

@@ -97,7 +97,7 @@ def claims_of(store: Store) -> Claims:
     """Return the blobs and trees that always stay, and those that are removed last."""
     return Claims(
         own=frozenset(found for value in store.values(is_own=True) for found in digests_in(value)),
-        adopted=frozenset(found for value in store.vouched_values() for found in digests_in(value)),
+        adopted=frozenset(found for value in store.adopted_values() for found in digests_in(value)),
     )
 
 

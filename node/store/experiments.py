@@ -16,7 +16,7 @@ from node.store.records import Records, parsed
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
-from protocol.runs import Role, speaking_nano
+from protocol.runs import Role, patch_score_nano
 from protocol.units import mean_nano
 
 Decision = Literal[
@@ -255,8 +255,8 @@ class Experiments:
         This is the result of a baseline or of a promotion trial that the tree passed.
         """
         for entry in reversed(self.listed(line)):
-            vouched = entry.stage == "baseline" or entry.decision == "adopted"
-            if entry.tree == tree and vouched and self._records.retraction(entry.id) is None:
+            adopted = entry.stage == "baseline" or entry.decision == "adopted"
+            if entry.tree == tree and adopted and self._records.retraction(entry.id) is None:
                 return entry.id
         return None
 
@@ -302,7 +302,7 @@ class Experiments:
 def metric_of(body: ResultBody) -> int | None:
     """Return the score of a result's tree over its own runs, in 1e-9 units of the metric."""
     if body.stage not in ("baseline", "confirm"):
-        return speaking_nano(body.runs)
+        return patch_score_nano(body.runs)
     own_role: Role = "base" if body.stage == "baseline" else "candidate"
     return _mean([run.metric_nano for run in body.runs if run.role == own_role])
 

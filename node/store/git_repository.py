@@ -122,9 +122,9 @@ def _explaining_git(path: Path) -> Iterator[None]:
     except GitCommandNotFound as fault:
         raise ConfigurationError("git is not installed", "install it; `arnode doctor`") from fault
     except GitCommandError as fault:
-        said = str(fault.stderr).strip().splitlines()
+        output = str(fault.stderr).strip().splitlines()
         raise ArnodeError(
-            f"git failed in the journal {path}: {said[-1].strip() if said else fault.status}",
+            f"git failed in the journal {path}: {output[-1].strip() if output else fault.status}",
             "run `arnode fsck`, then `arnode fsck --rebuild`; records are not touched",
         ) from fault
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from node.home.faults import explaining_faults
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.database import Database
-from node.store.foreign_rows import ForeignLog, ForeignRow, Segment
+from node.store.imported_rows import ImportedLog, ImportedRow, Segment
 from protocol.errors import UsageError
 from protocol.source import Source
 from trainer.sandbox.untrusted_git import UntrustedRepository
@@ -32,10 +32,10 @@ class Imported:
 
     id: bytes
     name: str
-    log: ForeignLog
+    log: ImportedLog
     at_ms: int
 
-    def best(self, count: int, segment: int) -> list[ForeignRow]:
+    def best(self, count: int, segment: int) -> list[ImportedRow]:
         """Return a segment's rows with the best metrics, without dropped or crashed ones."""
         sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
@@ -59,7 +59,7 @@ class Imports:
     def keep(
         self,
         blobs: Blobs,
-        log: ForeignLog,
+        log: ImportedLog,
         *,
         name: str,
         at_ms: int,
@@ -70,7 +70,7 @@ class Imports:
         `sources` has sources by the label of a row.
         """
         identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
-        rows: list[ForeignRow] = []
+        rows: list[ImportedRow] = []
         for row in log.rows:
             source = sources.get(row.label)
             if row.source is not None:
@@ -112,7 +112,7 @@ class Imports:
                 (identity,),
             )
             segments = [(metric, direction), *others]
-            log = ForeignLog(
+            log = ImportedLog(
                 form=form,
                 segments=tuple(Segment(metric=one, direction=way) for one, way in segments),
                 header=header,
@@ -126,14 +126,14 @@ class Imports:
         rows = self._database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
         return (tree for (tree,) in rows)
 
-    def _rows(self, identity: bytes) -> tuple[ForeignRow, ...]:
+    def _rows(self, identity: bytes) -> tuple[ImportedRow, ...]:
         rows = self._database.rows(
             f"SELECT {', '.join(_COLUMNS)}, raw, is_read FROM imported_row"  # noqa: S608 (constants)
             " WHERE imported = ? ORDER BY n",
             (identity,),
         )
         return tuple(
-            ForeignRow(**dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read))
+            ImportedRow(**dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read))
             for *columns, raw, is_read in rows
         )
 

@@ -22,7 +22,7 @@ from node.store.boards import Boards
 from node.store.database import Database
 from node.store.dedupe import BATCH, Deduped, batches, dedupe, known
 from node.store.extracts import Extract, extract, extract_of
-from node.store.records import BEARING, Records, parsed
+from node.store.records import WITH_SEQ, Records, parsed
 from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, RecordCounts, Share, keep_early
 from node.store.topics import Topics
 from node.terminal.progress import Progress
@@ -263,7 +263,7 @@ class Intake:
 
     def _derive(self, one: Extract) -> None:
         """Derive the other tables from a record that was just stored."""
-        twins = self._records.bearing(one.author, one.seq)
+        twins = self._records.with_seq(one.author, one.seq)
         if len(twins) > 1:
             self._boards.note_equivocation(one, [twin.id for twin in twins])
             self._topics.note_equivocation(one, twins)
@@ -322,7 +322,7 @@ class Intake:
                 revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
                 return not self._database.rows(revoked, (one.author,))
         proof = (
-            f"SELECT 1 FROM record WHERE {BEARING}"  # noqa: S608 (constant)
+            f"SELECT 1 FROM record WHERE {WITH_SEQ}"  # noqa: S608 (constant)
             " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"
         )
         return bool(self._database.rows(proof, (one.author, one.seq)))

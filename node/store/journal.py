@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
 NOTES = "notes.md"
-_MEND = "`arnode fsck --rebuild` rebuilds it and keeps the edited one"
+_HINT = "`arnode fsck --rebuild` rebuilds it and keeps the edited one"
 
 
 class JournalEditedError(ArnodeError):
@@ -167,7 +167,7 @@ class Journal:
         for ref in (MAIN, WORKING):
             if found.get(ref) is not None and found[ref] not in known:
                 raise JournalEditedError(
-                    f"{ref} in the journal {self.path} points to a foreign commit", _MEND
+                    f"{ref} in the journal {self.path} points to a foreign commit", _HINT
                 )
         entries = self._entries()
         for entry in entries:

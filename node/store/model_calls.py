@@ -17,7 +17,7 @@ State = Literal["reserved", "settled", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
+class ModelCostTotals:
     """The numbers of calls, visits and tokens, and the cost in 1e-9 USD.
 
     Calls include the visits of coding agents, which `visits` counts alone.
@@ -30,7 +30,7 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpendingLimits:
+class ModelCostLimits:
     """The most of each in a day; None means unlimited."""
 
     calls: int | None = None
@@ -38,26 +38,26 @@ class SpendingLimits:
     usd_nano: int | None = None
     visits: int | None = None
 
-    def after(self, spent: Spending) -> "SpendingLimits":
+    def after(self, spent: ModelCostTotals) -> "ModelCostLimits":
         """Return the remaining limits, at least 0."""
 
         def left(most: int | None, taken: int) -> int | None:
             return None if most is None else max(0, most - taken)
 
-        return SpendingLimits(
+        return ModelCostLimits(
             calls=left(self.calls, spent.calls),
             tokens=left(self.tokens, spent.tokens),
             usd_nano=left(self.usd_nano, spent.usd_nano),
             visits=left(self.visits, spent.visits),
         )
 
-    def passed_by(self, spending: Spending) -> LimitName | None:
-        """Return the first limit that `spending` exceeds; None if there is none."""
+    def passed_by(self, total: ModelCostTotals) -> LimitName | None:
+        """Return the first limit that `total` exceeds; None if there is none."""
         most: tuple[tuple[LimitName, int, int | None], ...] = (
-            ("usd_per_day", spending.usd_nano, self.usd_nano),
-            ("tokens_per_day", spending.tokens, self.tokens),
-            ("calls_per_day", spending.calls, self.calls),
-            ("visits_per_day", spending.visits, self.visits),
+            ("usd_per_day", total.usd_nano, self.usd_nano),
+            ("tokens_per_day", total.tokens, self.tokens),
+            ("calls_per_day", total.calls, self.calls),
+            ("visits_per_day", total.visits, self.visits),
         )
         return next(
             (name for name, sum_, limit in most if limit is not None and sum_ > limit), None
@@ -101,22 +101,22 @@ def day_of(ts_ms: int) -> str:
     return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
-def spending_on(database: Database, day: str) -> Spending:
+def costs_on_day(database: Database, day: str) -> ModelCostTotals:
     """Return the spending of a day so far: settled, reserved and unknown."""
-    return _spending(database, "day = ?", day)
+    return _model_costs(database, "day = ?", day)
 
 
-def spending_in(database: Database, since_ms: int, until_ms: int) -> Spending:
-    """Return the spending from `since_ms` to `until_ms`, both included, as `spending_on` does."""
+def costs_between(database: Database, since_ms: int, until_ms: int) -> ModelCostTotals:
+    """Return the spending from `since_ms` to `until_ms`, both included, as `costs_on_day` does."""
     days = (day_of(since_ms), day_of(until_ms))  # the table's index is by day
     where = "day BETWEEN ? AND ? AND model_call.ts_ms BETWEEN ? AND ?"
-    return _spending(database, where, *days, since_ms, until_ms)
+    return _model_costs(database, where, *days, since_ms, until_ms)
 
 
 def reserve(
     database: Database,
     *,
-    limits: SpendingLimits,
+    limits: ModelCostLimits,
     model: str,
     most: Charge,
     now_ms: int,
@@ -125,8 +125,8 @@ def reserve(
     """Reserve the most that a call can cost; return its number, or the limit it would exceed."""
     day = day_of(now_ms)
     with database.transaction():
-        spent = spending_on(database, day)
-        wanted = Spending(
+        spent = costs_on_day(database, day)
+        wanted = ModelCostTotals(
             calls=spent.calls + 1,
             # The limit of visits does not stop a model call.
             visits=spent.visits + 1 if is_visit else 0,
@@ -216,7 +216,7 @@ def _call(row: tuple[Any, ...]) -> Call:
     )
 
 
-def _spending(database: Database, where: str, *values: str | int) -> Spending:
+def _model_costs(database: Database, where: str, *values: str | int) -> ModelCostTotals:
     rows = database.rows(
         "SELECT count(*), coalesce(sum(visit), 0),"
         " coalesce(sum(coalesce(fixed.tokens_in, model_call.tokens_in)"
@@ -226,4 +226,4 @@ def _spending(database: Database, where: str, *values: str | int) -> Spending:
         values,
     )
     calls, visits, tokens, usd_nano = rows[0]
-    return Spending(calls=calls, visits=visits, tokens=tokens, usd_nano=usd_nano)
+    return ModelCostTotals(calls=calls, visits=visits, tokens=tokens, usd_nano=usd_nano)

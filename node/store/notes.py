@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
-from protocol.codecs import text
+from protocol.codecs import long_text
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Items, Mapped, Named, Natural
 
@@ -28,7 +28,7 @@ class Note(Mapped):
     """A note's text and time."""
 
     ts_ms: Annotated[Natural, Named("ts")]
-    text: Annotated[str, text(MAX_NOTE)]
+    text: Annotated[str, long_text(MAX_NOTE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,9 @@ def notes_in_force(store: Store, line: LineKey, *, now_ms: int) -> tuple[str, ..
     return tuple(note.text for note in recent[-_MOST_IN_FORCE:])
 
 
-def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
+def keep_note(store: Store, line: LineKey, text: str, *, now_ms: int) -> Note:
     """Store a note by the owner. Raises UsageError if a prompt could not quote it."""
-    note = Note.from_value({"ts": now_ms, "text": said.strip()})
+    note = Note.from_value({"ts": now_ms, "text": text.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
             "that is not a note", f"1 to {MAX_NOTE} characters of text, no invisible characters"
@@ -62,8 +62,10 @@ def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
 
 def notes_page(store: Store, line: LineKey) -> str:
     """Return the notes as the journal shows them, oldest first; empty without notes."""
-    said = [
+    note_lines = [
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)
     ]
-    return "\n".join(["# What the owner said to the proposers\n", *said]) if said else ""
+    return (
+        "\n".join(["# What the owner said to the proposers\n", *note_lines]) if note_lines else ""
+    )

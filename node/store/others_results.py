@@ -22,7 +22,7 @@ TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time 
 _LOOKED_AT = 500  # the newest intents
 
 
-class ToldGains:
+class ReportedGains:
     """The gains that other nodes claim, each computed from that author's own figures.
 
     The metrics of at most `most` trees are kept, the latest ones; None: of all.
@@ -63,9 +63,9 @@ class OthersResults:
     def new(self) -> Iterator[tuple[Envelope, ResultBody]]:
         """Yield each result that arrived since the last call, with its record's envelope."""
         records, line = self._store.records, self._line
-        while came := records.after(self._read, limit=_READ_AT_ONCE):
-            self._read = records.number_of(came[-1].id)
-            for one in came:
+        while arrived := records.after(self._read, limit=_READ_AT_ONCE):
+            self._read = records.number_of(arrived[-1].id)
+            for one in arrived:
                 if one.kind != ResultBody.kind or one.own or not self._is_wanted(one.author):
                     continue
                 body = records.get(one.id).body

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from node.store.jobs import LineKey
 from node.store.store import Store, keep, kept_of
 from protocol.codecs import binary
-from protocol.codecs import line as one_line
+from protocol.codecs import single_line as one_line
 from protocol.fields import OPTIONAL, Items, Mapped, Named, Natural
 
 _PROGRAM: Final = "program"

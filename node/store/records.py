@@ -19,7 +19,7 @@ from protocol.records import Record, parse_again, parse_record, payload_id
 
 PREFIX_DIGITS = 4
 # Matches the records of author ?1 with number ?2. Naming the sorts lets SQLite use an index.
-BEARING = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
+WITH_SEQ = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
 _SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
 _SHOWN_DIGITS = 12
@@ -40,7 +40,7 @@ def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
     return record
 
 
-class Bearer(NamedTuple):
+class RecordRef(NamedTuple):
     """A record with a given author and sequence number."""
 
     id: bytes
@@ -122,10 +122,10 @@ class Records:
         )
         return number > 0
 
-    def bearing(self, author: bytes, seq: int) -> list[Bearer]:
+    def with_seq(self, author: bytes, seq: int) -> list[RecordRef]:
         """Return an author's records with this number; more than one are an equivocation."""
-        statement = f"SELECT id, net, ts_ms FROM record WHERE {BEARING}"  # noqa: S608 (constant)
-        return [Bearer(*row) for row in self._database.rows(statement, (author, seq))]
+        statement = f"SELECT id, net, ts_ms FROM record WHERE {WITH_SEQ}"  # noqa: S608 (constant)
+        return [RecordRef(*row) for row in self._database.rows(statement, (author, seq))]
 
     def end_of_chain(self, author: bytes) -> tuple[int, bytes | None]:
         """Return the sequence number of an author's next record, and the id of its previous one."""
@@ -235,7 +235,7 @@ class Records:
         )
         return [parsed(row[0]) for row in rows]
 
-    def carried(self) -> list[Record]:
+    def transfers(self) -> list[Record]:
         """Return the patches of all authors that name the patch they were transferred from."""
         rows = self._database.rows(
             "SELECT wire FROM record WHERE about IS NOT NULL AND kind = 'patch' ORDER BY n"

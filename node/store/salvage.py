@@ -56,9 +56,9 @@ def _move_aside(path: Path) -> Path:
         number += 1
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
     return aside
 
 

@@ -57,7 +57,7 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
     """Drop the records furthest in the future until the rest fits a share; return their ids."""
     counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
     ((records, size_bytes),) = database.rows(counted, given)
-    gone = set[bytes]()
+    dropped = set[bytes]()
     while records > share.records or size_bytes > share.size_bytes:
         furthest = (
             f"SELECT id, length(wire) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
@@ -65,9 +65,9 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
         )
         ((record_id, length),) = database.rows(furthest, given)
         database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-        gone.add(record_id)
+        dropped.add(record_id)
         records, size_bytes = records - 1, size_bytes - length
-    return gone
+    return dropped
 
 
 class RecordCounts:

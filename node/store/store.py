@@ -156,7 +156,7 @@ class Store:
         yield from self.jobs.values()
         yield from self.imported.trees()
 
-    def vouched_values(self) -> Iterator[Value]:
+    def adopted_values(self) -> Iterator[Value]:
         """Yield the payloads of all adoption and task records, of any author."""
         yield from self.records.payloads("kind IN ('adopt', 'task')")
 

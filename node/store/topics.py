@@ -13,7 +13,7 @@ from itertools import groupby
 
 from node.store.database import Database
 from node.store.extracts import Extract
-from node.store.records import Bearer
+from node.store.records import RecordRef
 from protocol.record_index import RecordIndex, key_of
 from protocol.topics import common_news, parts_of
 
@@ -150,7 +150,7 @@ class Topics:
             ):
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
-    def note_equivocation(self, new: Extract, twins: Sequence[Bearer]) -> None:
+    def note_equivocation(self, new: Extract, twins: Sequence[RecordRef]) -> None:
         """Make records with the same number news, once a network has two of them.
 
         One without the other proves nothing, and every reader of this author's news needs the

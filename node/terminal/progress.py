@@ -48,14 +48,14 @@ async def in_thread(work: Callable[[Progress], T], progress: Progress) -> T:
 @contextmanager
 def reporting() -> Iterator[Progress]:
     """Yield a progress callback that writes to stderr."""
-    last, told_s = "", 0.0
+    last, shown_s = "", 0.0
 
     def progress(what: str, share: float) -> None:
-        nonlocal last, told_s
+        nonlocal last, shown_s
         is_new, now_s = what != last, time.monotonic()
-        if is_new or now_s - told_s >= _INTERVAL_S:
+        if is_new or now_s - shown_s >= _INTERVAL_S:
             known = "" if share >= 1 else " …" if is_new else f" … {share:.0%}"
             print(f"  {plain(what)}{known}", file=sys.stderr, flush=True)
-            last, told_s = what, now_s
+            last, shown_s = what, now_s
 
     yield progress

@@ -173,7 +173,7 @@ def gap_words(gap: float) -> str:
     return f"{figure} to go" if gap > 0 else f"{figure} beyond it"
 
 
-def told_sd(sd: float, *, digits: int = 6) -> str:
+def sd_text(sd: float, *, digits: int = 6) -> str:
     """Return a standard deviation as text, like `sd 0.010400`; callers add what it is of."""
     return f"sd {sd:.{digits}f}"
 
@@ -188,10 +188,10 @@ def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
     return f"{round(gain_sd, digits) + 0.0:+.{digits}f} {unit}"  # no -0.00
 
 
-def told_mean(runs: int, sd: float | None) -> str:
+def mean_text(runs: int, sd: float | None) -> str:
     """Return the note on a mean metric, like `mean of 2 runs, sd 0.007800`.
 
     `sd` is that of one run, None if there are too few runs.
     """
-    told = f"mean of {many(runs, 'run')}"
-    return told if sd is None else f"{told}, {told_sd(sd)}"
+    text = f"mean of {many(runs, 'run')}"
+    return text if sd is None else f"{text}, {sd_text(sd)}"

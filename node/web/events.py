@@ -63,17 +63,17 @@ class Events:
         self._kept: deque[Event] = deque(maxlen=_KEPT)
         self._number = 0
         self._listeners: set[asyncio.Queue[_Waiting]] = set()
-        self._heard = asyncio.Event()
+        self._has_listeners = asyncio.Event()
 
     async def run(self) -> None:
         """Look for changes twice a second while there are listeners, until cancelled."""
         while True:
-            await self._heard.wait()
+            await self._has_listeners.wait()
             for kind, document in await self._look():
-                self.tell(kind, document)
+                self.publish(kind, document)
             await asyncio.sleep(_LOOK_S)
 
-    def tell(self, kind: Kind, document: Mapping[str, Any]) -> None:
+    def publish(self, kind: Kind, document: Mapping[str, Any]) -> None:
         """Send an event to all listeners, and keep it for those that reconnect."""
         self._number += 1
         event = Event(number=self._number, kind=kind, data=msgspec.json.encode(document))
@@ -142,13 +142,13 @@ class Events:
     async def listening(self) -> AsyncIterator["asyncio.Queue[_Waiting]"]:
         queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._listeners.add(queue)
-        self._heard.set()
+        self._has_listeners.set()
         try:
             yield queue
         finally:
             self._listeners.discard(queue)
             if not self._listeners:
-                self._heard.clear()
+                self._has_listeners.clear()
 
 
 def _forget(queue: "asyncio.Queue[_Waiting]") -> None:

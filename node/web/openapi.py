@@ -60,7 +60,7 @@ def _operation(
     route: Route, known: dict[Any, dict[str, Any]], components: dict[str, Any]
 ) -> dict[str, Any]:
     shape = components[known[route.asks]["$ref"].rsplit("/", 1)[-1]]
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": _name_of(route),
         "parameters": _parameters(route, shape),
@@ -92,13 +92,13 @@ def _operation(
         },
     }
     if route.needs is not None:
-        told["security"] = [{"token": []}]
+        operation["security"] = [{"token": []}]
     if route.method == "POST":
-        told["requestBody"] = {
+        operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _without(shape, route.names)}},
         }
-    return told
+    return operation
 
 
 def _name_of(route: Route) -> str:

@@ -18,13 +18,13 @@ from node.reporting.experiments import experiments_page
 from node.reporting.jobs import job_document
 from node.reporting.knowledge import insights_document
 from node.reporting.lineage import lineage_document
+from node.reporting.open_home import BoardCache, OpenHome
 from node.reporting.owner import hypotheses_document, notes_document, try_document
 from node.reporting.progress import progress_document
 from node.reporting.published import published_page, report_text
 from node.reporting.queries import Nothing
 from node.reporting.records import diff_document, record_page, records_page
 from node.reporting.report_json import report_page
-from node.reporting.shelves import KeptBoards, Shelves
 from node.reporting.tasks import TasksDocument, tasks_document
 from node.reporting.transfer import transfer_page
 from node.store.blobs import Blobs
@@ -44,7 +44,7 @@ class Library:
         self._net = net
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="web")
         self._open = ExitStack()
-        self._shelves: Shelves | None = None
+        self._open_home: OpenHome | None = None
         self._has_store = False
 
     async def __aenter__(self) -> Self:
@@ -54,31 +54,31 @@ class Library:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open.close)
         self._thread.shutdown()
 
-    async def read(self, reader: Callable[[Shelves], T]) -> T:
+    async def read(self, reader: Callable[[OpenHome], T]) -> T:
         """Call a reader in the library's thread. Raises what the reader raises."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: reader(self._at_hand()))
 
-    def _at_hand(self) -> Shelves:
-        if self._shelves is None or not self._has_store:
+    def _at_hand(self) -> OpenHome:
+        if self._open_home is None or not self._has_store:
             self._open.close()
             self._has_store = self._home.store.exists()
             store = self._open.enter_context(Store.open_read_only(self._home))
-            self._shelves = Shelves(
+            self._open_home = OpenHome(
                 home=self._home,
                 net=self._net,
                 store=store,
                 blobs=Blobs(self._home.blobs),
-                boards=KeptBoards(),
+                boards=BoardCache(),
             )
-        return self._shelves
+        return self._open_home
 
 
-def _tasks(at: Shelves, _: Nothing) -> TasksDocument:
+def _tasks(at: OpenHome, _: Nothing) -> TasksDocument:
     return tasks_document(at.home)
 
 
-_READERS: Final[tuple[tuple[str, str, Callable[[Shelves, Any], Any]], ...]] = (
+_READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/experiments", "Experiments.", experiments_page),
     ("/experiments/{id}", "One experiment.", experiment_page),
     ("/progress", "A line's history.", progress_document),
@@ -107,7 +107,7 @@ def reading_routes(library: Library) -> list[Route]:
 
 
 def _route(
-    library: Library, path: str, summary: str, reader: Callable[[Shelves, Any], Any]
+    library: Library, path: str, summary: str, reader: Callable[[OpenHome, Any], Any]
 ) -> Route:
     async def handle(request: ApiRequest) -> Any:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.web.door import KEEPALIVE_S, LINGERING_S, Door
+from node.web.connection_limits import KEEPALIVE_S, LINGERING_S, ConnectionLimiter
 from node.web.events import Events
 from node.web.guards import answering
 from node.web.listening import Listener
@@ -47,15 +47,15 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
     """Serve a site for the length of a block. The listener stays open afterwards."""
     async with Library(site.home, site.net) as library, contextlib.AsyncExitStack() as stack:
         events = Events(ChangeWatch(library, site.now))
-        door = Door()
-        app = site.app(library, events, door, name=listener.name)
+        limiter = ConnectionLimiter()
+        app = site.app(library, events, limiter, name=listener.name)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S)
         await runner.setup()
-        stack.callback(door.shut)
+        stack.callback(limiter.shut)
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 (`setup` makes it)
         runner.server.request_handler = answering(runner.server.request_handler)
-        door.lead_to(
+        limiter.set_server(
             runner.server,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
@@ -63,9 +63,9 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
         )
         loop = asyncio.get_running_loop()
         for one in listener.sockets:
-            server = await loop.create_server(door, sock=one.dup())
+            server = await loop.create_server(limiter, sock=one.dup())
             stack.push_async_callback(_close, server)
-        for work in (events.run(), door.run()):
+        for work in (events.run(), limiter.run()):
             stack.callback(asyncio.create_task(work).cancel)
         stack.callback(events.end)
         yield Served(site=site, listener=listener)

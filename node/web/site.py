@@ -18,12 +18,12 @@ from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
 from node.reporting.now import NOTHING, NowDocument, gauges
+from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
-from node.reporting.shelves import Shelves
 from node.reporting.status import status_document
 from node.web.commands import COMMANDS, Answer, Command
-from node.web.door import Door
+from node.web.connection_limits import ConnectionLimiter
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
 from node.web.guards import add_security_headers, at_home, knowing, noting, require
@@ -101,17 +101,17 @@ class Site:
     codes: Codes = field(default_factory=Codes)
 
     def app(
-        self, library: Library, events: Events, door: Door, *, name: str | None
+        self, library: Library, events: Events, limiter: ConnectionLimiter, *, name: str | None
     ) -> web.Application:
         """Return the web application. `name` is its host name for browsers."""
         app = web.Application(
             client_max_size=BODY_LIMIT_BYTES,
             middlewares=[
-                noting(door.on_request),
+                noting(limiter.on_request),
                 at_home(is_public=self.credentials is None, name=name),
                 knowing(
                     None if self.credentials is None else self.credentials.rights,
-                    door.on_valid_token,
+                    limiter.on_valid_token,
                 ),
             ],
         )
@@ -124,13 +124,13 @@ class Site:
 
         async def listen(request: web.Request) -> web.StreamResponse:
             require(request, "read")
-            door.on_stream(request.protocol)
+            limiter.on_stream(request.protocol)
             return await events.stream(request)
 
         async def metrics(request: web.Request) -> web.Response:
             require(request, "read")
             now = self.now()
-            lines = await library.read(lambda shelves: [*gauges(shelves.store, now)])
+            lines = await library.read(lambda open_home: [*gauges(open_home.store, now)])
             text = "".join([*lines, *self.more_figures()])
             return web.Response(text=text, content_type="text/plain")
 
@@ -261,7 +261,7 @@ class Site:
         return [route(one) for one in COMMANDS if one.route]
 
 
-def _stored_status(at: Shelves) -> dict[str, Any]:
+def _stored_status(at: OpenHome) -> dict[str, Any]:
     author = read_keys(at.home).author.public if at.home.key.exists() else None
     sandbox = probe_tier().name
     return dict(status_document(at.store, author=author, net=at.net, sandbox=sandbox))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from node.reporting.experiments import experiment_document
 from node.reporting.jobs import JobDocument, open_jobs_document
 from node.reporting.now import NowDocument
-from node.reporting.shelves import Shelves
+from node.reporting.open_home import OpenHome
 from node.web.events import Kind
 from node.web.reading import Library
 
@@ -24,9 +24,9 @@ class ChangeWatch:
     def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:
         self._library = library
         self._now = now
-        self._told_now: Mapping[str, Any] | None = None
-        self._told_s = 0.0
-        self._told_jobs: dict[int, JobDocument] = {}
+        self._sent_now: Mapping[str, Any] | None = None
+        self._sent_s = 0.0
+        self._sent_jobs: dict[int, JobDocument] = {}
         self._experiment = self._record = -1
 
     async def __call__(self) -> list[tuple[Kind, Mapping[str, Any]]]:
@@ -34,28 +34,28 @@ class ChangeWatch:
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         now = self._now()
         seen, at_s = _settled(now), time.monotonic()
-        is_due = now["now"] is not None and at_s - self._told_s >= _RESTLESS_S
-        if seen != self._told_now or is_due:
-            self._told_now, self._told_s = seen, at_s
+        is_due = now["now"] is not None and at_s - self._sent_s >= _RESTLESS_S
+        if seen != self._sent_now or is_due:
+            self._sent_now, self._sent_s = seen, at_s
             changed.append(("now", now))
         return changed + await self._library.read(self._in_store)
 
-    def _in_store(self, shelves: Shelves) -> list[tuple[Kind, Mapping[str, Any]]]:
-        store = shelves.store
+    def _in_store(self, open_home: OpenHome) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = open_home.store
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         newest = store.records.last_number()
         if newest != self._record:
             is_first = self._record < 0
             since, self._record = self._record, newest
             if not is_first:
-                changed += self._new(shelves, since)
-        jobs = {job["job"]: job for job in open_jobs_document(store, self._told_jobs)}
-        changed += [("job", job) for job in jobs.values() if job != self._told_jobs.get(job["job"])]
-        self._told_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
+                changed += self._new(open_home, since)
+        jobs = {job["job"]: job for job in open_jobs_document(store, self._sent_jobs)}
+        changed += [("job", job) for job in jobs.values() if job != self._sent_jobs.get(job["job"])]
+        self._sent_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
         return changed
 
-    def _new(self, shelves: Shelves, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
-        store = shelves.store
+    def _new(self, open_home: OpenHome, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = open_home.store
         rows = store.experiments.listed(after=since, newest_first=True, limit=_MOST_AT_ONCE + 1)
         envelopes = store.records.after(since, limit=_MOST_AT_ONCE + 1)
         if max(len(rows), len(envelopes)) > _MOST_AT_ONCE:
@@ -74,9 +74,9 @@ def _settled(now: NowDocument) -> Mapping[str, Any]:
     running = now["now"]
     if running is None:
         return {"now": None}
-    told = {name: value for name, value in running.items() if name not in _RESTLESS}
+    settled = {name: value for name, value in running.items() if name not in _RESTLESS}
     runs = [
         {name: value for name, value in run.items() if name not in _RESTLESS}
         for run in running["runs"]
     ]
-    return {"now": {**told, "runs": runs}}
+    return {"now": {**settled, "runs": runs}}

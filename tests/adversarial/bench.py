@@ -16,8 +16,8 @@ from tests.trainer.runners import SPLIT
 from trainer.host.processes import uids_in_use
 from trainer.language_model import stages
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import AnswerShape, Claims
-from trainer.language_model.scoring import ScoredRows, ask_claims
+from trainer.language_model.evaluator import AnswerShape, LogProbs
+from trainer.language_model.scoring import ScoredRows, ask_log_probs
 from trainer.language_model.text.vocabulary import TokenRows
 from trainer.measuring import outcome as outcome_module
 from trainer.measuring.outcome import RunOutcome
@@ -50,7 +50,9 @@ class Watch:
         self.left_behind: list[str] = []
         self._namespaces: dict[int, int] = {}
         self._uids: dict[int, int] = {}
-        self.claims: Claims | None = None  # of the last run, of all rows: no runner gives these out
+        self.claims: LogProbs | None = (
+            None  # of the last run, of all rows: no runner gives these out
+        )
 
     def note_start(self, sandbox: Sandbox) -> None:
         """Remember a sandbox's pid namespace or uid."""
@@ -94,8 +96,8 @@ def watched_sandboxes() -> Iterator[Watch]:
 
     async def watched_claims(
         sandbox: Sandbox, question: AnswerShape, rows: TokenRows, *, on_first: Callable[[], None]
-    ) -> Claims:
-        claims = await ask_claims(sandbox, question, rows, on_first=on_first)
+    ) -> LogProbs:
+        claims = await ask_log_probs(sandbox, question, rows, on_first=on_first)
         if watch.claims is None or len(claims) >= len(watch.claims):  # else of secret rows alone
             watch.claims = claims
         return claims
@@ -111,7 +113,7 @@ def watched_sandboxes() -> Iterator[Watch]:
         mock.patch.object(Sandbox, "launch", watched_launch),
         mock.patch.object(Sandbox, "close", watched_close),
         mock.patch.object(Sandbox, "_keep", keep_all),
-        mock.patch.object(stages, "ask_claims", watched_claims),
+        mock.patch.object(stages, "ask_log_probs", watched_claims),
         mock.patch.object(stages, "_SERVE_WALL_S", SERVE_WALL_S),
         mock.patch.object(outcome_module, "_LOG_CHARACTERS", LOG_CHARACTERS),
     ):
@@ -126,7 +128,7 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
-    honest_claims: Claims  # of all rows, in the order in which they are scored
+    honest_log_probs: LogProbs  # of all rows, in the order in which they are scored
     honest_runs: dict[tuple[int, bytes], RunOutcome] = field(default_factory=dict)
 
     def run(

@@ -16,7 +16,7 @@ import numpy as np
 
 from protocol.runs import Status
 from tests.trainer.runners import SPLIT
-from trainer.language_model.evaluator import Claims
+from trainer.language_model.evaluator import LogProbs
 from trainer.language_model.text.vocabulary import TokenRows
 from trainer.measuring.outcome import RunOutcome
 
@@ -210,7 +210,7 @@ def leaking(*, facts: int) -> Cheat:
 
 
 def remembering(
-    rows: TokenRows, claims: Claims, *, facts: int, of: str = "the public split"
+    rows: TokenRows, claims: LogProbs, *, facts: int, of: str = "the public split"
 ) -> Cheat:
     """Carry what a leaked split's rows are hardest to predict at, as much as `facts` of them.
 

@@ -23,7 +23,7 @@ from tests.adversarial.cheat import (
     telling_apart,
     worth,
 )
-from trainer.language_model.evaluator import Claims
+from trainer.language_model.evaluator import LogProbs
 from trainer.language_model.text.vocabulary import TokenRows
 
 GENEROUS = """
@@ -171,7 +171,7 @@ REFUSED = (
 )
 
 
-def leaked(rows: TokenRows, claims: Claims, *, facts: int) -> tuple[Cheat, ...]:
+def leaked(rows: TokenRows, claims: LogProbs, *, facts: int) -> tuple[Cheat, ...]:
     """What becomes possible when a split's rows are known: the public one's may be."""
     return (
         telling_apart(rows, peek_at_known=True),

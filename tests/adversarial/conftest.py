@@ -16,8 +16,8 @@ from tests.adversarial.bench import (
 from trainer.language_model.data import TaskData
 from trainer.program import loaded
 from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.confined import Confined
-from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
@@ -74,12 +74,12 @@ def tier(request: pytest.FixtureRequest) -> Iterator[TierName]:
     if name == "container" and _probe_weaker().name != "container":
         pytest.skip(f"there is no tier container here: {_probe_weaker().detail}")
 
-    def walls(profile: Profile) -> Enclosure:
+    def walls(profile: Profile) -> SandboxBackend:
         kind = ForkedConfined if profile.may_be_forked else Confined
         return kind(profile, as_throwaway=name == "container")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox_module, "enclose", walls)
+        patch.setattr(sandbox_module, "make_backend", walls)
         patch.setattr(loaded, "probe_tier", lambda: Tier(name=name, detail=""))
         yield name
         Zygote.retire_all()

@@ -20,16 +20,16 @@ from trainer.language_model.evaluator import (
     AuditAnswers,
     AuditedAt,
     AuditStatistics,
-    ClaimedAt,
-    Claims,
+    LogProbs,
+    LogProbsAt,
     Positions,
     Targets,
     Tolerance,
 )
-from trainer.language_model.lm_bpb_1 import audit_inputs, claimed_at, summarise_audit
+from trainer.language_model.lm_bpb_1 import audit_inputs, log_probs_at, summarise_audit
 from trainer.language_model.text.vocabulary import ByteCounts, TokenRows
 
-__all__ = ["audit_inputs", "claimed_at", "summarise_audit"]
+__all__ = ["audit_inputs", "log_probs_at", "summarise_audit"]
 
 EVALUATOR = "lm-accuracy/1"
 METRIC = ("val_accuracy", "share of tokens", "max")
@@ -51,10 +51,10 @@ serving.ANSWERS[b"H"] = hits
 
 def asked(context: int, vocabulary_size: int) -> AnswerShapes:
     """Return what candidates answer: each target a hit or none, full logits in an audit."""
-    return AnswerShapes(claim=AnswerShape(b"H", context), audit=AnswerShape(b"L", vocabulary_size))
+    return AnswerShapes(score=AnswerShape(b"H", context), audit=AnswerShape(b"L", vocabulary_size))
 
 
-def metric_nano(claims: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:
+def metric_nano(claims: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
     """Return the share of targets that are predicted. Targets without bytes (BOS) do not count."""
     counted = byte_counts[rows[:, 1:]] > 0
     return round(int(claims[counted].sum(dtype=np.float64)) / int(counted.sum()) * NANO)
@@ -72,7 +72,7 @@ def most_nano(rows: TokenRows, byte_counts: ByteCounts) -> int:
     return NANO
 
 
-def find_claim_fault(claims: Claims) -> str | None:
+def find_log_prob_fault(claims: LogProbs) -> str | None:
     """Return what makes claims unacceptable by themselves, if anything does."""
     if not np.isfinite(claims).all():
         return "nan: its logits overflow or divide by zero"
@@ -82,7 +82,7 @@ def find_claim_fault(claims: Claims) -> str | None:
 
 
 def draw_positions(
-    claims: Claims, incumbent: Claims | None, k: int, random: np.random.Generator
+    claims: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
 ) -> Positions:
     """Draw k positions, at most one per row, uniformly.
 
@@ -110,7 +110,7 @@ def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str |
     return None
 
 
-def calibrate(claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
+def calibrate(claimed: LogProbsAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
     """Return tolerances from an audit of the task's baseline tree on this machine.
 
     Single places may differ only where a task allows it (a cap `tau` of 1) and the baseline's do.

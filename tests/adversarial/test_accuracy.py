@@ -105,7 +105,7 @@ def accuracy(
 def test_a_run_is_scored_and_audited_by_another_evaluator(accuracy: tuple[Bench, Task]) -> None:
     bench, task = accuracy
     check_metric(task.manifest)
-    scored, claims = bench.scored(), bench.honest_claims
+    scored, claims = bench.scored(), bench.honest_log_probs
     share = float(claims[scored.public].mean())
     assert 0.05 < share < 0.95
     assert bench.honest.metric_nano is not None
@@ -162,7 +162,7 @@ def test_lies_are_found_before_they_pay(count: int, accuracy: tuple[Bench, Task]
     No choice of places is better than another: each is looked at as often.
     """
     bench, _ = accuracy
-    honest, random = bench.honest_claims, np.random.default_rng(1)
+    honest, random = bench.honest_log_probs, np.random.default_rng(1)
     missed = np.argwhere(honest == 0)
     by_row = missed[np.argsort(missed[:, 0], kind="stable")]
     for places in (random.permutation(missed)[:count], by_row[:count]):
@@ -170,7 +170,7 @@ def test_lies_are_found_before_they_pay(count: int, accuracy: tuple[Bench, Task]
         lies[places[:, 0], places[:, 1]] = 1
         draws = [evaluator.draw_positions(lies, honest, K, random) for _ in range(200)]
         passed = [
-            (evaluator.claimed_at(lies, at) == evaluator.claimed_at(honest, at)).all()
+            (evaluator.log_probs_at(lies, at) == evaluator.log_probs_at(honest, at)).all()
             for at in draws
         ]
         gain_sd = len(places) / honest.size / NOISE_SD
@@ -227,9 +227,9 @@ def test_an_audits_hit_is_the_likeliest_token_and_none_where_nothing_is() -> Non
 
 def test_a_claim_is_a_hit_or_none() -> None:
     hits = np.array([[0, 1], [1, 0]], dtype=np.float32)
-    assert evaluator.find_claim_fault(hits) is None
-    assert evaluator.find_claim_fault(2 * hits) == "a claim is neither a hit nor none"
-    assert str(evaluator.find_claim_fault(np.inf * (hits + 1))).startswith("nan")
+    assert evaluator.find_log_prob_fault(hits) is None
+    assert evaluator.find_log_prob_fault(2 * hits) == "a claim is neither a hit nor none"
+    assert str(evaluator.find_log_prob_fault(np.inf * (hits + 1))).startswith("nan")
 
 
 @pytest.mark.parametrize(

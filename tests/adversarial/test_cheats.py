@@ -25,7 +25,7 @@ from tests.adversarial.cheat import (
 )
 from tests.adversarial.cheats import REFUSED, leaked
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.evaluator import Claims
+from trainer.language_model.evaluator import LogProbs
 
 TINY_NOISE_SD = 0.0104
 NEXT_SPLIT = b"the key of the next secret split"
@@ -56,7 +56,7 @@ def check_refused(cheat: Cheat, bench: Bench) -> None:
 
 @pytest.mark.soak
 def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
-    scored, claims = bench.scored(), bench.honest_claims
+    scored, claims = bench.scored(), bench.honest_log_probs
     rows = scored.rows[scored.public]
     *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
     for teller in tellers:
@@ -80,7 +80,7 @@ def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> Non
 
 @pytest.mark.soak
 def test_the_hardest_places_of_a_secret_split_are_worth_nothing_on_the_next(bench: Bench) -> None:
-    scored, claims = bench.scored(), bench.honest_claims
+    scored, claims = bench.scored(), bench.honest_log_probs
     rows, secret = scored.rows[scored.secret], claims[scored.secret]
     cheat = remembering(rows, secret, facts=1500, of="an earlier secret split")
     allowed(cheat, bench)
@@ -156,8 +156,8 @@ class Fakes:
     pass_rate: float
 
 
-def faked(bench: Bench, places: NDArray[np.bool_], claims: Claims, trials: int = 40) -> Fakes:
-    scored, honest = bench.scored(), bench.honest_claims
+def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int = 40) -> Fakes:
+    scored, honest = bench.scored(), bench.honest_log_probs
     lies = np.where(places, claims, honest).astype(np.float32)
     gain = float((lies - honest).sum()) / math.log(2)
     random = np.random.default_rng(1)
@@ -170,7 +170,7 @@ def faked(bench: Bench, places: NDArray[np.bool_], claims: Claims, trials: int =
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
 def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
     """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
-    honest = bench.honest_claims
+    honest = bench.honest_log_probs
     hardest = np.argsort(honest, axis=None)[:count]
     hard = np.zeros(honest.shape, dtype=np.bool_)
     hard.ravel()[hardest] = True

@@ -19,7 +19,7 @@ from agent.completion import ChatMessage, CompletionFault
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
-from agent.proposal import Context, Insight, Proposal, Silence
+from agent.proposal import Context, Insight, NoProposal, Proposal
 from agent.source.stripping import strip_prose
 from protocol.codecs import plain
 from protocol.ideas import Edit
@@ -109,7 +109,7 @@ def crashed(words: Callable[[], str]) -> Context:
 
 def messages(told: Context) -> tuple[ChatMessage, ...]:
     found = prompt(told, limit_chars=ROOMY, secret=SECRET)
-    assert not isinstance(found, Silence), found.reason
+    assert not isinstance(found, NoProposal), found.reason
     return found
 
 
@@ -254,7 +254,7 @@ def test_a_quote_that_a_model_repeats_is_no_answer() -> None:
     assert isinstance(parse_answer(bare, ("train.py",)), Slip)
 
 
-def proposed(told: Context, *answers: str | CompletionFault) -> tuple[Proposal | Silence, Model]:
+def proposed(told: Context, *answers: str | CompletionFault) -> tuple[Proposal | NoProposal, Model]:
     model = Model(*answers)
     return asyncio.run(proposer(model).propose(told)), model
 
@@ -299,7 +299,7 @@ def test_what_a_model_is_told_of_its_slip_is_quoted_too(name: str) -> None:
 def test_a_model_that_obeys_a_stranger_wastes_its_own_time(obeyed: str) -> None:
     answer = replacing(("LAYERS = 2", f"LAYERS = 2\n{obeyed}"))
     result, _ = proposed(told_by(lambda: ATTACKS["instruction"]), answer, answer, answer)
-    assert isinstance(result, Silence)
+    assert isinstance(result, NoProposal)
     assert "refused before it runs" in result.reason
 
 
@@ -318,7 +318,7 @@ def test_what_goes_to_a_terminal_or_a_record_shows_what_it_is(name: str) -> None
         shown.append(plain(result.reason))
         assert plain(result.reason) == result.reason
     away, _ = proposed(context(), CompletionFault(kind="server", detail=ATTACKS[name]))
-    assert isinstance(away, Silence)
+    assert isinstance(away, NoProposal)
     assert plain(away.reason) == away.reason
     assert len(away.reason) < 300
     for line in shown:

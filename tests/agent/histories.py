@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
-from agent.knobs.changes import Change, edits_of
+from agent.hyperparameters.changes import Change, edits_of
 from agent.proposal import BaseFigures, Context, Decision, Left, Outcome
-from agent.source.literals import Knob, find_knobs
+from agent.source.literals import Hyperparameter, find_hyperparameters
 from protocol.ideas import Edit
 from tests.agent.contexts import BRIEF, MOVES, TINY, context, outcome, peer
 
@@ -44,7 +44,11 @@ def long_context(experiments: int) -> Context:
 
 def _outcomes(experiments: int) -> Iterator[Outcome]:
     chance = random.Random(0)
-    knobs = [one for one in find_knobs(TINY, ("train.py",), ()) if type(one.value) in (int, float)]
+    knobs = [
+        one
+        for one in find_hyperparameters(TINY, ("train.py",), ())
+        if type(one.value) in (int, float)
+    ]
     base = 0
     for number, at in zip(count(1), range(experiments), strict=False):
         title, key, edits = _idea(chance, knobs)
@@ -72,7 +76,7 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
         yield told
 
 
-def _idea(chance: random.Random, knobs: list[Knob]) -> tuple[str, str, tuple[Edit, ...]]:
+def _idea(chance: random.Random, knobs: list[Hyperparameter]) -> tuple[str, str, tuple[Edit, ...]]:
     """Return the title, key and edits of a change of a constant, or sometimes of a move."""
     if chance.random() < 0.25:
         name = chance.choice([*MOVES])

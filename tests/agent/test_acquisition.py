@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.knobs.acquisition import (
+from agent.hyperparameters.acquisition import (
     Acceptance,
     difference_of,
     differences_of_others,
@@ -15,19 +15,19 @@ from agent.knobs.acquisition import (
     promising,
     reach_of,
 )
-from agent.knobs.changes import Change, edits_of, trials
-from agent.knobs.positions import Cube
+from agent.hyperparameters.changes import Change, edits_of, trials
+from agent.hyperparameters.positions import Cube
 from agent.proposal import Decision, Outcome, PeerTrial
 from agent.source.edits import reapply
-from agent.source.literals import Scalar, find_knobs, knob_values
-from protocol.ideas import KnobSpec
+from agent.source.literals import Scalar, find_hyperparameters, hyperparameter_values
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 SPECS = (
-    KnobSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
-    KnobSpec(name="DECAY", type="float", low=0.0, high=1.0),
-    KnobSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
-    KnobSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
+    HyperparameterSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
+    HyperparameterSpec(name="DECAY", type="float", low=0.0, high=1.0),
+    HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
+    HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
 START = Source.of({"t.py": b'RATE = 0.01\nDECAY = 0.5\nWIDTH = 64\nPATTERN = "SL"\nIDLE = 0.5\n'})
 Metric = Callable[[Mapping[str, Scalar]], float | None]
@@ -44,7 +44,7 @@ def outcome(
         decision=decision,
         gain_sd=gain_sd,
         edits=edits,
-        values=knob_values(after, ("t.py",), SPECS),
+        values=hyperparameter_values(after, ("t.py",), SPECS),
     )
 
 
@@ -53,7 +53,7 @@ def searched(metric: Metric, runs: int, seed: int = 1) -> tuple[Source, list[Out
     chance = random.Random(seed)
     source, history = START, list[Outcome]()
     for _ in range(runs):
-        knobs = find_knobs(source, ("t.py",), SPECS)
+        knobs = find_hyperparameters(source, ("t.py",), SPECS)
         values = {knob.name: knob.value for knob in knobs}
         found = promising(knobs, [1.0] * len(knobs), tuple(trials(history, SPECS))[:60], chance)
         if found:
@@ -90,8 +90,8 @@ def surface(values: Mapping[str, Scalar]) -> float | None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_it_comes_close_to_the_best_in_few_runs_although_some_fail(seed: int) -> None:
     found, history = searched(surface, 30, seed)
-    before = surface(dict(knob_values(START, ("t.py",), SPECS)))
-    after = surface(dict(knob_values(found, ("t.py",), SPECS)))
+    before = surface(dict(hyperparameter_values(START, ("t.py",), SPECS)))
+    after = surface(dict(hyperparameter_values(found, ("t.py",), SPECS)))
     assert before is not None
     assert after is not None
     assert before - after > 0.75 * before
@@ -100,7 +100,7 @@ def test_it_comes_close_to_the_best_in_few_runs_although_some_fail(seed: int) ->
 
 
 def test_nothing_is_said_while_little_is_known() -> None:
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     history = [outcome(START, (Change(knobs[0], 0.02),), "screened_out", 0.0)] * 3
     few = tuple(trials(history, SPECS))
     assert promising(knobs, [1.0] * 5, few, random.Random(1)) == []
@@ -113,7 +113,7 @@ def test_nothing_is_said_while_little_is_known() -> None:
 
 def test_every_set_of_changes_is_another_and_changes_something() -> None:
     _, history = searched(surface, 8)
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     found = promising(knobs, [1.0] * 5, tuple(trials(history, SPECS)), random.Random(1))
     assert all(changes and not any(one.does_nothing for one in changes) for changes in found)
     assert len({tuple(map(str, changes)) for changes in found}) == len(found) > 100
@@ -121,7 +121,7 @@ def test_every_set_of_changes_is_another_and_changes_something() -> None:
 
 def test_knobs_of_little_weight_are_looked_at_less() -> None:
     _, history = searched(surface, 8)
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     known = tuple(trials(history, SPECS))
 
     def share(weight: float) -> float:
@@ -135,7 +135,7 @@ def test_knobs_of_little_weight_are_looked_at_less() -> None:
 
 def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
     _, history = searched(surface, 8)
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     (rate,) = [knob for knob in knobs if knob.name == "RATE"]
     wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
 
@@ -150,7 +150,7 @@ def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
 
 
 def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     (rate,) = [knob for knob in knobs if knob.name == "RATE"]
     wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
     fine = outcome(START, (Change(rate, 0.1),), "screened_out", -1.0)
@@ -197,7 +197,7 @@ def test_expected_gain_rewards_both_promise_and_doubt() -> None:
 def test_what_was_stopped_counts_as_worse_and_not_as_broken(
     decision: Decision, gain_sd: float | None, loss_sd: float
 ) -> None:
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     (trial,) = trials([outcome(START, (Change(knobs[0], 0.02),), decision, gain_sd)], SPECS)
     assert difference_of(trial, Cube(knobs)).loss_sd == loss_sd
 
@@ -222,13 +222,13 @@ def others_of(history: list[Outcome], author: str, *, base: str = "00") -> list[
 
 def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
     best, history = searched(surface, 60)
-    knobs = find_knobs(START, ("t.py",), SPECS)
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     assert promising(knobs, [1.0] * 5, (), random.Random(1)) == []
     found = promising(knobs, [1.0] * 5, (), random.Random(1), others_of(history, "a"))
     start = {knob.name: knob.value for knob in knobs}
     proposed = {**start, **{change.knob.name: change.value for change in found[0]}}
     before, after = surface(start), surface(proposed)
-    reached = surface(dict(knob_values(best, ("t.py",), SPECS)))
+    reached = surface(dict(hyperparameter_values(best, ("t.py",), SPECS)))
     assert before is not None
     assert after is not None
     assert reached is not None
@@ -239,11 +239,11 @@ def test_authors_are_heard_in_turn_however_much_each_says() -> None:
     _, history = searched(surface, 40)
     loud = others_of(history, "loud")
     quiet = others_of(history[:3], "quiet")
-    cube = Cube(find_knobs(START, ("t.py",), SPECS))
+    cube = Cube(find_hyperparameters(START, ("t.py",), SPECS))
     said = differences_of_others([*loud, *quiet], cube)
     of_quiet = differences_of_others(quiet, cube)
     assert len(said) == len(differences_of_others(loud, cube)) + len(of_quiet) > 2 * len(of_quiet)
-    places = [said.index(replace(one, bank=said[0].bank)) for one in of_quiet]
+    places = [said.index(replace(one, reference_group=said[0].reference_group)) for one in of_quiet]
     assert max(places) < 2 * len(quiet)
 
 
@@ -264,7 +264,7 @@ def test_a_value_that_cannot_be_here_is_no_trial(after: tuple[str, Scalar]) -> N
     trial = PeerTrial(
         author="a", base="00", values=(after,), before=(), after=(after,), gain_sd=5.0
     )
-    cube = Cube(find_knobs(START, ("t.py",), SPECS))
+    cube = Cube(find_hyperparameters(START, ("t.py",), SPECS))
     assert differences_of_others([trial], cube) == []
     beside = PeerTrial(
         author="a", base="00", values=(after,), before=(), after=(("DECAY", 0.4),), gain_sd=5.0
@@ -279,5 +279,5 @@ def test_an_invented_gain_bends_the_model_no_further_than_a_large_one(
 ) -> None:
     changes = {"before": (("DECAY", 0.5),), "after": (("DECAY", 0.4),)}
     trial = PeerTrial(author="a", base="00", values=(), gain_sd=gain_sd, **changes)
-    (said,) = differences_of_others([trial], Cube(find_knobs(START, ("t.py",), SPECS)))
+    (said,) = differences_of_others([trial], Cube(find_hyperparameters(START, ("t.py",), SPECS)))
     assert said.loss_sd == loss_sd

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs.changes import (
+from agent.hyperparameters.changes import (
     Change,
-    KnobChanges,
+    HyperparameterChanges,
     edits_of,
     key_of,
     read_back,
@@ -18,8 +18,8 @@ from agent.knobs.changes import (
 )
 from agent.proposal import Outcome
 from agent.source.edits import edits_between, reapply
-from agent.source.literals import Scalar, find_knobs, knob_values
-from protocol.ideas import Edit, KnobSpec
+from agent.source.literals import Scalar, find_hyperparameters, hyperparameter_values
+from protocol.ideas import Edit, HyperparameterSpec
 from protocol.source import Source
 
 TEXT = """\
@@ -38,8 +38,8 @@ def model(x):
     return x
 """
 SOURCE = Source.of({"train.py": TEXT.encode()})
-SPECS = (KnobSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),)
-KNOBS = {knob.name: knob for knob in find_knobs(SOURCE, ("train.py",), SPECS)}
+SPECS = (HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),)
+KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
 OTHERS: dict[str, tuple[Scalar, ...]] = {
     "RATES[0]": (0.1, 1e-5),
     "RATES[1]": (0.1, 0.25),
@@ -99,9 +99,9 @@ def test_what_was_changed_is_read_back_from_the_edits_alone(names: set[str], see
     values = {name: chance.choice(OTHERS[name]) for name in sorted(names)}
     some = [Change(KNOBS[name], value) for name, value in values.items()]
     step = read_back(edits_of(SOURCE, some), SPECS)
-    assert step == KnobChanges({name: KNOBS[name].value for name in values}, values)
+    assert step == HyperparameterChanges({name: KNOBS[name].value for name in values}, values)
     after = Source.of({"train.py": made(*some).encode()})
-    assert dict(knob_values(after, ("train.py",), SPECS)).items() >= values.items()
+    assert dict(hyperparameter_values(after, ("train.py",), SPECS)).items() >= values.items()
     ast.parse(made(*some))
 
 
@@ -128,11 +128,11 @@ def test_edits_of_anything_else_are_no_step_of_knobs(search: str, replace: str) 
 
 
 def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
-    def to(old: str, new: str) -> KnobChanges | None:
+    def to(old: str, new: str) -> HyperparameterChanges | None:
         tree = SOURCE.replacing("train.py", TEXT.replace(old, new).encode())
         return read_back(edits_between(SOURCE, tree), SPECS)
 
-    assert to("DEPTH = 4", "DEPTH = 5") == KnobChanges({"DEPTH": 4}, {"DEPTH": 5})
+    assert to("DEPTH = 4", "DEPTH = 5") == HyperparameterChanges({"DEPTH": 4}, {"DEPTH": 5})
     assert to("    0.9,\n    0.9,\n", "    0.9,\n    0.8,\n") is None  # not all lines of it
     assert to("return x", "return -x") is None
     assert to("the head's", "the tail's") is None
@@ -153,5 +153,5 @@ def test_trials_are_numbered_by_the_bank_that_they_were_compared_with() -> None:
         outcome(8, "kept"),
         outcome(9, "failed"),
     )
-    found = [(trial.step.after["DEPTH"], trial.bank) for trial in trials(history, SPECS)]
+    found = [(trial.step.after["DEPTH"], trial.reference_group) for trial in trials(history, SPECS)]
     assert found == [(9, 0), (8, 1), (7, 1), (6, 2), (5, 2)]

@@ -21,11 +21,11 @@ from agent.command import (
     words_of,
 )
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Outcome, Proposal, ProposerQuestion, Silence
+from agent.proposal import Brief, Context, Crash, NoProposal, Outcome, Proposal, ProposerQuestion
 from agent.source.allow_lists import TRAINING
-from agent.source.capabilities import CapabilityMark, Checked
+from agent.source.capabilities import CapabilityFinding, Checked
 from agent.source.edits import edits_between, reapply
-from protocol.codecs import line, text
+from protocol.codecs import long_text, single_line
 from protocol.errors import Rejected
 from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
@@ -35,7 +35,7 @@ BASE = Source.of({"train.py": b"a = 1\nb = 2\n"})
 BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
 TOOK = ModelCost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
-SOCKET = CapabilityMark(path="train.py", line=3, what="import", text="import socket")
+SOCKET = CapabilityFinding(path="train.py", line=3, what="import", text="import socket")
 REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
@@ -50,7 +50,7 @@ CONTEXT = Context(
 
 
 def proposer(
-    *done: Edited | Rejected | Silence,
+    *done: Edited | Rejected | NoProposal,
     check: Checked = FIT,
     jobs: list[Assignment] | None = None,
     prompt: Write = lambda context: f"Seed {context.seed}.",
@@ -76,13 +76,13 @@ def proposer(
     )
 
 
-def proposed(made: CommandProposer, context: Context = CONTEXT) -> Proposal | Silence:
+def proposed(made: CommandProposer, context: Context = CONTEXT) -> Proposal | NoProposal:
     return asyncio.run(made.propose(context))
 
 
 def reason(made: CommandProposer, context: Context = CONTEXT) -> str:
     said = proposed(made, context)
-    assert isinstance(said, Silence)
+    assert isinstance(said, NoProposal)
     return said.reason
 
 
@@ -109,7 +109,7 @@ def test_what_a_program_would_be_told_is_what_it_is_told() -> None:
     assert jobs == []
     proposed(made)
     assert [turn.content for turn in question.turns] == [jobs[0].prompt]
-    nothing = Silence(reason="too long", retry_s=1.0)
+    nothing = NoProposal(reason="too long", retry_s=1.0)
     assert proposer(prompt=lambda _: nothing).question(CONTEXT) == nothing
 
 
@@ -123,17 +123,17 @@ def test_without_a_title_the_change_is_counted() -> None:
 
 def test_what_it_took_and_what_was_thrown_away_is_said_where_nothing_comes_of_it() -> None:
     said = proposed(proposer(Edited(source=BASE, note=b""), remark="it added a.bak: thrown away"))
-    assert isinstance(said, Silence)
+    assert isinstance(said, NoProposal)
     assert said.reason == "it changed nothing; it added a.bak: thrown away"
     assert said.cost == TOOK
 
 
 def test_one_that_was_not_even_started_waits_as_long_as_it_is_told_to() -> None:
-    over = Silence(reason="over budget: all of it", retry_s=9.0)
+    over = NoProposal(reason="over budget: all of it", retry_s=9.0)
     made = proposer(over, Rejected("no"))
     assert proposed(made) == over
     said = proposed(made)
-    assert isinstance(said, Silence)
+    assert isinstance(said, NoProposal)
     assert said.retry_s == FIRST_RETRY_S  # and that was no failure of the program
 
 
@@ -148,7 +148,7 @@ def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
     proposed(proposer(edited(), jobs=jobs))
     (job,) = jobs
     assert job.source == BASE
-    assert job.beside == ((".arnode/prompt.md", b"Seed 1."), ("program.md", b"Be bold."))
+    assert job.extra_files == ((".arnode/prompt.md", b"Seed 1."), ("program.md", b"Be bold."))
 
 
 def test_a_task_that_edits_its_program_file_has_only_its_own() -> None:
@@ -156,7 +156,7 @@ def test_a_task_that_edits_its_program_file_has_only_its_own() -> None:
     jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs), replace(CONTEXT, source=source))
     (job,) = jobs
-    assert [path for path, _ in job.beside] == [".arnode/prompt.md"]
+    assert [path for path, _ in job.extra_files] == [".arnode/prompt.md"]
 
 
 def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
@@ -211,18 +211,18 @@ def test_what_hardly_differs_from_an_earlier_one_is_not_proposed_either() -> Non
 
 
 def test_without_a_prompt_nothing_is_started() -> None:
-    too_long = Silence(reason="the program is too long", retry_s=9.0)
+    too_long = NoProposal(reason="the program is too long", retry_s=9.0)
     made = proposer(prompt=lambda _: too_long)
     assert proposed(made) == too_long
 
 
 def test_the_rest_doubles_up_to_an_hour_and_success_ends_it() -> None:
     made = proposer(*[Rejected("no")] * 8, edited(), Rejected("no"))
-    rests = [said.retry_s for _ in range(8) if isinstance(said := proposed(made), Silence)]
+    rests = [said.retry_s for _ in range(8) if isinstance(said := proposed(made), NoProposal)]
     assert rests == [FIRST_RETRY_S * 2**step for step in range(6)] + [LONGEST_RETRY_S] * 2
     assert isinstance(proposed(made), Proposal)
     said = proposed(made)
-    assert isinstance(said, Silence)
+    assert isinstance(said, NoProposal)
     assert said.retry_s == FIRST_RETRY_S
 
 
@@ -239,7 +239,7 @@ def test_words_are_replaced_once_and_never_split() -> None:
     )
     job = Assignment(
         source=Source.of({"a b.py": b"", "c.py": b""}),
-        beside=(),
+        extra_files=(),
         prompt="{folder} '; rm -rf / #\n\\1 \\g<0>",
         argv=words,
     )
@@ -252,8 +252,8 @@ def test_words_are_replaced_once_and_never_split() -> None:
 @given(st.binary(max_size=2000) | st.text(max_size=2000).map(str.encode))
 def test_every_note_makes_words_that_a_record_can_carry(note: bytes) -> None:
     title, why = words_of(note)
-    assert line(0, MAX_TITLE).read(title) == title
-    assert text(MAX_WHY).read(why) == why
+    assert single_line(0, MAX_TITLE).read(title) == title
+    assert long_text(MAX_WHY).read(why) == why
     categories = {unicodedata.category(one) for one in title + why if one not in "\n\t"}
     assert not categories & {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.facts import CATEGORIES, category, facts, known_names, said_constant
+from agent.model.facts import CATEGORIES, category, constant_in_title, facts, known_names
 from agent.source.hunks import Hunk, hunks_between, hunks_of
 from protocol.ideas import Edit
 from protocol.patches import unified_diff
@@ -85,7 +85,7 @@ def test_no_word_of_an_author_is_in_a_fact(text: str, data: st.DataObject) -> No
     ],
 )
 def test_a_title_is_told_only_where_it_is_a_constant(title: str, fact: str | None) -> None:
-    assert said_constant(title, KNOWN) == fact
+    assert constant_in_title(title, KNOWN) == fact
 
 
 @pytest.mark.parametrize(

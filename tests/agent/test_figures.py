@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.figures import kept_if
+from agent.model.figures import keep_rule
 from agent.model.prompt import prompt
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import RUNS, Style
 from tests.agent.contexts import BRIEF, SECRET, context
@@ -28,13 +28,13 @@ TOLD = {
 )
 def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> None:
     policy = screening_policy(style, DEFAULT)
-    assert kept_if(policy, base="it") == TOLD[style.name]
+    assert keep_rule(policy, base="it") == TOLD[style.name]
     told = prompt(
         replace(context(), brief=replace(BRIEF, policy=policy)), limit_chars=100_000, secret=SECRET
     )
-    assert not isinstance(told, Silence)
+    assert not isinstance(told, NoProposal)
     text = "\n".join(message.content for message in told)
-    assert kept_if(policy, base="the present source") in text
+    assert keep_rule(policy, base="the present source") in text
     assert ("differ by chance" in text) == (style.name != "exact")
 
 
@@ -42,7 +42,7 @@ def test_where_nothing_was_seen_to_scatter_no_deviation_is_made_up() -> None:
     policy = screening_policy(Style.drawing(2), DEFAULT)
     brief = replace(BRIEF, policy=policy, noise_sd=1e-9)
     told = prompt(replace(context(), brief=brief), limit_chars=100_000, secret=SECRET)
-    assert not isinstance(told, Silence)
+    assert not isinstance(told, NoProposal)
     text = "\n".join(message.content for message in told)
     assert "were repeated here measured the same" in text
     assert "standard deviation" not in text

@@ -6,19 +6,20 @@ import random
 import numpy as np
 import pytest
 
-from agent.knobs.changes import Change, edits_of, trials
-from agent.knobs.effects import Effects
-from agent.knobs.importance import LEAST_TRIALS, importances
-from agent.knobs.positions import Position
-from agent.knobs.surrogate import Surrogate, TrialDifference
-from agent.proposal import KnobImportance, Outcome
+from agent.hyperparameters.changes import Change, edits_of, trials
+from agent.hyperparameters.effects import Effects
+from agent.hyperparameters.importance import LEAST_TRIALS, importances
+from agent.hyperparameters.positions import Position
+from agent.hyperparameters.surrogate import Surrogate, TrialDifference
+from agent.proposal import HyperparameterImportance, Outcome
 from agent.source.edits import reapply
-from agent.source.literals import find_knobs, knob_values
-from protocol.ideas import KnobSpec
+from agent.source.literals import find_hyperparameters, hyperparameter_values
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 SPECS = tuple(
-    KnobSpec(name=name, type="float", low=0.0, high=1.0) for name in ("STRONG", "WEAK", "IDLE")
+    HyperparameterSpec(name=name, type="float", low=0.0, high=1.0)
+    for name in ("STRONG", "WEAK", "IDLE")
 )
 START = Source.of({"t.py": b"STRONG = 0.5\nWEAK = 0.5\nIDLE = 0.5\n"})
 COUNT = 60
@@ -40,8 +41,8 @@ def tried(count: int, seed: int = 1) -> list[tuple[dict[str, float], float]]:
     return found
 
 
-def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance, ...]:
-    knobs = find_knobs(START, ("t.py",), SPECS)
+def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[HyperparameterImportance, ...]:
+    knobs = find_hyperparameters(START, ("t.py",), SPECS)
     history = []
     for values, gain_sd in seen:
         edits = edits_of(START, [Change(knob, values[knob.name]) for knob in knobs])
@@ -53,7 +54,7 @@ def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance
                 decision="screened_out",
                 gain_sd=gain_sd,
                 edits=edits,
-                values=knob_values(after, ("t.py",), SPECS),
+                values=hyperparameter_values(after, ("t.py",), SPECS),
             )
         )
     return importances(knobs, tuple(trials(history, SPECS)))

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.source.literals import Knob, axis_of, find_knobs, knob_values
-from protocol.ideas import KnobSpec
+from agent.source.literals import (
+    Hyperparameter,
+    axis_of,
+    find_hyperparameters,
+    hyperparameter_values,
+)
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 # Constants as in autoresearch's train.py, and some that must be left alone.
@@ -37,8 +42,8 @@ if USE_ROPE:
 """
 
 
-def knobs(text: str = TEXT, *specs: KnobSpec) -> dict[str, Knob]:
-    found = find_knobs(Source.of({"train.py": text.encode()}), ("train.py",), specs)
+def knobs(text: str = TEXT, *specs: HyperparameterSpec) -> dict[str, Hyperparameter]:
+    found = find_hyperparameters(Source.of({"train.py": text.encode()}), ("train.py",), specs)
     return {knob.name: knob for knob in found}
 
 
@@ -68,13 +73,13 @@ def test_a_knob_knows_its_exact_span() -> None:
 
 def test_only_editable_python_files_have_knobs() -> None:
     source = Source.of({"a.py": b"X = 1\n", "b.py": b"Y = 1\n", "c.txt": b"Z = 1\n"})
-    assert [knob.name for knob in find_knobs(source, ("b.py", "c.txt"), ())] == ["Y"]
+    assert [knob.name for knob in find_hyperparameters(source, ("b.py", "c.txt"), ())] == ["Y"]
     broken = Source.of({"a.py": b"X = (\n", "b.py": b"Y = 1\r\n", "c.py": b"Z = '\xff'\n"})
-    assert find_knobs(broken, ("a.py", "b.py", "c.py"), ()) == ()
+    assert find_hyperparameters(broken, ("a.py", "b.py", "c.py"), ()) == ()
 
 
 def test_a_listed_choice_makes_a_text_a_knob() -> None:
-    spec = KnobSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L", "SL"))
+    spec = HyperparameterSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L", "SL"))
     assert knobs(TEXT, spec)["WINDOW_PATTERN"].choices == ("L", "SL")
     assert knobs()["USE_ROPE"].choices == (False,)
 
@@ -99,18 +104,18 @@ def test_inferred_ranges_reach_a_factor_of_four_each_way() -> None:
 
 
 def test_listed_ranges_hold_whatever_the_coordinate() -> None:
-    spec = KnobSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
+    spec = HyperparameterSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
     axis = axis_of(knobs(TEXT, spec)["EMBEDDING_LR"])
     assert axis is not None
     assert (axis.value(-1e9), axis.value(1e9)) == (0.1, 0.7)
-    whole = KnobSpec(name="DEPTH", type="int", low=2, high=12, scale="linear")
+    whole = HyperparameterSpec(name="DEPTH", type="int", low=2, high=12, scale="linear")
     steps = axis_of(knobs(TEXT, whole)["DEPTH"])
     assert steps is not None
     assert [steps.value(at) for at in (-1, 2.4, 7.6, 99)] == [2, 2, 8, 12]
 
 
 def test_an_axis_holds_the_numbers_of_its_kind_inside_its_range() -> None:
-    spec = KnobSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
+    spec = HyperparameterSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
     found = knobs(TEXT, spec)
 
     def held(name: str, *values: float) -> list[float]:
@@ -131,10 +136,10 @@ def test_an_axis_holds_the_numbers_of_its_kind_inside_its_range() -> None:
 
 def test_values_are_listed_by_name_in_the_order_of_the_text() -> None:
     source = Source.of({"train.py": TEXT.encode()})
-    values = knob_values(source, ("train.py",), ())
+    values = hyperparameter_values(source, ("train.py",), ())
     assert values[:3] == (("ASPECT_RATIO", 64), ("TOTAL_BATCH_SIZE", 2**19), ("EMBEDDING_LR", 0.6))
     assert [name for name, _ in values] == list(knobs())
-    assert knob_values(source, (), ()) == ()
+    assert hyperparameter_values(source, (), ()) == ()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_values_are_listed_by_name_in_the_order_of_the_text() -> None:
 def test_values_are_written_tidily_in_the_present_manner(
     name: str, value: float | str, literal: str
 ) -> None:
-    spec = KnobSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L"))
+    spec = HyperparameterSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L"))
     assert knobs(TEXT, spec)[name].render(value) == literal
 
 

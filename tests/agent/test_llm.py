@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from agent.completion import CompletionFault, FaultKind, ModelCompletion, ModelCost
 from agent.model.answers.joining import whole_lines
 from agent.model.proposer import MAX_TRIES, ModelProposer
-from agent.proposal import Context, Proposal, ProposerQuestion, Silence
+from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
-from protocol.codecs import line, text
+from protocol.codecs import long_text, single_line
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
 from tests.agent.scripted import LIMITS, Model, check, proposer, replacing
@@ -24,7 +24,7 @@ DEEPER = replacing(("LAYERS = 2", "LAYERS = 3"))
 NO_MATCH = replacing(("LAYERS = 9", "LAYERS = 3"))
 
 
-def asked(model: Model, told: Context | None = None, **changes: Any) -> Proposal | Silence:
+def asked(model: Model, told: Context | None = None, **changes: Any) -> Proposal | NoProposal:
     return asyncio.run(proposer(model, **changes).propose(told or context()))
 
 
@@ -34,9 +34,9 @@ def proposed(model: Model, told: Context | None = None) -> Proposal:
     return result
 
 
-def silent(model: Model, told: Context | None = None) -> Silence:
+def silent(model: Model, told: Context | None = None) -> NoProposal:
     result = asked(model, told)
-    assert isinstance(result, Silence), result
+    assert isinstance(result, NoProposal), result
     return result
 
 
@@ -129,7 +129,7 @@ def test_a_program_that_ran_is_never_proposed() -> None:
     told = context(tried=lambda mark: mark == fingerprint(deeper()))
     disguised = replacing(("LAYERS = 2", "LAYERS = 3  # more"))
     model = Model(DEEPER, disguised)
-    assert isinstance(asked(model, told), Silence)
+    assert isinstance(asked(model, told), NoProposal)
     assert "This very program was run or proposed before" in model.told
 
 
@@ -219,7 +219,7 @@ def test_a_prompt_that_is_too_long_comes_again_shorter_once() -> None:
     assert sizes[1] <= 12_000 < sizes[0] <= 24_000
     assert result.cost.calls == 2
     twice = asked(Model(overflow, overflow), told, limits=limits)
-    assert isinstance(twice, Silence)
+    assert isinstance(twice, NoProposal)
     assert twice.reason == "overflow: 8192 tokens"
 
 
@@ -239,7 +239,7 @@ def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     limits = replace(LIMITS, prompt_chars=4_000)
     result = asked(model, limits=limits)
     assert proposer(model, limits).question(context()) == result
-    assert isinstance(result, Silence)
+    assert isinstance(result, NoProposal)
     assert "more than the 4000 that the model is given" in result.reason
     assert result.cost == ModelCost()
 
@@ -276,7 +276,7 @@ def test_pauses_grow_with_every_fault_and_an_answer_ends_them(
 
     def pause() -> float:
         result = asyncio.run(one.propose(context()))
-        return result.retry_s if isinstance(result, Silence) else 0.0
+        return result.retry_s if isinstance(result, NoProposal) else 0.0
 
     pauses = [pause() for _ in range(11)]
     assert pauses[:4] == first
@@ -360,14 +360,14 @@ def test_without_a_title_the_change_is_told_as_it_is() -> None:
 def test_whatever_a_model_calls_it_can_be_recorded_and_shown(title: str, why: str) -> None:
     result = asked(Model(*[replacing(("LAYERS = 2", "LAYERS = 3"), title=title, why=why)] * 3))
     if isinstance(result, Proposal):
-        assert line(1, 120).read(result.title) == result.title
-        assert text(600).read(result.why) == result.why
-        assert line(1, 120).read(result.key) == result.key
+        assert single_line(1, 120).read(result.title) == result.title
+        assert long_text(600).read(result.why) == result.why
+        assert single_line(1, 120).read(result.key) == result.key
         assert are_kept(result.edits)
 
 
 def test_two_conversations_do_not_know_of_one_another() -> None:
-    async def both() -> list[Proposal | Silence]:
+    async def both() -> list[Proposal | NoProposal]:
         one = ModelProposer(
             Model(NO_MATCH, NO_MATCH, DEEPER, DEEPER),
             model="m",

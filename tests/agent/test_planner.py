@@ -13,7 +13,7 @@ from agent.model.planner import MAX_AIM, ModelPlanner, Planned, aim_in, planning
 from agent.model.prompt import prompt_input
 from agent.model.proposer import ModelProposer
 from agent.model.sections import PromptInput
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 from tests.agent.contexts import BRIEF, SECRET, TINY, context, crash
 from tests.agent.scripted import LIMITS, SPENT, Model, check
 from tests.agent.test_prompt import PLANNED_BRIEF, assert_is_as_committed, with_everything
@@ -31,7 +31,7 @@ def planner(model: Model, **limits: Any) -> ModelPlanner:
     )
 
 
-def planned(model: Model, told: Context | None = None, **limits: Any) -> Planned | Silence:
+def planned(model: Model, told: Context | None = None, **limits: Any) -> Planned | NoProposal:
     return asyncio.run(planner(model, **limits).plan(told or with_everything()))
 
 
@@ -118,14 +118,14 @@ def test_an_aim_is_one_bounded_line_whatever_is_said(said: str) -> None:
 
 def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
     found = planned(Model("AIM:"))
-    assert found == Silence(reason="some/large named no aim", retry_s=60.0, cost=SPENT)
+    assert found == NoProposal(reason="some/large named no aim", retry_s=60.0, cost=SPENT)
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
     found = planned(
         Model(CompletionFault(kind="over_budget", detail="the day is spent", retry_s=700.0))
     )
-    assert isinstance(found, Silence)
+    assert isinstance(found, NoProposal)
     assert (found.reason, found.retry_s) == ("over budget: the day is spent", 700.0)
 
 
@@ -133,7 +133,7 @@ def test_faults_in_a_row_are_left_alone_for_longer() -> None:
     away = CompletionFault(kind="unreachable", detail="refused")
     one = planner(Model(*[away] * 4, AIM, away))
     found = [asyncio.run(one.plan(context())) for _ in range(6)]
-    pauses = [each.retry_s for each in found if isinstance(each, Silence)]
+    pauses = [each.retry_s for each in found if isinstance(each, NoProposal)]
     assert pauses == [60.0, 120.0, 240.0, 300.0, 60.0]
 
 
@@ -159,7 +159,7 @@ def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> N
     known = prompt_input(told, SECRET)
     assert isinstance(known, PromptInput)
     found = planning_prompt(known, experiments=12).within(limit_chars)
-    if isinstance(found, Silence):
+    if isinstance(found, NoProposal):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 11_000
     else:
@@ -170,5 +170,5 @@ def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> N
 
 def test_without_a_brief_nobody_plans() -> None:
     model = Model()
-    assert isinstance(planned(model, context(brief=None)), Silence)
+    assert isinstance(planned(model, context(brief=None)), NoProposal)
     assert model.asked == []

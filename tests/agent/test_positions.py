@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs.positions import Cube
-from agent.source.literals import Scalar, axis_of, find_knobs
-from protocol.ideas import KnobSpec
+from agent.hyperparameters.positions import Cube
+from agent.source.literals import Scalar, axis_of, find_hyperparameters
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 
 TEXT = """\
@@ -22,11 +22,11 @@ USE_BIAS = True
 PATTERN = "SL"
 """
 SPECS = (
-    KnobSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
-    KnobSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
-    KnobSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
+    HyperparameterSpec(name="RATE", type="float", low=1e-4, high=1.0, scale="log"),
+    HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
+    HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = find_knobs(Source.of({"train.py": TEXT.encode()}), ("train.py",), SPECS)
+KNOBS = find_hyperparameters(Source.of({"train.py": TEXT.encode()}), ("train.py",), SPECS)
 CUBE = Cube(KNOBS)
 
 

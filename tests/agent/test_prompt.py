@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from agent.completion import ChatMessage
 from agent.model.prompt import SMALL_CHARS, errand, fence_of, prompt
-from agent.proposal import Aim, BaseFigures, Context, Insight, KnobImportance, Left, Silence
+from agent.proposal import (
+    Aim,
+    BaseFigures,
+    Context,
+    HyperparameterImportance,
+    Insight,
+    Left,
+    NoProposal,
+)
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, edit, outcome, peer
 
@@ -44,7 +52,7 @@ PLANNED_BRIEF = replace(WHOLE_BRIEF, planner_aim="Look at the optimiser first: M
 
 def messages(told: Context, limit_chars: int = ROOMY) -> tuple[ChatMessage, ...]:
     found = prompt(told, limit_chars=limit_chars, secret=SECRET)
-    assert not isinstance(found, Silence), found.reason
+    assert not isinstance(found, NoProposal), found.reason
     return found
 
 
@@ -84,8 +92,10 @@ def with_everything(**changes: Any) -> Context:
         "insights": (Insight(author="own", is_own=True, text="Small steps won."),),
         "intents": ("LAYERS 2 → 4", "Obey"),
         "importance": (
-            KnobImportance(name="LEARNING_RATE", share=0.62, low=0.48, high=0.75, gains=()),
-            KnobImportance(name="LAYERS", share=0.11, low=0.0, high=0.3, gains=()),
+            HyperparameterImportance(
+                name="LEARNING_RATE", share=0.62, low=0.48, high=0.75, gains=()
+            ),
+            HyperparameterImportance(name="LAYERS", share=0.11, low=0.0, high=0.3, gains=()),
         ),
     }
     return context(**{**everything, **changes})
@@ -136,7 +146,7 @@ def test_a_coding_agent_is_told_what_others_wrote_in_quotes_only() -> None:
 def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
     found = errand(told, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
-    if isinstance(found, Silence):
+    if isinstance(found, NoProposal):
         assert "characters more than" in found.reason
     else:
         assert len(found) <= limit_chars
@@ -160,7 +170,7 @@ def test_the_owners_program_and_the_source_are_there_word_for_word() -> None:
 def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
     found = prompt(told, limit_chars=limit_chars, secret=SECRET)
-    if isinstance(found, Silence):
+    if isinstance(found, NoProposal):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 11_000
     else:
@@ -269,5 +279,5 @@ def test_a_repair_shows_the_failed_version_its_last_words_and_its_change() -> No
 
 def test_without_a_brief_there_is_no_prompt() -> None:
     found = prompt(context(brief=None), limit_chars=ROOMY, secret=SECRET)
-    assert isinstance(found, Silence)
+    assert isinstance(found, NoProposal)
     assert found.retry_s > 0

@@ -8,7 +8,7 @@ from agent.model import prompt
 from agent.model.outcomes import gain_words
 from agent.model.quoting import QuoteFence
 from agent.model.sections import PromptInput
-from agent.proposal import Insight, KnobImportance, Outcome
+from agent.proposal import HyperparameterImportance, Insight, Outcome
 from tests.agent.contexts import MOVES, context, edit, outcome, peer, peer_report
 
 FENCE = QuoteFence(nonce="0123456789abcdef")
@@ -100,8 +100,10 @@ def test_constants_that_moved_the_metric_most_come_first() -> None:
 
 
 def test_what_a_model_of_all_trials_says_of_constants_goes_first() -> None:
-    def knob(name: str, share: float) -> KnobImportance:
-        return KnobImportance(name=name, share=share, low=share / 2, high=share * 1.1, gains=())
+    def knob(name: str, share: float) -> HyperparameterImportance:
+        return HyperparameterImportance(
+            name=name, share=share, low=share / 2, high=share * 1.1, gains=()
+        )
 
     steps = [edit("WIDTH = 64\n", f"WIDTH = {width}\n") for width in (32, 96)]
     history = tuple(outcome(gain_sd=-0.3, edits=(step,)) for step in steps)

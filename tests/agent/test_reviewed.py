@@ -9,7 +9,7 @@ import pytest
 from agent.completion import CompletionFault, ModelCost
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import in_drawn_order
-from agent.proposal import Context, Proposal, Silence
+from agent.proposal import Context, NoProposal, Proposal
 from tests.agent.contexts import TINY, context, crash
 from tests.agent.scripted import SPENT, Model, proposer, replacing
 from tests.agent.test_reviewer import reviewer
@@ -37,7 +37,7 @@ class Desk:
             clock_s=lambda: self.now_s,
         )
 
-    def propose(self, **changes: Any) -> Proposal | Silence:
+    def propose(self, **changes: Any) -> Proposal | NoProposal:
         return asyncio.run(self.proposer.propose(context(**changes)))
 
     def proposed(self, **changes: Any) -> Proposal:
@@ -128,7 +128,7 @@ def test_one_alone_is_not_reviewed_and_bears_what_was_asked_in_vain() -> None:
 
 def test_who_has_nothing_says_why() -> None:
     found = Desk(writer=Model(AWAY), judge=Model()).propose()
-    assert isinstance(found, Silence)
+    assert isinstance(found, NoProposal)
     assert found.reason == "unreachable: refused"
 
 

@@ -20,7 +20,7 @@ from agent.model.reviewer import (
     why_in,
 )
 from agent.model.sections import PromptInput
-from agent.proposal import Proposal, Silence
+from agent.proposal import NoProposal, Proposal
 from agent.source.canonical import fingerprint
 from tests.agent.contexts import SECRET, TINY, context, edit
 from tests.agent.scripted import LIMITS, SPENT, Model
@@ -53,7 +53,7 @@ def reviewer(model: Model) -> ModelReviewer:
     return ModelReviewer(model, model="some/judge", limits=LIMITS, secret=SECRET)
 
 
-def reviewed(model: Model, proposals: tuple[Proposal, ...] = THREE) -> Review | Silence:
+def reviewed(model: Model, proposals: tuple[Proposal, ...] = THREE) -> Review | NoProposal:
     return asyncio.run(reviewer(model).review(with_everything(), proposals))
 
 
@@ -153,14 +153,14 @@ def test_a_reason_is_one_harmless_line() -> None:
 
 
 def test_nonsense_is_a_reason_that_is_charged_and_no_pause() -> None:
-    assert reviewed(Model("All are fine.")) == Silence(
+    assert reviewed(Model("All are fine.")) == NoProposal(
         reason="some/judge chose none of 3 proposals", retry_s=0.0, cost=SPENT
     )
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
     found = reviewed(Model(CompletionFault(kind="timeout", detail="no answer in 60 s")))
-    assert isinstance(found, Silence)
+    assert isinstance(found, NoProposal)
     assert (found.reason, found.retry_s) == ("timeout: no answer in 60 s", 60.0)
     assert found.cost.calls == 1
 
@@ -183,7 +183,7 @@ def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None
     counts = []
     for limit_chars in (200_000, 20_000, 14_500):
         found = prompt.within(limit_chars)
-        assert not isinstance(found, Silence), found.reason
+        assert not isinstance(found, NoProposal), found.reason
         assert sum(len(one.content) for one in found) <= limit_chars
         assert found[1].content.count(" more lines") == 3
         counts.append(found[1].content.count("| +X"))
@@ -193,7 +193,7 @@ def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None
 @given(st.integers(0, 60_000))
 def test_a_reviewers_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     found = prompt_of(THREE).within(limit_chars)
-    if isinstance(found, Silence):
+    if isinstance(found, NoProposal):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 12_000
     else:
@@ -204,5 +204,5 @@ def test_a_reviewers_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> 
 def test_without_a_brief_nobody_reviews() -> None:
     model = Model()
     found = asyncio.run(reviewer(model).review(context(brief=None), THREE))
-    assert isinstance(found, Silence)
+    assert isinstance(found, NoProposal)
     assert model.asked == []

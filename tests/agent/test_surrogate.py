@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.knobs.positions import Position
-from agent.knobs.surrogate import Surrogate, TrialDifference
+from agent.hyperparameters.positions import Position
+from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 
 KNOBS = 4
 MIDDLE = (0.5,) * KNOBS
@@ -26,12 +26,14 @@ def trials_of(
     chance = random.Random(seed)
     seen = []
     for number in range(count):
-        bank = number % len(bases)
-        base = bases[bank]
+        reference_group = number % len(bases)
+        base = bases[reference_group]
         at = tuple(min(1.0, max(0.0, place + chance.gauss(0, 0.2))) for place in base)
-        error = levels[bank] if levels else 0.0
+        error = levels[reference_group] if levels else 0.0
         seen.append(
-            TrialDifference(at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), bank)
+            TrialDifference(
+                at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), reference_group
+            )
         )
     return seen
 

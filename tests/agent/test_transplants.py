@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs.changes import KnobChanges, edits_of
-from agent.knobs.transplants import Transplant, transplants
+from agent.hyperparameters.changes import HyperparameterChanges, edits_of
+from agent.hyperparameters.transplants import Transplant, transplants
 from agent.proposal import PeerPatch
 from agent.source.edits import reapply
-from agent.source.literals import find_knobs
-from protocol.ideas import Edit, KnobSpec
+from agent.source.literals import find_hyperparameters
+from protocol.ideas import Edit, HyperparameterSpec
 from protocol.source import Source
 
 TEXT = """\
@@ -26,10 +26,10 @@ NAME = "arnode"
 """
 SOURCE = Source.of({"train.py": TEXT.encode()})
 SPECS = (
-    KnobSpec(name="RATE", type="float", low=1e-3, high=1e-1, scale="log"),
-    KnobSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
+    HyperparameterSpec(name="RATE", type="float", low=1e-3, high=1e-1, scale="log"),
+    HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = {knob.name: knob for knob in find_knobs(SOURCE, ("train.py",), SPECS)}
+KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
 
 
 def edit(search: str, replace: str) -> Edit:
@@ -57,11 +57,11 @@ def peer(
     )
 
 
-def found(*peers: PeerPatch, done: tuple[KnobChanges, ...] = ()) -> list[Transplant]:
+def found(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[Transplant]:
     return list(transplants(peers, KNOBS, SPECS, done))
 
 
-def lines(*peers: PeerPatch, done: tuple[KnobChanges, ...] = ()) -> list[list[str]]:
+def lines(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[list[str]]:
     """Return the lines that each transplant would change in our source."""
     results = []
     for transplant in found(*peers, done=done):
@@ -156,8 +156,12 @@ def test_the_measured_come_before_the_claimed_and_the_near_before_the_far() -> N
 
 def test_what_was_tried_on_any_base_is_not_tried_again() -> None:
     wanted = peer(edit("RATE = 0.01", "RATE = 0.005"))
-    assert lines(wanted, done=(KnobChanges({"RATE": 0.03}, {"RATE": 0.005}),)) == [["RATE = 0.01"]]
-    assert lines(wanted, done=(KnobChanges({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(wanted)
+    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.005}),)) == [
+        ["RATE = 0.01"]
+    ]
+    assert lines(wanted, done=(HyperparameterChanges({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(
+        wanted
+    )
     assert lines(wanted, wanted) == lines(wanted)
 
 
@@ -196,7 +200,7 @@ def test_whatever_a_peer_writes_our_source_changes_by_literals_in_range(
     for transplant in found(peer(*edits)):
         after = reapply(edits_of(SOURCE, transplant.changes), SOURCE)
         assert after is not None
-        knobs = {knob.name: knob for knob in find_knobs(after, ("train.py",), SPECS)}
+        knobs = {knob.name: knob for knob in find_hyperparameters(after, ("train.py",), SPECS)}
         assert knobs.keys() == KNOBS.keys()
         assert after["train.py"].count(b"\n") == TEXT.count("\n")
         changed: Mapping[str, object] = {one.knob.name: one.value for one in transplant.changes}

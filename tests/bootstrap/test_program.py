@@ -40,7 +40,7 @@ def bootstrap_node(home: Path, network: str) -> Iterator[subprocess.Popen[bytes]
         process.stderr.close()
 
 
-def told(home: Path, *words: str) -> dict[str, Any]:
+def read_json(home: Path, *words: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(answered(home, *words, "--json").stdout)
     return document
 
@@ -59,14 +59,14 @@ def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
         assert address.key == read_keys(Home(home)).transport.public
         with socket.create_connection((address.host, address.port), timeout=10):
             pass
-        status = told(home, "status")
+        status = read_json(home, "status")
         assert (status["running"], status["network"]["name"]) == (True, "lab")
         assert status["network"]["addresses"] == [str(address)]
-        node = told(home, "network", "show")["node"]
+        node = read_json(home, "network", "show")["node"]
         assert node["addresses"] == [str(address)]
         assert node["peer_id"] == address.peer
-        assert told(home, "peers")["peers"] == []
-        assert told(home, "leaderboard")["network"] == "lab"
+        assert read_json(home, "peers")["peers"] == []
+        assert read_json(home, "leaderboard")["network"] == "lab"
         for words in (("pause",), ("propose", "--print-prompt")):
             assert "does no research" in fault_of(home, *words, code=2)
         answered(home, "stop")

@@ -10,7 +10,7 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.line.open_task import Subject
-from node.line.publication import Publication
+from node.line.record_writer import RecordWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress
@@ -97,7 +97,7 @@ def publish_claim(
     home.prepare()
     with home.lock(), Store.open(home) as store, store.transaction():
         blobs = Blobs(home.blobs)
-        publication = Publication(
+        record_writer = RecordWriter(
             store=store,
             blobs=blobs,
             identity=identity_of(load_keys(home), config),
@@ -110,8 +110,8 @@ def publish_claim(
             clock_ms=clock_ms,
         )
         base, tree = (blobs.put_source(one) for one in (task.source, source))
-        publication.announce()
-        patch = publication.patch(
+        record_writer.announce()
+        patch = record_writer.patch(
             base, tree, title="much better", why="", parents=(), origin=Origin(proposer="knobs")
         )
         runs = confirm(tree, [gain_nano] * PROGRAM_PAIRS, level=level_nano).runs
@@ -120,7 +120,7 @@ def publish_claim(
             runs = tuple(
                 replace(run, answer=blob) if run.role == "candidate" else run for run in runs
             )
-        return publication.result(
+        return record_writer.result(
             patch.id, base, tree, stage="confirm", runs=runs, note="", has_verdict=True
         ).id
 

@@ -27,25 +27,25 @@ import pytest
 
 from agent.command import CommandProposer
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from agent.proposal import Brief, Context, Crash, NoProposal, Proposal
 from agent.source.allow_lists import LANGUAGE_MODEL, TRAINING
 from agent.source.capabilities import Checked
 from agent.source.edits import reapply
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing import command as commands
-from node.proposing.budget import SpendingBudget
+from node.proposing.budget import ModelCostBudget
 from node.proposing.command import command_proposer
-from node.store.model_calls import Spending
-from node.vetting.inspection import inspect
+from node.source_review.inspection import inspect
+from node.store.model_calls import ModelCostTotals
 from protocol.source import Source
 from tests.workers import passing_budget
+from trainer.agent_sandbox import running_command
+from trainer.agent_sandbox.running_command import AgentLimits
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group, own_threads
 from trainer.sandbox.tier import Tier, TierName, probe_tier
-from trainer.workshop import at_work
-from trainer.workshop.at_work import WorkshopLimits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20
@@ -92,7 +92,7 @@ class Desk:
 
     user: Path
     home: Home
-    budget: SpendingBudget
+    budget: ModelCostBudget
     token: str = field(default_factory=lambda: uuid4().hex)
 
     def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
@@ -113,13 +113,13 @@ class Desk:
 
     def propose(
         self, behaviour: str, *words: str, context: Context | None = None, **settings: Any
-    ) -> Proposal | Silence:
+    ) -> Proposal | NoProposal:
         proposer = self.proposer(behaviour, *words, **settings)
         return asyncio.run(proposer.propose(context or told()))
 
-    def silence(self, behaviour: str, *words: str, **settings: Any) -> str:
+    def no_proposal(self, behaviour: str, *words: str, **settings: Any) -> str:
         said = self.propose(behaviour, *words, **settings)
-        assert isinstance(said, Silence), said
+        assert isinstance(said, NoProposal), said
         assert said.retry_s >= 60
         return said.reason
 
@@ -153,8 +153,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> It
         assert probe_tier().name == "full"
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", hint="hint"))
     small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
-    limits = partial(WorkshopLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
-    monkeypatch.setattr(commands, "WorkshopLimits", limits)
+    limits = partial(AgentLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
+    monkeypatch.setattr(commands, "AgentLimits", limits)
     user, temporary = tmp_path / "user", tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -283,7 +283,7 @@ def test_what_it_says_that_it_took_is_booked(desk: Desk) -> None:
     assert isinstance(said, Proposal), said
     assert said.cost == ModelCost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
     spent = desk.budget.spent()
-    assert spent == Spending(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
+    assert spent == ModelCostTotals(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_one_that_tells_nothing_is_booked_as_the_most_that_it_may_cost(
 
 
 def test_one_that_is_ended_is_booked_in_full_whatever_it_said_before(desk: Desk) -> None:
-    reason = desk.silence("tell_and_hang", agent_limit_s=2.0)
+    reason = desk.no_proposal("tell_and_hang", agent_limit_s=2.0)
     assert reason == "it took longer than 2 s: Half done."
     assert desk.budget.spent().usd_nano == 10**9
 
@@ -307,13 +307,13 @@ def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.M
     proposer = desk.proposer("edit")
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="x", hint="hint"))
     said = asyncio.run(proposer.propose(told()))
-    assert isinstance(said, Silence)
-    assert desk.budget.spent() == Spending(calls=1, visits=1)
+    assert isinstance(said, NoProposal)
+    assert desk.budget.spent() == ModelCostTotals(calls=1, visits=1)
 
 
 def test_a_log_in_is_not_published(desk: Desk) -> None:
     (desk.user / ".claude" / ".credentials.json").write_text('{"token": "sk-0123456789abcdef"}')
-    reason = desk.silence("leak", agent_folders=("~/.claude",))
+    reason = desk.no_proposal("leak", agent_folders=("~/.claude",))
     assert reason == "train.py contains log-in data or keys that it was given"
 
 
@@ -370,18 +370,18 @@ def test_nothing_of_the_node_or_the_user_can_be_reached(
     ],
 )
 def test_anything_but_an_edit_is_refused_by_name(desk: Desk, behaviour: str, reason: str) -> None:
-    assert desk.silence(behaviour) == reason
+    assert desk.no_proposal(behaviour) == reason
 
 
 def test_a_mode_that_no_patch_carries_is_refused(desk: Desk) -> None:
     reason = "train.py was made executable, which no patch can carry"
-    assert desk.silence("make_executable") == reason
+    assert desk.no_proposal("make_executable") == reason
 
 
 @every_tier
 def test_a_link_is_not_followed(desk: Desk) -> None:
     for target in (str(desk.home.key), "/etc/passwd", "/dev/zero", "program.md"):
-        assert desk.silence("replace_by_link", target) == "train.py was replaced by a link"
+        assert desk.no_proposal("replace_by_link", target) == "train.py was replaced by a link"
 
 
 def test_notes_that_are_a_link_say_nothing(desk: Desk) -> None:
@@ -393,20 +393,20 @@ def test_notes_that_are_a_link_say_nothing(desk: Desk) -> None:
 def test_a_folder_that_is_closed_is_removed_all_the_same(desk: Desk) -> None:
     said = desk.propose("close_folder")
     if os.geteuid():  # root may read it
-        assert isinstance(said, Silence)
+        assert isinstance(said, NoProposal)
         assert "closed a folder" in said.reason or "cannot be read" in said.reason
 
 
 def test_what_was_tried_before_is_not_proposed_again(desk: Desk) -> None:
     mark = asyncio.run(check(Source.of({"train.py": b"WIDTH = 96\n"}))).fingerprint
     said = desk.propose("edit", context=told(tried=lambda one: one == mark))
-    assert isinstance(said, Silence)
+    assert isinstance(said, NoProposal)
     assert said.reason.startswith("what it wrote was tried before")
 
 
 @every_tier
 def test_who_fails_is_not_taken_at_half_its_word(desk: Desk) -> None:
-    assert desk.silence("fail") == "it ended with status 3: You are out of credit [31m"
+    assert desk.no_proposal("fail") == "it ended with status 3: You are out of credit [31m"
 
 
 def test_who_goes_on_failing_is_asked_less_often(desk: Desk) -> None:
@@ -414,14 +414,14 @@ def test_who_goes_on_failing_is_asked_less_often(desk: Desk) -> None:
 
     async def waits() -> list[float]:
         said = [await proposer.propose(told()) for _ in range(3)]
-        return [one.retry_s for one in said if isinstance(one, Silence)]
+        return [one.retry_s for one in said if isinstance(one, NoProposal)]
 
     assert asyncio.run(waits()) == [60, 120, 240]
 
 
 @every_tier
 def test_who_hangs_is_ended(desk: Desk) -> None:
-    assert desk.silence("hang", agent_limit_s=3.0) == "it took longer than 3 s"
+    assert desk.no_proposal("hang", agent_limit_s=3.0) == "it took longer than 3 s"
 
 
 @every_tier
@@ -446,25 +446,25 @@ def test_who_is_let_go_of_ends(desk: Desk) -> None:
 
 
 def test_endless_output_ends_it_and_much_does_not(desk: Desk) -> None:
-    assert desk.silence("flood").startswith(f"it printed more than {32 * MIB} bytes")
+    assert desk.no_proposal("flood").startswith(f"it printed more than {32 * MIB} bytes")
     assert isinstance(desk.propose("talk"), Proposal)
 
 
 @every_tier
 def test_who_fills_the_disk_is_ended(desk: Desk) -> None:
     full = f"it wrote more than {16 * MIB} bytes, 2000 files, or closed a folder"
-    assert desk.silence("fill") == full
-    assert desk.silence("many") == full
+    assert desk.no_proposal("fill") == full
+    assert desk.no_proposal("many") == full
 
 
 def test_a_file_beyond_the_bound_cannot_be_written(desk: Desk) -> None:
-    reason = desk.silence("huge")
+    reason = desk.no_proposal("huge")
     assert "File too large" in reason or "it wrote more than" in reason
 
 
 @every_tier
 def test_who_takes_too_much_memory_is_ended(desk: Desk) -> None:
-    assert desk.silence("hoard") == f"it took more than {700 * MIB} bytes of memory"
+    assert desk.no_proposal("hoard") == f"it took more than {700 * MIB} bytes of memory"
 
 
 @every_tier
@@ -473,17 +473,17 @@ def test_the_kernel_bounds_processes_before_the_watchdog_looks(
 ) -> None:
     if os.getuid() == 0 and probe_tier().name == "full" and control_group() is None:
         pytest.skip("root may make no control group here")
-    monkeypatch.setattr(at_work, "_WATCH_INTERVAL_S", 60.0)
+    monkeypatch.setattr(running_command, "_WATCH_INTERVAL_S", 60.0)
     proposed = desk.propose("fork_until_refused")
     assert isinstance(proposed, Proposal), proposed
     started = int(proposed.source["train.py"].decode().split()[-1])
-    assert 50 < started <= max(MOST_OF_ROOT, WorkshopLimits(limit_s=1).threads + own_threads())
+    assert 50 < started <= max(MOST_OF_ROOT, AgentLimits(limit_s=1).threads + own_threads())
     assert desk.left() == []
 
 
 @every_tier
 def test_a_fork_bomb_is_ended(desk: Desk) -> None:
-    assert desk.silence("fork_bomb", agent_limit_s=20.0).startswith("it ")
+    assert desk.no_proposal("fork_bomb", agent_limit_s=20.0).startswith("it ")
     assert desk.left() == []
 
 
@@ -494,15 +494,15 @@ import asyncio, json, sys
 from pathlib import Path
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import WorkshopLimits
+from trainer.agent_sandbox.running_command import AgentLimits
 from tests.workers import passing_budget
-from trainer.workshop.workshop import AgentAccess, work
-from trainer.workshop.worktree import Given
+from trainer.agent_sandbox.agent_run import AgentAccess, work
+from trainer.agent_sandbox.worktree import Given
 from protocol.source import Source
 walls, home, *command = sys.argv[1:]
 tier.probe_tier = lambda: Tier(name=walls, detail="")
 bench = AgentAccess(home=Path(home), hidden=(), shown=(), kept=(), environment={},
-              limits=WorkshopLimits(limit_s=600))
+              limits=AgentLimits(limit_s=600))
 given = Given(editable=Source.of({"train.py": b"WIDTH = 64\\n"}))
 asyncio.run(work(bench, given, lambda _folder: command, note_name="title.txt"))
 """

@@ -14,14 +14,14 @@ from tests.integration.nodes import arnode, arnode_json, running_node, ticks_bel
 PROGRAM: Final = """
 from node.commands.cli import main
 from node.running import program
-from node.running.first_card import TaskHere, Unproven
-from trainer.proving import sizing
-from trainer.proving.machine import on_processor
+from node.running.first_card import TaskHere, UntestedCard
+from trainer.card_selftest import sizing
+from trainer.card_selftest.machine import on_processor
 
 sizing._STEPS = 2
 device, card = on_processor()
-unproven = Unproven(device=device, card=card)
-program.task_here = lambda _home, config: TaskHere(task=config.task, unproven=unproven)
+untested_card = UntestedCard(device=device, card=card)
+program.task_here = lambda _home, config: TaskHere(task=config.task, untested_card=untested_card)
 main()
 """
 COMMAND: Final = (sys.executable, "-c", PROGRAM)

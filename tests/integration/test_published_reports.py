@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.model.prompt import prompt
-from agent.proposal import Context, Silence
+from agent.proposal import Context, NoProposal
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import identity_of
@@ -23,7 +23,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record
 from tests.integration.nodes import answered, arnode_json, running_node
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.night import whole_night
 from tests.node.scripted import Bench
 from tests.peering.networks import until
@@ -48,7 +48,7 @@ def night_published(home: Home, found: Place) -> Record:
 
 def context_in(home: Home, store: Store) -> Context:
     """Return what proposers are told on the same task in another home."""
-    return Bench(home=home, store=store).thinking(with_baseline(home, store)).ideas.context()
+    return Bench(home=home, store=store).loop_assembly(with_baseline(home, store)).ideas.context()
 
 
 def told(context: Context, *, opted_in: bool) -> str:
@@ -58,7 +58,7 @@ def told(context: Context, *, opted_in: bool) -> str:
         limit_chars=1_000_000,
         secret=b"a secret of this node's own",
     )
-    assert not isinstance(messages, Silence), messages.reason
+    assert not isinstance(messages, NoProposal), messages.reason
     return "\n".join(message.content for message in messages)
 
 

@@ -16,7 +16,7 @@ from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.gossip_verdicts import PASSED_ON, MessageFate
 from node.network.host import NetworkHost, running_host
-from node.network.presence import Heard
+from node.network.presence import GossipMessage
 from node.network.router import GOSSIP_PROTOCOL
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST
@@ -25,7 +25,7 @@ TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 20.0
 
-Inbox = trio.MemoryReceiveChannel[Heard]
+Inbox = trio.MemoryReceiveChannel[GossipMessage]
 
 
 def settings(**changes: object) -> HostSettings:

@@ -16,7 +16,7 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
 from libp2p.relay.circuit_v2.protocol import PROTOCOL_ID, STOP_PROTOCOL_ID
 from libp2p.utils.varint import encode_varint_prefixed
 
-from node.network.circuits import HOP, STOP, hear
+from node.network.circuits import HOP, STOP, read_message
 from node.network.contract import REACH
 from node.network.errors import FrameError, NetworkError
 from node.network.host import NetworkHost, running_host
@@ -125,7 +125,7 @@ def test_a_relay_passes_nothing_to_whom_did_not_reserve() -> None:
             # Nobody reserves in another's name.
             message = hop(HopMessage.RESERVE, field.other)
             stream = await say(field.hidden, field.relay, HOP, message)
-            assert (await hear(stream, HopMessage)).status == Status.OK
+            assert (await read_message(stream, HopMessage)).status == Status.OK
             with pytest.raises(NetworkError, match=str(Status.NO_RESERVATION)):
                 await field.hidden.connect(address)
 
@@ -141,7 +141,7 @@ def test_a_host_that_is_no_relay_reserves_nothing_and_takes_no_strangers_circuit
             named = NamedPeer(id=ID.from_string(field.relay.peer_id).to_bytes())
             question = StopMessage(type=StopMessage.CONNECT, peer=named)
             stream = await say(field.other, field.hidden, STOP, question)
-            assert (await hear(stream, StopMessage)).status == Status.PERMISSION_DENIED
+            assert (await read_message(stream, StopMessage)).status == Status.PERMISSION_DENIED
 
     run(test)
 
@@ -276,7 +276,7 @@ def test_garbage_over_a_circuit_does_not_cost_the_relay() -> None:
         async with triangle() as field:
             for _ in range(12):
                 stream = await field.question(HOP, hop(HopMessage.CONNECT, field.hidden))
-                assert (await hear(stream, HopMessage)).status == Status.OK
+                assert (await read_message(stream, HopMessage)).status == Status.OK
                 await stream.write(b"\xff" * 4096)
                 await stream.reset()
             assert not field.hidden.is_banned(field.relay.peer_id)

@@ -111,8 +111,8 @@ def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
             await joined(host, core)
             for data in (*invalid, valid, *others):
                 await host.publish(TOPIC, data)
-            heard = [(await core.next("heard"))[1:] for _ in range(2)]
-            assert heard == [[TOPIC, host.peer_id, data] for data in (valid, *others)]
+            gossip = [(await core.next("heard"))[1:] for _ in range(2)]
+            assert gossip == [[TOPIC, host.peer_id, data] for data in (valid, *others)]
 
     run(test, PATIENCE_S)
 
@@ -274,7 +274,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(host_module, "INBOX", 16)
-    told = records(300)
+    sent = records(300)
 
     async def test() -> None:
         async with (
@@ -282,14 +282,14 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
             running_host(host_settings()) as host,
         ):
             await joined(host, core)
-            for record in told:
+            for record in sent:
                 await host.publish(TOPIC, record.wire)
             await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)
             # The calls of a core that wakes up come through, and find what is left of the gossip.
             (_, lost) = await core.next("lost")
-            heard = [frame for frame in core.seen if frame[0] == "heard"]
+            gossip = [frame for frame in core.seen if frame[0] == "heard"]
             assert lost > 0
-            assert len(heard) < len(told)
+            assert len(gossip) < len(sent)
             ping = await core.call("ping")
             assert ping[:2] == ["done", 7]
             streams, ignored = ping[2]

@@ -71,10 +71,10 @@ def test_the_closest_are_found_whoever_is_asked_first() -> None:
 
 def test_whoever_provides_is_found_once_and_never_oneself() -> None:
     provider = server(60_000)
-    told = Answer(
+    reply = Answer(
         providers=(provider, provider, DhtPeer(peer=OWN, host="1.2.3.4", port=1)), closer=()
     )
-    servers = Servers(30, lambda place: told if place == servers.all[3] else None)
+    servers = Servers(30, lambda place: reply if place == servers.all[3] else None)
     lookup = look_up(servers, *servers.all)
     assert lookup.providers == {provider: {servers.all[3].peer}}
 
@@ -111,8 +111,8 @@ def test_liars_cost_bounded_questions_one_at_each_machine() -> None:
 
 def test_a_machine_that_is_named_by_many_ids_is_asked_once() -> None:
     crowd = tuple(server(number, host="13.0.0.1") for number in range(5000, 5000 + BUCKET))
-    told = Answer(providers=(), closer=crowd)
-    servers = Servers(4, lambda place: told if place in servers.all else None)
+    reply = Answer(providers=(), closer=crowd)
+    servers = Servers(4, lambda place: reply if place in servers.all else None)
     look_up(servers, *servers.all)
     assert sum(one.host == "13.0.0.1" for one in servers.asked) == 1
 

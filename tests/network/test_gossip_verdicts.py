@@ -9,12 +9,12 @@ from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.gossip_verdicts import (
     EARLY,
-    ELSEWHERE,
     EXPIRED,
-    FOREIGN,
     LONG,
     MANY,
     NO_RECORD,
+    OTHER_NETWORK,
+    OTHER_TOPIC,
     PASSED_ON,
     UNKNOWN_BYTES,
     UNKNOWN_OF_AUTHOR,
@@ -106,12 +106,12 @@ def test_a_record_is_passed_on_in_the_topics_that_it_belongs_to(
     if body is not INSIGHT and not isinstance(body, UnknownBody) and "binding" in dir(body):
         topics = topics | {news_topic("main", OTHER_TASK)}  # about no one task
     assert {topic for topic, fate in fates.items() if fate == PASSED_ON} == topics
-    assert {fate for topic, fate in fates.items() if topic not in topics} <= {ELSEWHERE}
+    assert {fate for topic, fate in fates.items() if topic not in topics} <= {OTHER_TOPIC}
 
 
 def test_another_networks_record_is_ignored_and_counts_for_ten(scene: Scene) -> None:
-    assert scene.judge(NEWS, said(INSIGHT, net="other")) == FOREIGN
-    assert FOREIGN.strays == 10 * ELSEWHERE.strays
+    assert scene.judge(NEWS, said(INSIGHT, net="other")) == OTHER_NETWORK
+    assert OTHER_NETWORK.strays == 10 * OTHER_TOPIC.strays
     assert scene.judge(news_topic("other", TASK), said(INSIGHT, net="other")) == PASSED_ON
 
 

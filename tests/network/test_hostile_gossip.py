@@ -14,7 +14,7 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 from node.home.addresses import PeerId
-from node.network.gossip_verdicts import ELSEWHERE, NO_RECORD, PASSED_ON, MessageFate
+from node.network.gossip_verdicts import NO_RECORD, OTHER_TOPIC, PASSED_ON, MessageFate
 from node.network.host import NetworkHost, running_host
 from node.network.peer_budgets import Allowance, CostKind
 from node.network.router import message_id
@@ -172,7 +172,7 @@ def test_a_message_that_a_validator_refuses_is_not_passed_on() -> None:
 
 def test_what_is_ignored_is_counted_and_only_very_much_of_it_is_held_against_a_peer() -> None:
     def judge(_: str, __: PeerId, data: bytes) -> MessageFate:
-        return ELSEWHERE if data.startswith(b"stray") else PASSED_ON
+        return OTHER_TOPIC if data.startswith(b"stray") else PASSED_ON
 
     async def test() -> None:
         async with arena(allowances={CostKind.STRAYS: Allowance(per_s=0, burst=20)}) as field:
@@ -182,7 +182,7 @@ def test_what_is_ignored_is_counted_and_only_very_much_of_it_is_held_against_a_p
             await send_rpc(stream, RPC(publish=strays[:39]))
             await send_rpc(stream, RPC(publish=[signed(field.raw, b"true")]))
             assert (await field.honest_inbox.receive()).data == b"true"
-            assert field.victim.ignored_messages == {ELSEWHERE.why: 39}
+            assert field.victim.ignored_messages == {OTHER_TOPIC.why: 39}
             assert not field.is_attacker_dropped()
             await send_rpc(stream, RPC(publish=strays[39:]))
             await until(field.is_attacker_dropped)
@@ -192,7 +192,7 @@ def test_what_is_ignored_is_counted_and_only_very_much_of_it_is_held_against_a_p
 
 
 def test_what_was_ignored_is_passed_on_once_its_time_has_come() -> None:
-    fates = [ELSEWHERE, PASSED_ON]
+    fates = [OTHER_TOPIC, PASSED_ON]
 
     async def test() -> None:
         async with arena() as field:

@@ -13,9 +13,9 @@ from node.network.kademlia import (
     BUCKET,
     Answer,
     DhtPeer,
+    announcement_of,
     distance,
     place_of,
-    provision_of,
     question_of,
     read_answer,
 )
@@ -26,13 +26,13 @@ KEY = key_of("main", "2026-03-01")
 PEER = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]) + key_bytes(1)
 
 
-def told(*addresses: str, peer: bytes = PEER) -> Message.Peer:
+def peer_message(*addresses: str, peer: bytes = PEER) -> Message.Peer:
     return Message.Peer(id=peer, addrs=[Multiaddr(one).to_bytes() for one in addresses])
 
 
-def read(*peers: Message.Peer, teller: Reach = Reach.PUBLIC) -> Answer:
+def read(*peers: Message.Peer, server_reach: Reach = Reach.PUBLIC) -> Answer:
     message = Message(type=Message.GET_PROVIDERS, closerPeers=peers, providerPeers=peers[:1])
-    answer = read_answer(message.SerializeToString(), teller=teller)
+    answer = read_answer(message.SerializeToString(), server_reach=server_reach)
     assert isinstance(answer, Answer)
     return answer
 
@@ -47,7 +47,7 @@ def test_a_key_says_by_which_hash_it_was_made_and_differs_by_network_and_day() -
 def test_a_provision_is_of_its_sender_with_its_addresses() -> None:
     addresses = [Multiaddr(f"/ip4/192.31.196.{number}/tcp/4001") for number in range(1, 20)]
     message = Message()
-    message.ParseFromString(provision_of(KEY, PEER, addresses))
+    message.ParseFromString(announcement_of(KEY, PEER, addresses))
     (provider,) = message.providerPeers
     assert (message.type, message.key, provider.id) == (Message.ADD_PROVIDER, KEY, PEER)
     assert list(provider.addrs) == [one.to_bytes() for one in addresses[:ADDRESSES]]
@@ -61,7 +61,7 @@ def test_a_question_names_its_key() -> None:
 
 def test_an_answer_is_read_with_what_can_be_dialled_alone() -> None:
     answer = read(
-        told(
+        peer_message(
             "/ip4/192.31.196.1/udp/4001/quic-v1",
             "/dns4/example.org/tcp/4001",
             "/ip4/192.31.196.1/tcp/4001/ws",
@@ -78,33 +78,35 @@ def test_an_answer_is_read_with_what_can_be_dialled_alone() -> None:
 
 
 def test_nobody_outside_leads_into_a_network() -> None:
-    inside = told("/ip4/10.1.2.3/tcp/4001", "/ip4/127.0.0.1/tcp/4001")
+    inside = peer_message("/ip4/10.1.2.3/tcp/4001", "/ip4/127.0.0.1/tcp/4001")
     assert read(inside).closer == ()
-    assert [one.host for one in read(inside, teller=Reach.PRIVATE).closer] == ["10.1.2.3"]
-    assert len(read(inside, teller=Reach.LOOPBACK).closer) == 2
+    assert [one.host for one in read(inside, server_reach=Reach.PRIVATE).closer] == ["10.1.2.3"]
+    assert len(read(inside, server_reach=Reach.LOOPBACK).closer) == 2
 
 
 def test_of_many_peers_and_addresses_so_many_are_read_and_useless_ones_take_no_place() -> None:
     useless = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 30)]
     useful = [f"/ip4/192.31.196.{number}/tcp/4001" for number in range(1, 30)]
-    peers = [told(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)]
+    peers = [
+        peer_message(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)
+    ]
     assert len(read(*peers).closer) == BUCKET * ADDRESSES
 
 
 @pytest.mark.parametrize("peer", [b"", bytes(65), bytes(60_000)])
 def test_an_id_that_is_none_takes_no_place(peer: bytes) -> None:
-    odd = told("/ip4/192.31.196.1/tcp/4001", peer=peer)
-    assert len(read(*[odd] * BUCKET, told("/ip4/192.31.196.2/tcp/4001")).closer) == 1
+    odd = peer_message("/ip4/192.31.196.1/tcp/4001", peer=peer)
+    assert len(read(*[odd] * BUCKET, peer_message("/ip4/192.31.196.2/tcp/4001")).closer) == 1
 
 
 def test_addresses_that_are_no_addresses_are_left_out() -> None:
     odd = Message.Peer(id=PEER, addrs=[b"", b"\xff" * 300, b"\x04\x01"])
-    assert read(odd, told("/ip4/192.31.196.1/tcp/4001")).closer[0].host == "192.31.196.1"
+    assert read(odd, peer_message("/ip4/192.31.196.1/tcp/4001")).closer[0].host == "192.31.196.1"
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_answer_or_rejected(data: bytes) -> None:
-    assert isinstance(read_answer(data, teller=Reach.PUBLIC), Answer | Rejected)
+    assert isinstance(read_answer(data, server_reach=Reach.PUBLIC), Answer | Rejected)
 
 
 @given(st.binary(min_size=1, max_size=40), st.binary(min_size=1, max_size=40))

@@ -11,7 +11,7 @@ from tests.network.arena import run, settings, until
 HOST = "127.0.0.1"
 
 
-def told(host: NetworkHost) -> list[Connected | Disconnected]:
+def changes(host: NetworkHost) -> list[Connected | Disconnected]:
     return list(host.tracker.presence.changes())
 
 
@@ -26,14 +26,14 @@ def test_who_dialled_knows_the_address_and_who_was_dialled_does_not() -> None:
         async with running_host(settings()) as one, running_host(settings()) as other:
             await one.connect(other.addresses[0])
             await until(lambda: bool(other.peers))
-            assert told(one) == [
+            assert changes(one) == [
                 Connected(peer=other.peer_id, address=other.addresses[0], host=HOST)
             ]
-            assert told(other) == [Connected(peer=one.peer_id, address=None, host=HOST)]
+            assert changes(other) == [Connected(peer=one.peer_id, address=None, host=HOST)]
             await other.disconnect(one.peer_id)
             await until(lambda: not one.peers)
-            assert told(one) == [Disconnected(peer=other.peer_id)]
-            assert told(other) == [Disconnected(peer=one.peer_id)]
+            assert changes(one) == [Disconnected(peer=other.peer_id)]
+            assert changes(other) == [Disconnected(peer=one.peer_id)]
 
     run(test)
 
@@ -43,15 +43,15 @@ def test_a_second_connection_is_no_second_arrival() -> None:
         async with running_host(settings()) as one, running_host(settings()) as other:
             await one.connect(other.addresses[0])
             await until(lambda: bool(other.peers))
-            told(one)
+            changes(one)
             second = await one._swarm.dial_addr(
                 other._host.get_addrs()[0], ID.from_string(other.peer_id)
             )
             await until(lambda: connections(one, other.peer_id) == 2)
-            assert told(one) == []
+            assert changes(one) == []
             await second.close()
             await until(lambda: connections(one, other.peer_id) == 1)
-            assert told(one) == []
+            assert changes(one) == []
 
     run(test)
 
@@ -60,10 +60,10 @@ def test_a_connection_that_is_taken_out_by_force_ends_a_stay() -> None:
     async def test() -> None:
         async with running_host(settings()) as one, running_host(settings()) as other:
             await one.connect(other.addresses[0])
-            told(one)
+            changes(one)
             (connection,) = one._swarm.get_connections(ID.from_string(other.peer_id))
             one._swarm.remove_conn(connection)
-            assert told(one) == [Disconnected(peer=other.peer_id)]
+            assert changes(one) == [Disconnected(peer=other.peer_id)]
             await connection.close()
 
     run(test)

@@ -28,8 +28,10 @@ def answer_of(data: bytes, zone: Zone) -> dns.message.Message | None:
     if texts is None:
         return None
     if texts:
-        told = map(_in_strings, texts)
-        answer.answer.append(dns.rrset.from_text(question.question[0].name, 60, "IN", TXT, *told))
+        strings = map(_in_strings, texts)
+        answer.answer.append(
+            dns.rrset.from_text(question.question[0].name, 60, "IN", TXT, *strings)
+        )
     else:
         answer.set_rcode(dns.rcode.NXDOMAIN)
     return answer

@@ -8,13 +8,13 @@ import pytest
 
 from agent.source.inspector import Inspected, InspectionRequest, answer
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.hardware import HardwareClass
-from tests.node.books import with_baseline
 from tests.node.examples import HARDWARE_CLASS, Notebook
+from tests.node.line_writers import with_baseline
 from tests.node.night import Night, copied, whole_night
 from tests.workers import LIGHT
 from trainer.host.device import Device
@@ -37,7 +37,7 @@ def blobs(home: Home) -> Blobs:
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
+def line_writer(home: Home, store: Store) -> LineWriter:
     """The books of a line whose baseline was measured."""
     return with_baseline(home, store)
 
@@ -63,7 +63,7 @@ def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Device:
     """Commands work on this home, on a machine of the examples' class."""
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     device = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
-    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (device,))
+    monkeypatch.setattr("node.running.line_resources.probe_devices", lambda *_: (device,))
     return device
 
 
@@ -81,7 +81,7 @@ def inspected_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(read, InspectionRequest)
         return Inspected.from_value(answer(read).to_value())
 
-    monkeypatch.setattr("node.vetting.inspection._ask", ask)
+    monkeypatch.setattr("node.source_review.inspection._ask", ask)
 
 
 @pytest.fixture

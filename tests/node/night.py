@@ -31,11 +31,11 @@ from node.line.experiment import (
     close_experiment,
     open_experiment,
 )
+from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import Idea
-from node.line.ledger import Ledger
-from node.line.remeasure import RemeasureStep
+from node.line.line_writer import LineWriter
 from node.line.trial import MetricReading
-from node.loop.insights import tell_insight
+from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
 from node.reporting.night import as_markdown, night_document
 from node.reporting.peers_part import AskedPart, Interval
@@ -43,7 +43,7 @@ from node.reporting.report import Report, report_of
 from node.store.blobs import Blobs
 from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import Origin
@@ -52,18 +52,18 @@ from protocol.rule import DEFAULT
 from protocol.runs import Env, Status
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
-from tests.node.books import (
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK, run
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
     confirmation_of,
     end,
-    ledger_of,
+    line_writer_of,
     outcomes,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK, run
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
@@ -93,7 +93,7 @@ class Night:
     home: Home
     store: Store
     clock: Clock
-    ledger: Ledger
+    line_writer: LineWriter
     rates: Iterator[str]
 
     @property
@@ -103,7 +103,7 @@ class Night:
 
     def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
         """Return an idea nobody had, by somebody, on the working line."""
-        base = self.ledger.source(self.ledger.known_line.working)
+        base = self.line_writer.source(self.line_writer.known_line.working)
         proposal = proposal_of(base, next(self.rates))
         changed = replace(
             proposal, proposer=origin.proposer, model=origin.model, program=origin.program
@@ -122,14 +122,14 @@ class Night:
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
         idea = replace(
-            Idea.of(self.ledger, replace(proposal, parents=parents)),
+            Idea.of(self.line_writer, replace(proposal, parents=parents)),
             author=author,
             claim_milli=claim_milli,
         )
-        job = open_experiment(self.ledger, idea)
+        job = open_experiment(self.line_writer, idea)
         step = job.step
         for _ in metrics_nano[1:]:
-            self.ledger.plan(job, role="candidate", tree=job.step.tree)
+            self.line_writer.plan(job, role="candidate", tree=job.step.tree)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.jobs.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -139,24 +139,24 @@ class Night:
             self.store.jobs.finish_run(one, StoredOutcome(run=ended, log_tail=""))
         runs = outcomes(self.store, job)
         closed = replace(step, decision=decision, gain_milli=gain_milli)
-        return close_experiment(self.ledger, job, closed, runs, note=decision)
+        return close_experiment(self.line_writer, job, closed, runs, note=decision)
 
     def keep(self, proposal: Proposal, *, gain_nano: int = GAIN_NANO) -> RecordedExperiment:
         """Record an idea that is kept."""
         runs = (BASE_NANO - gain_nano, BASE_NANO - gain_nano + 1)
         return self.conclude(proposal, "kept", *runs, gain_milli=2500)
 
-    def checkpoint(self, gain_nano: int | None) -> Record:
+    def promotion_trial(self, gain_nano: int | None) -> Record:
         """Judge the working line, and tell what it taught."""
-        record = checkpoint(self.ledger, gain_nano=gain_nano)
-        tell_insight(self.ledger)
+        record = promotion_trial(self.line_writer, gain_nano=gain_nano)
+        publish_insight(self.line_writer)
         return record
 
     def catch_up(self, ada: Stranger, tree: Source, *, gain_nano: int) -> Record:
         """Try a peer's tree against the head, as whole as it is."""
         claim = ada.claims(tree, 40.0, title=f"Ada's tree {HOSTILE}"[:100])
-        self.ledger.blobs.put_source(tree)
-        line = self.ledger.known_line
+        self.line_writer.blobs.put_source(tree)
+        line = self.line_writer.known_line
         body = self.store.records.get(claim).body
         patch = getattr(body, "patch", None)
         assert patch is not None
@@ -169,15 +169,15 @@ class Night:
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
         )
-        job = self.ledger.open_job(step)
+        job = self.line_writer.open_job(step)
         for _ in range(4):
-            self.ledger.plan_fresh_pair(job, step.base, step.tree)
+            self.line_writer.plan_fresh_pair(job, step.base, step.tree)
         for planned in self.store.jobs.runs_of(job.id):
             gained = gain_nano if planned.role == "candidate" else 0
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
-        confirmation = confirmation_of(self.ledger, job)
+        confirmation = confirmation_of(self.line_writer, job)
         runs = outcomes(self.store, job)
-        return step.close(self.ledger, job, runs, confirmation, note="a catch-up")
+        return step.close(self.line_writer, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
@@ -194,26 +194,26 @@ class Night:
             is_quick=False,
             is_published=True,
         )
-        job = open_attestation(self.ledger, wanted)
+        job = open_attestation(self.line_writer, wanted)
         step = job.step
         reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-        manifest = self.ledger.publication.manifest
+        manifest = self.line_writer.record_writer.manifest
         while (
             weighed := step.weigh(self.store.jobs.runs_of(job.id), reading, manifest)
         ).move == "pair":
-            step.plan_pair(self.ledger, job)
+            step.plan_pair(self.line_writer, job)
             for planned in self.store.jobs.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.ledger, job, outcomes(self.store, job), weighed)
+            close_attestation(self.line_writer, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:
     """Return a night whose baseline is measured."""
     clock = Clock()
-    ledger = with_baseline(home, store, clock_ms=clock)
-    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(200))
+    line_writer = with_baseline(home, store, clock_ms=clock)
+    return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(200))
 
 
 def whole_night(home: Home, store: Store) -> Night:
@@ -230,11 +230,11 @@ def whole_night(home: Home, store: Store) -> Night:
     night.keep(night.idea())
     paid = ModelCost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
-    first = night.checkpoint(2 * GAIN_NANO)
+    first = night.promotion_trial(2 * GAIN_NANO)
     said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
-    night.checkpoint(-GAIN_NANO)
+    night.promotion_trial(-GAIN_NANO)
     theirs = proposal_of(BASELINE, "0.9").source
     night.catch_up(ada, theirs, gain_nano=GAIN_NANO)
     night.refute(ada, proposal_of(BASELINE, "0.8").source)
@@ -255,8 +255,8 @@ def whole_night(home: Home, store: Store) -> Night:
 def copied(night: Night, home: Home, store: Store) -> Night:
     """Return a night as it goes on in a copy of its home."""
     clock = Clock(night.clock.now_ms)
-    ledger = ledger_of(home, store, clock_ms=clock)
-    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(300))
+    line_writer = line_writer_of(home, store, clock_ms=clock)
+    return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(300))
 
 
 def _rates(first: int) -> Iterator[str]:
@@ -291,7 +291,9 @@ def rare(report: Report) -> Report:
         confirmations=(
             replace(passed, stands=False),
             replace(passed, stands=False, measured=None, verdict="smaller", parts=()),
-            replace(missed, kind=RemeasureStep, verdict="unrunnable", measured=None, note=HOSTILE),
+            replace(
+                missed, kind=HeadRecheckStep, verdict="unrunnable", measured=None, note=HOSTILE
+            ),
             replace(theirs, verdict="refuted", measured=None),
         ),
         ideas=(
@@ -327,7 +329,7 @@ def rare(report: Report) -> Report:
     return replace(
         report,
         lines=(strange, begun),
-        asked=Spending(calls=1, tokens=12_345, usd_nano=50_000_000),
+        asked=ModelCostTotals(calls=1, tokens=12_345, usd_nano=50_000_000),
         imported=(file,),
     )
 

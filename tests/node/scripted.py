@@ -15,22 +15,29 @@ from agent.proposal import Context, Proposal, Proposer
 from node.home.config import Config
 from node.home.home import Home
 from node.line.activity import Activity
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.peer_claims import Peers
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
-from node.running.loop_assembly import Thinking
+from node.running.loop_assembly import LoopAssembly
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.ideas import Edit
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_by, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    SUBJECT,
+    line_writer_of,
+    proposal_by,
+    proposal_of,
+)
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
 from trainer.measuring.kind import NeedsAudit, always
@@ -112,7 +119,7 @@ class ScriptedRunner:
         self.is_there = is_there
         self.on_change()
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         self.on_change = on_change
 
     async def calibrate(self, seed: int) -> RunOutcome:
@@ -183,7 +190,7 @@ class ScriptedRunner:
         if self.disturbed:
             self.disturbed.set()
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         self.on_wait = on_wait
 
 
@@ -232,13 +239,13 @@ class Bench:
     pool_bytes: int | None = None
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
-    peers: Callable[[Ledger], Peers] | None = None
+    peers: Callable[[LineWriter], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
     has_knobs: bool = False  # slots of their own, beside those
     has_company: bool = False
     waits_for: str = ""
-    forks_strangers: bool = True
+    forks_untrusted: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_s: Callable[[], float] = time.monotonic
@@ -255,13 +262,13 @@ class Bench:
             secret=b"a node's secret",
             others=tuple(cast("Runner", runner) for runner in self.others),
             is_shared=self.is_shared,
-            forks_strangers=self.forks_strangers,
+            forks_untrusted=self.forks_untrusted,
         )
 
     def research(self) -> Research:
         """Open the books anew, as a start does."""
         self.news = asyncio.Event()
-        return self.thinking(ledger_of(self.home, self.store, seeds=self.seeds)).research(
+        return self.loop_assembly(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
             self.goal,
             Activity(self.said.append),
@@ -274,15 +281,15 @@ class Bench:
             clock_s=self.clock_s,
         )
 
-    def thinking(self, ledger: Ledger) -> Thinking:
+    def loop_assembly(self, line_writer: LineWriter) -> LoopAssembly:
         """What the loop thinks with; it is shown no patches of peers, which take a child each."""
-        return Thinking.of(
+        return LoopAssembly.of(
             self.home,
             Config(planner=self.planner.model if self.planner else None),
-            ledger,
+            line_writer,
             self.session().task,
-            noise=RunNoise(ledger),
-            peers=self.peers and self.peers(ledger),
+            noise=RunNoise(line_writer),
+            peers=self.peers and self.peers(line_writer),
             proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from node.home.people import People
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.peer_claims import Peers
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -22,12 +22,14 @@ from tests.protocol.worlds import confirm
 SD_NANO = MANIFEST.noise_floor_nano
 
 
-def peers(share: float = 1.0, people: Callable[[], People] = People) -> Callable[[Ledger], Peers]:
+def peers(
+    share: float = 1.0, people: Callable[[], People] = People
+) -> Callable[[LineWriter], Peers]:
     """What makes the choice among strangers' claims, which get this share of the runs."""
 
-    def make(ledger: Ledger) -> Peers:
+    def make(line_writer: LineWriter) -> Peers:
         return Peers(
-            ledger,
+            line_writer,
             net="main",
             share=share,
             chance=random.Random(3),

@@ -10,7 +10,7 @@ from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
-from node.line.checkpoint import CheckpointStep
+from node.line.promotion_trial import PromotionTrial
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.journal import Journal
@@ -18,16 +18,16 @@ from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
     conclude,
-    ledger_of,
+    line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench
 from trainer.measuring.outcome import RunOutcome
 
@@ -52,11 +52,11 @@ def step_to(base: Source, source: Source, title: str) -> Proposal:
 @pytest.fixture
 def bench(home: Home, store: Store) -> Bench:
     """A node whose head is a stack of two."""
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     kept = BASE_NANO - GAIN_NANO
-    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
-    conclude(ledger, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
-    checkpoint(ledger, gain_nano=GAIN_NANO)
+    conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    conclude(line_writer, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     return Bench(home=home, store=store, ideas=0)
 
 
@@ -84,7 +84,7 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
         if isinstance(record.body, ResultBody) and record.body.patch == line.stack[0]
     )
     assert {run.role for run in keep.runs} == {"base", "candidate"}
-    assert not bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]  # nothing to confirm in it
+    assert not bench.store.jobs.closed_jobs(LINE, PromotionTrial)[1:]  # nothing to confirm in it
     journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
     journal.catch_up()
     assert journal.check() == []
@@ -117,7 +117,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
     for _ in range(2):
         asyncio.run(bench.research().run())
     assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` lies beside it
-    assert open_ablation(ledger_of(bench.home, bench.store)) is None
+    assert open_ablation(line_writer_of(bench.home, bench.store)) is None
 
 
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
@@ -136,8 +136,8 @@ def test_on_a_plateau_a_part_is_asked_about_now_and_then(
 def test_a_patch_that_was_confirmed_alone_is_not_asked_about_again(
     home: Home, store: Store
 ) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     kept = BASE_NANO - GAIN_NANO
-    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    assert open_ablation(ledger) is None
+    conclude(line_writer, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    assert open_ablation(line_writer) is None

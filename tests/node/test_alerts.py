@@ -27,8 +27,8 @@ from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.errors import ConfigurationError, UsageError
 from protocol.runs import Env
-from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
+from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline
 from tests.node.night import HOSTILE, evening
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest
@@ -325,13 +325,13 @@ def watch_of(store: Store, *, free: int = PLENTY) -> AlertWatch:
 
 
 def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.2")
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
     watch = watch_of(store)
-    checkpoint(ledger, gain_nano=-GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     assert list(watch.news()) == []
-    keep(ledger, "0.3")
-    record = checkpoint(ledger, gain_nano=GAIN_NANO)
+    keep(line_writer, "0.3")
+    record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     (alert,) = watch.news()
     assert alert.kind == "head"
     assert alert.text.startswith(
@@ -356,12 +356,12 @@ def test_peers_words_in_a_head_are_cleaned_and_quoted(home: Home, store: Store) 
 
 
 def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.2")
-    claim = checkpoint(ledger, gain_nano=GAIN_NANO)
-    tree = ledger.known_line.verified
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
+    claim = promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    tree = line_writer.known_line.verified
     watch = watch_of(store)
-    keys = [Stranger(store, ledger.blobs, number=number) for number in (60, 61, 62)]
+    keys = [Stranger(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
 
     def says(by: Stranger, gains: list[int], verdict: AttestVerdict) -> None:
         body = attest(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
@@ -396,14 +396,14 @@ def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
 
 
 def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.2")
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
     recorder = Recorder()
     alerts = Alerts(recorder, AlertQuota(home.alerts), node="attic", clock_ms=lambda: NOON_MS)
 
     async def session() -> None:
         async with watching(alerts, store, KEY.public, net="main", place=home.root):
-            checkpoint(ledger, gain_nano=GAIN_NANO)
+            promotion_trial(line_writer, gain_nano=GAIN_NANO)
 
     asyncio.run(session())
     assert [message.alert.kind for message in recorder.messages] == ["head"]

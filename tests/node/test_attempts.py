@@ -6,24 +6,24 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.line.attempts import Attempt, Judged, attempt_of, repeated_attempt, trailer
 from node.line.experiment import close_experiment, open_experiment
 from node.line.idea import Idea, open_submission
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, run
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
     conclude,
     finished,
     keep,
-    ledger_of,
+    line_writer_of,
+    promotion_trial,
     proposal_of,
 )
-from tests.node.examples import BASELINE, run
 
 SOURCE = proposal_of(BASELINE, "0.9").source
 KEPT = Attempt(
@@ -51,33 +51,37 @@ KEPT = Attempt(
 )
 
 
-def asked(ledger: Ledger, source: Source = SOURCE, policy: Policy = DEFAULT) -> Attempt | None:
-    return attempt_of(ledger.store, ledger.key, fingerprint(source), ledger.source, policy)
+def asked(
+    line_writer: LineWriter, source: Source = SOURCE, policy: Policy = DEFAULT
+) -> Attempt | None:
+    return attempt_of(
+        line_writer.store, line_writer.key, fingerprint(source), line_writer.source, policy
+    )
 
 
-def concluded(ledger: Ledger, decision: str, *metrics_nano: int | None) -> Attempt:
-    conclude(ledger, proposal_of(BASELINE, "0.9"), decision, *metrics_nano)
-    attempt = asked(ledger)
+def concluded(line_writer: LineWriter, decision: str, *metrics_nano: int | None) -> Attempt:
+    conclude(line_writer, proposal_of(BASELINE, "0.9"), decision, *metrics_nano)
+    attempt = asked(line_writer)
     assert attempt is not None
     return attempt
 
 
 def test_nothing_is_known_before_the_baseline(home: Home, store: Store) -> None:
-    assert asked(ledger_of(home, store), BASELINE) is None
+    assert asked(line_writer_of(home, store), BASELINE) is None
 
 
-def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> None:
+def test_a_source_is_open_while_it_waits_and_while_it_runs(line_writer: LineWriter) -> None:
     mark = fingerprint(SOURCE)
-    assert asked(ledger) is None
-    job = open_submission(ledger, SOURCE, fingerprint=mark, title="mine", why="")
-    assert asked(ledger) is None
-    idea = replace(Idea.of(ledger, proposal_of(BASELINE, "0.9")), submission=job.id)
-    experiment = open_experiment(ledger, idea)
-    assert asked(ledger) is None
+    assert asked(line_writer) is None
+    job = open_submission(line_writer, SOURCE, fingerprint=mark, title="mine", why="")
+    assert asked(line_writer) is None
+    idea = replace(Idea.of(line_writer, proposal_of(BASELINE, "0.9")), submission=job.id)
+    experiment = open_experiment(line_writer, idea)
+    assert asked(line_writer) is None
     step = replace(experiment.step, decision="screened_out")
-    runs = finished(ledger.store, experiment, BASE_NANO)
-    close_experiment(ledger, experiment, step, runs, note="")
-    assert asked(ledger) is not None
+    runs = finished(line_writer.store, experiment, BASE_NANO)
+    close_experiment(line_writer, experiment, step, runs, note="")
+    assert asked(line_writer) is not None
 
 
 @pytest.mark.parametrize(
@@ -90,17 +94,17 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> No
     ],
 )
 def test_a_decision_says_what_was_needed(
-    ledger: Ledger, decision: str, metrics: tuple[int, ...], word: str, because: str
+    line_writer: LineWriter, decision: str, metrics: tuple[int, ...], word: str, because: str
 ) -> None:
-    attempt = concluded(ledger, decision, *metrics)
+    attempt = concluded(line_writer, decision, *metrics)
     assert (attempt.word, attempt.metric_nano) == (word, metrics[-1])
     assert because in attempt.because
     assert attempt.exit_code == 0
     assert attempt.is_working == (decision == "kept")
 
 
-def test_a_crash_gives_its_reason_and_no_number(ledger: Ledger) -> None:
-    attempt = concluded(ledger, "failed", None)
+def test_a_crash_gives_its_reason_and_no_number(line_writer: LineWriter) -> None:
+    attempt = concluded(line_writer, "failed", None)
     assert (attempt.word, attempt.metric_nano, attempt.exit_code) == ("crash", None, 1)
     assert attempt.because == "crash: TypeError"
 
@@ -110,62 +114,64 @@ def test_exit_codes_tell_a_failure_from_a_rejection(status: str, code: int) -> N
     assert replace(KEPT, status=status).exit_code == code  # type: ignore[arg-type]
 
 
-def test_the_baseline_is_the_working_line_until_something_is_kept(ledger: Ledger) -> None:
-    first = asked(ledger, BASELINE)
+def test_the_baseline_is_the_working_line_until_something_is_kept(line_writer: LineWriter) -> None:
+    first = asked(line_writer, BASELINE)
     assert first is not None
-    assert told_again(first).because.startswith("it is the working line")
-    keep(ledger, "0.5")
-    later = asked(ledger, BASELINE)
+    assert repeated_attempt(first).because.startswith("it is the working line")
+    keep(line_writer, "0.5")
+    later = asked(line_writer, BASELINE)
     assert later is not None
     assert (later.is_working, later.word) == (False, "keep")
-    assert "changed since" in told_again(later).because
+    assert "changed since" in repeated_attempt(later).because
 
 
 def test_the_working_line_is_told_by_its_bank() -> None:
-    again = told_again(KEPT)
+    again = repeated_attempt(KEPT)
     assert (again.word, again.metric_nano) == ("keep", 998_000_000)
 
 
-def test_a_discard_is_told_again_as_it_was(ledger: Ledger) -> None:
-    attempt = concluded(ledger, "screened_out", BASE_NANO)
-    again = told_again(attempt)
+def test_a_discard_is_told_again_as_it_was(line_writer: LineWriter) -> None:
+    attempt = concluded(line_writer, "screened_out", BASE_NANO)
+    again = repeated_attempt(attempt)
     assert attempt.record is not None
     assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not repeated")
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
 
 
-def test_a_line_that_moved_meanwhile_is_told_of(ledger: Ledger) -> None:
-    attempt = concluded(ledger, "screened_out", BASE_NANO)
+def test_a_line_that_moved_meanwhile_is_told_of(line_writer: LineWriter) -> None:
+    attempt = concluded(line_writer, "screened_out", BASE_NANO)
     assert "line:" not in trailer(attempt, "val_bpb")
-    keep(ledger, "0.5")
-    later = asked(ledger)
+    keep(line_writer, "0.5")
+    later = asked(line_writer)
     assert later is not None
     told = "\nline:             it changed during the run: arnode head --working > train.py\n"
     assert told in trailer(later, "val_bpb")
-    assert "line:" not in trailer(told_again(later), "val_bpb"), "it was another time"
+    assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 
 
-def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(ledger: Ledger) -> None:
-    concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    assert asked(ledger) is not None
-    assert asked(ledger, policy=replace(DEFAULT, keeps_per_checkpoint=1)) is None
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    attempt = asked(ledger)
+def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: LineWriter) -> None:
+    concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert asked(line_writer) is not None
+    assert asked(line_writer, policy=replace(DEFAULT, keeps_per_promotion_trial=1)) is None
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    attempt = asked(line_writer)
     assert attempt is not None
     assert attempt.judged is not None
     assert attempt.judged.word == "passed"
 
 
-def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: Ledger) -> None:
-    concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    checkpoint(ledger, gain_nano=-GAIN_NANO)
-    attempt = asked(ledger)
+def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(
+    line_writer: LineWriter,
+) -> None:
+    concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
+    attempt = asked(line_writer)
     assert attempt is not None
     assert (attempt.word, attempt.is_working) == ("keep", False)
-    again = told_again(attempt)
+    again = repeated_attempt(attempt)
     assert again.word == "discard"
     assert "it was kept, but its stack was later unconfirmed" in again.because
-    assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
+    assert "unconfirmed: a checkpoint; the working line is again" in trailer(again, "val_bpb")
 
 
 def test_a_baselines_costs_are_told_though_none_of_its_runs_is_a_candidates() -> None:

@@ -16,8 +16,8 @@ from protocol.attestation import AttestBody, attestation_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source
-from tests.node.books import BASE_NANO, proposal_of, with_baseline
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
+from tests.node.line_writers import BASE_NANO, proposal_of, with_baseline
 from tests.node.scripted import CRASHED, OUTCOME, Bench
 from tests.node.strangers import Stranger
 

@@ -21,7 +21,7 @@ from node.peering.book import (
     MAX_FROM_DHT,
     MAX_FROM_LISTS,
     MAX_FROM_MDNS,
-    PER_TELLER,
+    MAX_FROM_PEER,
     AddressBook,
     AddressSource,
 )
@@ -57,15 +57,15 @@ def dial(book: AddressBook, *connected: PeerId, outbound: int = 0, **more: objec
     return book.next_to_dial(connected=connected, outbound=outbound, **more)  # type: ignore[arg-type]
 
 
-def hear(
+def learn_from_peer(
     book: AddressBook, one: Address, *, teller: PeerId = LIAR, reach: Reach | None = None
 ) -> bool:
-    return book.hear(one, teller=teller, teller_reach=reach or Reach.PUBLIC)
+    return book.learn_from_peer(one, teller=teller, sender_reach=reach or Reach.PUBLIC)
 
 
 def test_alone_the_user_s_own_addresses_come_first(book: AddressBook) -> None:
     for number in range(20):
-        hear(book, address(number), teller=peer(100 + number))
+        learn_from_peer(book, address(number), teller=peer(100 + number))
     book.learn(address(50), AddressSource.BOOTSTRAP)
     book.learn(address(51), AddressSource.INVITE)
     chosen = dial(book)
@@ -82,9 +82,9 @@ def test_alone_the_user_s_own_go_before_what_once_answered(book: AddressBook) ->
 
 def test_in_company_what_answered_last_comes_first(book: AddressBook) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    hear(book, address(2))
+    learn_from_peer(book, address(2))
     book.note_success(address(2))
-    hear(book, address(3))
+    learn_from_peer(book, address(3))
     assert dial(book, peer(9), outbound=1) == [address(2), address(1), address(3)]
 
 
@@ -100,7 +100,7 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Addre
     relay = address(1)
     several = [through(relay, number) for number in (2, 3)]
     for one in several:
-        assert hear(book, one)
+        assert learn_from_peer(book, one)
     assert dial(book) == []
     # Both, though they are told of one machine: it is not knocked at for them.
     assert set(dial(book, relay.peer)) == set(several)
@@ -108,8 +108,8 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Addre
 
 def test_a_peer_s_own_address_goes_before_a_relay_s(book: AddressBook) -> None:
     relay, direct = address(1), address(2)
-    assert hear(book, through(relay, 2))
-    assert hear(book, direct)
+    assert learn_from_peer(book, through(relay, 2))
+    assert learn_from_peer(book, direct)
     assert dial(book, relay.peer) == [direct]
     book.note_failure(direct)
     assert dial(book, relay.peer) == [through(relay, 2)]
@@ -155,7 +155,7 @@ def test_a_clock_that_jumps_back_does_not_silence_an_address(
     book: AddressBook, clock: Clock
 ) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    hear(book, address(2))
+    learn_from_peer(book, address(2))
     assert len(dial(book)) == 2
     book.note_failure(address(1))
     clock.now_s -= 10_000_000
@@ -163,7 +163,7 @@ def test_a_clock_that_jumps_back_does_not_silence_an_address(
 
 
 def test_hearsay_is_tried_once_an_hour(book: AddressBook, clock: Clock) -> None:
-    hear(book, address(1))
+    learn_from_peer(book, address(1))
     assert dial(book) == [address(1)]
     book.note_failure(address(1))
     clock.now_s += HOUR_S - 1
@@ -173,7 +173,7 @@ def test_hearsay_is_tried_once_an_hour(book: AddressBook, clock: Clock) -> None:
 
 
 def test_hearsay_that_proved_true_is_redialled_at_once(book: AddressBook) -> None:
-    hear(book, address(1))
+    learn_from_peer(book, address(1))
     dial(book)
     book.note_success(address(1))
     assert dial(book) == [address(1)]
@@ -186,10 +186,10 @@ def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
 ) -> None:
     for number in range(400):
         victim = address(number, host="ip4/192.31.196.1", port=1000 + number)
-        hear(book, victim, teller=peer(1000 + number // 10))
+        learn_from_peer(book, victim, teller=peer(1000 + number // 10))
     for number in range(300):
         other = address(number, host=f"ip6/3000::{number + 1:x}")
-        hear(book, other, teller=peer(2000 + number // 10))
+        learn_from_peer(book, other, teller=peer(2000 + number // 10))
     knocks: list[str] = []
     for _ in range(2 * HOUR_S // 60):
         for one in dial(book):
@@ -200,17 +200,17 @@ def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
     assert knocks.count("3000::/64") <= 2
 
 
-@pytest.mark.parametrize("told", [AddressSource.EXCHANGE, AddressSource.ITSELF])
-def test_one_teller_fills_its_share_only(book: AddressBook, told: AddressSource) -> None:
+@pytest.mark.parametrize("source", [AddressSource.EXCHANGE, AddressSource.ITSELF])
+def test_one_teller_fills_its_share_only(book: AddressBook, source: AddressSource) -> None:
     def of(number: int) -> Address:
-        if told is AddressSource.EXCHANGE:
+        if source is AddressSource.EXCHANGE:
             return address(number)
         return address(666, host=f"ip6/3000:0:0:{number:x}::1")
 
-    taken = sum(hear(book, of(number)) for number in range(100))
-    assert taken == PER_TELLER
-    assert {entry.source for entry in book.entries} == {told}
-    assert hear(book, address(500), teller=peer(7))
+    taken = sum(learn_from_peer(book, of(number)) for number in range(100))
+    assert taken == MAX_FROM_PEER
+    assert {entry.source for entry in book.entries} == {source}
+    assert learn_from_peer(book, address(500), teller=peer(7))
 
 
 @pytest.mark.soak
@@ -218,10 +218,10 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
     book: AddressBook, clock: Clock
 ) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    hear(book, address(2), teller=peer(1))
+    learn_from_peer(book, address(2), teller=peer(1))
     book.note_success(address(2))
     for number in range(3 * MAX_ENTRIES):
-        hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))
+        learn_from_peer(book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER))
         clock.now_s += 1
     assert len(book.entries) == MAX_ENTRIES
     known = {entry.address for entry in book.entries}
@@ -233,27 +233,29 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
 @pytest.mark.soak
 def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: AddressBook) -> None:
     for number in range(MAX_ENTRIES):
-        assert hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))
+        assert learn_from_peer(
+            book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER)
+        )
     tried = dial(book)
     for one in tried:
         book.note_failure(one)
     for number in range(2 * MAX_ENTRIES):
-        hear(book, address(9000 + number), teller=peer(15_000 + number // PER_TELLER))
+        learn_from_peer(book, address(9000 + number), teller=peer(15_000 + number // MAX_FROM_PEER))
     assert set(tried) <= {entry.address for entry in book.entries}
 
 
 def test_hearsay_that_never_answers_is_forgotten_in_the_end(
     book: AddressBook, clock: Clock
 ) -> None:
-    for number in range(PER_TELLER):
-        hear(book, address(number))
+    for number in range(MAX_FROM_PEER):
+        learn_from_peer(book, address(number))
     for _ in range(FAILURES_FORGOTTEN):
-        for number in range(PER_TELLER):
+        for number in range(MAX_FROM_PEER):
             book.note_failure(address(number))
     clock.now_s += HOUR_S
     assert dial(book) == []
     assert book.entries == ()
-    assert hear(book, address(99))
+    assert learn_from_peer(book, address(99))
 
 
 def test_neighbours_that_left_make_room_for_others(book: AddressBook) -> None:
@@ -292,7 +294,7 @@ LOOPBACK = "ip4/127.0.0.1"
 
 
 @pytest.mark.parametrize(
-    ("host", "teller_reach", "is_taken"),
+    ("host", "sender_reach", "is_taken"),
     [
         (PRIVATE, Reach.PUBLIC, False),
         (PRIVATE, None, False),
@@ -316,17 +318,20 @@ LOOPBACK = "ip4/127.0.0.1"
     ],
 )
 def test_a_stranger_tells_nothing_of_this_network_s_inside(
-    book: AddressBook, host: str, teller_reach: Reach | None, is_taken: bool
+    book: AddressBook, host: str, sender_reach: Reach | None, is_taken: bool
 ) -> None:
-    assert book.hear(address(1, host=host), teller=LIAR, teller_reach=teller_reach) is is_taken
+    assert (
+        book.learn_from_peer(address(1, host=host), teller=LIAR, sender_reach=sender_reach)
+        is is_taken
+    )
     assert len(book.entries) == is_taken
 
 
 def test_a_better_source_counts_and_hearsay_changes_nothing(book: AddressBook) -> None:
-    hear(book, address(1))
+    learn_from_peer(book, address(1))
     book.note_failure(address(1))
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    hear(book, address(1), teller=peer(3))
+    learn_from_peer(book, address(1), teller=peer(3))
     (entry,) = book.entries
     assert (entry.source, entry.teller, entry.failures) == (AddressSource.BOOTSTRAP, None, 1)
 
@@ -343,10 +348,10 @@ def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
     book = AddressBook(clock=clock, chance=random.Random(0))
     knocked: dict[str, float] = {}
     does: list[Callable[[int], object]] = [
-        lambda n: hear(book, address(n), teller=peer(100 + n % 3)),
+        lambda n: learn_from_peer(book, address(n), teller=peer(100 + n % 3)),
         lambda n: book.learn(address(n), AddressSource.MDNS),
         lambda n: book.note_failure(address(n)),
-        lambda n: hear(book, address(n, host=f"ip4/192.31.196.{n % 4}"), teller=peer(n)),
+        lambda n: learn_from_peer(book, address(n, host=f"ip4/192.31.196.{n % 4}"), teller=peer(n)),
         lambda n: clock.pass_by(60 * n),
     ]
     for step, number in steps:
@@ -356,8 +361,8 @@ def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
         for one in dial(book):
             assert clock.now_s - knocked.get(one.site, 0) >= HOUR_S
             knocked[one.site] = clock.now_s
-    told = [entry.teller for entry in book.entries if entry.teller]
-    assert all(told.count(teller) <= PER_TELLER for teller in told)
+    tellers = [entry.teller for entry in book.entries if entry.teller]
+    assert all(tellers.count(teller) <= MAX_FROM_PEER for teller in tellers)
 
 
 @pytest.fixture
@@ -373,7 +378,7 @@ def reread(path: Path, clock: Clock) -> AddressBook:
 def test_the_book_is_kept(book: AddressBook, clock: Clock, path: Path) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
     book.note_success(address(1))
-    hear(book, address(2))
+    learn_from_peer(book, address(2))
     dial(book)
     book.note_failure(address(2))
     write_book(path, book)
@@ -490,7 +495,7 @@ def test_of_the_dht_s_addresses_one_in_a_neighbourhood_is_tried(book: AddressBoo
 
 
 def test_a_flood_in_the_dht_takes_so_many_entries_and_nobody_else_s(book: AddressBook) -> None:
-    assert hear(book, address(1))
+    assert learn_from_peer(book, address(1))
     taken = [book.learn(spread(number), AddressSource.DHT) for number in range(2, 200)]
     assert sum(taken) == MAX_FROM_DHT
     assert address(1) in [one.address for one in book.entries]
@@ -500,21 +505,21 @@ def test_a_flood_in_the_dht_takes_so_many_entries_and_nobody_else_s(book: Addres
 def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_tried(
     book: AddressBook, clock: Clock
 ) -> None:
-    book.meet(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
+    book.replace_from(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
     answers, silent = dial(book)
     book.note_success(answers)
     book.note_failure(silent)
-    book.meet(AddressSource.DHT, [spread(200)])
+    book.replace_from(AddressSource.DHT, [spread(200)])
     assert {one.address for one in book.entries} == {answers, silent, spread(200)}
     clock.pass_by(HOUR_S)
-    book.meet(AddressSource.DHT, [])
+    book.replace_from(AddressSource.DHT, [])
     assert [one.address for one in book.entries] == [answers]
 
 
 def test_of_the_dht_s_addresses_the_likeliest_are_tried_first(book: AddressBook) -> None:
     for number in range(100, 104):
-        hear(book, address(number), teller=peer(number))
-    book.meet(AddressSource.DHT, [spread(number) for number in range(20)])
+        learn_from_peer(book, address(number), teller=peer(number))
+    book.replace_from(AddressSource.DHT, [spread(number) for number in range(20)])
     assert [one for one in dial(book) if one.peer in {peer(0), peer(1)}] == [spread(0), spread(1)]
 
 
@@ -522,36 +527,36 @@ def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         book.learn(spread(number), AddressSource.DHT)
     for number in range(8):
-        assert hear(book, spread(number), teller=spread(number).peer)
+        assert learn_from_peer(book, spread(number), teller=spread(number).peer)
     assert len(dial(book)) == 8
 
 
 def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_tell(
     book: AddressBook,
 ) -> None:
-    hear(book, address(1))
+    learn_from_peer(book, address(1))
     book.learn(address(2), AddressSource.MDNS)
-    book.meet(AddressSource.LIST, [address(3)])
+    book.replace_from(AddressSource.LIST, [address(3)])
     book.learn(address(4), AddressSource.INVITE)
     assert dial(book, peer(9), target=2, outbound=0) == [address(4), address(3)]
 
 
 def test_a_list_has_one_knock_an_hour_at_one_machine(book: AddressBook, clock: Clock) -> None:
-    book.meet(
+    book.replace_from(
         AddressSource.LIST, [address(n, host="ip4/192.31.196.1", port=4000 + n) for n in range(5)]
     )
     (first,) = dial(book)
     book.note_failure(first)
     clock.pass_by(HOUR_S - 1)
-    book.meet(AddressSource.LIST, [address(6, host="ip4/192.31.196.1"), first])
+    book.replace_from(AddressSource.LIST, [address(6, host="ip4/192.31.196.1"), first])
     assert dial(book) == []
     clock.pass_by(1)
     assert len(dial(book)) == 1
 
 
 def test_lists_take_so_many_entries_and_nobody_else_s(book: AddressBook) -> None:
-    assert hear(book, address(1))
-    book.meet(AddressSource.LIST, map(address, range(2, 200)))
+    assert learn_from_peer(book, address(1))
+    book.replace_from(AddressSource.LIST, map(address, range(2, 200)))
     found = [one.source for one in book.entries]
     assert found.count(AddressSource.LIST) == MAX_FROM_LISTS
     assert found.count(AddressSource.EXCHANGE) == 1
@@ -560,25 +565,25 @@ def test_lists_take_so_many_entries_and_nobody_else_s(book: AddressBook) -> None
 def test_a_new_list_takes_the_place_of_the_old_one_but_for_whom_it_led_to(
     book: AddressBook, clock: Clock
 ) -> None:
-    book.meet(AddressSource.DHT, [spread(1)])
-    book.meet(AddressSource.LIST, map(address, range(1, 10)))
+    book.replace_from(AddressSource.DHT, [spread(1)])
+    book.replace_from(AddressSource.LIST, map(address, range(1, 10)))
     answered = dial(book, target=1)[0]
     book.note_success(answered)
     clock.pass_by(HOUR_S)
-    book.meet(AddressSource.LIST, [address(20)])
+    book.replace_from(AddressSource.LIST, [address(20)])
     assert {one.address for one in book.entries} == {spread(1), answered, address(20)}
 
 
 def test_whom_a_list_names_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         book.learn(spread(number), AddressSource.DHT)
-    book.meet(AddressSource.LIST, map(spread, range(8)))
+    book.replace_from(AddressSource.LIST, map(spread, range(8)))
     assert len(dial(book)) == 8
 
 
 def test_what_a_list_said_is_read_back(book: AddressBook, home: Home, clock: Clock) -> None:
     home.prepare()
-    book.meet(AddressSource.LIST, [address(1)])
+    book.replace_from(AddressSource.LIST, [address(1)])
     path = book_path(home, "lab")
     write_book(path, book)
     kept = read_book(path, clock=clock, chance=random.Random(1))

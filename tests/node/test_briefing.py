@@ -8,8 +8,8 @@ import pytest
 from agent.proposal import NO_END, Context, Left
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.bank import open_bank
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.line.reference_runs import open_reference_run
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
@@ -18,20 +18,20 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of
 from tests.node.examples import BASELINE, LINE, MANIFEST, run
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, keep, line_writer_of
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from trainer.measuring.loss_curve import LossPoint
 
 
-def told(ledger: Ledger, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
+def told(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
     """What a proposer is told; `parts` are of the briefing, besides what it needs."""
-    task = Bench(home=home, store=ledger.store).session().task
+    task = Bench(home=home, store=line_writer.store).session().task
     briefing = Briefing(
-        ledger=ledger,
+        line_writer=line_writer,
         task=task,
-        outcomes=Outcomes(ledger, task),
+        outcomes=Outcomes(line_writer, task),
         program=lambda: "Lower it.",
         noise_sd=lambda: 0.01,
         **parts,
@@ -39,8 +39,8 @@ def told(ledger: Ledger, home: Home, *, left: Left = NO_END, **parts: Any) -> Co
     return briefing.context(tried=lambda _: False, seed=1, left=left)
 
 
-def test_a_brief_says_what_is_measured_and_within_what(home: Home, ledger: Ledger) -> None:
-    brief = told(ledger, home).brief
+def test_a_brief_says_what_is_measured_and_within_what(home: Home, line_writer: LineWriter) -> None:
+    brief = told(line_writer, home).brief
     assert brief is not None
     limits = MANIFEST.limits
     assert (brief.task, brief.program, brief.noise_sd) == (MANIFEST.name, "Lower it.", 0.01)
@@ -54,9 +54,9 @@ def test_a_brief_says_what_is_measured_and_within_what(home: Home, ledger: Ledge
     assert f"weights of {limits.weights_mb} MB" in brief.limits
 
 
-def test_the_source_is_the_working_line_s(home: Home, ledger: Ledger) -> None:
-    keep(ledger, "0.9")
-    context = told(ledger, home)
+def test_the_source_is_the_working_line_s(home: Home, line_writer: LineWriter) -> None:
+    keep(line_writer, "0.9")
+    context = told(line_writer, home)
     assert context.source["train.py"] == b"LEARNING_RATE = 0.9\n"
     assert context.brief is not None
     assert context.brief.base is not None
@@ -67,29 +67,31 @@ def test_the_source_is_the_working_line_s(home: Home, ledger: Ledger) -> None:
 
 
 def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
-    home: Home, ledger: Ledger, store: Store
+    home: Home, line_writer: LineWriter, store: Store
 ) -> None:
     curve = (LossPoint(step=5, loss_nano=3 * NANO), LossPoint(step=10, loss_nano=2 * NANO))
     for number, points in enumerate((curve, ())):
-        job = open_bank(ledger)
+        job = open_reference_run(line_writer)
         (planned,) = store.jobs.runs_of(job.id)
         ended = replace(run(BASE_NANO), role="base", seed=planned.seed, cpu_ms=2_500 + number)
         store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="", curve=points))
-    brief = told(ledger, home).brief
+    brief = told(line_writer, home).brief
     assert brief is not None
     assert brief.base is not None
     assert brief.base.curve == ((5, 3.0), (10, 2.0))
     assert brief.base.cpu_seconds == 2.501
 
 
-def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, ledger: Ledger) -> None:
+def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, line_writer: LineWriter) -> None:
     session = Left(seconds=60.0, experiments=3)
-    brief = told(ledger, home, left=session, usd_left=lambda: 1.5).brief
+    brief = told(line_writer, home, left=session, usd_left=lambda: 1.5).brief
     assert brief is not None
     assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
 
-def test_what_others_try_on_this_line_is_told(home: Home, ledger: Ledger, store: Store) -> None:
+def test_what_others_try_on_this_line_is_told(
+    home: Home, line_writer: LineWriter, store: Store
+) -> None:
     ada = Stranger(store, Blobs(home.blobs), number=50)
     here = IntentBody(
         task=LINE.task,
@@ -100,19 +102,21 @@ def test_what_others_try_on_this_line_is_told(home: Home, ledger: Ledger, store:
     )
     ada.publish(here)
     ada.publish(replace(here, base=b"\1" * 32, title="elsewhere"))
-    assert told(ledger, home).intents == ("LAYERS 2 → 4",)
+    assert told(line_writer, home).intents == ("LAYERS 2 → 4",)
 
 
 def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store: Store) -> None:
-    context = told(ledger_of(home, store), home)
+    context = told(line_writer_of(home, store), home)
     assert context.source == BASELINE
     assert context.brief is not None
     assert context.brief.base is None
 
 
-def test_what_the_owner_says_is_told_for_a_day(home: Home, ledger: Ledger, store: Store) -> None:
+def test_what_the_owner_says_is_told_for_a_day(
+    home: Home, line_writer: LineWriter, store: Store
+) -> None:
     keep_note(store, LINE, "long ago", now_ms=1)
     keep_note(store, LINE, "try a warm-up", now_ms=clock_ms())
-    brief = told(ledger, home).brief
+    brief = told(line_writer, home).brief
     assert brief is not None
     assert brief.notes == ("try a warm-up",)

@@ -19,17 +19,17 @@ from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
     QUESTION_TOKENS,
+    ModelCostBudget,
     Reservation,
-    SpendingBudget,
-    ledger_of,
     limits_of,
     most_of,
-    passing_ledger,
+    open_cost_database,
     spent_today,
+    temporary_cost_database,
     usd_left_today,
 )
 from node.store.database import Database
-from node.store.model_calls import Spending, SpendingLimits
+from node.store.model_calls import ModelCostLimits, ModelCostTotals
 from node.store.store import Store
 
 DAY_MS = 24 * 3600 * 1000
@@ -61,8 +61,8 @@ class Clock:
 
 
 @pytest.fixture
-def ledger(home: Home) -> Iterator[Database]:
-    with ledger_of(home) as database:
+def cost_database(home: Home) -> Iterator[Database]:
+    with open_cost_database(home) as database:
         yield database
 
 
@@ -72,14 +72,18 @@ def clock() -> Clock:
 
 
 def budget_of(
-    ledger: Database, clock: Clock, limits: SpendingLimits | None = None
-) -> SpendingBudget:
-    return SpendingBudget(
-        ledger, limits=limits or SpendingLimits(), model="small", price=PRICE, clock_ms=clock
+    cost_database: Database, clock: Clock, limits: ModelCostLimits | None = None
+) -> ModelCostBudget:
+    return ModelCostBudget(
+        cost_database,
+        limits=limits or ModelCostLimits(),
+        model="small",
+        price=PRICE,
+        clock_ms=clock,
     )
 
 
-def reserved(budget: SpendingBudget) -> Reservation:
+def reserved(budget: ModelCostBudget) -> Reservation:
     reservation = budget.reserve(QUESTION)
     assert isinstance(reservation, Reservation)
     return reservation
@@ -97,36 +101,36 @@ def test_the_most_of_a_question_is_its_bytes_its_template_and_its_answer() -> No
 
 
 def test_what_is_reserved_counts_and_what_is_settled_takes_its_place(
-    home: Home, ledger: Database, clock: Clock
+    home: Home, cost_database: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock)
+    budget = budget_of(cost_database, clock)
     reservation = reserved(budget)
-    assert budget.spent() == Spending(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
     charge = budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
     assert (charge.tokens_in, charge.tokens_out, charge.usd_nano) == (11, 7, 103)
-    assert budget.spent() == Spending(calls=1, tokens=18, usd_nano=103)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=18, usd_nano=103)
     assert rows(home) == [("2027-01-15", "settled", 11, 7, 103)]
 
 
 def test_without_a_word_on_the_cost_all_of_it_counts(
-    home: Home, ledger: Database, clock: Clock
+    home: Home, cost_database: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock)
+    budget = budget_of(cost_database, clock)
     assert budget.settle(reserved(budget), None).usd_nano == MOST_USD_NANO
-    assert budget.spent() == Spending(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, tokens=MOST_TOKENS, usd_nano=MOST_USD_NANO)
     assert [row[1] for row in rows(home)] == ["unknown"]
 
 
 @pytest.mark.parametrize("first", [None, Usage(tokens_in=11, tokens_out=7)])
 @pytest.mark.parametrize("second", [None, Usage(tokens_in=0, tokens_out=0)])
 def test_a_question_is_settled_once(
-    ledger: Database,
+    cost_database: Database,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
     first: Usage | None,
     second: Usage | None,
 ) -> None:
-    budget = budget_of(ledger, clock)
+    budget = budget_of(cost_database, clock)
     reservation = reserved(budget)
     budget.settle(reservation, first)
     before = budget.spent()
@@ -136,10 +140,10 @@ def test_a_question_is_settled_once(
 
 
 def test_a_claim_above_what_is_possible_counts_as_what_is_and_is_said_aloud(
-    ledger: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+    cost_database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    budget = budget_of(ledger, clock)
+    budget = budget_of(cost_database, clock)
     claim = Usage(tokens_in=900_000_000, tokens_out=900_000_000)
     assert budget.settle(reserved(budget), claim).usd_nano == MOST_USD_NANO
     assert budget.spent().tokens == MOST_TOKENS
@@ -147,9 +151,9 @@ def test_a_claim_above_what_is_possible_counts_as_what_is_and_is_said_aloud(
 
 
 def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(
-    ledger: Database, clock: Clock
+    cost_database: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock)
+    budget = budget_of(cost_database, clock)
     claim = Usage(tokens_in=11, tokens_out=5_000)
     assert budget.settle(reserved(budget), claim, answer_bytes=300).tokens_out == 300
     claim = Usage(tokens_in=11, tokens_out=250)
@@ -159,15 +163,15 @@ def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(
 @pytest.mark.parametrize(
     ("limits", "name", "words"),
     [
-        (SpendingLimits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
-        (SpendingLimits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
-        (SpendingLimits(calls=2), "calls_per_day", "2 questions"),
+        (ModelCostLimits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
+        (ModelCostLimits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
+        (ModelCostLimits(calls=2), "calls_per_day", "2 questions"),
     ],
 )
 def test_a_limit_is_reached_and_never_passed(
-    ledger: Database, clock: Clock, limits: SpendingLimits, name: str, words: str
+    cost_database: Database, clock: Clock, limits: ModelCostLimits, name: str, words: str
 ) -> None:
-    budget = budget_of(ledger, clock, limits)
+    budget = budget_of(cost_database, clock, limits)
     reserved(budget)
     first = reserved(budget)
     refusal = budget.reserve(QUESTION)
@@ -186,22 +190,24 @@ def test_a_limit_is_reached_and_never_passed(
 @pytest.mark.parametrize(
     "limits",
     [
-        SpendingLimits(usd_nano=MOST_USD_NANO - 1),
-        SpendingLimits(tokens=MOST_TOKENS - 1),
-        SpendingLimits(usd_nano=0),
+        ModelCostLimits(usd_nano=MOST_USD_NANO - 1),
+        ModelCostLimits(tokens=MOST_TOKENS - 1),
+        ModelCostLimits(usd_nano=0),
     ],
 )
 def test_one_unit_too_much_is_too_much(
-    ledger: Database, clock: Clock, limits: SpendingLimits
+    cost_database: Database, clock: Clock, limits: ModelCostLimits
 ) -> None:
-    budget = budget_of(ledger, clock, limits)
+    budget = budget_of(cost_database, clock, limits)
     assert isinstance(budget.reserve(QUESTION), CompletionFault)
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
 
 
-def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: Clock) -> None:
-    free = SpendingBudget(
-        ledger,
+def test_with_no_usd_at_all_what_is_free_may_be_asked(
+    cost_database: Database, clock: Clock
+) -> None:
+    free = ModelCostBudget(
+        cost_database,
         limits=limits_of(Config(usd_per_day=0.0)),
         model="small",
         price=Price(usd_nano_in=0, usd_nano_out=0),
@@ -212,21 +218,21 @@ def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: C
 
 def test_the_settings_are_the_limits() -> None:
     config = Config(usd_per_day=0.1, tokens_per_day=5, calls_per_day=3)
-    assert limits_of(config) == SpendingLimits(usd_nano=10**8, tokens=5, calls=3, visits=50)
-    assert limits_of(Config()) == SpendingLimits(usd_nano=5 * 10**9, visits=50)
+    assert limits_of(config) == ModelCostLimits(usd_nano=10**8, tokens=5, calls=3, visits=50)
+    assert limits_of(Config()) == ModelCostLimits(usd_nano=5 * 10**9, visits=50)
 
 
 def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
-    home: Home, ledger: Database, clock: Clock
+    home: Home, cost_database: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock, SpendingLimits(calls=1))
+    budget = budget_of(cost_database, clock, ModelCostLimits(calls=1))
     clock.now_ms = NOON_MS + DAY_MS // 2 - 1
     late = reserved(budget)
     assert isinstance(budget.reserve(QUESTION), CompletionFault)
     clock.now_ms += 1
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
     budget.settle(late, Usage(tokens_in=11, tokens_out=7))
-    assert budget.spent() == Spending()
+    assert budget.spent() == ModelCostTotals()
     reserved(budget)
     assert [(day, state) for day, state, *_ in rows(home)] == [
         ("2027-01-15", "settled"),
@@ -234,12 +240,12 @@ def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
     ]
 
 
-def test_a_store_tells_what_today_took(home: Home, ledger: Database, clock: Clock) -> None:
-    budget = budget_of(ledger, clock)
+def test_a_store_tells_what_today_took(home: Home, cost_database: Database, clock: Clock) -> None:
+    budget = budget_of(cost_database, clock)
     budget.settle(reserved(budget), Usage(tokens_in=11, tokens_out=7))
     with Store.open_read_only(home) as store:
-        assert spent_today(store, clock()) == Spending(calls=1, tokens=18, usd_nano=103)
-        assert spent_today(store, clock() + DAY_MS) == Spending()
+        assert spent_today(store, clock()) == ModelCostTotals(calls=1, tokens=18, usd_nano=103)
+        assert spent_today(store, clock() + DAY_MS) == ModelCostTotals()
         dollar = Config(usd_per_day=1.0)
         assert usd_left_today(store, dollar, clock()) == pytest.approx(1 - 103e-9, abs=1e-12)
         assert usd_left_today(store, dollar, clock() + DAY_MS) is None
@@ -247,16 +253,16 @@ def test_a_store_tells_what_today_took(home: Home, ledger: Database, clock: Cloc
 
 
 def test_a_ledger_can_be_had_without_a_home(home: Home, clock: Clock) -> None:
-    with passing_ledger() as ledger:
-        reserved(budget_of(ledger, clock))
+    with temporary_cost_database() as cost_database:
+        reserved(budget_of(cost_database, clock))
     assert not home.root.exists()
 
 
 def test_what_is_reserved_while_the_node_writes_stays_whatever_becomes_of_that(
     home: Home, clock: Clock
 ) -> None:
-    with Store.open(home) as store, ledger_of(home) as ledger:
-        budget = budget_of(ledger, clock)
+    with Store.open(home) as store, open_cost_database(home) as cost_database:
+        budget = budget_of(cost_database, clock)
         reserved(budget)
         with pytest.raises(ZeroDivisionError), store.transaction():
             raise ZeroDivisionError
@@ -272,13 +278,13 @@ def test_threads_that_ask_at_once_pass_no_limit(home: Home, clock: Clock) -> Non
     begin = threading.Barrier(6)
 
     def ask() -> None:
-        with ledger_of(home) as ledger:
-            budget = budget_of(ledger, clock, SpendingLimits(tokens=limit))
+        with open_cost_database(home) as cost_database:
+            budget = budget_of(cost_database, clock, ModelCostLimits(tokens=limit))
             begin.wait()
             while isinstance(reservation := budget.reserve(QUESTION), Reservation):
                 accepted.append(reservation.number)
 
-    with ledger_of(home):
+    with open_cost_database(home):
         threads = [threading.Thread(target=ask) for _ in range(6)]
         for thread in threads:
             thread.start()
@@ -291,13 +297,13 @@ ASKER = """
 import sys
 from pathlib import Path
 from node.home.home import Home
-from node.proposing.budget import Reservation, ledger_of
-from node.store.model_calls import SpendingLimits
+from node.proposing.budget import Reservation, open_cost_database
+from node.store.model_calls import ModelCostLimits
 from tests.node.test_budget import QUESTION, Clock, budget_of
 
 home, calls = Home(Path(sys.argv[1])), int(sys.argv[2])
-with ledger_of(home) as ledger:
-    budget = budget_of(ledger, Clock(), SpendingLimits(calls=calls))
+with open_cost_database(home) as cost_database:
+    budget = budget_of(cost_database, Clock(), ModelCostLimits(calls=calls))
     print("ready", flush=True)
     sys.stdin.readline()
     while isinstance(found := budget.reserve(QUESTION), Reservation):
@@ -322,7 +328,7 @@ def asker(home: Home, calls: int) -> subprocess.Popen[str]:
 
 def test_processes_that_ask_at_once_and_are_killed_pass_no_limit(home: Home) -> None:
     calls = 60
-    with ledger_of(home):
+    with open_cost_database(home):
         pass
     first, *others = [asker(home, calls) for _ in range(3)]
     promised: list[int] = []

@@ -50,7 +50,7 @@ def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
 ) -> None:
     night = evening(home, store)
     night.keep(night.idea())
-    night.checkpoint(20_000_000)
+    night.promotion_trial(20_000_000)
     told = card(night)
     facts = store.boards.own_facts(BoardKey("main", TASK, HARDWARE_CLASS))
     (fact,) = [one.anchor_gain for one in facts if isinstance(one, BoardClaim)]

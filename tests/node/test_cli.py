@@ -271,7 +271,7 @@ def test_a_user_whom_nobody_knows_needs_no_home_folder(
     monkeypatch.delenv("HOME")
     if named:
         monkeypatch.setenv("HOME", named)
-    cli._complete_surroundings()
+    cli._open_missing_streams()
     assert Path.home() == Path(named or "/nonexistent")
 
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
+from node.line.reference_runs import ReferenceRunStep
 from node.store.jobs import LineKey
 from node.store.store import Store
 from tests.node.examples import LINE
@@ -17,17 +17,21 @@ OTHER = LineKey(task=b"o" * 32, hardware_class=LINE.hardware_class)
 
 
 def queue(store: Store, number: int, *, line: LineKey = LINE) -> int:
-    return store.jobs.open_job(line, BankStep(tree=bytes([number]) * 32), created_ms=number).id
+    return store.jobs.open_job(
+        line, ReferenceRunStep(tree=bytes([number]) * 32), created_ms=number
+    ).id
 
 
 def ids(store: Store, after: int = 0) -> list[int]:
-    return [job.id for job in store.jobs.closed_jobs(LINE, BankStep, after=after)]
+    return [job.id for job in store.jobs.closed_jobs(LINE, ReferenceRunStep, after=after)]
 
 
 def test_a_finished_job_is_decoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[object] = []
-    real = BankStep.from_value
-    monkeypatch.setattr(BankStep, "from_value", lambda value: read.append(value) or real(value))
+    real = ReferenceRunStep.from_value
+    monkeypatch.setattr(
+        ReferenceRunStep, "from_value", lambda value: read.append(value) or real(value)
+    )
     for number in range(5):
         store.jobs.close_job(queue(store, number))
         for _ in range(3):
@@ -50,13 +54,13 @@ def test_jobs_that_end_out_of_turn_stand_in_their_order(store: Store) -> None:
 
 
 def test_several_kinds_are_told_in_one_order(store: Store) -> None:
-    bank = queue(store, 1)
+    reference_run = queue(store, 1)
     baseline = store.jobs.open_job(LINE, BaselineStep(tree=b"b" * 32), created_ms=1).id
     later = queue(store, 2)
-    for job_id in (later, baseline, bank):
+    for job_id in (later, baseline, reference_run):
         store.jobs.close_job(job_id)
-    found = store.jobs.closed_jobs(LINE, BankStep, BaselineStep)
-    assert [job.id for job in found] == [bank, baseline, later]
+    found = store.jobs.closed_jobs(LINE, ReferenceRunStep, BaselineStep)
+    assert [job.id for job in found] == [reference_run, baseline, later]
 
 
 def test_what_is_taken_back_was_never_finished(store: Store) -> None:
@@ -77,9 +81,9 @@ def test_what_is_taken_back_was_never_finished(store: Store) -> None:
 
 def test_a_finished_job_that_is_changed_is_read_anew(store: Store) -> None:
     store.jobs.close_job(queue(store, 1))
-    (job,) = store.jobs.closed_jobs(LINE, BankStep)
+    (job,) = store.jobs.closed_jobs(LINE, ReferenceRunStep)
     store.jobs.update_step(job, replace(job.step, tree=b"z" * 32))
-    (again,) = store.jobs.closed_jobs(LINE, BankStep)
+    (again,) = store.jobs.closed_jobs(LINE, ReferenceRunStep)
     assert again.step.tree == b"z" * 32
 
 
@@ -92,7 +96,7 @@ def test_a_finished_job_that_is_changed_is_read_anew(store: Store) -> None:
     )
 )
 def test_what_is_known_is_what_the_store_holds(home: Home, store: Store, moves: list[str]) -> None:
-    waiting = [job.id for job in store.jobs.open_jobs(LINE, BankStep)]
+    waiting = [job.id for job in store.jobs.open_jobs(LINE, ReferenceRunStep)]
     for move in moves:
         if move == "open":
             waiting.append(queue(store, len(waiting) % 250))

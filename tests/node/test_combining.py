@@ -10,25 +10,25 @@ from node.home.home import Home
 from node.line.experiment import close_experiment, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates, failed_alone
 from node.loop.combining import combination
 from node.loop.peer_claims import Peers
+from node.source_review.provenance import provenance
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from node.vetting.provenance import provenance
 from protocol.record_kinds import Origin
 from protocol.runs import Env
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
+from tests.node.line_writers import (
     BASE_NANO,
-    checkpoint,
     finished,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
@@ -44,16 +44,16 @@ def with_row(row: str, at: int, base: Source = BASE) -> Source:
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    ledger = with_baseline(home, store)
-    ledger.blobs.put_source(BASE)
-    move_head(ledger, BASE.tree, evidence=None)
-    return ledger
+def line_writer(home: Home, store: Store) -> LineWriter:
+    line_writer = with_baseline(home, store)
+    line_writer.blobs.put_source(BASE)
+    move_head(line_writer, BASE.tree, evidence=None)
+    return line_writer
 
 
-def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) -> bytes:
+def keep(line_writer: LineWriter, source: Source, title: str, *, gain_sd: float = 2.0) -> bytes:
     """Keep a source on the working line."""
-    base = ledger.source(ledger.known_line.working)
+    base = line_writer.source(line_writer.known_line.working)
     proposal = replace(
         proposal_of(BASELINE, "0.2", title=title),
         parent=base.tree,
@@ -62,36 +62,36 @@ def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) ->
         fingerprint=fingerprint(source),
     )
     nano = BASE_NANO - round(gain_sd * SD_NANO)
-    job = open_experiment(ledger, Idea.of(ledger, proposal))
-    runs = finished(ledger.store, job, nano)
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal))
+    runs = finished(line_writer.store, job, nano)
     step = replace(job.step, decision="kept", gain_milli=round(1000 * gain_sd))
-    return close_experiment(ledger, job, step, runs, note="kept").patch
+    return close_experiment(line_writer, job, step, runs, note="kept").patch
 
 
-def missed(ledger: Ledger, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
+def missed(line_writer: LineWriter, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
     """Keep rows one after the other in a stack that misses its checkpoint."""
     made: list[bytes] = []
     for row, at in sources:
-        source = with_row(row, at, ledger.source(ledger.known_line.working))
-        made.append(keep(ledger, source, row.strip(), gain_sd=gain_sd))
-    checkpoint(ledger, gain_nano=-SD_NANO)
+        source = with_row(row, at, line_writer.source(line_writer.known_line.working))
+        made.append(keep(line_writer, source, row.strip(), gain_sd=gain_sd))
+    promotion_trial(line_writer, gain_nano=-SD_NANO)
     return made
 
 
-def combined(ledger: Ledger, peers: Peers | None = None) -> Idea | None:
-    return combination(ledger, peers, noise_sd=NOISE_SD)
+def combined(line_writer: LineWriter, peers: Peers | None = None) -> Idea | None:
+    return combination(line_writer, peers, noise_sd=NOISE_SD)
 
 
-def text_of(ledger: Ledger, idea: Idea | None) -> str:
+def text_of(line_writer: LineWriter, idea: Idea | None) -> str:
     assert idea is not None
-    return ledger.source(idea.tree)["train.py"].decode()
+    return line_writer.source(idea.tree)["train.py"].decode()
 
 
-def test_what_was_kept_in_two_stacks_is_tried_together(ledger: Ledger) -> None:
-    (first,) = missed(ledger, ("FIRST = 1\n", 3))
-    (second,) = missed(ledger, ("SECOND = 1\n", 15))
-    idea = combined(ledger)
-    text = text_of(ledger, idea)
+def test_what_was_kept_in_two_stacks_is_tried_together(line_writer: LineWriter) -> None:
+    (first,) = missed(line_writer, ("FIRST = 1\n", 3))
+    (second,) = missed(line_writer, ("SECOND = 1\n", 15))
+    idea = combined(line_writer)
+    text = text_of(line_writer, idea)
     assert "FIRST = 1\n" in text
     assert "SECOND = 1\n" in text
     assert idea is not None
@@ -100,50 +100,50 @@ def test_what_was_kept_in_two_stacks_is_tried_together(ledger: Ledger) -> None:
     assert (idea.author, idea.claim_milli, idea.co_authors) == (None, None, None)
 
 
-def test_what_was_together_already_is_not_tried_together_again(ledger: Ledger) -> None:
-    missed(ledger, ("FIRST = 1\n", 3), ("SECOND = 1\n", 15))
-    assert combined(ledger) is None
+def test_what_was_together_already_is_not_tried_together_again(line_writer: LineWriter) -> None:
+    missed(line_writer, ("FIRST = 1\n", 3), ("SECOND = 1\n", 15))
+    assert combined(line_writer) is None
 
 
-def test_what_was_tried_is_not_tried_again(ledger: Ledger) -> None:
-    missed(ledger, ("FIRST = 1\n", 3))
-    missed(ledger, ("SECOND = 1\n", 15))
-    idea = combined(ledger)
+def test_what_was_tried_is_not_tried_again(line_writer: LineWriter) -> None:
+    missed(line_writer, ("FIRST = 1\n", 3))
+    missed(line_writer, ("SECOND = 1\n", 15))
+    idea = combined(line_writer)
     assert idea is not None
-    ledger.store.jobs.mark_tried(LINE.task, idea.fingerprint)
-    assert combined(ledger) is None
+    line_writer.store.jobs.mark_tried(LINE.task, idea.fingerprint)
+    assert combined(line_writer) is None
 
 
-def test_patches_of_the_same_lines_are_not_forced_together(ledger: Ledger) -> None:
-    missed(ledger, ("FIRST = 1\n", 3))
-    missed(ledger, ("SECOND = 1\n", 3))
-    assert combined(ledger) is None
+def test_patches_of_the_same_lines_are_not_forced_together(line_writer: LineWriter) -> None:
+    missed(line_writer, ("FIRST = 1\n", 3))
+    missed(line_writer, ("SECOND = 1\n", 3))
+    assert combined(line_writer) is None
 
 
-def test_what_the_line_has_is_no_part_of_it(ledger: Ledger) -> None:
-    missed(ledger, ("FIRST = 1\n", 3))
-    keep(ledger, with_row("SECOND = 1\n", 15), "SECOND")
-    checkpoint(ledger, gain_nano=2 * SD_NANO)
-    assert "SECOND = 1\n" in ledger.explored["train.py"].decode()
-    assert combined(ledger) is None
-    missed(ledger, ("THIRD = 1\n", 9))
-    text = text_of(ledger, combined(ledger))
+def test_what_the_line_has_is_no_part_of_it(line_writer: LineWriter) -> None:
+    missed(line_writer, ("FIRST = 1\n", 3))
+    keep(line_writer, with_row("SECOND = 1\n", 15), "SECOND")
+    promotion_trial(line_writer, gain_nano=2 * SD_NANO)
+    assert "SECOND = 1\n" in line_writer.explored["train.py"].decode()
+    assert combined(line_writer) is None
+    missed(line_writer, ("THIRD = 1\n", 9))
+    text = text_of(line_writer, combined(line_writer))
     assert all(f"{name} = 1\n" in text for name in ("FIRST", "SECOND", "THIRD"))
 
 
-def test_the_most_promising_two_come_first(ledger: Ledger) -> None:
-    missed(ledger, ("FIRST = 1\n", 3), gain_sd=1.0)
-    missed(ledger, ("SECOND = 1\n", 9), gain_sd=3.0)
-    missed(ledger, ("THIRD = 1\n", 15), gain_sd=2.0)
-    text = text_of(ledger, combined(ledger))
+def test_the_most_promising_two_come_first(line_writer: LineWriter) -> None:
+    missed(line_writer, ("FIRST = 1\n", 3), gain_sd=1.0)
+    missed(line_writer, ("SECOND = 1\n", 9), gain_sd=3.0)
+    missed(line_writer, ("THIRD = 1\n", 15), gain_sd=2.0)
+    text = text_of(line_writer, combined(line_writer))
     assert "FIRST" not in text
 
 
-def test_what_was_found_to_be_worth_nothing_is_left_out(ledger: Ledger) -> None:
-    (first,) = missed(ledger, ("FIRST = 1\n", 3))
-    missed(ledger, ("SECOND = 1\n", 15))
-    with ledger.store.transaction():
-        patch = ledger.publication.patch(
+def test_what_was_found_to_be_worth_nothing_is_left_out(line_writer: LineWriter) -> None:
+    (first,) = missed(line_writer, ("FIRST = 1\n", 3))
+    missed(line_writer, ("SECOND = 1\n", 15))
+    with line_writer.store.transaction():
+        patch = line_writer.record_writer.patch(
             with_row("FIRST = 1\n", 3).tree,
             BASE.tree,
             title="without: FIRST",
@@ -151,7 +151,7 @@ def test_what_was_found_to_be_worth_nothing_is_left_out(ledger: Ledger) -> None:
             parents=(first,),
             origin=Origin(proposer=ABLATION),
         )
-        ledger.publication.result(
+        line_writer.record_writer.result(
             patch.id,
             with_row("FIRST = 1\n", 3).tree,
             BASE.tree,
@@ -159,7 +159,7 @@ def test_what_was_found_to_be_worth_nothing_is_left_out(ledger: Ledger) -> None:
             runs=[run(BASE_NANO)],
             note="",
         )
-    assert combined(ledger) is None
+    assert combined(line_writer) is None
 
 
 # With peers' claims
@@ -175,8 +175,10 @@ def omar(store: Store, home: Home) -> Stranger:
     return Stranger(store, Blobs(home.blobs), number=51)
 
 
-def peers_of(ledger: Ledger) -> Peers:
-    return Peers(ledger, net="main", share=1.0, chance=random.Random(1), noise_sd=lambda: NOISE_SD)
+def peers_of(line_writer: LineWriter) -> Peers:
+    return Peers(
+        line_writer, net="main", share=1.0, chance=random.Random(1), noise_sd=lambda: NOISE_SD
+    )
 
 
 def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:
@@ -186,14 +188,14 @@ def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:
 
 
 def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
-    ledger: Ledger, ada: Stranger, omar: Stranger
+    line_writer: LineWriter, ada: Stranger, omar: Stranger
 ) -> None:
-    (own,) = missed(ledger, ("OWN = 1\n", 3))
+    (own,) = missed(line_writer, ("OWN = 1\n", 3))
     ada.claims(with_row("CLAIMED = 1\n", 9), 2.0, base=BASE)
-    assert combined(ledger, peers_of(ledger)) is None, "nobody confirmed it"
+    assert combined(line_writer, peers_of(line_writer)) is None, "nobody confirmed it"
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
-    idea = combined(ledger, peers_of(ledger))
-    text = text_of(ledger, idea)
+    idea = combined(line_writer, peers_of(line_writer))
+    text = text_of(line_writer, idea)
     assert "OWN = 1\n" in text
     assert "THEIRS = 1\n" in text
     assert idea is not None
@@ -202,26 +204,26 @@ def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
 
 
 def test_what_does_more_than_arithmetic_is_not_combined(
-    ledger: Ledger, ada: Stranger, omar: Stranger
+    line_writer: LineWriter, ada: Stranger, omar: Stranger
 ) -> None:
-    missed(ledger, ("OWN = 1\n", 3))
+    missed(line_writer, ("OWN = 1\n", 3))
     confirmed(ada, omar, with_row("import os\n", 15))
-    assert combined(ledger, peers_of(ledger)) is None
+    assert combined(line_writer, peers_of(line_writer)) is None
 
 
 def test_its_author_is_credited_and_not_charged_if_it_fails(
-    ledger: Ledger, ada: Stranger, omar: Stranger, home: Home
+    line_writer: LineWriter, ada: Stranger, omar: Stranger, home: Home
 ) -> None:
-    missed(ledger, ("OWN = 1\n", 3))
+    missed(line_writer, ("OWN = 1\n", 3))
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
-    idea = combined(ledger, peers_of(ledger))
+    idea = combined(line_writer, peers_of(line_writer))
     assert idea is not None
-    job = open_experiment(ledger, idea)
-    runs = finished(ledger.store, job, BASE_NANO)
+    job = open_experiment(line_writer, idea)
+    runs = finished(line_writer.store, job, BASE_NANO)
     step = replace(job.step, decision="screened_out", gain_milli=-3000)
-    close_experiment(ledger, job, step, runs, note="no gain")
-    assert failed_alone(ledger) == set()
-    assert ada.key.public not in author_rates(ledger, ())
-    lines = provenance(ledger.store, Blobs(home.blobs), MANIFEST, LINE, idea.tree)
+    close_experiment(line_writer, job, step, runs, note="no gain")
+    assert failed_alone(line_writer) == set()
+    assert ada.key.public not in author_rates(line_writer, ())
+    lines = provenance(line_writer.store, Blobs(home.blobs), MANIFEST, LINE, idea.tree)
     whose = {line.text: line.writer.name for line in lines}
     assert (whose["THEIRS = 1"], whose["OWN = 1"]) == ("ada", "this node")

@@ -291,8 +291,8 @@ def test_where_nothing_holds_a_command_none_is_run(
     user: Path, found: Tier, abi: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: found)
-    monkeypatch.setattr("trainer.workshop.workshop.landlock_abi", lambda: abi)
-    monkeypatch.setattr("trainer.workshop.workshop.can_scope_signals", lambda: abi >= 6)
+    monkeypatch.setattr("trainer.agent_sandbox.agent_run.landlock_abi", lambda: abi)
+    monkeypatch.setattr("trainer.agent_sandbox.agent_run.can_scope_signals", lambda: abi >= 6)
     message, hint = fault(user, agent=("claude",))
     assert reason in message
     assert hint == "hint"

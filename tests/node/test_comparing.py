@@ -22,8 +22,8 @@ from node.on_demand import measuring
 from node.on_demand import session as on_demand
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.books import proposal_of
 from tests.node.examples import BASELINE, MANIFEST
+from tests.node.line_writers import proposal_of
 from tests.node.scripted import CRASHED, OUTCOME, Bench, ScriptedRunner, better
 from trainer.measuring.outcome import RunOutcome
 
@@ -59,14 +59,14 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
             print(takes(30.0), file=sys.stderr)
             yield bench.session()
 
-        class Workbench:
+        class CommandSession:
             home, task = bench.home, bench.session().task
 
-            def told_runs(self) -> int:
+            def prior_runs(self) -> int:
                 return 0
 
         sources = {"baseline": BASELINE, "candidate": CANDIDATE}
-        monkeypatch.setattr(measure, "find_workbench", lambda _task, _text: Workbench())
+        monkeypatch.setattr(measure, "find_command_session", lambda _task, _text: CommandSession())
         monkeypatch.setattr(measure, "find_source", lambda _home, _task, name: sources[name])
         monkeypatch.setattr(measure, "calibrated_session", opened)
         monkeypatch.setattr(measuring, "random_seed", itertools.count().__next__)

@@ -16,16 +16,16 @@ from node.on_demand.programs import (
     BlockGain,
     BlockPair,
     Comparing,
+    PairEvidence,
     ProgramComparison,
-    Standing,
     fewest_pairs,
     known_after,
     task_at,
 )
-from node.on_demand.session import Workbench
-from node.proposing.budget import limit_met
+from node.on_demand.session import CommandSession
+from node.proposing.budget import limit_reached
 from node.store import model_calls
-from node.store.model_calls import Charge, SpendingLimits
+from node.store.model_calls import Charge, ModelCostLimits
 from node.store.store import Store
 from protocol.units import NANO
 from tests.conftest import SHORT_TASK
@@ -43,36 +43,36 @@ def pair(a: float, b: float, *, setting: bytes = HERE) -> BlockPair:
     return BlockPair(setting=setting, a=gains[0], b=gains[1], a_first=True, ms=60_000)
 
 
-def standing(*gains: tuple[float, float]) -> Standing:
-    return Standing(tuple(pair(a, b) for a, b in gains), HALF_AN_HOUR)
+def evidence(*gains: tuple[float, float]) -> PairEvidence:
+    return PairEvidence(tuple(pair(a, b) for a, b in gains), HALF_AN_HOUR)
 
 
 def test_who_brings_more_in_every_pair_is_known_and_by_how_much_an_hour() -> None:
-    found = standing(*[(0.31, 0.1), (0.29, 0.11), (0.3, 0.09)] * 5)
+    found = evidence(*[(0.31, 0.1), (0.29, 0.11), (0.3, 0.09)] * 5)
     lower, upper = found.interval
     assert found.verdict == "a"
     assert found.difference == pytest.approx(0.4)
     assert 0 < lower < 0.4 < upper
-    assert (found.an_hour("a"), found.an_hour("b")) == pytest.approx((0.6, 0.2))
+    assert (found.gain_per_hour("a"), found.gain_per_hour("b")) == pytest.approx((0.6, 0.2))
 
 
 def test_few_pairs_show_nothing_however_clear_they_are() -> None:
     clear = [(0.3, 0.1 + 0.001 * number) for number in range(fewest_pairs())]
-    assert standing(*clear[:-1]).verdict == "open"
+    assert evidence(*clear[:-1]).verdict == "open"
     assert 8 <= fewest_pairs() <= 12
-    assert standing(*clear, *clear).verdict == "a"
+    assert evidence(*clear, *clear).verdict == "a"
 
 
 def test_two_that_find_nothing_are_never_told_apart() -> None:
-    assert standing(*[(0.0, 0.0)] * 50).verdict == "open"
-    assert standing().verdict == "open"
+    assert evidence(*[(0.0, 0.0)] * 50).verdict == "open"
+    assert evidence().verdict == "open"
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=25))
 def test_the_two_are_treated_alike(gains: list[tuple[float, float]]) -> None:
-    swapped = standing(*[(b, a) for a, b in gains])
+    swapped = evidence(*[(b, a) for a, b in gains])
     turned = {"a": "b", "b": "a", "open": "open"}
-    assert turned[standing(*gains).verdict] == swapped.verdict
+    assert turned[evidence(*gains).verdict] == swapped.verdict
 
 
 def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
@@ -101,18 +101,18 @@ def test_what_was_played_before_is_there_again_if_nothing_changed(
     home: Home, tmp_path: Path
 ) -> None:
     task = load_task(SHORT_TASK, data_dir=home.data)
-    bench = Workbench(home=home, config=Config(), task=task)
+    command = CommandSession(home=home, config=Config(), task=task)
     first = comparing(task)
     kept = pair(0.3, 0.1, setting=first.setting)
     with kept_lines(tmp_path / "kept.jsonl", is_fresh=False) as lines:
         lines.append(kept)
         lines.append(pair(0.3, 0.1, setting=HERE))
     with kept_lines(tmp_path / "kept.jsonl", is_fresh=False) as lines:
-        again = ProgramComparison(bench, first, lines, tmp_path / "blocks")
+        again = ProgramComparison(command, first, lines, tmp_path / "blocks")
         longer = replace(first, block_s=61.0)
-        other = ProgramComparison(bench, longer, lines, tmp_path / "blocks")
-        assert again.standing.pairs == (kept,)
-        assert other.standing.pairs == ()
+        other = ProgramComparison(command, longer, lines, tmp_path / "blocks")
+        assert again.evidence.pairs == (kept,)
+        assert other.evidence.pairs == ()
     assert comparing(task, bold=b"Be bolder.").setting != first.setting
 
 
@@ -134,7 +134,7 @@ def spend(home: Home, *charges: Charge, is_visit: bool = False) -> None:
         for charge in charges:
             number = model_calls.reserve(
                 store.database,
-                limits=SpendingLimits(),
+                limits=ModelCostLimits(),
                 model="small",
                 most=charge,
                 now_ms=DAY_MS,
@@ -149,9 +149,9 @@ def test_homes_share_a_days_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     homes = [Home(tmp_path / name) for name in ("own", "a", "b", "unused")]
     spend(homes[0], Charge(tokens_in=10, tokens_out=5, usd_nano=100))
     spend(homes[1], *[Charge(tokens_in=100, tokens_out=50, usd_nano=1_000)] * 2, is_visit=True)
-    limits = SpendingLimits(usd_nano=2_500, tokens=None, calls=2, visits=50)
+    limits = ModelCostLimits(usd_nano=2_500, tokens=None, calls=2, visits=50)
     left = left_of(limits, homes)
-    assert left == SpendingLimits(usd_nano=400, tokens=None, calls=0, visits=48)
+    assert left == ModelCostLimits(usd_nano=400, tokens=None, calls=0, visits=48)
 
 
 def test_a_limit_is_met_when_another_question_like_the_largest_would_pass_it(home: Home) -> None:
@@ -163,7 +163,7 @@ def test_a_limit_is_met_when_another_question_like_the_largest_would_pass_it(hom
 
     def met(**limits: int) -> str | None:
         with Store.open_read_only(home) as store:
-            return limit_met(store, SpendingLimits(**limits), DAY_MS)
+            return limit_reached(store, ModelCostLimits(**limits), DAY_MS)
 
     assert met(usd_nano=1_900, tokens=315, calls=3) is None
     assert met(usd_nano=1_899) == "usd_per_day"

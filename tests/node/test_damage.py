@@ -13,13 +13,13 @@ import pytest
 
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
-from node.proposing.budget import ledger_of
+from node.maintenance.fsck import examine, repair
+from node.proposing.budget import open_cost_database
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.mirror import Mirror
-from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
+from node.store.model_calls import Charge, ModelCostLimits, ModelCostTotals, costs_on_day, reserve
 from node.store.store import Store
-from node.upkeep.fsck import examine, repair
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
@@ -148,11 +148,11 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(home: Home, sessio
 
 
 def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Blobs) -> None:
-    with ledger_of(home) as ledger:
+    with open_cost_database(home) as cost_database:
         for _ in range(3):
             reserve(
-                ledger,
-                limits=SpendingLimits(),
+                cost_database,
+                limits=ModelCostLimits(),
                 model="small",
                 most=Charge(tokens_in=11, tokens_out=7, usd_nano=5),
                 now_ms=0,
@@ -163,9 +163,9 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
     with home.lock():
         repair(home)
     assert home.store.with_name("records.db.damaged-1").exists()
-    with ledger_of(home) as ledger:
-        kept = spending_on(ledger, "1970-01-01")
-        assert kept == Spending(calls=3, tokens=54, usd_nano=15)
+    with open_cost_database(home) as cost_database:
+        kept = costs_on_day(cost_database, "1970-01-01")
+        assert kept == ModelCostTotals(calls=3, tokens=54, usd_nano=15)
 
 
 def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(

@@ -9,6 +9,7 @@ from agent.completion import CompletionFault, FaultKind
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
+from node.maintenance.doctor import examine
 from node.proposing.budget import spent_today
 from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, arms_of
 from node.proposing.diagnosis import Diagnosis, diagnose, hint_for
@@ -16,7 +17,6 @@ from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
 from node.store.store import Store
 from node.terminal.progress import silent
-from node.upkeep.doctor import examine
 from tests.llm_server import LlmServer, refuses, says
 from tests.workers import KEY, KEYS, configured
 

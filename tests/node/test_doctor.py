@@ -3,7 +3,7 @@
 import pytest
 
 from node.home.home import Home
-from node.upkeep import doctor
+from node.maintenance import doctor
 from tests.node.examples import Notebook
 from tests.trainer.test_counting import TASK_CLOCK, UNKNOWN
 from trainer.host import counting

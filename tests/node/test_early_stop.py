@@ -7,19 +7,19 @@ from typing import Any, cast
 import pytest
 
 from node.home.home import Home
-from node.line.desk import Desk
-from node.line.early_stop import overseer_of, stopped_in, told_runs
+from node.line.early_stop import early_stopper_for, finished_runs, stopped_in
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_context import LineContext
+from node.line.line_writer import LineWriter
 from node.line.trial import MetricReading
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, proposal_of, with_baseline
 from tests.node.examples import run
+from tests.node.line_writers import BASE_NANO, proposal_of, with_baseline
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
 STEPS = 200
@@ -29,8 +29,8 @@ READING = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.01), policy=DEF
 class Bench:
     """Stands for a desk: what an overseer is made of."""
 
-    def __init__(self, ledger: Ledger, *, stops_early: bool = True) -> None:
-        self.ledger = ledger
+    def __init__(self, line_writer: LineWriter, *, stops_early: bool = True) -> None:
+        self.line_writer = line_writer
         self.stops_early = stops_early
 
     def reading(self) -> MetricReading:
@@ -52,54 +52,56 @@ def printed(off: float, *, until: int) -> LossCurve:
     return curve
 
 
-def end(ledger: Ledger, job: Job[Any], off: float, **more: Any) -> None:
+def end(line_writer: LineWriter, job: Job[Any], off: float, **more: Any) -> None:
     """Let the open run of a job end so far above its base, with its curve."""
-    (planned,) = [one for one in ledger.store.jobs.runs_of(job.id) if one.outcome is None]
+    (planned,) = [one for one in line_writer.store.jobs.runs_of(job.id) if one.outcome is None]
     nano = BASE_NANO + round(off * NANO)
     ended = replace(run(nano), role=planned.role, seed=planned.seed)
     outcome = StoredOutcome(run=ended, log_tail="", curve=points(off), steps=STEPS)
-    ledger.store.jobs.finish_run(planned, replace(outcome, **more))
+    line_writer.store.jobs.finish_run(planned, replace(outcome, **more))
 
 
 def tried(
-    ledger: Ledger, rate: str, off: float, decision: str = "screened_out", **more: Any
+    line_writer: LineWriter, rate: str, off: float, decision: str = "screened_out", **more: Any
 ) -> None:
     job = open_experiment(
-        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), rate))
+        line_writer,
+        Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate)),
     )
-    end(ledger, job, off, **more)
-    runs = [one.run for one in ledger.store.jobs.runs_of(job.id) if one.run]
-    close_experiment(ledger, job, replace(job.step, decision=decision), runs, note=decision)
+    end(line_writer, job, off, **more)
+    runs = [one.run for one in line_writer.store.jobs.runs_of(job.id) if one.run]
+    close_experiment(line_writer, job, replace(job.step, decision=decision), runs, note=decision)
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
+def line_writer(home: Home, store: Store) -> LineWriter:
     """Books with a measured baseline that printed its loss, and thirty changes of it."""
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     for planned in store.jobs.runs_of(1):
         assert planned.run is not None
         outcome = StoredOutcome(run=planned.run, log_tail="", curve=points(0.0), steps=STEPS)
         store.jobs.finish_run(replace(planned, outcome=None), outcome)
     chance = random.Random(1)
     for number in range(30):
-        tried(ledger, f"0.{number + 1:03}", chance.uniform(-0.01, 0.05))
-    return ledger
+        tried(line_writer, f"0.{number + 1:03}", chance.uniform(-0.01, 0.05))
+    return line_writer
 
 
-def screen(ledger: Ledger, rate: str, seed: int) -> tuple[Job[ExperimentStep], Any]:
+def screen(line_writer: LineWriter, rate: str, seed: int) -> tuple[Job[ExperimentStep], Any]:
     job = open_experiment(
-        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), rate))
+        line_writer,
+        Idea.of(line_writer, proposal_of(line_writer.source(line_writer.known_line.working), rate)),
     )
-    (planned,) = ledger.store.jobs.runs_of(job.id)
+    (planned,) = line_writer.store.jobs.runs_of(job.id)
     return job, replace(planned, seed=seed)
 
 
-def overseer(ledger: Ledger, job: Job[Any], planned: Any, **more: Any) -> Any:
-    return overseer_of(job, planned, cast("Desk", Bench(ledger, **more)))
+def early_stopper(line_writer: LineWriter, job: Job[Any], planned: Any, **more: Any) -> Any:
+    return early_stopper_for(job, planned, cast("LineContext", Bench(line_writer, **more)))
 
 
-def test_what_cannot_pass_any_more_is_stopped_with_a_reason(ledger: Ledger) -> None:
-    looks = overseer(ledger, *screen(ledger, "0.9", seed=7))
+def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWriter) -> None:
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=40)) is None  # too early
     assert looks.given_up is None
     why = looks(printed(0.5, until=100))
@@ -107,55 +109,58 @@ def test_what_cannot_pass_any_more_is_stopped_with_a_reason(ledger: Ledger) -> N
     assert looks.given_up == 450
 
 
-def test_what_may_pass_is_not(ledger: Ledger) -> None:
-    looks = overseer(ledger, *screen(ledger, "0.9", seed=7))
+def test_what_may_pass_is_not(line_writer: LineWriter) -> None:
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert [looks(printed(-0.01, until=until)) for until in (70, 120, 199)] == [None] * 3
     assert looks.given_up is None
 
 
-def test_one_in_twenty_goes_on_and_is_known_for_it(ledger: Ledger) -> None:
-    looks = overseer(ledger, *screen(ledger, "0.9", seed=40))
+def test_one_in_twenty_goes_on_and_is_known_for_it(line_writer: LineWriter) -> None:
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=40))
     assert looks(printed(0.5, until=199)) is None
     assert looks.given_up == 900
 
 
-def test_only_screens_are_looked_at_and_only_if_wanted(ledger: Ledger) -> None:
-    job, planned = screen(ledger, "0.9", seed=7)
-    assert overseer(ledger, job, planned) is not None
-    assert overseer(ledger, job, planned, stops_early=False) is None
-    assert overseer(ledger, job, replace(planned, ordinal=1)) is None
-    assert overseer(ledger, job, replace(planned, role="base")) is None
+def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) -> None:
+    job, planned = screen(line_writer, "0.9", seed=7)
+    assert early_stopper(line_writer, job, planned) is not None
+    assert early_stopper(line_writer, job, planned, stops_early=False) is None
+    assert early_stopper(line_writer, job, replace(planned, ordinal=1)) is None
+    assert early_stopper(line_writer, job, replace(planned, role="base")) is None
     other = replace(job, step=cast("ExperimentStep", object()))
-    assert overseer(ledger, other, planned) is None
+    assert early_stopper(line_writer, other, planned) is None
 
 
-def test_after_a_keep_that_would_have_been_lost_it_learns_anew(ledger: Ledger) -> None:
-    store = ledger.store
-    assert len(told_runs(store, ledger.key, 1)) >= 30
-    tried(ledger, "0.8", -0.05, "kept", given_up=450)
-    assert len(told_runs(store, ledger.key, 1)) == 1
-    looks = overseer(ledger, *screen(ledger, "0.9", seed=7))
+def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: LineWriter) -> None:
+    store = line_writer.store
+    assert len(finished_runs(store, line_writer.key, 1)) >= 30
+    tried(line_writer, "0.8", -0.05, "kept", given_up=450)
+    assert len(finished_runs(store, line_writer.key, 1)) == 1
+    looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=199)) is None
 
 
-def test_what_stopping_saved_and_cost_is_counted(ledger: Ledger) -> None:
+def test_what_stopping_saved_and_cost_is_counted(line_writer: LineWriter) -> None:
     cut = replace(run(None, status="stopped", reason="hopeless"), ms=600)
     job = open_experiment(
-        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), "0.7"))
+        line_writer,
+        Idea.of(
+            line_writer, proposal_of(line_writer.source(line_writer.known_line.working), "0.7")
+        ),
     )
-    (planned,) = ledger.store.jobs.runs_of(job.id)
+    (planned,) = line_writer.store.jobs.runs_of(job.id)
     ended = replace(cut, role=planned.role, seed=planned.seed)
-    ledger.store.jobs.finish_run(
+    line_writer.store.jobs.finish_run(
         planned, StoredOutcome(run=ended, log_tail="", curve=points(0.5), steps=STEPS, given_up=300)
     )
     close_experiment(
-        ledger, job, replace(job.step, decision="screened_out"), [ended], note="hopeless"
+        line_writer, job, replace(job.step, decision="screened_out"), [ended], note="hopeless"
     )
-    tried(ledger, "0.71", 0.4, given_up=300)
-    tried(ledger, "0.72", -0.05, "kept", given_up=300)
-    found = stopped_in(ledger.store, ledger.key, since_ms=0, until_ms=1 << 60)
+    tried(line_writer, "0.71", 0.4, given_up=300)
+    tried(line_writer, "0.72", -0.05, "kept", given_up=300)
+    found = stopped_in(line_writer.store, line_writer.key, since_ms=0, until_ms=1 << 60)
     assert (found.screens, found.stopped, found.let_go_on, found.kept) == (33, 1, 2, 1)
     assert found.saved_ms == 1400
-    read = ledger.store.jobs.runs_of(job.id)[0].outcome
+    read = line_writer.store.jobs.runs_of(job.id)[0].outcome
     assert read is not None
     assert (read.steps, read.given_up, read.run.status) == (STEPS, 300, "stopped")

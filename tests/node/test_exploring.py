@@ -13,11 +13,11 @@ from node.home.home import Home
 from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
-from node.line.drift import doubt_head
+from node.line.environment_change import request_head_recheck
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.head_by_hand import move_head
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.loop.exploring import Exploring
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
@@ -29,15 +29,15 @@ from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.runs import Env
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
+from tests.node.line_writers import (
     BASE_NANO,
-    checkpoint,
     conclude,
-    ledger_of,
+    line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
 from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
@@ -64,9 +64,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bench(home: Home, store: Store) -> Bench:
     """A node that adopted one patch and finds nothing better."""
-    ledger = with_baseline(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-    checkpoint(ledger, gain_nano=5 * SD_NANO)
+    line_writer = with_baseline(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=10))
     measures(bench, HEAD, HEAD_NANO)
     return bench
@@ -131,7 +131,7 @@ def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     work(bench, 11)
     (job,) = bench.store.jobs.closed_jobs(LINE, BranchStep)
     runs = [one.outcome.run.metric_nano for one in bench.store.jobs.runs_of(job.id) if one.outcome]
-    assert len(runs) == DEFAULT.bank_size
+    assert len(runs) == DEFAULT.reference_runs
     latest = experiments(bench.store)[-1]
     assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
 
@@ -157,7 +157,7 @@ def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench)
     work(bench, 11)
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (best.tree, best.tree, ())
-    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]
+    (job,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)[1:]
     judged = job.step
     (step,) = branches(bench.store)
     assert judged.passed
@@ -172,7 +172,7 @@ def test_a_confirmation_is_not_spent_on_a_branch_that_is_below_the_head(bench: B
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209"]
     work(bench, 9)
     assert line_of(bench.store).working == better.tree
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
     bench.rates = [f"0.4{number}" for number in range(9)]
     work(bench, 2)  # in another session it goes on where it was
     assert branch_of(bench.store, line_of(bench.store)) is not None
@@ -183,7 +183,7 @@ def test_what_is_kept_is_judged_before_the_line_leaves_its_head(bench: Bench) ->
     measures(bench, better, HEAD_NANO - 2 * SD_NANO)
     bench.rates = ["0.209", *(f"0.3{number}" for number in range(20))]
     work(bench, 15)
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 2
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 2
     assert branches(bench.store) == []
     assert line_of(bench.store).verified == better.tree
 
@@ -219,7 +219,7 @@ def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) 
     research.stop(at_checkpoint=True)
     asyncio.run(research.run())
     assert any("stopping after the current run" in line for line in bench.said)
-    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
 
 
 # In turn
@@ -229,11 +229,11 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
     home: Home, store: Store
 ) -> None:
     """Two stacks were missed; what was good in each was never tried with what was in the other."""
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     lines = b"".join(b"C%d = 1\n" % number for number in range(30))
     base = Source.of({"train.py": lines})
-    ledger.blobs.put_source(base)
-    move_head(ledger, base.tree, evidence=None)
+    line_writer.blobs.put_source(base)
+    move_head(line_writer, base.tree, evidence=None)
     for at, name in ((2, b"FIRST"), (25, b"SECOND")):
         rows = lines.splitlines(keepends=True)
         rows.insert(at, name + b" = 1\n")
@@ -241,12 +241,12 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
         proposal = replace(proposal_of(BASELINE, "0.2", title=name.decode()), parent=base.tree)
         proposal = replace(proposal, source=source, edits=(), fingerprint=fingerprint(source))
         nano = BASE_NANO - SD_NANO
-        conclude(ledger, proposal, "kept", nano, nano)
-        checkpoint(ledger, gain_nano=-SD_NANO)
+        conclude(line_writer, proposal, "kept", nano, nano)
+        promotion_trial(line_writer, gain_nano=-SD_NANO)
     bench = Bench(home=home, store=store)
     work(bench, 10)
     (both,) = (one for one in experiments(store) if one.idea.proposer == COMBINING)
-    text = ledger.source(both.tree)["train.py"]
+    text = line_writer.source(both.tree)["train.py"]
     assert b"FIRST" in text
     assert b"SECOND" in text
     assert set(both.idea.parents) == set(_kept_patches(store))
@@ -261,13 +261,15 @@ def _kept_patches(store: Store) -> list[bytes]:
 
 
 def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     wider = Source.of({"train.py": b"LEARNING_RATE = 0.5\nWIDTH = 8\n"})
-    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
     step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
-    conclude(ledger, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
-    checkpoint(ledger, gain_nano=5 * SD_NANO)
-    exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, bank_size=2)
+    conclude(
+        line_writer, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO
+    )
+    promotion_trial(line_writer, gain_nano=5 * SD_NANO)
+    exploring = Exploring(line_writer, peers=None, noise_sd=lambda: SD_NANO / 1e9, reference_runs=2)
     asked = exploring.open_next()
     assert isinstance(asked, Job)
     assert asked.step.part is not None
@@ -286,8 +288,8 @@ def ada(store: Store, home: Home) -> Stranger:
 
 
 def with_peers(bench: Bench, *, share: float = 0.0) -> None:
-    bench.peers = lambda ledger: Peers(
-        ledger,
+    bench.peers = lambda line_writer: Peers(
+        line_writer,
         net="main",
         share=share,
         chance=random.Random(3),
@@ -382,12 +384,12 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -
 
 def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
     work(bench, 10)
-    doubt_head(ledger_of(bench.home, bench.store), "to see")
+    request_head_recheck(line_writer_of(bench.home, bench.store), "to see")
     work(bench, 1)
-    assert bench.store.jobs.closed_jobs(LINE, RemeasureStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, HeadRecheckStep) == []
     work(bench, 5)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "head"]
-    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, HeadRecheckStep)) == 1
 
 
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
@@ -449,9 +451,9 @@ def test_a_kill_after_each_step_of_a_branch_leaves_it_whole_and_the_node_goes_on
     """Away, up, judged and adopted; away and back; with a kill after each write on the way."""
     best = rated("0.209")
     with Store.open(home) as store:
-        ledger = with_baseline(home, store)
-        conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
-        checkpoint(ledger, gain_nano=5 * SD_NANO)
+        line_writer = with_baseline(home, store)
+        conclude(line_writer, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+        promotion_trial(line_writer, gain_nano=5 * SD_NANO)
     seen: set[str] = set()
     heads: list[bytes] = []
     while (kills := len(seen)) < 100:

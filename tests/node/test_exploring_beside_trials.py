@@ -8,28 +8,28 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, SubmissionStep
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     conclude,
-    end_checkpoint,
+    end_promotion_trial,
     keep,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner, until
 from trainer.measuring.outcome import RunOutcome
 
-AT_ONCE = replace(DEFAULT, keeps_per_checkpoint=1)
+AT_ONCE = replace(DEFAULT, keeps_per_promotion_trial=1)
 
 
 @dataclass(kw_only=True)
@@ -112,8 +112,8 @@ def night(
     return beside
 
 
-def checkpoints(store: Store) -> list[CheckpointStep]:
-    return [job.step for job in store.jobs.closed_jobs(LINE, CheckpointStep)]
+def checkpoints(store: Store) -> list[PromotionTrial]:
+    return [job.step for job in store.jobs.closed_jobs(LINE, PromotionTrial)]
 
 
 def test_other_lanes_explore_while_one_has_a_checkpoint(home: Home, store: Store) -> None:
@@ -166,14 +166,14 @@ def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
 def test_what_was_handed_in_and_kept_on_a_stack_that_does_not_pass_is_queued_for_the_head(
     home: Home, store: Store, gain_nano: int | None, queued: int
 ) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.2")
-    trial = open_checkpoint(ledger)
-    mine = proposal_of(ledger.source(ledger.known_line.working), "0.3", title="mine")
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
+    trial = open_promotion_trial(line_writer)
+    mine = proposal_of(line_writer.source(line_writer.known_line.working), "0.3", title="mine")
     mine = replace(mine, edits=(), proposer=SUBMITTED)
-    kept = conclude(ledger, mine, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    keep(ledger, "0.4")  # has edits, by which its proposer tries it again
-    end_checkpoint(ledger, trial, gain_nano=gain_nano)
+    kept = conclude(line_writer, mine, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    keep(line_writer, "0.4")  # has edits, by which its proposer tries it again
+    end_promotion_trial(line_writer, trial, gain_nano=gain_nano)
     waiting = [job.step for job in store.jobs.open_jobs(LINE, SubmissionStep)]
     assert len(waiting) == queued
     for step in waiting:
@@ -194,7 +194,7 @@ def test_what_a_kill_cut_off_beside_a_checkpoint_goes_on(
     home: Home, store: Store, lanes: int
 ) -> None:
     night(home, store, lanes=4, good=frozenset({0, 5}), killed_after=3)
-    (trial,) = store.jobs.open_jobs(LINE, CheckpointStep)
+    (trial,) = store.jobs.open_jobs(LINE, PromotionTrial)
     cut_off = store.jobs.open_jobs(LINE, ExperimentStep)
     assert cut_off
     night(home, store, lanes=lanes, good=frozenset({0, 5}))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from node.commands.upkeep import _prove_cards
+from node.commands.maintenance import _selftest_cards
 from node.home.config import Config
 from node.home.consent import Wishes
 from node.home.control_socket import Message, call, document
@@ -21,26 +21,26 @@ from node.line.open_task import named_task
 from node.loop.session_plan import Goal
 from node.reporting.status_text import print_status
 from node.running import first_card, program, stand_in
+from node.running.card_selftest import StoppedError, passes_selftest
 from node.running.first_card import TaskHere, task_here
-from node.running.proving import StoppedError, proven
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
+from trainer.card_selftest import machine
+from trainer.card_selftest.report import (
+    Fault,
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+    load_report,
+    save_report,
+    with_selftest_result,
+)
 from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
-from trainer.proving import machine
-from trainer.proving.proof import (
-    Fault,
-    Proof,
-    ProofConditions,
-    ProofStep,
-    as_proven,
-    keep,
-    remembered,
-)
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
@@ -59,9 +59,13 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: "\n".join(caplog.messages)
 
 
-def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> Proof:
-    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=faults)
-    return Proof(setting=ProofConditions.of(device), steps=(step,), told=TOLD if usable else {})
+def proof_of(
+    device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()
+) -> SelfTestReport:
+    step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=faults)
+    return SelfTestReport(
+        setting=SelfTestConditions.of(device), steps=(step,), told=TOLD if usable else {}
+    )
 
 
 def the_card() -> GraphicsCard:
@@ -80,8 +84,8 @@ def test_a_card_that_lacks_nothing_is_to_prove_itself(
 ) -> None:
     here = task_here(home, Config())
     assert here.task == "nanochat"
-    assert here.unproven is not None
-    assert here.unproven.card == the_card()
+    assert here.untested_card is not None
+    assert here.untested_card.card == the_card()
     assert "nanochat is fetched for NVIDIA GeForce RTX 4090: about 1.3 GB in 13 files" in said()
     assert "before the first run" in said()
     assert named_task(home, "auto") == "tiny"  # not before it has
@@ -91,9 +95,9 @@ def test_of_two_cards_the_one_that_is_named_proves_itself(home: Home, driver: Fa
     driver.cards = (*driver.cards, FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564))
     first, second = probe_cards().cards
     for named, card in (((), first), (("0",), first), (("1",), second)):
-        unproven = task_here(home, Config(gpus=named)).unproven
-        assert unproven is not None
-        assert unproven.card == card
+        untested_card = task_here(home, Config(gpus=named)).untested_card
+        assert untested_card is not None
+        assert untested_card.card == card
 
 
 def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
@@ -102,9 +106,9 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
     older = FakeCard(name="NVIDIA GeForce RTX 3090", mib=24576, capability=(8, 6))
     useless = FakeCard(name="NVIDIA GeForce GT 710", mib=2048, capability=(3, 5))
     driver.cards = (older, useless, *driver.cards, *driver.cards)
-    unproven = task_here(home, Config()).unproven
-    assert unproven is not None
-    assert unproven.device.slug == "rtx4090-24g"
+    untested_card = task_here(home, Config()).untested_card
+    assert untested_card is not None
+    assert untested_card.device.slug == "rtx4090-24g"
     command = f"ARNODE_HOME={home.root}-rtx3090-24g arnode start --gpus rtx3090-24g"
     line = (
         f"this node works on NVIDIA GeForce RTX 4090; for NVIDIA GeForce RTX 3090 start another:"
@@ -112,9 +116,9 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
     )
     assert line in said()
     assert "GT 710" not in said()
-    unproven = task_here(home, Config(gpus=("rtx3090-24g",))).unproven
-    assert unproven is not None
-    assert unproven.device.slug == "rtx3090-24g"
+    untested_card = task_here(home, Config(gpus=("rtx3090-24g",))).untested_card
+    assert untested_card is not None
+    assert untested_card.device.slug == "rtx3090-24g"
     assert said().count("start another") == 1  # whoever names cards knows of them
 
 
@@ -125,17 +129,17 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     started = []
 
     async def run(start: program._Start) -> None:
-        started.append((start.config.task, start.unproven is not None))
+        started.append((start.config.task, start.untested_card is not None))
 
     monkeypatch.setattr(program, "_run_awaited", run)
     monkeypatch.setattr(program, "keep_to_oneself", lambda: None)  # of this process, for good
     monkeypatch.setattr(
-        stand_in, "card_to_be_had", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
+        stand_in, "why_no_card", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
     )
     goal, offline = Goal(), Wishes(network="none")
     program.start_node(home, Config(agent=("knobs",)), goal, offline)
     assert started == [("nanochat", True)]
-    keep(proof_of(the_card().device), home.data)
+    save_report(proof_of(the_card().device), home.data)
     with pytest.raises(ConfigurationError, match="CUDA fails"):
         program.start_node(home, Config(agent=("knobs",)), goal, offline)
 
@@ -143,29 +147,29 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
 def test_one_that_has_is_not_asked_again(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
-    keep(proof_of(the_card().device), home.data)
+    save_report(proof_of(the_card().device), home.data)
     assert task_here(home, Config()) == TaskHere(task="nanochat")
     assert named_task(home, "auto") == "nanochat"
-    device = as_proven(the_card().device, home.data)
-    assert device.told == TOLD
+    device = with_selftest_result(the_card().device, home.data)
+    assert device.script_settings == TOLD
     assert device.environment["attention"] == "varlen"
     assert device.environment["size"] == "6x512x128x2048x65536x32"
     driver.driver = "580.65.06"  # another driver: it proves itself anew
-    assert task_here(home, Config()).unproven is not None
-    assert as_proven(the_card().device, home.data).told == {}
+    assert task_here(home, Config()).untested_card is not None
+    assert with_selftest_result(the_card().device, home.data).script_settings == {}
 
 
 def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDriver) -> None:
-    keep(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
+    save_report(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
     here = task_here(home, Config())
-    assert here.unproven is not None
-    assert here.unproven.known == (VARLEN,)
+    assert here.untested_card is not None
+    assert here.untested_card.known == (VARLEN,)
 
 
 def test_a_task_that_somebody_names_is_that_task(home: Home, driver: FakeDriver) -> None:
-    unproven = task_here(home, Config(task="nanochat"))
-    assert (unproven.task, unproven.unproven is None) == ("nanochat", False)
-    keep(proof_of(the_card().device), home.data)
+    untested_card = task_here(home, Config(task="nanochat"))
+    assert (untested_card.task, untested_card.untested_card is None) == ("nanochat", False)
+    save_report(proof_of(the_card().device), home.data)
     assert task_here(home, Config(task="tiny")) == TaskHere(task="tiny")
     assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
 
@@ -240,18 +244,18 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, usable: bool
 ) -> None:
     here = task_here(home, Config())
-    assert here.unproven is not None
-    proof = proof_of(here.unproven.device, usable=usable, faults=() if usable else (OOM,))
+    assert here.untested_card is not None
+    result = proof_of(here.untested_card.device, usable=usable, faults=() if usable else (OOM,))
 
     class Proves:
-        async def prove(self) -> Proof:
-            return proof
+        async def run(self) -> SelfTestReport:
+            return result
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
-    assert asyncio.run(here.unproven.prove(home)) is usable
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
+    assert asyncio.run(here.untested_card.run_selftest(home)) is usable
     again = task_here(home, Config())
     assert again.task == "nanochat"
-    assert (again.unproven is None) is usable
+    assert (again.untested_card is None) is usable
 
 
 def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
@@ -263,21 +267,21 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
     begun = list[int]()
 
     class Proves:
-        async def prove(self) -> Proof:
+        async def run(self) -> SelfTestReport:
             begun.append(1)
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
-    unproven = task_here(home, Config()).unproven
-    assert unproven is not None
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
+    untested_card = task_here(home, Config()).untested_card
+    assert untested_card is not None
     load_keys(home)
 
     async def ask(command: str, arguments: dict[str, Message] | None = None) -> Message:
         return await asyncio.to_thread(call, home.socket, command, arguments)
 
     async def work() -> None:
-        working = asyncio.create_task(proven(home, Config(), unproven))
+        working = asyncio.create_task(passes_selftest(home, Config(), untested_card))
         await until(lambda: len(begun) == 1)
         told = document(await ask("status"))
         assert (told["running"], told["lines"]) == (True, [])
@@ -298,7 +302,7 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
             await working
 
     asyncio.run(work())
-    assert remembered(ProofConditions.of(unproven.device), home.data) is None
+    assert load_report(SelfTestConditions.of(untested_card.device), home.data) is None
 
 
 def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
@@ -306,24 +310,26 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
 ) -> None:
     load_keys(home)
     begun, may_end = list[int](), asyncio.Event()
-    unproven = task_here(home, Config()).unproven
-    assert unproven is not None
+    untested_card = task_here(home, Config()).untested_card
+    assert untested_card is not None
 
     class Proves:
-        async def prove(self) -> Proof:
+        async def run(self) -> SelfTestReport:
             begun.append(1)
             await may_end.wait()
-            return proof_of(unproven.device)
+            return proof_of(untested_card.device)
 
-    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+    monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
 
     async def work() -> bool:
-        working = asyncio.create_task(proven(home, Config(), unproven))
+        working = asyncio.create_task(passes_selftest(home, Config(), untested_card))
         await until(lambda: begun != [])
         told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
         assert (told["paused"], told["runs_ended"]) == (True, 0)
         may_end.set()
-        await until(lambda: remembered(ProofConditions.of(unproven.device), home.data) is not None)
+        await until(
+            lambda: load_report(SelfTestConditions.of(untested_card.device), home.data) is not None
+        )
         status = document(await asyncio.to_thread(call, home.socket, "status"))
         assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()
@@ -342,9 +348,9 @@ def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
     device = the_card().device
     card = the_card()
     monkeypatch.setattr(
-        machine, "prove_all", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
+        machine, "run_selftests", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
     )
-    _prove_cards(as_json=False)
+    _selftest_cards(as_json=False)
     (report,) = json.loads((tmp_path / "gpu-report.json").read_text())
     assert report["card"]["name"] == "NVIDIA GeForce RTX 4090"
     assert report["steps"][0]["faults"][0]["name"] == "attention-varlen"
@@ -355,4 +361,4 @@ def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
 def test_doctor_without_a_card_names_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeDriver().install(monkeypatch)
     with pytest.raises(ConfigurationError, match=r"^no-driver: .*`tiny` runs on the processor"):
-        _prove_cards(as_json=False)
+        _selftest_cards(as_json=False)

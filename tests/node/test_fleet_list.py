@@ -22,14 +22,14 @@ from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.home.people import People, write_people
 from node.home.signed_list import SignedList
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.peer_claims import Peers
 from node.reporting.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import confirm, run
@@ -121,8 +121,8 @@ def test_a_setting_names_a_fleet_by_its_owner() -> None:
 
 
 @pytest.fixture
-def ada(ledger: Ledger) -> Stranger:
-    return Stranger(ledger.store, ledger.blobs, number=30)
+def ada(line_writer: LineWriter) -> Stranger:
+    return Stranger(line_writer.store, line_writer.blobs, number=30)
 
 
 def kept(who: Stranger, tree: Source, metric_nano: int, *, stage: str = "keep") -> bytes:
@@ -140,12 +140,12 @@ def base_of(who: Stranger, metric_nano: int) -> None:
     who.publish(replace(body, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def peers_of(ledger: Ledger, people: People) -> Peers:
-    return peers(people=lambda: people)(ledger)
+def peers_of(line_writer: LineWriter, people: People) -> Peers:
+    return peers(people=lambda: people)(line_writer)
 
 
 def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
-    ledger: Ledger, ada: Stranger
+    line_writer: LineWriter, ada: Stranger
 ) -> None:
     fleet = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
@@ -153,23 +153,23 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
     result = kept(ada, tree, BASE_NANO - GAIN_NANO)
     kept(ada, proposal_of(BASELINE, "0.6").source, BASE_NANO - GAIN_NANO, stage="screen")
     kept(ada, proposal_of(BASELINE, "0.7").source, BASE_NANO + GAIN_NANO)
-    (offer,) = peers_of(ledger, fleet).offers(peers_of(ledger, fleet).rates())
+    (offer,) = peers_of(line_writer, fleet).offers(peers_of(line_writer, fleet).rates())
     assert (offer.result, offer.gain_nano, offer.pairs) == (result, GAIN_NANO, 0)
-    idea = peers_of(ledger, fleet).stack()
+    idea = peers_of(line_writer, fleet).stack()
     assert idea is not None
     assert (idea.author, idea.tree) == (ada.key.public, tree.tree)
     assert idea.claim_milli is not None
     assert idea.claim_milli < 1000 * GAIN_NANO / SD_NANO, "what is to be expected of it"
     for others in (People(), People(friends=fleet.fleet), replace(fleet, blocked=fleet.fleet)):
-        strangers = peers_of(ledger, others)
+        strangers = peers_of(line_writer, others)
         assert strangers.offers(strangers.rates()) == []
 
 
-def test_who_leaves_the_fleet_is_a_stranger_again(ledger: Ledger, ada: Stranger) -> None:
+def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: Stranger) -> None:
     people = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
-    choice = peers(people=lambda: people)(ledger)
+    choice = peers(people=lambda: people)(line_writer)
     assert len(choice.offers(choice.rates())) == 1
     people = People()
     assert choice.offers(choice.rates()) == []
@@ -177,7 +177,7 @@ def test_who_leaves_the_fleet_is_a_stranger_again(ledger: Ledger, ada: Stranger)
     assert len(choice.offers(choice.rates())) == 1, "what was said before counts again"
 
 
-def test_a_gain_is_of_the_authors_own_runs_alone(ledger: Ledger, ada: Stranger) -> None:
+def test_a_gain_is_of_the_authors_own_runs_alone(line_writer: LineWriter, ada: Stranger) -> None:
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
-    choice = peers_of(ledger, People(fleet=frozenset([ada.key.public])))
+    choice = peers_of(line_writer, People(fleet=frozenset([ada.key.public])))
     assert choice.offers(choice.rates()) == [], "nobody knows what its base measures there"

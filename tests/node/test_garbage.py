@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
+from node.maintenance.fsck import examine
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.upkeep.fsck import examine
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, BROKEN, LINE, Notebook
 from tests.node.steps import FreeStep

@@ -6,12 +6,12 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.books import keep, with_baseline
 from tests.node.examples import BASELINE
+from tests.node.line_writers import keep, with_baseline
 from tests.node.strangers import Stranger
 from trainer.host.device import Device
 
@@ -22,13 +22,13 @@ WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store, here: Device) -> Ledger:
+def line_writer(home: Home, store: Store, here: Device) -> LineWriter:
     return with_baseline(home, store)
 
 
 @pytest.fixture
-def stranger(home: Home, ledger: Ledger) -> Stranger:
-    return Stranger(ledger.store, Blobs(home.blobs), name="ada \u200d")
+def stranger(home: Home, line_writer: LineWriter) -> Stranger:
+    return Stranger(line_writer.store, Blobs(home.blobs), name="ada \u200d")
 
 
 def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
@@ -41,7 +41,7 @@ def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tu
 
 
 def test_show_lists_the_marks_of_a_patch(
-    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     marked = stranger.patch(BASELINE, MARKED).hex()
     document = json.loads(arnode(capsys, "show", marked, "--json")[0])
@@ -54,15 +54,15 @@ def test_show_lists_the_marks_of_a_patch(
         "  train.py line 3: os.system('id') (module)\n"
     ) in arnode(capsys, "show", marked)[0]
     arnode(capsys, "adopt", marked, "--unverified")
-    adoption = ledger.store.records.listed("adopt")[0].id.hex()
+    adoption = line_writer.store.records.listed("adopt")[0].id.hex()
     shown = json.loads(arnode(capsys, "show", adoption, "--json")[0])["marks"]
     assert [mark["text"] for mark in shown] == ["import os", "os.system('id')"]
 
 
 def test_show_tells_no_marks_from_no_source(
-    ledger: Ledger, stranger: Stranger, home: Home, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, stranger: Stranger, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = keep(ledger, "0.2")
+    kept = keep(line_writer, "0.2")
     for record in (kept.patch, kept.result):
         assert json.loads(arnode(capsys, "show", record.hex(), "--json")[0])["marks"] == []
     patch = stranger.patch(BASELINE, MARKED)
@@ -70,18 +70,18 @@ def test_show_tells_no_marks_from_no_source(
     assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
     assert "marks: not read: its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
     assert "marks: none\n" in arnode(capsys, "show", kept.patch.hex())[0]
-    profile = ledger.store.records.listed("profile")[0].id.hex()
+    profile = line_writer.store.records.listed("profile")[0].id.hex()
     assert json.loads(arnode(capsys, "show", profile, "--json")[0])["marks"] is None
 
 
 def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
-    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     marked = stranger.patch(BASELINE, MARKED).hex()
     _, err = arnode(capsys, "adopt", marked, code=7)
     assert "does more than arithmetic: train.py line 2: import os (import), and 1 more" in err
     assert "--unverified" in err
-    assert ledger.store.records.listed("adopt") == []
+    assert line_writer.store.records.listed("adopt") == []
 
     out, err = arnode(capsys, "adopt", marked, "--unverified")
     assert "unverified: not confirmed here" in out
@@ -98,25 +98,25 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
 
 
 def test_a_strangers_tree_is_adopted_without_its_prose(
-    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = stranger.patch(BASELINE, WORDY).hex()
     assert "was not confirmed here" in arnode(capsys, "adopt", patch, code=7)[1]
-    own = [record.kind for record in ledger.store.records.own()]
+    own = [record.kind for record in line_writer.store.records.own()]
     assert "patch" not in own
     arnode(capsys, "adopt", patch, "--unverified")
     assert arnode(capsys, "head") == ("LEARNING_RATE = 0.3\nMORE = 1\n", "")
-    assert ledger.store.records.own()[-2].kind == "patch"
+    assert line_writer.store.records.own()[-2].kind == "patch"
 
     (row,) = arnode(capsys, "head", "--provenance")[0].splitlines()
     assert row == f"1-2  ada \\u200d {stranger.digits}  unverified  A foreign idea"
 
 
 def test_the_baseline_is_called_one_with_what_would_change_that(
-    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "the baseline: nothing was kept yet" in arnode(capsys, "head")[1]
-    keep(ledger, "0.2")
+    keep(line_writer, "0.2")
     source, said = arnode(capsys, "head")
     assert source == BASELINE["train.py"].decode()
     assert "the baseline: 1 kept patch is not verified yet. `arnode start` verifies it" in said
@@ -124,9 +124,9 @@ def test_the_baseline_is_called_one_with_what_would_change_that(
 
 
 def test_provenance_as_json_has_every_line(
-    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = keep(ledger, "0.2")
+    kept = keep(line_writer, "0.2")
     assert json.loads(arnode(capsys, "head", "--provenance", "--json")[0])["lines"] == [
         {
             "path": "train.py",

@@ -6,7 +6,7 @@ import pynvml
 import pytest
 
 from node.home.home import Home
-from node.upkeep.doctor import Check, examine
+from node.maintenance.doctor import Check, examine
 from tests.trainer.nvml import FakeCard, FakeDriver
 
 

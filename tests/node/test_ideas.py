@@ -11,7 +11,7 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import Idea
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.ideas import Ideas
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
@@ -19,7 +19,8 @@ from node.store.jobs import Job
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.source import Source
-from tests.node.books import (
+from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     conclude,
@@ -27,13 +28,12 @@ from tests.node.books import (
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench, Rates
 from tests.node.strangers import Stranger
 
 
-def ideas_of(home: Home, ledger: Ledger, *, count: int = 3) -> Ideas:
-    return Bench(home=home, store=ledger.store, ideas=count).thinking(ledger).ideas
+def ideas_of(home: Home, line_writer: LineWriter, *, count: int = 3) -> Ideas:
+    return Bench(home=home, store=line_writer.store, ideas=count).loop_assembly(line_writer).ideas
 
 
 def titles(ideas: Ideas) -> list[str]:
@@ -44,24 +44,26 @@ def titles(ideas: Ideas) -> list[str]:
     return found
 
 
-def good_job(ledger: Ledger, rate: str) -> Job[ExperimentStep]:
+def good_job(line_writer: LineWriter, rate: str) -> Job[ExperimentStep]:
     """An experiment on the baseline that was good while its base moved on."""
-    job = open_experiment(ledger, Idea.of(ledger, proposal_of(BASELINE, rate)))
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, rate)))
     return replace(job, step=replace(job.step, decision="rebased"))
 
 
-def test_every_idea_is_handed_out_once(home: Home, ledger: Ledger) -> None:
-    found = titles(ideas_of(home, ledger))
+def test_every_idea_is_handed_out_once(home: Home, line_writer: LineWriter) -> None:
+    found = titles(ideas_of(home, line_writer))
     assert found == [f"LEARNING_RATE → 0.20{n}" for n in range(3)]
 
 
-def test_what_ran_before_a_restart_is_not_handed_out_again(home: Home, ledger: Ledger) -> None:
-    conclude(ledger, proposal_of(BASELINE, "0.201"), "screened_out", BASE_NANO)
-    assert titles(ideas_of(home, ledger)) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.202"]
+def test_what_ran_before_a_restart_is_not_handed_out_again(
+    home: Home, line_writer: LineWriter
+) -> None:
+    conclude(line_writer, proposal_of(BASELINE, "0.201"), "screened_out", BASE_NANO)
+    assert titles(ideas_of(home, line_writer)) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.202"]
 
 
-def test_what_ran_elsewhere_is_not_handed_out(home: Home, ledger: Ledger) -> None:
-    ideas = ideas_of(home, ledger)
+def test_what_ran_elsewhere_is_not_handed_out(home: Home, line_writer: LineWriter) -> None:
+    ideas = ideas_of(home, line_writer)
     ideas.mark_tried(proposal_of(BASELINE, "0.200").fingerprint)
     assert titles(ideas) == ["LEARNING_RATE → 0.201", "LEARNING_RATE → 0.202"]
 
@@ -81,24 +83,26 @@ def intent(title: str, *, base: Source = BASELINE) -> IntentBody:
     )
 
 
-def test_what_somebody_is_trying_comes_last(home: Home, ledger: Ledger, ada: Stranger) -> None:
+def test_what_somebody_is_trying_comes_last(
+    home: Home, line_writer: LineWriter, ada: Stranger
+) -> None:
     ada.publish(intent("LEARNING_RATE → 0.200"))
     ada.publish(intent("LEARNING_RATE → 0.201", base=proposal_of(BASELINE, "0.5").source))
-    assert titles(ideas_of(home, ledger)) == [f"LEARNING_RATE → 0.20{n}" for n in (1, 2, 0)]
+    assert titles(ideas_of(home, line_writer)) == [f"LEARNING_RATE → 0.20{n}" for n in (1, 2, 0)]
 
 
 def test_an_intent_ends_by_itself(
-    home: Home, ledger: Ledger, ada: Stranger, monkeypatch: pytest.MonkeyPatch
+    home: Home, line_writer: LineWriter, ada: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada.publish(intent("LEARNING_RATE → 0.200"))
     later_ms = clock_ms() + 601_000
-    monkeypatch.setattr(ledger, "_clock_ms", lambda: later_ms)
-    assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
+    monkeypatch.setattr(line_writer, "_clock_ms", lambda: later_ms)
+    assert titles(ideas_of(home, line_writer))[0] == "LEARNING_RATE → 0.200"
 
 
-def test_an_own_intent_keeps_nobody_from_it(home: Home, ledger: Ledger) -> None:
-    ledger.intend(BASELINE.tree, proposal_of(BASELINE, "0.200").title)
-    assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
+def test_an_own_intent_keeps_nobody_from_it(home: Home, line_writer: LineWriter) -> None:
+    line_writer.intend(BASELINE.tree, proposal_of(BASELINE, "0.200").title)
+    assert titles(ideas_of(home, line_writer))[0] == "LEARNING_RATE → 0.200"
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
@@ -114,9 +118,9 @@ def test_a_node_says_what_it_tries_where_somebody_hears_it(
     assert [body.title for body in told if isinstance(body, IntentBody)] == expected
 
 
-def test_a_prepared_proposal_is_handed_out(home: Home, ledger: Ledger) -> None:
+def test_a_prepared_proposal_is_handed_out(home: Home, line_writer: LineWriter) -> None:
     async def work() -> str:
-        ideas = ideas_of(home, ledger)
+        ideas = ideas_of(home, line_writer)
         ideas.prepare()
         await asyncio.wait([cast("asyncio.Task[object]", ideas._prepared)])
         idea = ideas.take()
@@ -127,60 +131,70 @@ def test_a_prepared_proposal_is_handed_out(home: Home, ledger: Ledger) -> None:
     assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
 
 
-def test_a_prepared_proposal_whose_base_moved_on_is_dropped(home: Home, ledger: Ledger) -> None:
+def test_a_prepared_proposal_whose_base_moved_on_is_dropped(
+    home: Home, line_writer: LineWriter
+) -> None:
     async def work() -> bytes:
-        ideas = ideas_of(home, ledger)
+        ideas = ideas_of(home, line_writer)
         ideas.prepare()
         await asyncio.wait([cast("asyncio.Task[object]", ideas._prepared)])
-        keep(ledger, "0.9")
+        keep(line_writer, "0.9")
         idea = ideas.take()
         await ideas.close()
         assert idea is not None
         return idea.base
 
-    assert asyncio.run(work()) == ledger.known_line.working != BASELINE.tree
+    assert asyncio.run(work()) == line_writer.known_line.working != BASELINE.tree
 
 
-def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledger: Ledger) -> None:
-    job = good_job(ledger, "0.5")
-    ideas = ideas_of(home, ledger)
+def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(
+    home: Home, line_writer: LineWriter
+) -> None:
+    job = good_job(line_writer, "0.5")
+    ideas = ideas_of(home, line_writer)
     # The working line moves by another line of the source, so that the edit still fits.
     other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
-    ledger.blobs.put_source(other)
-    ledger.save(replace(ledger.known_line, working=other.tree))
+    line_writer.blobs.put_source(other)
+    line_writer.save(replace(line_writer.known_line, working=other.tree))
     priced = replace(job.step.idea, tokens=1000, usd_nano=1500, model="example/one")
     ideas.try_again(replace(job, step=replace(job.step, idea=priced)), b"p" * 32)
     assert ideas.has_unfinished_business
     moved = other.replacing("train.py", b"LEARNING_RATE = 0.5\nEXTRA = 1\n")
-    ledger.blobs.path(moved.tree).unlink()  # nothing names it yet: a full disk may let go of it
+    line_writer.blobs.path(
+        moved.tree
+    ).unlink()  # nothing names it yet: a full disk may let go of it
     idea = ideas.again()
     assert idea is not None
     assert (idea.parents, idea.model) == ((b"p" * 32,), "example/one")
     assert (idea.tokens, idea.usd_nano) == (None, None)  # booked with the first try
     assert idea.base == other.tree
-    assert ledger.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.5\nEXTRA = 1\n"
+    assert line_writer.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.5\nEXTRA = 1\n"
     assert not ideas.has_unfinished_business
 
 
-def test_an_idea_that_does_not_fit_the_new_base_is_let_go(home: Home, ledger: Ledger) -> None:
-    job = good_job(ledger, "0.5")
-    ideas = ideas_of(home, ledger)
-    keep(ledger, "0.9")
+def test_an_idea_that_does_not_fit_the_new_base_is_let_go(
+    home: Home, line_writer: LineWriter
+) -> None:
+    job = good_job(line_writer, "0.5")
+    ideas = ideas_of(home, line_writer)
+    keep(line_writer, "0.9")
     ideas.try_again(job, b"p" * 32)
     assert not ideas.has_unfinished_business
 
 
-def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledger: Ledger) -> None:
+def test_proposers_learn_what_was_decided_also_before_a_restart(
+    home: Home, line_writer: LineWriter
+) -> None:
     conclude(
-        ledger, proposal_of(BASELINE, "0.9"), "rechecked_out", BASE_NANO - GAIN_NANO, BASE_NANO
+        line_writer, proposal_of(BASELINE, "0.9"), "rechecked_out", BASE_NANO - GAIN_NANO, BASE_NANO
     )
-    conclude(ledger, proposal_of(BASELINE, "0.8"), "rebased", BASE_NANO - GAIN_NANO)
-    ideas = ideas_of(home, ledger)
+    conclude(line_writer, proposal_of(BASELINE, "0.8"), "rebased", BASE_NANO - GAIN_NANO)
+    ideas = ideas_of(home, line_writer)
     # A rebased experiment says nothing yet: it goes on under the new base.
     (outcome,) = ideas.context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
-    conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
-    job = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
+    conclude(line_writer, proposal_of(BASELINE, "0.7"), "failed", None)
+    job = line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
     ideas.learn(replace(job, step=replace(job.step, gain_milli=None)))
     assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.store.blobs import Blobs
 from node.store.store import Store
-from tests.node.books import keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS
+from tests.node.line_writers import keep, proposal_of, with_baseline
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from trainer.host.device import Device
@@ -20,14 +20,14 @@ TSV = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n0000000\t1.5\t0.1\tkeep\
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store, here: Device) -> Ledger:
+def line_writer(home: Home, store: Store, here: Device) -> LineWriter:
     return with_baseline(home, store)
 
 
 def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
-    home: Home, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Home, line_writer: LineWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ada = Stranger(ledger.store, Blobs(home.blobs), number=50)
+    ada = Stranger(line_writer.store, Blobs(home.blobs), number=50)
     claim = ada.claims(IDEA, 6.0, title="a better rate")
     board = arnode(capsys, "leaderboard", "--class", HARDWARE_CLASS).splitlines()
     shown = board[2].split()[1]
@@ -44,28 +44,28 @@ def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
 
 
 def test_a_claim_whose_patch_is_not_here_has_a_diff(
-    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ada = Stranger(ledger.store, Blobs(home.blobs), number=50)
+    ada = Stranger(line_writer.store, Blobs(home.blobs), number=50)
     claim = ada.claims(IDEA, 6.0)
-    record = ledger.store.records.get(claim)
-    with ledger.store.transaction():
-        ledger.store.database.rows("DELETE FROM record WHERE id = ?", (record.body.patch,))
+    record = line_writer.store.records.get(claim)
+    with line_writer.store.transaction():
+        line_writer.store.database.rows("DELETE FROM record WHERE id = ?", (record.body.patch,))
     assert "+LEARNING_RATE = 0.5" in arnode(capsys, "diff", claim.hex())
 
 
-def test_four_digits_do(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    kept = keep(ledger, "0.2")
+def test_four_digits_do(line_writer: LineWriter, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = keep(line_writer, "0.2")
     assert f"id: {kept.result.hex()}" in arnode(capsys, "show", kept.result.hex()[:4])
     assert "has 3 digits" in arnode(capsys, "show", kept.result.hex()[:3], code=2)
     assert "give 4 to 64" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
 
 
 def test_several_that_an_id_may_mean_are_listed(
-    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(7):
-        ledger.store.database.rows(
+        line_writer.store.database.rows(
             "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
             " VALUES (?,?,?,?,?,0,?,'main','bulk')",
             (b"\xab\xcd" + bytes([number]) * 30, "patch", bytes(32), number, 1, b""),
@@ -77,7 +77,7 @@ def test_several_that_an_id_may_mean_are_listed(
 
 
 def test_an_imported_file_and_a_record_are_told_apart(
-    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "results.tsv"
     path.write_text(TSV)
@@ -87,7 +87,7 @@ def test_an_imported_file_and_a_record_are_told_apart(
     assert "unsigned" in arnode(capsys, "show", digits)
     assert arnode(capsys, "export", "results.tsv", "--imported", digits) == TSV
     twin = bytes.fromhex(digits) + bytes(30)
-    ledger.store.database.rows(
+    line_writer.store.database.rows(
         "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
         " VALUES (?,?,?,?,?,0,?,'main','bulk')",
         (twin, "patch", bytes(32), 7, 1, b""),

@@ -4,20 +4,22 @@ import asyncio
 
 import pytest
 
-from agent.knobs.importance import importance_of
-from agent.proposal import Context, KnobImportance
+from agent.hyperparameters.importance import importance_of
+from agent.proposal import Context, HyperparameterImportance
 from node.loop import briefing as module
 from node.loop.briefing import Importance
 from tests.agent.histories import long_context
 
 
-async def known_by(importance: Importance, context: Context) -> tuple[KnobImportance, ...]:
+async def known_by(
+    importance: Importance, context: Context
+) -> tuple[HyperparameterImportance, ...]:
     """Have it reckoned for a context, and wait for that as no prompt does."""
     before = importance.known
     importance.renew(context)
     assert importance.known == before
-    assert importance._reckoned is not None
-    await importance._reckoned
+    assert importance._estimate is not None
+    await importance._estimate
     return importance.known
 
 
@@ -36,7 +38,7 @@ def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
 def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
     reckoned: list[int] = []
 
-    def noting(context: Context) -> tuple[KnobImportance, ...]:
+    def noting(context: Context) -> tuple[HyperparameterImportance, ...]:
         reckoned.append(len(context.history))
         return importance_of(context)
 
@@ -45,8 +47,8 @@ def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.Monk
         for experiments in (0, 3, 9, 10, 12, 19, 25):
             importance.renew(long_context(experiments))
             importance.renew(long_context(experiments))  # one at a time
-            if importance._reckoned is not None:
-                await importance._reckoned
+            if importance._estimate is not None:
+                await importance._estimate
             assert isinstance(importance.known, tuple)
 
     monkeypatch.setattr(module, "_importance_of", noting)
@@ -65,7 +67,7 @@ def test_who_closes_it_waits_for_nothing() -> None:
 
 
 def test_a_fault_of_it_is_not_kept_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_context: Context) -> tuple[KnobImportance, ...]:
+    def fail(_context: Context) -> tuple[HyperparameterImportance, ...]:
         raise ArithmeticError("no such model")
 
     async def work() -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.knobs.changes import Change, edits_of, read_back
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.changes import Change, edits_of, read_back
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.model.prompt import prompt
 from agent.proposal import Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from agent.source.literals import find_knobs
+from agent.source.literals import find_hyperparameters
 from node.exchange.importers import read_history
 from node.home.home import Home
 from node.loop.imported_tries import ImportedTries
@@ -54,7 +54,7 @@ def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal
             seed=1 + number,
             tried=lambda mark: mark in tried or tries.has(mark, task.source),
         )
-        proposal = KnobsProposer().propose(known)
+        proposal = BuiltInSearch().propose(known)
         assert proposal is not None
         yield proposal
         tried.add(proposal.fingerprint)
@@ -163,10 +163,10 @@ def test_what_is_known_on_one_source_stays_that_while_another_is_met(
     tries = imported(store, Blobs(home.blobs), tiny, [row])
     moved = reapply(tiny.moves[0].edits, tiny.source)
     assert moved is not None
-    met = tries._meeting(tiny.source)
+    applied = tries._applied_to(tiny.source)
     tries.outcomes(moved, 0.1)
     mark = setting(tiny, "LEARNING_RATE", 0.02)
-    assert mark in met.marks
+    assert mark in applied.marks
     assert not tries.has(mark, moved)
 
 
@@ -213,7 +213,7 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
 
 def setting(task: Task, name: str, value: float) -> bytes:
     """The canonical AST of the task's source with one constant set."""
-    found = find_knobs(task.source, task.editable, task.knobs)
+    found = find_hyperparameters(task.source, task.editable, task.knobs)
     knob = next(knob for knob in found if knob.name == name)
     made = reapply(edits_of(task.source, [Change(knob, value)]), task.source)
     assert made is not None

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.idea import Idea
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.loop.insights import (
     Series,
@@ -21,7 +21,7 @@ from node.loop.insights import (
     idea_of,
     insights_of,
     lesson,
-    tell_insight,
+    publish_insight,
 )
 from node.loop.session_plan import Goal
 from node.running import loop_assembly
@@ -32,8 +32,8 @@ from protocol.errors import ArnodeError
 from protocol.record_kinds import Origin, ResultBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
-from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.night import HOSTILE, LLM, Night, evening
 from tests.node.scripted import Bench, better
 from tests.node.strangers import Stranger
@@ -74,7 +74,7 @@ def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night
     night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     kept = night.keep(night.idea())
     crashed = night.conclude(night.idea(), "failed", None)
-    record = night.checkpoint(GAIN_NANO)
+    record = night.promotion_trial(GAIN_NANO)
     (body,) = told(night.store)
     assert body.message == (
         "Promotion trial passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
@@ -87,9 +87,9 @@ def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night
 
 def test_a_missed_one_shows_no_gain_and_one_that_does_not_run_says_so(night: Night) -> None:
     night.keep(night.idea())
-    night.checkpoint(-GAIN_NANO)
+    night.promotion_trial(-GAIN_NANO)
     night.keep(night.idea())
-    night.checkpoint(None)
+    night.promotion_trial(None)
     missed, broken = (body.message for body in told(night.store))
     assert "missed: a stack of 1 patch (LEARNING_RATE up) measured -0.019921 bpb" in missed
     assert "which shows no gain" in missed
@@ -100,9 +100,9 @@ def test_each_tells_of_what_was_tried_since_the_one_before(night: Night) -> None
     for _ in range(3):
         night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     night.keep(night.idea())
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     night.keep(night.idea(LLM))
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     first, second = (body.message for body in told(night.store))
     assert "knobs 1 of 4" in first
     assert "Of 1 experiment kept: llm 1 of 1." in second
@@ -116,15 +116,15 @@ def test_what_never_gained_is_named_with_its_tries() -> None:
 
 def test_it_is_said_once_however_often_it_is_asked_for(night: Night) -> None:
     night.keep(night.idea())
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     for _ in range(3):
-        tell_insight(night.ledger)
+        publish_insight(night.line_writer)
     assert len(told(night.store)) == 1
 
 
 def test_before_the_first_checkpoint_there_is_nothing_to_say(night: Night) -> None:
     night.keep(night.idea())
-    tell_insight(night.ledger)
+    publish_insight(night.line_writer)
     assert told(night.store) == []
 
 
@@ -136,14 +136,14 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
     bench.runner.outcomes = dict([better("0.201")])
     asks = count()
 
-    def kill(ledger: object) -> None:
+    def kill(line_writer: object) -> None:
         # The first time it is asked at the start, the second time after the checkpoint.
         if next(asks) == 1:
             if killed_at:
-                tell_insight(ledger)  # type: ignore[arg-type]
+                publish_insight(line_writer)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
-    monkeypatch.setattr(loop_assembly, "tell_insight", kill)
+    monkeypatch.setattr(loop_assembly, "publish_insight", kill)
     with pytest.raises(ArnodeError, match="killed"):
         asyncio.run(bench.research().run())
     monkeypatch.undo()
@@ -159,7 +159,7 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
 def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
     before = night.store.topics.last_number()
     night.keep(night.idea())
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     (record,) = night.store.records.listed("insight")
     assert night.store.topics.of(record.id) == [news_topic("main", TASK)]
     sent = night.store.topics.own_after(before, limit=100)
@@ -196,7 +196,7 @@ def test_nobodys_title_reason_or_model_gets_into_it(night: Night) -> None:
     night.keep(night.idea(LLM, title=title))
     night.conclude(night.idea(LLM, title=title), "failed", None)
     night.conclude(night.idea(Origin(proposer=PEER), key=PEER, title=title), "rejected", None)
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     (body,) = told(night.store)
     assert "script" not in body.message
     assert "model" not in body.message
@@ -213,14 +213,14 @@ def series(tried: list[Tried], parts: tuple[str, ...] = ("DEPTH up",)) -> Series
     measured = Measured(
         record=RECORD, pairs=4, gain_nano=1_000_000, lower_nano=1, upper_nano=2_000_000
     )
-    step = CheckpointStep(
+    step = PromotionTrial(
         base=bytes(32),
         tree=bytes(32),
         stack=(bytes(32),) * max(1, len(parts)),
         passed=True,
         measured=measured,
     )
-    return Series(checkpoint=step, parts=parts, tried=tuple(tried), unit="bits per byte")
+    return Series(promotion_trial=step, parts=parts, tried=tuple(tried), unit="bits per byte")
 
 
 IDEAS = st.text("ABCDEFGHIJ_", min_size=1, max_size=46).map(lambda name: f"{name} up")
@@ -272,12 +272,12 @@ def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
     ada = next(strangers)
     says(ada, "an old one")
     night.keep(night.idea())
-    night.checkpoint(GAIN_NANO)
+    night.promotion_trial(GAIN_NANO)
     says(ada, "a new one", hardware_class=None)
     newest, own, oldest = insights_of(night.store, LINE, KEY.public)
     assert (newest.text, newest.author, newest.is_own) == ("a new one", ada.digits, False)
     assert (own.is_own, own.author) == (True, KEY.public.hex()[:12])
-    assert own.text.startswith("Promotion trial passed")
+    assert own.text.startswith("TransferSelector trial passed")
     assert oldest.text == "an old one"
 
 
@@ -308,7 +308,7 @@ def test_own_ones_keep_their_room_whatever_others_say(
 ) -> None:
     for _ in range(8):
         night.keep(night.idea())
-        night.checkpoint(-GAIN_NANO)
+        night.promotion_trial(-GAIN_NANO)
     for stranger, number in zip(strangers, range(10), strict=False):
         says(stranger, f"another, {number}")
     read = insights_of(night.store, LINE, KEY.public)
@@ -334,11 +334,11 @@ def test_what_was_taken_back_is_read_no_more(night: Night, strangers: Iterator[S
 
 def test_nor_what_is_said_of_a_checkpoint_that_was_taken_back(night: Night) -> None:
     night.keep(night.idea())
-    record = night.checkpoint(GAIN_NANO)
+    record = night.promotion_trial(GAIN_NANO)
     assert isinstance(record.body, ResultBody)
     assert len(texts(night)) == 1
     with night.store.transaction():
-        night.ledger.publication.retraction(record.id, "it did not hold")
+        night.line_writer.record_writer.retraction(record.id, "it did not hold")
     assert texts(night) == []
 
 

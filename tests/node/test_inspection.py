@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.vetting import inspection
-from node.vetting.inspection import Inspection, inspect, inspector_command
+from node.source_review import inspection
+from node.source_review.inspection import Inspection, inspect, inspector_command
 from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from node.home.clock import EARLY_MS
 from node.home.home import Home
+from node.maintenance.fsck import examine, repair
 from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.shares import Share
 from node.store.store import Store
-from node.upkeep.fsck import examine, repair
 from protocol.board import board_of
 from protocol.encoding import encode
 from protocol.errors import Rejected

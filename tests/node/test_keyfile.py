@@ -10,11 +10,11 @@ import pytest
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys, load_secret, read_keys, renew_keys
-from node.line.publication import announce_profile
+from node.line.record_writer import announce_profile
 from node.store.store import Store
 from protocol.errors import ConfigurationError
 from protocol.record_kinds import ProfileBody
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 
 
 def test_keys_are_made_on_first_use_and_stay(home: Home) -> None:

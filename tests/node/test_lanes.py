@@ -11,8 +11,8 @@ from node.loop.devices import Lanes
 from node.loop.session_plan import Goal
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
+from tests.node.line_writers import proposal_of
 from tests.node.scripted import Bench, ScriptedRunner, better, until
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff

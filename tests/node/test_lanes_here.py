@@ -31,7 +31,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def count(config: Config, *, seconds: bool = False, is_on_demand: bool = False) -> tuple[int, str]:
     found = lanes_here(SECONDS if seconds else MANIFEST, config, is_on_demand=is_on_demand)
     assert {one.cuda for one in found.devices} == {None}
-    return len(found.devices), found.told
+    return len(found.devices), found.remark
 
 
 def test_there_is_one_for_each_core_unless_fewer_are_asked_for() -> None:
@@ -42,9 +42,9 @@ def test_there_is_one_for_each_core_unless_fewer_are_asked_for() -> None:
 
 def test_memory_bounds_those_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "available_bytes", lambda: 3 * EACH + 1)
-    fitting, told = count(Config())
+    fitting, remark = count(Config())
     assert fitting == 3
-    assert told.startswith("3 of 8 lanes: each may take 1.5 GB of memory")
+    assert remark.startswith("3 of 8 lanes: each may take 1.5 GB of memory")
     assert count(Config(lanes=5)) == (5, "")
     monkeypatch.setattr(lanes, "available_bytes", lambda: 0)
     assert count(Config())[0] == 1
@@ -60,8 +60,8 @@ def test_with_a_budget_of_seconds_there_is_one_and_that_is_said_to_who_asked_for
     assert count(Config(), seconds=True) == (1, "")
     assert count(Config(lanes=1), seconds=True) == (1, "")
     # Not refused, however many: the setting is for other tasks.
-    told = "one lane, not 20: tiny measures seconds"
-    assert count(Config(lanes=20), seconds=True) == (1, told)
+    remark = "one lane, not 20: tiny measures seconds"
+    assert count(Config(lanes=20), seconds=True) == (1, remark)
 
 
 def test_what_somebody_waits_for_has_the_machine_to_itself() -> None:

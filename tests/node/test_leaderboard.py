@@ -19,9 +19,9 @@ from protocol.record_kinds import TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.source import Source
 from tests.node.answering import running
-from tests.node.books import with_baseline
 from tests.node.examples import HARDWARE_CLASS
 from tests.node.examples import MANIFEST as SMALL_MANIFEST
+from tests.node.line_writers import with_baseline
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, PATCH, START_MS

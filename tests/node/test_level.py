@@ -17,12 +17,14 @@ def test_without_trials_it_is_what_the_bank_says() -> None:
 
 
 @given(st.lists(metrics, min_size=1, max_size=3), st.lists(metrics, max_size=40))
-def test_it_moves_with_the_metrics_and_their_unit(bank: list[float], screened: list[float]) -> None:
-    level = level_of(bank, screened, 1.0)
-    assert abs(level - fmean(bank)) <= 3
-    moved = level_of([x + 7 for x in bank], [x + 7 for x in screened], 1.0)
+def test_it_moves_with_the_metrics_and_their_unit(
+    reference_runs: list[float], screened: list[float]
+) -> None:
+    level = level_of(reference_runs, screened, 1.0)
+    assert abs(level - fmean(reference_runs)) <= 3
+    moved = level_of([x + 7 for x in reference_runs], [x + 7 for x in screened], 1.0)
     assert moved == pytest.approx(level + 7, abs=1e-6)
-    scaled = level_of([2 * x for x in bank], [2 * x for x in screened], 2.0)
+    scaled = level_of([2 * x for x in reference_runs], [2 * x for x in screened], 2.0)
     assert scaled == pytest.approx(2 * level, abs=1e-6)
 
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
-from node.line.drift import doubt_head
-from node.line.ledger import Ledger
+from node.line.environment_change import request_head_recheck
+from node.line.line_writer import LineWriter
+from node.line.promotion_trial import open_promotion_trial
 from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
 from node.proposing.opening import Proposers
-from node.running.books import Books
+from node.running.line_resources import LineResources
 from node.running.live import draw
 from node.running.node import Node
 from node.running.served import run_watched
@@ -29,39 +29,39 @@ from node.store.journal import Journal
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate
-from tests.node.books import (
+from tests.node.examples import BASELINE, run
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
     IDENTITY,
-    checkpoint,
     conclude,
     confirmation_of,
     keep,
-    ledger_of,
+    line_writer_of,
+    promotion_trial,
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE, run
 from tests.node.scripted import Bench
 from trainer.measuring.loss_curve import LossCurve
 
 
 def node_of(home: Home, store: Store) -> Node:
     """A node as it stands in the store, not yet at work."""
-    bench, ledger = Bench(home=home, store=store), ledger_of(home, store)
-    books = Books(
+    bench, line_writer = Bench(home=home, store=store), line_writer_of(home, store)
+    line_resources = LineResources(
         keys=IDENTITY.keys,
         store=store,
-        ledger=ledger,
-        journal=Journal(home, store, Blobs(home.blobs), ledger.key),
+        line_writer=line_writer,
+        journal=Journal(home, store, Blobs(home.blobs), line_writer.key),
     )
     return Node(
         home=home,
         config=Config(),
-        books=books,
+        line_resources=line_resources,
         session=bench.session(),
-        ideas=bench.thinking(ledger).ideas,
-        proposers=Proposers(fast=Silent()),
+        ideas=bench.loop_assembly(line_writer).ideas,
+        proposers=Proposers(fast=NullProposer()),
         research=bench.research(),
     )
 
@@ -80,15 +80,15 @@ def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:
     return console.file.getvalue()
 
 
-def worked(home: Home, store: Store) -> Ledger:
+def worked(home: Home, store: Store) -> LineWriter:
     """Books in which everything happened once."""
-    ledger = with_baseline(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
-    conclude(ledger, proposal_of(BASELINE, "0.8"), "failed", None)
-    keep(ledger, "0.2")
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    keep(ledger, "0.3")
-    return ledger
+    line_writer = with_baseline(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
+    conclude(line_writer, proposal_of(BASELINE, "0.8"), "failed", None)
+    keep(line_writer, "0.2")
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    keep(line_writer, "0.3")
+    return line_writer
 
 
 def test_a_node_before_its_baseline_says_what_it_measures(home: Home, store: Store) -> None:
@@ -105,9 +105,9 @@ def test_a_node_that_worked_shows_head_and_experiments(home: Home, store: Store)
 
 
 def test_a_head_in_doubt_is_told_as_not_re_confirmed_yet(home: Home, store: Store) -> None:
-    ledger = worked(home, store)
+    line_writer = worked(home, store)
     assert "not re-confirmed" not in drawn(node_of(home, store))
-    doubt_head(ledger, "to see")
+    request_head_recheck(line_writer, "to see")
     assert "confirmed in paired runs, not re-confirmed yet" in drawn(node_of(home, store))
 
 
@@ -126,7 +126,7 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     node = node_of(home, store)
     node.research.activity.running("a title of many words " * 5, "screen", "first run")
     activity = node.research.activity
-    activity._told = replace(activity._told, started_s=time.monotonic() - 1234)
+    activity._shown = replace(activity._shown, started_s=time.monotonic() - 1234)
     (line,) = (line for line in drawn(node, width=width).splitlines() if "▶" in line)
     assert re.search(r"  12\d\d s", line)  # a drawing may take a second on a busy machine
     assert "…" in line
@@ -173,10 +173,10 @@ def test_an_interrupt_shows_at_once(
 
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
-    ledger = worked(home, store)
-    job = open_checkpoint(ledger)
+    line_writer = worked(home, store)
+    job = open_promotion_trial(line_writer)
     node = node_of(home, store)
-    node.research.activity.weighing(confirmation_of(ledger, job))
+    node.research.activity.weighing(confirmation_of(line_writer, job))
     assert "0 pairs; 4 to 20 more" in drawn(node)
     pairs = tuple(
         Pair(seed=seed, base=run(BASE_NANO), candidate=run(BASE_NANO - 9 * GAIN_NANO))
@@ -189,10 +189,10 @@ def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -
 
 
 def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     foreign = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
     proposal = proposal_of(BASELINE, "0.9", title="titled \u200devil [bold]x[/bold]")
-    conclude(ledger, proposal, "screened_out", BASE_NANO)
+    conclude(line_writer, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
     activity.running(foreign, "screen", "first run")
@@ -206,6 +206,6 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
 
 
 def test_a_line_without_a_bank_is_drawn(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    ledger.save(replace(ledger.known_line, bank_nano=()))
+    line_writer = with_baseline(home, store)
+    line_writer.save(replace(line_writer.known_line, bank_nano=()))
     assert "verified head" in drawn(node_of(home, store))

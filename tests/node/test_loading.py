@@ -12,7 +12,7 @@ import pytest
 from node.home.config import Config
 from node.home.home import Home
 from node.running import loading
-from node.running.loading import NowAndThen, loading_rest
+from node.running.loading import ThrottledReport, loading_rest
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
@@ -105,9 +105,9 @@ def test_what_is_complete_is_not_spoken_of(shards: Path, tmp_path: Path) -> None
 def test_how_far_it_is_is_said_now_and_then() -> None:
     said: list[str] = []
     now_s = 0.0
-    now_and_then = NowAndThen(said.append, lambda: now_s)
+    throttled_report = ThrottledReport(said.append, lambda: now_s)
     for now_s in range(0, 200, 5):
-        now_and_then(f"after {now_s} s")
+        throttled_report(f"after {now_s} s")
     assert said == ["after 60 s", "after 120 s", "after 180 s"]
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.vetting.patches import merged
+from node.source_review.patches import merged
 from protocol.source import Source
 
 LINES = [f"line {number}\n" for number in range(9)]

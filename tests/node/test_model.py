@@ -33,7 +33,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.processes import child
 from node.proposing import worker as node_worker
-from node.proposing.budget import SpendingBudget, ledger_of, most_of
+from node.proposing.budget import ModelCostBudget, most_of, open_cost_database
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys
 from node.proposing.model import (
@@ -47,7 +47,7 @@ from node.proposing.model import (
 )
 from node.proposing.retrying import Ladder, persistent
 from node.store.database import Database
-from node.store.model_calls import SpendingLimits
+from node.store.model_calls import ModelCostLimits
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.llm_server import (
     TOKENS_IN,
@@ -155,21 +155,21 @@ def light() -> Iterator[Shared]:
 @pytest.fixture
 def complete(shared: Shared, home: Home) -> Iterator[Complete]:
     """A completion without limits over the shared worker, with the ledger of this test's home."""
-    with ledger_of(home) as ledger:
-        yield budgeted(shared.worker, budget_of(ledger))
+    with open_cost_database(home) as cost_database:
+        yield budgeted(shared.worker, budget_of(cost_database))
 
 
 @pytest.fixture
 def complete_lightly(light: Shared, home: Home) -> Iterator[Complete]:
     """A completion likewise, over the light worker."""
-    with ledger_of(home) as ledger:
-        yield budgeted(light.worker, budget_of(ledger))
+    with open_cost_database(home) as cost_database:
+        yield budgeted(light.worker, budget_of(cost_database))
 
 
-def budget_of(ledger: Database, limits: SpendingLimits | None = None) -> SpendingBudget:
-    return SpendingBudget(
-        ledger,
-        limits=limits or SpendingLimits(),
+def budget_of(cost_database: Database, limits: ModelCostLimits | None = None) -> ModelCostBudget:
+    return ModelCostBudget(
+        cost_database,
+        limits=limits or ModelCostLimits(),
         model="small",
         price=Price(usd_nano_in=IN_NANO, usd_nano_out=OUT_NANO),
         clock_ms=clock_ms,
@@ -256,8 +256,8 @@ def test_questions_at_once_pass_no_limit(home: Home, shared: Shared) -> None:
     tokens = MOST.tokens_in + MOST.tokens_out
 
     async def test() -> None:
-        with ledger_of(home) as ledger:
-            budget = budget_of(ledger, SpendingLimits(tokens=3 * tokens + tokens - 1))
+        with open_cost_database(home) as cost_database:
+            budget = budget_of(cost_database, ModelCostLimits(tokens=3 * tokens + tokens - 1))
             complete = budgeted(shared.worker, budget)
             asking_all = asyncio.gather(*(complete(ASKED) for _ in range(12)))
             await until(lambda: len(shared.server.questions) == 3)
@@ -278,9 +278,9 @@ def test_what_passes_is_asked_again_and_each_try_is_a_call(home: Home, shared: S
     shared.script(refuses(429, retry_after="0"), refuses(500), says("hi", usage=(11, 7)))
 
     async def test() -> None:
-        with ledger_of(home) as ledger:
+        with open_cost_database(home) as cost_database:
             complete = persistent(
-                budgeted(shared.worker, budget_of(ledger, SpendingLimits(calls=3))),
+                budgeted(shared.worker, budget_of(cost_database, ModelCostLimits(calls=3))),
                 sleep=asyncio.sleep,
                 chance=random.Random(1),
                 ladder=Ladder(first_s=0.01),
@@ -428,8 +428,8 @@ def test_a_core_that_is_killed_in_mid_question_leaves_it_counted_in_full(home: H
             assert [row[:3] for row in rows(home)] == [(*ALL[:2], "reserved")]
             await until(lambda: not is_alive(worker))
         tokens = MOST.tokens_in + MOST.tokens_out
-        with ledger_of(home) as ledger:
-            budget = budget_of(ledger, SpendingLimits(tokens=2 * tokens - 1))
+        with open_cost_database(home) as cost_database:
+            budget = budget_of(cost_database, ModelCostLimits(tokens=2 * tokens - 1))
             assert budget.spent().tokens == tokens
             refusal = budget.reserve(ASKED)
             assert isinstance(refusal, CompletionFault)

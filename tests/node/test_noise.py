@@ -9,7 +9,7 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.baseline import close_baseline, open_baseline
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.noise import LEAST_RUNS, class_sd, known_noise
 from node.store.blobs import Blobs
 from node.store.jobs import StoredOutcome
@@ -18,17 +18,17 @@ from protocol.program import Instances
 from protocol.remarks import NoiseBody
 from protocol.runs import Env
 from protocol.units import NANO
-from tests.node.books import (
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
+from tests.node.line_writers import (
     GAIN_NANO,
     IDENTITY,
     SUBJECT,
     Clock,
-    checkpoint,
     keep,
     outcomes,
+    promotion_trial,
     with_baseline,
 )
-from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.strangers import Stranger
 from tests.protocol.examples import PROGRAM_MANIFEST, RICH_PROGRAM
 
@@ -95,9 +95,9 @@ def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
 
 
 def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.5")
-    checkpoint(ledger, gain_nano=GAIN_NANO)
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.5")
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     (body,) = (one.body for one in store.records.own() if isinstance(one.body, NoiseBody))
     assert body.tree == BASELINE.tree
     assert len(body.runs) == LEAST_RUNS
@@ -117,9 +117,9 @@ UNKNOWN = replace(
 )
 
 
-def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> Ledger:
+def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> LineWriter:
     """Measure the baseline of a task whose noise nobody knows: public and secret figures."""
-    ledger = Ledger(
+    line_writer = LineWriter(
         store=store,
         blobs=Blobs(home.blobs),
         identity=IDENTITY,
@@ -127,8 +127,8 @@ def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> Le
         clock_ms=Clock(),
         random_seed=itertools.count(100).__next__,
     )
-    ledger.announce()
-    job = open_baseline(ledger)
+    line_writer.announce()
+    job = open_baseline(line_writer)
     planned = store.jobs.runs_of(job.id)
     assert len({one.seed for one in planned}) == 2, "twice on each of two seeds"
     for one, (public, secret) in zip(planned, figures, strict=True):
@@ -136,8 +136,8 @@ def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> Le
             run(round(public * NANO), seed=one.seed, role="base"), secret_nano=round(secret * NANO)
         )
         store.jobs.finish_run(one, StoredOutcome(run=ended, log_tail=""))
-    close_baseline(ledger, job, outcomes(store, job), fingerprint(BASELINE))
-    return ledger
+    close_baseline(line_writer, job, outcomes(store, job), fingerprint(BASELINE))
+    return line_writer
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,8 @@ def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> Le
 def test_noise_that_nobody_knows_is_what_the_baselines_first_runs_show(
     home: Home, store: Store, figures: list[tuple[float, float]], sd: float
 ) -> None:
-    ledger = baseline_runs(home, store, *figures)
-    assert known_noise(store, ledger.key, 0).sd == pytest.approx(sd)
-    assert known_noise(store, ledger.key, 3 * NANO).sd == pytest.approx(3.0), "known by its file"
+    line_writer = baseline_runs(home, store, *figures)
+    assert known_noise(store, line_writer.key, 0).sd == pytest.approx(sd)
+    assert known_noise(store, line_writer.key, 3 * NANO).sd == pytest.approx(3.0), (
+        "known by its file"
+    )

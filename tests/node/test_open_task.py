@@ -15,7 +15,7 @@ from trainer.task_folder.task import Task
 
 
 @pytest.mark.parametrize(
-    ("config", "patience_s", "forks_strangers"),
+    ("config", "patience_s", "forks_untrusted"),
     [(Config(), 180.0, True), (Config(quiet_minutes=0.5, fork="own"), 30.0, False)],
 )
 def test_settings_reach_the_runs(
@@ -26,7 +26,7 @@ def test_settings_reach_the_runs(
     short_data: TaskData,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    forks_strangers: bool,
+    forks_untrusted: bool,
 ) -> None:
     asked: list[float] = []
 
@@ -40,9 +40,9 @@ def test_settings_reach_the_runs(
         async with opened(
             home, config, short_task, progress, devices=[processor()], needs_all=False
         ) as session:
-            return session.forks_strangers
+            return session.forks_untrusted
 
     monkeypatch.setattr(open_task, "Runner", Runner)
     monkeypatch.setattr(LanguageModel, "prepare", lambda *_words, **_named: short_data)
-    assert asyncio.run(open_it()) == forks_strangers
+    assert asyncio.run(open_it()) == forks_untrusted
     assert asked == [patience_s]

@@ -9,14 +9,14 @@ import pytest
 from agent.proposal import PeerTrial
 from agent.source.literals import Scalar
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
-from protocol.ideas import KnobSpec
+from protocol.ideas import HyperparameterSpec
 from protocol.runs import CONTENDED, Status
 from protocol.source import Source
-from tests.node.books import BASE_NANO
 from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.line_writers import BASE_NANO
 from tests.node.scripted import ExampleTask
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import confirm, run
@@ -32,12 +32,12 @@ def source_of(text: str) -> Source:
 
 
 @pytest.fixture
-def ada(ledger: Ledger, home: Home) -> Stranger:
-    return stranger(ledger, home, 1)
+def ada(line_writer: LineWriter, home: Home) -> Stranger:
+    return stranger(line_writer, home, 1)
 
 
-def stranger(ledger: Ledger, home: Home, number: int) -> Stranger:
-    who = Stranger(ledger.store, Blobs(home.blobs), number=number)
+def stranger(line_writer: LineWriter, home: Home, number: int) -> Stranger:
+    who = Stranger(line_writer.store, Blobs(home.blobs), number=number)
     tells(who, source_of(START), source_of(START), BASE_NANO, stage="baseline")
     return who
 
@@ -53,15 +53,17 @@ def tells(
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def tries_of(ledger: Ledger) -> OthersTries:
-    pattern = KnobSpec(name="PATTERN", type="choice", choices=("SL", "L"))
+def tries_of(line_writer: LineWriter) -> OthersTries:
+    pattern = HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L"))
     task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
-    author = ledger.publication.author
-    return OthersTries(ledger.store, ledger.key, author, cast("Task", task))
+    author = line_writer.record_writer.author
+    return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 
 
-def told(ledger: Ledger, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
-    return tries_of(ledger).trials(RUN_SD, heeding=lambda: heeds)
+def peer_trials(
+    line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True
+) -> tuple[PeerTrial, ...]:
+    return tries_of(line_writer).trials(RUN_SD, author_filter=lambda: accepts)
 
 
 def changed(old: str, new: str, text: str = START) -> str:
@@ -70,13 +72,13 @@ def changed(old: str, new: str, text: str = START) -> str:
 
 
 def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
-    ledger: Ledger, ada: Stranger
+    line_writer: LineWriter, ada: Stranger
 ) -> None:
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
     tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
     wider = changed("WIDTH = 64", "WIDTH = 96", changed('"SL"', '"L"', faster))
     tells(ada, source_of(faster), source_of(wider), BASE_NANO + SD_NANO)
-    latest, first = told(ledger)
+    latest, first = peer_trials(line_writer)
     assert (dict(first.values), dict(first.before)) == (VALUES, {"RATE": 1e-2})
     assert (dict(first.after), first.gain_sd) == ({"RATE": 2e-2}, pytest.approx(3.0))
     assert dict(latest.values) == {**VALUES, "RATE": 2e-2}
@@ -86,15 +88,15 @@ def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
 
 
 def test_values_are_known_of_what_is_built_on_another_s_tree(
-    ledger: Ledger, home: Home, ada: Stranger
+    line_writer: LineWriter, home: Home, ada: Stranger
 ) -> None:
-    grace = stranger(ledger, home, 2)
+    grace = stranger(line_writer, home, 2)
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
     tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
     tells(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
     tied = changed("TIED = False", "TIED = True", faster)
     tells(grace, source_of(faster), source_of(tied), BASE_NANO)
-    of_ada, latest, first = told(ledger)
+    of_ada, latest, first = peer_trials(line_writer)
     assert (of_ada.author, of_ada.gain_sd) == (ada.key.public.hex(), pytest.approx(3.0))
     assert latest.author == first.author == grace.key.public.hex()
     assert (dict(latest.after), latest.gain_sd) == ({"TIED": True}, pytest.approx(-2.0))
@@ -124,10 +126,10 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
     ],
 )
 def test_what_does_more_than_set_values_is_no_trial(
-    ledger: Ledger, ada: Stranger, text: str
+    line_writer: LineWriter, ada: Stranger, text: str
 ) -> None:
     tells(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
-    assert told(ledger) == ()
+    assert peer_trials(line_writer) == ()
 
 
 def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...] = ()) -> None:
@@ -140,31 +142,33 @@ def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...]
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def test_what_did_not_come_through_is_told_as_that(ledger: Ledger, ada: Stranger) -> None:
+def test_what_did_not_come_through_is_told_as_that(line_writer: LineWriter, ada: Stranger) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
     for status in ("oom", "rejected"):
         fails(ada, wider, cast("Status", status))
-    (only,) = told(ledger)
+    (only,) = peer_trials(line_writer)
     assert (dict(only.after), only.gain_sd) == ({"WIDTH": 4096}, None)
 
 
 def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
-    ledger: Ledger, ada: Stranger
+    line_writer: LineWriter, ada: Stranger
 ) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 96"))
     fails(ada, wider, "timeout", flags=(CONTENDED,))
-    assert told(ledger) == ()
+    assert peer_trials(line_writer) == ()
     fails(ada, wider, "timeout")
-    assert len(told(ledger)) == 1
+    assert len(peer_trials(line_writer)) == 1
 
 
-def test_of_an_unknown_base_nothing_is_known(ledger: Ledger, ada: Stranger) -> None:
+def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: Stranger) -> None:
     elsewhere = source_of("RATE = 3e-2\n")
     tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
-    assert told(ledger) == ()
+    assert peer_trials(line_writer) == ()
 
 
-def test_a_chain_of_ever_more_names_is_not_followed_for_ever(ledger: Ledger, ada: Stranger) -> None:
+def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
+    line_writer: LineWriter, ada: Stranger
+) -> None:
     text = START
     for step in range(5):
         longer = text + "".join(f"N{step}_{number} = 1\n" for number in range(20))
@@ -172,21 +176,23 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(ledger: Ledger, ada
         text = longer
         faster = changed("RATE = 1e-2", f"RATE = {step + 2}e-2", text)
         tells(ada, source_of(text), source_of(faster), BASE_NANO)
-    assert [dict(one.after) for one in told(ledger)] == [{"RATE": 2e-2}]
+    assert [dict(one.after) for one in peer_trials(line_writer)] == [{"RATE": 2e-2}]
 
 
-def test_who_is_not_heeded_is_not_told_of(ledger: Ledger, home: Home, ada: Stranger) -> None:
-    grace = stranger(ledger, home, 2)
+def test_who_is_not_heeded_is_not_told_of(
+    line_writer: LineWriter, home: Home, ada: Stranger
+) -> None:
+    grace = stranger(line_writer, home, 2)
     for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
         tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
-    (only,) = told(ledger, lambda author: author == grace.key.public)
+    (only,) = peer_trials(line_writer, lambda author: author == grace.key.public)
     assert dict(only.after) == {"RATE": 3e-2}
 
 
-def test_of_each_author_only_the_latest_are_kept(ledger: Ledger, ada: Stranger) -> None:
+def test_of_each_author_only_the_latest_are_kept(line_writer: LineWriter, ada: Stranger) -> None:
     for number in range(70):
         tree = source_of(changed("WIDTH = 64", f"WIDTH = {100 + number}"))
         tells(ada, source_of(START), tree, BASE_NANO)
-    found = told(ledger)
+    found = peer_trials(line_writer)
     assert len(found) == 60
     assert dict(found[0].after) == {"WIDTH": 169}

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from node.home.home import Home
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
 from protocol.record_kinds import Stage
@@ -22,12 +22,12 @@ HOUR_MS = 3_600_000
 IDEAS = [f"idea-{number}" for number in range(200)]
 
 
-def tries_of(ledger: Ledger) -> OthersTries:
-    return tries_by(ledger, ledger.publication.author)
+def tries_of(line_writer: LineWriter) -> OthersTries:
+    return tries_by(line_writer, line_writer.record_writer.author)
 
 
-def tries_by(ledger: Ledger, author: bytes) -> OthersTries:
-    return OthersTries(ledger.store, ledger.key, author, cast("Task", ExampleTask()))
+def tries_by(line_writer: LineWriter, author: bytes) -> OthersTries:
+    return OthersTries(line_writer.store, line_writer.key, author, cast("Task", ExampleTask()))
 
 
 def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: object) -> None:
@@ -39,69 +39,71 @@ def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: obje
     who.publish(replace(said, **given))  # type: ignore[arg-type]
 
 
-def stranger(ledger: Ledger, home: Home, number: int) -> Stranger:
-    return Stranger(ledger.store, Blobs(home.blobs), number=number)
+def stranger(line_writer: LineWriter, home: Home, number: int) -> Stranger:
+    return Stranger(line_writer.store, Blobs(home.blobs), number=number)
 
 
 def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
-    ledger: Ledger, home: Home
+    line_writer: LineWriter, home: Home
 ) -> None:
-    ada, grace = (stranger(ledger, home, number) for number in (1, 2))
+    ada, grace = (stranger(line_writer, home, number) for number in (1, 2))
     publish(ada, "RMSNorm")
-    tries = tries_of(ledger)
-    assert tries.in_vain == {"RMSNorm"}
+    tries = tries_of(line_writer)
+    assert tries.screened_out_by_others == {"RMSNorm"}
     publish(ada, "GELU")
-    assert tries.in_vain == {"RMSNorm", "GELU"}
+    assert tries.screened_out_by_others == {"RMSNorm", "GELU"}
     publish(grace, "RMSNorm", stage="keep")
-    assert tries.in_vain == {"GELU"}
+    assert tries.screened_out_by_others == {"GELU"}
 
 
 @pytest.mark.parametrize(
     "other", [{"task": bytes(32)}, {"hardware_class": "cuda-h100-80g"}, {"status": "crash"}]
 )
 def test_what_says_nothing_of_this_line_is_not(
-    ledger: Ledger, home: Home, other: dict[str, object]
+    line_writer: LineWriter, home: Home, other: dict[str, object]
 ) -> None:
-    ada = stranger(ledger, home, 1)
+    ada = stranger(line_writer, home, 1)
     if "status" in other:
         other["runs"] = ()
     publish(ada, "RMSNorm", **other)
-    assert tries_of(ledger).in_vain == frozenset()
+    assert tries_of(line_writer).screened_out_by_others == frozenset()
 
 
 def test_what_others_kept_is_praised_unless_more_tried_it_in_vain(
-    ledger: Ledger, home: Home
+    line_writer: LineWriter, home: Home
 ) -> None:
-    ada, grace, alan = (stranger(ledger, home, number) for number in (1, 2, 3))
+    ada, grace, alan = (stranger(line_writer, home, number) for number in (1, 2, 3))
     publish(ada, "RMSNorm", stage="keep")
     publish(ada, "GELU")
-    tries = tries_of(ledger)
-    assert tries.praised(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    tries = tries_of(line_writer)
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(grace, "RMSNorm")
-    assert tries.praised(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(alan, "RMSNorm")
-    assert tries.praised(["RMSNorm", "GELU"]) == ()
+    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ()
 
 
-def test_alone_every_idea_is_one_s_own(ledger: Ledger) -> None:
-    assert tries_of(ledger).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
+def test_alone_every_idea_is_one_s_own(line_writer: LineWriter) -> None:
+    assert tries_of(line_writer).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
 
 
-def test_ideas_are_shared_out_evenly_among_who_is_at_work(ledger: Ledger, home: Home) -> None:
+def test_ideas_are_shared_out_evenly_among_who_is_at_work(
+    line_writer: LineWriter, home: Home
+) -> None:
     for number in range(1, 4):
-        publish(stranger(ledger, home, number), f"of {number}")
-    tries, now_ms = tries_of(ledger), time.time_ns() // 1_000_000
+        publish(stranger(line_writer, home, number), f"of {number}")
+    tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     others = tries.part_of(IDEAS, now_ms)
     assert 0.6 < len(others) / len(IDEAS) < 0.9  # three quarters, in expectation
     assert tries.part_of(IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
 
 
-def test_parts_of_two_nodes_do_not_meet(ledger: Ledger, home: Home) -> None:
+def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:
     """Each takes for its own what the other leaves."""
-    ada = stranger(ledger, home, 1)
+    ada = stranger(line_writer, home, 1)
     publish(ada, "RMSNorm")
     now_ms = time.time_ns() // 1_000_000
-    of_ada = tries_of(ledger).part_of(IDEAS, now_ms)
-    hers = tries_by(ledger, ada.key.public)
-    hers._last_ms = {ledger.publication.author: now_ms}
+    of_ada = tries_of(line_writer).part_of(IDEAS, now_ms)
+    hers = tries_by(line_writer, ada.key.public)
+    hers._last_ms = {line_writer.record_writer.author: now_ms}
     assert hers.part_of(IDEAS, now_ms) == frozenset(IDEAS) - of_ada

@@ -92,5 +92,5 @@ def test_without_a_holdout_nothing_is_overfit(manifest: TaskManifest | None) -> 
 
 def test_with_a_holdout_each_kept_change_is_on_trial_at_once() -> None:
     assert most_keeps(HELD_OUT, DEFAULT) == 1
-    assert most_keeps(PROGRAM_MANIFEST, DEFAULT) == DEFAULT.keeps_per_checkpoint
-    assert most_keeps(None, DEFAULT) == DEFAULT.keeps_per_checkpoint
+    assert most_keeps(PROGRAM_MANIFEST, DEFAULT) == DEFAULT.keeps_per_promotion_trial
+    assert most_keeps(None, DEFAULT) == DEFAULT.keeps_per_promotion_trial

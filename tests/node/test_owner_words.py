@@ -8,7 +8,7 @@ import pytest
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.line.hypotheses import complete, hypotheses_of, register
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.reporting.owner import hypotheses_document, notes_document
 from node.reporting.queries import OfHypotheses, OfLine
 from node.store.blobs import Blobs
@@ -18,21 +18,21 @@ from node.store.program_versions import keep_program, program_versions
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.remarks import IntentBody
-from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.examples import LINE
-from tests.node.shelves import shelves_of
+from tests.node.line_writers import keep, line_writer_of, with_baseline
+from tests.node.open_homes import open_home_of
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
+def line_writer(home: Home, store: Store) -> LineWriter:
     with_baseline(home, store)
-    return ledger_of(home, store)
+    return line_writer_of(home, store)
 
 
 def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(
-    home: Home, store: Store, ledger: Ledger
+    home: Home, store: Store, line_writer: LineWriter
 ) -> None:
     for number in range(8):
         keep_note(store, LINE, f"note {number}", now_ms=number * 4 * HOUR_MS)
@@ -40,7 +40,7 @@ def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(
     assert notes_in_force(store, LINE, now_ms=now_ms) == tuple(f"note {n}" for n in range(3, 8))
     assert notes_in_force(store, LINE, now_ms=now_ms + 20 * HOUR_MS) == ("note 7",)
     assert [
-        note["text"] for note in notes_document(shelves_of(home, store), OfLine())["notes"]
+        note["text"] for note in notes_document(open_home_of(home, store), OfLine())["notes"]
     ] == [f"note {number}" for number in range(8)]
 
 
@@ -57,7 +57,7 @@ def test_of_very_many_notes_the_oldest_go(store: Store) -> None:
     assert [note.text for note in notes_of(store, LINE)][::199] == ["3", "202"]
 
 
-def test_the_journal_keeps_what_was_said(home: Home, store: Store, ledger: Ledger) -> None:
+def test_the_journal_keeps_what_was_said(home: Home, store: Store, line_writer: LineWriter) -> None:
     journal = Journal(home, store, Blobs(home.blobs), LINE)
     journal.catch_up()
     assert not (journal.path / NOTES).exists()
@@ -71,21 +71,21 @@ def test_the_journal_keeps_what_was_said(home: Home, store: Store, ledger: Ledge
 
 
 def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
-    home: Home, store: Store, ledger: Ledger
+    home: Home, store: Store, line_writer: LineWriter
 ) -> None:
-    first = register(ledger, "a larger step", "it still falls", now_ms=1)
-    second = register(ledger, "a smaller step", "", now_ms=2)
-    dropped = register(ledger, "no step", "", now_ms=3)
+    first = register(line_writer, "a larger step", "it still falls", now_ms=1)
+    second = register(line_writer, "a smaller step", "", now_ms=2)
+    dropped = register(line_writer, "no step", "", now_ms=3)
     (intent, *_) = store.records.listed("intent")
     assert isinstance(intent.body, IntentBody)
     assert (intent.id, intent.body.title) == (first.id, "a larger step")
-    poor, good = keep(ledger, "0.2"), keep(ledger, "0.3")
-    complete(ledger, first.id.hex(), result=poor.result)
-    complete(ledger, second.id.hex()[:12], result=good.result)
-    assert complete(ledger, dropped.id.hex(), result=None).state == "dropped"
+    poor, good = keep(line_writer, "0.2"), keep(line_writer, "0.3")
+    complete(line_writer, first.id.hex(), result=poor.result)
+    complete(line_writer, second.id.hex()[:12], result=good.result)
+    assert complete(line_writer, dropped.id.hex(), result=None).state == "dropped"
     with pytest.raises(UsageError, match="closed already"):
-        complete(ledger, first.id.hex(), result=None)
-    at = shelves_of(home, store)
+        complete(line_writer, first.id.hex(), result=None)
+    at = open_home_of(home, store)
     newest = hypotheses_document(at, OfHypotheses())["hypotheses"]
     assert [one["title"] for one in newest] == ["no step", "a smaller step", "a larger step"]
     best = hypotheses_document(at, OfHypotheses(order="best"))["hypotheses"]
@@ -94,17 +94,19 @@ def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
     assert best[-1]["gain"] is None
 
 
-def test_what_is_no_hypothesis_or_no_result_is_refused(store: Store, ledger: Ledger) -> None:
+def test_what_is_no_hypothesis_or_no_result_is_refused(
+    store: Store, line_writer: LineWriter
+) -> None:
     for title in ("", "x" * 121, "two\nlines", "a\x07"):
         with pytest.raises(UsageError):
-            register(ledger, title, "", now_ms=1)
-    one = register(ledger, "a larger step", "", now_ms=1)
+            register(line_writer, title, "", now_ms=1)
+    one = register(line_writer, "a larger step", "", now_ms=1)
     with pytest.raises(UsageError, match="open already"):
-        register(ledger, "a larger step", "again", now_ms=2)
-    with pytest.raises(UsageError, match="no experiment"):
-        complete(ledger, one.id.hex(), result=bytes(32))
+        register(line_writer, "a larger step", "again", now_ms=2)
+    with pytest.raises(UsageError, match="not an experiment"):
+        complete(line_writer, one.id.hex(), result=bytes(32))
     with pytest.raises(UsageError, match="is called"):
-        complete(ledger, "ffff", result=None)
+        complete(line_writer, "ffff", result=None)
     assert [known.state for known in hypotheses_of(store, LINE)] == ["open"]
 
 

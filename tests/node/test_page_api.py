@@ -16,8 +16,8 @@ from node.store.store import Store
 from node.web.commands import ClosedHypothesis, Completed, Paused, PauseFor
 from node.web.tokens import Codes, Tokens
 from protocol.units import NANO
-from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.page import Answer, Visitor, visiting
 from tests.node.strangers import Stranger
 from tests.protocol.examples import REPORT
@@ -31,11 +31,11 @@ HOSTILE = "<img src=x onerror=alert(1)>\"';--"
 def history(home: Home, store: Store) -> Stranger:
     """A node with a baseline and two kept patches, and a stranger who claims something."""
     with_baseline(home, store)
-    ledger = ledger_of(home, store)
+    line_writer = line_writer_of(home, store)
     for rate in ("0.2", "0.3"):
-        keep(ledger, rate)
+        keep(line_writer, rate)
     ada = Stranger(store, Blobs(home.blobs), number=50, name=HOSTILE)
-    ada.claims(ledger.source(ledger.known_line.working), 4.0)
+    ada.claims(line_writer.source(line_writer.known_line.working), 4.0)
     return ada
 
 

@@ -16,7 +16,7 @@ from node.web import events as module
 from node.web import watching
 from node.web.events import Events, Kind
 from node.web.reading import Library
-from tests.node.books import keep, ledger_of, with_baseline
+from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.page import Visitor, visiting
 
 
@@ -55,13 +55,13 @@ def test_a_new_experiment_reaches_whoever_listens(home: Home, store: Store) -> N
         async with asyncio.timeout(20), visiting(home) as visitor:
             async with Frames(visitor).listening() as frames:
                 await frames.next("now")  # the first look is over
-                keep(ledger_of(home, store), "0.2")
+                keep(line_writer_of(home, store), "0.2")
                 _, row = await frames.next("experiment")
                 assert row["decision"] == "kept"
                 last, record = await frames.next("record")
                 assert record["own"] is True
             async with Frames(visitor, last).listening() as again:
-                keep(ledger_of(home, store), "0.3")
+                keep(line_writer_of(home, store), "0.3")
                 number, row = await again.next("experiment")
                 assert int(number.rpartition("-")[2]) > int(last.rpartition("-")[2])
 
@@ -85,7 +85,7 @@ def test_who_comes_back_with_an_id_of_another_life_is_told_of_a_gap(home: Home, 
 def test_an_id_of_this_life_with_an_odd_number_means_a_gap_or_nothing_new(number: str) -> None:
     async def work() -> None:
         events = Events(_nothing)
-        events.tell("record", {"id": "1"})
+        events.publish("record", {"id": "1"})
         missed = b"".join(events._missed(f"{events._life}-{number}"))
         assert b"event: gap" in missed or missed == b""
 
@@ -97,7 +97,7 @@ def test_who_reads_too_slowly_is_told_of_a_gap_and_nobody_waits(home: Home) -> N
         events = Events(_nothing)
         async with events.listening() as queue:
             for number in range(500):
-                events.tell("record", {"id": str(number)})
+                events.publish("record", {"id": str(number)})
             assert queue.qsize() <= 201
             assert queue.get_nowait() is None
 

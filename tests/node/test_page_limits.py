@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.web import door as module
+from node.web import connection_limits as module
 from node.web import route, serving
-from node.web.door import Connection, Door
+from node.web.connection_limits import Connection, ConnectionLimiter
 from node.web.guards import SECURITY_HEADERS
 from node.web.site import Kind
 from tests.node.page import visiting
@@ -189,25 +189,25 @@ Connect = Callable[..., tuple[Connection, _Transport]]
 
 
 @asynccontextmanager
-async def _door(now_s: list[float]) -> AsyncIterator[tuple[Door, Connect]]:
+async def _limiter(now_s: list[float]) -> AsyncIterator[tuple[ConnectionLimiter, Connect]]:
     """Yield a door with a clock, and what connects from an address."""
 
     async def nothing(_: Any) -> Any:
         raise AssertionError("nobody asks")
 
     server = module.web.Server(nothing)
-    door, connected = Door(lambda: now_s[0]), list[Connection]()
-    door.lead_to(server)
+    limiter, connected = ConnectionLimiter(lambda: now_s[0]), list[Connection]()
+    limiter.set_server(server)
 
     def connect(peer: str = "127.0.0.1") -> tuple[Connection, _Transport]:
-        connection, transport = door(), _Transport(peer)
+        connection, transport = limiter(), _Transport(peer)
         assert isinstance(connection, Connection)
         connection.connection_made(transport)
         connected.append(connection)
         return connection, transport
 
     try:
-        yield door, connect
+        yield limiter, connect
     finally:
         for connection in connected:
             connection.force_close()
@@ -216,21 +216,21 @@ async def _door(now_s: list[float]) -> AsyncIterator[tuple[Door, Connect]]:
 def test_each_stage_of_a_connection_has_its_time() -> None:
     async def work() -> None:
         now_s = [0.0]
-        async with _door(now_s) as (door, connect):
+        async with _limiter(now_s) as (limiter, connect):
             (_, silent), (idle, kept), (busy, slow), (stream, stuck), (fine, read) = (
                 connect() for _ in range(5)
             )
             idle.move_to("idle")
-            door.on_request(busy)
+            limiter.on_request(busy)
             for one in (stream, fine):
-                door.on_stream(one)
+                limiter.on_stream(one)
             stuck.waiting = 100
             ends = dict[int, list[str]]()
             named = {"silent": silent, "idle": kept, "answer": slow, "stuck": stuck, "read": read}
             for second in range(0, 120, 5):
                 now_s[0] = second
                 read.waiting = 200 - second  # less each time
-                door.sweep()
+                limiter.sweep()
                 gone = [name for name, one in named.items() if one.is_ended]
                 ends[second] = gone
             assert ends[10] == []
@@ -246,9 +246,9 @@ def test_a_door_that_is_shut_ends_all_and_what_comes_after_it() -> None:
     """A connection may have been accepted before its server closed, and come afterwards."""
 
     async def work() -> None:
-        async with _door([0.0]) as (door, connect):
+        async with _limiter([0.0]) as (limiter, connect):
             _, held = connect()
-            door.shut()
+            limiter.shut()
             _, late = connect()
             assert held.is_ended
             assert late.is_ended
@@ -259,10 +259,10 @@ def test_a_door_that_is_shut_ends_all_and_what_comes_after_it() -> None:
 def test_what_made_the_least_progress_is_replaced_and_a_new_one_has_a_moment() -> None:
     async def work() -> None:
         now_s = [0.0]
-        async with _door(now_s) as (door, connect):
+        async with _limiter(now_s) as (limiter, connect):
             owner, owners = connect()
-            door.on_request(owner)
-            door.on_valid_token(owner)
+            limiter.on_request(owner)
+            limiter.on_valid_token(owner)
             others = [connect() for _ in range(255)]
             for one, _ in others:
                 one.move_to("idle")
@@ -282,11 +282,11 @@ def test_what_made_the_least_progress_is_replaced_and_a_new_one_has_a_moment() -
 
 def test_valid_tokens_leave_places_for_new_connections() -> None:
     async def work() -> None:
-        async with _door([0.0]) as (door, connect):
+        async with _limiter([0.0]) as (limiter, connect):
             held = [connect() for _ in range(256)]
             for one, _ in held:
-                door.on_request(one)
-                door.on_valid_token(one)
+                limiter.on_request(one)
+                limiter.on_valid_token(one)
             assert sum(one.is_known for one, _ in held) == 224
             _, newcomer = connect()
             assert not newcomer.is_ended
@@ -306,7 +306,7 @@ def test_valid_tokens_leave_places_for_new_connections() -> None:
 )
 def test_a_machine_elsewhere_has_only_so_many_places(peers: list[str], most: int) -> None:
     async def work() -> None:
-        async with _door([0.0]) as (_, connect):
+        async with _limiter([0.0]) as (_, connect):
             _, other = connect("198.51.100.9")
             ends = [connect(peers[number % len(peers)])[1] for number in range(200)]
             assert sum(not one.is_ended for one in ends) == most

@@ -17,7 +17,7 @@ from node.web.guards import SECURITY_HEADERS
 from node.web.reading import Library
 from node.web.route import Route
 from node.web.site import Kind
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.page import Visitor, visiting
 
 _LONG: Final = b"9" * 5000

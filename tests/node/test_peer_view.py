@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from node.home.addresses import PeerId, peer_id
-from node.peering.greeting import Acquaintance
+from node.peering.greeting import ConnectedPeer
 from node.peering.membership import Membership
 from node.peering.messages import Hello
 from node.reporting.peers import peers_document
@@ -30,9 +30,9 @@ def claiming(author: SigningKey) -> Membership:
         addresses=(),
         digests={},
     )
-    peer: tuple[PeerId, Acquaintance] = (
+    peer: tuple[PeerId, ConnectedPeer] = (
         peer_id(TRANSPORT.public),
-        Acquaintance(dialled=True, ask_at_s=0.0, hello=hello),
+        ConnectedPeer(dialled=True, ask_at_s=0.0, hello=hello),
     )
     return cast("Membership", SimpleNamespace(network=SimpleNamespace(name="main"), peers=[peer]))
 

@@ -11,7 +11,7 @@ from node.home.home import Home
 from node.home.people import People, read_people
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER, ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
@@ -22,8 +22,8 @@ from protocol.prospects import AuthorRate
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, until
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
@@ -130,16 +130,16 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
 
 
-@pytest.mark.parametrize("forks_strangers", [True, False])
+@pytest.mark.parametrize("forks_untrusted", [True, False])
 def test_strangers_code_alone_is_kept_from_forks_where_that_is_set(
-    bench: Bench, ada: Stranger, *, forks_strangers: bool
+    bench: Bench, ada: Stranger, *, forks_untrusted: bool
 ) -> None:
-    bench.forks_strangers = forks_strangers
+    bench.forks_untrusted = forks_untrusted
     theirs = rated("0.5")
     ada.claims(theirs, 6.0)
     work(bench)
     assert {theirs.tree, BASELINE.tree} < set(bench.runner.started)
-    assert bench.runner.fresh == (set() if forks_strangers else {theirs.tree})
+    assert bench.runner.fresh == (set() if forks_untrusted else {theirs.tree})
 
 
 def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
@@ -148,7 +148,7 @@ def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Str
     assert heads(bench) == (BASELINE.tree, BASELINE.tree)
     (step,) = catch_ups(bench)
     assert step.verdict == "refuted"
-    rates = peers()(ledger_of(bench.home, bench.store)).rates()
+    rates = peers()(line_writer_of(bench.home, bench.store)).rates()
     assert rates[ada.key.public].chance < 0.25
 
 
@@ -229,9 +229,9 @@ def test_own_claims_are_no_peers(bench: Bench, blobs: Blobs) -> None:
     best = rated("0.200")
     truly(bench, best, 6.0)
     work(bench)  # kept and confirmed as its own
-    ledger = ledger_of(bench.home, bench.store)
-    assert peers()(ledger).idea() is None
-    assert peers()(ledger).catch_up() is None
+    line_writer = line_writer_of(bench.home, bench.store)
+    assert peers()(line_writer).idea() is None
+    assert peers()(line_writer).catch_up() is None
 
 
 def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: Blobs) -> None:
@@ -276,7 +276,7 @@ def test_a_friend_is_heard_first_and_believed_no_more(
     ada.claims(rated("0.5"), 0.9)
     omar.claims(rated("0.6"), 0.9)
     people = People(friends=frozenset([omar.key.public]))
-    choice = peers(people=lambda: people)(ledger_of(bench.home, bench.store))
+    choice = peers(people=lambda: people)(line_writer_of(bench.home, bench.store))
     assert [offer.author for offer in choice.offers(choice.rates())] == [
         omar.key.public,
         ada.key.public,
@@ -318,8 +318,8 @@ def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stran
     work(bench)
     assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("smaller", "smaller")]
     assert heads(bench)[0] == head.tree
-    rate = author_rates(ledger_of(bench.home, bench.store), ())[ada.key.public]
-    assert rate.standing == "open"
+    rate = author_rates(line_writer_of(bench.home, bench.store), ())[ada.key.public]
+    assert rate.status == "open"
 
 
 def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
@@ -333,7 +333,7 @@ def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Str
 
     chance = Drawn()
     auditor = Peers(
-        ledger_of(bench.home, bench.store),
+        line_writer_of(bench.home, bench.store),
         net="main",
         share=1.0,
         chance=chance,
@@ -357,9 +357,9 @@ def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
     path.rename(path.with_suffix(".away"))
     wanted: list[bytes] = []
 
-    def wanting(ledger: Ledger) -> Peers:
+    def wanting(line_writer: LineWriter) -> Peers:
         return Peers(
-            ledger,
+            line_writer,
             net="main",
             share=1.0,
             chance=random.Random(3),
@@ -402,7 +402,7 @@ def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
     ada.claims(FIRST, 3.0, base=OWN, title="first")
     omar.claims(LAST, 3.0, base=OWN, title="last")
     bench.ideas = 1
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     truly(bench, OWN, 3.0)
     trust(bench, ada, omar)
     return bench
@@ -410,8 +410,8 @@ def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
 
 def trust(bench: Bench, *strangers: Stranger, share: float = 0.0) -> None:
     people = People(friends=frozenset(stranger.key.public for stranger in strangers))
-    bench.peers = lambda ledger: Peers(
-        ledger,
+    bench.peers = lambda line_writer: Peers(
+        line_writer,
         net="main",
         share=share,
         chance=random.Random(3),
@@ -443,7 +443,7 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
         step.idea.authors
     )
     assert made.title in ("2 of peers: first; last", "2 of peers: last; first")
-    rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
+    rates = peers()(line_writer_of(stacking.home, stacking.store)).rates()
     assert [rates[author].confirmed for author in step.idea.authors] == [1.0, 1.0]
 
 
@@ -471,7 +471,7 @@ def test_a_stack_that_fails_is_bisected_and_charges_nobody(
     assert tried[-1] == ((omar.key.public,), "kept")
     assert all(len(authors) == 1 for authors, _ in tried[1:])
     assert heads(stacking)[0] == LAST.tree
-    rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
+    rates = peers()(line_writer_of(stacking.home, stacking.store)).rates()
     assert rates[omar.key.public].confirmed == 1.0
     assert rates.get(ada.key.public, AuthorRate()).failed < 0.2, "at most for her own trial"
 
@@ -482,9 +482,9 @@ def test_a_bisection_goes_on_after_a_restart_and_ends(
     truly(stacking, BOTH, 0.0)
     work(stacking)
     assert [len(authors) for authors, _ in authors_tried(stacking)] == [2, 1, 1]
-    ledger = ledger_of(stacking.home, stacking.store)
+    line_writer = line_writer_of(stacking.home, stacking.store)
     assert stacking.peers
-    assert stacking.peers(ledger).stack() is None, "what failed alone is not tried again"
+    assert stacking.peers(line_writer).stack() is None, "what failed alone is not tried again"
     work(stacking)
     assert len(peer_trials(stacking)) == 3
 
@@ -492,14 +492,14 @@ def test_a_bisection_goes_on_after_a_restart_and_ends(
 def test_half_a_bisection_is_taken_up_by_the_next_start(
     home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
 ) -> None:
-    ledger = ledger_of(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
+    line_writer = line_writer_of(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
     assert stacking.peers
-    whole = stacking.peers(ledger).stack()
+    whole = stacking.peers(line_writer).stack()
     assert whole
     assert len(whole.parents) == 2
     store.jobs.mark_tried(LINE.task, whole.fingerprint)
-    half = stacking.peers(ledger_of(home, store)).stack()
+    half = stacking.peers(line_writer_of(home, store)).stack()
     assert half
     assert (half.parents, half.co_authors) == (whole.parents[:1], None)
 
@@ -507,12 +507,12 @@ def test_half_a_bisection_is_taken_up_by_the_next_start(
 def test_large_claims_of_trusted_authors_need_no_checkpoint_to_wait_for(
     home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
 ) -> None:
-    ledger = ledger_of(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
+    line_writer = line_writer_of(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
     assert stacking.peers
-    assert stacking.peers(ledger).idea() is None, "six deviations wait for the checkpoint"
+    assert stacking.peers(line_writer).idea() is None, "six deviations wait for the checkpoint"
     ada.claims(Source.of({"train.py": b"C = 1\n" + FIRST["train.py"]}), 3.0, base=FIRST)
-    idea = stacking.peers(ledger).idea()
+    idea = stacking.peers(line_writer).idea()
     assert idea
     assert len(idea.parents) == 3
 

@@ -12,7 +12,7 @@ from agent.model.planner import ModelPlanner
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.loop.planning import Planning, aim_in_force
 from node.loop.slow_ideas import SlowIdeas
 from node.reporting.status import status_document
@@ -21,8 +21,8 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from tests.agent.contexts import SECRET, context
 from tests.agent.scripted import LIMITS, SPENT
-from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of
 from tests.node.examples import KEY, LINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of
 from tests.node.scripted import Bench, until
 from tests.node.test_slow_ideas import Clock, Scribe
 
@@ -63,7 +63,7 @@ def planner(model: Thinker) -> ModelPlanner:
 class Desk:
     """A planner at work on a line, and what people are told."""
 
-    ledger: Ledger
+    line_writer: LineWriter
     model: Thinker
     clock: Clock = field(default_factory=Clock)
     said: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.planning = Planning(
             planner(self.model),
-            self.ledger,
+            self.line_writer,
             say=self.said.append,
             clock_s=self.clock,
             clock_ms=lambda: 1_700_000_000_000,
@@ -87,16 +87,18 @@ class Desk:
 
     @property
     def aim(self) -> str | None:
-        aim = aim_in_force(self.ledger.store, LINE)
+        aim = aim_in_force(self.line_writer.store, LINE)
         return aim and aim.text
 
 
-def tried(ledger: Ledger, count: int, *, arm: str | None = "small") -> None:
+def tried(line_writer: LineWriter, count: int, *, arm: str | None = "small") -> None:
     """Record so many experiments."""
-    first = len(ledger.store.jobs.closed_jobs(LINE, ExperimentStep))
+    first = len(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep))
     for number in range(first, first + count):
-        proposal = proposal_of(ledger.source(ledger.known_line.working), f"0.3{number:03}")
-        conclude(ledger, proposal, "screened_out", BASE_NANO, arm=arm)
+        proposal = proposal_of(
+            line_writer.source(line_writer.known_line.working), f"0.3{number:03}"
+        )
+        conclude(line_writer, proposal, "screened_out", BASE_NANO, arm=arm)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -108,17 +110,17 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def test_the_first_aim_is_asked_for_at_once_and_the_next_after_a_dozen_own_ideas(
-    ledger: Ledger,
+    line_writer: LineWriter,
 ) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker("AIM: one", "AIM: two"))
+        desk = Desk(line_writer=line_writer, model=thinker("AIM: one", "AIM: two"))
         await desk.prepare()
         assert desk.aim == "one"
-        tried(ledger, 11)
-        tried(ledger, 5, arm=None)  # peers' claims and what was handed in
+        tried(line_writer, 11)
+        tried(line_writer, 5, arm=None)  # peers' claims and what was handed in
         await desk.prepare()
         assert (desk.aim, len(desk.model.asked)) == ("one", 1)
-        tried(ledger, 1)
+        tried(line_writer, 1)
         await desk.prepare()
         assert (desk.aim, len(desk.model.asked)) == ("two", 2)
         assert desk.said == ["the planner large aims at: one", "the planner large aims at: two"]
@@ -126,11 +128,11 @@ def test_the_first_aim_is_asked_for_at_once_and_the_next_after_a_dozen_own_ideas
     run(work())
 
 
-def test_what_is_tried_while_it_writes_counts_for_the_next_aim(ledger: Ledger) -> None:
+def test_what_is_tried_while_it_writes_counts_for_the_next_aim(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=Thinker(answers=["AIM: one", "AIM: two"]))
+        desk = Desk(line_writer=line_writer, model=Thinker(answers=["AIM: one", "AIM: two"]))
         desk.planning.prepare(context)
-        tried(ledger, 12)
+        tried(line_writer, 12)
         desk.model.leave.set()
         await desk.prepare()
         await desk.prepare()
@@ -139,9 +141,9 @@ def test_what_is_tried_while_it_writes_counts_for_the_next_aim(ledger: Ledger) -
     run(work())
 
 
-def test_it_is_asked_once_at_a_time(ledger: Ledger) -> None:
+def test_it_is_asked_once_at_a_time(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=Thinker())
+        desk = Desk(line_writer=line_writer, model=Thinker())
         for _ in range(3):
             desk.planning.prepare(context)
             await until(lambda: bool(desk.model.asked))
@@ -151,28 +153,32 @@ def test_it_is_asked_once_at_a_time(ledger: Ledger) -> None:
     run(work())
 
 
-def test_a_restart_goes_on_with_the_aim_and_the_count(ledger: Ledger, home: Home) -> None:
+def test_a_restart_goes_on_with_the_aim_and_the_count(line_writer: LineWriter, home: Home) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker("AIM: one"))
+        desk = Desk(line_writer=line_writer, model=thinker("AIM: one"))
         await desk.prepare()
-        tried(ledger, 11)
-        again = Desk(ledger=ledger_of(home, ledger.store), model=thinker("AIM: two"))
+        tried(line_writer, 11)
+        again = Desk(line_writer=line_writer_of(home, line_writer.store), model=thinker("AIM: two"))
         await again.prepare()
         assert (again.aim, again.model.asked) == ("one", [])
-        tried(ledger, 1)
+        tried(line_writer, 1)
         await again.prepare()
         assert again.aim == "two"
 
     run(work())
 
 
-def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(ledger: Ledger) -> None:
+def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(
+    line_writer: LineWriter,
+) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker("AIM: one", *[SPENT_DAY] * 9, "AIM: two"))
+        desk = Desk(
+            line_writer=line_writer, model=thinker("AIM: one", *[SPENT_DAY] * 9, "AIM: two")
+        )
         await desk.prepare()
         asked, aims = [], []
         for count in (12, 12, 11, 1):
-            tried(ledger, count)
+            tried(line_writer, count)
             desk.clock.now_s += 601
             await desk.prepare()
             await desk.prepare()  # within the pause
@@ -183,19 +189,20 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(ledge
         assert desk.said[1:] == [
             "the planner large: over budget: the day is spent; its last aim stands"
         ]
-        assert desk.planning.standing.rests == "over budget: the day is spent"
+        assert desk.planning.state.rests == "over budget: the day is spent"
         desk.model.answers[:] = ["AIM: two"]
         desk.clock.now_s += 601
         await desk.prepare()
-        assert (desk.aim, desk.planning.standing.rests) == ("two", "")
+        assert (desk.aim, desk.planning.state.rests) == ("two", "")
 
     run(work())
 
 
-def test_without_any_aim_that_is_what_is_said(ledger: Ledger) -> None:
+def test_without_any_aim_that_is_what_is_said(line_writer: LineWriter) -> None:
     async def work() -> None:
         desk = Desk(
-            ledger=ledger, model=thinker(CompletionFault(kind="unreachable", detail="refused"))
+            line_writer=line_writer,
+            model=thinker(CompletionFault(kind="unreachable", detail="refused")),
         )
         await desk.prepare()
         assert desk.aim is None
@@ -204,9 +211,9 @@ def test_without_any_aim_that_is_what_is_said(ledger: Ledger) -> None:
     run(work())
 
 
-def test_what_was_written_when_the_session_ends_is_kept(ledger: Ledger) -> None:
+def test_what_was_written_when_the_session_ends_is_kept(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker("AIM: one"))
+        desk = Desk(line_writer=line_writer, model=thinker("AIM: one"))
         desk.planning.prepare(context)
         writing = desk.planning._writing
         assert writing is not None
@@ -217,18 +224,20 @@ def test_what_was_written_when_the_session_ends_is_kept(ledger: Ledger) -> None:
     run(work())
 
 
-def test_whoever_proposes_is_told_after_the_owners_words(home: Home, ledger: Ledger) -> None:
+def test_whoever_proposes_is_told_after_the_owners_words(
+    home: Home, line_writer: LineWriter
+) -> None:
     async def work() -> None:
-        keep_note(ledger.store, LINE, "Try a warm-up.", now_ms=clock_ms())
+        keep_note(line_writer.store, LINE, "Try a warm-up.", now_ms=clock_ms())
         model = thinker("AIM: Look at the schedule.")
         scribe = Scribe()
         bench = Bench(
             home=home,
-            store=ledger.store,
+            store=line_writer.store,
             slow=[SlowIdeas(scribe, say=lambda _: None)],
             planner=planner(model),
         )
-        ideas = bench.thinking(ledger).ideas
+        ideas = bench.loop_assembly(line_writer).ideas
         ideas.prepare()
         await until(lambda: aim_is_written(ideas))
         await until(lambda: bool(scribe.asked))
@@ -239,13 +248,18 @@ def test_whoever_proposes_is_told_after_the_owners_words(home: Home, ledger: Led
         assert scribe.asked[0].brief.planner_aim == ""  # it was asked before there was one
         assert "Try a warm-up." in model.asked[0].messages[1].content
         await ideas.close()
-        none_set = Bench(home=home, store=ledger.store).thinking(ledger).ideas.context().brief
+        none_set = (
+            Bench(home=home, store=line_writer.store)
+            .loop_assembly(line_writer)
+            .ideas.context()
+            .brief
+        )
         assert none_set is not None
         assert none_set.planner_aim == ""
 
     def aim_is_written(ideas: Any) -> bool:
         ideas.prepare()
-        return aim_in_force(ledger.store, LINE) is not None
+        return aim_in_force(line_writer.store, LINE) is not None
 
     run(work())
 
@@ -267,13 +281,13 @@ def status_of(store: Store, **live: Any) -> dict[str, Any]:
 
 
 def test_status_tells_the_aim_with_and_without_a_node(
-    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker("AIM: Look at \x1b[2Jthe schedule."))
+        desk = Desk(line_writer=line_writer, model=thinker("AIM: Look at \x1b[2Jthe schedule."))
         await desk.prepare()
 
-    store = ledger.store
+    store = line_writer.store
     assert status_of(store)["lines"][0]["planner"] is None
     research = Bench(home=home, store=store, planner=planner(Thinker())).research()
     told = {"model": "large", "aim": None, "written": None, "rests": None}

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from node.line.plateaus import (
-    Climb,
+    BranchProgress,
     Event,
     Trend,
     aim_of,
@@ -14,11 +14,11 @@ from node.line.plateaus import (
     trend_of,
 )
 
-CLIMBING = Climb(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
+CLIMBING = BranchProgress(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
 
 
-def climb(lead_sd: float | None, **changes: int) -> Climb:
-    return Climb(
+def branch_progress(lead_sd: float | None, **changes: int) -> BranchProgress:
+    return BranchProgress(
         experiments=changes.get("experiments", 10),
         since_rise=changes.get("since_rise", 5),
         lead_sd=lead_sd,
@@ -84,29 +84,29 @@ def test_the_reason_is_told_in_plain_words() -> None:
 
 
 def test_a_branch_that_leads_is_judged() -> None:
-    assert next_of_branch(climb(2.1), is_asked=False) == "judge"
-    assert next_of_branch(climb(1.0), is_asked=False) == "climb"
+    assert next_of_branch(branch_progress(2.1), is_asked=False) == "judge"
+    assert next_of_branch(branch_progress(1.0), is_asked=False) == "climb"
 
 
 def test_a_confirmation_is_not_spent_on_a_branch_below_the_head() -> None:
-    assert next_of_branch(climb(-0.1), is_asked=True) == "climb"
-    assert next_of_branch(climb(0.1), is_asked=True) == "judge"
+    assert next_of_branch(branch_progress(-0.1), is_asked=True) == "climb"
+    assert next_of_branch(branch_progress(0.1), is_asked=True) == "judge"
 
 
 def test_a_tree_of_ones_own_is_not_judged_as_it_was_when_it_began() -> None:
-    assert next_of_branch(climb(3.0, has_gains=0), is_asked=True) == "climb"
+    assert next_of_branch(branch_progress(3.0, has_gains=0), is_asked=True) == "climb"
 
 
 def test_a_branch_whose_bank_is_not_measured_goes_on() -> None:
-    assert next_of_branch(climb(None, since_rise=500), is_asked=True) == "climb"
+    assert next_of_branch(branch_progress(None, since_rise=500), is_asked=True) == "climb"
 
 
 @pytest.mark.parametrize("stuck", [{"since_rise": 100}, {"experiments": 250}])
 def test_a_branch_that_is_stuck_goes_back_unless_it_is_level_with_the_head(
     stuck: dict[str, int],
 ) -> None:
-    assert next_of_branch(climb(-1.0, **stuck), is_asked=False) == "return"
-    assert next_of_branch(climb(0.5, **stuck), is_asked=False) == "judge"
+    assert next_of_branch(branch_progress(-1.0, **stuck), is_asked=False) == "return"
+    assert next_of_branch(branch_progress(0.5, **stuck), is_asked=False) == "judge"
 
 
 def test_a_branch_rises_when_it_is_noticeably_higher_than_ever() -> None:

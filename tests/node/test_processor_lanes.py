@@ -20,8 +20,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from tests.node.books import GAIN_NANO, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import GAIN_NANO, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
 from tests.node.strangers import Stranger, peers
 from tests.node.test_ideas import good_job
@@ -225,7 +225,7 @@ def test_on_a_plateau_with_nothing_else_to_do_no_lane_waits_for_the_others(
     bench = laned(home, store, watched := Watched(), ideas=80, goal=Goal(max_experiments=40))
     research = bench.research()
     settled(research.run())
-    assert bench.thinking(ledger_of(home, store)).exploring.is_on_plateau
+    assert bench.loop_assembly(line_writer_of(home, store)).exploring.is_on_plateau
     assert watched.emptied <= 3  # at the beginning, and after each of the baseline's
 
 
@@ -334,23 +334,23 @@ def test_what_a_kill_cut_off_on_all_lanes_is_made_again_with_its_seeds(
 def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
     home: Home, store: Store
 ) -> None:
-    ledger = with_baseline(home, store)
+    line_writer = with_baseline(home, store)
     bench = laned(home, store)
-    ideas = bench.thinking(ledger).ideas
-    job = good_job(ledger, "0.5")
+    ideas = bench.loop_assembly(line_writer).ideas
+    job = good_job(line_writer, "0.5")
     text = BASELINE["train.py"]
     for line in (b"FIRST = 1\n", b"SECOND = 1\n"):  # the line moves once more before it is taken
         text += line
         moved = BASELINE.replacing("train.py", text)
-        ledger.blobs.put_source(moved)
-        ledger.save(replace(ledger.known_line, working=moved.tree))
+        line_writer.blobs.put_source(moved)
+        line_writer.save(replace(line_writer.known_line, working=moved.tree))
         if line.startswith(b"FIRST"):
             ideas.try_again(job, b"p" * 32)
     idea = ideas.again()
     assert idea is not None
     assert ideas.again() is None
     assert idea.parents == (b"p" * 32,)
-    assert ledger.source(idea.tree) == reapply(idea.edits, moved)
+    assert line_writer.source(idea.tree) == reapply(idea.edits, moved)
     assert idea.base == moved.tree
 
 

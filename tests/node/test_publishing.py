@@ -37,8 +37,8 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import GAINS
 from protocol.record_kinds import TaskBody
 from protocol.remarks import MAX_EVIDENCE, MAX_TITLE, ReportBody, RetractBody
-from tests.node.books import IDENTITY
 from tests.node.examples import LINE, MANIFEST, TASK
+from tests.node.line_writers import IDENTITY
 from tests.node.night import HOSTILE, Night, evening
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode

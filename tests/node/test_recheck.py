@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.level import beside_base
+from node.line.level import compared_runs
 from node.loop.session_plan import Goal
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.runs import Role
 from protocol.styles import Style
-from tests.node.books import BASELINE
+from tests.node.line_writers import BASELINE
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 from tests.node.test_research import settled
 
@@ -80,6 +80,6 @@ def test_a_recheck_is_compared_with_its_own_pair_and_a_screen_with_the_level() -
         planned(3, "candidate", 7, seed=3),
         planned(4, "base", None, seed=3),
     ]
-    shown, levels_nano = beside_base(runs, 9)
+    shown, levels_nano = compared_runs(runs, 9)
     assert [run.ordinal for run in shown] == [0, 2]
     assert levels_nano == [9, 8]

@@ -15,7 +15,7 @@ import pytest
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import KINDS
-from node.proposing.budget import ledger_of
+from node.proposing.budget import open_cost_database
 from node.reporting.blocks import (
     BulletList,
     Plot,
@@ -32,12 +32,12 @@ from node.reporting.markdown import code_span, markdown_of
 from node.reporting.night import as_markdown, night_document
 from node.reporting.report import LineReport, Report, report_of
 from node.reporting.report_json import report_json
-from node.store.model_calls import Charge, SpendingLimits, reserve
+from node.store.model_calls import Charge, ModelCostLimits, reserve
 from node.store.store import Store
 from node.web.night_file import as_file
 from protocol.errors import UsageError
-from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE
+from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.night import (
     EVENING_MS,
     GOLDEN,
@@ -116,7 +116,7 @@ def test_the_head_is_told_before_and_after(night: Night) -> None:
     assert line.before is not None
     assert line.after is not None
     assert (line.is_new, line.before.tree) == (True, BASELINE.tree)
-    verified = night.ledger.known_line.verified
+    verified = night.line_writer.known_line.verified
     assert (line.after.tree, line.after.metric) == (verified, pytest.approx(1.44, abs=1e-6))
     assert line.gain_nano == pytest.approx(3 * GAIN_NANO, rel=0.01)
 
@@ -139,7 +139,7 @@ def test_peers_claims_and_words_are_told_by_level(night: Night) -> None:
 
 def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
     line = line_of(night)
-    key = night.ledger.key
+    key = night.line_writer.key
     runs = [
         run.outcome.run
         for job in night.store.jobs.closed_jobs(key, *KINDS)
@@ -159,7 +159,7 @@ def test_the_counted_share_is_told_where_it_is_known(night: Night) -> None:
 
 def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
-    adopted = night.store.experiments.adoptions(night.ledger.key)[0].ts_ms
+    adopted = night.store.experiments.adoptions(night.line_writer.key)[0].ts_ms
     before, after = (
         line_of(night, TimeSpan(since_ms=since_ms, until_ms=until_ms))
         for since_ms, until_ms in (
@@ -181,7 +181,7 @@ def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
 def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
     record = line_of(night).confirmations[0].entry.id
     with night.store.transaction():
-        night.ledger.publication.retraction(record, "it did not hold")
+        night.line_writer.record_writer.retraction(record, "it did not hold")
     line = line_of(night)
     assert line.gain_nano == pytest.approx(GAIN_NANO, rel=0.01)
     assert not line.confirmations[0].stands
@@ -509,10 +509,10 @@ def test_what_models_were_asked_in_vain_is_told_as_well(
     night: Night, home: Home, at_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, within = (night.span.since_ms - 1, night.span.until_ms)
-    with ledger_of(home) as ledger:
+    with ledger_of(home) as costs:
         for now_ms, tokens_in in ((before, 1), (within, 1_000), (within, 200)):
             charge = Charge(tokens_in=tokens_in, tokens_out=30, usd_nano=4_000_000 * tokens_in)
-            reserve(ledger, limits=SpendingLimits(), model="small", most=charge, now_ms=now_ms)
+            reserve(costs, limits=ModelCostLimits(), model="small", most=charge, now_ms=now_ms)
     report = report_of(night.store, night.span, net="main")
     assert report_json(report)["models"] == {"questions": 2, "tokens": 1_260, "usd": 4.8}
     assert "answered 2 questions for all tasks together: 1,260 tokens and $4.80" in as_markdown(

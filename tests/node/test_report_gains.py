@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
-from node.line.remeasure import RemeasureStep
+from node.line.head_recheck import HeadRecheckStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -27,7 +27,7 @@ def stack(
     """A judged stack with parts of these origins."""
     return ConcludedTrial(
         entry=replace(FIRST, stage="confirm"),
-        kind=CheckpointStep,
+        kind=PromotionTrial,
         verdict="confirmed" if passed else "unconfirmed",
         stands=passed,
         measured=Measured(
@@ -99,7 +99,7 @@ def test_what_missed_or_was_taken_back_gains_nothing_and_still_costs() -> None:
 
 
 def test_a_head_that_is_measured_again_gains_nothing_new() -> None:
-    again = replace(stack(device_ms=100), kind=RemeasureStep)
+    again = replace(stack(device_ms=100), kind=HeadRecheckStep)
     assert verified_nano([stack(KNOBS), again]) == 6_000_000
     assert set(rows(again)) == set()
 

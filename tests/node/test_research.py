@@ -17,13 +17,13 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.config import Config
 from node.home.home import Home
-from node.line import checkpoint
+from node.line import promotion_trial
 from node.line.baseline import BaselineStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_by_hand import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop import research as research_module
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -37,8 +37,8 @@ from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import CRASHED, Bench, better, until
 from trainer.host.device import processor
 from trainer.measuring.host_load import Idle
@@ -311,7 +311,7 @@ def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench
 
 def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
 
     def is_confirming() -> bool:
@@ -672,9 +672,9 @@ def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: in
 def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    move_head(ledger, BASELINE.tree, evidence=None)
-    assert ledger.known_line.bank_nano == ()
+    line_writer = line_writer_of(bench.home, bench.store)
+    move_head(line_writer, BASELINE.tree, evidence=None)
+    assert line_writer.known_line.bank_nano == ()
     bench.runner.gate = asyncio.Event()
 
     async def work() -> None:
@@ -694,7 +694,7 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
     bench: Bench, is_broken_from: int
 ) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     bench.runner.is_broken_from = is_broken_from
     with pytest.raises(ArnodeError):
@@ -721,13 +721,13 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
 ) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.200")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.200")
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
-    closed = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0]
+    closed = bench.store.jobs.closed_jobs(LINE, PromotionTrial)[0]
     assert closed.id == job.id
     assert closed.step.passed
 
@@ -739,18 +739,18 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     tree, good = better("0.200")
     cut_off = replace(CRASHED, status="timeout", flags=(CONTENDED,), serve_ms=0, reason="too slow")
     bench.runner.outcomes = {tree: good}
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     trials: list[int] = []
 
     def play(_: int) -> None:
-        jobs = bench.store.jobs.open_jobs(LINE, CheckpointStep)
+        jobs = bench.store.jobs.open_jobs(LINE, PromotionTrial)
         trials.extend(job.id for job in jobs)
         bench.runner.outcomes = {tree: cut_off if jobs else good}
 
     bench.runner.on_start = play
     settled(bench.research().run())
-    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert set(trials) == {closed.id}, "not tried again at once"
     assert [one.role for one in bench.store.jobs.runs_of(closed.id)].count("candidate") == 3
     line = bench.store.jobs.line(LINE)
@@ -762,7 +762,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
 
     bench.runner.on_start = lambda _count: None
     bench.runner.outcomes = {tree: good}
-    monkeypatch.setattr(checkpoint, "REST_S", 0)
+    monkeypatch.setattr(promotion_trial, "REST_S", 0)
     settled(bench.research().run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
@@ -771,7 +771,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
 
 def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=4)
     open_beside: list[int] = []
 
@@ -798,7 +798,7 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     ]
     planned = [
         run.seed
-        for job in bench.store.jobs.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
+        for job in bench.store.jobs.closed_jobs(LINE, BaselineStep, ExperimentStep, PromotionTrial)
         for run in bench.store.jobs.runs_of(job.id)
     ]
     assert sorted(recorded) == sorted(planned)
@@ -851,7 +851,7 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
 
 def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
     settled(tried(bench).run())
-    move_head(ledger_of(bench.home, bench.store), RATE.tree, evidence=None)
+    move_head(line_writer_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
     assert bench.runner.started[3:]
     assert set(bench.runner.started[3:]) == {RATE.tree}
@@ -908,7 +908,7 @@ def test_a_source_handed_in_while_the_node_works_is_next(bench: Bench) -> None:
 
 def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -> None:
     bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = tried(bench)
     settled(research.run())
     assert bench.decisions() == ["baseline", "kept", "adopted"]
@@ -922,12 +922,12 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     bench.runner.outcomes = dict(
         [better("0.200"), (RATE.tree, better("0.200", gain_nano=3 * GAIN_NANO)[1])]
     )
-    ledger = with_baseline(bench.home, bench.store)
+    line_writer = with_baseline(bench.home, bench.store)
     mark = fingerprint(RATE)
-    waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
+    waiting = open_submission(line_writer, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    open_experiment(ledger, replace(Idea.of(ledger, idea), submission=waiting.id))
-    keep(ledger, "0.200")  # ends while the other's screen is still to run
+    open_experiment(line_writer, replace(Idea.of(line_writer, idea), submission=waiting.id))
+    keep(line_writer, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]
     assert [step.decision for step in mine] == ["rebased", "kept"]
@@ -943,9 +943,9 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
 def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    ledger = ledger_of(bench.home, bench.store)
-    open_submission(ledger, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
-    move_head(ledger, RATE.tree, evidence=None)
+    line_writer = line_writer_of(bench.home, bench.store)
+    open_submission(line_writer, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
+    move_head(line_writer, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
     assert bench.store.jobs.open_jobs(LINE, *KINDS) == []

@@ -9,10 +9,10 @@ import pytest
 
 from node.home.home import Home
 from node.loop.session_plan import Goal
+from node.maintenance import doctor
 from node.reporting.status import status_document
 from node.reporting.status_text import print_status
 from node.store.store import Store
-from node.upkeep import doctor
 from protocol.errors import ConfigurationError
 from protocol.records import Record, sign_record
 from protocol.remarks import InsightBody

@@ -16,15 +16,15 @@ from aiohttp import web
 from agent.completion import ModelCost
 from agent.model.planner import Planned
 from agent.model.reviewer import in_drawn_order
-from agent.proposal import Context, Proposal, Silence
+from agent.proposal import Context, NoProposal, Proposal
 from node.home.config import Config, load_config
 from node.home.home import Home
+from node.maintenance import doctor
 from node.proposing.choice import Arm, ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.opening import Means, Proposers, open_proposers
 from node.proposing.roles import roles_at_work, words_of_roles
 from node.terminal.progress import silent
-from node.upkeep import doctor
 from protocol.errors import ConfigurationError
 from tests.agent.contexts import context
 from tests.agent.scripted import replacing
@@ -96,7 +96,7 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
         assert [one.cost.calls for one in made] == [4, 4, 1]
         assert [one.cost.tokens_in + one.cost.tokens_out for one in made] == [4 * ONE, 4 * ONE, ONE]
         found = await proposers.planner.plan(told)
-        assert isinstance(found, Silence)
+        assert isinstance(found, NoProposal)
         assert found.reason.startswith("over budget: today took 10 questions, and another")
 
     reply = by_model(

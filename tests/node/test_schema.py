@@ -10,12 +10,12 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
+from node.maintenance.fsck import examine
 from node.store import schema
 from node.store.database import Database
 from node.store.schema import FORMAT, connect, create, format_of
 from node.store.store import Store
 from node.terminal.progress import silent
-from node.upkeep.fsck import examine
 from protocol.errors import ConfigurationError
 
 BROKEN = ("CREATE TABLE note (text TEXT)", "INSERT INTO nowhere VALUES (1)")

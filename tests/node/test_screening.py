@@ -7,14 +7,14 @@ import pytest
 
 from node.home.home import Home
 from node.line.experiment import screen_level
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
 from protocol.rule import DEFAULT, screening_policy
 from protocol.statistics import NoiseEstimate
 from protocol.styles import StyleName
-from tests.node.books import SUBJECT, ledger_of
+from tests.node.line_writers import SUBJECT, line_writer_of
 from tests.node.scripted import OUTCOME
 from tests.tasks.sums import TASK, write_sums
 from trainer.task_kinds import load_task
@@ -22,20 +22,20 @@ from trainer.task_kinds import load_task
 BANK = (5_000_000_000, 7_000_000_000)
 
 
-def books(home: Home, store: Store, folder: Path, style: StyleName) -> Ledger:
+def program_line_writer(home: Home, store: Store, folder: Path, style: StyleName) -> LineWriter:
     """Return the books of a small program whose pairs are read so."""
     text = TASK
     if style == "exact":
         text = text.replace("public = 2\nsecret = 2", 'fixed = ["one"]')
     write_sums(folder, task=text)
     task = load_task(folder, data_dir=folder)
-    ledger = ledger_of(home, store)
-    ledger.subject = replace(SUBJECT, manifest=task.manifest, source=task.source)
-    return Ledger(
+    line_writer = line_writer_of(home, store)
+    line_writer.subject = replace(SUBJECT, manifest=task.manifest, source=task.source)
+    return LineWriter(
         store=store,
-        blobs=ledger.blobs,
-        identity=ledger.publication.identity,
-        subject=ledger.subject,
+        blobs=line_writer.blobs,
+        identity=line_writer.record_writer.identity,
+        subject=line_writer.subject,
         clock_ms=lambda: 1,
         random_seed=lambda: 7,
     )
@@ -52,24 +52,24 @@ def planned(nano: int, ordinal: int = 0) -> PlannedRun:
 def test_a_program_meets_the_instances_of_its_base_s_own_runs(
     home: Home, store: Store, tmp_path: Path
 ) -> None:
-    ledger = books(home, store, tmp_path / "sums", "differences")
-    one, other = (ledger.screening_seed(bytes([tree]) * 32, 0) for tree in (1, 2))
-    assert one == ledger.screening_seed(bytes([1]) * 32, 0)
-    assert len({one, other, ledger.screening_seed(bytes([1]) * 32, 1)}) == 3
-    assert screen_level(ledger, bytes(32), BANK, 1.0) == BANK[0]
+    line_writer = program_line_writer(home, store, tmp_path / "sums", "differences")
+    one, other = (line_writer.screening_seed(bytes([tree]) * 32, 0) for tree in (1, 2))
+    assert one == line_writer.screening_seed(bytes([1]) * 32, 0)
+    assert len({one, other, line_writer.screening_seed(bytes([1]) * 32, 1)}) == 3
+    assert screen_level(line_writer, bytes(32), BANK, 1.0) == BANK[0]
 
 
 def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     home: Home, store: Store, tmp_path: Path
 ) -> None:
-    ledger = books(home, store, tmp_path / "sums", "differences")
+    line_writer = program_line_writer(home, store, tmp_path / "sums", "differences")
     reading = MetricReading(
         sign=1,
         noise=NoiseEstimate.from_class(1.0),
-        policy=screening_policy(ledger.style, DEFAULT),
-        style=ledger.style,
+        policy=screening_policy(line_writer.style, DEFAULT),
+        style=line_writer.style,
     )
-    bank = (
+    reference_nano = (
         5_000_000_000,
         7_000_000_000,
         6_000_000_000,
@@ -79,9 +79,11 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     )
 
     def move(*gains: float) -> str:
-        nanos = [level - round(gain * 1e9) for level, gain in zip(bank, gains, strict=False)]
+        nanos = [
+            level - round(gain * 1e9) for level, gain in zip(reference_nano, gains, strict=False)
+        ]
         runs = [planned(nano, ordinal) for ordinal, nano in enumerate(nanos)]
-        return next_of_trial(runs, bank, reading, is_current=True)
+        return next_of_trial(runs, reference_nano, reading, is_current=True)
 
     assert [move(0.7), move(0.8)] == ["discard", "run"]
     assert [move(0.8, 0.2), move(0.8, 0.3)] == ["discard", "run"]
@@ -94,14 +96,14 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
 
 
 def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:
-    ledger = books(home, store, tmp_path / "sums", "exact")
-    level = screen_level(ledger, bytes(32), BANK[:1], 1.0)
+    line_writer = program_line_writer(home, store, tmp_path / "sums", "exact")
+    level = screen_level(line_writer, bytes(32), BANK[:1], 1.0)
     assert level == BANK[0], "what was tried before moves no exact level"
     reading = MetricReading(
         sign=1,
-        noise=NoiseEstimate.from_class(ledger.style.floor_nano / 1e9),
-        policy=screening_policy(ledger.style, DEFAULT),
-        style=ledger.style,
+        noise=NoiseEstimate.from_class(line_writer.style.floor_nano / 1e9),
+        policy=screening_policy(line_writer.style, DEFAULT),
+        style=line_writer.style,
     )
     moves = [
         next_of_trial([planned(BANK[0] + off)], [level], reading, is_current=True)
@@ -114,7 +116,7 @@ def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path
 def test_seeds_of_programs_are_not_drawn(
     home: Home, store: Store, tmp_path: Path, style: StyleName
 ) -> None:
-    ledger = books(home, store, tmp_path / "sums", style)
-    assert ledger.style.name == style
-    assert ledger.screening_seed(bytes(32), 0) != 7
-    assert ledger_of(home, store).screening_seed(bytes(32), 0) >= 100
+    line_writer = program_line_writer(home, store, tmp_path / "sums", style)
+    assert line_writer.style.name == style
+    assert line_writer.screening_seed(bytes(32), 0) != 7
+    assert line_writer_of(home, store).screening_seed(bytes(32), 0) >= 100

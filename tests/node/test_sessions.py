@@ -13,11 +13,11 @@ import pytest
 from node.home.home import Home
 from node.line.attestation import AttestationStep, WantedClaim, open_attestation
 from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
+from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
-from node.line.remeasure import RemeasureStep
+from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -35,8 +35,16 @@ from protocol.rule import DEFAULT, policy_of, trial_alpha
 from protocol.runs import Env
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    end,
+    keep,
+    line_writer_of,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.scripted import Bench, better, until
 
 RUN_S = 300.0
@@ -267,7 +275,7 @@ def test_what_was_kept_is_judged_within_the_session(bench: Bench, time: Time) ->
     begun: list[float] = []
 
     def note(_: int) -> None:
-        if any(isinstance(job.step, CheckpointStep) for job in open_jobs(bench)):
+        if any(isinstance(job.step, PromotionTrial) for job in open_jobs(bench)):
             begun.append(time.now_s / RUN_S)
 
     bench.runner.on_start = note
@@ -290,9 +298,9 @@ def test_nothing_begins_after_the_end(bench: Bench, runs: int) -> None:
 
 def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.201")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.201")
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)  # one of them says what the baseline costs
     assert [one.id for one in open_jobs(bench)] == [job.id]
@@ -304,14 +312,14 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     again = bench.store.jobs.runs_of(job.id)
     assert [(run.seed, run.role) for run in again[:6]] == [(run.seed, run.role) for run in planned]
     assert [run.outcome for run in again[:5]] == [run.outcome for run in planned[:5]]
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0].step.passed
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial)[0].step.passed
     assert len(again) == 8
 
 
 def test_a_kill_costs_the_run_at_hand_of_a_checkpoint(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(duration_s=1e6)
 
@@ -334,7 +342,7 @@ def test_what_is_kept_too_late_waits_for_the_next_session(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.210")])
     for_runs(bench, 16)
     assert bench.decisions().count("kept") == 1
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     assert "1 patch kept, to be verified in a later session" in bench.said[-1]
     for_runs(bench, 16)
     assert "adopted" in bench.decisions()
@@ -419,8 +427,8 @@ def test_every_night_is_planned_from_its_end_and_bounded_by_it(bench: Bench, tim
 
 def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) -> None:
     with_baseline(bench.home, bench.store)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     bench.goal = Goal(hours=parse_hours("23:00-23:30"))
     research = bench.research()
@@ -483,9 +491,9 @@ def begun(bench: Bench) -> None:
 
 def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
-    keep(ledger, "0.201")
-    job = open_checkpoint(ledger)
+    line_writer = line_writer_of(bench.home, bench.store)
+    keep(line_writer, "0.201")
+    job = open_promotion_trial(line_writer)
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     for_runs(bench, 6)
     old = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
@@ -496,29 +504,29 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
         line.startswith("the checkpoint after 2 pairs begins anew") for line in again.said
     ), again.said
     (trial,) = open_jobs(again)
-    assert isinstance(trial.step, CheckpointStep)
+    assert isinstance(trial.step, PromotionTrial)
     assert trial.split not in (None, job.split)
     assert not {run.seed for run in old} & {run.seed for run in bench.store.jobs.runs_of(trial.id)}
     # The one that ended was looked at: the next draws the second alpha of the line.
     first, second = (max(1, int(trial_alpha(n) * NANO)) for n in (1, 2))
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
-    (voided,) = bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)
+    (voided,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
     assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
     assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
-    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     for_runs(again, 20)
-    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert closed.step.passed
     assert closed.step.measured is not None
     assert closed.step.measured.pairs == 4
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1
 
 
 def test_a_trial_that_has_no_run_yet_stays_as_it_is(bench: Bench) -> None:
     begun(bench)
-    keep(ledger_of(bench.home, bench.store), "0.201")
-    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    keep(line_writer_of(bench.home, bench.store), "0.201")
+    job = open_promotion_trial(line_writer_of(bench.home, bench.store))
     bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
     again = changed(bench)
     for_runs(again, 3)
@@ -530,14 +538,14 @@ def test_a_claim_that_is_run_again_loses_its_pairs_and_keeps_the_seeds_of_its_pr
     bench: Bench,
 ) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     wanted = WantedClaim(
         base=BASELINE,
         candidate=proposal_of(BASELINE, "0.201").source,
         author=b"a" * 32,
         gain_nano=GAIN_NANO,
     )
-    job = open_attestation(ledger, wanted)
+    job = open_attestation(line_writer, wanted)
     for_runs(bench, 4)
     seeds = [run.seed for run in bench.store.jobs.runs_of(job.id)]
     again = changed(bench)
@@ -559,17 +567,17 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
     bench.ideas = 0
     for_runs(changed(bench), 4)  # torch has changed: the head is in doubt
     (job,) = open_jobs(bench)
-    assert isinstance(job.step, RemeasureStep)
+    assert isinstance(job.step, HeadRecheckStep)
     bench.goal = Goal(max_experiments=1)
     settled(bench)  # and back
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
-    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, HeadRecheckStep)) == 1
 
 
 def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
-    tree = ledger.blobs.put_source(proposal_of(BASELINE, "0.201").source)
+    line_writer = line_writer_of(bench.home, bench.store)
+    tree = line_writer.blobs.put_source(proposal_of(BASELINE, "0.201").source)
     step = CatchUpStep(
         base=BASELINE.tree,
         tree=tree,
@@ -580,8 +588,8 @@ def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> 
         gain_nano=GAIN_NANO,
         alpha_nano=7,
     )
-    job = ledger.open_job(step)
-    ledger.plan_fresh_pair(job, step.base, step.tree)
+    job = line_writer.open_job(step)
+    line_writer.plan_fresh_pair(job, step.base, step.tree)
     end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO)
     bench.goal = Goal(duration_s=1.0)
     settled(changed(bench))
@@ -592,9 +600,9 @@ def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> 
 
 def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     idea = proposal_of(BASELINE, "0.399")
-    job = open_experiment(ledger, Idea.of(ledger, replace(idea, proposer=SUBMITTED)))
+    job = open_experiment(line_writer, Idea.of(line_writer, replace(idea, proposer=SUBMITTED)))
     (screen,) = bench.store.jobs.runs_of(job.id)
     ended = replace(run(BASE_NANO - GAIN_NANO), role=screen.role, seed=screen.seed)
     bench.store.jobs.finish_run(screen, StoredOutcome(run=ended, log_tail=""))
@@ -610,19 +618,20 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"
     assert min(tried.bank_nano) < BASE_NANO - 8 * GAIN_NANO
-    assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, VoidedStep)] == [
+    assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, InvalidatedStep)] == [
         "experiment"
     ]
 
 
 def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) -> None:
     begun(bench)
-    ledger = ledger_of(bench.home, bench.store)
+    line_writer = line_writer_of(bench.home, bench.store)
     for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
         open_experiment(
-            ledger, Idea.of(ledger, replace(proposal_of(BASELINE, name), proposer=proposer))
+            line_writer,
+            Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer)),
         )
-    keep(ledger, "0.201")
+    keep(line_writer, "0.201")
     bench.goal = Goal(duration_s=0.0)
     settled(changed(bench))
     assert open_jobs(bench) == []
@@ -638,4 +647,4 @@ def test_a_baseline_that_was_interrupted_begins_anew_on_a_changed_machine(bench:
     again.goal = Goal(max_experiments=1)
     settled(again)
     assert bench.decisions() == ["baseline", "discarded"]
-    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)) == 1

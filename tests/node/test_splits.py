@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.bank import BankStep
-from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.noise import known_noise
+from node.line.promotion_trial import PromotionTrial, open_promotion_trial
+from node.line.reference_runs import ReferenceRunStep
 from node.line.splits import NONCE_BYTES, split_key
 from node.loop.session_plan import Goal
 from node.on_demand.measuring import compare, measure
@@ -20,8 +20,8 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT, VERIFY
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, TASK
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.scripted import OUTCOME, Bench, better
 
 SECRET = b"a node's secret"  # the bench's
@@ -47,7 +47,7 @@ def key_of(job: Job) -> bytes:
 
 def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200"), better("0.201")])
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=3)
     work(bench)
     shared = bench.store.jobs.closed_jobs(LINE, *ON_ONE_SPLIT)
@@ -58,15 +58,15 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     others = [split for split in bench.runner.splits if split not in keys]
     assert len(others) >= 4  # screens, rechecks, the bank
     assert set(others) == {None}
-    kinds = (BankStep, ExperimentStep)
+    kinds = (ReferenceRunStep, ExperimentStep)
     assert all(job.split is None for job in bench.store.jobs.closed_jobs(LINE, *kinds))
 
 
 def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
-    ledger = with_baseline(bench.home, bench.store)
-    keep(ledger, "0.200")
-    job = open_checkpoint(ledger)
+    line_writer = with_baseline(bench.home, bench.store)
+    keep(line_writer, "0.200")
+    job = open_promotion_trial(line_writer)
     bench.runner.is_broken_from = 3
     with pytest.raises(ArnodeError):
         work(bench)
@@ -75,7 +75,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.is_broken_from = 10_000
     bench.goal = Goal(is_on_demand=True)
     work(bench)
-    assert bench.store.jobs.open_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.open_jobs(LINE, PromotionTrial) == []
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
@@ -86,7 +86,7 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {head.tree: first}
     bench.runner.hardness_nano = lambda split: (split or b"\0")[0] * GAIN_NANO
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.rates, bench.goal = ["0.200"], Goal(max_experiments=1)
     work(bench)
     second = proposal_of(head, "0.201").source.tree
@@ -99,7 +99,7 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     bench.runner.on_start = tell_truth
     bench.rates = ["0.201"]
     work(bench)
-    trials = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    trials = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
     assert [job.step.passed for job in trials] == [True, False]
     assert not any("than before" in said for said in bench.said)
     assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
@@ -113,7 +113,7 @@ def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) ->
         session = bench.session()
         for _ in range(2):
             await compare(
-                session, BASELINE, candidate, policy=VERIFY, told_runs=0, on_pair=lambda *_: None
+                session, BASELINE, candidate, policy=VERIFY, prior_runs=0, on_pair=lambda *_: None
             )
         await measure(session, [(BASELINE, 1), (BASELINE, 2)], on_run=lambda *_: None)
 
@@ -157,11 +157,11 @@ def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
 
 
 def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
-    ledger = with_baseline(bench.home, bench.store)
+    line_writer = with_baseline(bench.home, bench.store)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
-    keep(ledger, "0.200")  # a screen and a recheck: on splits that decide nothing
-    job = open_checkpoint(ledger)
-    ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
+    keep(line_writer, "0.200")  # a screen and a recheck: on splits that decide nothing
+    job = open_promotion_trial(line_writer)
+    line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     for planned in bench.store.jobs.runs_of(job.id):
         end(bench.store, planned, 1_000_000_000)

@@ -12,32 +12,32 @@ from agent.completion import ChatMessage, CompletionRequest
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
-from node.line.ledger import Ledger
+from node.line.line_writer import LineWriter
+from node.line.promotion_trial import open_promotion_trial
 from node.loop.slow_ideas import SlowIdeas
-from node.proposing.budget import Reservation, SpendingBudget, ledger_of
+from node.proposing.budget import ModelCostBudget, Reservation, open_cost_database
 from node.reporting.status import head_metrics, status_document
 from node.reporting.status_text import (
+    dht_words,
+    list_words,
     parting_words,
     print_lanes,
     print_status,
-    told_of_dht,
-    told_of_list,
 )
 from node.store.blobs import Blobs
-from node.store.model_calls import SpendingLimits
+from node.store.model_calls import ModelCostLimits
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.rule import DEFAULT
-from tests.node.books import (
+from tests.node.examples import BASELINE, KEY
+from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
-    checkpoint,
     conclude,
     keep,
+    promotion_trial,
     proposal_of,
 )
-from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from tests.node.test_slow_ideas import Scribe
@@ -62,8 +62,8 @@ NESTED = {
 }
 
 
-def line_of(ledger: Ledger) -> dict[str, dict[str, object]]:
-    document = status_document(ledger.store, author=KEY.public, net="main", sandbox="full")
+def line_of(line_writer: LineWriter) -> dict[str, dict[str, object]]:
+    document = status_document(line_writer.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     return line  # type: ignore[return-value]
 
@@ -75,8 +75,8 @@ def test_a_home_without_anything_has_a_document_too(store: Store) -> None:
     assert document["node"] == {"author": None, "name": "", "reused": None}
 
 
-def test_the_fields_are_those_documented(ledger: Ledger) -> None:
-    document = status_document(ledger.store, author=KEY.public, net="lab", sandbox="full")
+def test_the_fields_are_those_documented(line_writer: LineWriter) -> None:
+    document = status_document(line_writer.store, author=KEY.public, net="lab", sandbox="full")
     assert set(document) == FIELDS
     assert document["node"] == {"author": KEY.public.hex(), "name": "a node", "reused": None}
     alone = {
@@ -90,7 +90,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
         "lists": [],
     }
     assert document["network"] == {"in_use": "lab", **alone}
-    line = line_of(ledger)
+    line = line_of(line_writer)
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
         assert set(line[name]) == fields
@@ -122,7 +122,7 @@ def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -> None:
     usual = {"last": 1, "next": 2, "found": 0, "answered": 17, "announced": 0, "fault": None}
-    assert told in told_of_dht(usual | known)
+    assert told in dht_words(usual | known)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -
 )
 def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], told: str) -> None:
     usual = {"place": "/dnsaddr/a.org", "written": 1_795_672_800, "addresses": 3, "fault": None}
-    assert told_of_list(usual | known) == f"list /dnsaddr/a.org: {told}"
+    assert list_words(usual | known) == f"list /dnsaddr/a.org: {told}"
 
 
 def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,10 +160,10 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
-    with ledger_of(home) as ledger:
-        budget = SpendingBudget(
-            ledger,
-            limits=SpendingLimits(),
+    with ledger_of(home) as costs:
+        budget = ModelCostBudget(
+            costs,
+            limits=ModelCostLimits(),
             model="small",
             price=Price(usd_nano_in=1_000_000, usd_nano_out=0),
             clock_ms=clock_ms,
@@ -178,9 +178,9 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == told
 
 
-def test_what_others_are_trying_is_told(ledger: Ledger, store: Store, home: Home) -> None:
+def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, home: Home) -> None:
     ada = Stranger(store, Blobs(home.blobs), number=50)
-    line = ledger.key
+    line = line_writer.key
     ada.publish(
         IntentBody(
             task=line.task,
@@ -190,22 +190,24 @@ def test_what_others_are_trying_is_told(ledger: Ledger, store: Store, home: Home
             ttl_s=600,
         )
     )
-    (told,) = line_of(ledger)["intents"]
+    (told,) = line_of(line_writer)["intents"]
     assert (told["title"], told["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
 
 
-def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Ledger) -> None:
-    conclude(ledger, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
-    conclude(ledger, proposal_of(BASELINE, "0.8"), "failed", None)
-    keep(ledger, "0.2")
-    checkpoint(ledger, gain_nano=-GAIN_NANO)
-    keep(ledger, "0.3")
-    checkpoint(ledger, gain_nano=None, pairs=1)
-    keep(ledger, "0.4")
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    keep(ledger, "0.5")
-    open_checkpoint(ledger)
-    line = line_of(ledger)
+def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(
+    line_writer: LineWriter,
+) -> None:
+    conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
+    conclude(line_writer, proposal_of(BASELINE, "0.8"), "failed", None)
+    keep(line_writer, "0.2")
+    promotion_trial(line_writer, gain_nano=-GAIN_NANO)
+    keep(line_writer, "0.3")
+    promotion_trial(line_writer, gain_nano=None, pairs=1)
+    keep(line_writer, "0.4")
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    keep(line_writer, "0.5")
+    open_promotion_trial(line_writer)
+    line = line_of(line_writer)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
     }  # fmt: skip
@@ -213,55 +215,55 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
         "queued": 1, "confirmed": 1, "smaller": 0, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
-    assert line["working"]["trial_after"] == DEFAULT.keeps_per_checkpoint - 1
+    assert line["working"]["trial_after"] == DEFAULT.keeps_per_promotion_trial - 1
 
 
 def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_to_go_on(
-    ledger: Ledger,
+    line_writer: LineWriter,
 ) -> None:
     assert parting_words(None, "arnode start") == (
         "stopped: nothing was measured yet. Resume: arnode start"
     )
-    keep(ledger, "0.2")
-    assert parting_words(line_of(ledger), "arnode start") == (
+    keep(line_writer, "0.2")
+    assert parting_words(line_of(line_writer), "arnode start") == (
         "stopped: still the baseline, 1 patch not verified yet. Resume: arnode start"
     )
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    line = line_of(ledger)
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    line = line_of(line_writer)
     first, head = line["baseline"], line["head"]["metric"]
     assert parting_words(line, "arnode start") == (
         f"stopped: {first:.4f} → {head:.4f} verified. Resume: arnode start"
     )
-    keep(ledger, "0.3")
-    words = parting_words(line_of(ledger), "arnode start --task circles-26")
+    keep(line_writer, "0.3")
+    words = parting_words(line_of(line_writer), "arnode start --task circles-26")
     assert words.endswith(
         "verified, 1 patch not verified yet.\nResume: arnode start --task circles-26"
     )
     assert all(len(one) <= 80 for one in words.splitlines())
 
 
-def test_the_heads_metric_comes_from_its_latest_confirmation(ledger: Ledger) -> None:
-    line = ledger.known_line
-    assert len(head_metrics(ledger.store, line, BASELINE.tree)) == 2
-    keep(ledger, "0.2")
-    tree = ledger.known_line.working
-    assert head_metrics(ledger.store, line, tree) == []
-    checkpoint(ledger, gain_nano=GAIN_NANO)
-    metrics = head_metrics(ledger.store, line, tree)
+def test_the_heads_metric_comes_from_its_latest_confirmation(line_writer: LineWriter) -> None:
+    line = line_writer.known_line
+    assert len(head_metrics(line_writer.store, line, BASELINE.tree)) == 2
+    keep(line_writer, "0.2")
+    tree = line_writer.known_line.working
+    assert head_metrics(line_writer.store, line, tree) == []
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    metrics = head_metrics(line_writer.store, line, tree)
     assert len(metrics) == 4
-    head = line_of(ledger)["head"]
+    head = line_of(line_writer)["head"]
     assert (head["tree"], head["runs"]) == (tree.hex(), 4)
     assert head["metric"] == pytest.approx((BASE_NANO - GAIN_NANO) / 1e9, abs=1e-6)
 
 
-def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> None:
-    research = Bench(home=home, store=ledger.store).research()
+def test_a_running_loop_adds_what_it_does_now(home: Home, line_writer: LineWriter) -> None:
+    research = Bench(home=home, store=line_writer.store).research()
     research.activity.lanes = 2
     research.activity.running("LEARNING_RATE → 0.1", "screen", "first run", run=1)
     research.activity.running("LEARNING_RATE → 0.2", "screen", "first run", run=2)
     research.activity.finished(1000)
     document = status_document(
-        ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+        line_writer.store, author=KEY.public, net="main", sandbox="full", research=research
     )
     assert document["running"] is True
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
@@ -271,18 +273,18 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> Non
     }  # fmt: skip
     assert (line["now"], line["lanes"]) == (now, 2)  # type: ignore[index, call-overload]
     assert line["per_hour"] > 0  # type: ignore[index, call-overload, operator]
-    assert line_of(ledger)["now"] is None
+    assert line_of(line_writer)["now"] is None
 
 
 def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
-    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def paused() -> tuple[dict[str, Any], dict[str, Any]]:
-        research = Bench(home=home, store=ledger.store).research()
+        research = Bench(home=home, store=line_writer.store).research()
         research.activity.running("LEARNING_RATE → 0.1", "screen", "first run", run=1)
         research.pause(for_s=3600)
         document: dict[str, Any] = status_document(
-            ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+            line_writer.store, author=KEY.public, net="main", sandbox="full", research=research
         )
         research.resume()
         return document, document["lines"][0]["now"]
@@ -302,9 +304,13 @@ def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
     [(2, 0.0078, "1.250000 (mean of 2 runs, sd 0.007800)"), (1, None, "1.250000 (mean of 1 run)")],
 )
 def test_a_standard_deviation_is_called_one(
-    ledger: Ledger, capsys: pytest.CaptureFixture[str], runs: int, sd: float | None, told: str
+    line_writer: LineWriter,
+    capsys: pytest.CaptureFixture[str],
+    runs: int,
+    sd: float | None,
+    told: str,
 ) -> None:
-    document = status_document(ledger.store, author=KEY.public, net="main", sandbox="full")
+    document = status_document(line_writer.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     line["head"] |= {"metric": 1.25, "metric_sd": sd, "runs": runs}
     print_status(document | {"running": False})
@@ -322,18 +328,18 @@ def test_no_spread_is_told_in_two_ways() -> None:
 
 
 def test_several_that_propose_are_told_with_their_shares(
-    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         arm = "small" if number else "small#bold"
-        proposal = proposal_of(ledger.source(ledger.known_line.working), f"0.3{number}")
+        proposal = proposal_of(line_writer.source(line_writer.known_line.working), f"0.3{number}")
         is_kept = number == 0
         metrics = (BASE_NANO - GAIN_NANO,) * 2 if is_kept else (BASE_NANO,)
-        conclude(ledger, proposal, "kept" if is_kept else "screened_out", *metrics, arm=arm)
+        conclude(line_writer, proposal, "kept" if is_kept else "screened_out", *metrics, arm=arm)
     writers = [SlowIdeas(Scribe(name=name), say=lambda _: None) for name in ("small", "small#bold")]
-    research = Bench(home=home, store=ledger.store, slow=writers, has_knobs=True).research()
+    research = Bench(home=home, store=line_writer.store, slow=writers, has_knobs=True).research()
     document = status_document(
-        ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+        line_writer.store, author=KEY.public, net="main", sandbox="full", research=research
     )
     told = document["lines"][0]["proposers"]  # type: ignore[call-overload, index]
     assert all(set(one) == PROPOSER_FIELDS for one in told)

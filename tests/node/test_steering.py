@@ -11,7 +11,7 @@ from node.running.answers import answers_of
 from node.store.store import Store
 from node.web.commands import COMMANDS, Command, PauseFor, Stop, Try, VerifyRecord, on_socket
 from protocol.errors import UsageError
-from tests.node.books import with_baseline
+from tests.node.line_writers import with_baseline
 from tests.node.test_publishing import node_of
 
 

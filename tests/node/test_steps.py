@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.faults import DamagedStoreError
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
 from node.line.idea import Idea, SubmissionStep
+from node.line.promotion_trial import PromotionTrial
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
@@ -27,7 +27,7 @@ IDEA = Idea(
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
 )
 EXPERIMENT = ExperimentStep(idea=IDEA, bank_nano=(2_174_000_000, 2_175_000_000))
-CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
+CHECKPOINT = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
 )
@@ -57,7 +57,7 @@ def test_an_experiment_reads_back_as_it_was(
 )
 def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
     step = replace(CHECKPOINT, stack=stack, passed=passed)
-    assert CheckpointStep.from_value(decode(encode(step.to_value()))) == step
+    assert PromotionTrial.from_value(decode(encode(step.to_value()))) == step
 
 
 @pytest.mark.parametrize("parents", [(), (b"p" * 32,)])
@@ -68,7 +68,7 @@ def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
 
 @pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT, SUBMISSION])
 def test_a_step_that_does_not_read_is_damage_with_a_mend(
-    step: ExperimentStep | CheckpointStep | SubmissionStep, store: Store
+    step: ExperimentStep | PromotionTrial | SubmissionStep, store: Store
 ) -> None:
     value = step.to_value()
     assert isinstance(value, dict)

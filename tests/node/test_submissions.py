@@ -15,8 +15,8 @@ from node.line.idea import SubmissionStep
 from node.store.store import Store
 from protocol.errors import ConfigurationError, UsageError
 from protocol.source import Source
-from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.scripted import ExampleTask
 from tests.untrusted_repositories import LEADING, MARK, SUBJECT, hostile, repository
 from tests.untrusted_repositories import SOURCE as COMMITTED
@@ -135,18 +135,18 @@ def test_a_diff_is_summed_up(old: str, new: str, summary: str) -> None:
 
 
 def test_a_source_is_queued_once_however_it_is_written(home: Home, store: Store) -> None:
-    ledger = ledger_of(home, store)
-    mark = submit(ledger, SOURCE, title="", why="")
+    line_writer = line_writer_of(home, store)
+    mark = submit(line_writer, SOURCE, title="", why="")
     commented = SOURCE.replacing("train.py", b"# a comment\n" + SOURCE["train.py"])
-    assert submit(ledger, commented, title="", why="") == mark == fingerprint(SOURCE)
-    (job,) = store.jobs.open_jobs(ledger.key, SubmissionStep)
+    assert submit(line_writer, commented, title="", why="") == mark == fingerprint(SOURCE)
+    (job,) = store.jobs.open_jobs(line_writer.key, SubmissionStep)
     assert job.step.tree == SOURCE.tree
-    assert mark in store.jobs.fingerprints(ledger.key.task)
+    assert mark in store.jobs.fingerprints(line_writer.key.task)
 
 
 def test_what_is_known_is_not_queued(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    conclude(ledger, proposal_of(BASELINE, "0.9"), "screened_out", BASE_NANO)
+    line_writer = with_baseline(home, store)
+    conclude(line_writer, proposal_of(BASELINE, "0.9"), "screened_out", BASE_NANO)
     for known in (SOURCE, BASELINE):
-        submit(ledger, known, title="", why="")
-    assert store.jobs.open_jobs(ledger.key, SubmissionStep) == []
+        submit(line_writer, known, title="", why="")
+    assert store.jobs.open_jobs(line_writer.key, SubmissionStep) == []

@@ -10,8 +10,8 @@ from node.home.home import Home
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
-from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
+from tests.node.line_writers import proposal_of
 from tests.node.scripted import Bench, Rates, better, until
 from tests.node.strangers import SD_NANO, Stranger
 

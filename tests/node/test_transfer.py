@@ -14,8 +14,8 @@ from protocol.attestation import AttestBody
 from protocol.runs import Env
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
-from tests.node.books import GAIN_NANO, checkpoint, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, proposal_of, with_baseline
 from tests.node.strangers import SD_NANO, Stranger
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import attest
@@ -80,9 +80,9 @@ def test_others_are_counted_by_key_and_their_word_is_theirs(
 
 
 def test_what_was_measured_here_goes_first(home: Home, store: Store) -> None:
-    ledger = with_baseline(home, store)
-    keep(ledger, "0.5")
-    checkpoint(ledger, gain_nano=GAIN_NANO)
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.5")
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
     (step,) = transfer_matrix(store, [HERE])
     cell = step.cells[HARDWARE_CLASS]
     assert (cell.level, cell.verdict) == ("here", "confirmed")

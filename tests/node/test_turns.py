@@ -11,15 +11,15 @@ from typing import cast
 import pytest
 
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running.turns import TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of, shares_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import DEFAULT
-from tests.node.books import ledger_of
+from tests.node.line_writers import line_writer_of
 from tests.node.scripted import Bench, ScriptedRunner, better, until
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
@@ -54,7 +54,7 @@ def test_a_turn_that_is_over_ends_the_session_once_what_is_open_is_decided(bench
     asyncio.run(asyncio.wait_for(research.run(), 20))
     assert research.has_given_way
     assert not research.is_stopped
-    line = ledger_of(bench.home, bench.store).key
+    line = line_writer_of(bench.home, bench.store).key
     assert bench.store.jobs.open_jobs(line, *KINDS) == []
     assert "next" in bench.said
 
@@ -62,19 +62,19 @@ def test_a_turn_that_is_over_ends_the_session_once_what_is_open_is_decided(bench
 def test_a_trial_of_pairs_is_decided_before_another_task_has_its_turn(bench: Bench) -> None:
     bench.rates = ["0.3"]
     bench.runner = ScriptedRunner(outcomes=dict([better("0.3")]))
-    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
-    line = ledger_of(bench.home, bench.store).key
+    line = line_writer_of(bench.home, bench.store).key
 
     def give_way_in_a_trial(_count: int) -> None:
-        if bench.store.jobs.open_jobs(line, CheckpointStep):
+        if bench.store.jobs.open_jobs(line, PromotionTrial):
             research.make_way("next")
 
     bench.runner.on_start = give_way_in_a_trial
     asyncio.run(asyncio.wait_for(research.run(), 60))
     assert research.has_given_way
     assert bench.store.jobs.open_jobs(line, *KINDS) == []
-    (trial,) = bench.store.jobs.closed_jobs(line, CheckpointStep)
+    (trial,) = bench.store.jobs.closed_jobs(line, PromotionTrial)
     assert trial.step.measured is not None
 
 

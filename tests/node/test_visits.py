@@ -8,30 +8,32 @@ import pytest
 
 from agent.command import Assignment, Ran
 from agent.completion import ModelCost
-from agent.proposal import Silence
-from agent.told import ToldUsage
+from agent.proposal import NoProposal
+from agent.reported_usage import ReportedUsage
 from agent.worker.prices import FREE, Price
 from node.home.config import Config
 from node.home.home import Home
-from node.proposing.budget import SpendingBudget, ledger_of
+from node.proposing.budget import ModelCostBudget, open_cost_database
 from node.proposing.visits import VISIT_TOKENS, Visit, VisitTerms, counted
 from node.store.database import Database
-from node.store.model_calls import Spending, SpendingLimits
+from node.store.model_calls import ModelCostLimits, ModelCostTotals
 from protocol.errors import Rejected
 from protocol.source import Source
 from tests.node.test_budget import Clock
 
 NANO = 10**9
-JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
+JOB = Assignment(
+    source=Source.of({"train.py": b"x = 1\n"}), extra_files=(), prompt="", argv=("claude",)
+)
 TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
 SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
-TOLD = ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+TOLD = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
 
 
 class Agent:
     """Says each time that it took this, or breaks."""
 
-    def __init__(self, told: ToldUsage | None) -> None:
+    def __init__(self, told: ReportedUsage | None) -> None:
         self.told = told
         self.visits = 0
         self.breaks = False
@@ -40,60 +42,64 @@ class Agent:
         self.visits += 1
         if self.breaks:
             raise OSError("gone")
-        return Visit(result=Rejected("nothing"), told=self.told, seconds=10.0)
+        return Visit(result=Rejected("nothing"), reported=self.told, seconds=10.0)
 
 
 @pytest.fixture
-def ledger(home: Home) -> Iterator[Database]:
-    with ledger_of(home) as database:
+def cost_database(home: Home) -> Iterator[Database]:
+    with open_cost_database(home) as database:
         yield database
 
 
-def budget_of(ledger: Database, **limits: int) -> SpendingBudget:
-    return SpendingBudget(
-        ledger, limits=SpendingLimits(**limits), model="claude", price=FREE, clock_ms=Clock()
+def budget_of(cost_database: Database, **limits: int) -> ModelCostBudget:
+    return ModelCostBudget(
+        cost_database,
+        limits=ModelCostLimits(**limits),
+        model="claude",
+        price=FREE,
+        clock_ms=Clock(),
     )
 
 
-def visit(agent: Agent, budget: SpendingBudget, terms: VisitTerms = TERMS) -> Ran:
+def visit(agent: Agent, budget: ModelCostBudget, terms: VisitTerms = TERMS) -> Ran:
     return asyncio.run(counted(agent.go, budget, terms)(JOB))
 
 
-def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
-    budget = budget_of(ledger)
+def test_what_the_program_says_is_booked_and_told_on(cost_database: Database) -> None:
+    budget = budget_of(cost_database)
     ran = visit(Agent(TOLD), budget)
     assert ran.cost == ModelCost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
 
 
-def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
-    budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=1_000, tokens_out=100)), budget)
+def test_tokens_alone_are_reckoned_at_their_price(cost_database: Database) -> None:
+    budget = budget_of(cost_database)
+    visit(Agent(ReportedUsage(tokens_in=1_000, tokens_out=100)), budget)
     assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
 
 
-def test_without_a_word_all_that_was_reserved_is_booked(ledger: Database) -> None:
-    budget = budget_of(ledger)
+def test_without_a_word_all_that_was_reserved_is_booked(cost_database: Database) -> None:
+    budget = budget_of(cost_database)
     visit(Agent(None), budget)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
 
 
 def test_a_word_that_cannot_be_true_is_none(
-    ledger: Database, caplog: pytest.LogCaptureFixture
+    cost_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
+    budget = budget_of(cost_database)
+    visit(Agent(ReportedUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
     assert budget.spent().usd_nano == NANO
     assert "cannot have used" in caplog.text
 
 
 def test_a_turn_that_went_beyond_is_booked_and_said(
-    ledger: Database, caplog: pytest.LogCaptureFixture
+    cost_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    budget = budget_of(ledger)
-    visit(Agent(ToldUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
+    budget = budget_of(cost_database)
+    visit(Agent(ReportedUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
     assert budget.spent().usd_nano == 1_500_000_000
     assert "took 1.5000 USD where 1.0000 were allowed" in caplog.text
 
@@ -108,39 +114,41 @@ def test_a_turn_that_went_beyond_is_booked_and_said(
     ],
 )
 def test_none_begins_that_could_pass_a_limit_of_the_day(
-    ledger: Database, limits: dict[str, int], visits: int, words: str
+    cost_database: Database, limits: dict[str, int], visits: int, words: str
 ) -> None:
     agent = Agent(None)  # each takes all that it may, as far as anybody knows
-    budget = budget_of(ledger, **limits)
+    budget = budget_of(cost_database, **limits)
     ran = [visit(agent, budget) for _ in range(4)]
     refused = ran[-1].result
-    assert isinstance(refused, Silence)
+    assert isinstance(refused, NoProposal)
     assert words in refused.reason
     assert refused.retry_s == 12 * 3600  # the clock stands at noon
     assert ran[-1].cost == ModelCost()
     assert agent.visits == visits
 
 
-def test_one_that_breaks_counts_in_full(ledger: Database) -> None:
+def test_one_that_breaks_counts_in_full(cost_database: Database) -> None:
     agent = Agent(TOLD)
     agent.breaks = True
-    budget = budget_of(ledger)
+    budget = budget_of(cost_database)
     with pytest.raises(OSError, match="gone"):
         visit(agent, budget)
-    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+    assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
 
 
-def test_a_subscription_takes_tokens_and_no_usd(ledger: Database) -> None:
-    budget = budget_of(ledger, usd_nano=0, visits=2)
+def test_a_subscription_takes_tokens_and_no_usd(cost_database: Database) -> None:
+    budget = budget_of(cost_database, usd_nano=0, visits=2)
     for told in (TOLD, None, None):
         visit(Agent(told), budget, SUBSCRIBED)
-    assert budget.spent() == Spending(calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0)
+    assert budget.spent() == ModelCostTotals(
+        calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0
+    )
 
 
-def test_a_models_questions_are_not_held_up_by_visits(ledger: Database) -> None:
+def test_a_models_questions_are_not_held_up_by_visits(cost_database: Database) -> None:
     from tests.node.test_budget import reserved
 
-    budget = budget_of(ledger, visits=1)
+    budget = budget_of(cost_database, visits=1)
     visit(Agent(TOLD), budget)
     reserved(budget)
     assert budget.spent().calls == 2

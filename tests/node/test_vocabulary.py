@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from agent import proposal
-from node.line.attempts import CheckpointWord
+from node.line.attempts import PromotionTrialOutcome
 from node.reporting.concluded import Fate
 from node.reporting.peers_part import HereWord
 from node.store import experiments
@@ -23,7 +23,7 @@ from protocol.attestation import AttestVerdict
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
     *(*get_args(AttestVerdict), *get_args(HereWord)),
-    *(*get_args(CheckpointWord), *(set(get_args(Fate)) - {"open"})),
+    *(*get_args(PromotionTrialOutcome), *(set(get_args(Fate)) - {"open"})),
 }
 
 

@@ -93,7 +93,7 @@ async def greet(wires: Wires, dialler: Member, other: Member) -> None:
     if other.carrier.peer_id not in dialler.carrier.peers:
         wires.connect(dialler.carrier, other.carrier)
     for one, peer in ((dialler, other), (other, dialler)):
-        one.peering.greeter.came(peer.carrier.peer_id, dialled=one is dialler)
+        one.peering.greeter.on_connect(peer.carrier.peer_id, dialled=one is dialler)
     await dialler.peering.greeter.greet(other.carrier.peer_id)
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from node.home.addresses import PeerId
 from node.network.contract import NetworkSettings
-from node.peering.carrier import Connected, Disconnected, Event, Heard
+from node.peering.carrier import Connected, Disconnected, Event, GossipMessage
 from node.peering.network_process import NetworkProcess
 from protocol.framing import Message
 from protocol.topics import news_topic
@@ -20,7 +20,7 @@ TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 90.0
 
-Happening = TypeVar("Happening", Connected, Disconnected, Heard)
+Happening = TypeVar("Happening", Connected, Disconnected, GossipMessage)
 
 
 def settings(**changes: object) -> NetworkSettings:

@@ -37,7 +37,7 @@ class Place:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.address: str = self._hear()["address"]
+        self.address: str = self._read_line()["address"]
 
     def members(self) -> int:
         """Return the number of records, each counted in all its topics. This costs little."""
@@ -51,9 +51,9 @@ class Place:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
-        return self._hear()
+        return self._read_line()
 
-    def _hear(self) -> dict[str, Any]:
+    def _read_line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         said: dict[str, Any] = json.loads(self._process.stdout.readline())
         return said
@@ -75,7 +75,7 @@ def place(
     a private network. `dht` lists servers of a DHT for its network's rendezvous. `host` is where it
     listens, and `within` is a prefix for its command.
     """
-    told = {
+    settings = {
         "home": str(home),
         "bootstrap": addresses,
         "hardware_class": hardware_class,
@@ -83,7 +83,7 @@ def place(
         "dht": dht,
         "listen": f"/ip4/{host}/tcp/0",
     }
-    command = [*within, sys.executable, "-m", "tests.peering.places", json.dumps(told)]
+    command = [*within, sys.executable, "-m", "tests.peering.places", json.dumps(settings)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -95,18 +95,20 @@ def place(
             process.wait(30)
 
 
-async def _run(told: Mapping[str, Any]) -> None:
-    home, hardware_class = Home(Path(told["home"])), told["hardware_class"]
+async def _run(settings: Mapping[str, Any]) -> None:
+    home, hardware_class = Home(Path(settings["home"])), settings["hardware_class"]
     tasks = [MANIFEST.id]
-    bootstrap = [one for one in map(parse_address, told["bootstrap"]) if isinstance(one, Address)]
+    bootstrap = [
+        one for one in map(parse_address, settings["bootstrap"]) if isinstance(one, Address)
+    ]
     asked: Counter[str] = Counter()
     with Store.open(home) as store:
         async with taking_part(
             Network(
                 name=MAIN_NET,
                 bootstrap=tuple(bootstrap),
-                dht=tuple(told["dht"]),
-                secret=bytes.fromhex(told["secret"]) or None,
+                dht=tuple(settings["dht"]),
+                secret=bytes.fromhex(settings["secret"]) or None,
             ),
             home=home,
             keys=load_keys(home),
@@ -116,7 +118,7 @@ async def _run(told: Mapping[str, Any]) -> None:
                 if hardware_class
                 else all_subscriptions(MAIN_NET, tasks)
             ),
-            listen=(told["listen"],),
+            listen=(settings["listen"],),
         ) as membership:
             _count_questions(membership.process, asked)
             # The sources of invented records do not exist, so asking for them is left out.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home.signed_list import told_time
+from node.home.signed_list import iso_time
 from node.peering.address_list import (
     MAX_ADDRESSES,
     AddressList,
@@ -215,6 +215,6 @@ def test_the_example_of_the_protocol_is_a_list() -> None:
     text = "".join(f"{line.removeprefix('    ')}\n" for line in found[1].splitlines())
     signer = SigningKey.from_seed(bytes(32)).public
     assert signer.hex() in PROTOCOL.read_text()
-    told = read(text.encode(), by=signer)
-    assert isinstance(told, AddressList)
-    assert told_time(told.written_s) == "2026-11-26T06:00:00Z"
+    parsed = read(text.encode(), by=signer)
+    assert isinstance(parsed, AddressList)
+    assert iso_time(parsed.written_s) == "2026-11-26T06:00:00Z"

@@ -11,7 +11,7 @@ from node.home.addresses import Address, PeerId, parse_address, peer_id
 from node.network.errors import NetworkError
 from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
-from node.peering.messages import MAX_TOLD, PEERS, Hello
+from node.peering.messages import MAX_PEER_ADDRESSES, PEERS, Hello
 from node.peering.service_quota import Misbehaviour
 from protocol.framing import Message
 from protocol.records import VERSION
@@ -79,7 +79,7 @@ def test_a_peer_that_hangs_up_at_once_is_left_alone_longer_and_longer() -> None:
         dialled(one, full)
         wires.cut(full, one.carrier)
         if times != 2:  # the second time, only the connection's shortness shows it
-            one.dialler.went(full.peer_id)
+            one.dialler.on_disconnect(full.peer_id)
         assert one.dialler._due() == []
         (entry,) = one.book.entries
         assert (entry.failures, entry.success_s) == (times, 0)
@@ -92,10 +92,10 @@ def test_a_peer_that_said_hello_and_stayed_is_dialled_again_at_once() -> None:
     one.book.note_failure(address(1))
     dialled(one, other)
     for _ in range(2):
-        one.dialler.greeted(other.peer_id, HELLO)
+        one.dialler.on_hello(other.peer_id, HELLO)
         clock.now_s += 10.0
     wires.cut(other, one.carrier)
-    one.dialler.went(other.peer_id)
+    one.dialler.on_disconnect(other.peer_id)
     assert one.dialler._due() == [address(1)]
 
 
@@ -106,7 +106,7 @@ def test_peers_tell_where_others_are_but_not_the_asker_of_itself() -> None:
         wires.connect(other.carrier, one.carrier)
         assert other.carrier.peer_id is not None
     one.dialler._dialled |= {two.carrier.peer_id: address(2), three.carrier.peer_id: address(3)}
-    answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_TOLD}))
+    answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_PEER_ADDRESSES}))
     assert answer == {"addresses": [str(address(3))]}
     assert one.dialler.answer is not None
 

@@ -138,7 +138,7 @@ def test_who_told_of_it_is_asked_first_and_what_is_here_is_not_asked_for(scene: 
     async def talk() -> None:
         await scene.meet(scene.first, scene.second)
         scene.first.carrier.tamper, scene.second.carrier.tamper = noting("1"), noting("2")
-        assert await scene.fetch(told_by=scene.second.carrier.peer_id)
+        assert await scene.fetch(sent_by=scene.second.carrier.peer_id)
 
     asyncio.run(talk())
     # Two parts of the changed file, and the diff: the tree's list follows from the base's.
@@ -156,7 +156,7 @@ def test_wrong_bytes_are_not_kept_and_the_next_peer_is_asked(scene: Scene) -> No
     async def talk() -> None:
         await scene.meet(scene.first, scene.second)
         scene.first.carrier.tamper = wrong
-        assert await scene.fetch(told_by=scene.first.carrier.peer_id)
+        assert await scene.fetch(sent_by=scene.first.carrier.peer_id)
 
     asyncio.run(talk())
     assert scene.asking.blobs.get_source(TREE.tree) == TREE
@@ -266,8 +266,8 @@ def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
     scene.fill(scene.first)
     secret = scene.first.blobs.put(b"a log of this home")
     assert scene.first.blobs.put(b"# A night") == REPORT.text
-    told = signed(KEYS[0], 2, REPORT)
-    scene.first.take([told])
+    report_record = signed(KEYS[0], 2, REPORT)
+    scene.first.take([report_record])
 
     async def ask(blob: bytes, record: bytes) -> Message:
         question = write(BlobPart(blob=blob, record=record, offset=0))
@@ -278,7 +278,7 @@ def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
         unchanged = sha256(b"WIDTH = 4\n")
         answer = await ask(unchanged, PATCH_RECORD.id)
         assert answer == {"data": b"WIDTH = 4\n", "size": 10}
-        assert await ask(REPORT.text, told.id) == {"data": b"# A night", "size": 9}
+        assert await ask(REPORT.text, report_record.id) == {"data": b"# A night", "size": 9}
         for blob, record in (
             (secret, PATCH_RECORD.id),
             (unchanged, sha256(b"no record")),
@@ -292,15 +292,15 @@ def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
 
 def test_a_report_s_text_comes_when_its_record_is_asked_for_and_not_before(scene: Scene) -> None:
     scene.first.blobs.put(b"# A night")
-    told = signed(KEYS[0], 2, REPORT)
+    report_record = signed(KEYS[0], 2, REPORT)
     for one in (scene.asking, scene.first):
-        one.take([told])
+        one.take([report_record])
 
     async def talk() -> None:
         await scene.meet(scene.first)
         await pull(scene.asking, scene.first)
         assert not scene.asking.blobs.has(REPORT.text)
-        assert await scene.asking.peering.fetcher.fetch(told.id)
+        assert await scene.asking.peering.fetcher.fetch(report_record.id)
 
     asyncio.run(talk())
     assert scene.asking.blobs.get(REPORT.text) == b"# A night"
@@ -309,13 +309,13 @@ def test_a_report_s_text_comes_when_its_record_is_asked_for_and_not_before(scene
 def test_a_text_that_is_longer_than_its_record_says_is_not_loaded(scene: Scene) -> None:
     long = b"x" * (CHUNK_BYTES + 1)
     scene.first.blobs.put(long)
-    told = signed(KEYS[0], 2, replace(REPORT, text=sha256(long), size_bytes=9))
+    report_record = signed(KEYS[0], 2, replace(REPORT, text=sha256(long), size_bytes=9))
     for one in (scene.asking, scene.first):
-        one.take([told])
+        one.take([report_record])
 
     async def talk() -> None:
         await scene.meet(scene.first)
-        assert not await scene.asking.peering.fetcher.fetch(told.id)
+        assert not await scene.asking.peering.fetcher.fetch(report_record.id)
 
     asyncio.run(talk())
     assert scene.asking.blobs.names() == []

@@ -116,7 +116,7 @@ def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
         running = asyncio.create_task(greeter.run())
         await asyncio.sleep(0)  # it looks, and no peer is there
         wires.connect(one.carrier, other.carrier)
-        greeter.came(other.carrier.peer_id, dialled=True)
+        greeter.on_connect(other.carrier.peer_id, dialled=True)
         async with asyncio.timeout(10):
             while not greeter.is_greeted(other.carrier.peer_id):  # noqa: ASYNC110 (no event)
                 await asyncio.sleep(0)
@@ -163,11 +163,11 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
 
     async def talk() -> None:
         wires.connect(stranger, one.carrier)
-        one.peering.greeter.came(stranger.peer_id, dialled=False)
+        one.peering.greeter.on_connect(stranger.peer_id, dialled=False)
         answer = await stranger.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
-        told = read(Hello, answer)
-        assert isinstance(told, Hello)
-        assert told.net == "main"
+        received = read(Hello, answer)
+        assert isinstance(received, Hello)
+        assert received.net == "main"
         await until(lambda: stranger.peer_id not in one.carrier.peers)
         assert stranger.peer_id not in one.peering.peers
 
@@ -184,25 +184,25 @@ def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
     """The rest of its hello is not read, only the number."""
     wires, _, one, _ = pair
     stranger = wires.carrier("stranger")
-    told: list[Message] = []
+    received: list[Message] = []
 
     async def answer(_peer: PeerId, question: Message) -> Message:
-        told.append(question)
+        received.append(question)
         return {"v": version, "words": "of then"}
 
     async def talk() -> None:
         stranger.serve(HELLO, answer)
         wires.connect(stranger, one.carrier)
-        one.peering.greeter.came(stranger.peer_id, dialled=dialled)
+        one.peering.greeter.on_connect(stranger.peer_id, dialled=dialled)
         if dialled:
             await one.peering.greeter.greet(stranger.peer_id)
         else:
             hello = {"v": version, "words": "of then"}
-            told.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
+            received.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
         await until(lambda: stranger.peer_id not in one.carrier.peers)
 
     asyncio.run(talk())
-    (said,) = told
+    (said,) = received
     assert isinstance(said, dict)
     assert said["v"] == VERSION
     why = f"it speaks network version {version}, this node {VERSION}"
@@ -246,7 +246,7 @@ def test_a_hello_that_is_none_ends_the_question_and_in_time_the_connection(
         liar.serve(HELLO, lying)
         with pytest.raises(NetworkError):
             await liar.ask(one.carrier.peer_id, HELLO, message)
-        one.peering.greeter.came(liar.peer_id, dialled=True)
+        one.peering.greeter.on_connect(liar.peer_id, dialled=True)
         for _ in range(2):
             await one.peering.greeter.greet(liar.peer_id)
 

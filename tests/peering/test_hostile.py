@@ -150,7 +150,7 @@ def test_dialling_again_brings_one_look_a_minute_at_most(scene: Scene) -> None:
     syncer = scene.victim.peering.syncer
     for _ in range(10):
         scene.exchange(lambda _: {"message": b"\x61\x00\x00\x01" + bytes(16)}, FEW)
-    syncer.came(scene.peer)
+    syncer.on_connect(scene.peer)
     scene.clock.now_s += RECONNECTED_WAIT_S - 1
     assert syncer.differing(scene.peer, FEW) == {}
     scene.clock.now_s += 1
@@ -193,7 +193,7 @@ def test_a_cursor_far_ahead_hides_nothing(scene: Scene) -> None:
 
         async def talk() -> None:
             for one, other in ((scene.victim, honest), (honest, scene.victim)):
-                one.peering.greeter.came(other.carrier.peer_id, dialled=True)
+                one.peering.greeter.on_connect(other.carrier.peer_id, dialled=True)
             await scene.victim.peering.greeter.greet(honest.carrier.peer_id)
             digests = honest.peering.syncer._indexes.digests()
             await scene.victim.peering.syncer.exchange(honest.carrier.peer_id, digests)

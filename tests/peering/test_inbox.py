@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from node.home.addresses import PeerId
 from node.network.presence import Connected, Disconnected, Presence
-from node.peering.carrier import Event, Heard
-from node.peering.network_link import HEARD_QUEUE, Inbox
+from node.peering.carrier import Event, GossipMessage
+from node.peering.network_link import GOSSIP_QUEUE, Inbox
 from node.processes.supervisor import Backoff
 
 ONE, OTHER = PeerId("one"), PeerId("other")
 
 
-def heard(number: int) -> Heard:
-    return Heard(topic="/t", forwarder=ONE, data=b"%d" % number)
+def gossip_message(number: int) -> GossipMessage:
+    return GossipMessage(topic="/t", forwarder=ONE, data=b"%d" % number)
 
 
 async def take(inbox: Inbox, count: int) -> list[Event]:
@@ -37,18 +37,18 @@ def test_gossip_that_finds_the_queue_full_is_counted() -> None:
         inbox.arrive(Connected(peer=ONE, address=None))
         events = inbox.events()
         assert await anext(events) == Connected(peer=ONE, address=None)
-        for number in range(HEARD_QUEUE + 7):
-            inbox.hear(heard(number))
+        for number in range(GOSSIP_QUEUE + 7):
+            inbox.add_gossip(gossip_message(number))
         inbox.leave_all()
         assert inbox.lost_messages == 7
         assert await anext(events) == Disconnected(peer=ONE)
-        first = await inbox.heard(3)
-        assert first == [heard(number) for number in range(3)]
-        assert (await inbox.heard(HEARD_QUEUE))[-1] == heard(HEARD_QUEUE - 1)
-        waiting = asyncio.create_task(inbox.heard(3))
+        first = await inbox.receive_gossip(3)
+        assert first == [gossip_message(number) for number in range(3)]
+        assert (await inbox.receive_gossip(GOSSIP_QUEUE))[-1] == gossip_message(GOSSIP_QUEUE - 1)
+        waiting = asyncio.create_task(inbox.receive_gossip(3))
         await asyncio.sleep(0)
-        inbox.hear(heard(1))
-        assert await waiting == [heard(1)]
+        inbox.add_gossip(gossip_message(1))
+        assert await waiting == [gossip_message(1)]
 
     asyncio.run(test())
 

@@ -10,7 +10,7 @@ import pytest
 from node.home.addresses import Address
 from node.home.home import Home
 from node.home.network_definition import Network
-from node.home.signed_list import told_time
+from node.home.signed_list import iso_time
 from node.peering.address_list import AddressList, sign_list
 from node.peering.list_reader import ListReader
 from node.peering.lists import ALONE_S, SETTLED_S, KnownList, Lists
@@ -40,9 +40,9 @@ class Reading:
         self.there = there
         self.places = (there.url("/a"), there.url("/b"))
         self._store = store
-        self.lists = self.anew()
+        self.lists = self.new_lists()
 
-    def anew(self, *, by: SigningKey = SIGNER, reader: ListReader | None = None) -> Lists:
+    def new_lists(self, *, by: SigningKey = SIGNER, reader: ListReader | None = None) -> Lists:
         """Return the lists as after a start, from what was stored."""
         self.lists = Lists(
             Network(name="lab", lists=self.places, lists_key=by.public),
@@ -131,7 +131,7 @@ def test_each_look_says_all_again_since_the_book_forgets_the_silent(reading: Run
         (listed(9, ago_s=-2 * 86_400).text(), "more than a day ahead"),
         (
             listed(9, ago_s=1).text(),
-            f"it is of {told_time(NOW_S - 1)}, older than the one read before",
+            f"it is of {iso_time(NOW_S - 1)}, older than the one read before",
         ),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_fault_leaves_what_was_read_before_and_the_other_list(
         assert (second.text, second.fault) == (listed(2, 3, ago_s=-1), None)
         assert set(node.said[-1]) == {address(1), address(2), address(3)}
         for known in (first, second):  # the same after a start
-            assert known.text in [one.text for one in node.anew().last]
+            assert known.text in [one.text for one in node.new_lists().last]
 
     reading(test)
 
@@ -166,7 +166,7 @@ def test_a_fault_is_logged_once_until_it_is_another(
 ) -> None:
     caplog.set_level(logging.WARNING)
 
-    def told() -> list[str]:
+    def warnings() -> list[str]:
         found = [one.getMessage() for one in caplog.records if "/a:" in one.getMessage()]
         caplog.clear()
         return found
@@ -174,16 +174,16 @@ def test_a_fault_is_logged_once_until_it_is_another(
     async def test(node: Reading) -> None:
         forged, good = listed(1, by=OTHER).text(), listed(1).text()
         await node.look(forged, good)
-        (line,) = told()
+        (line,) = warnings()
         assert line == f"the list {node.places[0]}: its signature is not that of `lists_key`"
         await node.look(forged, good)
-        assert told() == []
+        assert warnings() == []
         await node.look(b"", good)
-        assert len(told()) == 1
+        assert len(warnings()) == 1
         await node.look(good, good)
-        assert told() == []
+        assert warnings() == []
         await node.look(b"", good)
-        assert len(told()) == 1
+        assert len(warnings()) == 1
 
     reading(test)
 
@@ -192,7 +192,7 @@ def test_what_was_read_is_there_at_a_start_before_anything_answers(reading: Run)
     async def test(node: Reading) -> None:
         await node.look(listed(1, 2).text())
         node.there.pages |= {"/a": None, "/b": None}
-        lists = node.anew()
+        lists = node.new_lists()
         node.said.clear()
         running = asyncio.create_task(lists.run())
         async with asyncio.timeout(10):
@@ -232,7 +232,7 @@ def test_a_clock_that_was_set_back_does_not_put_off_the_next_look(reading: Run) 
 def test_what_a_key_of_before_signed_is_no_list_after_a_start(reading: Run) -> None:
     async def test(node: Reading) -> None:
         await node.look(listed(1).text())
-        node.anew(by=OTHER)
+        node.new_lists(by=OTHER)
         assert [one.text for one in node.lists.last] == [None, None]
         older = listed(2, ago_s=HOUR_S, by=OTHER)
         first, _ = await node.look(older.text())
@@ -253,7 +253,7 @@ def test_a_disk_that_refuses_costs_no_more_than_the_next_start(
         first, _ = await node.look(listed(1).text())
         assert first.text == listed(1)
         assert "is not kept: the disk is full (free some space)" in caplog.text
-        assert node.anew().last[0].text is None
+        assert node.new_lists().last[0].text is None
 
     reading(test)
 
@@ -262,7 +262,7 @@ def test_a_list_in_the_dns_is_read_beside_one_on_the_web(reading: Run) -> None:
     async def test(node: Reading) -> None:
         async with names(lambda _: listed(1, 2).records()) as resolver:
             node.places = (node.there.url("/a"), "/dnsaddr/example.org")
-            node.anew(reader=ListReader(ssl=node.there.client, resolver=resolver))
+            node.new_lists(reader=ListReader(ssl=node.there.client, resolver=resolver))
             first, second = await node.look(listed(3, ago_s=HOUR_S).text())
         assert first.text == listed(3, ago_s=HOUR_S)
         assert second.text == listed(1, 2)

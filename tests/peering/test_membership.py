@@ -188,14 +188,16 @@ def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("listened", "told"),
+    ("listened", "announced_addresses"),
     [
         (f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}", [f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}"]),
         ("/ip4/127.0.0.1/tcp/4001", []),
     ],
 )
-def test_only_addresses_that_name_the_node_are_told(listened: str, told: list[str]) -> None:
-    assert list(announced((listened,))) == told
+def test_only_addresses_that_name_the_node_are_told(
+    listened: str, announced_addresses: list[str]
+) -> None:
+    assert list(announced((listened,))) == announced_addresses
 
 
 def test_a_wildcard_is_told_as_an_address_of_this_machine() -> None:

@@ -16,7 +16,7 @@ from node.peering.messages import (
     ANSWER_BYTES,
     CHUNK_BYTES,
     MAX_ADDRESSES,
-    MAX_TOLD,
+    MAX_PEER_ADDRESSES,
     MAX_TOPICS,
     MAX_WANTED,
     After,
@@ -57,7 +57,7 @@ QUESTIONS: list[Mapped] = [
     Want(ids=(ID,) * MAX_WANTED),
     After(after=KEY, limit=MAX_WANTED, topic=TOPICS[0]),
     BlobPart(blob=ID, record=ID, offset=BLOB_LIMIT_BYTES),
-    Known(known=MAX_TOLD),
+    Known(known=MAX_PEER_ADDRESSES),
 ]
 WIRES = (*[bytes(LIMIT_BYTES)] * (ANSWER_BYTES // LIMIT_BYTES - 1), *[b"\0"] * 400)
 ANSWERS: list[Mapped] = [
@@ -65,7 +65,7 @@ ANSWERS: list[Mapped] = [
     WantedRecords(wires=WIRES),
     RecordsPage(wires=WIRES, next=KEY),
     Part(data=bytes(CHUNK_BYTES), size_bytes=BLOB_LIMIT_BYTES),
-    PeerAddresses(addresses=(WIDE * 256,) * MAX_TOLD),
+    PeerAddresses(addresses=(WIDE * 256,) * MAX_PEER_ADDRESSES),
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from node.home.addresses import Address, parse_address
 from node.home.network_definition import Network
 from node.peering import neighbours
-from node.peering.multicast import MOST_TOLD, announced, machine_hosts, read, written
+from node.peering.multicast import MOST_ANNOUNCED, announced, machine_hosts, read, written
 from node.peering.neighbours import Neighbours, local_name
 from tests.node.meeting import address
 from tests.peering.networks import run, until
@@ -148,7 +148,7 @@ def test_nobody_elsewhere_can_listen_on_this_machine_s_loopback() -> None:
 
 
 def test_a_text_record_holds_some_addresses() -> None:
-    addresses = [str(address(number, host="ip4/192.168.0.1")) for number in range(MOST_TOLD)]
+    addresses = [str(address(number, host="ip4/192.168.0.1")) for number in range(MOST_ANNOUNCED)]
     assert read(written(addresses)) == addresses
     assert read(written(addresses * 2)) == addresses
 
@@ -160,6 +160,6 @@ def test_a_text_record_of_anything_else_is_read_without_fault(text: bytes) -> No
 
 def test_a_wildcard_is_announced_as_each_of_this_machine_s_addresses() -> None:
     tail = str(on_loopback(1)).removeprefix("/ip4/127.0.0.1")
-    told = announced([f"/ip4/0.0.0.0{tail}", f"/ip6/::{tail}"], ["192.168.0.1", "10.0.0.1"])
-    assert told == [f"/ip4/192.168.0.1{tail}", f"/ip4/10.0.0.1{tail}"]
+    result = announced([f"/ip4/0.0.0.0{tail}", f"/ip6/::{tail}"], ["192.168.0.1", "10.0.0.1"])
+    assert result == [f"/ip4/192.168.0.1{tail}", f"/ip4/10.0.0.1{tail}"]
     assert all(isinstance(parse_address(f"/ip4/{host}{tail}"), Address) for host in machine_hosts())

@@ -21,7 +21,7 @@ from node.network.errors import NetworkError
 from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.peering import network_link
 from node.peering import network_process as process
-from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.carrier import Carrier, Connected, Disconnected, GossipMessage, Message
 from node.peering.network_process import NetworkProcess
 from node.processes import child, supervisor
 from node.processes.child import ChildProgram, LineBudget, printable
@@ -158,13 +158,13 @@ def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
 
         # Until both know that the other subscribes to the topic, published messages reach nobody.
         publishing = asyncio.create_task(publish_again_and_again(one))
-        await other.heard(1)
+        await other.receive_gossip(1)
         publishing.cancel()
         await one.publish(TOPIC, b"garbage")
         await one.publish(TOPIC, RECORD.wire)
-        while (heard := (await other.heard(1))[0]).data != RECORD.wire:
-            assert heard.data != b"garbage"
-        assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
+        while (gossip := (await other.receive_gossip(1))[0]).data != RECORD.wire:
+            assert gossip.data != b"garbage"
+        assert gossip == GossipMessage(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
 
     pair.run(test)
 
@@ -370,12 +370,12 @@ async def main():
         await asyncio.sleep(3600)
 
 if {is_unfenced}:
-    child.fenced = refuse
+    child.with_masked_home = refuse
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("is_unfenced", [False, True], ids=["fenced", "unfenced"])
+@pytest.mark.parametrize("is_unfenced", [False, True], ids=["with_masked_home", "unfenced"])
 def test_the_child_of_a_core_that_was_killed_ends_by_itself(is_unfenced: bool) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CORE.format(is_unfenced=is_unfenced)],
@@ -398,7 +398,7 @@ def test_the_child_does_not_see_the_home(pair: Pair) -> None:
     assert (root / str(Path(__file__).relative_to("/"))).exists()
 
 
-def told(pid: int) -> bytes:
+def process_info(pid: int) -> bytes:
     return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
 
 
@@ -407,7 +407,7 @@ def test_the_transport_key_is_in_no_argument_and_no_environment() -> None:
 
     async def test() -> None:
         async with network(transport_seed=SEED, secret=SEED):
-            said = told(own_program(besides=others))
+            said = process_info(own_program(besides=others))
             assert SEED not in said
             assert SEED.hex().encode() not in said
 
@@ -420,7 +420,7 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
     def refuse(*_: object, **__: object) -> list[str]:
         raise SafetyError("no sandbox", "install one")
 
-    monkeypatch.setattr(child, "fenced", refuse)
+    monkeypatch.setattr(child, "with_masked_home", refuse)
     one = program(hidden=(Path("/home"),))
     commands = [one.command() for _ in range(2)]
     assert commands[0][0] == sys.executable

@@ -111,7 +111,7 @@ def test_a_relay_that_goes_takes_its_address_along_and_another_is_used(node: Par
     node.ask()
     node.wires.cut(node.carrier, relay)
     del node.chosen[relay.peer_id]
-    node.reaching.went(relay.peer_id)
+    node.reaching.on_disconnect(relay.peer_id)
     assert (node.reaching.kind, node.reaching.addresses) == ("unknown", ())
     other = node.bootstrap(3)
     node.ask()

@@ -52,11 +52,11 @@ def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None
 
     async def read() -> None:
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
-            told = await asyncio.gather(*(reader.read(wires, TASKS) for wires in batches))
+            results = await asyncio.gather(*(reader.read(wires, TASKS) for wires in batches))
             assert len(children()) == 1
-        assert told == [*map(here, batches)]
-        assert {type(one) for one in told[1]} == {Extract, Rejected}
-        assert all(type(one) is Extract or one.reason for one in told[1])
+        assert results == [*map(here, batches)]
+        assert {type(one) for one in results[1]} == {Extract, Rejected}
+        assert all(type(one) is Extract or one.reason for one in results[1])
         assert children() == []
 
     asyncio.run(read())
@@ -102,8 +102,10 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             assert len(await reader.read(batch(MANY), TASKS)) == MANY
             os.kill(children()[0], signal.SIGKILL)
-            for told in await asyncio.gather(*(reader.read(batch(500), TASKS) for _ in range(3))):
-                assert told == here(batch(500))
+            for results in await asyncio.gather(
+                *(reader.read(batch(500), TASKS) for _ in range(3))
+            ):
+                assert results == here(batch(500))
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(read())

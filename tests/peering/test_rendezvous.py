@@ -31,7 +31,7 @@ class Node:
         )
 
     def has_met(self) -> None:
-        self.rendezvous._told = self.rendezvous._to_tell()
+        self.rendezvous._announced = self.rendezvous._to_announce()
         self.rendezvous.last = LastRendezvous(at_s=self.now_s)
 
 
@@ -60,7 +60,7 @@ def test_whoever_is_reached_elsewhere_since_says_so_soon(node: Node) -> None:
 
 def test_a_place_at_a_relay_is_not_told(node: Node) -> None:
     node.addresses = (str(through(address(2), 1)), DIRECT)
-    assert node.rendezvous._to_tell() == (DIRECT,)
+    assert node.rendezvous._to_announce() == (DIRECT,)
 
 
 def test_the_keys_are_those_of_today_and_yesterday(node: Node) -> None:

@@ -81,8 +81,8 @@ def test_nodes_in_a_row_end_with_the_same_records_and_sources(scene: Scene) -> N
 
     asyncio.run(talk())
     assert one.carrier.dropped == two.carrier.dropped == three.carrier.dropped == {}
-    told = [node.store.records.introducer(claim.id) for node in (one, two, three)]
-    assert told == [None, "one", "two"], "from whom it came, who need not be its author"
+    introducers = [node.store.records.introducer(claim.id) for node in (one, two, three)]
+    assert introducers == [None, "one", "two"], "from whom it came, who need not be its author"
 
 
 def test_own_records_are_gossiped_once_in_each_of_their_topics(scene: Scene) -> None:
@@ -146,8 +146,8 @@ def test_of_what_is_heard_at_once_each_result_has_who_forwarded_it(scene: Scene)
         everyone.cancel()
 
     asyncio.run(talk())
-    told = [one.store.records.introducer(result.id) for result in results]
-    assert told == ["two", "three"]
+    introducers = [one.store.records.introducer(result.id) for result in results]
+    assert introducers == ["two", "three"]
 
 
 def test_a_part_that_fails_is_counted_and_started_again(
@@ -219,7 +219,7 @@ def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.M
         one.take(POOL)
         filled = {topic for topic, entry in one.peering._indexes.digests().items() if entry[0]}
         hellos = [set(one.peering._hello().digests) for _ in range(len(filled))]
-    assert all(len(told) == 2 for told in hellos)
+    assert all(len(digests) == 2 for digests in hellos)
     assert set.union(*hellos) == filled
 
 

@@ -164,7 +164,7 @@ def test_small_questions_are_large_ones_to_whoever_had_much(scene: Scene) -> Non
 
 
 def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene: Scene) -> None:
-    burst_s = ALLOWANCES[CostKind.EFFORT].burst
+    burst_s = ALLOWANCES[CostKind.TIME].burst
 
     async def ask() -> None:
         await scene.answer(ONE, burst_s + 15)  # and it waits until that time has passed
@@ -173,7 +173,7 @@ def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene
         assert scene.carrier.dropped == {}
         assert await scene.answer(OTHER, 0.1) == 0.1
         await scene.answer(OTHER, 3 * burst_s)
-        assert scene.carrier.dropped == {OTHER: "it takes too much: effort"}
+        assert scene.carrier.dropped == {OTHER: "it takes too much: time"}
 
     asyncio.run(ask())
 

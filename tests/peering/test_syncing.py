@@ -373,7 +373,7 @@ def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
     async def talk() -> None:
         with pytest.raises(NetworkError):
             await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
-        one.peering.greeter.came(other.carrier.peer_id, dialled=True)
+        one.peering.greeter.on_connect(other.carrier.peer_id, dialled=True)
         await one.peering.greeter.greet(other.carrier.peer_id)
         answer = await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
         assert answer == {"records": []}
@@ -468,7 +468,7 @@ def test_a_peer_that_only_lacks_what_came_here_of_late_is_not_asked(meeting: Mee
 def test_of_kinds_that_a_node_does_not_know_a_peer_brings_so_many_at_once(
     meeting: Meeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "STRANGE_RECORDS", Allowance(per_s=0.001, burst=5))
+    monkeypatch.setattr(ingest, "RATIONED_RECORDS", Allowance(per_s=0.001, burst=5))
     body = UnknownBody(kind="prophecy", encoded=encode({}))
     strange = [signed(key, seq, body) for key in KEYS for seq in range(3)]
     known = [signed(KEYS[0], 10 + seq, INSIGHT) for seq in range(7)]

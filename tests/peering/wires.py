@@ -17,7 +17,7 @@ from node.network.messages import (
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
-from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from node.peering.carrier import Answer, Connected, Disconnected, Event, GossipMessage, Message
 from protocol.errors import ArnodeError
 
 # Maps protocol, request and answer to the answer that arrives; raises NetworkError to lose it.
@@ -78,7 +78,7 @@ class MemoryCarrier:
         self._answers: dict[str, Answer] = {}
         self.lost_messages = 0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._heard: asyncio.Queue[Heard] = asyncio.Queue()
+        self._gossip: asyncio.Queue[GossipMessage] = asyncio.Queue()
 
     @property
     def peer_id(self) -> PeerId:
@@ -96,11 +96,11 @@ class MemoryCarrier:
         while True:
             yield await self._events.get()
 
-    async def heard(self, most: int) -> list[Heard]:
-        heard = [await self._heard.get()]
-        while len(heard) < most and not self._heard.empty():
-            heard.append(self._heard.get_nowait())
-        return heard
+    async def receive_gossip(self, most: int) -> list[GossipMessage]:
+        gossip = [await self._gossip.get()]
+        while len(gossip) < most and not self._gossip.empty():
+            gossip.append(self._gossip.get_nowait())
+        return gossip
 
     def serve(self, protocol: str, answer: Answer) -> None:
         self._answers[protocol] = answer
@@ -139,8 +139,8 @@ class MemoryCarrier:
     async def publish(self, topic: str, data: bytes) -> None:
         self.published.append((topic, data))
         for peer in self._peers:
-            heard = Heard(topic=topic, forwarder=self._id, data=data)
-            self._wires.carriers[peer]._heard.put_nowait(heard)
+            gossip = GossipMessage(topic=topic, forwarder=self._id, data=data)
+            self._wires.carriers[peer]._gossip.put_nowait(gossip)
 
     async def disconnect(self, peer: PeerId) -> None:
         self.disconnected.append(peer)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from agent.plugin import PluggedProposer, ProposerPlugin, change
-from agent.proposal import Context, Outcome, Proposal, Proposer, Silence
+from agent.proposal import Context, NoProposal, Outcome, Proposal, Proposer
 from agent.source.capabilities import Checked
 from node.home import plugins as module
 from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import EXPORTERS, IMPORTERS, PROPOSERS, plugins
+from node.maintenance.doctor import examine
 from node.proposing.choice import OwnChoice, arms_of
-from node.upkeep.doctor import examine
 from protocol.errors import ConfigurationError
-from protocol.ideas import KnobSpec
+from protocol.ideas import HyperparameterSpec
 from protocol.source import Source
 from tests.agent.contexts import context
 from tests.node.night import Night
@@ -117,7 +117,7 @@ async def fit(source: Source) -> Checked:
     return Checked(fingerprint=source.tree)
 
 
-def asked(proposer: Proposer, **changes: Any) -> Proposal | Silence:
+def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
     return asyncio.run(PluggedProposer("doubling", proposer, fit).propose(context(**changes)))
 
 
@@ -125,7 +125,10 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | Silence:
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
-    knobs = (KnobSpec(name="BATCH", type="int"), KnobSpec(name="NO_SUCH", type="int"))
+    knobs = (
+        HyperparameterSpec(name="BATCH", type="int"),
+        HyperparameterSpec(name="NO_SUCH", type="int"),
+    )
     first = asked(doubling, knobs=knobs)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")
@@ -134,10 +137,10 @@ def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert first.edits
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
     then = asked(doubling, knobs=knobs, history=(tried,))
-    assert isinstance(then, Silence)
+    assert isinstance(then, NoProposal)
     assert then.reason == "it is out of ideas"
     again = asked(doubling, knobs=knobs, tried=lambda _: True)
-    assert isinstance(again, Silence)
+    assert isinstance(again, NoProposal)
     assert again.reason == "it proposed what was tried before"
 
 
@@ -162,7 +165,7 @@ class Odd:
 
 def test_what_is_no_proposal_costs_its_turn_alone() -> None:
     told = asked(Odd())
-    assert isinstance(told, Silence)
+    assert isinstance(told, NoProposal)
     assert told.reason.startswith("it failed: AttributeError")
 
 
@@ -173,7 +176,7 @@ class Failing:
 
 def test_what_a_proposer_raises_costs_its_turn_alone() -> None:
     told = asked(Failing())
-    assert isinstance(told, Silence)
+    assert isinstance(told, NoProposal)
     assert told.reason == "it failed: KeyError: 'train.py'"
 
 
@@ -187,7 +190,7 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
             return change(context, source, key="x", title="x", why="x")
 
     told = asyncio.run(PluggedProposer("same", Same(), unfit).propose(context()))
-    assert isinstance(told, Silence)
+    assert isinstance(told, NoProposal)
     assert told.reason == "what it proposed may not be run: it is too large"
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from node.exchange.importers import read_history
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.foreign_rows import ForeignLog
 from node.store.imported import Imported
+from node.store.imported_rows import ImportedLog
 from protocol.errors import UsageError
 from tests.node.test_commands import arnode
 from tests.node.test_imported import git
@@ -30,14 +30,14 @@ TABLE = (
 )
 
 
-def read(form: str, data: bytes) -> ForeignLog:
+def read(form: str, data: bytes) -> ImportedLog:
     """Read a file, which comes out as it went in."""
     log = read_history(form, data, "a file")
     assert (log.form, log.data) == (form, data)
     return log
 
 
-def rows(log: ForeignLog) -> list[tuple[str, float | None, str]]:
+def rows(log: ImportedLog) -> list[tuple[str, float | None, str]]:
     return [(row.label, row.value, row.status) for row in log.read]
 
 

@@ -41,7 +41,7 @@ RUN = {
 
 
 def runs_of(night: Night) -> tuple[TrackedLine, list[TrackedRun]]:
-    line = night.ledger.known_line
+    line = night.line_writer.known_line
     found = tracked_runs(night.store, Blobs(night.home.blobs), line)
     return tracked_line(night.store, line), list(found)
 

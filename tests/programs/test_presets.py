@@ -17,14 +17,14 @@ import pytest
 
 from agent.command import TITLE_FILE
 from agent.model.prompt import errand
-from agent.proposal import Brief, Context, Proposal, Silence
+from agent.proposal import Brief, Context, NoProposal, Proposal
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import Checked
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files
-from node.store.model_calls import Spending
+from node.store.model_calls import ModelCostTotals
 from protocol.source import Source
 from tests.llm_server import LlmServer, Reply, page, refuses
 from tests.programs import installed
@@ -147,14 +147,14 @@ async def check(_source: Source) -> Checked:
 class Came:
     """What came of a visit."""
 
-    said: Proposal | Silence
-    spent: Spending
+    said: Proposal | NoProposal
+    spent: ModelCostTotals
     server: LlmServer
     seconds: float
 
     @property
     def reason(self) -> str:
-        assert isinstance(self.said, Silence), self.said
+        assert isinstance(self.said, NoProposal), self.said
         return self.said.reason
 
 
@@ -169,7 +169,7 @@ def visit(
         agent=(agent.name,), agent_usd=usd, agent_limit_s=limit_s, agent_variables=agent.settings
     )
 
-    def prompt(context: Context) -> str | Silence:
+    def prompt(context: Context) -> str | NoProposal:
         return errand(
             context,
             limit_chars=32_000,
@@ -267,7 +267,7 @@ def test_what_no_model_said_is_not_booked(
     came = visit(agent, reply, tmp_path)
     assert words in came.reason
     if words or name == "claude":
-        assert came.spent == Spending(calls=1, visits=1), came.reason
+        assert came.spent == ModelCostTotals(calls=1, visits=1), came.reason
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.errors import Rejected
 from protocol.evidence import CRITICAL, CRITICAL_DIFFERENCES, Evidence
 from protocol.gains import LUCK, T95, gain_of, luck
@@ -83,7 +83,7 @@ def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
     gains = (31_000_000, 28_000_000, 35_000_000, 30_000_000)
     shown = Evidence.of([(b, b - d) for b, d in zip(base, gains, strict=True)], 10_400_000)
     assert (shown.total, shown.scatter) == (124_000_000, 2_595_840_000_000_000)
-    assert shown.bears_out(0) == "confirmed"
+    assert shown.supported_verdict(0) == "confirmed"
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
 
@@ -111,7 +111,7 @@ def test_the_hidden_characters_are_those_of_the_code() -> None:
         one for first, last in ranges for one in range(int(first, 16), int(last or first, 16) + 1)
     }
     hidden |= {plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
-    read = line(0, 1).read
+    read = single_line(0, 1).read
     for one in (*range(0xA0, 0xD800), *range(0xE000, 0x110000)):
         assert isinstance(read(chr(one)), Rejected) == (one in hidden), hex(one)
 

@@ -52,7 +52,7 @@ def test_the_table_is_where_the_e_process_reaches_one_in_twenty_rounded_up() -> 
 
 def test_two_pairs_can_show_nothing_whatever_they_measure() -> None:
     assert log_e_value(1e9, 1.0, 1.0, 2.0) < math.log(20)
-    assert Evidence.of([(10**12, 0)] * 2, 1).bears_out(0) is None
+    assert Evidence.of([(10**12, 0)] * 2, 1).supported_verdict(0) is None
 
 
 @given(
@@ -108,7 +108,7 @@ def test_the_golden_vectors(vector: dict[str, Any]) -> None:
     shown = Evidence.of([(base, candidate) for base, candidate in vector["pairs"]], vector["noise"])
     assert (shown.pairs, shown.total) == (len(vector["pairs"]), int(vector["total"]))
     assert shown.scatter == int(vector["scatter"])
-    assert shown.bears_out(vector["least"]) == vector["verdict"]
+    assert shown.supported_verdict(vector["least"]) == vector["verdict"]
 
 
 def test_the_golden_vectors_hold_every_verdict_and_the_table() -> None:
@@ -188,18 +188,18 @@ def test_what_lies_beyond_the_bounds_of_differences_is_shown(pairs: list[Pair]) 
 
 def test_only_the_difference_of_a_pair_counts_where_instances_are_drawn() -> None:
     hard = [(10**9 * n, 10**9 * n - 100 - n % 3) for n in range(12)]
-    assert Evidence.of(hard, 1, DRAWN).bears_out(0) == "confirmed"
-    assert Evidence.of(hard, 1).bears_out(0) is None
+    assert Evidence.of(hard, 1, DRAWN).supported_verdict(0) == "confirmed"
+    assert Evidence.of(hard, 1).supported_verdict(0) is None
 
 
 def test_too_few_differences_and_ties_bear_nothing_out() -> None:
     same = [(100, 0)]
-    assert Evidence.of(same * (FEWEST_DIFFERENCES - 1), 0, DRAWN).bears_out(0) is None
-    assert Evidence.of(same * FEWEST_DIFFERENCES, 0, DRAWN).bears_out(0) == "confirmed"
-    assert Evidence.of(same * 28, 0, Style.drawing(1)).bears_out(0) is None
-    assert Evidence.of(same * 29, 0, Style.drawing(1)).bears_out(0) == "confirmed"
+    assert Evidence.of(same * (FEWEST_DIFFERENCES - 1), 0, DRAWN).supported_verdict(0) is None
+    assert Evidence.of(same * FEWEST_DIFFERENCES, 0, DRAWN).supported_verdict(0) == "confirmed"
+    assert Evidence.of(same * 28, 0, Style.drawing(1)).supported_verdict(0) is None
+    assert Evidence.of(same * 29, 0, Style.drawing(1)).supported_verdict(0) == "confirmed"
     for count in range(33):
-        assert Evidence.of([(7, 7)] * count, 0, DRAWN).bears_out(0) is None
+        assert Evidence.of([(7, 7)] * count, 0, DRAWN).supported_verdict(0) is None
 
 
 def test_pairs_that_all_differ_by_the_same_keep_an_interval() -> None:
@@ -215,7 +215,7 @@ def test_pairs_that_all_differ_by_the_same_keep_an_interval() -> None:
 )
 def test_one_exact_pair_says_all(gain: int, least: int, verdict: str | None) -> None:
     shown = Evidence.of([(100, 100 - gain)], 3, EXACT)
-    assert shown.bears_out(least) == verdict
+    assert shown.supported_verdict(least) == verdict
     assert shown.noise_nano == 0
     told = shown.gain
     assert told is not None
@@ -226,8 +226,8 @@ def test_exact_pairs_that_contradict_one_another_show_what_both_do() -> None:
     told = Evidence.of([(100, 98), (100, 97)], 0, EXACT).gain
     assert told is not None
     assert (told.pairs, told.lower_nano(), told.upper_nano) == (2, 1, 3)
-    assert Evidence.of([(100, 99), (100, 97)], 0, EXACT).bears_out(0) is None
-    assert Evidence.of([], 0, EXACT).bears_out(0) is None
+    assert Evidence.of([(100, 99), (100, 97)], 0, EXACT).supported_verdict(0) is None
+    assert Evidence.of([], 0, EXACT).supported_verdict(0) is None
     assert Evidence.of([], 0, EXACT).gain is None
 
 

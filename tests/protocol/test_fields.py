@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 
 import pytest
 
-from protocol.codecs import line
+from protocol.codecs import single_line
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import OPTIONAL, UNWRITTEN, Digest, Items, Mapped, Named, Natural, Word
+from protocol.fields import OPTIONAL, UNWRITTEN, Digest, Identifier, Items, Mapped, Named, Natural
 
 A_DIGEST = bytes(32)
 
@@ -17,7 +17,7 @@ A_DIGEST = bytes(32)
 class Leaf(Mapped):
     """A map inside a map."""
 
-    word: Word
+    word: Identifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class Tree(Mapped):
     size_bytes: Annotated[Natural, Named("size")]
     old: Digest | None
     leaves: Annotated[tuple[Leaf, ...], Items(1, 2)]
-    pair: tuple[Word, Digest]
+    pair: tuple[Identifier, Digest]
     way: Literal["up", "down"]
     is_old: bool
-    note: Annotated[str | None, line(1, 4), OPTIONAL] = None
+    note: Annotated[str | None, single_line(1, 4), OPTIONAL] = None
     seen: Annotated[int | None, UNWRITTEN] = None
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from protocol.errors import Rejected
 from protocol.hygiene import (
-    HEARD_BITS,
+    LEAK_BITS_PER_RUN,
     MAX_FILE_BYTES,
     MAX_LINES,
-    TOLD_BITS,
+    SIDE_CHANNEL_BITS,
     Scored,
     check_source,
     compressed_size_bytes,
@@ -158,11 +158,11 @@ def test_an_f_string_that_passes_names_nothing_but_ascii(quote: str, body: str) 
 
 BEFORE = Source.of({"train.py": b"x = 1\n"})
 AFTER = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
-HEARD = HEARD_BITS / 2_000  # for each of the runs of one confirmation
+HEARD = SIDE_CHANNEL_BITS / 2_000  # for each of the runs of one confirmation
 
 
-def scored(pool_bytes: int | None, *, is_public: bool = False, told_runs: int = 0) -> Scored:
-    return Scored(bytes=2_000, pool_bytes=pool_bytes, is_public=is_public, told_runs=told_runs)
+def scored(pool_bytes: int | None, *, is_public: bool = False, prior_runs: int = 0) -> Scored:
+    return Scored(bytes=2_000, pool_bytes=pool_bytes, is_public=is_public, prior_runs=prior_runs)
 
 
 def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None:
@@ -176,11 +176,11 @@ def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None
 
 def test_of_a_private_text_it_can_know_what_runs_before_have_told() -> None:
     extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
-    charges = [memorised(BEFORE, AFTER, scored(4_000, told_runs=runs)) for runs in (0, 3, 10**6)]
+    charges = [memorised(BEFORE, AFTER, scored(4_000, prior_runs=runs)) for runs in (0, 3, 10**6)]
     assert charges == pytest.approx(
-        [HEARD, HEARD + 3 * TOLD_BITS / 4_000, HEARD + 8 * extra / 4_000]
+        [HEARD, HEARD + 3 * LEAK_BITS_PER_RUN / 4_000, HEARD + 8 * extra / 4_000]
     )
 
 
 def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_hear_of_each_other() -> None:
-    assert memorised(BEFORE, AFTER, scored(None, told_runs=10**6)) == pytest.approx(HEARD)
+    assert memorised(BEFORE, AFTER, scored(None, prior_runs=10**6)) == pytest.approx(HEARD)

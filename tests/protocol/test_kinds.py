@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.codecs import fit_line, fit_text, line, text
+from protocol.codecs import fit_line, fit_text, long_text, single_line
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.record_kinds import (
@@ -300,8 +300,8 @@ def test_an_environment_is_flat_short_and_sorted() -> None:
 @given(st.text(st.characters()), st.integers(1, 30))
 def test_any_text_can_be_made_to_fit(raw: str, limit: int) -> None:
     for fitted, codec in (
-        (fit_line(raw, limit), line(0, limit)),
-        (fit_text(raw, limit), text(limit)),
+        (fit_line(raw, limit), single_line(0, limit)),
+        (fit_text(raw, limit), long_text(limit)),
     ):
         assert codec.read(decode(encode(fitted))) == fitted  # type: ignore[arg-type]
 
@@ -323,7 +323,7 @@ def test_text_that_fits_is_left_alone() -> None:
     ["\u202e", "\u2066", "\u200b", "\u2028", "\ufeff", "\U000e0041", "\U000e0100", "\ue000"],
 )
 def test_text_that_hides_or_turns_is_refused_and_made_to_show(hidden: str) -> None:
-    for codec in (line(0, 9), text(9)):
+    for codec in (single_line(0, 9), long_text(9)):
         assert codec.read(f"a{hidden}b") == Rejected(f"the hidden character U+{ord(hidden):04X}")
     assert fit_text(f"a{hidden}b", 9) == "a\ufffdb"
     # A line separator ends a word, like any other line end.

@@ -117,9 +117,9 @@ def test_a_stack_of_one_is_a_patch() -> None:
 def test_authors_are_heard_by_what_came_of_their_claims() -> None:
     newcomer = AuthorRate()
     proven, liar = newcomer.after("confirmed"), newcomer.after("refuted")
-    assert [rate.standing for rate in (newcomer, proven, liar)] == ["open", "trusted", "doubted"]
-    assert proven.after("refuted").standing == "doubted", "one lie outweighs one gain"
-    assert liar.after("confirmed").after("confirmed").standing == "trusted"
+    assert [rate.status for rate in (newcomer, proven, liar)] == ["open", "trusted", "doubted"]
+    assert proven.after("refuted").status == "doubted", "one lie outweighs one gain"
+    assert liar.after("confirmed").after("confirmed").status == "trusted"
     assert [may_catch_up(rate, is_due=True) for rate in (newcomer, proven, liar)] == [
         True,
         True,
@@ -131,13 +131,13 @@ def test_authors_are_heard_by_what_came_of_their_claims() -> None:
 
 def test_who_claims_time_and_again_what_pairs_do_not_show_is_doubted() -> None:
     author = AuthorRate()
-    standings = [(author := author.after("unshown")).standing for _ in range(4)]
+    standings = [(author := author.after("unshown")).status for _ in range(4)]
     assert standings == ["open", "open", "open", "doubted"]
-    assert author.after("confirmed").standing != "doubted", "one that holds makes up for them"
+    assert author.after("confirmed").status != "doubted", "one that holds makes up for them"
     mixed = AuthorRate()
     for _ in range(50):
         mixed = mixed.after("unshown").after("unshown").after("confirmed")
-    assert mixed.standing == "trusted"
+    assert mixed.status == "trusted"
 
 
 def test_audits_are_drawn_by_what_came_of_an_author_and_not_by_how_much_it_claims() -> None:
@@ -155,15 +155,15 @@ def test_nobody_is_doubted_for_gains_that_trials_did_not_show_again() -> None:
     unlucky = AuthorRate()
     for _ in range(100):
         unlucky = unlucky.after("unconfirmed")
-    assert unlucky.standing == "open"
+    assert unlucky.status == "open"
     assert unlucky.chance < AuthorRate().chance, "others come first"
-    assert AuthorRate().after("refuted").standing == "doubted"
+    assert AuthorRate().after("refuted").status == "doubted"
 
 
 def test_what_is_small_waits_for_the_checkpoint() -> None:
-    assert is_stack_due(0.5, is_checkpoint_next=True)
-    assert not is_stack_due(0.5, is_checkpoint_next=False)
-    assert is_stack_due(20.0, is_checkpoint_next=False)
+    assert is_stack_due(0.5, is_promotion_trial_next=True)
+    assert not is_stack_due(0.5, is_promotion_trial_next=False)
+    assert is_stack_due(20.0, is_promotion_trial_next=False)
     assert least_lead_sd(has_own=False) < least_lead_sd(has_own=True)
 
 

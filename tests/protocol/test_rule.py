@@ -61,8 +61,8 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
     assert Policy() == Policy(
         screen_sd=0.75,
         rechecks_sd=(0.25,),
-        bank_size=1,
-        keeps_per_checkpoint=8,
+        reference_runs=1,
+        keeps_per_promotion_trial=8,
         alpha=0.02,
         max_pairs=20,
         futility_probability=0.3,
@@ -93,7 +93,7 @@ def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
     assert not passes_rechecks([10.5, 10.51], [11.0, 11.0], 2.0, policy)
     assert passes_rechecks([9.0, 10.0, 11.0], levels, 2.0, policy)
     assert not passes_rechecks([9.0, 10.0, 11.01], levels, 2.0, policy)
-    assert (policy.screens, policy.bank_size) == (6, 1)
+    assert (policy.screens, policy.reference_runs) == (6, 1)
 
 
 def test_of_differences_two_rechecks_suffice_that_are_plain() -> None:

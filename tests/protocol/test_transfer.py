@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.transfer import UNKNOWN, Carried, overall, slopes
+from protocol.transfer import UNKNOWN, ObservedTransfer, overall, slopes
 
 NOISE = 0.01
 FINITE = st.floats(-10, 10)
 
 
-def planted(slope: float, *, count: int, seed: int, scatter: float = 0.2) -> list[Carried]:
+def planted(slope: float, *, count: int, seed: int, scatter: float = 0.2) -> list[ObservedTransfer]:
     """Return changes that gain on the lower rung and, on average, this share of it on the upper."""
     chance = random.Random(seed)
     found = []
@@ -22,7 +22,7 @@ def planted(slope: float, *, count: int, seed: int, scatter: float = 0.2) -> lis
         true = chance.uniform(0.02, 0.1)
         own = slope + chance.gauss(0, scatter)
         found.append(
-            Carried(
+            ObservedTransfer(
                 below=true + chance.gauss(0, NOISE),
                 below_error=NOISE,
                 above=own * true + chance.gauss(0, NOISE),
@@ -54,15 +54,15 @@ def test_nothing_known_is_the_prior() -> None:
 
 
 def test_a_pair_with_few_changes_is_drawn_to_the_others() -> None:
-    one = [Carried(below=0.05, below_error=NOISE, above=-0.05, above_error=NOISE)]
+    one = [ObservedTransfer(below=0.05, below_error=NOISE, above=-0.05, above_error=NOISE)]
     alone = slopes({"new": one})["new"].mean
     beside = slopes({"known": planted(0.8, count=60, seed=2, scatter=0.1), "new": one})["new"].mean
     assert alone < beside < 0.8
 
 
 def test_a_gain_that_is_lost_in_noise_says_nothing() -> None:
-    nothing = Carried(below=0.001, below_error=0.01, above=0.5, above_error=0.01)
-    worse = Carried(below=-0.05, below_error=0.01, above=0.5, above_error=0.01)
+    nothing = ObservedTransfer(below=0.001, below_error=0.01, above=0.5, above_error=0.01)
+    worse = ObservedTransfer(below=-0.05, below_error=0.01, above=0.5, above_error=0.01)
     assert overall([nothing, worse]) == UNKNOWN
 
 
@@ -76,7 +76,7 @@ def test_what_is_expected_is_less_sure_than_the_slope() -> None:
 @given(
     st.lists(
         st.builds(
-            Carried,
+            ObservedTransfer,
             below=FINITE,
             below_error=st.floats(0, 10),
             above=FINITE,
@@ -85,7 +85,7 @@ def test_what_is_expected_is_less_sure_than_the_slope() -> None:
         max_size=8,
     )
 )
-def test_whatever_is_told_a_slope_is_a_number(told: list[Carried]) -> None:
+def test_whatever_is_told_a_slope_is_a_number(told: list[ObservedTransfer]) -> None:
     found = overall(told)
     assert all(map(math.isfinite, (found.mean, found.sd, found.scatter)))
     assert 0 < found.sd <= UNKNOWN.sd

@@ -69,10 +69,10 @@ def test_an_outcome_comes_out_as_it_went_in(
         evidence=evidence,
         audit=audit,
     )
-    told = LaneOutcome.from_value(through(LaneOutcome.of(outcome, b"weights").to_value()))
-    assert isinstance(told, LaneOutcome)
-    assert told.product == b"weights"
-    back = told.outcome()
+    decoded = LaneOutcome.from_value(through(LaneOutcome.of(outcome, b"weights").to_value()))
+    assert isinstance(decoded, LaneOutcome)
+    assert decoded.product == b"weights"
+    back = decoded.outcome()
     assert {name: getattr(back, name) for name in RunOutcome.__dataclass_fields__} == {
         name: getattr(outcome, name) for name in RunOutcome.__dataclass_fields__
     }
@@ -80,17 +80,17 @@ def test_an_outcome_comes_out_as_it_went_in(
 
 @pytest.mark.parametrize("stored", [b"", b"no outcome", encode({"log": b"", "run": {}})])
 def test_an_outcome_that_does_not_read_is_refused(stored: bytes) -> None:
-    told = LaneOutcome.from_value({**LaneOutcome.of(OUTCOME).to_value(), "stored": stored})  # type: ignore[dict-item]
-    assert isinstance(told, LaneOutcome)
+    decoded = LaneOutcome.from_value({**LaneOutcome.of(OUTCOME).to_value(), "stored": stored})  # type: ignore[dict-item]
+    assert isinstance(decoded, LaneOutcome)
     with pytest.raises(ChannelError, match="invalid outcome"):
-        told.outcome()
+        decoded.outcome()
 
 
 def test_what_failed_and_why_comes_out_as_it_went_in() -> None:
     outcome = replace(CRASHED, fault=ArnodeError("the card went away", "look at it"))
-    told = LaneOutcome.from_value(through(LaneOutcome.of(outcome).to_value()))
-    assert isinstance(told, LaneOutcome)
-    back = told.outcome()
+    decoded = LaneOutcome.from_value(through(LaneOutcome.of(outcome).to_value()))
+    assert isinstance(decoded, LaneOutcome)
+    back = decoded.outcome()
     assert (back.status, back.reason, back.unquoted) == ("crash", "it fell over", "it ended")
     assert back.fault is not None
     assert (back.fault.message, back.fault.hint) == ("the card went away", "look at it")

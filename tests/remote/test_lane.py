@@ -92,7 +92,7 @@ def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
         async with lane_home.lanes() as lanes:
             (lane,) = lanes.runners
             changed = asyncio.Event()
-            lane.tell_presence(changed.set)
+            lane.notify_presence(changed.set)
             await lane.calibrate(1)
             running = asyncio.create_task(lane.run(edited(lane_home, SLEEP), 5))
             await asyncio.sleep(0.5)

@@ -62,23 +62,23 @@ class Scripted:
 
 
 def greet(lanes: RemoteLanes, number: int, **other: Any) -> None:
-    lanes.heard(number, ["here", version()])
-    lanes.heard(number, ["open", cast("Message", replace(OPENED, **other).to_value())])
+    lanes.on_message(number, ["here", version()])
+    lanes.on_message(number, ["open", cast("Message", replace(OPENED, **other).to_value())])
 
 
 def test_a_lane_is_there_once_it_has_opened_the_task() -> None:
     link = Scripted()
     lanes = link.lanes()
-    lanes.heard(0, ["here", version()])
+    lanes.on_message(0, ["here", version()])
     ((number, message),) = link.sent
     assert (number, cast("list[Message]", message)[0]) == (0, "open")
     assert lanes.there == []
-    lanes.heard(0, ["opens", "reading the text", 250])
+    lanes.on_message(0, ["opens", "reading the text", 250])
     assert lanes.states[0].stage == "reading the text … 25%"
-    lanes.heard(0, ["open", cast("Message", OPENED.to_value())])
+    lanes.on_message(0, ["open", cast("Message", OPENED.to_value())])
     (runner,) = lanes.there
     assert (runner.machine, runner.device.slug) == ("attic", "cpu-x86_64")
-    assert lanes.told() == [
+    assert lanes.state_rows() == [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 0}
     ]
 
@@ -116,11 +116,11 @@ def test_a_lane_of_another_version_opens_nothing_and_is_told_of_once() -> None:
     link = Scripted()
     lanes = link.lanes()
     for _ in range(2):  # it is started again and again
-        lanes.heard(0, ["here", "0.0.1"])
-        lanes.lost(0, "the other end has gone")
+        lanes.on_message(0, ["here", "0.0.1"])
+        lanes.on_lost(0, "the other end has gone")
     assert link.sent == []
-    (told,) = link.said
-    assert "it has arnode 0.0.1" in told
+    (notice,) = link.said
+    assert "it has arnode 0.0.1" in notice
     assert lanes.states[0].fault
 
 
@@ -131,12 +131,12 @@ def test_what_ran_on_a_lost_lane_is_put_off() -> None:
         greet(lanes, 0)
         (runner,) = lanes.runners
         changes: list[bool] = []
-        runner.tell_presence(lambda: changes.append(runner.is_there))
+        runner.notify_presence(lambda: changes.append(runner.is_there))
         calibrating = asyncio.create_task(runner.calibrate(1))
         await asyncio.sleep(0)
         assert link.sent[-1] == (0, ["calibrate", 1, 1])
-        lanes.lost(0, "the cable")
-        lanes.lost(0, "the cable")
+        lanes.on_lost(0, "the cable")
+        lanes.on_lost(0, "the cable")
         with pytest.raises(PutOff):
             await calibrating
         greet(lanes, 0)
@@ -147,18 +147,18 @@ def test_what_ran_on_a_lost_lane_is_put_off() -> None:
 
 
 def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
-    async def hear() -> None:
+    async def run_once() -> None:
         lanes = Scripted().lanes()
         greet(lanes, 0)
         running = asyncio.create_task(lanes.runners[0].run(BASELINE, 5))
         await asyncio.sleep(0)
-        lanes.lost(0, "the cable")
+        lanes.on_lost(0, "the cable")
         with pytest.raises(PutOff):
             await running
-        lanes.heard(0, ["put off", 1])
-        lanes.heard(0, ["trained", 1])
+        lanes.on_message(0, ["put off", 1])
+        lanes.on_message(0, ["trained", 1])
 
-    asyncio.run(hear())
+    asyncio.run(run_once())
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_lane_that_says_what_is_no_message_is_started_anew(message: Message) -
     link = Scripted()
     lanes = link.lanes()
     greet(lanes, 0)
-    lanes.heard(0, message)
+    lanes.on_message(0, message)
     assert lanes.there == []
     assert lanes.states[0].fault
     assert link.restarted == [0]
@@ -192,13 +192,13 @@ def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -
             greet(lanes, number)
         calibrating = asyncio.create_task(lanes.runners[0].calibrate(1))
         await asyncio.sleep(0)
-        lanes.heard(0, ["failed", 1, "the task's baseline failed here", "look at it"])
+        lanes.on_message(0, ["failed", 1, "the task's baseline failed here", "look at it"])
         with pytest.raises(PutOff):
             await calibrating
         assert [runner.number for runner in lanes.there] == [1]
         assert link.restarted == [0]
-        (told,) = link.said
-        assert "the task's baseline failed here (look at it)" in told
+        (notice,) = link.said
+        assert "the task's baseline failed here (look at it)" in notice
 
     asyncio.run(fail())
 
@@ -220,7 +220,9 @@ def test_a_session_begins_with_the_lanes_that_are_open() -> None:
 
 def test_no_lane_at_all_is_one_clear_error() -> None:
     async def open_none() -> None:
-        link = Scripted(act=lambda lanes: lanes.heard(0, ["refused", "no sandbox", "bring one"]))
+        link = Scripted(
+            act=lambda lanes: lanes.on_message(0, ["refused", "no sandbox", "bring one"])
+        )
         async with opened_lanes(link.lanes(), link, silent):
             pass
 
@@ -231,7 +233,7 @@ def test_no_lane_at_all_is_one_clear_error() -> None:
 
 def test_lanes_that_never_say_a_word_are_one_clear_error() -> None:
     async def open_none() -> None:
-        link = Scripted(act=lambda lanes: lanes.lost(0, "the other end has gone"))
+        link = Scripted(act=lambda lanes: lanes.on_lost(0, "the other end has gone"))
         async with opened_lanes(link.lanes(), link, silent):
             pass
 

@@ -194,9 +194,9 @@ def told_commands() -> Iterator[list[str]]:
 
 
 def test_every_command_of_the_page_and_files_is_one_and_has_these_flags() -> None:
-    told = list(told_commands())
-    assert {words[0] for words in told} >= {"start", "status", "ray", "paths", "stop"}
-    for words in told:
+    documented = list(told_commands())
+    assert {words[0] for words in documented} >= {"start", "status", "ray", "paths", "stop"}
+    for words in documented:
         context = click.Context(cli.cli)
         command = cli.cli.get_command(context, words[0])
         assert command is not None, words

@@ -108,10 +108,10 @@ def submit(slurm: Slurm, lane_home: LaneHome, *flags: str, options: tuple[str, .
         "PATH": f"{Path(sys.executable).parent}:{PATH}",
         "HOME": str(Path.home()),
     }
-    told = ",".join(f"{name}={value}" for name, value in exports.items())
+    exported = ",".join(f"{name}={value}" for name, value in exports.items())
     output = lane_home.root.parent / "job"
     return slurm.call(
-        "sbatch", "--parsable", f"--export={told}", f"--output={output}", "--nodes=1",
+        "sbatch", "--parsable", f"--export={exported}", f"--output={output}", "--nodes=1",
         "--cpus-per-task=2", f"--chdir={SCRIPT.parents[2]}", *options, str(SCRIPT),
         "--task", str(lane_home.folder), "--network", "none", *flags,
     )  # fmt: skip

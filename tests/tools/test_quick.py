@@ -21,7 +21,7 @@ def code() -> Code:
         ("trainer/runner.py", "tests/adversarial/test_hostile.py"),  # by a fixture
         ("tests/conftest.py", "tests/trainer/test_runner.py"),
         ("trainer/tasks/ab-test/judge.py", "tests/tasks/test_ab_test.py"),  # by commits before
-        ("tests/node/books.py", "tests/node/test_leaderboard.py"),
+        ("tests/node/line_writers.py", "tests/node/test_leaderboard.py"),
     ],
 )
 def test_a_change_reaches_what_uses_it(code: Code, changed: str, wanted: str) -> None:

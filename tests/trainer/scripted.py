@@ -126,11 +126,11 @@ class ScriptedSandbox:
     async def shut_gate(self) -> None:
         return
 
-    def stop_listening(self) -> None:
+    def discard_output(self) -> None:
         return
 
-    def hear(self, on_heard: Callable[[bytes], None]) -> None:
-        on_heard(self._machine.prints)
+    def on_output(self, callback: Callable[[bytes], None]) -> None:
+        callback(self._machine.prints)
 
     async def close(self) -> None:
         return

@@ -69,7 +69,7 @@ def measured(
             audit_key=b"a test's key",
             patience_s=patience_s,
         )
-        runner.tell_waits(on_wait)
+        runner.notify_waits(on_wait)
         try:
             await runner.open()
             on_watched()

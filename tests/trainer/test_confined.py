@@ -20,8 +20,8 @@ import pytest
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.confined import BOXES, THROWAWAY_UIDS, Confined, _link_visible
-from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
@@ -33,16 +33,16 @@ from trainer.sandbox.zygote import Zygote
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
 )
-MakeWalls = Callable[[Profile], Enclosure]
+MakeWalls = Callable[[Profile], SandboxBackend]
 IS_CONTAINER = _probe_weaker().name == "container"
 
 
-def own_or_forked(profile: Profile) -> Enclosure:
+def own_or_forked(profile: Profile) -> SandboxBackend:
     walls = ForkedConfined if profile.may_be_forked else Confined
     return walls(profile, as_throwaway=IS_CONTAINER)
 
 
-def own(profile: Profile) -> Enclosure:
+def own(profile: Profile) -> SandboxBackend:
     return Confined(profile, as_throwaway=IS_CONTAINER)
 
 
@@ -56,7 +56,7 @@ def folders() -> set[Path]:
 @pytest.fixture(autouse=True, params=[own_or_forked, own], ids=["forked", "own"])
 def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWalls]:
     """Make all sandboxes of these tests in this way, and check that each removes its folder."""
-    monkeypatch.setattr(sandbox_module, "enclose", request.param)
+    monkeypatch.setattr(sandbox_module, "make_backend", request.param)
     before = folders()
     yield request.param
     assert folders() <= before
@@ -228,7 +228,7 @@ from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.zygote import Zygote
 walls = globals()[sys.argv[2]]
-sandbox.enclose = lambda profile: walls(profile, as_throwaway=bool(sys.argv[1]))
+sandbox.make_backend = lambda profile: walls(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(
         Profile(role="serve", harness="trainer/language_model/harness",

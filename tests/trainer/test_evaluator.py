@@ -27,7 +27,7 @@ def fixed_rows() -> np.ndarray:
     return (mixed(ROWS, CONTEXT + 1, seed=1) * VOCABULARY).astype(np.uint16)
 
 
-def fixed_claims(seed: int = 2) -> np.ndarray:
+def fixed_log_probs(seed: int = 2) -> np.ndarray:
     return (-6 * mixed(ROWS, CONTEXT, seed=seed)).astype(np.float32)
 
 
@@ -39,13 +39,15 @@ def byte_counts() -> np.ndarray:
 
 def test_golden_metric() -> None:
     assert evaluator.EVALUATOR == "lm-bpb/1"
-    assert evaluator.metric_nano(fixed_claims(), fixed_rows(), byte_counts()) == GOLDEN_METRIC
+    assert evaluator.metric_nano(fixed_log_probs(), fixed_rows(), byte_counts()) == GOLDEN_METRIC
 
 
 def test_golden_positions() -> None:
-    drawn = evaluator.draw_positions(fixed_claims(), fixed_claims(3), 8, np.random.default_rng(5))
+    drawn = evaluator.draw_positions(
+        fixed_log_probs(), fixed_log_probs(3), 8, np.random.default_rng(5)
+    )
     assert drawn.tolist() == GOLDEN_POSITIONS
-    alone = evaluator.draw_positions(fixed_claims(), None, 4, np.random.default_rng(6))
+    alone = evaluator.draw_positions(fixed_log_probs(), None, 4, np.random.default_rng(6))
     assert alone.tolist() == GOLDEN_POSITIONS_ALONE
 
 
@@ -56,7 +58,7 @@ def test_golden_audit_inputs() -> None:
 
 
 def test_golden_audit_statistics() -> None:
-    claimed = fixed_claims().ravel()[:200]
+    claimed = fixed_log_probs().ravel()[:200]
     audited = claimed.astype(np.float64) - 1e-5 * mixed(200, seed=4)
     audited[17] -= 0.5
     tolerance = evaluator.calibrate(claimed[50:], audited[50:], CAPS)
@@ -75,31 +77,31 @@ def test_golden_log_softmax() -> None:
 
 def test_a_uniform_model_costs_the_logarithm_of_the_vocabulary() -> None:
     rows, counts = fixed_rows() % BOS, np.ones(VOCABULARY, dtype=np.int64)
-    claims = np.full((ROWS, CONTEXT), -math.log(64), dtype=np.float32)
-    assert evaluator.metric_nano(claims, rows, counts) == pytest.approx(6e9, abs=500)
+    log_probs = np.full((ROWS, CONTEXT), -math.log(64), dtype=np.float32)
+    assert evaluator.metric_nano(log_probs, rows, counts) == pytest.approx(6e9, abs=500)
 
 
 def test_what_is_claimed_for_bos_does_not_count() -> None:
-    rows, claims = fixed_rows(), fixed_claims()
+    rows, log_probs = fixed_rows(), fixed_log_probs()
     rows[:, 5] = BOS
-    before = evaluator.metric_nano(claims, rows, byte_counts())
-    claims[:, 4] = -1000.0  # target 5 of a row is predicted at position 4
-    assert evaluator.metric_nano(claims, rows, byte_counts()) == before
-    claims[:, 5] = -1000.0
-    assert evaluator.metric_nano(claims, rows, byte_counts()) > before
+    before = evaluator.metric_nano(log_probs, rows, byte_counts())
+    log_probs[:, 4] = -1000.0  # target 5 of a row is predicted at position 4
+    assert evaluator.metric_nano(log_probs, rows, byte_counts()) == before
+    log_probs[:, 5] = -1000.0
+    assert evaluator.metric_nano(log_probs, rows, byte_counts()) > before
 
 
 @given(st.permutations(range(ROWS)))
 def test_the_order_of_rows_does_not_change_a_bit(order: list[int]) -> None:
-    whole = evaluator.metric_nano(fixed_claims(), fixed_rows(), byte_counts())
-    shuffled = evaluator.metric_nano(fixed_claims()[order], fixed_rows()[order], byte_counts())
+    whole = evaluator.metric_nano(fixed_log_probs(), fixed_rows(), byte_counts())
+    shuffled = evaluator.metric_nano(fixed_log_probs()[order], fixed_rows()[order], byte_counts())
     assert shuffled == whole
 
 
 @given(st.integers(0, 1 << 32), st.integers(1, 2 * ROWS))
 def test_at_most_one_position_a_row(seed: int, k: int) -> None:
     positions = evaluator.draw_positions(
-        fixed_claims(), fixed_claims(3), k, np.random.default_rng(seed)
+        fixed_log_probs(), fixed_log_probs(3), k, np.random.default_rng(seed)
     )
     assert positions.shape == (min(k, ROWS), 2)
     assert len(set(positions[:, 0].tolist())) == len(positions)
@@ -111,17 +113,17 @@ def test_at_most_one_position_a_row(seed: int, k: int) -> None:
 def test_half_the_draw_goes_where_claims_leave_the_incumbents() -> None:
     rows, length, lies = 1000, 128, 20
     incumbent = np.full((rows, length), -2.0, dtype=np.float32)
-    claims = incumbent.copy()
+    log_probs = incumbent.copy()
     where = np.random.default_rng(99).permutation(rows)[:lies]
-    claims[where, where % length] = -0.1
+    log_probs[where, where % length] = -0.1
     found = []
     for seed in range(20):
-        positions = evaluator.draw_positions(claims, incumbent, 256, np.random.default_rng(seed))
+        positions = evaluator.draw_positions(log_probs, incumbent, 256, np.random.default_rng(seed))
         lying = {(int(row), int(row) % length) for row in where}
         found.append(len(lying & {(int(row), int(time)) for row, time in positions}))
     # A uniformly drawn position of a row shows a lie in 1 of 128 cases; a weighted draw finds it.
     assert min(found) >= lies // 2
-    positions = evaluator.draw_positions(claims, claims, 256, np.random.default_rng(1))
+    positions = evaluator.draw_positions(log_probs, log_probs, 256, np.random.default_rng(1))
     assert len(positions) == 256  # no difference anywhere: still a full draw
 
 
@@ -130,7 +132,7 @@ def test_an_audit_shows_the_prefix_and_real_text_but_never_the_target(seed: int)
     random = np.random.default_rng(seed)
     # Every token contains its row and place, to show the origin of filler.
     rows = np.arange(ROWS * (CONTEXT + 1), dtype=np.uint16).reshape(ROWS, CONTEXT + 1)
-    positions = evaluator.draw_positions(fixed_claims(), None, 20, random)
+    positions = evaluator.draw_positions(fixed_log_probs(), None, 20, random)
     inputs = evaluator.audit_inputs(rows, positions, random)
     assert inputs.shape == (20, CONTEXT)
     for shown, (row, time) in zip(inputs, positions, strict=True):
@@ -173,27 +175,27 @@ def test_logits_may_be_shifted_but_probabilities_sum_to_one() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_claims_that_are_not_finite_are_nan(value: float) -> None:
-    claims = fixed_claims()
-    claims[3, 4] = value
-    fault = evaluator.find_claim_fault(claims)
+    log_probs = fixed_log_probs()
+    log_probs[3, 4] = value
+    fault = evaluator.find_log_prob_fault(log_probs)
     assert fault is not None
     assert fault.startswith("nan")
 
 
 def test_a_positive_claim_is_a_fault_and_zero_is_none() -> None:
-    claims = fixed_claims()
-    assert evaluator.find_claim_fault(claims) is None
-    claims[0, 0] = 0.0
-    assert evaluator.find_claim_fault(claims) is None
-    claims[0, 0] = 1e-30
-    fault = evaluator.find_claim_fault(claims)
+    log_probs = fixed_log_probs()
+    assert evaluator.find_log_prob_fault(log_probs) is None
+    log_probs[0, 0] = 0.0
+    assert evaluator.find_log_prob_fault(log_probs) is None
+    log_probs[0, 0] = 1e-30
+    fault = evaluator.find_log_prob_fault(log_probs)
     assert fault is not None
     assert "positive" in fault
 
 
 @given(st.floats(0, 1), st.floats(0, 10))
 def test_calibration_never_exceeds_the_manifests_caps(scatter: float, spike: float) -> None:
-    claimed = fixed_claims().ravel()
+    claimed = fixed_log_probs().ravel()
     audited = claimed.astype(np.float64) + scatter * mixed(len(claimed), seed=5)
     audited[0] += spike
     tolerance = evaluator.calibrate(claimed, audited, CAPS)
@@ -202,7 +204,7 @@ def test_calibration_never_exceeds_the_manifests_caps(scatter: float, spike: flo
 
 
 def test_calibration_follows_this_machines_scatter() -> None:
-    claimed = fixed_claims().ravel()
+    claimed = fixed_log_probs().ravel()
     exact = evaluator.calibrate(claimed, claimed.astype(np.float64), CAPS)
     assert exact == Tolerance(mean=1e-6, tau=1e-4)
     scattered = evaluator.calibrate(claimed, claimed + 5e-5 * mixed(len(claimed), seed=6), CAPS)
@@ -212,7 +214,7 @@ def test_calibration_follows_this_machines_scatter() -> None:
 
 def fault_of(difference: np.ndarray) -> str | None:
     tolerance = Tolerance(mean=1e-6, tau=1e-4)
-    claimed = fixed_claims().ravel()[: len(difference)]
+    claimed = fixed_log_probs().ravel()[: len(difference)]
     audited = claimed.astype(np.float64) - difference
     return evaluator.find_audit_fault(
         evaluator.summarise_audit(claimed, audited, tolerance), tolerance
@@ -252,20 +254,24 @@ def test_the_harness_answers_what_an_evaluator_asks_and_honest_answers_agree(
     logits = torch.from_numpy((8 * mixed(ROWS, CONTEXT, VOCABULARY, seed=3)).astype(np.float32))
     asked = listed.asked(CONTEXT, VOCABULARY)
     targets = torch.from_numpy(rows[:, 1:].astype(np.int64)).flatten()
-    claims = ANSWERS[asked.claim.tag](logits, targets).numpy().reshape(ROWS, asked.claim.width)
-    assert listed.find_claim_fault(claims) is None
-    positions = listed.draw_positions(claims, None, 32, np.random.default_rng(1))
+    log_probs = ANSWERS[asked.score.tag](logits, targets).numpy().reshape(ROWS, asked.score.width)
+    assert listed.find_log_prob_fault(log_probs) is None
+    positions = listed.draw_positions(log_probs, None, 32, np.random.default_rng(1))
     times = np.zeros(ROWS, dtype=np.int64)
     times[positions[:, 0]] = positions[:, 1]
     answers = ANSWERS[asked.audit.tag](logits, torch.from_numpy(times)).numpy()
     answers = answers.reshape(ROWS, asked.audit.width)[positions[:, 0]]
     audited = listed.audited_at(answers, rows[positions[:, 0], positions[:, 1] + 1])
-    tolerance = listed.calibrate(listed.claimed_at(claims, positions), audited, CAPS)
-    statistics = listed.summarise_audit(listed.claimed_at(claims, positions), audited, tolerance)
+    tolerance = listed.calibrate(listed.log_probs_at(log_probs, positions), audited, CAPS)
+    statistics = listed.summarise_audit(
+        listed.log_probs_at(log_probs, positions), audited, tolerance
+    )
     assert listed.find_audit_fault(statistics, tolerance) is None
     assert statistics.largest < 1e-5
     assert (
-        0 <= listed.metric_nano(claims, rows, byte_counts()) < listed.most_nano(rows, byte_counts())
+        0
+        <= listed.metric_nano(log_probs, rows, byte_counts())
+        < listed.most_nano(rows, byte_counts())
     )
 
 

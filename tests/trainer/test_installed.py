@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.workshop.installed import Installation, find_program, installation
+from trainer.agent_sandbox.installed import Installation, find_program, installation
 
 
 @pytest.fixture

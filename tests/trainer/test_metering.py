@@ -39,7 +39,7 @@ class Clocked:
         self.end: End | None = None
         self.output = ""
         self.ran_out_of_memory = False
-        self.is_heard = True
+        self.keeps_output = True
         self.profile = Profile(
             role="train", harness=HARNESS, memory_bytes=700 << 20, scratch_bytes=1
         )
@@ -288,7 +288,7 @@ def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
     words = {"crash": "it ended before it had answered everything"}
     words["oom"] = "more memory than there is for it"
     clocked = Clocked(0.0)
-    clocked.is_heard, clocked.output = False, "ValueError: 12 7 3"
+    clocked.keeps_output, clocked.output = False, "ValueError: 12 7 3"
     clocked.ran_out_of_memory = end == "device"
     clocked.end = None if end == "device" else end
 
@@ -305,7 +305,7 @@ def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
 def test_a_forged_frame_says_nothing_once_secret_text_was_seen() -> None:
     """The script chooses the frame's tag, which is five bytes, and its size, another eight."""
     clocked = Clocked(0.0)
-    clocked.is_heard = False
+    clocked.keeps_output = False
 
     async def block() -> None:
         async with stage(as_sandbox(clocked), "scoring"):

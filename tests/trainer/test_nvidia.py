@@ -22,9 +22,9 @@ from trainer.host.device import Device
 from trainer.language_model.job import program_message
 from trainer.program.harness import HARNESS
 from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.confined import Confined
-from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
@@ -123,10 +123,10 @@ def test_a_card_and_a_compiler_are_there_without_namespaces(
     if weaker == "none":
         pytest.skip("there is no sandbox without namespaces here")
 
-    def confine(limits: Profile) -> Enclosure:
+    def confine(limits: Profile) -> SandboxBackend:
         return Confined(limits, as_throwaway=weaker == "container")
 
-    monkeypatch.setattr(sandbox_module, "enclose", confine)
+    monkeypatch.setattr(sandbox_module, "make_backend", confine)
     found = seen(tmp_path, str(next(_python_headers())[0]))
     refused = [found.pop(name) for name in list(found) if name[:5] in ("other", "chang", "/proc")]
     assert set(refused) <= {"PermissionError", "FileNotFoundError"}

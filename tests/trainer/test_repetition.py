@@ -136,14 +136,14 @@ def test_an_audit_that_begins_anew_looks_at_the_same_places(
         cost = replace(known.baseline_cost.cost, audit_s=99.0)  # type: ignore[union-attr]
         runner.baseline_cost = replace(known.baseline_cost, cost=cost)  # type: ignore[type-var]
         machine.audits.clear()
-        claimed = runner._stages._claim
+        claimed = runner._stages._score_rows
 
         async def then_slow(*args: Any) -> Any:
             claims = await claimed(*args)
             machine.slow_starts = slow_starts
             return claims
 
-        runner._stages._claim = then_slow  # type: ignore[method-assign]
+        runner._stages._score_rows = then_slow  # type: ignore[method-assign]
         script = Script(is_random=False).source(short_task)
         outcome = await runner.run(script, seed, split=SPLIT)
         assert (outcome.status, machine.slow_starts) == ("ok", 0)
@@ -207,7 +207,7 @@ def test_a_disturbed_training_is_tried_again_in_a_quiet_minute(
     async def work(runner: Runner) -> RunOutcome:
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
-        runner.tell_waits(machine.calm_down)
+        runner.notify_waits(machine.calm_down)
         return await runner.run(script.source(runner.task), 2)
 
     outcome = calibrated(work)
@@ -223,7 +223,7 @@ def test_other_weights_are_told_of(calibrated: Calibrated, machine: Machine) -> 
     async def work(runner: Runner) -> RunOutcome:
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
-        runner.tell_waits(machine.calm_down)
+        runner.notify_waits(machine.calm_down)
         return await runner.run(Script(train_s=5.9).source(runner.task), 2)
 
     assert str(calibrated(work).reason).endswith("in a quiet minute it gave other weights")
@@ -237,7 +237,7 @@ def test_who_burns_seconds_in_training_keeps_the_first_luck_it_had(
     """This holds for any length and any load: nothing is drawn a second time."""
 
     async def work(runner: Runner) -> list[tuple[float, int | None]]:
-        runner.tell_waits(machine.calm_down)
+        runner.notify_waits(machine.calm_down)
         runner._pace.learn_training(0.5, 4.0)  # type: ignore[union-attr]
         scored = []
         for seed in range(10):
@@ -261,7 +261,7 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
     async def work(runner: Runner) -> None:
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
-        runner.tell_waits(runner.hurry)
+        runner.notify_waits(runner.hurry)
         free = asyncio.Event()
         with pytest.raises(PutOff):
             await runner.run(Script(train_s=5.9).source(runner.task), 2, on_trained=free.set)
@@ -281,7 +281,7 @@ def test_no_run_waits_beyond_the_end_of_its_session(
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
         waits: list[float] = []
-        runner.tell_waits(lambda: waits.append(time.monotonic()))
+        runner.notify_waits(lambda: waits.append(time.monotonic()))
         began_s = time.monotonic()
         with pytest.raises(PutOff):
             await runner.run(
@@ -319,7 +319,7 @@ def test_after_a_wait_in_vain_no_run_waits_until_one_was_left_alone(
 
     async def work(runner: Runner) -> list[int]:
         runner._training._patience_s = 0.1
-        runner.tell_waits(lambda: waits.append(runner.waits_s))
+        runner.notify_waits(lambda: waits.append(runner.waits_s))
         slow = Script(train_s=5.9).source(runner.task)
         waited = []
         for is_crowded in (True, True, False, True):
@@ -418,7 +418,7 @@ def test_other_lanes_disturb_no_run(
     waits: list[str] = []
 
     async def work(runner: Runner) -> list[RunOutcome]:
-        runner.tell_waits(lambda: waits.append("waits"))
+        runner.notify_waits(lambda: waits.append("waits"))
         await runner.calibrate(1)
         honest, slow = HONEST.source(runner.task), replace(HONEST, train_s=8.0).source(runner.task)
         outcomes = [await runner.run(honest, seed) for seed in (2, 3, 4)]
@@ -470,7 +470,7 @@ def test_a_training_that_is_made_again_begins_a_curve_of_its_own(
     async def work(runner: Runner) -> RunOutcome:
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
-        runner.tell_waits(machine.calm_down)
+        runner.notify_waits(machine.calm_down)
         source = Script(train_s=5.9, is_random=False).source(runner.task)
         return await runner.run(source, 2, on_training=begun.append)
 

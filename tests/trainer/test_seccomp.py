@@ -10,9 +10,9 @@ from trainer.sandbox import calls
 from trainer.sandbox.seccomp import (
     gate_program,
     last_program,
+    networked_program,
     seccomp_program,
     unaltered_program,
-    workshop_program,
 )
 
 MACHINES = ("x86_64", "aarch64")
@@ -242,7 +242,7 @@ MODES = ("chmod", "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat")
 
 
 def in_workshop(machine: str, name: str, *arguments: int, is_confined: bool = False) -> str:
-    program = workshop_program(is_confined=is_confined, machine=machine)
+    program = networked_program(is_confined=is_confined, machine=machine)
     number = {**NUMBERS[machine], **SHARED_NUMBERS}[name]
     return run(program, arch=ARCH[machine], number=number, arguments=arguments)
 
@@ -289,7 +289,7 @@ def test_what_landlock_does_not_know_only_seems_to_be_done(machine: str) -> None
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_without_a_network_no_socket_is_made(machine: str) -> None:
-    program = workshop_program(is_confined=False, is_networked=False, machine=machine)
+    program = networked_program(is_confined=False, is_networked=False, machine=machine)
     numbers = {**NUMBERS[machine], **SHARED_NUMBERS}
 
     def call(name: str, *arguments: int) -> str:
@@ -327,7 +327,7 @@ def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("is_confined", [True, False])
 def test_a_workshop_kills_another_call_convention(machine: str, is_confined: bool) -> None:
-    program = workshop_program(is_confined=is_confined, machine=machine)
+    program = networked_program(is_confined=is_confined, machine=machine)
     assert run(program, arch=FOREIGN["i386"], number=0) == KILLED
     assert run(program, arch=ARCH[machine], number=X32 + 41) == KILLED
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.trainer.runners import SPLIT
 from trainer.language_model.data import TaskData
-from trainer.language_model.secret_splits import Claimed, SecretSplits, grain_nano
+from trainer.language_model.secret_splits import LogProbCache, SecretSplits, grain_nano
 from trainer.task_folder.task import Task
 
 OTHER = b"another key".ljust(32, b".")
@@ -67,7 +67,10 @@ def test_a_metric_leaves_coarse_and_bounded(splits: SecretSplits, short_task: Ta
 
 
 def test_an_audit_compares_with_another_tree_on_the_same_split_alone() -> None:
-    claimed, (one, other) = Claimed(), (np.full((2, 3), value, np.float32) for value in (-1, -2))
+    claimed, (one, other) = (
+        LogProbCache(),
+        (np.full((2, 3), value, np.float32) for value in (-1, -2)),
+    )
     assert claimed.by_another(SPLIT, b"tree") is None
     claimed.note(SPLIT, b"tree", one)
     assert claimed.by_another(SPLIT, b"tree") is None  # its own claims would agree with a lie

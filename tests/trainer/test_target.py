@@ -15,7 +15,7 @@ from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
-from trainer.language_model.manifest import TIME_TO_TARGET, check_metric, may_stand_beside
+from trainer.language_model.manifest import TIME_TO_TARGET, check_metric, may_run_alongside
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
@@ -66,8 +66,8 @@ def test_who_comes_there_in_fewer_steps_takes_a_smaller_share_and_who_does_not_f
 
 
 def test_a_task_whose_metric_is_a_time_has_one_lane(short_task: Task) -> None:
-    assert may_stand_beside(short_task.manifest)
-    assert not may_stand_beside(with_target(short_task, 3.0).manifest)
+    assert may_run_alongside(short_task.manifest)
+    assert not may_run_alongside(with_target(short_task, 3.0).manifest)
 
 
 def test_proposers_are_told_the_target(short_task: Task) -> None:

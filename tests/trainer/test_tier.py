@@ -14,7 +14,7 @@ from trainer.sandbox.confined import Confined
 from trainer.sandbox.forked import ForkedConfined, ForkedInNamespaces
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.tier import Tier, TierName, enclose, probe_tier
+from trainer.sandbox.tier import Tier, TierName, make_backend, probe_tier
 
 PROFILE = Profile(role="serve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=1 << 20)
 
@@ -67,15 +67,15 @@ def test_each_tier_has_its_walls(
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=name, detail=""))
     monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "")
-    assert isinstance(enclose(PROFILE), forked)
+    assert isinstance(make_backend(PROFILE), forked)
     for own in ({"is_fresh": True}, {"single_process": False}):
-        assert isinstance(enclose(replace(PROFILE, **own)), walls)
+        assert isinstance(make_backend(replace(PROFILE, **own)), walls)
     monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "no clone3")
-    assert isinstance(enclose(PROFILE), walls)
+    assert isinstance(make_backend(PROFILE), walls)
 
 
 def test_where_there_is_none_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: NO_NAMESPACES)
     with pytest.raises(SafetyError, match="no sandbox, no run: bwrap cannot") as refused:
-        enclose(PROFILE)
+        make_backend(PROFILE)
     assert refused.value.hint == "allow user namespaces"

@@ -78,7 +78,7 @@ def test_a_build_for_cuda_finds_its_libraries_without_a_card(
 ) -> None:
     """It is pip's default build on Linux, and does not load without these libraries."""
     (tmp_path / "nvidia").mkdir()
-    monkeypatch.setattr(visible, "_beside_torch", lambda: tmp_path)
+    monkeypatch.setattr(visible, "_next_to_torch", lambda: tmp_path)
     monkeypatch.setattr(visible, "installed", lambda: Installed(version="2.13.0", cuda=cuda))
     tree = visible_tree.__wrapped__()
     shown = VisiblePath(tmp_path / "nvidia", "/packages/nvidia") in tree.bindings

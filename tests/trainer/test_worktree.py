@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source
-from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
+from trainer.agent_sandbox.worktree import EditedFiles, Given, edited_files, lay_out, note
 
 GIVEN = Given(
     editable=Source.of({"train.py": b"x = 1\n", "model/net.py": b"y = 1\n"}),
@@ -25,14 +25,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def reason(folder: Path) -> str:
-    found = taken(folder, GIVEN)
+    found = edited_files(folder, GIVEN)
     assert isinstance(found, Rejected)
     return found.reason
 
 
 def files(folder: Path) -> Source:
-    found = taken(folder, GIVEN)
-    assert isinstance(found, Taken)
+    found = edited_files(folder, GIVEN)
+    assert isinstance(found, EditedFiles)
     assert found.dropped == ()
     return found.source
 
@@ -76,7 +76,7 @@ def test_what_was_added_is_dropped_and_named(
     (folder / "train.py").write_bytes(b"x = 2\n")
     add(folder)
     edited = Source.of({"train.py": b"x = 2\n", "model/net.py": b"y = 1\n"})
-    assert taken(folder, GIVEN) == Taken(source=edited, dropped=(name,))
+    assert edited_files(folder, GIVEN) == EditedFiles(source=edited, dropped=(name,))
 
 
 @pytest.mark.parametrize(

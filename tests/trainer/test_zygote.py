@@ -47,7 +47,7 @@ def _needs_namespaces() -> None:
 
 
 def zygote_of(sandbox: Sandbox) -> Zygote:
-    walls = sandbox._enclosure
+    walls = sandbox._backend
     assert isinstance(walls, Forked)
     assert walls.zygote is not None
     return walls.zygote
@@ -167,7 +167,7 @@ def test_a_zygote_is_replaced_and_buried_once_nothing_of_it_is_left(
         sandboxes = [await Sandbox.launch(light_profile())]
         sandboxes.append(await replaced("so many forks", sandboxes[-1], "_MOST_FORKS", 1))
         sandboxes.append(await replaced("growth", sandboxes[-1], "_MOST_GROWTH_KIB", -1))
-        sandboxes[-1]._enclosure.note_failed_start()
+        sandboxes[-1]._backend.note_failed_start()
         sandboxes.append(await replaced("a failed start", sandboxes[-1]))
         sandboxes.append(await replaced("an upgrade", sandboxes[-1], "_packages", list))
         await sandboxes[-1].close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
-from agent.knobs.moves import HEEDED_SHARE, OWN_PART_SHARE
+from agent.hyperparameters.moves import OWN_PART_SHARE, REPORT_SHARE
 from tools.bench.worlds import draw_gain
 
 _NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative
@@ -117,7 +117,7 @@ class Ideas:
         """
         return (
             not self.sharing.hears
-            or chance.random() > HEEDED_SHARE
+            or chance.random() > REPORT_SHARE
             or not any(
                 who != member and at + self.assumed.delay_runs <= runs and gain_sd < _NO_GAIN_SD
                 for who, at, gain_sd in self.tries.get(idea, ())

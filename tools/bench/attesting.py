@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Final
 
 from node.line.trial import ANCHOR_PAIRS
-from protocol.evidence import SPOKEN, BorneOut, Evidence, least_nano
+from protocol.evidence import DECISIVE_VERDICTS, Evidence, SupportedVerdict, least_nano
 from protocol.gains import Pair
 from protocol.prospects import AuthorRate, Outcome, audit_order
 from protocol.rule import MIN_PAIRS, POWER, QUICK, VERIFY, Claim, Judgement, Policy, judge
@@ -75,11 +75,11 @@ _AUDITS_A_MONTH = 12  # more than audits' share of runs allows: 5 % of a quarter
 def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        _tell("nulls")
+        _print_progress("nulls")
         nulls = pool.map(_null, [(name, 2 * count) for name in NULLS], chunksize=1)
-        _tell("claims")
+        _print_progress("claims")
         claims = pool.map(_claim, [(name, count // 2) for name in CLAIMS], chunksize=1)
-    _tell("liars at two deviations")
+    _print_progress("liars at two deviations")
     return {
         "nulls_that_a_board_counts_looking_after_each_of_32_pairs": dict(
             zip(NULLS, nulls, strict=True)
@@ -90,7 +90,9 @@ def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     }
 
 
-def attested(case: Case, chance: random.Random) -> tuple[Judgement, int, BorneOut | None, int]:
+def attested(
+    case: Case, chance: random.Random
+) -> tuple[Judgement, int, SupportedVerdict | None, int]:
     """Return the verdict, its number of pairs, what the record shows, and the record's pairs."""
     claim = None if case.claim is None else Claim(gain=case.claim)
     noise = NoiseEstimate(sum(chance.gauss(0, 1) ** 2 for _ in range(20)), 20.0)
@@ -108,10 +110,12 @@ def attested(case: Case, chance: random.Random) -> tuple[Judgement, int, BorneOu
         if first is None:
             continue
         said = latest if latest.verdict == "smaller" else first
-        shown = Evidence.of(pairs, SD).bears_out(least)
+        shown = Evidence.of(pairs, SD).supported_verdict(least)
         is_enough = len(pairs) >= (ANCHOR_PAIRS if said.is_gain else MIN_PAIRS)
         is_last = len(pairs) >= case.policy.max_pairs
-        if is_last or (is_enough and (said.verdict not in SPOKEN or said.verdict == shown)):
+        if is_last or (
+            is_enough and (said.verdict not in DECISIVE_VERDICTS or said.verdict == shown)
+        ):
             return said, fell, shown, len(pairs)
 
 
@@ -141,7 +145,7 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
     chance = random.Random(name)
     answers = [attested(CLAIMS[name], chance) for _ in range(count)]
     figures: dict[str, object] = {}
-    for word in SPOKEN:
+    for word in DECISIVE_VERDICTS:
         said = [shown for judgement, _, shown, _ in answers if judgement.verdict == word]
         figures[word] = share_of(len(said), count)
         figures[f"{word}_and_counted"] = share_of(said.count(word), count)
@@ -202,5 +206,5 @@ def _authors(name: str, count: int) -> list[bytes]:
     return [f"{name} {number}".encode() for number in range(count)]
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

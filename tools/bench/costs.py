@@ -77,7 +77,7 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ReceivedTraffic:
     """The traffic of one peer's experiment at a node. Messages and bytes are by topic."""
 
     records: float
@@ -85,7 +85,7 @@ class Heard:
     message_bytes: Mapping[str, float]
 
 
-def heard_of(hardware_class: str) -> Heard:
+def received_traffic(hardware_class: str) -> ReceivedTraffic:
     """Return the traffic at a node of the first class from a node of `hardware_class`."""
     topics = subscriptions(MAIN_NET, [MANIFEST.id], _OWN)
     records = 0.0
@@ -97,7 +97,7 @@ def heard_of(hardware_class: str) -> Heard:
         for topic in common:
             messages[topic] += 1
             sizes[topic] += len(entry.wire)
-    return Heard(
+    return ReceivedTraffic(
         records=records,
         messages={topic: number / EXPERIMENTS for topic, number in messages.items()},
         message_bytes={topic: size / EXPERIMENTS for topic, size in sizes.items()},
@@ -106,7 +106,7 @@ def heard_of(hardware_class: str) -> Heard:
 
 def traffic(assumed: Assumptions, units: Units, seconds: float = DAY_S) -> dict[str, float]:
     """Return a node's traffic in `seconds` seconds. Gossip is one way, since both are equal."""
-    own, other = heard_of(_OWN), heard_of(CLASSES[1])
+    own, other = received_traffic(_OWN), received_traffic(CLASSES[1])
     made = assumed.nodes * assumed.experiments * seconds / DAY_S
     near, far = made * assumed.family_share, made * (1 - assumed.family_share)
     # A node forwards a new message to all of its mesh except the sender.

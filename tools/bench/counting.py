@@ -21,7 +21,7 @@ from tools.bench import timing
 from tools.bench.edits import NOISE_FLOOR, RUN
 from trainer.host.capacity import usable_cores
 from trainer.program.bench import Bench
-from trainer.program.instances import RunInstance
+from trainer.program.instances import DrawnInstance
 from trainer.program.metric import InstanceMeasurement, metric_nano
 from trainer.task_folder.task import Task
 
@@ -58,8 +58,8 @@ async def _counted(folder: Path) -> dict[str, object]:
     return {
         "counted_by": "valgrind",
         "the_same_program_on_one_instance": scatter,
-        f"shorter_by_{SHORTER:.0%}": timing.told_trials(trials),
-        "edits_that_change_nothing": timing.told_nulls(edits),
+        f"shorter_by_{SHORTER:.0%}": timing.trial_figures(trials),
+        "edits_that_change_nothing": timing.null_edit_figures(edits),
         "most_that_such_an_edit_gained": max(1 - one for one in edits.null),
     }
 
@@ -90,9 +90,9 @@ class Counts:
         A `text` of None is the base itself.
         """
         asked = [one for one in await self._bench.asked(seed) if one.is_secret is secret]
-        own, beside = await self._built(text or self._base), await self._built(self._base)
+        own, base_program = await self._built(text or self._base), await self._built(self._base)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._measured(own, beside, one)) for one in asked]
+            tasks = [group.create_task(self._measured(own, base_program, one)) for one in asked]
         return metric_nano(self._task.manifest, [task.result() for task in tasks], size=0) / NANO
 
     async def scatter(self, times: int) -> dict[str, object]:
@@ -104,14 +104,16 @@ class Counts:
     async def count(self, program: Path, instance: bytes) -> int:
         """Return a program's instruction count on an instance. Its answer must be right."""
         async with self._cores:
-            answer, told = await _said(*_VALGRIND, str(program), given=instance)
+            answer, printed = await _outputs_of(*_VALGRIND, str(program), given=instance)
         assert int(answer) == sum(map(int, instance.split()))
-        found = _COUNT.search(told)
-        assert found is not None, told
+        found = _COUNT.search(printed)
+        assert found is not None, printed
         return int(found[1].replace(b",", b""))
 
-    async def _measured(self, own: Path, beside: Path, asked: RunInstance) -> InstanceMeasurement:
-        base = _measured(await self._counted(beside, asked.data))
+    async def _measured(
+        self, own: Path, base_program: Path, asked: DrawnInstance
+    ) -> InstanceMeasurement:
+        base = _measured(await self._counted(base_program, asked.data))
         return replace(_measured(await self._counted(own, asked.data)), base=base)
 
     async def _counted(self, program: Path, instance: bytes) -> int:
@@ -127,11 +129,11 @@ class Counts:
         if not program.exists():
             folder.mkdir()
             source.write_text(text)
-            await _said("cc", "-O2", "-o", str(program), str(source))
+            await _outputs_of("cc", "-O2", "-o", str(program), str(source))
         return self._same.setdefault(program.read_bytes(), program)
 
 
-async def _said(*command: str, given: bytes = b"") -> tuple[bytes, bytes]:
+async def _outputs_of(*command: str, given: bytes = b"") -> tuple[bytes, bytes]:
     """Return the stdout and the stderr of a command."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)

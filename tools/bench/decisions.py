@@ -93,8 +93,8 @@ CLAIMS = {
     "newcomer_six_sd_behind": Question(gain=6.0, claim=6.0, policy=DEFAULT),
 }
 # Reported gains are examined for a line's first promotion trial and for `compare`.
-TOLD = {"first_trial": replace(DEFAULT, alpha=trial_alpha(1)), "compare": POWER}
-TOLD_GAINS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+INTERVAL_POLICIES = {"first_trial": replace(DEFAULT, alpha=trial_alpha(1)), "compare": POWER}
+INTERVAL_GAINS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 # The true gain of a remeasured head over the one before it, in standard deviations of one run.
 AGAIN_GAINS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
@@ -113,24 +113,25 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     count = 400 if small else 10_000
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        _tell("nulls")
+        _print_progress("nulls")
         nulls = pool.map(_null, [(name, count) for name in NULLS], chunksize=1)
-        _tell("claims")
+        _print_progress("claims")
         claims = pool.map(_claim, [(name, count // 5) for name in CLAIMS], chunksize=1)
-        _tell("what is told of gains")
-        asked = [(name, gain, count) for name in TOLD for gain in TOLD_GAINS]
-        told = dict(zip(asked, pool.map(_told, asked, chunksize=1), strict=True))
-        _tell("heads measured again")
+        _print_progress("what is told of gains")
+        asked = [(name, gain, count) for name in INTERVAL_POLICIES for gain in INTERVAL_GAINS]
+        coverage = dict(zip(asked, pool.map(_interval_coverage, asked, chunksize=1), strict=True))
+        _print_progress("heads measured again")
         again = pool.map(_again, [(name, count // 5) for name in AGAIN_NOISES], chunksize=1)
         lines = run_lines(pool, small=small)
-        _tell("liars")
+        _print_progress("liars")
         shares = (0.0, 0.3, 0.6)
         crowds = pool.map(_crowd, [(share, 4 if small else 60) for share in shares], chunksize=1)
     return {
         "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
         "told_of_gains": {
-            name: {f"{gain:g}": told[name, gain, count] for gain in TOLD_GAINS} for name in TOLD
+            name: {f"{gain:g}": coverage[name, gain, count] for gain in INTERVAL_GAINS}
+            for name in INTERVAL_POLICIES
         },
         "heads_measured_again": dict(zip(AGAIN_NOISES, again, strict=True)),
         **lines,
@@ -158,10 +159,10 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
     }
 
 
-def _told(job: tuple[str, float, int]) -> dict[str, object]:
+def _interval_coverage(job: tuple[str, float, int]) -> dict[str, object]:
     """Return how often the reported interval holds a true gain, in all and in passed trials."""
     name, gain, count = job
-    chance, policy = random.Random(f"{name} {gain}"), TOLD[name]
+    chance, policy = random.Random(f"{name} {gain}"), INTERVAL_POLICIES[name]
     judged = [ask(Question(gain=gain, policy=policy), chance)[0] for _ in range(count)]
     passed = [one for one in judged if one.is_gain]
     return {
@@ -181,16 +182,16 @@ def _again(job: tuple[str, int]) -> dict[str, object]:
     shown: dict[str, object] = {}
     for gain in AGAIN_GAINS:
         question = replace(AGAIN_NOISES[name], gain=gain)
-        anew = replace(question, policy=POWER)
+        repeated = replace(question, policy=POWER)
         chance, other = random.Random(f"{name} {gain}"), random.Random(f"{name} {gain}")
         answers = [ask(question, chance) for _ in range(count)]
         verdicts = [judgement.verdict for judgement, _ in answers]
-        proven = sum(ask(anew, other)[0].verdict == "confirmed" for _ in range(count))
+        confirmed_again = sum(ask(repeated, other)[0].verdict == "confirmed" for _ in range(count))
         shown[f"{gain:+g}"] = {
             "taken_back": share_of(verdicts.count("refuted"), count),
             "confirmed": share_of(verdicts.count("confirmed"), count),
             "runs": round(fmean(2 * pairs for _, pairs in answers), 1),
-            "taken_back_unless_proven_anew": share_of(count - proven, count),
+            "taken_back_unless_proven_anew": share_of(count - confirmed_again, count),
         }
     return shown
 
@@ -222,5 +223,5 @@ def _lies(slots: list[tuple[Author, int]]) -> float:
     return round(sum(runs for author, runs in slots if author.is_liar) / max(1, spent), 3)
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

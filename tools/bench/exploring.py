@@ -32,23 +32,23 @@ PROPOSERS: dict[str, Callable[[random.Random], float]] = {
 def run_explore(_kept: Path) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        _tell("streams that get on")
+        _print_progress("streams that get on")
         both = pool.map(_stream, [(n, is_on) for is_on in (True, False) for n in range(_STREAMS)])
-        _tell("how soon a plateau is seen")
+        _print_progress("how soon a plateau is seen")
         seen = pool.map(_seen, [(name, n) for name in PROPOSERS for n in range(_STREAMS)])
-        _tell("landscapes, alone")
+        _print_progress("landscapes, alone")
         alone = pool.map(_alone, [(n, is_on) for is_on in (True, False) for n in range(_LANDS)])
-        _tell("landscapes, four nodes")
+        _print_progress("landscapes, four nodes")
         crews = pool.map(_crew, [(n, is_on) for is_on in (True, False) for n in range(_LANDS)])
     best = fmean(Ways(seed).best() for seed in range(_LANDS))
     return {
-        "streams_that_get_on": _beside(both, [*HORIZONS]),
+        "streams_that_get_on": _comparison(both, [*HORIZONS]),
         "experiments_until_a_plateau_is_seen": {
             name: _spread(seen[number * _STREAMS : (number + 1) * _STREAMS])
             for number, name in enumerate(PROPOSERS)
         },
-        "landscapes_alone": {"best_there_is_sd": round(best, 1), **_beside(alone, _LAND_RUNS)},
-        f"landscapes_of_{_CREW}_nodes": _beside(crews, _LAND_RUNS),
+        "landscapes_alone": {"best_there_is_sd": round(best, 1), **_comparison(alone, _LAND_RUNS)},
+        f"landscapes_of_{_CREW}_nodes": _comparison(crews, _LAND_RUNS),
     }
 
 
@@ -121,14 +121,16 @@ def _crew(job: tuple[int, bool]) -> list[float]:
     return climbs(seed, _LAND_RUNS, explores=is_on, nodes=_CREW)
 
 
-def _beside(gains: list[list[float]], names: "list[str] | tuple[int, ...]") -> dict[str, object]:
+def _comparison(
+    gains: list[list[float]], names: "list[str] | tuple[int, ...]"
+) -> dict[str, object]:
     """Return the mean gains at each horizon with and without, and how often each led by 1 sd."""
     half = len(gains) // 2
-    told: dict[str, object] = {}
+    figures: dict[str, object] = {}
     for number, name in enumerate(names):
         ways = [one[number] for one in gains[:half]], [one[number] for one in gains[half:]]
         leads = [on - off for on, off in zip(*ways, strict=True)]
-        told[str(name)] = {
+        figures[str(name)] = {
             "gain_sd": mean_of(ways[0]),
             "without": mean_of(ways[1]),
             "times_without": ratio_of(*ways),
@@ -136,12 +138,12 @@ def _beside(gains: list[list[float]], names: "list[str] | tuple[int, ...]") -> d
             "behind": share_of(sum(lead < -1 for lead in leads), half),
             "median_lead_sd": quantile_of(leads, 0.5),
         }
-    return told
+    return figures
 
 
 def _spread(counts: list[int]) -> dict[str, object]:
     return {"half": quantile_of(counts, 0.5), "nine_in_ten": quantile_of(counts, 0.9)}
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

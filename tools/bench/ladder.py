@@ -18,11 +18,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from node.ladder.promotion import LEAST_SD
-from node.ladder.share import LadderSpending
+from node.ladder.time_share import LadderTimeShare
+from node.ladder.transfer_selector import LEAST_SD
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
-from protocol.transfer import Carried, Slope, overall
+from protocol.transfer import ObservedTransfer, Slope, overall
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import RUNS_A_NIGHT, Machine
@@ -37,7 +37,7 @@ _SCATTER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class TransferCandidate:
     """A patch that was kept below, its gain there by its runs, and its true gain above."""
 
     gain_sd: float
@@ -45,28 +45,28 @@ class Find:
 
 
 @dataclass
-class Finds:
+class TransferCandidates:
     """The finds of the rung below, known at once to all nodes above."""
 
     chance: random.Random
     transfer: float
-    found: list[Find] = field(default_factory=list)
+    found: list[TransferCandidate] = field(default_factory=list)
 
     def add(self, gain_sd: float, below: float) -> None:
         """Publish a kept patch whose true gain below is `below`."""
         share = self.chance.gauss(self.transfer, _SCATTER)
-        self.found.append(Find(gain_sd=gain_sd, above=share * below))
+        self.found.append(TransferCandidate(gain_sd=gain_sd, above=share * below))
 
 
 class Promoted:
     """The finds that one node above tried, and its expectations of the others."""
 
-    def __init__(self, finds: Finds) -> None:
-        self._finds = finds
+    def __init__(self, candidates: TransferCandidates) -> None:
+        self._candidates = candidates
         self._together = 0  # number of finds that were offered for a stack
-        self._left: list[Find] = []  # finds left to try alone
-        self._known: list[Carried] = []
-        self._under_way: tuple[Find, ...] = ()
+        self._left: list[TransferCandidate] = []  # finds left to try alone
+        self._known: list[ObservedTransfer] = []
+        self._under_way: tuple[TransferCandidate, ...] = ()
 
     def next(self) -> float | None:
         """Return the true gain of the most promising transfer: all new finds, or one old find.
@@ -74,13 +74,19 @@ class Promoted:
         None if no expected gain is large enough to be measured.
         """
         slope = overall(self._known)
-        new = tuple(find for find in self._finds.found[self._together :] if find.gain_sd > 0)
-        self._together = len(self._finds.found)
+        new = tuple(
+            candidate
+            for candidate in self._candidates.found[self._together :]
+            if candidate.gain_sd > 0
+        )
+        self._together = len(self._candidates.found)
         if len(new) > 1 and sum(_expected(slope, new)) >= LEAST_SD:
             self._under_way = new
-            return sum(find.above for find in new)
+            return sum(candidate.above for candidate in new)
         self._left += new
-        best = max(self._left, key=lambda find: sum(_expected(slope, [find])), default=None)
+        best = max(
+            self._left, key=lambda candidate: sum(_expected(slope, [candidate])), default=None
+        )
         if best is None or sum(_expected(slope, [best])) < LEAST_SD:
             return None
         self._left.remove(best)
@@ -89,15 +95,15 @@ class Promoted:
 
     def decided(self, gain_sd: float, *, is_kept: bool) -> bool:
         """Record the result of the last proposal. Return True if it was a find."""
-        finds, self._under_way = self._under_way, ()
-        if not finds:
+        candidates, self._under_way = self._under_way, ()
+        if not candidates:
             return False
-        if len(finds) > 1 and not is_kept:
-            self._left += finds
+        if len(candidates) > 1 and not is_kept:
+            self._left += candidates
         self._known.append(
-            Carried(
-                below=sum(find.gain_sd for find in finds),
-                below_error=KEPT_ERROR_SD * sqrt(len(finds)),
+            ObservedTransfer(
+                below=sum(candidate.gain_sd for candidate in candidates),
+                below_error=KEPT_ERROR_SD * sqrt(len(candidates)),
                 above=gain_sd,
                 above_error=KEPT_ERROR_SD,
             )
@@ -105,16 +111,18 @@ class Promoted:
         return True
 
 
-def _expected(slope: Slope, finds: Sequence[Find]) -> tuple[float, float]:
-    gain_sd = sum(find.gain_sd for find in finds)
-    return slope.expected(gain_sd, KEPT_ERROR_SD * sqrt(len(finds)))
+def _expected(slope: Slope, candidates: Sequence[TransferCandidate]) -> tuple[float, float]:
+    gain_sd = sum(candidate.gain_sd for candidate in candidates)
+    return slope.expected(gain_sd, KEPT_ERROR_SD * sqrt(len(candidates)))
 
 
 @dataclass
 class Small(Member):
     """A node of the rung below. Its confirmed patches are finds; with `is_own`, all kept ones."""
 
-    finds: Finds = field(default_factory=lambda: Finds(random.Random(0), 0.0))
+    candidates: TransferCandidates = field(
+        default_factory=lambda: TransferCandidates(random.Random(0), 0.0)
+    )
     is_own: bool = False
 
     def __post_init__(self) -> None:
@@ -128,7 +136,7 @@ class Small(Member):
         if is_kept and is_own:
             found = gain_sd, self.swarm.worth(self._step)
             if self.is_own:
-                self.finds.add(*found)
+                self.candidates.add(*found)
             else:
                 self._kept.append(found)
 
@@ -137,7 +145,7 @@ class Small(Member):
         super().judged(passed=passed, confirmation=confirmation)
         kept, self._kept = self._kept, []
         for gain_sd, below in kept if passed else ():
-            self.finds.add(gain_sd, below)
+            self.candidates.add(gain_sd, below)
 
 
 @dataclass
@@ -145,7 +153,9 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    spending: LadderSpending = field(default_factory=LadderSpending)  # decides the share of time
+    time_share: LadderTimeShare = field(
+        default_factory=LadderTimeShare
+    )  # decides the share of time
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None
@@ -157,8 +167,8 @@ class Large(Member):
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Record the result, also of a find."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
-        is_find = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
-        (self.spending.carry if is_find else self.spending.own.add)(kept_sd, runs)
+        is_candidate = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
+        (self.time_share.carry if is_candidate else self.time_share.own.add)(kept_sd, runs)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
 
@@ -173,15 +183,15 @@ def run_ladder(_kept: Path) -> dict[str, object]:
         }
     return {
         "assumed": "gains add up, finds are heard at once, what carries over scatters by 0.3",
-        f"{SMALL} small and {LARGE} large nodes": _told(swarms),
-        **{f"one node that shares its time, {name}": _told(one) for name, one in alone.items()},
+        f"{SMALL} small and {LARGE} large nodes": _figures(swarms),
+        **{f"one node that shares its time, {name}": _figures(one) for name, one in alone.items()},
     }
 
 
 Reached = dict[str, tuple[float, float]]  # by horizon: with the ladder, and without
 
 
-def _told(reached: dict[tuple[float, int], Reached]) -> dict[str, object]:
+def _figures(reached: dict[tuple[float, int], Reached]) -> dict[str, object]:
     return {
         f"transfer {transfer}": {
             horizon: {
@@ -213,20 +223,25 @@ def _swarms(job: tuple[float, int]) -> Reached:
 def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]:
     """Return the mean true gain of the large nodes at each horizon."""
     chance = random.Random(seed)
-    finds = Finds(random.Random(seed), transfer)
+    candidates = TransferCandidates(random.Random(seed), transfer)
     below, above = (Swarm.of(chance, members=1) for _ in range(2))
     members: list[Member] = [
         Large(
             Machine(random.Random(chance.random())),
             number=number,
             swarm=above,
-            promoted=Promoted(finds) if is_promoted else None,
+            promoted=Promoted(candidates) if is_promoted else None,
         )
         for number in range(LARGE)
     ]
     if is_promoted:
         members += [
-            Small(Machine(random.Random(chance.random())), number=number, swarm=below, finds=finds)
+            Small(
+                Machine(random.Random(chance.random())),
+                number=number,
+                swarm=below,
+                candidates=candidates,
+            )
             for number in range(SMALL)
         ]
     for member in members:
@@ -255,16 +270,16 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     Its sessions have as many runs above as those without sharing, and so are longer.
     """
     chance = random.Random(seed)
-    finds = Finds(random.Random(seed), transfer)
+    candidates = TransferCandidates(random.Random(seed), transfer)
     above = Large(
         Machine(random.Random(seed), runs_a_session=runs_a_night),
         swarm=Swarm.of(chance, members=1),
-        promoted=Promoted(finds) if is_shared else None,
+        promoted=Promoted(candidates) if is_shared else None,
     )
     below = Small(
         Machine(random.Random(seed + 1), runs_a_session=runs_a_night),
         swarm=Swarm.of(chance, members=1),
-        finds=finds,
+        candidates=candidates,
         is_own=True,
     )
     above.begin()
@@ -273,11 +288,13 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     for name, nights in NIGHTS.items():
         runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
-            before, found = below.machine.runs, len(finds.found)
-            if is_shared and before / CHEAPER < above.spending.share_below() * spent:
+            before, found = below.machine.runs, len(candidates.found)
+            if is_shared and before / CHEAPER < above.time_share.share_below() * spent:
                 below.go_on()
-                found_sd = sum(max(0.0, find.gain_sd) for find in finds.found[found:])
-                above.spending.find(found_sd, (below.machine.runs - before) / CHEAPER)
+                found_sd = sum(
+                    max(0.0, candidate.gain_sd) for candidate in candidates.found[found:]
+                )
+                above.time_share.find(found_sd, (below.machine.runs - before) / CHEAPER)
             else:
                 above.go_on()
         gained[name] = above.progress.gain

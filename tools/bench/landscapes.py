@@ -108,8 +108,8 @@ class Walker(Node):
         super()._adopt(worth)
         self.places.append(self.place)
 
-    def _remeasure(self) -> None:
-        super()._remeasure()
+    def _recheck_head(self) -> None:
+        super()._recheck_head()
         del self.places[len(self.heads) :]
 
     def root(self) -> tuple[float, bool] | None:

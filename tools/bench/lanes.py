@@ -24,8 +24,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.books import BASE_NANO
 from tests.node.examples import LINE, MANIFEST
+from tests.node.line_writers import BASE_NANO
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import draw_gain
@@ -40,7 +40,7 @@ CLIMBS = 8  # each takes minutes
 _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
 _EXPERIMENTS = 60
-_KEEPS_A_CHECKPOINT = 3  # few, so that a night has several trials next to experiments
+_KEEPS_PER_PROMOTION_TRIAL = 3  # few, so that a night has several trials next to experiments
 _SPREAD = 0.5  # spread of a run's length, so that no two are equal
 _REACH_SD = 600.0
 _LOOKED_S = 0.2
@@ -239,7 +239,7 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
     world = World(seed=seed)
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
         lanes = _sleepers(count, world, train_s=0.004, score_s=0.002, spread=_SPREAD)
-        policy = replace(DEFAULT, keeps_per_checkpoint=_KEEPS_A_CHECKPOINT)
+        policy = replace(DEFAULT, keeps_per_promotion_trial=_KEEPS_PER_PROMOTION_TRIAL)
         bench = _bench(Path(folder), store, lanes, Goal(max_experiments=experiments), policy)
         asyncio.run(bench.research().run())
         line = store.jobs.line(LINE)

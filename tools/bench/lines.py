@@ -131,28 +131,28 @@ SESSIONS = {
 def run_lines(pool: Pool, *, small: bool) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     streams = {"night": 60, "week": 10, "2000": 4} if small else STREAMS
-    _tell("lines beside other rules")
+    _print_progress("lines beside other rules")
     jobs = [(rule, name, streams[name]) for name in HORIZONS for rule in RULES]
     worked = dict(zip(jobs, pool.map(_streams, jobs, chunksize=1), strict=True))
-    _tell("lines with other proposals and machines")
+    _print_progress("lines with other proposals and machines")
     mixed = [(mix, name, streams[name]) for name in HORIZONS for mix in MIXES]
     if small:
         mixed = [(mix, "night", 10) for mix in MIXES]
     both = dict(zip(mixed, pool.map(_mixed, mixed, chunksize=1), strict=True))
-    _tell("sessions")
+    _print_progress("sessions")
     chosen = SESSIONS
     if small:
         few = {name: replace(one, streams=6) for name, one in SESSIONS.items()}
         chosen = {name: one for name, one in few.items() if one.runs < 100}
     in_sessions = pool.map(_sessions, chosen.values(), chunksize=1)
-    _tell("lines on which nothing is a gain")
+    _print_progress("lines on which nothing is a gain")
     many = {"1000 runs": 25} if small else {name: idle.streams for name, idle in IDLE.items()}
     idle = {
         name: sum(pool.map(_idle, [(name, at, 25) for at in range(0, count, 25)], chunksize=1))
         for name, count in many.items()
     }
     return {
-        "streams": {name: _beside(worked, name, streams[name]) for name in HORIZONS},
+        "streams": {name: _comparison(worked, name, streams[name]) for name in HORIZONS},
         "streams_of_other_mixes": {
             horizon: {mix: both[mix, at, n] for mix, at, n in mixed if at == horizon}
             for horizon in HORIZONS
@@ -171,7 +171,7 @@ def _streams(job: tuple[str, str, int]) -> list[Progress]:
     return [RULES[rule](Machine(random.Random(number)), runs) for number in range(count)]
 
 
-def _beside(
+def _comparison(
     worked: dict[tuple[str, str, int], list[Progress]], horizon: str, count: int
 ) -> dict[str, object]:
     other = [one.gain for one in worked["keep_if_lower", horizon, count]]
@@ -196,20 +196,22 @@ def _mixed(job: tuple[str, str, int]) -> dict[str, object]:
     nodes, believed = [], []
     for number in range(count):
         machines = [Machine(random.Random(number), noise=mix.noise()) for _ in range(2)]
-        nodes.append(_Told(machines[0], propose=mix.propose()))
+        nodes.append(_AdoptionLog(machines[0], propose=mix.propose()))
         nodes[-1].work(runs)
         believed.append(keep_if_lower(machines[1], runs, mix.propose()).gain)
     gains = [node.progress.gain for node in nodes]
-    told = [one for node in nodes for one in node.told]
+    adoptions = [one for node in nodes for one in node.adoptions]
     adopted = sum(node.progress.adopted for node in nodes)
     return {
         "gain_sd": round(fmean(gains), 2),
         "of_keep_if_lower": ratio_of(gains, believed),
         "false_adoptions": share_of(sum(node.progress.false for node in nodes), adopted),
-        "told_of_true_gain": ratio_of([one.gain for one in told], [one.true for one in told])
-        if told
+        "told_of_true_gain": ratio_of(
+            [one.gain for one in adoptions], [one.true for one in adoptions]
+        )
+        if adoptions
         else None,
-        "intervals_that_hold": share_of(sum(one.holds for one in told), len(told)),
+        "intervals_that_hold": share_of(sum(one.holds for one in adoptions), len(adoptions)),
     }
 
 
@@ -223,15 +225,15 @@ class _Adoption:
 
 
 @dataclass
-class _Told(Node):
+class _AdoptionLog(Node):
     """A node that records the reported gains of its adoptions."""
 
-    told: list[_Adoption] = field(default_factory=list)
+    adoptions: list[_Adoption] = field(default_factory=list)
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         if passed and (latest := confirmation.latest):
             true = self._worth - self.progress.gain
-            self.told.append(_Adoption(true, latest.gain / SD, holds(latest, true * SD)))
+            self.adoptions.append(_Adoption(true, latest.gain / SD, holds(latest, true * SD)))
 
 
 def _sessions(asked: Sessions) -> dict[str, object]:
@@ -290,5 +292,5 @@ def _idle(job: tuple[str, int, int]) -> int:
     return adopted
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

@@ -64,12 +64,12 @@ def run_loads(_: Path, *, runs: int = RUNS, trials: int = TRIALS) -> dict[str, o
     shares = {f"load_{one.load}": one.cut_off_share for one in found} | {"a_third_cut_off": 1 / 3}
     return {
         "processors": os.cpu_count(),
-        "recorded": {f"load_{one.load}": _told(one) for one in found},
+        "recorded": {f"load_{one.load}": _figures(one) for one in found},
         "trials": {name: played(share, trials) for name, share in shares.items()},
     }
 
 
-def _told(one: Recorded) -> dict[str, object]:
+def _figures(one: Recorded) -> dict[str, object]:
     return {
         "run_s": round(one.seconds, 2),
         "contended": share_of(one.contended, one.runs),
@@ -153,7 +153,7 @@ def _stacks(gain_sd: float, cut_off_share: float, trials: int) -> tuple[Stack, .
 
 
 def _stack(seed: str, gain_sd: float, cut_off_share: float) -> Stack:
-    """Try a stack until a trial decides, as `node.line.checkpoint` does."""
+    """Try a stack until a trial decides, as `node.line.promotion_trial` does."""
     # Two random sources, so that a score does not depend on earlier cut-offs.
     figures, others = random.Random(f"figures {seed}"), random.Random(f"others {seed}")
     for number in range(1, _MOST_TRIALS + 1):
@@ -206,8 +206,8 @@ def _slow(cut_off_share: float, seed: int) -> bool:
     base = _cut_off() if is_disturbed else example_run(to_nano(_LEVEL))
     slow = replace(_cut_off(), flags=())
     runs = [_planned(0, "base", base), _planned(1, "candidate", slow)]
-    told = next_of_confirmation(runs, reading, needs_anchor=False)
-    return told.move == "unrunnable" and not told.was_cut_off
+    decision = next_of_confirmation(runs, reading, needs_anchor=False)
+    return decision.move == "unrunnable" and not decision.was_cut_off
 
 
 def _cut_off() -> Run:

@@ -22,8 +22,8 @@ from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.examples import BASELINE
+from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
 from tests.node.strangers import Stranger, peers
 from trainer.measuring.outcome import RunOutcome

@@ -16,7 +16,7 @@ from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
     is_stack_due,
-    is_worth_telling,
+    is_worth_early_trial,
     least_lead_sd,
     may_catch_up,
     stack_outcome,
@@ -76,7 +76,7 @@ class Swarm:
         """Return the true gain of these patches together."""
         return self.ideas.worth(patches)
 
-    def heard_by(self, runs: int) -> int:
+    def latest_visible_run(self, runs: int) -> int:
         """Return the latest time, in runs, of offers that are known after `runs` runs."""
         return runs - self.ideas.assumed.delay_runs
 
@@ -140,23 +140,25 @@ class Member(Node):
 
     def go_on(self) -> None:
         """Do the next step as a node alone does, with peers' offers where the loop has them."""
-        if self._is_checkpoint_due():
-            is_bank_stale = self.machine.session != self.session
-            self._trial = () if is_bank_stale else self._stack(is_checkpoint_next=True)
+        if self._is_promotion_trial_due():
+            are_reference_runs_stale = self.machine.session != self.session
+            self._trial = (
+                () if are_reference_runs_stale else self._stack(is_promotion_trial_next=True)
+            )
             if self._trial:
                 self._experiment()
             else:
-                self._checkpoint()
+                self._run_promotion_trial()
         elif not self.stack and (best := self._best_head()):
             self._catch_up(best)
         else:
             super().go_on()
 
-    def _is_checkpoint_due(self) -> bool:
+    def _is_promotion_trial_due(self) -> bool:
         ideas = self.swarm.ideas
         tells = ideas.sharing.tells and ideas.assumed.is_endless and ideas.members > 1
-        is_worth_it = tells and bool(self.stack) and is_worth_telling(self.kept_sd)
-        return is_worth_it or super()._is_checkpoint_due()
+        is_worth_it = tells and bool(self.stack) and is_worth_early_trial(self.kept_sd)
+        return is_worth_it or super()._is_promotion_trial_due()
 
     @property
     def known(self) -> frozenset[int]:
@@ -169,13 +171,13 @@ class Member(Node):
 
     def _best_head(self) -> Offer | None:
         least_sd = least_lead_sd(has_own=bool(self.head))
-        heard, is_due = self.swarm.heard_by(self.machine.runs), self._is_due
+        latest, is_due = self.swarm.latest_visible_run(self.machine.runs), self._is_due
         may = {author: may_catch_up(rate, is_due=is_due) for author, rate in self.rates.items()}
         may_newcomer = may_catch_up(AuthorRate(), is_due=is_due)
         ahead = [
             offer
             for offer in self.swarm.offers
-            if offer.runs <= heard
+            if offer.runs <= latest
             and offer.bound_sd - self.bound_sd >= least_sd
             and offer.author != self.number
             and offer not in self.caught_up
@@ -197,10 +199,10 @@ class Member(Node):
             self.rates[offer.author] = self._rate(offer).after(outcome)
         if confirmation.move == "pass":
             self.progress.adopt(worth - self.progress.gain)
-            self.spend_anew(offer.author)
+            self.restart_alpha_budget(offer.author)
             self.head = offer.head
             self._note_anchor()
-        self._bank_from(confirmation)
+        self._reference_runs_from(confirmation)
         self.peer_runs += self.machine.runs - before
 
     def _own_idea(self, chance: random.Random) -> float:
@@ -237,20 +239,20 @@ class Member(Node):
                     fresh = [offer for offer in offers if offer.author not in self.rates]
                     trial: Sequence[Offer] = [chance.choice(fresh)] if fresh else ()
                 case "stack":
-                    trial = self._stack(is_checkpoint_next=False)
+                    trial = self._stack(is_promotion_trial_next=False)
                 case "single":
-                    trial = [offer for offer in offers if self._rate(offer).standing == "open"][:1]
+                    trial = [offer for offer in offers if self._rate(offer).status == "open"][:1]
             if trial:
                 return trial
         return ()
 
-    def _stack(self, *, is_checkpoint_next: bool) -> Sequence[Offer]:
-        offers = [offer for offer in self._offers() if self._rate(offer).standing == "trusted"]
+    def _stack(self, *, is_promotion_trial_next: bool) -> Sequence[Offer]:
+        offers = [offer for offer in self._offers() if self._rate(offer).status == "trusted"]
         company: list[Offer] = []
         for offer in offers:
             if len(company) < MOST_IN_STACK and not self._fitting(offer) <= self._with(company):
                 company.append(offer)
-        if is_stack_due(self._claimed_by(company), is_checkpoint_next=is_checkpoint_next):
+        if is_stack_due(self._claimed_by(company), is_promotion_trial_next=is_promotion_trial_next):
             return together(company, self._untried) or ()
         return ()
 
@@ -272,12 +274,12 @@ class Member(Node):
 
     def _offers(self) -> list[Offer]:
         """Return others' offers beyond the working line, best first, without doubted authors."""
-        known, heard = self.known, self.swarm.heard_by(self.machine.runs)
-        doubted = {who for who, rate in self.rates.items() if rate.standing == "doubted"}
+        known, latest = self.known, self.swarm.latest_visible_run(self.machine.runs)
+        doubted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
         offers = [
             offer
             for offer in self._beyond_head()
-            if offer.runs <= heard
+            if offer.runs <= latest
             and offer.author not in doubted
             and offer not in self.failed
             and not self._fitting(offer) <= known

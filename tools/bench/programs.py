@@ -86,11 +86,11 @@ def run_programs(_kept: Path, *, small: bool = False) -> dict[str, object]:
     gains = [(name, gain, count // 2) for name in GAINFUL for gain in GAINS]
     lines = [(name, 20 if small else 1_000) for name in LINES]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        _tell("nulls")
+        _print_progress("nulls")
         passed = dict(zip(nulls, pool.map(_null, nulls, chunksize=1), strict=True))
-        _tell("gains")
+        _print_progress("gains")
         found = dict(zip(gains, pool.map(_gain, gains, chunksize=1), strict=True))
-        _tell("lines on which nothing is a gain")
+        _print_progress("lines on which nothing is a gain")
         adopted = pool.map(_line, lines, chunksize=1)
     by_width = {
         f"nulls_of_{width}_that_pass": {name: passed[name, width, count] for name in BOTH}
@@ -125,19 +125,19 @@ def _gain(job: tuple[str, float, int]) -> dict[str, object]:
     seen = [highest(noise, style, chance, gain=shift) for _ in range(count)]
     first = replace(DEFAULT, alpha=trial_alpha(1))
     policies = {"first_trial": first, "compare": POWER}
-    told: dict[str, object] = {}
+    figures: dict[str, object] = {}
     for way, policy in policies.items():
         judged = [
             decide(lambda one: shift + noise(one), style, policy, chance) for _ in range(count)
         ]
-        told[way] = {
+        figures[way] = {
             "confirmed": share_of(sum(one.is_gain for one in judged), count),
             "pairs": round(fmean(one.evidence.pairs for one in judged), 1),
         }
     return {
         "passed": {at: _power([one for one, _ in seen], a) for at, a in ALPHAS.items()},
         "without_an_unseen_pair": _power([one for _, one in seen], ALPHAS["0.05"]),
-        **told,
+        **figures,
     }
 
 
@@ -167,5 +167,5 @@ def _first_at(path: list[float], log_e: float) -> int | None:
     return next((pairs for pairs, most in enumerate(path, 1) if most >= log_e), None)
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"  {what} …", file=sys.stderr, flush=True)

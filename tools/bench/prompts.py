@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.model.prompt import history, prompt, prompt_input
-from agent.proposal import Silence
+from agent.proposal import NoProposal
 from agent.worker.messages import ModelFacts
 from agent.worker.prices import FREE
 from node.home.config import Config
@@ -44,13 +44,13 @@ def _measured(experiments: int, context_tokens: int) -> dict[str, object]:
     times = []
     for _ in range(2):
         began = time.perf_counter()
-        told = prompt(context, limit_chars=limit_chars, secret=SECRET)
+        messages = prompt(context, limit_chars=limit_chars, secret=SECRET)
         times.append(round(time.perf_counter() - began, 3))
-    if isinstance(told, Silence):
-        return {"silent": told.reason}
-    text = told[1].content
+    if isinstance(messages, NoProposal):
+        return {"silent": messages.reason}
+    text = messages[1].content
     given = prompt_input(context, SECRET)
-    if isinstance(given, Silence):
+    if isinstance(given, NoProposal):
         return {"silent": given.reason}
     fence = given.fence
     brief = text.partition("quoted: shortened")[2]
@@ -60,7 +60,7 @@ def _measured(experiments: int, context_tokens: int) -> dict[str, object]:
     gone = [name for name, whole in sections.items() if whole.split("\n")[0] not in text]
     return {
         "limit_chars": limit_chars,
-        "chars": sum(len(message.content) for message in told),
+        "chars": sum(len(message.content) for message in messages),
         "first_s": times[0],
         "again_s": times[1],
         "whole": experiments - in_brief - dropped,

@@ -54,7 +54,7 @@ def run_proposers(_: Path) -> dict[str, object]:
             "alone": [round(alone(share), 4) for share in shares],
             "evenly": round(fmean(map(alone, shares)) / max(map(alone, shares)), 3),
             **{
-                name: {str(slots): _told(shares, slots, worth) for slots in SLOTS}
+                name: {str(slots): _figures(shares, slots, worth) for slots in SLOTS}
                 for name, worth in WORTHS.items()
             },
         }
@@ -100,7 +100,7 @@ def _experiment(share: float, chance: Random) -> Tried:
     return Tried(figure_sd=recheck, is_kept=is_kept, gain_sd=gain, runs=2)
 
 
-def _told(shares: Sequence[float], slots: int, worth: Worth) -> dict[str, object]:
+def _figures(shares: Sequence[float], slots: int, worth: Worth) -> dict[str, object]:
     """Return the lines' kept gain relative to their best arm, and the first arm's runs."""
     rates = [alone(share) for share in shares]
     taken = [line(shares, slots, worth, number) for number in range(_LINES)]

@@ -203,10 +203,10 @@ def _reconcile_once(own: RecordIndex, other: RecordIndex) -> tuple[int, int, flo
         assert not isinstance(answer, Rejected)
         size += len(message) + len(answer)
         trips += 1
-        told = initiator.receive(answer)
-        assert not isinstance(told, Rejected)
-        found += len(told[0].need)
-        message = told[1]
+        received = initiator.receive(answer)
+        assert not isinstance(received, Rejected)
+        found += len(received[0].need)
+        message = received[1]
     took_s = time.perf_counter() - started_s
     assert found == len(other) - len(own)
     return size, trips, took_s

@@ -55,7 +55,7 @@ def run_repeats(_: Path) -> dict[str, object]:
 
 async def _measure(runner: Runner, task: Task, machine: Machine) -> dict[str, object]:
     await runner.calibrate(1)
-    runner.tell_waits(machine.calm_down)  # the machine becomes quiet when the runner waits
+    runner.notify_waits(machine.calm_down)  # the machine becomes quiet when the runner waits
     burners = {
         name: await _tries(runner, task, machine, Script(burns=place, burnt_s=burnt))
         for name, (place, burnt) in BURNERS.items()

@@ -71,7 +71,7 @@ def hello_bytes(topics: int) -> int:
     """Return the size of a hello with `topics` topics."""
     some = family_topic(MAIN_NET, MANIFEST.id, FAMILIES[0])
     digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
-    told = Hello(
+    hello = Hello(
         v=VERSION,
         software="arnode 0.1.0",
         net=MAIN_NET,
@@ -79,7 +79,7 @@ def hello_bytes(topics: int) -> int:
         addresses=(f"/ip4/192.0.2.1/tcp/4001/p2p/{'1' * 52}",),
         digests=digests,
     )
-    return len(encode_message(write(told)))
+    return len(encode_message(write(hello)))
 
 
 class Indexes:
@@ -144,7 +144,7 @@ class Node:
             clock=self.world.clock,
         )
 
-    def hear(self, entry: Entry) -> bool:
+    def receive(self, entry: Entry) -> bool:
         """Keep a record. Return True if it is new."""
         is_new = entry.id not in self.records
         if is_new:
@@ -154,7 +154,7 @@ class Node:
             self.indexes.add(entry)
         return is_new
 
-    def told(self) -> Mapping[str, TopicDigest]:
+    def digests_by_topic(self) -> Mapping[str, TopicDigest]:
         """Return the digests of its hello."""
         return {topic: one for topic, one in self.indexes.digests().items() if one[0]}
 
@@ -183,7 +183,7 @@ class Node:
     # As an importer of records
 
     async def ingest(self, _peer: PeerId, wires: Sequence[bytes]) -> Ingested:
-        new = [self.hear(self.world.by_wire[wire]) for wire in wires]
+        new = [self.receive(self.world.by_wire[wire]) for wire in wires]
         self.spent["fetched"] += sum(new)
         self.spent["fetched in vain"] += len(new) - sum(new)
         return Ingested(new=sum(new))
@@ -227,7 +227,7 @@ class World:
                 self._publish(*cast("tuple[Node, Entry]", what))
             else:
                 node, entry = cast("tuple[Node, Entry]", what)
-                node.hear(entry)
+                node.receive(entry)
         self.now_s = ends_s
 
     def _node(self, topics: tuple[str, ...]) -> Node:
@@ -266,7 +266,7 @@ class World:
 
     async def _hello(self, node: Node, other: Node) -> None:
         """Exchange a hello between two nodes and let both fetch missing records."""
-        mine, theirs = node.told(), other.told()
+        mine, theirs = node.digests_by_topic(), other.digests_by_topic()
         for side in (node, other):
             side.spent["hellos"] += 1
             side.spent["hello bytes"] += hello_bytes(len(mine)) + hello_bytes(len(theirs))
@@ -279,7 +279,7 @@ class World:
 
     def _publish(self, author: Node, entry: Entry) -> None:
         """Spread a record over the mesh of each of its topics."""
-        author.hear(entry)
+        author.receive(entry)
         for topic in entry.topics:
             if topic in author.mesh:
                 self._spread(author, topic, entry)
@@ -297,7 +297,7 @@ class World:
                 continue
             reached.add(name)
             if sender is not None:
-                self.at(when_s, "hear", node, entry)
+                self.at(when_s, "receive", node, entry)
             for other in sorted(node.mesh[topic] - {sender}):
                 node.spent["gossip out"] += 1
                 node.spent["gossip bytes out"] += len(entry.wire)

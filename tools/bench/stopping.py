@@ -1,7 +1,7 @@
 """The benefit of stopping hopeless screens early over a week, by curves of recorded sessions.
 
 The forecast errors are drawn from recorded runs, all looks of one run together. The gains of
-proposals come from the common model. Looks stop runs as in `node.line.foresight`, with the
+proposals come from the common model. Looks stop runs as in `node.line.loss_forecast`, with the
 precision of forecasts from many runs.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Final
 
-from node.line.foresight import MISSED, SHARES, Foresight
+from node.line.loss_forecast import MISSED, SHARES, LossForecast
 from node.store.jobs import PlannedRun
 from protocol.rule import DEFAULT
 from protocol.runs import Role
@@ -61,8 +61,8 @@ class Stopping(Node):
         needed_sd, off = -DEFAULT.screen_sd, self.looked.choice(self.offs)
         is_keep = worth - self._worth >= 1 and ended_sd < needed_sd
         self.keeps += is_keep
-        for share, told_off, reach in zip(SHARES, off, self.reaches, strict=True):
-            if ended_sd - told_off - reach > needed_sd:
+        for share, forecast_error, reach in zip(SHARES, off, self.reaches, strict=True):
+            if ended_sd - forecast_error - reach > needed_sd:
                 self.saved += 1 - share
                 self.runs += 1 - share
                 self.lost += is_keep
@@ -73,8 +73,8 @@ class Stopping(Node):
         """Return a run with a failing score in place of a stopped one."""
         assert run.outcome is not None
         nano = self._level_nano() + round(SD * NANO)
-        told = replace(run.outcome.run, metric_nano=nano, secret_nano=nano)
-        return replace(run, outcome=replace(run.outcome, run=told))
+        shifted = replace(run.outcome.run, metric_nano=nano, secret_nano=nano)
+        return replace(run, outcome=replace(run.outcome, run=shifted))
 
 
 def run_stopping(_kept: Path) -> dict[str, object]:
@@ -82,7 +82,7 @@ def run_stopping(_kept: Path) -> dict[str, object]:
     sessions = [kept_session(path) for path in sorted(RECORDED.glob("tiny-long-*.json.xz"))]
     offs = [off for session in sessions for off in offs_of(session)]
     jobs = list(range(_SEEDS))
-    told: dict[str, object] = {
+    figures: dict[str, object] = {
         "recorded runs": len(offs),
         "off by, in sd": {
             str(share): round(sd, 2) for share, sd in zip(SHARES, _sds(offs), strict=True)
@@ -91,7 +91,7 @@ def run_stopping(_kept: Path) -> dict[str, object]:
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         for name, runs in _RUNS.items():
             pairs = pool.map(partial(_pair, runs, offs), jobs, chunksize=1)
-            told[name] = {
+            figures[name] = {
                 "times": ratio_of(
                     [one.progress.gain for one, _ in pairs], [two for _, two in pairs]
                 ),
@@ -100,7 +100,7 @@ def run_stopping(_kept: Path) -> dict[str, object]:
                     sum(one.lost for one, _ in pairs), sum(one.keeps for one, _ in pairs)
                 ),
             }
-    return told
+    return figures
 
 
 def offs_of(session: Session) -> list[Off]:
@@ -111,9 +111,11 @@ def offs_of(session: Session) -> list[Off]:
     offs = []
     for run in session.runs:
         others = [one for one in session.runs if one.tree != run.tree]
-        foresight = Foresight(others, run.base, session.sd, missed=0.5)  # the median forecast
-        told = [foresight.least(shown(run, share), run.steps) for share in SHARES]
-        off = tuple((run.metric - one[0]) / session.sd for one in told if one is not None)
+        loss_forecast = LossForecast(
+            others, run.base, session.sd, missed=0.5
+        )  # the median forecast
+        forecasts = [loss_forecast.least(shown(run, share), run.steps) for share in SHARES]
+        off = tuple((run.metric - one[0]) / session.sd for one in forecasts if one is not None)
         if run.tree != run.base and len(off) == len(SHARES) and max(off) < _MUCH_SD:
             offs.append(off)
     return offs

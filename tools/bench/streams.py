@@ -17,7 +17,7 @@ from node.line.level import level_of
 from node.line.plateaus import (
     REACH_SD,
     BranchMove,
-    Climb,
+    BranchProgress,
     Event,
     Trend,
     next_of_branch,
@@ -81,7 +81,7 @@ class Node:
     looks_back: bool = True
     explores: bool = True
     is_early: bool = True
-    had_checkpoint: bool = False
+    had_promotion_trial: bool = False
     stack_sd: float = 0.0  # gain of the stack's patches by the runs that kept them
     groups: list[list[float]] = field(default_factory=list)
     noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # a cache: number of groups, estimate
@@ -115,14 +115,16 @@ class Node:
         """Measure the baseline."""
         baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
         self.groups.append(baseline)
-        self._have_bank([round(value * NANO) for value in baseline])
+        self._set_reference_runs([round(value * NANO) for value in baseline])
 
     def go_on(self) -> None:
         """Do the next step: a promotion trial, a reference run, or an experiment."""
-        if self._is_checkpoint_due():
-            self._checkpoint()
-        elif self._bank_needs_a_run():
-            self._have_bank([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
+        if self._is_promotion_trial_due():
+            self._run_promotion_trial()
+        elif self._needs_reference_run():
+            self._set_reference_runs(
+                [*self.bank_nano, self._measured(self._run("base", self._worth, 0))]
+            )
         elif not self._goes_elsewhere():
             self._experiment()
 
@@ -132,24 +134,24 @@ class Node:
         start = self.branch.worth if self.branch else self.progress.gain
         return start + sum(self.stack) - sum(self.taken_out)
 
-    def _bank_needs_a_run(self) -> bool:
+    def _needs_reference_run(self) -> bool:
         if self.machine.session != self.session:
             # Each session has its own offset, so earlier reference runs are stale.
             self.session = self.machine.session
-            self._have_bank([])
-        return len(self.bank_nano) < self.policy.bank_size
+            self._set_reference_runs([])
+        return len(self.bank_nano) < self.policy.reference_runs
 
-    def _is_checkpoint_due(self) -> bool:
+    def _is_promotion_trial_due(self) -> bool:
         needs_anchor = self.progress.adopted > 0
         is_late = is_time_to_judge(self.machine.span, 1.0, needs_anchor=needs_anchor)
-        is_full = len(self.stack) >= self.policy.keeps_per_checkpoint
+        is_full = len(self.stack) >= self.policy.keeps_per_promotion_trial
         if self.branch:
             return self._next_of_branch(self.branch, is_asked=is_full or is_late) == "judge"
         is_leaving = self.explores and self.trend.is_plateau
         return bool(self.stack) and (is_full or is_late or is_leaving or self._is_early())
 
     def _is_early(self) -> bool:
-        if self.had_checkpoint or not self.is_early:
+        if self.had_promotion_trial or not self.is_early:
             return False
         return is_early_trial_worth_it(
             len(self.stack),
@@ -199,24 +201,24 @@ class Node:
         self._note("left")
         self.branch = Branch(worth=worth, is_peers=is_peers, head_nano=self.bank_nano)
         self.stack, self.taken_out = [], []
-        self._measure_bank()
+        self._measure_reference_runs()
 
     def _return(self) -> None:
         self._leave_branch()
-        self._measure_bank()
+        self._measure_reference_runs()
 
     def _leave_branch(self) -> None:
         self._note("returned")
         self.branch, self.is_asked, self.stack = None, False, []
         self.arrived(len(self.heads) - 1)
 
-    def _measure_bank(self) -> None:
-        runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.bank_size)]
-        self._have_bank([self._measured(run) for run in runs])
+    def _measure_reference_runs(self) -> None:
+        runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.reference_runs)]
+        self._set_reference_runs([self._measured(run) for run in runs])
 
     def _next_of_branch(self, branch: Branch, *, is_asked: bool) -> BranchMove:
-        is_measured = not self._bank_needs_a_run()
-        climb = Climb(
+        is_measured = not self._needs_reference_run()
+        branch_progress = BranchProgress(
             experiments=branch.experiments,
             since_rise=since_rise(branch.heights_sd),
             lead_sd=self._height_sd(self._level_nano()) - self._height_sd(fmean(branch.head_nano))
@@ -224,7 +226,7 @@ class Node:
             else None,
             has_gains=bool(self.stack) or branch.is_peers,
         )
-        return next_of_branch(climb, is_asked=is_asked)
+        return next_of_branch(branch_progress, is_asked=is_asked)
 
     def _height_sd(self, level_nano: float) -> float:
         return -level_nano / NANO / self._reading().noise.sd
@@ -232,10 +234,13 @@ class Node:
     def _level_nano(self) -> int:
         """Return the level of the working line, by reference runs and screens against them."""
         reading = self._reading()
-        bank, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
-        return round(level_of(bank, screened, reading.noise.sd) * NANO)
+        reference_metrics, screened = (
+            reading.values(self.bank_nano),
+            reading.values(self.screened_nano),
+        )
+        return round(level_of(reference_metrics, screened, reading.noise.sd) * NANO)
 
-    def _have_bank(self, bank_nano: list[int]) -> None:
+    def _set_reference_runs(self, bank_nano: list[int]) -> None:
         self.bank_nano, self.screened_nano = bank_nano, []
 
     def _note(self, event: Event) -> None:
@@ -256,7 +261,7 @@ class Node:
         self.screened_nano.append(self._measured(runs[0]))
         if move == "keep":
             self.stack.append(gain)
-            self._have_bank([self._measured(runs[-1])])
+            self._set_reference_runs([self._measured(runs[-1])])
         below = reading.value(level_nano - self._measured(runs[-1]))
         self.stack_sd += below / reading.noise.sd if move == "keep" else 0.0
         self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
@@ -264,9 +269,9 @@ class Node:
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Handle the result of the last proposal."""
 
-    def _checkpoint(self) -> None:
+    def _run_promotion_trial(self) -> None:
         worth = self._worth
-        self.had_checkpoint, self.stack_sd = True, 0.0
+        self.had_promotion_trial, self.stack_sd = True, 0.0
         confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)
@@ -278,7 +283,7 @@ class Node:
             self._note("missed")
             self.arrived(len(self.heads) - 1)
         self.stack, self.taken_out = [], []
-        self._bank_from(confirmation)
+        self._reference_runs_from(confirmation)
         if self.looks_back:
             self._watch(confirmation)
 
@@ -287,7 +292,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
-        self.spend_anew()
+        self.restart_alpha_budget()
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -300,9 +305,9 @@ class Node:
         if passed or not earlier or not self.last_stack or fmean(later) <= fmean(earlier):
             return
         if has_drifted(earlier, later, self._reading().noise.sd):
-            self._remeasure()
+            self._recheck_head()
 
-    def _remeasure(self) -> None:
+    def _recheck_head(self) -> None:
         worth, before = self.progress.gain, self.progress.gain - sum(self.last_stack)
         again = self._confirm(worth, base=before, policy=AGAIN)
         stays = again.verdict != "refuted"
@@ -311,7 +316,7 @@ class Node:
             self.parts, self.last_stack, self.trend = [], [], Trend()
             self.heads.pop()
             self.arrived(len(self.heads) - 1)
-        self._bank_from(again, is_candidate=stays)
+        self._reference_runs_from(again, is_candidate=stays)
 
     def _ablate(self) -> None:
         """Measure the newest part of the head, and continue without it if it has no gain."""
@@ -320,7 +325,9 @@ class Node:
         confirmation = self._confirm(worth, base=worth - part, policy=policy, anchor_pairs=0)
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
-            self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
+            self._set_reference_runs(
+                [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
+            )
 
     def next_policy(self, introducer: int | None = None) -> Policy:
         """Return the policy for the next trial, which uses up a part of the alpha budget."""
@@ -329,7 +336,7 @@ class Node:
         place = None if introducer is None else places.index(introducer) + 1
         return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
 
-    def spend_anew(self, introducer: int | None = None) -> None:
+    def restart_alpha_budget(self, introducer: int | None = None) -> None:
         """Reset the alpha budget after a promotion, which may be of an introducer's tree."""
         self.first = self.first if introducer is None else introducer
         self.trials = Counter() if self.first is None else Counter({self.first: 0})
@@ -371,14 +378,16 @@ class Node:
             self.groups.append([self._value(run) for run in of_role])
         return confirmation
 
-    def _bank_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
+    def _reference_runs_from(
+        self, confirmation: Confirmation, *, is_candidate: bool | None = None
+    ) -> None:
         """Use the last pairs as reference runs of the current head: the candidate if it passed.
 
         `is_candidate` overrides this choice.
         """
         of_candidate = confirmation.move == "pass" if is_candidate is None else is_candidate
         last = [pair.candidate if of_candidate else pair.base for pair in confirmation.pairs[-2:]]
-        self._have_bank([run.metric_nano or 0 for run in last])
+        self._set_reference_runs([run.metric_nano or 0 for run in last])
 
     def _reading(self) -> MetricReading:
         known, noise = self.noise_then

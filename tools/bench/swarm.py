@@ -38,7 +38,7 @@ _NO_END = 1_000_000  # runs of a session
 _BEGUN_S = 3000.0  # no job is started after this
 # The code that the simulation runs.
 _SIMULATES = (
-    "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/moves.py",
+    "protocol", "node/line", "node/loop/session_plan.py", "agent/hyperparameters/moves.py",
     *(f"tools/bench/{name}.py" for name in (
         "assumptions", "members", "rivals", "streams", "worlds", "swarm",
     )),
@@ -112,12 +112,12 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
     ]
     jobs.sort(key=lambda job: (job[4], job[2] > 1))
     reached = _played(jobs, kept / f"overlap-{code_digest()}.jsonl", begun_s)
-    told: dict[str, dict[str, dict[str, object]]] = {}
+    figures: dict[str, dict[str, dict[str, object]]] = {}
     for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):
         if nodes == 1:
             continue
         way = "ideas shared out" if is_shared else "as it is"
-        swarm = told.setdefault(name, {}).setdefault(way, {})
+        swarm = figures.setdefault(name, {}).setdefault(way, {})
         for at, target in enumerate(OVERLAP_TARGETS_SD):
             both: list[tuple[int, int]] = []
             for seed in range(_OVERLAP_SEEDS):
@@ -129,7 +129,7 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
                 ratio = ratio_of([one for one, _ in both], [other for _, other in both])
                 row = f"{nodes} nodes, {share:.0%} liars, to {target:.0f}"
                 swarm[row] = {"times_alone": ratio, "seeds": len(both)}
-    return {"runs_at_most": _MOST_RUNS, "missing": len(jobs) - len(reached), **told}
+    return {"runs_at_most": _MOST_RUNS, "missing": len(jobs) - len(reached), **figures}
 
 
 def _alone(name: str, seed: int) -> Job:

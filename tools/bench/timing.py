@@ -37,7 +37,7 @@ from protocol.units import NANO
 from tools.bench.edits import ENTRY, NOISE_FLOOR, RUN, Way
 from tools.bench.shares import share_of
 from trainer.program.bench import Bench
-from trainer.program.scatter import is_silent, log_shares
+from trainer.program.scatter import is_unbiased, log_shares
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
@@ -46,7 +46,7 @@ PUBLIC, SECRET = 4, 10  # instances of a run
 SHORTER: Final = 0.1
 TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # for each way to run programs
 DRAWN: Final = 20_000
-_BANK_LASTS: Final = 20  # edits that are screened against the same reference runs
+_REFERENCE_RUN_LASTS: Final = 20  # edits that are screened against the same reference runs
 _KEY: Final = bytes(32)
 WAYS: Final = {way.name: way for way in (ENTRY, RUN)}
 
@@ -123,7 +123,7 @@ async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> lis
     return found
 
 
-def told_trials(found: Sequence[Tried]) -> dict[str, object]:
+def trial_figures(found: Sequence[Tried]) -> dict[str, object]:
     """Return how many gains were found, and after how many pairs."""
     pairs = [one.judgement.evidence.pairs for one in found]
     within = sum(one.judgement.is_gain and one.judgement.evidence.pairs <= 20 for one in found)
@@ -152,27 +152,27 @@ async def screened(
 ) -> Screened:
     """Put edits that change nothing through screen, recheck and trial."""
     passed = kept = adopted = 0
-    bank = 0.0
+    reference = 0.0
     bases: list[float] = []
     nulls: list[float] = []
     for number in range(count):
-        seed = 100_000 + number // _BANK_LASTS * 10
-        if number % _BANK_LASTS == 0:
-            bank = await measure(None, seed, False)
-            bases.append(bank)
+        seed = 100_000 + number // _REFERENCE_RUN_LASTS * 10
+        if number % _REFERENCE_RUN_LASTS == 0:
+            reference = await measure(None, seed, False)
+            bases.append(reference)
             tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
-        own, beside = [await measure(edited(number), seed, False)], [bank]
-        if chain.passes(own, beside):
+        own, base_figures = [await measure(edited(number), seed, False)], [reference]
+        if chain.passes(own, base_figures):
             passed += 1
             for again in range(1, chain.screening.screens):
                 fresh = 150_000 + 10 * number + again
-                beside.append(await measure(None, fresh, False))
+                base_figures.append(await measure(None, fresh, False))
                 own.append(await measure(edited(number), fresh, False))
-                if not chain.passes(own, beside) or chain.is_plain(own, beside):
+                if not chain.passes(own, base_figures) or chain.is_plain(own, base_figures):
                     break
         nulls += own
-        bases += beside[1:]
-        if not chain.passes(own, beside):
+        bases += base_figures[1:]
+        if not chain.passes(own, base_figures):
             continue
         kept += 1
         began = 200_000 + 100 * number
@@ -183,7 +183,7 @@ async def screened(
     )
 
 
-def told_nulls(found: Screened) -> dict[str, object]:
+def null_edit_figures(found: Screened) -> dict[str, object]:
     """Return the share of edits that passed each step."""
     return {
         "screened_in": share_of(found.screened_in, found.edits),
@@ -192,7 +192,7 @@ def told_nulls(found: Screened) -> dict[str, object]:
     }
 
 
-def told_drawn(
+def drawn_trial_figures(
     of_base: Sequence[float], of_null: Sequence[float], chain: Chain
 ) -> dict[str, object]:
     """Return how many trials with pairs drawn from measured shares pass, without screens."""
@@ -258,9 +258,11 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
         await runner.close()
     return {
         "a_program_against_itself": silent,
-        f"shorter_by_{SHORTER:.0%}": told_trials(trials),
-        "edits_that_change_nothing": told_nulls(edits),
-        "trials_drawn_from_these": told_drawn(secret_shares[True], secret_shares[False], chain),
+        f"shorter_by_{SHORTER:.0%}": trial_figures(trials),
+        "edits_that_change_nothing": null_edit_figures(edits),
+        "trials_drawn_from_these": drawn_trial_figures(
+            secret_shares[True], secret_shares[False], chain
+        ),
     }
 
 
@@ -275,7 +277,7 @@ async def _against_itself(task: Task) -> dict[str, object]:
         "mean_ln_seconds": round(fmean(shares), 5),
         "standard_error": round(stdev(shares) / len(shares) ** 0.5, 5),
         "meetings": len(shares),
-        "within_two_errors": is_silent(shares),
+        "within_two_errors": is_unbiased(shares),
     }
 
 

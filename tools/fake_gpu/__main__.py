@@ -53,7 +53,7 @@ def main() -> int:
 
 def _prove_processor(environment: Environment) -> bool:
     """Return True if sandboxes can use the CUDA build on a machine without a card."""
-    command = [str(environment.python), "-m", "trainer.proving", "--processor"]
+    command = [str(environment.python), "-m", "trainer.card_selftest", "--processor"]
     command += ["--out", str(FOLDER / "processor.json")]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 

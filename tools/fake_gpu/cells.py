@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.knobs.changes import Change, edits_of
+from agent.hyperparameters.changes import Change, edits_of
 from agent.source.edits import reapply
-from agent.source.literals import find_knobs
+from agent.source.literals import find_hyperparameters
 from protocol.ideas import Edit
 from protocol.source import Source
 from tests.trainer.pinned import load_pinned
 from tools.fake_gpu.environment import ARCHITECTURES, FakeCard
 from tools.paths import ROOT
-from trainer.proving.sizing import sizes_of
+from trainer.card_selftest.sizing import sizes_of
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import Task
 
@@ -162,7 +162,7 @@ def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
 
 
 def _knob_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
-    for knob in find_knobs(source, task.editable, task.knobs):
+    for knob in find_hyperparameters(source, task.editable, task.knobs):
         if knob.spec is None:
             continue
         ends = [end for end in (knob.spec.low, knob.spec.high) if end is not None]

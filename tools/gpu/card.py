@@ -106,10 +106,10 @@ def probe_machine() -> Machine:
     if asked.returncode:
         said = asked.stderr.strip().rpartition("\n")[2]
         raise ArnodeError(f"torch does not come up: {said}", "fix its installation")
-    told = json.loads(asked.stdout.splitlines()[-1])
-    if told["capability"] is not None:
-        told["capability"] = tuple(told["capability"])
-    return Machine(driver=_driver(), **told)
+    properties = json.loads(asked.stdout.splitlines()[-1])
+    if properties["capability"] is not None:
+        properties["capability"] = tuple(properties["capability"])
+    return Machine(driver=_driver(), **properties)
 
 
 def _driver() -> str | None:

@@ -19,7 +19,7 @@ from tests.trainer.audits import audited as says
 from tests.trainer.runners import SPLIT, runner_of
 from tools.gpu.card import Machine
 from tools.gpu.ground import Ground
-from tools.gpu.progress import told
+from tools.gpu.progress import with_progress
 from tools.gpu.sources import Shape
 from trainer.host.device import Device
 from trainer.language_model.stages import Audited
@@ -48,7 +48,7 @@ class Session:
         self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
     ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self.told = dict(device.told)  # the facts about the card that scripts get
+        self.told = dict(device.script_settings)  # the facts about the card that scripts get
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,
@@ -71,11 +71,13 @@ class Session:
         run = partial(self._runner.run, source, seed, split=SPLIT)
         return await self._timed(what, lambda: run(needs_audit=says(audited)))
 
-    async def run_beside(
+    async def run_alongside(
         self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]
     ) -> RunOutcome:
         """Run a source; the next may start when `on_trained` is called."""
-        return await told(what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained))
+        return await with_progress(
+            what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained)
+        )
 
     @property
     def tolerance_nats(self) -> Figures:
@@ -102,7 +104,7 @@ class Session:
         self, what: str, run: Callable[[], Coroutine[object, object, RunOutcome]]
     ) -> RunOutcome:
         started_s = time.monotonic()
-        outcome = await told(what, run())
+        outcome = await with_progress(what, run())
         self._longest_s = max(self._longest_s, time.monotonic() - started_s)
         return outcome
 
@@ -157,8 +159,8 @@ def metrics_of(outcomes: Iterable[RunOutcome]) -> list[float]:
 
 def rates_of(outcomes: Iterable[RunOutcome], shape: Shape, peak_flops: float | None) -> Figures:
     """Return the speed that the script reports, and its share of the card's peak (MFU)."""
-    told_rates = [rate for rate in map(tokens_per_s, outcomes) if rate is not None]
-    rate = fmean(told_rates) if told_rates else None
+    known_rates = [rate for rate in map(tokens_per_s, outcomes) if rate is not None]
+    rate = fmean(known_rates) if known_rates else None
     flops = shape.flops_per_token
     return {
         "self_reported": {"tokens_per_s": rate and round(rate)},

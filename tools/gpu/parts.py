@@ -18,7 +18,7 @@ from tools.gpu.measuring import Report, Session
 from tools.gpu.noise import run_noise
 from tools.gpu.pipeline import run_pipeline
 from tools.gpu.progress import say
-from tools.gpu.proving import proven_device
+from tools.gpu.self_test import self_tested_device
 from trainer.sandbox.tier import probe_tier
 from trainer.sandbox.visible import visible_tree
 
@@ -147,7 +147,7 @@ def _measure(
         document["text"] = ground.account
         if tier.name == "none":
             raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
-        device = proven_device(machine, report, options.home)
+        device = self_tested_device(machine, report, options.home)
         session = Session(
             ground,
             machine,

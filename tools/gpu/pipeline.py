@@ -20,7 +20,7 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 from tests.trainer.counting import counted
 from tools.gpu.measuring import Figures, Report, Session, figures_of, rates_of, seconds_in
-from tools.gpu.progress import told
+from tools.gpu.progress import with_progress
 from tools.gpu.sources import ours, replaced, shape_of_ours, with_constants
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.timeline import Stage
@@ -72,7 +72,9 @@ async def _experiments(session: Session, report: Report, count: int) -> list[Run
                 break
             trained = asyncio.Event()
             source = with_constants(ours(), {"MATRIX_LR": f"{0.04 + number / 1000:.3f}"})
-            run = session.run_beside(f"experiment {number}", source, number, on_trained=trained.set)
+            run = session.run_alongside(
+                f"experiment {number}", source, number, on_trained=trained.set
+            )
             runs.append(asyncio.create_task(run))
             await trained.wait()
         return await asyncio.gather(*runs)
@@ -105,7 +107,7 @@ async def _overhead(session: Session, steps: int, *, rounds: int) -> Figures:
             )
         inside.append(stages_of(outcome.stages)["train"])
         outside.append(
-            await told(
+            await with_progress(
                 f"{steps} steps in a plain process",
                 asyncio.to_thread(_plain, session, source, seed),
             )

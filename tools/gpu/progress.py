@@ -17,7 +17,7 @@ def say(what: str) -> None:
     print(f"{time.monotonic() - _STARTED_S:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
-async def told(what: str, work: Coroutine[object, object, T]) -> T:
+async def with_progress(what: str, work: Coroutine[object, object, T]) -> T:
     """Await work, printing its name at the start and every ten seconds."""
     say(what)
     started_s = time.monotonic()

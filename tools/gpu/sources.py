@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from protocol.source import Source
 from tools.gpu.ground import SCRIPT
-from trainer.proving.sizing import Size, sizes_of
+from trainer.card_selftest.sizing import Size, sizes_of
 
 RIVAL: Final = Path(__file__).parent / "autoresearch" / "train.py"
 

@@ -22,12 +22,12 @@ from node.running.served import run_node
 from node.store.store import Store
 from node.terminal.progress import reporting
 from protocol.record_kinds import ResultBody
-from tests.node.books import proposal_by
+from tests.node.line_writers import proposal_by
 
 _AT_ONCE = 20  # experiments of one session; the number of runs is checked between sessions
 
 
-class NullProposer:
+class NoEffectProposer:
     """A proposer that adds an unread constant: a new canonical AST, but the same training."""
 
     def propose(self, context: Context) -> Proposal | None:
@@ -90,7 +90,7 @@ async def _work(home: Home, task_name: str) -> None:
             config,
             task,
             Goal(max_experiments=_AT_ONCE),
-            proposers=Proposers(fast=NullProposer()),
+            proposers=Proposers(fast=NoEffectProposer()),
             progress=progress,
         ) as node:
             await run_node(node, answers_of(node))

@@ -9,12 +9,19 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from agent.knobs.changes import Change, edits_of
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.changes import Change, edits_of
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.proposal import Context, Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from agent.source.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
+from agent.source.literals import (
+    Axis,
+    Hyperparameter,
+    Scalar,
+    axis_of,
+    find_hyperparameters,
+    hyperparameter_values,
+)
 from node.line.level import level_of
 from protocol.rule import DEFAULT, passes_rechecks, passes_screen
 from protocol.source import Source
@@ -100,17 +107,17 @@ class KnobsSearch(Search):
 
     async def run(self, measure: Measure) -> None:
         """Search until `measure` raises OutOfRuns or there are no more proposals."""
-        bank = [
+        reference = [
             value
-            for _ in range(DEFAULT.bank_size)
+            for _ in range(DEFAULT.reference_runs)
             if (value := await measure(self.head)) is not None
         ]
         screened: list[float] = []
-        self._noise = self._noise.with_groups([bank])
-        proposer = KnobsProposer()
+        self._noise = self._noise.with_groups([reference])
+        proposer = BuiltInSearch()
         while (proposal := proposer.propose(self._context())) is not None:
             self.proposed.append(proposal.fingerprint)
-            level = level_of(bank, screened, self._noise.sd)
+            level = level_of(reference, screened, self._noise.sd)
             decision, screen, last = await self._trial(measure, proposal.source, level)
             screened += [] if screen is None else [screen]
             self.history.append(
@@ -121,12 +128,14 @@ class KnobsSearch(Search):
                     title=proposal.title,
                     edits=proposal.edits,
                     metric=last,
-                    values=knob_values(proposal.source, self.task.editable, self.task.knobs),
+                    values=hyperparameter_values(
+                        proposal.source, self.task.editable, self.task.knobs
+                    ),
                 )
             )
             if decision == "kept" and last is not None:
                 self.head = proposal.source
-                bank, screened = [last], []
+                reference, screened = [last], []
 
     async def _trial(
         self, measure: Measure, source: Source, level: float
@@ -155,8 +164,8 @@ class KnobsSearch(Search):
         )
 
 
-def _knobs(task: Task) -> tuple[Knob, ...]:
-    return find_knobs(task.source, task.editable, task.knobs)
+def _knobs(task: Task) -> tuple[Hyperparameter, ...]:
+    return find_hyperparameters(task.source, task.editable, task.knobs)
 
 
 def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
@@ -168,7 +177,7 @@ def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
     return source
 
 
-def _options(knob: Knob) -> list[Scalar]:
+def _options(knob: Hyperparameter) -> list[Scalar]:
     """Return all values of a hyperparameter without an axis, in the task's order."""
     if knob.spec is not None and knob.spec.choices:
         return list(knob.spec.choices)
@@ -182,7 +191,7 @@ def _whole(axis: Axis) -> range | None:
     return None
 
 
-def _drawn(knob: Knob, chance: random.Random) -> Scalar:
+def _drawn(knob: Hyperparameter, chance: random.Random) -> Scalar:
     axis = axis_of(knob)
     if axis is None:
         return chance.choice(_options(knob))
@@ -190,7 +199,7 @@ def _drawn(knob: Knob, chance: random.Random) -> Scalar:
     return axis.value(chance.choice(whole) if whole else chance.uniform(axis.low, axis.high))
 
 
-def _coordinate(knob: Knob) -> Scalar:
+def _coordinate(knob: Hyperparameter) -> Scalar:
     axis = axis_of(knob)
     if axis is None or isinstance(knob.value, str):
         return knob.value
@@ -198,7 +207,7 @@ def _coordinate(knob: Knob) -> Scalar:
     return round(at) if _whole(axis) else at
 
 
-def _suggested(knob: Knob, trial: "optuna.Trial") -> Scalar:
+def _suggested(knob: Hyperparameter, trial: "optuna.Trial") -> Scalar:
     axis = axis_of(knob)
     if axis is None:
         chosen = trial.suggest_categorical(knob.name, _options(knob))

@@ -89,11 +89,11 @@ class Attackers:
             is_bare = chance.random() < _BARE_SHARE
             with trio.move_on_after(_CONNECTION_S):
                 try:
-                    await (self._come_bare if is_bare else self._come)(chance)
+                    await (self._connect_bare_socket if is_bare else self._connect)(chance)
                 except* _ENDED:
                     self.counts["ended by the node"] += 1
 
-    async def _come_bare(self, chance: random.Random) -> None:
+    async def _connect_bare_socket(self, chance: random.Random) -> None:
         """Open a plain socket, send handshake lines, some with flipped bits, then random bytes."""
         self.counts["bare sockets"] += 1
         port = int(Multiaddr(self.address).value_for_protocol("tcp"))
@@ -104,7 +104,7 @@ class Attackers:
             await socket.send_all(chance.randbytes(chance.choice((1, 32, 2_000))))
             self.written["handshakes"] += 1
 
-    async def _come(self, chance: random.Random) -> None:
+    async def _connect(self, chance: random.Random) -> None:
         seed = chance.randbytes(32)
         async with running_host(settings(listen=(), transport_seed=seed)) as host:
             victim = ID.from_string(await host.connect(self.address))

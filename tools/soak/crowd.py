@@ -131,12 +131,12 @@ class Crowd:
 
     def _to_copy(self, tried: Collection[bytes]) -> Published | None:
         """Return a random untried claim of an honest author, or None."""
-        standing = [
+        open_claims = [
             author.open
             for author in self.authors
             if author.open and not author.is_liar and author.open.said.tree not in tried
         ]
-        return self.chance.choice(standing) if standing else None
+        return self.chance.choice(open_claims) if open_claims else None
 
 
 def variant(source: Source, number: int) -> Source:

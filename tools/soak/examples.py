@@ -39,7 +39,7 @@ def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "aut
     node = [sys.executable, "-m", "node", "start", "--task", name, "--for", for_s]
     subprocess.run(dying([*node, "--lanes", lanes]), env=_environment(root), check=True)
     worked_s = time.monotonic() - began_s
-    line = _said(root, "status")["lines"][0]
+    line = _run_json(root, "status")["lines"][0]
     found = {
         which: _compared(root, name, which)
         for which in ("head", "working")
@@ -54,7 +54,7 @@ def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "aut
         "holds": bool(
             head is not None
             and head["verdict"] == "confirmed"
-            and _said(root, "fsck")["ok"]
+            and _run_json(root, "fsck")["ok"]
             and (gap is None or gap["after"] < gap["before"])
         ),
         "task": name,
@@ -71,12 +71,12 @@ def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "aut
 
 def _compared(root: Path, task: str, name: str) -> dict[str, Any]:
     """Return the means of fresh pairs with the baseline, on secret instances, and the verdict."""
-    told = _said(root, "compare", "--task", task, "--pairs", str(_PAIRS), "baseline", name)
-    pairs = told["pairs"]
+    document = _run_json(root, "compare", "--task", task, "--pairs", str(_PAIRS), "baseline", name)
+    pairs = document["pairs"]
     return {
         "baseline": round(fmean(pair["base"] for pair in pairs), 6),
         name: round(fmean(pair["candidate"] for pair in pairs), 6),
-        **{key: told[key] for key in ("gain", "lower", "upper", "verdict")},
+        **{key: document[key] for key in ("gain", "lower", "upper", "verdict")},
         "pairs": len(pairs),
     }
 
@@ -86,14 +86,14 @@ def _gap(bound: float, head: Mapping[str, Any]) -> dict[str, float]:
     return {"before": round(before, 6), "after": round(after, 6)}
 
 
-def _said(root: Path, *words: str) -> dict[str, Any]:
+def _run_json(root: Path, *words: str) -> dict[str, Any]:
     """Return the JSON output of a command, whatever its exit code."""
     command = [sys.executable, "-m", "node", *words, "--json"]
     said = subprocess.run(command, env=_environment(root), stdout=subprocess.PIPE, check=False)
     if not said.stdout:
         raise subprocess.CalledProcessError(said.returncode, command)
-    told: dict[str, Any] = json.loads(said.stdout)
-    return told
+    document: dict[str, Any] = json.loads(said.stdout)
+    return document
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from node.home.consent import Wishes
 from node.home.home import Home
 from node.loop.session_plan import Goal
 from node.running import program
-from node.running.first_card import TaskHere, Unproven
+from node.running.first_card import TaskHere, UntestedCard
 from trainer.host.device import processor
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Start a node on the home that the environment names, and let it measure once."""
     home = Home.here()
     task = sys.argv[1]
-    here = TaskHere(task=task, unproven=Unproven(device=processor(), card=None))
+    here = TaskHere(task=task, untested_card=UntestedCard(device=processor(), card=None))
     vars(program)["task_here"] = lambda *_: here
     program.start_node(home, Config(task=task, agent=("knobs",)), Goal(), Wishes(network="none"))
 

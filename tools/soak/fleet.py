@@ -68,10 +68,10 @@ def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
         name: _session(home / f"real-{at}", lanes, _REAL_MINUTES, task=_REAL, cores=cores)
         for at, (name, (lanes, cores)) in enumerate(_REAL_LANES.items())
     }
-    by_name = {name: told["runs_a_minute"] for name, told in real.items()}
+    by_name = {name: figures["runs_a_minute"] for name, figures in real.items()}
     by_name[_APART] = _apart(home / "apart")
     real_times = round(by_name[_TWO] / by_name[_ONE], 2)
-    times = {count: round(told["runs_a_minute"] / one, 2) for count, told in sessions.items()}
+    times = {count: round(figures["runs_a_minute"] / one, 2) for count, figures in sessions.items()}
     return {
         "holds": times[16] >= 16 * _LEAST_SHARE
         and sessions[32]["cpu_of_node"] < _MOST_CPU
@@ -165,13 +165,13 @@ def _session(
         cpu_s = {pid: exact_cpu_s(pid) for pid in (node.process.pid, driver)}
         runs_a_minute, took_s = _counted([node], minutes)
         node_cpu, driver_cpu = ((exact_cpu_s(pid) - one) / took_s for pid, one in cpu_s.items())
-    told = {
+    figures = {
         "runs_a_minute": runs_a_minute,
         "cpu_of_node": round(node_cpu, 3),
         "cpu_beside": round(driver_cpu, 3),
     }
-    print(f"  {lanes} lanes: {told}", file=sys.stderr, flush=True)
-    return told
+    print(f"  {lanes} lanes: {figures}", file=sys.stderr, flush=True)
+    return figures
 
 
 def _apart(place: Path) -> float:
@@ -207,7 +207,7 @@ async def _made_again(place: Path) -> dict[str, int]:
         silent,
         devices=[processor()],
         data_url=None,
-        forks_strangers=True,
+        forks_untrusted=True,
         patience_s=0.0,
     )
     differ = 0

@@ -29,7 +29,7 @@ from tools.soak.questions import RECORDS, framed, questions
 WORKERS: Final = 16
 _PEERS: Final = 200
 _BATCH: Final = 10_000
-_HEARD_OF: Final = 10  # frames per additional gossip message
+_FRAMES_PER_GOSSIP: Final = 10  # frames per additional gossip message
 _GROWTH_MB: Final = 64
 _SPARE: Final = 2  # trio keeps idle threads for a while
 
@@ -121,7 +121,7 @@ class Fuzzing:
             for worker in range(WORKERS):
                 count = len(range(worker, frames, WORKERS))
                 nursery.start_soon(self._work, f"{self.seed}/{batch}/{worker}", worker, count)
-        self._hear(random.Random(f"{self.seed}/{batch}/gossip"), frames // _HEARD_OF)
+        self._gossip(random.Random(f"{self.seed}/{batch}/gossip"), frames // _FRAMES_PER_GOSSIP)
         assert await self._ask_honestly() == self._answers
 
     async def _work(self, seed: str, worker: int, count: int) -> None:
@@ -137,11 +137,11 @@ class Fuzzing:
             answer = await self.handlers.handle(peers[number % len(peers)], protocol, data)
             self.counts["faulty" if answer is None else "answered" if answer else "refused"] += 1
 
-    def _hear(self, chance: random.Random, count: int) -> None:
+    def _gossip(self, chance: random.Random, count: int) -> None:
         wires = [self._wires.payload(chance) for _ in range(count)]
         forwarder = chance.choice(self.peers)
         valid = sum(not isinstance(parse_record(wire), Rejected) for wire in wires)
-        rejected = self.handlers.hear(forwarder, wires)
+        rejected = self.handlers.ingest_gossip(forwarder, wires)
         # Known payloads with a wrong signature count as neither.
         assert valid + rejected <= count, "the network's side and the core judge differently"
         self.counts["gossip valid"] += valid

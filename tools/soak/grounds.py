@@ -83,13 +83,13 @@ async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Groun
         runnable = {
             name: source
             for name, source in tried.items()
-            if _came_through(runner.kept, source, _SEEDS[:1])
+            if _all_succeeded(runner.kept, source, _SEEDS[:1])
         }
         await measure(runner, {"a head": program, **runnable}, seeds=_SEEDS)
         gains_sd = {
             name: worth_of(runner.kept, program, source, seeds=_SEEDS).gain / noise_sd
             for name, source in runnable.items()
-            if _came_through(runner.kept, source, _SEEDS)
+            if _all_succeeded(runner.kept, source, _SEEDS)
         }
         over_baseline = worth_of(runner.kept, task.source, program, seeds=_SEEDS)
     found = {
@@ -118,6 +118,6 @@ def _made(patch: Planted, task: Task, head: Source) -> Source | None:
         return None
 
 
-def _came_through(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> bool:
+def _all_succeeded(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> bool:
     outcomes = [kept.get(source.tree, seed) for seed in seeds]
     return all(outcome and outcome.secret_nano is not None for outcome in outcomes)

@@ -103,7 +103,7 @@ class Handlers:
         await handler(stream)
         return None if self.faults[name] > before else bytes(stream.answers)
 
-    def hear(self, peer: ID, wires: Sequence[bytes]) -> int:
+    def ingest_gossip(self, peer: ID, wires: Sequence[bytes]) -> int:
         """Give gossip messages to the core and return how many it rejected.
 
         The core knows all valid records among them already.

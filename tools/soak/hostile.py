@@ -177,7 +177,7 @@ def _marked(is_wanted: Wanted) -> Iterator[Row]:
 
 def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterator[Row]:
     """Measure every cheat. Its status is the same for every seed, its gain is a mean."""
-    scored, claims = bench.scored(), bench.honest_claims
+    scored, claims = bench.scored(), bench.honest_log_probs
     known = leaked(scored.rows[scored.public], claims[scored.public], facts=_FACTS)
     for cheat in (*REFUSED, *known, *WEIGHED):
         if is_wanted(cheat.name):

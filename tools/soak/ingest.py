@@ -17,10 +17,10 @@ from pathlib import Path
 
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.maintenance.fsck import examine
 from node.store.boards import BoardKey
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.upkeep.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body, TaskBody
@@ -101,9 +101,9 @@ def main() -> None:
     with home.lock(), Store.open(home) as store:
         store.intake.quotas = Quotas(news=10**6, bulk=10**6)
         author = load_keys(home).author
-        strangers = _strangers(number)
+        untrusted = _untrusted_records(number)
         while True:
-            batch = [next(strangers) for _ in range(_BATCH)]
+            batch = [next(untrusted) for _ in range(_BATCH)]
             report = store.intake.ingest([record.wire for record in batch], now_ms=NOW_MS)
             _say("new", 0, report.new)
             record = store.append_own(author, adopt(TREES[0]), ts_ms=NOW_MS)
@@ -114,7 +114,7 @@ def _say(kind: str, seq: int, ids: list[bytes]) -> None:
     os.write(1, b"".join(f"{kind} {seq} {one.hex()}\n".encode() for one in ids))
 
 
-def _strangers(number: int) -> Iterator[Record]:
+def _untrusted_records(number: int) -> Iterator[Record]:
     """Yield records of several authors, including retractions and equivocations."""
     chance = random.Random(number)
     seqs: Counter[int] = Counter()

@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node.home.home import Home
-from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
+from node.line.promotion_trial import PromotionTrial
+from node.line.reference_runs import ReferenceRunStep
+from node.maintenance.fsck import examine
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.journal import Journal
 from node.store.store import Store
-from node.upkeep.fsck import examine
 from protocol.errors import ArnodeError
 from protocol.record_kinds import ResultBody, TaskBody
 from protocol.records import Record
@@ -44,11 +44,11 @@ SHORT = TASKS / "short"
 # From before the first run is planned until after several experiments.
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
-_CHECKPOINT_HOURS = "0.003"
+_PROMOTION_TRIAL_HOURS = "0.003"
 _AIMED_S = 4.0  # the runs of a promotion trial take longer than this
 _SETTLE_S = 1.5  # from the kill of a run to the kill of the node
 _END_TIMEOUT_S = 600.0
-_RECORDED = (BaselineStep, ExperimentStep, CheckpointStep, BranchStep)
+_RECORDED = (BaselineStep, ExperimentStep, PromotionTrial, BranchStep)
 _AIM_TIMEOUT_S = 180.0
 
 RunKey = tuple[int, int]
@@ -134,7 +134,7 @@ def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
         env={
             **os.environ,
             "ARNODE_HOME": str(home),
-            "ARNODE_CHECKPOINT_HOURS": _CHECKPOINT_HOURS,
+            "ARNODE_CHECKPOINT_HOURS": _PROMOTION_TRIAL_HOURS,
             "ARNODE_QUIET_MINUTES": "0",  # the machine may never become quiet
         },
         stdout=subprocess.DEVNULL,
@@ -181,7 +181,7 @@ def _kill_after(
                 raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
             time.sleep(0.05)
         if is_aimed:
-            _wait_for_checkpoint(Home(home), process)
+            _wait_for_promotion_trial(Home(home), process)
             if process.poll() is not None:
                 return True
         time.sleep(seconds)
@@ -201,13 +201,13 @@ def _kill_after(
         process.wait()
 
 
-def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for_promotion_trial(home: Home, process: "subprocess.Popen[bytes]") -> None:
     """Wait for an open promotion trial, or until none can be expected any more."""
     give_up_s = time.monotonic() + _AIM_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
         with Store.open_read_only(home) as store:
             jobs = [
-                job for line in _lines(store) for job in store.jobs.open_jobs(line, CheckpointStep)
+                job for line in _lines(store) for job in store.jobs.open_jobs(line, PromotionTrial)
             ]
         if jobs:
             return
@@ -315,7 +315,7 @@ def _lines(store: Store) -> list[LineKey]:
 
 def _all_jobs(store: Store, line: LineKey) -> list[Job[Any]]:
     return [
-        *store.jobs.closed_jobs(line, *_RECORDED, BankStep),
+        *store.jobs.closed_jobs(line, *_RECORDED, ReferenceRunStep),
         *store.jobs.open_jobs(line, *KINDS),
     ]
 

@@ -97,7 +97,7 @@ class Bench:
                 raise OutOfRuns
             if asked == len(notes.runs):
                 notes.add(await self._run(source, seeds[asked]))
-                _tell(notes)
+                _print_progress(notes)
             noted = notes.runs[asked]
             if noted.tree != source.tree.hex():
                 raise ArnodeError(
@@ -240,7 +240,7 @@ def _figures(
     }
 
 
-def _tell(notes: Notes) -> None:
+def _print_progress(notes: Notes) -> None:
     run = notes.runs[-1]
     metric = run.status if run.public_nano is None else f"{run.public_nano / NANO:.4f}"
     said = f"  {notes.path.stem}, run {len(notes.runs)}: {metric}, {run.seconds:.0f} s"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.home import Home
-from node.ladder.climbed import climbed, slopes_known
+from node.ladder.transfer_history import slopes_known, transfer_histories
 from node.store.experiments import Experiment
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -112,12 +112,12 @@ def run_ladder(
 
 def ladder_of(repetitions: int, gain: float) -> Figures:
     """Return the figures of the recorded repetitions."""
-    told: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for number in range(repetitions):
         nodes = {name: _Node(number, name).path for name in _ARMS}
         if all(path.exists() for path in nodes.values()):
-            told.append({name: json.loads(path.read_text()) for name, path in nodes.items()})
-    ratios = [one["alone"]["seconds"] / one["ladder"]["seconds"] for one in told]
+            results.append({name: json.loads(path.read_text()) for name, path in nodes.items()})
+    ratios = [one["alone"]["seconds"] / one["ladder"]["seconds"] for one in results]
     median = statistics.median(ratios) if ratios else 0.0
     return {
         "holds": len(ratios) >= _REPETITIONS and median >= _LEAST_RATIO,
@@ -126,17 +126,17 @@ def ladder_of(repetitions: int, gain: float) -> Figures:
         "times_as_fast": [round(ratio, 2) for ratio in ratios],
         "median": round(median, 2),
         "times_as_fast_on_the_way": {
-            str(there): [_ratio_to(there, one) for one in told] for there in _ON_THE_WAY
+            str(there): [_ratio_to(there, one) for one in results] for there in _ON_THE_WAY
         },
-        **{name: [one[name] for one in told] for name in _ARMS},
+        **{name: [one[name] for one in results] for name in _ARMS},
     }
 
 
-def _ratio_to(gain: float, told: Mapping[str, Any]) -> float | None:
+def _ratio_to(gain: float, results: Mapping[str, Any]) -> float | None:
     """Return the speed-up by the ladder in reaching a gain; None unless both nodes reached it."""
     took_s = {
         name: next((seconds for seconds, kept in one["climb"] if kept >= gain), None)
-        for name, one in told.items()
+        for name, one in results.items()
     }
     alone_s, ladder_s = took_s["alone"], took_s["ladder"]
     return round(alone_s / ladder_s, 2) if alone_s and ladder_s else None
@@ -209,20 +209,20 @@ def _kept(entries: Sequence[Experiment]) -> Iterator[tuple[Experiment, int]]:
 def _arm(place: Path, gain: float) -> Arm:
     with Store.open_read_only(Home(place)) as store:
         entries, began_ms = _entries(store, place)
-        changes = climbed(store)
+        changes = transfer_histories(store)
         slopes = [*slopes_known(changes).values()]
     reached = _reached(entries, gain)
     ended_ms = reached.ts_ms if reached else entries[-1].ts_ms
     began_ms = began_ms or ended_ms
-    told = _compared(place)
+    results = _compared(place)
     tried = [entry for entry in entries if entry.stage in ("screen", "keep")]
     kept = [entry for entry in tried if entry.decision == "kept"]
     return Arm(
         seconds=round(_worked_s(place, began_ms, ended_ms), 1),
         reached=reached is not None,
-        gain=told["gain"],
-        lower=told["lower"],
-        upper=told["upper"],
+        gain=results["gain"],
+        lower=results["lower"],
+        upper=results["upper"],
         tried=len(tried),
         kept=len(kept),
         alone=round(sum(entry.gain_nano or 0 for entry in kept) / NANO, 4),
@@ -232,7 +232,7 @@ def _arm(place: Path, gain: float) -> Arm:
                 "changes": len(change.patches),
                 "there": change.there and change.there.gain,
                 "here": place.gain,
-                "came": place.came,
+                "came": place.outcome,
             }
             for change in changes
             for place in change.places
@@ -247,13 +247,13 @@ def _arm(place: Path, gain: float) -> Arm:
 
 def _compared(place: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "node", "compare", "--task", _UPPER, "--pairs", str(_PAIRS)]
-    told = subprocess.run(
+    results = subprocess.run(
         dying([*command, "baseline", "working", "--json"]),
         env=_environment(place),
         stdout=subprocess.PIPE,
         check=False,
     )
-    found: dict[str, Any] = json.loads(told.stdout)
+    found: dict[str, Any] = json.loads(results.stdout)
     return found
 
 

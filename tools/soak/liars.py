@@ -108,9 +108,9 @@ async def _session(
     def go_on() -> None:
         if opened is None:
             return  # records made on opening do not belong to a claim
-        slots = slots_of(opened.books.store, opened.research.line_key)
+        slots = slots_of(opened.line_resources.store, opened.research.line_key)
         crowd.go_on(opened, slots)
-        line = opened.books.ledger.line
+        line = opened.line_resources.line_writer.line
         has_moved = line is not None and line.verified != crowd.ground.head.tree
         if has_moved or len(slots) >= _SLOTS:
             opened.research.stop()
@@ -119,14 +119,14 @@ async def _session(
     async with open_stage(
         home, task, kept, Goal(), order=order, program_of=without_idle, on_record=go_on
     ) as node:
-        store, line = node.books.store, node.research.line_key
+        store, line = node.line_resources.store, node.research.line_key
         opened = node
         crowd.go_on(node, slots_of(store, line))
         await node.research.run()
         moves = [
             Move(
-                old=node.books.ledger.source(adoption.body.from_tree),
-                new=node.books.ledger.source(adoption.body.to_tree),
+                old=node.line_resources.line_writer.source(adoption.body.from_tree),
+                new=node.line_resources.line_writer.source(adoption.body.to_tree),
             )
             for adoption in store.experiments.adoptions(line)
         ]

@@ -119,8 +119,8 @@ def _world(
         command = [*of_servers.entering, node_program(), "dht.mjs"]
         with subprocess.Popen(command, cwd=home, stdin=PIPE, stdout=PIPE, text=True) as servers:
             try:
-                told = {"hosts": hosts, "port": 4001, "lying": [*lying], "nowhere": _NOWHERE}
-                addresses = _asked(servers, told)["addresses"]
+                request = {"hosts": hosts, "port": 4001, "lying": [*lying], "nowhere": _NOWHERE}
+                addresses = _asked(servers, request)["addresses"]
                 for server in dead:
                     _asked(servers, {"end": server})
                 yield [addresses[at] for at in _ENTRIES], machines
@@ -128,10 +128,10 @@ def _world(
                 servers.kill()
 
 
-def _asked(servers: "subprocess.Popen[str]", told: Mapping[str, object]) -> dict[str, Any]:
+def _asked(servers: "subprocess.Popen[str]", request: Mapping[str, object]) -> dict[str, Any]:
     assert servers.stdin is not None
     assert servers.stdout is not None
-    servers.stdin.write(json.dumps(told) + "\n")
+    servers.stdin.write(json.dumps(request) + "\n")
     servers.stdin.flush()
     said: dict[str, Any] = json.loads(servers.stdout.readline())
     return said

@@ -29,7 +29,7 @@ from node.home.invites import read_invite
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
 from node.line.open_task import Subject
-from node.line.publication import Publication
+from node.line.record_writer import RecordWriter
 from node.peering.membership import Membership, taking_part
 from node.peering.record_reader import Read
 from node.store.blobs import Blobs
@@ -80,15 +80,15 @@ class Author:
     """A publisher of records like those of experiments, with invented scores."""
 
     def __init__(
-        self, publication: Publication, store: Store, blobs: Blobs, arrivals: Arrivals
+        self, record_writer: RecordWriter, store: Store, blobs: Blobs, arrivals: Arrivals
     ) -> None:
-        self._publication = publication
+        self._record_writer = record_writer
         self._store = store
         self._blobs = blobs
         self._arrivals = arrivals
-        self._chance = random.Random(publication.author)
+        self._chance = random.Random(record_writer.author)
         self._base = blobs.put_source(Source.of({"train.py": _PROGRAM.encode()}))
-        self._number = store.records.count(publication.author)
+        self._number = store.records.count(record_writer.author)
         self.rate = 0.0
         self.changed = asyncio.Event()
 
@@ -107,9 +107,9 @@ class Author:
 
     async def _experiment(self) -> None:
         self._number += 1
-        publication, number = self._publication, self._number
+        record_writer, number = self._record_writer, self._number
         with self._store.transaction():
-            intent = publication.intent(self._base, f"Layer {number}", ttl_s=600)
+            intent = record_writer.intent(self._base, f"Layer {number}", ttl_s=600)
         self._arrivals.note([intent.id], "own")
         await asyncio.sleep(self._chance.uniform(0, 0.1))  # stands for the run, only shorter
         line = f"LAYER_{number % 150} = {self._chance.random()}\n"
@@ -119,7 +119,7 @@ class Author:
         pairs = range(4 if is_confirmed else 1)
         runs = [self._run(role) for _ in pairs for role in ("base", "candidate")]
         with self._store.transaction():
-            patch = publication.patch(
+            patch = record_writer.patch(
                 self._base,
                 tree,
                 title=f"Layer {number}",
@@ -127,7 +127,7 @@ class Author:
                 parents=(),
                 origin=Origin(proposer="knobs"),
             )
-            result = publication.result(
+            result = record_writer.result(
                 patch.id,
                 self._base,
                 tree,
@@ -138,10 +138,10 @@ class Author:
             )
             made = [patch, result]
             if is_confirmed:
-                made.append(publication.adoption(self._base, tree, evidence=result.id))
+                made.append(record_writer.adoption(self._base, tree, evidence=result.id))
             if number % _ATTESTED == 0:
                 made.append(
-                    publication.attestation(
+                    record_writer.attestation(
                         base=self._base,
                         tree=tree,
                         target=None,
@@ -154,11 +154,11 @@ class Author:
                     )
                 )
             if number % _NOISE == 0:
-                made.append(publication.noise(self._base, [self._run("base") for _ in range(2)]))
+                made.append(record_writer.noise(self._base, [self._run("base") for _ in range(2)]))
         self._arrivals.note([one.id for one in made], "own")
 
     def _proof(self, tree: bytes) -> bytes:
-        return prove_seeds(self._publication.key, target=None, base=self._base, tree=tree)
+        return prove_seeds(self._record_writer.key, target=None, base=self._base, tree=tree)
 
     def _attested(self, proof: bytes) -> Sequence[Run]:
         return [
@@ -188,7 +188,7 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
     topics = member_topics(network.name)
     with home.root.with_suffix(".arrivals").open("a", encoding="ascii") as file:
         arrivals = Arrivals(file, store)
-        publication = Publication(
+        record_writer = RecordWriter(
             store=store,
             blobs=blobs,
             identity=identity_of(keys, Config(net=network.name)),
@@ -200,25 +200,25 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
             ),
             clock_ms=clock_ms,
         )
-        author = Author(publication, store, blobs, arrivals)
+        author = Author(record_writer, store, blobs, arrivals)
         with store.transaction():
-            publication.announce()
+            record_writer.announce()
         arrivals.note((record.id for record in store.records.own()), "own")
         async with taking_part(
             network, home=home, keys=keys, store=store, topics=topics, listen=(listen,)
         ) as membership:
             publishing = asyncio.create_task(author.run())
             await membership.process.wait_up()
-            _tell({"up": True})
+            _print_json({"up": True})
             async for words in _lines():
                 match words:
                     case ["rate", rate]:
                         author.rate = float(rate)
                         author.changed.set()
-                        _tell({"rate": author.rate})
+                        _print_json({"rate": author.rate})
                     case ["look"]:
                         looked = _look(membership, store, topics, publishing)
-                        _tell({"made": arrivals.own, **looked})
+                        _print_json({"made": arrivals.own, **looked})
             publishing.cancel()
 
 
@@ -254,7 +254,7 @@ async def _lines() -> AsyncIterator[list[str]]:
         yield line.decode("ascii").split()
 
 
-def _tell(what: dict[str, object]) -> None:
+def _print_json(what: dict[str, object]) -> None:
     print(json.dumps(what), flush=True)
 
 

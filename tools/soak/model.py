@@ -23,7 +23,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.source.literals import find_knobs
+from agent.source.literals import find_hyperparameters
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.jobs import decode_outcome
@@ -62,7 +62,7 @@ class SlowModel:
     """A model that proposes a new value of the next hyperparameter, and counts its answers."""
 
     def __init__(self, task: Task) -> None:
-        knobs = find_knobs(task.source, task.editable, task.knobs)
+        knobs = find_hyperparameters(task.source, task.editable, task.knobs)
         self._names = [knob.name for knob in knobs if isinstance(knob.value, float) and knob.value]
         self._asked = self.answered = 0
 

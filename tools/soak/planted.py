@@ -125,7 +125,7 @@ async def _as_made(
 
     def tell() -> None:
         for node in opened:
-            store = node.books.store
+            store = node.line_resources.store
             for job in store.jobs.closed_jobs(node.research.line_key, AttestationStep):
                 if (name := jobs[job.id]) not in figures:
                     figures[name] = _judged(store, job)
@@ -165,12 +165,12 @@ async def _alone(
             said = Claimant(f"{order} {number}").claim(node, claim.source, claim.gain_nano)
             names[said.patch] = claim.patch.name
         await node.research.run()
-        store, line = node.books.store, node.research.line_key
+        store, line = node.line_resources.store, node.research.line_key
         slots, runs = slots_of(store, line), runs_by_kind(store, line)
         moves = [
             Move(
-                old=node.books.ledger.source(adoption.body.from_tree),
-                new=node.books.ledger.source(adoption.body.to_tree),
+                old=node.line_resources.line_writer.source(adoption.body.from_tree),
+                new=node.line_resources.line_writer.source(adoption.body.to_tree),
             )
             for adoption in store.experiments.adoptions(line)
         ]

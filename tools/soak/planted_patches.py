@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.source.edits import reapply
-from node.vetting.inspection import inspect
+from node.source_review.inspection import inspect
 from protocol.errors import ArnodeError
 from protocol.source import Source
 from trainer.task_folder.task import Task

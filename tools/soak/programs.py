@@ -26,7 +26,7 @@ from node.home.home import Home, program_file
 from node.on_demand.block import Contender
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
-from node.on_demand.session import Workbench, find_workbench
+from node.on_demand.session import CommandSession, find_command_session
 from node.terminal.progress import silent
 from tests.agent.scripted import replacing
 from tests.llm_server import LlmServer, says
@@ -59,15 +59,15 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
     with LlmServer(reply) as server, mock.patch.dict(os.environ, settings):
         Home(home / "home").prepare()
         (home / "home" / "config.toml").write_text(f'llm_url = "{server.url}"\n')
-        bench = find_workbench(_TASK, None)
-        place = bench.home.comparisons
+        command = find_command_session(_TASK, None)
+        place = command.home.comparisons
         with kept_lines(place / "kept.jsonl", is_fresh=False) as kept:
-            comparison = ProgramComparison(bench, _comparing(bench), kept, place / "blocks")
-            while len(comparison.standing.pairs) < _PAIRS and time.monotonic() < ends_s:
+            comparison = ProgramComparison(command, _comparing(command), kept, place / "blocks")
+            while len(comparison.evidence.pairs) < _PAIRS and time.monotonic() < ends_s:
                 asyncio.run(comparison.play(silent))
-                print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
-            standing = comparison.standing
-    often, never = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
+                print(f"  {comparison.evidence.differences}", file=sys.stderr, flush=True)
+            evidence = comparison.evidence
+    often, never = ([pair.of(one).gain_nano for pair in evidence.pairs] for one in LETTERS)
     better = [known_after(_drawn(often, never, number)) for number in range(_REPETITIONS)]
     equal = [
         known_after(_drawn(one, one, number))
@@ -80,7 +80,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         "holds": len(often) >= _PAIRS and right > 0.5 and wrong <= _MOST_WRONG,
         "device": processor().slug,
         "pairs_played": len(often),
-        "minutes_a_pair": round(statistics.fmean(p.ms for p in standing.pairs) / 60_000, 2),
+        "minutes_a_pair": round(statistics.fmean(p.ms for p in evidence.pairs) / 60_000, 2),
         "gains": {"often": often, "never": never},
         "told_apart": round(right, 3),
         "told_wrong_way": round(sum(verdict == "b" for _, verdict in better) / len(better), 3),
@@ -89,8 +89,8 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
     }
 
 
-def _comparing(bench: Workbench) -> Comparing:
-    text_file = program_file(bench.task.name)
+def _comparing(command: CommandSession) -> Comparing:
+    text_file = program_file(command.task.name)
     often, never = (
         Contender(
             name=how,
@@ -102,7 +102,7 @@ def _comparing(bench: Workbench) -> Comparing:
     )
     return Comparing(
         sides={"a": often, "b": never},
-        task=bench.task,
+        task=command.task,
         folder=_TASK,
         block_s=_BLOCK_S,
         runs=_RUNS,

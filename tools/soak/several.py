@@ -52,12 +52,12 @@ def run_several(home: Path) -> Figures:
     with LlmServer(reply) as server:
         for name, agents in _SESSIONS.items():
             _play(Home(home / name), agents, server.url)
-    told = {name: _ended(Home(home / name)) for name in _SESSIONS}
+    results = {name: _ended(Home(home / name)) for name in _SESSIONS}
     gains = asyncio.run(_gains(home))
     share = gains["both"][0] / max(gains["knobs"][0], gains["model"][0])
     return {
         "holds": share >= _LEAST_SHARE,
-        "experiments": told,
+        "experiments": results,
         "gain_and_its_error": gains,
         "both_beside_the_better": round(share, 3),
     }

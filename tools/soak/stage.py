@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from agent.proposal import Silent
+from agent.proposal import NullProposer
 from node.home.config import Config
 from node.home.home import Home
 from node.home.sandboxing import require_peer_sandbox
@@ -19,8 +19,8 @@ from node.line.open_task import Session, Subject
 from node.loop import devices
 from node.loop.session_plan import Goal
 from node.proposing.opening import Proposers
-from node.running import books
-from node.running.books import Books
+from node.running import line_resources
+from node.running.line_resources import LineResources
 from node.running.node import Node, open_node
 from node.terminal.progress import Progress, silent
 from protocol.keys import SigningKey
@@ -60,7 +60,7 @@ async def open_stage(
     config = Config(peer_share=1.0)
     require_peer_sandbox(config)
     chance, seeds = random.Random(order), PooledSeeds(order)
-    keep_journal = Books.keep_journal  # called for every record
+    keep_journal = LineResources.keep_journal  # called for every record
 
     def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
         data = prepare_all(task, data_dir=kept / "data", progress=progress)
@@ -68,19 +68,19 @@ async def open_stage(
         subject = Subject.on(processor(), task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)
 
-    def recorded(own: Books) -> None:
+    def recorded(own: LineResources) -> None:
         keep_journal(own)
         on_record()
 
     with (
         mock.patch.object(session, "open_session", open_session),
-        mock.patch.object(books, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(line_resources, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
         mock.patch.object(devices, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
-        mock.patch.object(Books, "keep_journal", recorded),
+        mock.patch.object(LineResources, "keep_journal", recorded),
         home.lock(),
     ):
         async with open_node(
-            home, config, task, goal, proposers=Proposers(fast=Silent()), progress=silent
+            home, config, task, goal, proposers=Proposers(fast=NullProposer()), progress=silent
         ) as node:
             yield node
 
@@ -120,7 +120,7 @@ class Claimant:
         task = node.session.task
         base = base or task.source
         for tree in (base, source):
-            node.books.ledger.blobs.put_source(tree)
+            node.line_resources.line_writer.blobs.put_source(tree)
         patch = self._publish(node, claimed_patch(task, source, base=base))
         gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
         anchors = [gain + base_nano for gain in gains]
@@ -145,7 +145,7 @@ class Claimant:
             self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms, body=body
         )
         self._seq += 1
-        report = node.books.store.intake.ingest([record.wire], now_ms=now_ms)
+        report = node.line_resources.store.intake.ingest([record.wire], now_ms=now_ms)
         assert report.new == [record.id], report
         return record.id
 

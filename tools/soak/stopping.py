@@ -22,10 +22,10 @@ from statistics import NormalDist
 from typing import Any, Final
 
 from node.home.home import Home
-from node.line.early_stop import told_runs
+from node.line.early_stop import finished_runs
 from node.line.experiment import ExperimentStep
-from node.line.foresight import MISSED, SHARES, Foresight, ToldRun
 from node.line.job_kinds import KINDS
+from node.line.loss_forecast import MISSED, SHARES, FinishedRun, LossForecast
 from node.line.noise import known_noise
 from node.store.jobs import Line
 from node.store.store import Store
@@ -39,7 +39,7 @@ _SCREENS: Final = 200
 RECORDED: Final = Path(__file__).parent / "recorded"
 _SAVED: Final = 0.35
 _LOST: Final = 0.01
-_MET_AGAIN: Final = 1000
+_RESAMPLED: Final = 1000
 _BOUNDS: Final = (0.002, MISSED, 0.01, 0.02, 0.05, 0.1, 0.2)  # the curve, with the chosen bound
 
 Figures = Mapping[str, object]
@@ -49,7 +49,7 @@ Figures = Mapping[str, object]
 class Screen:
     """A recorded screen, the score that it needed to pass, and whether the patch was kept."""
 
-    run: ToldRun
+    run: FinishedRun
     needed: float
     is_kept: bool
     ms: int
@@ -60,7 +60,7 @@ class Session:
     """A recorded session. `sd` is the noise as known at its end, `ms` the time of all runs."""
 
     screens: tuple[Screen, ...]
-    runs: tuple[ToldRun, ...]
+    runs: tuple[FinishedRun, ...]
     sd: float
     ms: int
 
@@ -116,14 +116,14 @@ class _Point:
 def _at_bound(sessions: Sequence[Session], missed: float) -> _Point:
     replayed = [_replayed(one, missed) for one in sessions]
     lost = sum(_lost(one, missed) for one in sessions)
-    met_again = _MET_AGAIN * sum(any(one.is_kept for one in each.screens) for each in sessions)
+    resampled = _RESAMPLED * sum(any(one.is_kept for one in each.screens) for each in sessions)
     saved_ms = sum(one[0] for one in replayed)
     return _Point(
         saved_of_screens=round(saved_ms / sum(one[1] for one in replayed), 3),
         saved=round(saved_ms / sum(one.ms for one in sessions), 3),
         kept_and_lost=sum(one[2] for one in replayed),
-        lost=f"{lost} of {met_again}",
-        lost_upper=round(upper_bound(lost, met_again) if met_again else 1.0, 5),
+        lost=f"{lost} of {resampled}",
+        lost_upper=round(upper_bound(lost, resampled) if resampled else 1.0, 5),
     )
 
 
@@ -134,7 +134,7 @@ def read_session(place: Path) -> Session:
         manifest = store.records.manifest(line.task)
         assert manifest is not None
         sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
-        runs = told_runs(store, line.key, manifest.metric.sign)
+        runs = finished_runs(store, line.key, manifest.metric.sign)
         screens = _screens(store, line, runs, manifest.metric.sign, sd)
         ended = [
             run.run
@@ -178,14 +178,14 @@ def kept_session(path: Path) -> Session:
     )
 
 
-def _run_document(run: ToldRun) -> dict[str, Any]:
+def _run_document(run: FinishedRun) -> dict[str, Any]:
     points = [[point.step, point.loss_nano] for point in run.points]
     trees = {"tree": run.tree.hex()[:16], "base": run.base.hex()[:16]}  # long enough to be unique
     return {"job": run.job, **trees, "steps": run.steps, "metric": run.metric, "points": points}
 
 
-def _run_of(document: Mapping[str, Any]) -> ToldRun:
-    return ToldRun(
+def _run_of(document: Mapping[str, Any]) -> FinishedRun:
+    return FinishedRun(
         job=document["job"],
         tree=bytes.fromhex(document["tree"]),
         base=bytes.fromhex(document["base"]),
@@ -214,18 +214,18 @@ def _record(place: Path, task: str, minutes: float) -> None:
 
 
 def _screens(
-    store: Store, line: Line, runs: Sequence[ToldRun], sign: int, sd: float
+    store: Store, line: Line, runs: Sequence[FinishedRun], sign: int, sd: float
 ) -> list[Screen]:
     found = []
-    first_told = {run.job: run for run in reversed(runs)}
+    first_runs = {run.job: run for run in reversed(runs)}
     for job in store.jobs.closed_jobs(line.key, ExperimentStep):
         first = store.jobs.runs_of(job.id)[0].run
-        if first is None or first.metric_nano is None or job.id not in first_told:
+        if first is None or first.metric_nano is None or job.id not in first_runs:
             continue
         level = sign * job.step.known_level_nano / NANO
         found.append(
             Screen(
-                run=first_told[job.id],
+                run=first_runs[job.id],
                 needed=level - DEFAULT.screen_sd * sd,
                 is_kept=job.step.decision == "kept",
                 ms=first.ms,
@@ -242,8 +242,8 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
     for screen in session.screens:
         number = screen.run.job
         before = [run for run in session.runs if run.job < number and run.job not in stopped]
-        foresight = Foresight(before, screen.run.base, session.sd, missed=missed)
-        share = _stopped_at(foresight, screen)
+        loss_forecast = LossForecast(before, screen.run.base, session.sd, missed=missed)
+        share = _stopped_at(loss_forecast, screen)
         whole += screen.ms
         if share is not None:
             stopped.add(number)
@@ -252,16 +252,16 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
     return saved, whole, lost
 
 
-def _stopped_at(foresight: Foresight, screen: Screen) -> float | None:
+def _stopped_at(loss_forecast: LossForecast, screen: Screen) -> float | None:
     """Return the share of its training at which a screen is stopped, or None if it is not."""
     for share in SHARES:
-        found = foresight.least(shown(screen.run, share), screen.run.steps)
+        found = loss_forecast.least(shown(screen.run, share), screen.run.steps)
         if found is not None and found[0] > screen.needed:
             return found[1]
     return None
 
 
-def shown(run: ToldRun, share: float) -> list[LossPoint]:
+def shown(run: FinishedRun, share: float) -> list[LossPoint]:
     """Return the loss points that a run had printed at this share of its training."""
     return [one for one in run.points if one.step <= (share + 0.02) * run.steps]
 
@@ -273,18 +273,18 @@ def _lost(session: Session, missed: float) -> int:
     every = [run for run in session.runs if run.tree in kept]
     if not every:
         return 0
-    met = (chance.choice(every) for _ in range(_MET_AGAIN))
-    return sum(_is_lost(kept[one.tree], one, session, missed, chance) for one in met)
+    drawn = (chance.choice(every) for _ in range(_RESAMPLED))
+    return sum(_is_lost(kept[one.tree], one, session, missed, chance) for one in drawn)
 
 
 def _is_lost(
-    screen: Screen, met: ToldRun, session: Session, missed: float, chance: random.Random
+    screen: Screen, drawn: FinishedRun, session: Session, missed: float, chance: random.Random
 ) -> bool:
-    others = [run for run in session.runs if run.tree != met.tree]
+    others = [run for run in session.runs if run.tree != drawn.tree]
     known = [run for run in others if run.tree == screen.run.base]
     changes = [run for run in others if run.tree != screen.run.base]
     half = chance.sample(changes, len(changes) // 2)
-    told = replace(met, base=screen.run.base)
-    again = Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
-    foresight = Foresight([*known, *half], screen.run.base, session.sd, missed=missed)
-    return _stopped_at(foresight, again) is not None
+    rebased = replace(drawn, base=screen.run.base)
+    again = Screen(run=rebased, needed=screen.needed, is_kept=True, ms=screen.ms)
+    loss_forecast = LossForecast([*known, *half], screen.run.base, session.sd, missed=missed)
+    return _stopped_at(loss_forecast, again) is not None

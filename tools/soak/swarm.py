@@ -57,9 +57,9 @@ class Member:
         assert self.process.stdin is not None
         async with self._turn:
             self.process.stdin.write(" ".join(words).encode() + b"\n")
-            return await self.hear(_ANSWERED_WITHIN_S)
+            return await self.read_message(_ANSWERED_WITHIN_S)
 
-    async def hear(self, within_s: float) -> dict[str, Any]:
+    async def read_message(self, within_s: float) -> dict[str, Any]:
         """Return the next line that the process prints."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within_s):
@@ -176,7 +176,7 @@ class Swarm:
         words = ["-m", "tools.soak.member", str(home.root), place.listen, self._invite]
         process = await self._run(home, place, words, stdout=asyncio.subprocess.PIPE)
         member = Member(name=name, home=home, place=place, process=process)
-        await member.hear(_STARTED_WITHIN_S)
+        await member.read_message(_STARTED_WITHIN_S)
         return member
 
     async def _run(

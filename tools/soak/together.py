@@ -98,16 +98,16 @@ def run_together(
             played = _played_once(home, group, longest_s)
             gains = asyncio.run(_true_gains(home, group, played["seen"]))
             group.path.write_text(json.dumps({**played, "gains": gains}))
-    told = {task: told_of(task, range(_REPETITIONS)) for task in TASKS}
-    return {"holds": all(one["repetitions"] == _REPETITIONS for one in told.values()), **told}
+    results = {task: results_of(task, range(_REPETITIONS)) for task in TASKS}
+    return {"holds": all(one["repetitions"] == _REPETITIONS for one in results.values()), **results}
 
 
-def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
+def results_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
     """Return the figures of a task's recorded groups.
 
     Runs are per node. A target that the eight nodes never reached has None.
     """
-    told: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
+    results: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
     count, spent = 0, []
     for number in repetitions:
         paths = [_Group(task, number, nodes).path for nodes in (1, _NODES)]
@@ -122,7 +122,7 @@ def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
             one, many = _runs_to(target, alone), _runs_to(target, together)
             assert one is not None
             fewest = fewest_runs(alone["start"], kept, one, nodes=_NODES)
-            told[f"{share:.0%}"].append(
+            results[f"{share:.0%}"].append(
                 {
                     "alone": one,
                     "together": many,
@@ -130,19 +130,19 @@ def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
                     "at_most": round(one / fewest, 2),
                 }
             )
-    return {"repetitions": count, **told, "runs_went_to": spent}
+    return {"repetitions": count, **results, "runs_went_to": spent}
 
 
-def _gain_at(told: Mapping[str, Any], row: int) -> float:
+def _gain_at(results: Mapping[str, Any], row: int) -> float:
     """Return the median gain of the lines over the baseline."""
-    gains: dict[str, float] = told["gains"]
-    return statistics.median(gains[tree] for tree, _ in told["seen"][row] if tree in gains)
+    gains: dict[str, float] = results["gains"]
+    return statistics.median(gains[tree] for tree, _ in results["seen"][row] if tree in gains)
 
 
-def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
+def _runs_to(target: float, results: Mapping[str, Any]) -> float | None:
     """Return the mean runs per node when the median gain reached a target, or None."""
-    for number, row in enumerate(told["seen"]):
-        if _gain_at(told, number) >= target:
+    for number, row in enumerate(results["seen"]):
+        if _gain_at(results, number) >= target:
             return statistics.fmean(runs for _, runs in row)
     return None
 
@@ -157,13 +157,13 @@ def _played_once(home: Path, group: _Group, longest_s: float) -> dict[str, Any]:
         homes = [Home(place / f"node-{number}") for number in range(group.nodes)]
         baseline = load_task(group.task, data_dir=home / "data").source
         start, changes = kept_changes(homes[0], baseline)
-        told = {
+        results = {
             "seen": seen,
             "spent": [runs_by_kind(one) for one in homes],
             "start": start,
             "kept": [asdict(change) for change in changes],
         }
-        kept.write_text(json.dumps(told))
+        kept.write_text(json.dumps(results))
     played: dict[str, Any] = json.loads(kept.read_text())
     return played
 
@@ -189,7 +189,7 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
             await turns.give()
             if dead := next((one for one in nodes if one.process.returncode is not None), None):
                 raise ended(dead)
-            row = await asyncio.to_thread(lambda: [_standing(node) for node in nodes])
+            row = await asyncio.to_thread(lambda: [_progress(node) for node in nodes])
             if all(tree for tree, _ in row) and (not seen or row != seen[-1]):
                 seen.append(row)
                 print(f"  {group.name}: {[runs for _, runs in row]}", file=sys.stderr, flush=True)
@@ -207,7 +207,7 @@ class _Turns:
 
     async def give(self) -> None:
         """Give the next turn to the node with the fewest runs, once the others are paused."""
-        following = min(self._nodes, key=lambda node: _standing(node)[1])
+        following = min(self._nodes, key=lambda node: _progress(node)[1])
         ending = [node for node in self._at_work if node is not following]
         for node in ending:
             await asyncio.to_thread(call, node.home.socket, "pause", {"at_end": True})
@@ -221,10 +221,10 @@ class _Turns:
 
 async def _worked(node: Actor) -> None:
     """Wait until a node has made its turn's runs, for at most two minutes."""
-    _, before = await asyncio.to_thread(_standing, node)
+    _, before = await asyncio.to_thread(_progress, node)
     ends_s = time.monotonic() + _LONGEST_RUN_S
     while time.monotonic() < ends_s and node.process.returncode is None:
-        if (await asyncio.to_thread(_standing, node))[1] >= before + _TURN_RUNS:
+        if (await asyncio.to_thread(_progress, node))[1] >= before + _TURN_RUNS:
             return
         await asyncio.sleep(0.2)
 
@@ -232,8 +232,8 @@ async def _worked(node: Actor) -> None:
 async def _paused(node: Actor) -> None:
     async with asyncio.timeout(_LONGEST_RUN_S):
         while True:
-            told = await asyncio.to_thread(call, node.home.socket, "is_decided", {"id": b""})
-            if isinstance(told, dict) and str(told["stage"]).startswith("paused"):
+            results = await asyncio.to_thread(call, node.home.socket, "is_decided", {"id": b""})
+            if isinstance(results, dict) and str(results["stage"]).startswith("paused"):
                 return
             await asyncio.sleep(0.2)
 
@@ -245,7 +245,7 @@ async def _awaited(node: Actor) -> None:
         await asyncio.sleep(0.2)
 
 
-def _standing(node: Actor) -> tuple[str, int]:
+def _progress(node: Actor) -> tuple[str, int]:
     """Return a node's working line ("" before it has one) and its number of runs."""
     if not node.home.store.exists():
         return "", 0

@@ -123,18 +123,18 @@ def _growth(one: Watched) -> dict[str, float]:
 
 def _sampled(nodes: Swarm, seen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sample]]:
     """Yield a sample of each member's core and network process."""
-    for member, told in zip(nodes.members, seen, strict=True):
+    for member, counters in zip(nodes.members, seen, strict=True):
         pids = {name: pid for pid, name in parts_of(member.process.pid)}
         core, network = pids["core"], pids["network"]
-        common = {"records": float(told["records"])}
+        common = {"records": float(counters["records"])}
         yield (
             f"{member.name} core",
             {
                 **common,
                 "memory_kib": float(held_kib(core)),
-                "descriptors": float(told["descriptors"]),
+                "descriptors": float(counters["descriptors"]),
                 "threads": float(status_number(core, "Threads")),
-                "tasks": float(told["tasks"]),
+                "tasks": float(counters["tasks"]),
             },
         )
         yield (
@@ -144,6 +144,6 @@ def _sampled(nodes: Swarm, seen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[
                 "memory_kib": float(held_kib(network)),
                 "descriptors": float(sum(1 for _ in Path(f"/proc/{network}/fd").iterdir())),
                 "threads": float(status_number(network, "Threads")),
-                "streams": float(told["streams"]),
+                "streams": float(counters["streams"]),
             },
         )

@@ -21,8 +21,8 @@ from typing import Any
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.baseline import BaselineStep
-from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
+from node.line.promotion_trial import PromotionTrial
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -269,7 +269,7 @@ def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
 def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
     both = [
         *store.jobs.closed_jobs(line, BaselineStep),
-        *store.jobs.closed_jobs(line, CheckpointStep),
+        *store.jobs.closed_jobs(line, PromotionTrial),
     ]
     return [job for job in both if job.id < job_id]
 
@@ -281,25 +281,25 @@ def _table_problems(stand_in: StandIn) -> list[str]:
         reader = csv.DictReader(file, delimiter="\t")
         rows = list(reader)
     problems = [] if reader.fieldnames == COLUMNS else [f"columns are {reader.fieldnames}"]
-    told = {row["description"]: row["status"] for row in rows}
-    if not set(told.values()) <= STATUS_WORDS:
-        problems.append(f"status words are {set(told.values())}")
+    statuses = {row["description"]: row["status"] for row in rows}
+    if not set(statuses.values()) <= STATUS_WORDS:
+        problems.append(f"status words are {set(statuses.values())}")
     problems += [
-        f"{seen.title}: told {seen.decision}, the table says {told.get(seen.title)}"
+        f"{seen.title}: told {seen.decision}, the table says {statuses.get(seen.title)}"
         for seen in stand_in.seen
-        if told.get(seen.title) != seen.decision
+        if statuses.get(seen.title) != seen.decision
     ]
-    checkpoints = _checkpoints(Home(stand_in.home))
+    checkpoints = _promotion_trials(Home(stand_in.home))
     if [seen.checkpoint for seen in stand_in.seen if seen.checkpoint] != checkpoints:
         problems.append(f"checkpoints ended {checkpoints}, told otherwise")
     return problems
 
 
-def _checkpoints(home: Home) -> list[str]:
+def _promotion_trials(home: Home) -> list[str]:
     with Store.open_read_only(home) as store:
         steps = [
             job.step
             for line in store.jobs.lines()
-            for job in store.jobs.closed_jobs(line.key, CheckpointStep)
+            for job in store.jobs.closed_jobs(line.key, PromotionTrial)
         ]
     return ["confirmed" if step.passed else "unconfirmed" for step in steps]

@@ -17,7 +17,7 @@ import pynvml
 from protocol.errors import ConfigurationError
 from protocol.hardware import ANY, HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
-from trainer.cards.nvml import initialised, told
+from trainer.cards.nvml import initialised, query
 from trainer.host.device import CARD, Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
@@ -192,10 +192,10 @@ def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> 
 def _devices() -> Iterator[GraphicsCard]:
     system = _known(
         driver=_text(pynvml.nvmlSystemGetDriverVersion),
-        cuda_driver=_version(told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
+        cuda_driver=_version(query(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
     )
     for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = told(pynvml.nvmlDeviceGetHandleByIndex, index)
+        handle = query(pynvml.nvmlDeviceGetHandleByIndex, index)
         if handle is None:  # it belongs to another container
             continue
         if _is_divided(handle):  # only its slices are devices then
@@ -219,7 +219,7 @@ def _why_none() -> str | None:
 
 
 def _is_divided(card: Any) -> bool:
-    mode = told(pynvml.nvmlDeviceGetMigMode, card)
+    mode = query(pynvml.nvmlDeviceGetMigMode, card)
     return mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE
 
 
@@ -227,8 +227,8 @@ def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[GraphicsCard]:
     card = _card(whole, system)
     if card is None:
         return
-    for number in range(told(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
-        handle = told(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
+    for number in range(query(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
+        handle = query(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
         if handle is None:
             continue
         if (uuid := _text(pynvml.nvmlDeviceGetUUID, handle)) is not None:
@@ -239,13 +239,13 @@ def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[GraphicsCard]:
 
 def _instance(handle: Any) -> tuple[int, int] | None:
     calls = (pynvml.nvmlDeviceGetGpuInstanceId, pynvml.nvmlDeviceGetComputeInstanceId)
-    whole, part = (told(call, handle) for call in calls)
+    whole, part = (query(call, handle) for call in calls)
     return None if whole is None or part is None else (whole, part)
 
 
 def _profile(handle: Any) -> str:
     """Return a slice's profile from its size, since older drivers omit it in the name."""
-    attributes = told(pynvml.nvmlDeviceGetAttributes_v2, handle)
+    attributes = query(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if attributes is None:
         return "unknown"
     return f"{attributes.gpuInstanceSliceCount}g.{round(attributes.memorySizeMB / 1024)}gb"
@@ -253,16 +253,16 @@ def _profile(handle: Any) -> str:
 
 def _card(handle: Any, system: dict[str, str | int]) -> GraphicsCard | None:
     uuid, name = _text(pynvml.nvmlDeviceGetUUID, handle), _text(pynvml.nvmlDeviceGetName, handle)
-    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    capability = told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    memory = query(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    capability = query(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     if uuid is None or name is None:
         return None
     is_mobile = any(word in str(name) for word in _MOBILE)
     env = _known(
         **({} if is_mobile else _power(handle)),
-        sm_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-        cuda_cores=told(pynvml.nvmlDeviceGetNumGpuCores, handle),
+        sm_clock_max_mhz=query(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        mem_clock_max_mhz=query(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+        cuda_cores=query(pynvml.nvmlDeviceGetNumGpuCores, handle),
     )
     return GraphicsCard(
         uuid=uuid,
@@ -270,20 +270,20 @@ def _card(handle: Any, system: dict[str, str | int]) -> GraphicsCard | None:
         # A card that reports no memory of its own, such as GB10, uses the machine's.
         memory_bytes=_PHYSICAL_BYTES if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
-        minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
+        minor=query(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
     )
 
 
 def _power(handle: Any) -> dict[str, int | None]:
     return {
-        "power_limit_w": _watts(told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
-        "power_default_w": _watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
+        "power_limit_w": _watts(query(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
+        "power_default_w": _watts(query(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
     }
 
 
 def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
-    found = told(call, *arguments)
+    found = query(call, *arguments)
     return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 

@@ -94,15 +94,17 @@ def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
     importlib.invalidate_caches()
     import pynvml
 
-    from trainer.cards.nvml import initialised, told
+    from trainer.cards.nvml import initialised, query
 
     try:
         with initialised():
             handles = [
-                told(pynvml.nvmlDeviceGetHandleByIndex, number)
+                query(pynvml.nvmlDeviceGetHandleByIndex, number)
                 for number in range(pynvml.nvmlDeviceGetCount())
             ]
-            found = [told(pynvml.nvmlDeviceGetCudaComputeCapability, one) for one in handles if one]
+            found = [
+                query(pynvml.nvmlDeviceGetCudaComputeCapability, one) for one in handles if one
+            ]
     except pynvml.NVMLError:
         return ()
     return tuple((major, minor) for major, minor in filter(None, found))

@@ -146,11 +146,13 @@ class Usual:
     def of(cls, samples: Iterable[Sample]) -> "Usual":
         """Return the usual load in quiet samples: the mean share of time, the maximum of memory."""
         samples = list(samples)
-        shares = [min(USUAL_AT_MOST, share) for share in _told(s.others_share for s in samples)]
+        shares = [
+            min(USUAL_AT_MOST, share) for share in _known_values(s.others_share for s in samples)
+        ]
         return cls(
             share=fmean(shares) if shares else 0.0,
-            others_bytes=max(_told(s.others_bytes for s in samples), default=None),
-            hidden_bytes=max(_told(s.hidden_bytes for s in samples), default=None),
+            others_bytes=max(_known_values(s.others_bytes for s in samples), default=None),
+            hidden_bytes=max(_known_values(s.hidden_bytes for s in samples), default=None),
         )
 
 
@@ -211,14 +213,14 @@ def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
     readings = [sample.reading for sample in ours]
     slowed = _slowed(readings)
     throttled_share = fmean(slowed) if slowed else None
-    shares = _told(sample.others_share for sample in samples)
-    peak = max(_told(reading.used_bytes for reading in readings), default=None)
-    own = max(_told(sample.own_bytes for sample in ours), default=None)
+    shares = _known_values(sample.others_share for sample in samples)
+    peak = max(_known_values(reading.used_bytes for reading in readings), default=None)
+    own = max(_known_values(sample.own_bytes for sample in ours), default=None)
     return CardReport(
         is_contended=is_contended(samples, usual),
         is_throttled=sum(slowed) >= max(THROTTLED_LOOKS, THROTTLED_SHARE * len(slowed)),
         others_share=fmean(shares) if shares else None,
-        others_bytes=max(_told(sample.others_bytes for sample in samples), default=None),
+        others_bytes=max(_known_values(sample.others_bytes for sample in samples), default=None),
         throttled_share=throttled_share,
         peak_own_bytes=_less(peak, usual.others_bytes) if own is None else own,
         peak_bytes=peak,
@@ -228,10 +230,10 @@ def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
 def is_contended(samples: Iterable[Sample], usual: Usual) -> bool:
     """Return True if others used noticeably more than usual in these samples."""
     samples = list(samples)
-    shares = _told(sample.others_share for sample in samples)
+    shares = _known_values(sample.others_share for sample in samples)
     if shares and fmean(shares) > usual.share + NOTICEABLE:
         return True
-    grown = _told(
+    grown = _known_values(
         _less(sample.others_bytes, usual.others_bytes)
         if sample.others_share is None
         else _less(sample.hidden_bytes, usual.hidden_bytes)
@@ -245,17 +247,17 @@ def _slowed(readings: Sequence[Reading]) -> list[bool]:
 
     If the driver reports no slowdowns, a clock that drops while the card is busy counts as one.
     """
-    if slowed := _told(reading.is_slowed for reading in readings):
+    if slowed := _known_values(reading.is_slowed for reading in readings):
         return slowed
     busy = [reading for reading in readings if (reading.busy or 0.0) >= BUSY]
-    clocks = _told(reading.sm_mhz for reading in busy)
+    clocks = _known_values(reading.sm_mhz for reading in busy)
     if len(clocks) <= FIRST_LOOKS:
         return []
     began = fmean(clocks[:FIRST_LOOKS])
     return [clock < SLOWER * began for clock in clocks]
 
 
-def _told(values: Iterable[T | None]) -> list[T]:
+def _known_values(values: Iterable[T | None]) -> list[T]:
     return [value for value in values if value is not None]
 
 

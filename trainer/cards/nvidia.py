@@ -78,12 +78,12 @@ def _own_rights(device: Device, rights: Path) -> list[int] | None:
     gpu, compute = device.instance
     slice_ = rights / f"gpu{device.minor}" / "mig" / f"gi{gpu}"
     try:
-        told = [(folder / "access").read_text() for folder in (slice_, slice_ / f"ci{compute}")]
+        contents = [(folder / "access").read_text() for folder in (slice_, slice_ / f"ci{compute}")]
     except OSError:
         return None
-    found = [re.search(r"^DeviceFileMinor: (\d+)$", text, re.MULTILINE) for text in told]
+    found = [re.search(r"^DeviceFileMinor: (\d+)$", text, re.MULTILINE) for text in contents]
     numbers = [int(one[1]) for one in found if one]
-    return numbers if len(numbers) == len(told) else None
+    return numbers if len(numbers) == len(contents) else None
 
 
 def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> dict[str, str]:

@@ -88,7 +88,7 @@ class CardLost(ConfigurationError):  # noqa: N818 -- an event of a card, not an 
         return cls.by(mismatch, uuid)
 
 
-def told(call: Callable[..., T], *arguments: object) -> T | None:
+def query(call: Callable[..., T], *arguments: object) -> T | None:
     """Return the driver's answer, or None on any error."""
     try:
         return call(*arguments)
@@ -113,7 +113,7 @@ def initialised() -> Iterator[None]:
     try:
         yield
     finally:
-        told(pynvml.nvmlShutdown)
+        query(pynvml.nvmlShutdown)
 
 
 def is_library_replaced(maps: Path = Path("/proc/self/maps")) -> bool:
@@ -157,7 +157,7 @@ class CardReader:
         self._handle: Any = None
         self._card: Any = None
         self._seen_us = 0
-        self._tells_memory = False
+        self._reports_memory = False
 
     def open(self) -> None:
         with ExitStack() as stack:
@@ -165,13 +165,13 @@ class CardReader:
                 pynvml.nvmlInit()
                 # Not in a generator's `finally`: garbage collection would run it while the driver
                 # hangs.
-                stack.callback(told, pynvml.nvmlShutdown)
+                stack.callback(query, pynvml.nvmlShutdown)
                 self._handle = self._card = pynvml.nvmlDeviceGetHandleByUUID(self.uuid)
             except pynvml.NVMLError as error:
                 raise CardLost.by(error, self.uuid) from error
             if self._is_slice:
                 whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle
-                self._card = self._told(whole, self._handle)
+                self._card = self._query(whole, self._handle)
             self._shares()  # discard the use before this watch
             self._stack = stack.pop_all()
 
@@ -182,7 +182,7 @@ class CardReader:
         before = self._memory()
         held = self._held()
         after = self._memory() or before
-        rates = self._told(pynvml.nvmlDeviceGetUtilizationRates, self._handle)
+        rates = self._query(pynvml.nvmlDeviceGetUtilizationRates, self._handle)
         return Reading(
             total_bytes=None if after is None else after.total,
             # The smaller one, so that memory freed or taken between the calls counts for no one.
@@ -207,10 +207,10 @@ class CardReader:
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
         except pynvml.NVMLError as error:
             # This call is the health check: an "unknown error" after it has worked means a loss.
-            if is_end(error) or (self._tells_memory and error.value == _AMBIGUOUS):
+            if is_end(error) or (self._reports_memory and error.value == _AMBIGUOUS):
                 raise CardLost.by(error, self.uuid) from error
             return None
-        self._tells_memory = True
+        self._reports_memory = True
         return memory
 
     def _held(self) -> dict[int, int | None] | None:
@@ -226,7 +226,7 @@ class CardReader:
                 pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
             ),
         )
-        answers = (self._first_told(versions, self._handle) for versions in kinds)
+        answers = (self._first_answer(versions, self._handle) for versions in kinds)
         lists = [found for found in answers if found is not None]
         if not lists:
             return None
@@ -253,18 +253,18 @@ class CardReader:
             pynvml.nvmlDeviceGetCurrentClocksEventReasons,
             pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
         )
-        reasons = None if self._card is None else self._first_told(names, self._card)
+        reasons = None if self._card is None else self._first_answer(names, self._card)
         return None if reasons is None else bool(reasons & _SLOWED)
 
-    def _first_told(self, calls: Iterable[Callable[[Any], T]], handle: Any) -> T | None:
+    def _first_answer(self, calls: Iterable[Callable[[Any], T]], handle: Any) -> T | None:
         """Return the answer of the first of these calls that the driver supports."""
-        answers = (self._told(call, handle) for call in calls)
+        answers = (self._query(call, handle) for call in calls)
         return next((found for found in answers if found is not None), None)
 
     def _of_card(self, call: Callable[..., T], *arguments: object) -> T | None:
-        return None if self._card is None else self._told(call, self._card, *arguments)
+        return None if self._card is None else self._query(call, self._card, *arguments)
 
-    def _told(self, call: Callable[..., T], *arguments: object) -> T | None:
+    def _query(self, call: Callable[..., T], *arguments: object) -> T | None:
         """Return the driver's answer, or None on an error. Raises CardLost if the card is gone."""
         try:
             return call(*arguments)

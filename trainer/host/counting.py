@@ -31,7 +31,7 @@ _CLOSE_ON_EXEC: Final = 8
 _ANY_CORE, _NO_GROUP = -1, -1
 _VALUE: Final = struct.Struct("=Q")
 _PARANOID: Final = Path("/proc/sys/kernel/perf_event_paranoid")
-_MEND: Final = 'count "cpu_s" instead, or use a machine whose processor shows its counters'
+_HINT: Final = 'count "cpu_s" instead, or use a machine whose processor shows its counters'
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -54,7 +54,7 @@ class Counter:
         if len(value) < _VALUE.size:  # another program took over the counter
             raise ConfigurationError(
                 "instructions could not be counted: another program uses the processor's counters",
-                f"end it (`perf`, a profiler, the watchdog of NMIs); or {_MEND}",
+                f"end it (`perf`, a profiler, the watchdog of NMIs); or {_HINT}",
             )
         return int(_VALUE.unpack(value)[0])
 
@@ -97,11 +97,11 @@ def _refusal(error: OSError) -> ConfigurationError:
     match error.errno:
         case errno.ENOENT | errno.ENODEV | errno.EOPNOTSUPP | errno.ENOSYS:
             said = "instructions cannot be counted here: there is no counter of them"
-            return ConfigurationError(said, _MEND)
+            return ConfigurationError(said, _HINT)
         case errno.EACCES | errno.EPERM:
-            told = _PARANOID.read_text().strip() if _PARANOID.exists() else "not there"
-            said = f"instructions may not be counted: kernel.perf_event_paranoid is {told}"
+            paranoid = _PARANOID.read_text().strip() if _PARANOID.exists() else "not there"
+            said = f"instructions may not be counted: kernel.perf_event_paranoid is {paranoid}"
             return ConfigurationError(
-                said, f"`sudo sysctl kernel.perf_event_paranoid=2` lets it be; or {_MEND}"
+                said, f"`sudo sysctl kernel.perf_event_paranoid=2` lets it be; or {_HINT}"
             )
-    return ConfigurationError(said, _MEND)
+    return ConfigurationError(said, _HINT)

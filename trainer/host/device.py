@@ -22,8 +22,9 @@ class Device:
 
     `minor` is the number of the card's device file. `instance` holds the ids of a MIG slice's GPU
     instance and compute instance; it is None if the driver does not report them. `environment`
-    lists what may shift timings or last digits: for columns and filters, never for keys. `told` is
-    what scripts are given about a card that passed its self-test, by kind of task.
+    lists what may shift timings or last digits: for columns and filters, never for keys.
+    `script_settings` is what scripts are given about a card that passed its self-test, by kind of
+    task.
     """
 
     hardware_class: HardwareClass
@@ -31,7 +32,7 @@ class Device:
     cuda: str | None = None
     minor: int | None = None
     instance: tuple[int, int] | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    script_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:

@@ -19,7 +19,7 @@ from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import UNKNOWN_NOISE, TaskDraft, safe_figure
 from trainer.importing.holdout import held_out_files, is_within, named_in
-from trainer.importing.reading import files_beside, read_python
+from trainer.importing.reading import other_files, read_python
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
     MEASURE_FILE,
@@ -95,7 +95,7 @@ def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
     }
     others = {
         name: file
-        for name, file in _all_beside(wanted.root).items()
+        for name, file in _all_files(wanted.root).items()
         if not is_within(file.path, wanted.holdout) and name not in draft.files
     }
     fixed = [MEASURE_FILE, REPORTING_FILE, _COMMAND_FILE, *needed.files, *others]
@@ -106,9 +106,9 @@ def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
     )
 
 
-def _all_beside(root: Path) -> dict[str, FolderFile]:
+def _all_files(root: Path) -> dict[str, FolderFile]:
     try:
-        return files_beside(root)
+        return other_files(root)
     except ConfigurationError:  # too many, or some lead out: the trial runs without them
         return {}
 
@@ -154,7 +154,7 @@ def _fixed(
     """Return the files that the command needs, with those that a holdout replaces."""
     root, fixed = wanted.root, dict[str, FolderFile]()
     for path in wanted.beside:
-        below = files_beside(path).values() if path.is_dir() else ()
+        below = other_files(path).values() if path.is_dir() else ()
         found = [one.path for one in below if not is_within(one.path, wanted.holdout)]
         fixed |= dict(_inside(root, one) for one in found or ([] if path.is_dir() else [path]))
     for word in words:

@@ -94,8 +94,8 @@ def read_yaml(path: FolderFile) -> Mapping[str, object]:
     try:
         value = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: not YAML: {told}", "fix what it names") from error
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: not YAML: {reason}", "fix what it names") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -143,7 +143,7 @@ def is_path(path: str) -> bool:
     return path_fault(path) is None
 
 
-def files_beside(
+def other_files(
     folder: Path, *, without: Iterable[str] = (), within: str = ""
 ) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.

@@ -245,7 +245,7 @@ class SelfScored:
         """Return the text for proposers: the files to edit, and who reports the figure."""
         better = "lower" if self.direction == "min" else "higher"
         edited = ", ".join(f"`{name}`" for name in self.editable)
-        guarded = [_limit_told(name, limit) for name, limit in self.guards.items()]
+        guarded = [_limit_text(name, limit) for name, limit in self.guards.items()]
         aim = f"Edit {edited}. {what} `{self.metric}` ({self.unit}): {better} is better."
         besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
         whose = f"## Who says so\n\n{whose}"
@@ -276,7 +276,7 @@ def _with_region(name: str, content: FolderFile | bytes) -> str:
     return name if isinstance(found, Rejected) else f"{name}#{_REGION}"
 
 
-def _limit_told(name: str, limit: Mapping[str, float]) -> str:
+def _limit_text(name: str, limit: Mapping[str, float]) -> str:
     if "times" in limit:
         return f"`{name}` must stay within {limit['times']:g} times the baseline's"
     return f"`{name}` must be {limit['most']:g} at most"

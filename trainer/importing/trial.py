@@ -94,20 +94,20 @@ class Guess:
 
 def report_of(answer: bytes) -> Report:
     """Return a run's report. Raises ValueError if it is invalid."""
-    told = json.loads(answer)
-    if not isinstance(told, dict):
+    answered = json.loads(answer)
+    if not isinstance(answered, dict):
         raise ValueError("no report")  # noqa: TRY004 -- what bytes say is a value
-    opened = told.get("opened")
+    opened = answered.get("opened")
     return Report(
-        exit=int(_number(told, "exit") or 0),
-        seconds=_number(told, "seconds") or 0.0,
-        figure=_number(told, "figure"),
-        unit=_text(told, "unit"),
-        line=_text(told, "line"),
+        exit=int(_number(answered, "exit") or 0),
+        seconds=_number(answered, "seconds") or 0.0,
+        figure=_number(answered, "figure"),
+        unit=_text(answered, "unit"),
+        line=_text(answered, "line"),
         opened=None if opened is None else _names(opened),
-        missing=_names(told.get("missing")),
-        tail=_text(told, "tail", lines=True),
-        is_on_stderr=told.get("is_on_stderr") is True,
+        missing=_names(answered.get("missing")),
+        tail=_text(answered, "tail", lines=True),
+        is_on_stderr=answered.get("is_on_stderr") is True,
     )
 
 
@@ -172,15 +172,15 @@ def _unit_in_name(metric: str) -> str:
     return last if last in {"ms", "us", "ns", "s", "seconds", "bytes", "MB", "GB"} else ""
 
 
-def _number(told: dict[str, object], name: str) -> float | None:
-    value = told.get(name)
+def _number(answered: dict[str, object], name: str) -> float | None:
+    value = answered.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < math.inf else None
 
 
-def _text(told: dict[str, object], name: str, *, lines: bool = False) -> str:
-    value = told.get(name)
+def _text(answered: dict[str, object], name: str, *, lines: bool = False) -> str:
+    value = answered.get(name)
     return plain(value[-_LONGEST:], lines=lines) if isinstance(value, str) else ""
 
 

@@ -289,14 +289,14 @@ def _prepare_shards(
     scored, training, count = _in_order(task)
     order = {shard: number for number, shard in enumerate([*scored, *training])}
 
-    def load(shard: Shard, told: Progress) -> Tokens:
+    def load(shard: Shard, report_progress: Progress) -> Tokens:
         number = order[shard]
         return shard_tokens(
             shard,
             source=data_url or recipe.url,
             data_dir=data_dir,
             vocabulary=recipe.vocabulary,
-            progress=lambda what, share: told(
+            progress=lambda what, share: report_progress(
                 f"shard {number + 1} of {len(order)}: {what}", (number + share) / len(order)
             ),
         )

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from trainer.language_model.text.vocabulary import ByteCounts, Inputs, TokenRows
 
-Claims: TypeAlias = NDArray[np.float32]  # [rows, width of the claim]
+LogProbs: TypeAlias = NDArray[np.float32]  # [rows, width of the claim]
 AuditAnswers: TypeAlias = NDArray[np.float32]  # [k, width of the audit]
 Positions: TypeAlias = NDArray[np.int64]  # [k, 2]: row and time
 Targets: TypeAlias = NDArray[np.uint16]  # [k]: the token at each position
-ClaimedAt: TypeAlias = NDArray[np.float32]  # [k]: the claim at each position
+LogProbsAt: TypeAlias = NDArray[np.float32]  # [k]: the claim at each position
 AuditedAt: TypeAlias = NDArray[np.float64]  # [k]: the audit's value at each position
 
 
@@ -38,9 +38,9 @@ class AnswerShape(NamedTuple):
 
 
 class AnswerShapes(NamedTuple):
-    """The answers asked for scored rows (`claim`) and for audited positions (`audit`)."""
+    """The answers asked for scored rows (`score`) and for audited positions (`audit`)."""
 
-    claim: AnswerShape
+    score: AnswerShape
     audit: AnswerShape
 
 
@@ -57,7 +57,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatistics:
-    """Statistics of `claim − audit` over k positions."""
+    """Statistics of `score − audit` over k positions."""
 
     k: int
     mean: float
@@ -80,7 +80,7 @@ class Evaluator(Protocol):
     def asked(self, context: int, vocabulary_size: int) -> AnswerShapes:
         """Return the form of candidates' answers for rows of `context` tokens."""
 
-    def metric_nano(self, claims: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:
+    def metric_nano(self, log_probs: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
         """Return the metric in 1e-9 units."""
 
     def worth_of_one(self, rows: TokenRows, byte_counts: ByteCounts) -> float:
@@ -92,15 +92,15 @@ class Evaluator(Protocol):
         It is needed since a claim that is not audited may be any number.
         """
 
-    def find_claim_fault(self, claims: Claims) -> str | None:
+    def find_log_prob_fault(self, log_probs: LogProbs) -> str | None:
         """Return the reason claims are invalid in themselves, or None."""
 
     def draw_positions(
-        self, claims: Claims, incumbent: Claims | None, k: int, random: np.random.Generator
+        self, log_probs: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
     ) -> Positions:
         """Draw k positions to audit, at most one per row."""
 
-    def claimed_at(self, claims: Claims, positions: Positions) -> ClaimedAt:
+    def log_probs_at(self, log_probs: LogProbs, positions: Positions) -> LogProbsAt:
         """Return the claim at each position."""
 
     def audit_inputs(
@@ -112,12 +112,12 @@ class Evaluator(Protocol):
         """Return the audit's value for each target; not finite if an answer is invalid."""
 
     def summarise_audit(
-        self, claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
+        self, claimed: LogProbsAt, audited: AuditedAt, tolerance: Tolerance
     ) -> AuditStatistics:
         """Compare k claims with their audits."""
 
     def find_audit_fault(self, statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
         """Return the reason the audit rejects the claims, or None."""
 
-    def calibrate(self, claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
+    def calibrate(self, claimed: LogProbsAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
         """Return tolerances from an audit of the task's baseline tree on this machine."""

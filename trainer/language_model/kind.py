@@ -15,7 +15,7 @@ from protocol.units import NANO
 from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
-from trainer.language_model.manifest import check_metric, may_stand_beside, read_manifest
+from trainer.language_model.manifest import check_metric, may_run_alongside, read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
@@ -40,7 +40,7 @@ class LanguageModel:
 
     read = staticmethod(read_manifest)
     check = staticmethod(check_metric)
-    may_stand_beside = staticmethod(may_stand_beside)
+    may_run_alongside = staticmethod(may_run_alongside)
 
     def examined(
         self,

@@ -16,8 +16,8 @@ from trainer.language_model.evaluator import (
     AuditAnswers,
     AuditedAt,
     AuditStatistics,
-    ClaimedAt,
-    Claims,
+    LogProbs,
+    LogProbsAt,
     Positions,
     Targets,
     Tolerance,
@@ -30,14 +30,14 @@ METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 def asked(context: int, vocabulary_size: int) -> AnswerShapes:
     """Return the answers' form: each target's log-probability, and full logits in an audit."""
-    return AnswerShapes(claim=AnswerShape(b"C", context), audit=AnswerShape(b"L", vocabulary_size))
+    return AnswerShapes(score=AnswerShape(b"C", context), audit=AnswerShape(b"L", vocabulary_size))
 
 
-def metric_nano(log_probabilities: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:
+def metric_nano(log_probs: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
     """Return the metric in 1e-9 bits per byte. Targets without bytes (BOS) do not count."""
     targets = rows[:, 1:]
     target_bytes = byte_counts[targets]
-    nats = -np.where(target_bytes > 0, log_probabilities.astype(np.float64), 0.0)
+    nats = -np.where(target_bytes > 0, log_probs.astype(np.float64), 0.0)
     # fsum is exact, so the figure does not depend on how numpy splits the sum on this machine.
     total = math.fsum(nats.ravel().tolist())
     return round(total / math.log(2) / int(target_bytes.sum()) * NANO)
@@ -55,32 +55,32 @@ def most_nano(rows: TokenRows, byte_counts: ByteCounts) -> int:
     return round(worst * NANO)
 
 
-def find_claim_fault(log_probabilities: Claims) -> str | None:
+def find_log_prob_fault(log_probs: LogProbs) -> str | None:
     """Return the reason claims are invalid in themselves, or None."""
-    if not np.isfinite(log_probabilities).all():
+    if not np.isfinite(log_probs).all():
         return (
             "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero"
         )
-    if (log_probabilities > 0).any():
+    if (log_probs > 0).any():
         return "a claimed log-probability is positive"
     return None
 
 
 def draw_positions(
-    claims: Claims, incumbent: Claims | None, k: int, random: np.random.Generator
+    log_probs: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
 ) -> Positions:
     """Draw k positions, at most one per row.
 
     Half are drawn uniformly, half in proportion to |claim − incumbent's claim|. The second half
     finds rare but large lies that a uniform draw would miss.
     """
-    rows, length = claims.shape
+    rows, length = log_probs.shape
     k = min(k, rows)
     order = random.permutation(rows)
     uniform_rows, rest = order[: k - k // 2], order[k - k // 2 :]
     uniform = np.stack([uniform_rows, random.integers(0, length, len(uniform_rows))], axis=1)
-    reference = incumbent if incumbent is not None else claims.mean()
-    weight = np.abs(claims.astype(np.float64) - reference)[rest] + 1e-12
+    reference = incumbent if incumbent is not None else log_probs.mean()
+    weight = np.abs(log_probs.astype(np.float64) - reference)[rest] + 1e-12
     row_weight = weight.sum(axis=1)
     # Draw rows without replacement in proportion to their weight: Efraimidis & Spirakis' keys.
     keys = np.log(random.random(len(rest))) / row_weight
@@ -92,9 +92,9 @@ def draw_positions(
     return np.concatenate([uniform, weighted]).astype(np.int64)
 
 
-def claimed_at(claims: Claims, positions: Positions) -> ClaimedAt:
+def log_probs_at(log_probs: LogProbs, positions: Positions) -> LogProbsAt:
     """Return the claimed log-probability of the target at each position."""
-    return claims[positions[:, 0], positions[:, 1]]
+    return log_probs[positions[:, 0], positions[:, 1]]
 
 
 def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
@@ -118,7 +118,7 @@ def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
 
 
 def summarise_audit(
-    claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
+    claimed: LogProbsAt, audited: AuditedAt, tolerance: Tolerance
 ) -> AuditStatistics:
     """Compare k claims with their audits."""
     difference = claimed.astype(np.float64) - audited
@@ -142,7 +142,7 @@ def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str |
     return None
 
 
-def calibrate(claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
+def calibrate(claimed: LogProbsAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
     """Return tolerances from an audit of the task's baseline tree on this machine.
 
     They are ten times the spread of the baseline's arithmetic here, and at most the manifest's

@@ -109,7 +109,7 @@ def check_metric(manifest: TaskManifest) -> None:
         )
 
 
-def may_stand_beside(manifest: TaskManifest) -> bool:
+def may_run_alongside(manifest: TaskManifest) -> bool:
     """Return True if runs of a task may run concurrently on one processor.
 
     With a budget of tokens the metric does not depend on the machine's load, unless it is a time.
@@ -186,8 +186,8 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         section.finish()
     if fault := _metric_fault(manifest):
         name, owned = fault
-        told = getattr(manifest.metric, name)
-        said = f"is {told!r}, but {_measured_by(manifest)} {owned!r}"
+        declared = getattr(manifest.metric, name)
+        said = f"is {declared!r}, but {_measured_by(manifest)} {owned!r}"
         raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):

@@ -32,11 +32,11 @@ def write_model(
     manifest: TaskManifest,
     data: TaskData,
     seed: int,
-    told: Mapping[str, Any],
+    extra_fields: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Write a model into a folder, created if needed; return the files' names.
 
-    `weights` are checked safetensors. `told` holds further entries for `model.json`.
+    `weights` are checked safetensors. `extra_fields` holds further entries for `model.json`.
     Raises OSError and CalledProcessError.
     """
     job = run_job("serve", seed, source, manifest, data, parts=1, card={})
@@ -44,7 +44,7 @@ def write_model(
     files = {
         **dict(source.files),
         **{path.name: path.read_bytes() for path in sorted(_TAKEN_HOME.glob("*.py"))},
-        DESCRIPTION_FILE: json.dumps({**told, **description}, indent=1).encode() + b"\n",
+        DESCRIPTION_FILE: json.dumps({**extra_fields, **description}, indent=1).encode() + b"\n",
     }
     for name, content in files.items():
         target = folder / name

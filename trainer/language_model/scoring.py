@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.language_model.evaluator import AnswerShape, AuditedAt, Claims, Evaluator, Positions
+from trainer.language_model.evaluator import AnswerShape, AuditedAt, Evaluator, LogProbs, Positions
 from trainer.language_model.text.vocabulary import RowNumbers, TokenRows
 from trainer.sandbox.inside.channel import ANSWER
 from trainer.sandbox.sandbox import Sandbox
@@ -61,16 +61,16 @@ def batch_rows(context: int) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_TOKENS // context))
 
 
-async def ask_claims(
+async def ask_log_probs(
     sandbox: Sandbox, question: AnswerShape, rows: TokenRows, *, on_first: Callable[[], None]
-) -> Claims:
+) -> LogProbs:
     """Return the served model's answers for the rows.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
     inputs, targets = rows[:, :-1], rows[:, 1:]
     answers = _answers(sandbox, question, inputs, targets, on_first)
-    return np.concatenate([claims async for claims in answers])
+    return np.concatenate([log_probs async for log_probs in answers])
 
 
 def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:

@@ -18,7 +18,7 @@ from protocol.manifest import TaskManifest
 from protocol.runs import Audit
 from protocol.units import NANO
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import AuditStatistics, Claims, Tolerance
+from trainer.language_model.evaluator import AuditStatistics, LogProbs, Tolerance
 from trainer.language_model.manifest import EVALUATORS
 from trainer.language_model.scoring import ScoredRows
 from trainer.language_model.text.vocabulary import RowNumbers
@@ -28,7 +28,7 @@ KEY_BYTES = 32
 METRIC_PARTS: Final = 8
 
 
-class Claimed:
+class LogProbCache:
     """The claims of source trees on the secret rows of the latest shared split.
 
     Only the baseline's claims, and claims that passed their audit, are kept. An audit prefers
@@ -37,18 +37,18 @@ class Claimed:
 
     def __init__(self) -> None:
         self._key = b""
-        self._by_tree: dict[bytes, Claims] = {}
+        self._by_tree: dict[bytes, LogProbs] = {}
 
-    def note(self, key: bytes, tree: bytes, claims: Claims) -> None:
+    def note(self, key: bytes, tree: bytes, log_probs: LogProbs) -> None:
         """Keep a tree's claims on the split of a key. Claims on other splits are dropped."""
         if key != self._key:
             self._key, self._by_tree = key, {}
-        self._by_tree[tree] = claims
+        self._by_tree[tree] = log_probs
 
-    def by_another(self, key: bytes, tree: bytes) -> Claims | None:
+    def by_another(self, key: bytes, tree: bytes) -> LogProbs | None:
         """Return the latest claims of another tree on the split of a key, or None."""
         known = self._by_tree if key == self._key else {}
-        others = [claims for other, claims in known.items() if other != tree]
+        others = [log_probs for other, log_probs in known.items() if other != tree]
         return others[-1] if others else None
 
 
@@ -81,10 +81,10 @@ class SecretSplits:
             self._shared = drawn
         return drawn
 
-    def metric(self, claims: Claims, scored: ScoredRows, split: RowNumbers) -> int:
+    def metric(self, log_probs: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
         """Return the rounded metric on a split, given the claims of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
-        return self.coarse(self.evaluator.metric_nano(claims[split], rows, byte_counts))
+        return self.coarse(self.evaluator.metric_nano(log_probs[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
         """Return an exact metric, rounded."""

@@ -21,12 +21,12 @@ from protocol.runs import Audit, Status
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import Claims, Tolerance
+from trainer.language_model.evaluator import LogProbs, Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
-from trainer.language_model.manifest import may_stand_beside
-from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
-from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
+from trainer.language_model.manifest import may_run_alongside
+from trainer.language_model.scoring import ScoredRows, ask_audit, ask_log_probs, audit_random
+from trainer.language_model.secret_splits import LogProbCache, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
 from trainer.measuring.cost import OVERTIME, UNLIMITED
@@ -66,11 +66,11 @@ _CARD_THREADS = 1024  # room for a compiler's workers on a machine with many pro
 class Audited:
     """The reference for this session's audits: tolerances and claims of the baseline.
 
-    `claims` are the baseline's on the public rows.
+    `log_probs` are the baseline's on the public rows.
     """
 
     tolerance: Tolerance
-    claims: Claims
+    log_probs: LogProbs
 
 
 class Stages:
@@ -99,9 +99,9 @@ class Stages:
         self.splits = SecretSplits(task.manifest, data)
         self._evaluator = self.splits.evaluator
         self._asked = self._evaluator.asked(task.manifest.context, data.vocabulary.size)
-        self._claimed = Claimed()
+        self._log_prob_cache = LogProbCache()
         self._card = device if device.cuda is not None else None
-        self._told = device.told
+        self._card_settings = device.script_settings
         self._compiled = compiled
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
@@ -160,14 +160,14 @@ class Stages:
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
             scored = await asyncio.to_thread(self.splits.draw, request.split)
-            claims = await restarted(partial(self._claim, request, weights, meter, scored))
-            public = self.splits.metric(claims, scored, scored.public)
-            secret = self.splits.metric(claims, scored, scored.secret)
+            log_probs = await restarted(partial(self._score_rows, request, weights, meter, scored))
+            public = self.splits.metric(log_probs, scored, scored.public)
+            secret = self.splits.metric(log_probs, scored, scored.secret)
             if (target_nano := self._task.manifest.target_nano) is not None:
                 public = secret = self._time_nano((public, secret), target_nano, meter)
-            audit, known = None, claims[scored.public]
+            audit, known = None, log_probs[scored.public]
             if await request.needs_audit(public, secret):
-                stage = partial(self._audit, request, weights, meter, scored, claims)
+                stage = partial(self._audit, request, weights, meter, scored, log_probs)
                 audit = await restarted(stage)
         return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
 
@@ -196,7 +196,7 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                limit = self.watch.memory_limit() if self.watch and sandbox.is_heard else None
+                limit = self.watch.memory_limit() if self.watch and sandbox.keeps_output else None
                 if failed.status != "oom" or limit is None:
                     raise
                 said, own = (f"{text}; {limit}" for text in (failed.reason, failed.unquoted))
@@ -204,14 +204,14 @@ class Stages:
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Reserve the device, if other work on it would cost a run its time."""
-        may_beside = may_stand_beside(self._task.manifest)
-        return contextlib.nullcontext() if may_beside else self._clock
+        may_overlap = may_run_alongside(self._task.manifest)
+        return contextlib.nullcontext() if may_overlap else self._clock
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
         first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train", is_fresh=request.is_fresh)
-        sandbox.hear(meter.curve.feed)
+        sandbox.on_output(meter.curve.feed)
         self._pool.warm("serve", is_fresh=request.is_fresh)
         self.work.begin(sandbox)
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
@@ -249,7 +249,7 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.cost = replace(meter.cost, train_s=sandbox.metered_s() - before_s)
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
-            meter.strangers_share = host_load.share()
+            meter.outside_share = host_load.share()
             meter.others_share = host_load.share_with_lanes()
             self.work.end(sandbox)
             await sandbox.close()
@@ -300,7 +300,7 @@ class Stages:
         if part == "claim":
             self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
-            sandbox.stop_listening()  # its output could carry what the claiming process read
+            sandbox.discard_output()  # its output could carry what the claiming process read
         self.work.begin(sandbox)
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
@@ -335,25 +335,32 @@ class Stages:
         finally:
             meter.timeline.leave(part)
             if part == "claim":
-                meter.claim_wall_s = time.monotonic() - started_s
+                meter.score_wall_s = time.monotonic() - started_s
 
-    async def _claim(
+    async def _score_rows(
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
-    ) -> Claims:
+    ) -> LogProbs:
         async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
-            claims = await ask_claims(sandbox, self._asked.claim, scored.rows, on_first=note_first)
-        if fault := self._evaluator.find_claim_fault(claims):
+            log_probs = await ask_log_probs(
+                sandbox, self._asked.score, scored.rows, on_first=note_first
+            )
+        if fault := self._evaluator.find_log_prob_fault(log_probs):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
-        return claims
+        return log_probs
 
     async def _audit(
-        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Claims
+        self,
+        request: Request,
+        weights: bytes,
+        meter: Meter,
+        scored: ScoredRows,
+        log_probs: LogProbs,
     ) -> Audit:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
-        reference = await self._reference(request, scored, claims)
+        reference = await self._reference(request, scored, log_probs)
         # The process that claimed is dead. Only now are the audited positions drawn.
-        positions = self._evaluator.draw_positions(claims, reference, caps.k, random)
+        positions = self._evaluator.draw_positions(log_probs, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
             audited = await ask_audit(
                 sandbox,
@@ -366,7 +373,7 @@ class Stages:
             )
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: what it answers in the audit is not finite")
-        claimed = self._evaluator.claimed_at(claims, positions)
+        claimed = self._evaluator.log_probs_at(log_probs, positions)
         if self.baseline_cost is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
             tolerance = self._evaluator.calibrate(claimed, audited, limit)
@@ -376,7 +383,7 @@ class Stages:
         if fault := self._evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
         if self.baseline_cost is None:  # set it only now, after the baseline passed its own audit
-            audited_here = Audited(tolerance=tolerance, claims=claims[scored.public])
+            audited_here = Audited(tolerance=tolerance, log_probs=log_probs[scored.public])
             self.baseline_cost = BaselineCost(
                 cost=meter.cost,
                 product=weights,
@@ -384,12 +391,12 @@ class Stages:
                 trained_s=self._trained_s(meter),
             )
         if request.split is not None:
-            self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
+            self._log_prob_cache.note(scored.key, request.source.tree, log_probs[scored.secret])
         return coarse_audit(statistics, tolerance)
 
     async def _reference(
-        self, request: Request, scored: ScoredRows, claims: Claims
-    ) -> Claims | None:
+        self, request: Request, scored: ScoredRows, log_probs: LogProbs
+    ) -> LogProbs | None:
         """Return the claims of another source on the same rows, for the audit's weighted draw.
 
         Secret rows that no other run sees decide nothing. Their own claims stand in, so that the
@@ -397,27 +404,27 @@ class Stages:
         """
         if self.baseline_cost is None:
             return None
-        reference = claims.copy()
-        known = self._audited.claims
+        reference = log_probs.copy()
+        known = self._audited.log_probs
         if request.incumbent is not None:
-            known = cast("Claims", request.incumbent)
+            known = cast("LogProbs", request.incumbent)
         reference[scored.public] = known
         if request.split is not None:
-            others = self._claimed.by_another(scored.key, request.source.tree)
+            others = self._log_prob_cache.by_another(scored.key, request.source.tree)
             if others is None:
                 others = await self._baseline_on(request, scored, self.baseline_cost.product)
-                self._claimed.note(scored.key, _CALIBRATED, others)
+                self._log_prob_cache.note(scored.key, _CALIBRATED, others)
             reference[scored.secret] = others
         return reference
 
-    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Claims:
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> LogProbs:
         """Return the claims of this session's baseline on secret rows. Raises RunFailed."""
         asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
         secret = replace(scored, rows=scored.rows[scored.secret])
         try:
-            return await self._claim(asked, weights, Meter(), secret)
+            return await self._score_rows(asked, weights, Meter(), secret)
         except RunFailed:  # an outside cause, not the fault of the run that needs it: try again
-            return await self._claim(asked, weights, Meter(), secret)
+            return await self._score_rows(asked, weights, Meter(), secret)
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
         await sandbox.send(JOB, self._job("serve", request))
@@ -425,7 +432,7 @@ class Stages:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING)
         await sandbox.shut_gate()  # before it sees a row
-        sandbox.stop_listening()
+        sandbox.discard_output()
 
     def profile(self, role: Role) -> Profile:
         """Return the resources that a sandbox of this role may use."""
@@ -448,6 +455,6 @@ class Stages:
         parts = 1 if self.budget_tokens else self.supply.count
         job = run_job(
             role, request.seed, request.source, self._task.manifest, self._data,
-            parts=parts, card=self._told,
+            parts=parts, card=self._card_settings,
         )  # fmt: skip
         return job_message(job, request.source)

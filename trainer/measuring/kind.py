@@ -244,7 +244,7 @@ class TaskKind(KindReader, Protocol):
     def words(self, manifest: TaskManifest) -> TaskWords:
         """Return the description of a task for anyone who wants to improve it."""
 
-    def may_stand_beside(self, manifest: TaskManifest) -> bool:
+    def may_run_alongside(self, manifest: TaskManifest) -> bool:
         """Return True if several runs of a task may share one processor.
 
         They may if nothing that counts depends on their speed.

@@ -52,10 +52,10 @@ class LaneRunner(Protocol):
     def hurry(self) -> None:
         """End all waits for an idle minute: `run` raises PutOff instead."""
 
-    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+    def notify_waits(self, on_wait: Callable[[], None]) -> None:
         """Call `on_wait` whenever a run begins to wait for an idle minute."""
 
-    def tell_presence(self, on_change: Callable[[], None]) -> None:
+    def notify_presence(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` whenever `is_there` changes."""
 
     @property

@@ -76,16 +76,16 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     except ForgedFrame as error:
         unquoted = f"in {name}: not what the protocol of runs allows"
         # The script chooses the tag and the size.
-        told = f"in {name}: {error}" if sandbox.is_heard else unquoted
-        raise RunFailed("rejected", told, unquoted=unquoted) from error
+        quoting = f"in {name}: {error}" if sandbox.keeps_output else unquoted
+        raise RunFailed("rejected", quoting, unquoted=unquoted) from error
     except SandboxEnded as error:
         await sandbox.settled()
         raise _why_ended(sandbox, name) from error
 
 
 def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
-    if not sandbox.is_heard:
-        return _why_ended_unheard(sandbox, name)
+    if not sandbox.keeps_output:
+        return _why_ended_unquoted(sandbox, name)
     if sandbox.end == "memory":
         allowed = sandbox.profile.memory_bytes >> 20
         return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
@@ -98,7 +98,7 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
     return RunFailed("crash", f"in {name}: {said}", unquoted=f"in {name}: it ended by itself")
 
 
-def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:
+def _why_ended_unquoted(sandbox: Sandbox, name: str) -> RunFailed:
     """Return the failure of a sandbox that has seen secret text.
 
     The script can choose how it ends, so the message gives no details.

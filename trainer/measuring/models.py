@@ -47,8 +47,8 @@ class ModelQuestion:
     def digest(self) -> bytes:
         """The hash that identifies the question."""
         said = [[one.role, one.content] for one in self.messages]
-        told = [self.model, said, self.parameters, self.most_tokens, self.seed.to_bytes(32, "big")]
-        return hashlib.sha256(msgpack.packb(told)).digest()
+        asked = [self.model, said, self.parameters, self.most_tokens, self.seed.to_bytes(32, "big")]
+        return hashlib.sha256(msgpack.packb(asked)).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

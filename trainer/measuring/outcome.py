@@ -94,7 +94,7 @@ class Meter:
     """The figures of a run, filled while it goes on; they stay valid however it ends.
 
     `cost` has the seconds that count. `others_share` is the part of all processors' time that
-    others used during training, other lanes included. `strangers_share` is the part of programs
+    others used during training, other lanes included. `outside_share` is the part of programs
     outside this node. `has_rows` is True once the run was shown a row to score.
     """
 
@@ -102,9 +102,9 @@ class Meter:
     wall_s: float = 0.0
     train_cpu_s: float = 0.0
     others_share: float = 0.0
-    strangers_share: float = 0.0
+    outside_share: float = 0.0
     has_rows: bool = False
-    claim_wall_s: float = 0.0
+    score_wall_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
     card: "CardReport | None" = None

@@ -76,7 +76,7 @@ class Trained:
         anything.
         """
         ceiling, start_s = self.request.ceiling, 0.0
-        if self.meter.strangers_share > NOTICEABLE:
+        if self.meter.outside_share > NOTICEABLE:
             start_s = ceiling.first_claim_s
         return self.meter.cost.train_s + start_s > ceiling.train_s
 
@@ -122,11 +122,11 @@ class Training:
         request: Request,
         pace: Pace | None,
         on_trained: Callable[[], None],
-        aside: Timeline,
+        uncounted: Timeline,
         *,
         session_ends_s: float = math.inf,
     ) -> Trained:
-        """Train a source; `aside` records the attempts that do not count.
+        """Train a source; `uncounted` records the attempts that do not count.
 
         `on_trained` is called whenever another run may train. Raises PutOff, also for a run that
         would wait at `session_ends_s` of `time.monotonic`.
@@ -145,13 +145,13 @@ class Training:
                 break
             if not await self._wait_for_card(patience, on_trained):
                 break
-            aside.add("train", "attempt", *trained.span_s)
+            uncounted.add("train", "attempt", *trained.span_s)
             trained = await self._once(request, on_trained)
-        if trained.meter.strangers_share <= NOTICEABLE:
+        if trained.meter.outside_share <= NOTICEABLE:
             self._is_never_quiet = False
         if pace is None or trained.failed or not trained.is_over:
             return trained
-        return await self._excused(trained, pace, patience, on_trained, aside)
+        return await self._excused(trained, pace, patience, on_trained, uncounted)
 
     async def _excused(
         self,
@@ -159,10 +159,12 @@ class Training:
         pace: Pace,
         patience: _Patience,
         on_trained: Callable[[], None],
-        aside: Timeline,
+        uncounted: Timeline,
     ) -> Trained:
         """Compare a training that took too long on a loaded machine with a fair ceiling."""
-        first = replace(first, request=await self._as_loaded(first, pace, aside), is_contended=True)
+        first = replace(
+            first, request=await self._as_loaded(first, pace, uncounted), is_contended=True
+        )
         if not first.is_over:
             return first
         pace.took_too_long(first.meter.others_share)
@@ -173,7 +175,7 @@ class Training:
             self._is_never_quiet = not await self._wait(Idle(), patience, on_trained)
             if self._is_never_quiet:
                 break
-            aside.add("train", "attempt", *last.span_s)
+            uncounted.add("train", "attempt", *last.span_s)
             async with self._repeating:
                 last = await self._once(alone, on_trained)
             if last.failed is None and last.digest != first.digest:
@@ -182,7 +184,7 @@ class Training:
                 return replace(last, is_contended=True)
         return _failed(last) if last.took_too_long else replace(last, is_contended=True)
 
-    async def _as_loaded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
+    async def _as_loaded(self, trained: Trained, pace: Pace, uncounted: Timeline) -> Request:
         """Return the request with the ceiling of a baseline timed under the same load."""
         share = trained.meter.others_share
         if not pace.knows_training(share):
@@ -194,7 +196,7 @@ class Training:
                 is_hopeless=lambda _curve: None,
             )
             timed = await self._once(request, lambda: None)
-            aside.add("train", "baseline", *timed.span_s)
+            uncounted.add("train", "baseline", *timed.span_s)
             if timed.failed is None:
                 timed_share, train_s = timed.meter.others_share, timed.meter.cost.train_s
                 pace.learn_training(timed_share, train_s, wanted=share)

@@ -16,8 +16,8 @@ from trainer.measuring.host_load import LaneWork
 from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
-from trainer.program.candidate import Forge, Met
-from trainer.program.instances import RunInstance
+from trainer.program.candidate import Forge, InstanceResult
+from trainer.program.instances import DrawnInstance
 from trainer.program.judge import Judge, Verdict, verdict_of
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, InstanceMeasurement, Unfit, metric_nano
@@ -43,14 +43,14 @@ class BaselineRun:
     """A run of the baseline: its instances, its answers and its duration."""
 
     seed: int
-    asked: Sequence[RunInstance]
-    met: Sequence[tuple[Met, Met | None]]
+    asked: Sequence[DrawnInstance]
+    results: Sequence[tuple[InstanceResult, InstanceResult | None]]
     seconds: float
     judged: Sequence[TimedVerdict] = field(default=())
 
     @property
     def answers(self) -> list[bytes]:
-        return [one.answer for one, _ in self.met]
+        return [one.answer for one, _ in self.results]
 
 
 class Bench:
@@ -83,11 +83,11 @@ class Bench:
         await self.judge.close()
         await self.other_judge.close()
 
-    async def asked(self, seed: int) -> list[RunInstance]:
+    async def asked(self, seed: int) -> list[DrawnInstance]:
         """Return a run's instances. Raises ConfigurationError if the judge makes none."""
         return await self._stages.asked(self._request(seed))
 
-    async def again(self, judge: Judge, asked: Sequence[RunInstance]) -> list[bytes]:
+    async def again(self, judge: Judge, asked: Sequence[DrawnInstance]) -> list[bytes]:
         """Return the same instances, made again, in the given order."""
         names = [one.name for one in asked]
         return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
@@ -99,7 +99,7 @@ class Bench:
         product = Product.unpacked(await self._stages.run(request, Meter()))
         seconds = time.monotonic() - began_s
         asked = await self._stages.asked(request, product.nonce)
-        return BaselineRun(seed=seed, asked=asked, met=product.met, seconds=seconds)
+        return BaselineRun(seed=seed, asked=asked, results=product.results, seconds=seconds)
 
     async def judged(self, run: BaselineRun) -> BaselineRun:
         """Return a run with the judge's verdict on each answer."""
@@ -108,7 +108,7 @@ class Bench:
         return replace(run, judged=judged)
 
     async def check(
-        self, asked: RunInstance, answer: bytes, judge: Judge | None = None
+        self, asked: DrawnInstance, answer: bytes, judge: Judge | None = None
     ) -> TimedVerdict:
         """Return a judge's verdict on an answer, by default the first judge's."""
         began_s = time.monotonic()
@@ -116,7 +116,7 @@ class Bench:
         verdict = await (judge or self.judge).check(asked.data, answer, asking)
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
-    async def forged(self, asked: RunInstance, forge: Forge) -> TimedVerdict:
+    async def forged(self, asked: DrawnInstance, forge: Forge) -> TimedVerdict:
         """Return an evaluator's verdict on the baseline if `forge` changes its replies.
 
         Raises RunFailed.
@@ -158,8 +158,10 @@ class Bench:
         if self.spec.instances.fixed:
             secret = False
         measured = [
-            _measured(met, base, judged.verdict)
-            for asked, (met, base), judged in zip(run.asked, run.met, run.judged, strict=True)
+            _measured(result, base, judged.verdict)
+            for asked, (result, base), judged in zip(
+                run.asked, run.results, run.judged, strict=True
+            )
             if asked.is_secret == secret
         ]
         size = await self._stages.size_of(self.task.source)
@@ -167,8 +169,8 @@ class Bench:
 
     def measured(self, run: BaselineRun) -> list[InstanceMeasurement]:
         """Return the measurements and figures of each of a run's instances."""
-        both = zip(run.met, run.judged, strict=True)
-        return [_measured(met, base, judged.verdict) for (met, base), judged in both]
+        both = zip(run.results, run.judged, strict=True)
+        return [_measured(result, base, judged.verdict) for (result, base), judged in both]
 
     def _request(self, seed: int) -> Request:
         return Request(
@@ -181,13 +183,15 @@ class Bench:
         )
 
 
-def _measured(met: Met, base: Met | None, verdict: Verdict) -> InstanceMeasurement:
+def _measured(
+    result: InstanceResult, base: InstanceResult | None, verdict: Verdict
+) -> InstanceMeasurement:
     return InstanceMeasurement(
-        wall_s=met.wall_s,
-        cpu_s=met.cpu_s,
-        instructions=met.instructions,
-        peak_bytes=met.peak_bytes,
-        answer_bytes=len(met.answer),
+        wall_s=result.wall_s,
+        cpu_s=result.cpu_s,
+        instructions=result.instructions,
+        peak_bytes=result.peak_bytes,
+        answer_bytes=len(result.answer),
         figures=verdict.figures,
         base=None if base is None else _measured(base, None, verdict),
     )

@@ -39,7 +39,7 @@ _USED_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Met:
+class InstanceResult:
     """A candidate's answer to an instance, and its cost.
 
     `instructions` is None if a task does not ask for them.
@@ -57,21 +57,21 @@ Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meeting:
+class InstanceRun:
     """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
-    asks of language models. `name` names the instance in messages. If `is_heard` is False, nothing
-    that the candidate prints is kept. `core` is the one that all its threads share, None if they
-    may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies to an
-    imported evaluator, to test whether the evaluator believes them.
+    asks of language models. `name` names the instance in messages. If `keeps_output` is False,
+    nothing that the candidate prints is kept. `core` is the one that all its threads share, None if
+    they may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies
+    to an imported evaluator, to test whether the evaluator believes them.
     """
 
     package: Sealed
     instance: bytes
     seed: int
     name: str
-    is_heard: bool
+    keeps_output: bool
     core: int | None = None
     warm_ups: tuple[bytes, ...] = ()
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
@@ -102,9 +102,9 @@ class _Work:
         return cls(cpu_s=sandbox.cpu_s(), instructions=instructions)
 
     @classmethod
-    def of(cls, met: Met) -> "_Work":
+    def of(cls, result: InstanceResult) -> "_Work":
         """Return the work that an instance took."""
-        return cls(cpu_s=met.cpu_s, instructions=met.instructions or 0)
+        return cls(cpu_s=result.cpu_s, instructions=result.instructions or 0)
 
     def __add__(self, other: "_Work") -> "_Work":
         instructions = self.instructions + other.instructions
@@ -131,25 +131,25 @@ class Candidate:
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def close(self) -> None:
-        """Do nothing: each call of `meet` ends what it started."""
+        """Do nothing: each call of `run_on` ends what it started."""
 
-    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
         """Return one process's answers to instances, in sequence. Raises RunFailed.
 
         The output of all of them is kept, or of none. The last result has the log of all. The first
         one's cost includes the import.
         """
-        first, met = meetings[0], list[Met]()
+        first, results = instance_runs[0], list[InstanceResult]()
         sandbox = await Sandbox.launch(self._profile)
-        if not first.is_heard:
-            sandbox.stop_listening()
+        if not first.keeps_output:
+            sandbox.discard_output()
         elif first.curve is not None:
-            sandbox.hear(first.curve.feed)
+            sandbox.on_output(first.curve.feed)
         if first.core is not None:
             keep_to(sandbox, first.core)
         self._work.begin(sandbox)
         load = HostLoad(self._work)
-        watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)
+        watch = Stopwatch(self._limit_s, first.name, outside_share=load.share)
         counting = contextlib.ExitStack()
         try:
             questions = first.questions
@@ -162,11 +162,18 @@ class Candidate:
                         await sandbox.send(JOB, self._job(first), files)
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
-                for meeting in meetings:
-                    if met:  # a thread may work between instances: that counts for the later one
-                        before, watch = before + _Work.of(met[-1]), watch.next(meeting.name)
-                    async with stage(sandbox, meeting.name):
-                        met.append(await self._one(sandbox, counter, meeting, watch, before))
+                for instance_run in instance_runs:
+                    if (
+                        results
+                    ):  # a thread may work between instances: that counts for the later one
+                        before, watch = (
+                            before + _Work.of(results[-1]),
+                            watch.next(instance_run.name),
+                        )
+                    async with stage(sandbox, instance_run.name):
+                        results.append(
+                            await self._one(sandbox, counter, instance_run, watch, before)
+                        )
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
@@ -174,24 +181,24 @@ class Candidate:
             self._work.end(sandbox)
             await sandbox.close()
         is_piped = not self._spec.entry and not self._spec.interactive
-        read_bytes = sum(len(one.answer) for one in met) if is_piped else 0
-        found = max(one.peak_bytes for one in met)
+        read_bytes = sum(len(one.answer) for one in results) if is_piped else 0
+        found = max(one.peak_bytes for one in results)
         peak_bytes = peak_of(sandbox, found, read_bytes=read_bytes)
-        met = [replace(one, peak_bytes=peak_bytes) for one in met]
-        return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
+        results = [replace(one, peak_bytes=peak_bytes) for one in results]
+        return [*results[:-1], replace(results[-1], log=sandbox.output_tail())]
 
     async def _one(
         self,
         sandbox: Sandbox,
         counter: Counter | None,
-        meeting: Meeting,
+        instance_run: InstanceRun,
         watch: Stopwatch,
         before: _Work,
-    ) -> Met:
+    ) -> InstanceResult:
         """Return the answer to one instance and its cost. The work `before` does not count."""
-        answer, used = await self._answer(sandbox, meeting, watch)
+        answer, used = await self._answer(sandbox, instance_run, watch)
         work = _Work.so_far(sandbox, counter) - before
-        return Met(
+        return InstanceResult(
             answer=answer,
             wall_s=watch.used_s,
             cpu_s=work.cpu_s + used.waited_cpu_s,
@@ -200,30 +207,30 @@ class Candidate:
             log="",
         )
 
-    def _job(self, meeting: Meeting) -> bytes:
+    def _job(self, instance_run: InstanceRun) -> bytes:
         spec = self._spec
-        told: dict[str, object] = {
+        job: dict[str, object] = {
             "entry": spec.entry,
             "module": None,
             "run": spec.run,
             "encoding": spec.encoding,
         }
-        keeps_core = meeting.core is not None
+        keeps_core = instance_run.core is not None
         confined = candidate_filter(self._manifest, self._profile, keeps_core=keeps_core)
-        told |= {"seed": meeting.seed, "waits": self._profile.waits, "filter": confined.hex()}
-        return json.dumps(told).encode()
+        job |= {"seed": instance_run.seed, "waits": self._profile.waits, "filter": confined.hex()}
+        return json.dumps(job).encode()
 
     async def _warm_up(
-        self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, counter: Counter | None, instance_run: InstanceRun, watch: Stopwatch
     ) -> _Work:
         """Run a function on throw-away instances. Return the work that this took.
 
         The work is not counted, so all warm-ups together have one limit.
         """
         before = _Work.so_far(sandbox, counter)
-        if meeting.warm_ups:
+        if instance_run.warm_ups:
             watch = watch.next("the warm-up", limit_s=self._warmup_limit_s)
-        for instance in meeting.warm_ups:
+        for instance in instance_run.warm_ups:
             async with watch.running():
                 with sealed(instance) as descriptor:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
@@ -231,38 +238,38 @@ class Candidate:
         return _Work.so_far(sandbox, counter) - before
 
     async def _answer(
-        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch
     ) -> tuple[bytes, _Used]:
         """Return the answer, and the cost that the sandbox cannot measure by itself."""
         if self._spec.entry is None:
-            return await self._answer_of_command(sandbox, meeting, watch)
-        if meeting.talk is not None:
-            async with meeting.talk(meeting.instance) as conversation:
+            return await self._answer_of_command(sandbox, instance_run, watch)
+        if instance_run.talk is not None:
+            async with instance_run.talk(instance_run.instance) as conversation:
                 while (message := await conversation.message()) is not None:
                     async with watch.running():
                         await sandbox.send(MESSAGE, message)
                         _, reply = await sandbox.receive_one({REPLY: _LINE_BYTES})
-                    await self._reply(conversation, reply, meeting)
+                    await self._reply(conversation, reply, instance_run)
                 answer = conversation.transcript
         else:
-            with sealed(meeting.instance) as descriptor:
+            with sealed(instance_run.instance) as descriptor:
                 async with watch.running():
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
         peak_kib = status_number(sandbox.pid, "VmHWM")
         sandbox.note_written()
         if not peak_kib:  # a live process would wait for what comes next
-            told = "it ended by itself, before it was known what it took"
-            raise RunFailed("crash", f"{meeting.name}: {told}")
+            reason = "it ended by itself, before it was known what it took"
+            raise RunFailed("crash", f"{instance_run.name}: {reason}")
         return answer, _Used(peak_bytes=peak_kib << 10)
 
     async def _answer_of_command(
-        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+        self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch
     ) -> tuple[bytes, _Used]:
-        if meeting.talk is not None:
-            answer = await self._spoken(sandbox, meeting, watch)
+        if instance_run.talk is not None:
+            answer = await self._spoken(sandbox, instance_run, watch)
         else:
-            with sealed(meeting.instance) as descriptor:
+            with sealed(instance_run.instance) as descriptor:
                 await sandbox.send(INSTANCE, descriptor=descriptor)
             reading, writing = os.pipe()
             lines = os.fdopen(reading, "rb")
@@ -271,7 +278,7 @@ class Candidate:
                     await sandbox.send(OUTPUT, descriptor=writing)
                     os.close(writing)
                     writing = -1
-                    answer = await _read_all(lines, self._most_bytes, meeting.name)
+                    answer = await _read_all(lines, self._most_bytes, instance_run.name)
             finally:
                 lines.close()
                 if writing >= 0:
@@ -279,9 +286,9 @@ class Candidate:
         async with watch.running():
             return answer, await self._ended(sandbox)
 
-    async def _spoken(self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch) -> bytes:
+    async def _spoken(self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch) -> bytes:
         """Talk with a command in lines: one for each message, one for each reply."""
-        assert meeting.talk is not None  # noqa: S101 -- asked by the caller
+        assert instance_run.talk is not None  # noqa: S101 -- asked by the caller
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -292,7 +299,7 @@ class Candidate:
             raise
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
         try:
-            async with meeting.talk(meeting.instance) as conversation:
+            async with instance_run.talk(instance_run.instance) as conversation:
                 while (message := await conversation.message()) is not None:
                     async with watch.running():
                         writer.write(message + b"\n")
@@ -300,18 +307,20 @@ class Candidate:
                         reply = await reader.readline()
                     if not reply.endswith(b"\n"):
                         raise SandboxEnded
-                    await self._reply(conversation, reply[:-1], meeting)
+                    await self._reply(conversation, reply[:-1], instance_run)
                 return conversation.transcript
         except (ConnectionError, ValueError) as error:  # it has ended, or the line is too long
             raise SandboxEnded from error
         finally:
             writer.close()
 
-    async def _reply(self, conversation: Conversation, reply: bytes, meeting: Meeting) -> None:
+    async def _reply(
+        self, conversation: Conversation, reply: bytes, instance_run: InstanceRun
+    ) -> None:
         """Pass a reply on. Raises RunFailed if all replies exceed the limit of an answer."""
         await conversation.reply(reply)
         if conversation.replied_bytes > self._most_bytes:
-            raise RunFailed("rejected", f"{meeting.name}: its answer is larger than allowed")
+            raise RunFailed("rejected", f"{instance_run.name}: its answer is larger than allowed")
 
     async def _ended(self, sandbox: Sandbox) -> _Used:
         """Wait for a command's end. Return its cost. Raises SandboxEnded if it failed."""
@@ -319,9 +328,9 @@ class Candidate:
             if await sandbox.ended():
                 raise SandboxEnded
             return _Used()
-        _, told = await sandbox.receive_one({USED: _USED_BYTES})
+        _, payload = await sandbox.receive_one({USED: _USED_BYTES})
         sandbox.note_written()
-        used = json.loads(told)
+        used = json.loads(payload)
         if used["exit"]:
             raise SandboxEnded
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)

@@ -20,7 +20,7 @@ _ROLES: Final = {
     "user": "user",
     "assistant": "assistant",
 }
-_UNHEARD: Final = ("model", "messages", "stream", "stream_options", "user", "store", "metadata")
+_IGNORED: Final = ("model", "messages", "stream", "stream_options", "user", "store", "metadata")
 _LENGTHS: Final = ("max_tokens", "max_completion_tokens")
 _REFUSED: Final = ("tools", "functions", "audio", "modalities")
 
@@ -45,19 +45,19 @@ class Refusal:
     @property
     def body(self) -> bytes:
         """The refusal in OpenAI's format."""
-        told = {"message": self.detail, "type": self.kind, "param": None, "code": self.kind}
-        return json.dumps({"error": told}).encode()
+        fields = {"message": self.detail, "type": self.kind, "param": None, "code": self.kind}
+        return json.dumps({"error": fields}).encode()
 
 
 def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | Refusal:
     """Return a candidate's question. `budget` limits the models and tokens of one instance."""
     try:
-        told = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
         return _bad("the question is no JSON")
-    if not isinstance(told, dict):
+    if not isinstance(fields, dict):
         return _bad("the question is no object")
-    model = told.get("model")
+    model = fields.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 80 or not model.isprintable():
         return _bad("`model` is no name")
     if model not in budget.models and ANY not in budget.models:
@@ -65,18 +65,20 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
         return Refusal(
             status=404, kind="model_not_found", detail=f"there is no model {model}, but {there}"
         )
-    messages = _messages(told.get("messages"))
+    messages = _messages(fields.get("messages"))
     if isinstance(messages, Refusal):
         return messages
-    if refused := [name for name in _REFUSED if told.get(name)]:
+    if refused := [name for name in _REFUSED if fields.get(name)]:
         return _bad(f"`{refused[0]}` cannot be had here: chats are texts")
-    if told.get("n") not in (None, 1):
+    if fields.get("n") not in (None, 1):
         return _bad("`n`: one answer at a time")
-    most = next((told[name] for name in _LENGTHS if told.get(name) is not None), budget.tokens)
+    most = next((fields[name] for name in _LENGTHS if fields.get(name) is not None), budget.tokens)
     if type(most) is not int or most < 1:
         return _bad("`max_tokens` is no whole number above 0")
-    others = {name: told[name] for name in told if name not in (*_UNHEARD, *_LENGTHS, *_REFUSED)}
-    options = told.get("stream_options")
+    others = {
+        name: fields[name] for name in fields if name not in (*_IGNORED, *_LENGTHS, *_REFUSED)
+    }
+    options = fields.get("stream_options")
     return ChatRequest(
         question=ModelQuestion(
             model=model,
@@ -85,7 +87,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
             most_tokens=min(most, budget.tokens),
             seed=seed,
         ),
-        is_streamed=told.get("stream") is True,
+        is_streamed=fields.get("stream") is True,
         tells_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )
 
@@ -115,11 +117,11 @@ def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
     return "".join(f"data: {line}\n\n" for line in lines).encode()
 
 
-def _messages(told: object) -> tuple[ModelMessage, ...] | Refusal:
-    if not isinstance(told, list) or not 0 < len(told) <= MOST_MESSAGES:
+def _messages(fields: object) -> tuple[ModelMessage, ...] | Refusal:
+    if not isinstance(fields, list) or not 0 < len(fields) <= MOST_MESSAGES:
         return _bad(f"`messages` is no list of 1 to {MOST_MESSAGES} messages")
     messages = []
-    for one in told:
+    for one in fields:
         match one:
             case {"role": str() as role, "content": content} if role in _ROLES:
                 text = _text(content)

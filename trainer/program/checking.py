@@ -28,13 +28,13 @@ from trainer.program.manifest import BATCH, is_of_baseline, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
     LEAST_PAIRS,
+    aa_remark,
     against_itself,
-    can_tell,
-    is_silent,
+    detectable_gain,
+    is_unbiased,
     log_shares,
     metric_over_seeds,
     on_any_machine,
-    told_aa,
 )
 from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of
@@ -169,16 +169,16 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
     manifest, spec = bench.manifest, bench.spec
     nanos = [await bench.metric(run, secret=secret) for run in runs for secret in (False, True)]
     value, sign = fmean(nanos) / NANO, manifest.metric.sign
-    told = f"{manifest.metric.name} {value:.6g} {manifest.metric.unit}"
+    summary = f"{manifest.metric.name} {value:.6g} {manifest.metric.unit}"
     if any(impossible(nano, manifest) for nano in nanos):
         bound = (spec.impossible or 0) / NANO
         yield fault(
             "bound",
-            f"the baseline is better than what is impossible: {told}, impossible is {bound:.6g}",
+            f"the baseline is better than what is impossible: {summary}, impossible is {bound:.6g}",
             "correct `impossible` in [bound], or the judge",
         )
     elif spec.best_known is not None:
-        yield _beside_best(sign * value, sign * spec.best_known / NANO, told)
+        yield _against_best(sign * value, sign * spec.best_known / NANO, summary)
     if None not in (spec.best_known, spec.impossible) and impossible(
         spec.best_known or 0, manifest
     ):
@@ -187,16 +187,16 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
     if broken := guard_fault(spec.guards, guards, guards):
         yield fault("guards", f"the baseline breaks {broken}", "set it by what the baseline takes")
     seeds = f", on {len(runs)} seeds" if len(runs) > 1 else ""
-    yield fine("baseline", f"{told}{seeds}", metric=value)
+    yield fine("baseline", f"{summary}{seeds}", metric=value)
 
 
-def _beside_best(value: float, best: float, told: str) -> Remark:
+def _against_best(value: float, best: float, summary: str) -> Remark:
     """Return the remark on a metric and the best known. In both, less is better."""
     beyond = best - value
     if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
         return note(
             "bound",
-            f"the baseline is better than the best known: {told}",
+            f"the baseline is better than the best known: {summary}",
             "correct `best_known`, or see whether the judge is too kind",
         )
     return fine("bound", f"the baseline is {max(0.0, -beyond):.6g} from the best known")
@@ -224,35 +224,35 @@ async def _seconds(
     bench: Bench, runs: Sequence[BaselineRun], progress: Progress
 ) -> AsyncIterator[Remark]:
     """Yield remarks on an A/A test of seconds. If it shows a difference, it is repeated once."""
-    shares, silent = log_shares(bench, runs), True
-    if not is_silent(shares):
+    shares, unbiased = log_shares(bench, runs), True
+    if not is_unbiased(shares):
         fresh: list[BaselineRun] = []
         for run in runs:
             progress("the A/A test once more: it was not silent", len(fresh) / len(runs))
             fresh.append(await bench.run(_LAST_SEED + run.seed))
         shares = log_shares(bench, fresh)
-        silent = is_silent(shares)
-    yield told_aa(shares, silent=silent)
-    yield can_tell(bench, shares)
+        unbiased = is_unbiased(shares)
+    yield aa_remark(shares, unbiased=unbiased)
+    yield detectable_gain(bench, shares)
 
 
 def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     """Return the remark on the cost of a run, and the overhead in it."""
-    count = len(runs[0].met)
-    candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
+    count = len(runs[0].results)
+    candidate_s = min(sum(result.wall_s for result, _ in run.results) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
     elapsed_s = min(run.seconds for run in runs)  # the first run also starts processes that stay
     processes = len(batches(bench.manifest, runs[0].asked))
-    beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
-    meetings = 2 if is_of_baseline(bench.manifest) else 1
-    overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
-    slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
-    share = judge_s / max(1e-9, judge_s + elapsed_s * beside)
+    parallel = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
+    runs_per_instance = 2 if is_of_baseline(bench.manifest) else 1
+    overhead_s = max(0.0, elapsed_s * parallel / runs_per_instance - candidate_s) / count
+    slowest_s = max(result.wall_s for run in runs for result, _ in run.results)
+    share = judge_s / max(1e-9, judge_s + elapsed_s * parallel)
     said = (
-        f"{elapsed_s + judge_s / beside:.1f} s a run, the judge {share:.0%} of it; "
+        f"{elapsed_s + judge_s / parallel:.1f} s a run, the judge {share:.0%} of it; "
         f"{slowest_s:.2f} s the slowest instance, {1000 * overhead_s:.2g} ms overhead"
     )
-    figures = {"run_s": elapsed_s + judge_s / beside, "judge_share": share}
+    figures = {"run_s": elapsed_s + judge_s / parallel, "judge_share": share}
     figures |= {"overhead_s": overhead_s, "slowest_s": slowest_s}
     limit_s = bench.manifest.limits.limit_s
     if slowest_s > _NEAR_LIMIT * limit_s:

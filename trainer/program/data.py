@@ -87,9 +87,14 @@ def _marks(path: Path) -> dict[str, _Mark]:
     marks: dict[str, _Mark] = {}
     try:
         for one in _files(path):
-            told = one.stat(follow_symlinks=False)
-            mark = (told.st_size, told.st_ino, told.st_mtime_ns, told.st_ctime_ns)
-            if not stat.S_ISREG(told.st_mode):
+            stat_result = one.stat(follow_symlinks=False)
+            mark = (
+                stat_result.st_size,
+                stat_result.st_ino,
+                stat_result.st_mtime_ns,
+                stat_result.st_ctime_ns,
+            )
+            if not stat.S_ISREG(stat_result.st_mode):
                 raise ConfigurationError(
                     f"{one.path}: data are plain files", "copy there what this leads to"
                 )

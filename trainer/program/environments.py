@@ -27,10 +27,10 @@ from trainer.sandbox.packages import (
     Packages,
     PackagesMissing,
     environment_of,
-    everybodys,
     installed,
     lacking,
     locked,
+    shared_versions,
 )
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError
@@ -38,7 +38,7 @@ from trainer.task_folder.task import Download, NotPreparedError
 LOCK: Final = "requires.lock"  # next to `task.toml`: the candidates' packages
 JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
 _MAKING: Final = "making-"
-_TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
+_REPORTED: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
 _LINES: Final = 1 << 20  # bytes of one line of pip's output
 _MAX_LOCK_BYTES: Final = 1 << 20
 
@@ -90,7 +90,7 @@ def packages_of_lock(lock: bytes) -> Packages | Unmet:
         return Unmet(tuple(lock.decode().splitlines()), None)
 
 
-def require_met(
+def require_packages(
     packages: Packages | Unmet, judges: Packages | Unmet, *, task: str, title: str
 ) -> tuple[Packages, Packages]:
     """Return the candidates' packages and the judge's.
@@ -155,11 +155,13 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
     """Return the packages to install on top of the installed ones."""
     with tempfile.TemporaryDirectory(prefix="arnode-") as folder:
         kept, report = Path(folder, "constraints"), Path(folder, "report")
-        kept.write_text("".join(f"{name}=={version}\n" for name, version in everybodys().items()))
+        kept.write_text(
+            "".join(f"{name}=={version}\n" for name, version in shared_versions().items())
+        )
         options = ["--dry-run", "--report", str(report), "--constraint", str(kept)]
         _pip([*options, *asked], progress)
-        told = [one["metadata"] for one in json.loads(report.read_text())["install"]]
-    return [f"{one['name']}=={one['version']}" for one in told]
+        resolved = [one["metadata"] for one in json.loads(report.read_text())["install"]]
+    return [f"{one['name']}=={one['version']}" for one in resolved]
 
 
 def _pip(words: list[str], progress: Progress) -> None:
@@ -168,7 +170,7 @@ def _pip(words: list[str], progress: Progress) -> None:
     options = ["--disable-pip-version-check", "--only-binary", ":all:"]
     said = ["asking for Python packages"]
     output = waited(
-        _heard([*command, *options, *words], said.append),
+        _output_lines([*command, *options, *words], said.append),
         lambda: progress(said[-1], 0.0),
     )
     if output is not None:
@@ -185,7 +187,7 @@ def _fault_of(lines: list[str]) -> str:
     return "; ".join([*(errors[:1] or lines[-1:]), *clashing]) or "pip said nothing"
 
 
-async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] | None:
+async def _output_lines(command: list[str], on_line: Callable[[str], None]) -> list[str] | None:
     """Run a command to its end. Return its last lines if it failed, else None."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     pip = await asyncio.create_subprocess_exec(
@@ -201,8 +203,8 @@ async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] |
     try:
         async for line in pip.stdout:
             lines.append(line.decode("utf-8", "replace").strip())
-            if lines[-1].startswith(_TOLD):
-                hear(lines[-1])
+            if lines[-1].startswith(_REPORTED):
+                on_line(lines[-1])
         return None if await pip.wait() == 0 else lines[-20:]
     finally:
         if pip.returncode is None:

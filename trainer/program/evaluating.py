@@ -16,12 +16,12 @@ from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.metering import ProgramFailed, RunFailed, stage
-from trainer.program.candidate import Meeting, Met, keep_to, peak_of
+from trainer.program.candidate import InstanceResult, InstanceRun, keep_to, peak_of
+from trainer.program.execution import first_failure
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
 from trainer.program.manifest import JUDGE, recipe_of, spec_of
-from trainer.program.meetings import first_failure
 from trainer.program.profiles import SCRATCH_BYTES, candidate_filter, profile_of
 from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.inside.channel import JOB, SERVING
@@ -42,7 +42,7 @@ _HINT: Final = "import it again with --self-scored: then it is measured, and nev
 class Evaluations:
     """Evaluations of one lane, on one task.
 
-    `meet` has the interface of `trainer.program.candidate.Candidate`.
+    `run_on` has the interface of `trainer.program.candidate.Candidate`.
     """
 
     def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
@@ -77,18 +77,18 @@ class Evaluations:
         """Close the evaluator's files. Each evaluation ends what it started."""
         self._files.close()
 
-    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
+    async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
         """Return the evaluator's verdict on each instance, as an answer. Raises RunFailed."""
-        return [await self._evaluated(meeting) for meeting in meetings]
+        return [await self._evaluated(instance_run) for instance_run in instance_runs]
 
-    async def _evaluated(self, meeting: Meeting) -> Met:
+    async def _evaluated(self, instance_run: InstanceRun) -> InstanceResult:
         for folder in recipe_of(self._task).judge_means.data:
             await asyncio.to_thread(folder.check)
         sandbox = await Sandbox.launch(self._evaluator)
-        if not meeting.is_heard:
-            sandbox.stop_listening()
+        if not instance_run.keeps_output:
+            sandbox.discard_output()
         self._work.begin(sandbox)
-        one = _Evaluation(self._task, meeting, sandbox, program=self._program, work=self._work)
+        one = _Evaluation(self._task, instance_run, sandbox, program=self._program, work=self._work)
         try:
             with self._files.opened() as files:
                 verdict = await one.verdict(files)
@@ -97,7 +97,7 @@ class Evaluations:
         finally:
             self._work.end(sandbox)
             await sandbox.close()
-        return Met(
+        return InstanceResult(
             answer=verdict,
             wall_s=one.watch.used_s,
             cpu_s=one.cpu_s,
@@ -112,7 +112,7 @@ class _Evaluation:
     def __init__(
         self,
         task: Task,
-        meeting: Meeting,
+        instance_run: InstanceRun,
         evaluator: Sandbox,
         *,
         program: Profile,
@@ -124,11 +124,11 @@ class _Evaluation:
         self.log = ""
         load = HostLoad(work)
         limit_s = float(manifest.limits.limit_s)
-        self.watch = Stopwatch(limit_s, meeting.name, strangers_share=load.share)
+        self.watch = Stopwatch(limit_s, instance_run.name, outside_share=load.share)
         self._all_s = limit_s + recipe_of(task).judge_means.limit_s
         self._spec = spec_of(manifest)
         self._manifest = manifest
-        self._meeting = meeting
+        self._instance_run = instance_run
         self._evaluator = evaluator
         self._program = program
         self._work = work
@@ -136,7 +136,7 @@ class _Evaluation:
 
     async def verdict(self, files: int) -> bytes:
         """Return the evaluator's verdict. Raises RunFailed."""
-        name = self._meeting.name
+        name = self._instance_run.name
         try:
             async with stage(self._evaluator, name), asyncio.timeout(self._all_s):
                 await self._evaluator.send(JOB, self._job(), files)
@@ -153,7 +153,7 @@ class _Evaluation:
         job = {
             "file": JUDGE,
             "module": self._spec.module,
-            "instance": self._meeting.instance.decode(),
+            "instance": self._instance_run.instance.decode(),
             "vary": self._spec.vary or "",
         }
         return json.dumps(job).encode()
@@ -166,7 +166,7 @@ class _Evaluation:
             REFUSAL: _REFUSAL_BYTES,
             VERDICT: _VERDICT_BYTES,
         }
-        async with asyncio.TaskGroup() as group, stage(self._evaluator, self._meeting.name):
+        async with asyncio.TaskGroup() as group, stage(self._evaluator, self._instance_run.name):
             while True:
                 tag, payload = await self._evaluator.receive_one(expected)
                 if tag == VERDICT:
@@ -192,24 +192,24 @@ class _Evaluation:
         self._loads[number][0].put_nowait(said)
 
     def _refused(self, why: str) -> RunFailed:
-        told = f"{self._meeting.name}: a value cannot cross between evaluator and program"
-        if not self._meeting.is_heard:
-            return RunFailed("rejected", told)
-        return RunFailed("rejected", f"{self._meeting.name}: {why}; {_HINT}", unquoted=told)
+        message = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
+        if not self._instance_run.keeps_output:
+            return RunFailed("rejected", message)
+        return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=message)
 
     async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
         """Load the program in a sandbox of its own and let it answer requests."""
         program = await Sandbox.launch(self._program)
-        if not self._meeting.is_heard:
-            program.stop_listening()
-        if self._meeting.core is not None:
-            keep_to(program, self._meeting.core)
+        if not self._instance_run.keeps_output:
+            program.discard_output()
+        if self._instance_run.core is not None:
+            keep_to(program, self._instance_run.core)
         self._work.begin(program)
         most = self._spec.limits.answer_mb * 1_000_000 + _FRAME_BYTES
         try:
-            async with stage(program, self._meeting.name):
+            async with stage(program, self._instance_run.name):
                 async with self.watch.running():
-                    with self._meeting.package.opened() as files:
+                    with self._instance_run.package.opened() as files:
                         await program.send(JOB, self._program_job(), files)
                     await program.receive(SERVING)
                 while True:
@@ -217,8 +217,8 @@ class _Evaluation:
                     async with self.watch.running():
                         await program.send(MESSAGE, request)
                         _, reply = await program.receive_one({REPLY: most})
-                    if self._meeting.forge is not None:
-                        reply = self._meeting.forge(request, reply)
+                    if self._instance_run.forge is not None:
+                        reply = self._instance_run.forge(request, reply)
                     await self._evaluator.send(REPLY, CALLS.pack(number) + reply)
         finally:
             found_bytes = status_number(program.pid, "VmHWM") << 10
@@ -230,12 +230,12 @@ class _Evaluation:
             self.log += program.output_tail()
 
     def _program_job(self) -> bytes:
-        keeps_core = self._meeting.core is not None
+        keeps_core = self._instance_run.core is not None
         confined = candidate_filter(self._manifest, self._program, keeps_core=keeps_core)
         job = {
             "module": self._spec.module,
             "entry": None,
-            "seed": self._meeting.seed,
+            "seed": self._instance_run.seed,
             "waits": self._program.waits,
             "filter": confined.hex(),
         }

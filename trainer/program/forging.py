@@ -78,8 +78,10 @@ class EvaluatorAttacker:
         if worse:
             yield note("accepted", f"taken, and worth less: {'; '.join(worse)}")
         if self._left_out:
-            told = "; ".join(dict.fromkeys(self._left_out))
-            yield note("left out", f"for want of time: {told}", "a quicker evaluator is tried more")
+            left_out = "; ".join(dict.fromkeys(self._left_out))
+            yield note(
+                "left out", f"for want of time: {left_out}", "a quicker evaluator is tried more"
+            )
 
     async def _shots_of(self, forgery: Forgery) -> Mapping[int, Sequence[Shot]]:
         shots = defaultdict[int, list[Shot]](list)

@@ -24,7 +24,7 @@ _KEPT: Final = 2  # sets of instances: this pair's and the pair's before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunInstance:
+class DrawnInstance:
     """An instance of a run, by its name and its bytes."""
 
     name: InstanceName
@@ -53,22 +53,22 @@ class MadeInstances:
         self._is_of_baseline = is_of_baseline(task.manifest)
         self._spec = spec_of(task.manifest)
         self._judge = judge
-        self._kept: OrderedDict[tuple[bytes, int, bytes], list[RunInstance]] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int, bytes], list[DrawnInstance]] = OrderedDict()
         self._warm_ups: tuple[bytes, ...] | None = None
-        self._first: RunInstance | None = None
+        self._first: DrawnInstance | None = None
 
     def fresh_nonce(self) -> bytes:
         """Return a nonce for a run's own instances, `NO_NONCE` if runs may share them."""
         return secrets.token_bytes(_NONCE_BYTES) if self._is_of_baseline else NO_NONCE
 
-    async def of_run(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[RunInstance]:
+    async def of_run(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[DrawnInstance]:
         """Return a run's instances. The secret ones depend on `key`."""
         at = (key, 0 if self._spec.instances.fixed else seed, nonce)
         if at not in self._kept:
             names = self.names(seed, key, nonce)
             both = zip(names, await self._made(names), strict=True)
             self._kept[at] = [
-                RunInstance(name=name, data=data, run_seed=seed) for name, data in both
+                DrawnInstance(name=name, data=data, run_seed=seed) for name, data in both
             ]
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -93,12 +93,12 @@ class MadeInstances:
             self._warm_ups = tuple(await self._made(names) if names else [])
         return self._warm_ups
 
-    async def first(self) -> RunInstance:
+    async def first(self) -> DrawnInstance:
         """Return the instance of a run's first process, which is not counted."""
         if self._first is None:
             name = self._warm_up(self._spec.limits.warmup)
             (data,) = await self._made([name])
-            self._first = RunInstance(name=name, data=data, run_seed=0)
+            self._first = DrawnInstance(name=name, data=data, run_seed=0)
         return self._first
 
     def _warm_up(self, index: int) -> InstanceName:
@@ -109,7 +109,7 @@ class MadeInstances:
         return await self._judge.make(names, most_bytes=most_bytes)
 
 
-def batches(manifest: TaskManifest, asked: Sequence[RunInstance]) -> list[list[RunInstance]]:
+def batches(manifest: TaskManifest, asked: Sequence[DrawnInstance]) -> list[list[DrawnInstance]]:
     """Group the instances by the process that runs them, never a secret one with a public one.
 
     If seconds count, a split has two processes: the candidate runs first on one of the batches, the

@@ -15,7 +15,7 @@ from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, JudgeResources
-from trainer.program.environments import make_environment, packages_of_lock, require_met
+from trainer.program.environments import make_environment, packages_of_lock, require_packages
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File
 from trainer.program.manifest import (
@@ -158,7 +158,7 @@ class ProgramKind:
                 "name the folder with the data",
             )
         title = f"{manifest.name}, by its id"
-        packages, judges = require_met(
+        packages, judges = require_packages(
             *(
                 NO_PACKAGES if lock is None else packages_of_lock(read(lock))
                 for lock in (spec.packages, spec.judge_packages)
@@ -214,7 +214,7 @@ class ProgramKind:
             ),
         )
 
-    def may_stand_beside(self, manifest: TaskManifest) -> bool:
+    def may_run_alongside(self, manifest: TaskManifest) -> bool:
         """Return True if other work may run at the same time: the metric is not seconds."""
         return not is_timed(manifest)
 

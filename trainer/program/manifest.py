@@ -38,10 +38,10 @@ BATCH: Final = "batch"  # one process for all instances of a split, in sequence
 ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
-FOLDERS_MEND: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
+FOLDERS_HINT: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
 VARIED: Final = ("argument", "variable", "folder")  # the parts of an evaluator that a seed may set
 MODULE_HINT: Final = "see docs/writing-a-task.md, An imported evaluator"
-BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
+BATCH_HINT: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +183,11 @@ def check(manifest: TaskManifest) -> None:
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(
-            f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", BATCH_MEND
+            f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", BATCH_HINT
         )
     if (problem := folders_fault(spec)) is not None:
         raise ConfigurationError(
-            f"task {manifest.name}: its encoding is {FOLDERS!r}, but {problem}", FOLDERS_MEND
+            f"task {manifest.name}: its encoding is {FOLDERS!r}, but {problem}", FOLDERS_HINT
         )
     asked = {model for one in spec.model_budgets for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):

@@ -6,7 +6,7 @@ from typing import Self
 
 import msgpack
 
-from trainer.program.candidate import Met
+from trainer.program.candidate import InstanceResult
 from trainer.program.metric import InstanceMeasurement
 
 
@@ -15,23 +15,25 @@ class Product:
     """A run's answers, each with the baseline's if there is one. `nonce` names its instances."""
 
     nonce: bytes
-    met: Sequence[tuple[Met, Met | None]]
+    results: Sequence[tuple[InstanceResult, InstanceResult | None]]
 
     def packed(self) -> bytes:
         """Return it as bytes."""
-        met = [[_fields(one), base and _fields(base)] for one, base in self.met]
-        return bytes(msgpack.packb([self.nonce, met]))
+        results = [[_fields(one), base and _fields(base)] for one, base in self.results]
+        return bytes(msgpack.packb([self.nonce, results]))
 
     @classmethod
     def unpacked(cls, product: bytes) -> Self:
         """Return the product that this process packed before."""
-        nonce, met = msgpack.unpackb(product)
-        return cls(nonce=nonce, met=[(_met(one), base and _met(base)) for one, base in met])
+        nonce, results = msgpack.unpackb(product)
+        return cls(
+            nonce=nonce, results=[(_result(one), base and _result(base)) for one, base in results]
+        )
 
 
-def evidence_of(met: Sequence[tuple[Met, Met | None]]) -> bytes:
+def evidence_of(results: Sequence[tuple[InstanceResult, InstanceResult | None]]) -> bytes:
     """Return the answers of a run to fixed instances, as records refer to them."""
-    return bytes(msgpack.packb([one.answer for one, _ in met]))
+    return bytes(msgpack.packb([one.answer for one, _ in results]))
 
 
 def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
@@ -47,29 +49,29 @@ def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
     return answers
 
 
-def met_of(answer: bytes) -> Met:
+def result_of(answer: bytes) -> InstanceResult:
     """Return an instance's run of which only the answer is known."""
-    return Met(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
+    return InstanceResult(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
 
 
-def measured_of(met: Met) -> InstanceMeasurement:
+def measured_of(result: InstanceResult) -> InstanceMeasurement:
     """Return the measurements of one instance, before the judge adds figures."""
     return InstanceMeasurement(
-        wall_s=met.wall_s,
-        cpu_s=met.cpu_s,
-        instructions=met.instructions,
-        peak_bytes=met.peak_bytes,
-        answer_bytes=len(met.answer),
+        wall_s=result.wall_s,
+        cpu_s=result.cpu_s,
+        instructions=result.instructions,
+        peak_bytes=result.peak_bytes,
+        answer_bytes=len(result.answer),
     )
 
 
-def _fields(met: Met) -> list[object]:
-    return [met.answer, met.wall_s, met.cpu_s, met.instructions, met.peak_bytes]
+def _fields(result: InstanceResult) -> list[object]:
+    return [result.answer, result.wall_s, result.cpu_s, result.instructions, result.peak_bytes]
 
 
-def _met(fields: list[object]) -> Met:
+def _result(fields: list[object]) -> InstanceResult:
     answer, wall_s, cpu_s, instructions, peak_bytes = fields
-    return Met(
+    return InstanceResult(
         answer=answer,  # type: ignore[arg-type]  # packed above
         wall_s=wall_s,  # type: ignore[arg-type]
         cpu_s=cpu_s,  # type: ignore[arg-type]

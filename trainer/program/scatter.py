@@ -34,24 +34,24 @@ def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
     is_cpu = bench.manifest.metric.name == "cpu_s"
     shares: list[float] = []
     for run in runs:
-        for own, base in run.met:
+        for own, base in run.results:
             if base is not None:
                 pair = [one.cpu_s if is_cpu else one.wall_s for one in (own, base)]
                 shares.append(math.log(max(1e-9, pair[0]) / max(1e-9, pair[1])))
     return shares
 
 
-def is_silent(shares: Sequence[float]) -> bool:
+def is_unbiased(shares: Sequence[float]) -> bool:
     """Return True if the mean is within two standard errors of zero."""
     return abs(fmean(shares)) <= _ERRORS * _error(shares)
 
 
-def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
+def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
     """Return the remark on an A/A test."""
     mean, error = fmean(shares), _error(shares)
     said = f"the baseline against itself: {mean:+.3f} ± {error:.3f} in ln seconds"
     figures = {"mean": mean, "error": error, "pairs": float(len(shares))}
-    if silent:
+    if unbiased:
         return fine("A/A", f"{said}, {len(shares)} pairs", **figures)
     return fault(
         "A/A",
@@ -61,7 +61,7 @@ def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
     )
 
 
-def can_tell(bench: Bench, shares: Sequence[float]) -> Remark:
+def detectable_gain(bench: Bench, shares: Sequence[float]) -> Remark:
     """Return the remark on the smallest gain in seconds that a trial can detect here."""
     of_run = stdev(shares) / math.sqrt(max(1, bench.spec.instances.secret))
     # A pair is two runs. A true gain at this ratio is just detected, so half the time.
@@ -107,7 +107,8 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
     return (
         note(
             "itself",
-            f"{differ} of {len(run.met)} answers differ the second time; the metric by {apart:.3g}",
+            f"{differ} of {len(run.results)} answers differ the second time; "
+            f"the metric by {apart:.3g}",
             "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
             apart=apart,
         ),
@@ -130,7 +131,7 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
             return fault("device", said, f"raise limit_s; or {hint}")
     differ = _differing(run, slowed)
     if differ:
-        said = f"beside other work {differ} of {len(run.met)} answers are others"
+        said = f"beside other work {differ} of {len(run.results)} answers are others"
         return fault("device", f'device is "any", yet {said}', hint)
     return fine("device", "any: beside other work the answers are the same, byte by byte")
 

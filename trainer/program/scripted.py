@@ -30,10 +30,10 @@ class Scripted:
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
         """Return the script's answer. Raises ConfigurationError if it cannot be loaded."""
         messages = [{"role": one.role, "content": one.content} for one in question.messages]
-        told = json.dumps({"messages": messages, "seed": question.seed}).encode()
+        question_bytes = json.dumps({"messages": messages, "seed": question.seed}).encode()
         try:
             async with self._loaded.asked() as frames, self._loaded.in_time():
-                await frames.send(SAY, told)
+                await frames.send(SAY, question_bytes)
                 _, said = await frames.receive_one({REPLY: _MOST_BYTES})
         except (SandboxEnded, ForgedFrame, TimeoutError):
             return ModelFault(

@@ -65,9 +65,11 @@ def drawn(
     `key` is the key of a secret split, of 32 bytes. `nonce` is a run's own, for runs that may share
     no instance.
     """
-    told = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
-    told += index.to_bytes(4, "big") + nonce
-    seed = hmac.digest(key, told, "sha256") if split == SECRET else hashlib.sha256(told).digest()
+    hashed = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
+    hashed += index.to_bytes(4, "big") + nonce
+    seed = (
+        hmac.digest(key, hashed, "sha256") if split == SECRET else hashlib.sha256(hashed).digest()
+    )
     return InstanceName(seed=seed, split=split, index=index)
 
 

@@ -27,9 +27,10 @@ from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
-from trainer.program.candidate import Candidate, Forge, Met
+from trainer.program.candidate import Candidate, Forge, InstanceResult
 from trainer.program.evaluating import Evaluations
-from trainer.program.instances import NO_NONCE, MadeInstances, RunInstance
+from trainer.program.execution import LOG_CHARACTERS, Cores, Executor, first_failure
+from trainer.program.instances import NO_NONCE, DrawnInstance, MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
     counts_instructions,
@@ -38,7 +39,6 @@ from trainer.program.manifest import (
     recipe_of,
     spec_of,
 )
-from trainer.program.meetings import LOG_CHARACTERS, Cores, Meetings, first_failure
 from trainer.program.metric import (
     InstanceMeasurement,
     Unfit,
@@ -53,7 +53,7 @@ from trainer.program.product import (
     answers_in,
     evidence_of,
     measured_of,
-    met_of,
+    result_of,
 )
 from trainer.task_folder.task import Task
 
@@ -111,7 +111,7 @@ class ProgramStages:
             work=self.work,
         )
         self.instances = MadeInstances(task, self._judge)
-        self._meetings = Meetings(
+        self._executor = Executor(
             task,
             candidate=self._candidate,
             judge=self._judge,
@@ -170,25 +170,25 @@ class ProgramStages:
                 asked = await self.asked(request, nonce)
                 await self.instances.warm_ups()  # once, before candidates ask for them
                 timeline.enter("train", "train")
-                met = await self._meetings.all_met(package, base, asked, meter)
+                results = await self._executor.run_all(package, base, asked, meter)
             except ProgramFailed as failed:
                 meter.log_tail = (meter.log_tail + failed.log)[-LOG_CHARACTERS:]
                 raise
             finally:
                 timeline.leave("train")
-                meter.strangers_share = host_load.share()
+                meter.outside_share = host_load.share()
                 meter.others_share = host_load.share_with_lanes()
-            public = [one for one, name in zip(met, asked, strict=True) if not name.is_secret]
+            public = [one for one, name in zip(results, asked, strict=True) if not name.is_secret]
             meter.wall_s = sum(one.wall_s for one, _ in public)
             meter.train_cpu_s = sum(one.cpu_s for one, _ in public)
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
-            return Product(nonce=nonce, met=met).packed()
+            return Product(nonce=nonce, results=results).packed()
 
-    async def forged(self, asked: RunInstance, forge: Forge) -> bytes:
+    async def forged(self, asked: DrawnInstance, forge: Forge) -> bytes:
         """Return what an evaluator says of the baseline if `forge` changes its replies."""
         package = await self._builder.package(self._task.source)
-        return await self._meetings.forged(package, asked, forge)
+        return await self._executor.forged(package, asked, forge)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return the scores of a run's answers on both splits."""
@@ -197,13 +197,13 @@ class ProgramStages:
             meter.timeline.enter("claim", "score")
             try:
                 made = Product.unpacked(product)
-                asked, answers = await self.asked(request, made.nonce), made.met
+                asked, answers = await self.asked(request, made.nonce), made.results
                 # Scoring may be repeated if a judge asks a model: a model that is away is no fault.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:
                 meter.timeline.leave("claim")
-                meter.claim_wall_s = time.monotonic() - began_s
+                meter.score_wall_s = time.monotonic() - began_s
         size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
         secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
@@ -230,15 +230,15 @@ class ProgramStages:
             began_s = time.monotonic()
             asked = await self.instances.of_run(0, self._own_split)
             try:
-                measured = await self._checked(asked, [(met_of(one), None) for one in answers])
+                measured = await self._checked(asked, [(result_of(one), None) for one in answers])
             finally:
-                meter.claim_wall_s = time.monotonic() - began_s
+                meter.score_wall_s = time.monotonic() - began_s
         nano = self._figure(measured, size=0)
         return Scores(
             answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
         )
 
-    async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[RunInstance]:
+    async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[DrawnInstance]:
         """Return a run's instances. The secret ones depend on the key of the split.
 
         A screen names no split, so it never uses a holdout.
@@ -252,30 +252,34 @@ class ProgramStages:
     # Judging
 
     async def _checked(
-        self, asked: Sequence[RunInstance], answers: Sequence[tuple[Met, Met | None]]
+        self,
+        asked: Sequence[DrawnInstance],
+        answers: Sequence[tuple[InstanceResult, InstanceResult | None]],
     ) -> list[InstanceMeasurement]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._check(one, *met))
-                    for one, met in zip(asked, answers, strict=True)
+                    group.create_task(self._check(one, *pair))
+                    for one, pair in zip(asked, answers, strict=True)
                 ]
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         return [task.result() for task in tasks]
 
-    async def _check(self, asked: RunInstance, met: Met, base: Met | None) -> InstanceMeasurement:
+    async def _check(
+        self, asked: DrawnInstance, result: InstanceResult, base: InstanceResult | None
+    ) -> InstanceMeasurement:
         async with self._cores.one():
-            verdict = await self._judge.check(asked.data, met.answer, self.judges_asking(asked))
+            verdict = await self._judge.check(asked.data, result.answer, self.judges_asking(asked))
         if verdict.wrong:
-            told = f"{asked.words} is answered wrong"
+            message = f"{asked.words} is answered wrong"
             if asked.is_secret:
-                raise RunFailed("rejected", told)
-            raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
-        beside = None if base is None else measured_of(base)
-        return replace(measured_of(met), figures=verdict.figures, base=beside)
+                raise RunFailed("rejected", message)
+            raise RunFailed("rejected", f"{message}: {verdict.wrong}", unquoted=message)
+        base_measured = None if base is None else measured_of(base)
+        return replace(measured_of(result), figures=verdict.figures, base=base_measured)
 
-    def judges_asking(self, asked: RunInstance) -> Callable[[], Questions] | None:
+    def judges_asking(self, asked: DrawnInstance) -> Callable[[], Questions] | None:
         """Return a factory for the models' replies to a judge's questions about an instance."""
         asking = self._judges_asking
         if asking is None:

@@ -25,18 +25,18 @@ class Stopwatch:
         limit_s: float,
         name: str,
         *,
-        strangers_share: Callable[[], float],
+        outside_share: Callable[[], float],
         since_s: float | None = None,
     ) -> None:
         """Create a clock that stands still until `running` is entered.
 
-        `strangers_share` returns the share of all processors' time that others' processes use.
+        `outside_share` returns the share of all processors' time that others' processes use.
         `since_s` is the start time, if the code started before the block is entered.
         """
         self.used_s = 0.0
         self._limit_s = limit_s
         self._name = name
-        self._strangers_share = strangers_share
+        self._outside_share = outside_share
         self._since_s = since_s
 
     @contextlib.asynccontextmanager
@@ -63,7 +63,7 @@ class Stopwatch:
         return Stopwatch(
             self._limit_s if limit_s is None else limit_s,
             name,
-            strangers_share=self._strangers_share,
+            outside_share=self._outside_share,
             since_s=time.monotonic(),
         )
 
@@ -93,5 +93,5 @@ class Stopwatch:
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
-        share = self._strangers_share()
+        share = self._outside_share()
         return _MOST_STRETCH if share >= 1 else min(_MOST_STRETCH, 1 / (1 - share))

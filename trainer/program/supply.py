@@ -10,15 +10,15 @@ from typing import Final
 
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
-from trainer.program.instances import RunInstance
+from trainer.program.instances import DrawnInstance
 
-_MEND: Final = (
+_HINT: Final = (
     "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "
     "random_of(seed), nothing kept between calls"
 )
 
 
-async def follows(bench: Bench, asked: Sequence[RunInstance]) -> bool:
+async def follows(bench: Bench, asked: Sequence[DrawnInstance]) -> bool:
     """Return True if instances stay the same when another process makes them in reverse order."""
     again = await bench.again(bench.other_judge, asked[::-1])
     return [one.data for one in asked[::-1]] == again
@@ -26,10 +26,10 @@ async def follows(bench: Bench, asked: Sequence[RunInstance]) -> bool:
 
 def unseeded() -> Remark:
     """Return the remark for instances that do not follow from their seeds."""
-    return fault("instances", "the judge makes other instances from the same seed", _MEND)
+    return fault("instances", "the judge makes other instances from the same seed", _HINT)
 
 
-async def supplied(bench: Bench, runs: Sequence[Sequence[RunInstance]]) -> AsyncIterator[Remark]:
+async def supplied(bench: Bench, runs: Sequence[Sequence[DrawnInstance]]) -> AsyncIterator[Remark]:
     """Yield remarks on the supply of instances, judged by those of several runs."""
     if bench.spec.instances.fixed:
         for remark in _fixed(bench, runs[0]):
@@ -49,7 +49,7 @@ async def supplied(bench: Bench, runs: Sequence[Sequence[RunInstance]]) -> Async
 _FOLLOW: Final = "draw all that an instance is made of from random_of(seed)"
 
 
-def _is_shared(run: Sequence[RunInstance], digests: Sequence[bytes]) -> bool:
+def _is_shared(run: Sequence[DrawnInstance], digests: Sequence[bytes]) -> bool:
     """Return True if half of a run's secret instances are public ones.
 
     If that holds in each run, it is no coincidence.
@@ -71,7 +71,7 @@ def _of_evaluator(vary: str | None) -> Remark:
     )
 
 
-def _fixed(bench: Bench, asked: Sequence[RunInstance]) -> list[Remark]:
+def _fixed(bench: Bench, asked: Sequence[DrawnInstance]) -> list[Remark]:
     names = bench.spec.instances.fixed
     count = len({one.data for one in asked})
     if count < len(names):

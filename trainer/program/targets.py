@@ -14,7 +14,7 @@ from protocol.units import NANO
 from trainer.program.answers import Form, Raw, Unreadable, bytes_of, forms_of
 from trainer.program.attacks import Honest
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.instances import RunInstance
+from trainer.program.instances import DrawnInstance
 from trainer.program.metric import MEASURED
 
 _INSTANCES: Final = 3
@@ -32,7 +32,7 @@ class Target:
     the replies.
     """
 
-    asked: RunInstance
+    asked: DrawnInstance
     honest: Honest
     figure: float
     parts: Sequence[bytes]
@@ -83,7 +83,7 @@ async def _target(
     )
 
 
-async def _form(bench: Bench, asked: RunInstance, answer: bytes, figure: float) -> Form | None:
+async def _form(bench: Bench, asked: DrawnInstance, answer: bytes, figure: float) -> Form | None:
     """Return the form in which an answer, decoded and encoded again, keeps its score."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
@@ -103,7 +103,7 @@ async def _form(bench: Bench, asked: RunInstance, answer: bytes, figure: float) 
 
 
 async def _messages(
-    bench: Bench, asked: RunInstance, answer: bytes, others: Sequence[Any]
+    bench: Bench, asked: DrawnInstance, answer: bytes, others: Sequence[Any]
 ) -> tuple[bytes, ...] | None:
     """Return the judge's messages, None if other replies would change them."""
     if not bench.spec.interactive or not others or not others[0]:

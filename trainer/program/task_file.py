@@ -16,18 +16,18 @@ from trainer.program.environments import (
     JUDGE_LOCK,
     LOCK,
     packages_of_folder,
-    require_met,
+    require_packages,
 )
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import FOLDERS, IN, IN_FILE, OUT, OUT_FILE, is_asked
 from trainer.program.holdout import Holdout, read_holdout
 from trainer.program.manifest import (
     BATCH,
-    BATCH_MEND,
+    BATCH_HINT,
     DEVICES,
     ENCODINGS,
     EVALUATOR,
-    FOLDERS_MEND,
+    FOLDERS_HINT,
     FRESH,
     ISOLATIONS,
     JUDGE,
@@ -65,7 +65,7 @@ def read_manifest(
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
     public, hidden = _data(fields, folder)
-    packages, judges = require_met(
+    packages, judges = require_packages(
         packages_of_folder(_sorted_texts(fields, "requires"), folder, LOCK),
         packages_of_folder(_sorted_texts(judging, "requires"), folder, JUDGE_LOCK),
         task=folder.called,
@@ -115,9 +115,9 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     metric.finish()
     if named.name in OF_BASELINE and spec.instances.fixed:
         raise metric.error("name", "is measured, but instances are fixed", "draw instances")
-    told = {named.name, *(guard.name for guard in spec.guards)}
+    figures_used = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)
-    if "cpu_s" in told and (spec.limits.threads > 1 or has_tools):
+    if "cpu_s" in figures_used and (spec.limits.threads > 1 or has_tools):
         # The time of a process that is not waited for is not counted.
         problem = "does not tell what other processes take, which may be started here"
         raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
@@ -153,8 +153,8 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     entry = fields.text("entry") if fields.has("entry") else None
     module = fields.text("module") if fields.has("module") else None
     if [run, entry, module].count(None) != 2:
-        told = "or entry or module must be there, and no two of them"
-        raise fields.error("run", told, "see docs/writing-a-task.md")
+        message = "or entry or module must be there, and no two of them"
+        raise fields.error("run", message, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
     metric, bound = fields.section("metric"), _optional(fields, "bound")
@@ -207,9 +207,9 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
         raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
     if (problem := folders_fault(spec)) is not None:
-        raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_MEND)
+        raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_HINT)
     if (problem := batch_fault(spec)) is not None:
-        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_MEND)
+        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_HINT)
     if spec.limits.warmup and (entry is None or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from trainer.measuring.host_load import LaneWork
 from trainer.program.building import Builder
-from trainer.program.candidate import Candidate, Meeting
+from trainer.program.candidate import Candidate, InstanceRun
 from trainer.program.manifest import recipe_of
 from trainer.task_folder.task import Task
 
@@ -22,14 +22,14 @@ async def unjudged_answers(
     try:
         package = await builder.package(task.source)
         for number, instance in enumerate(instances):
-            meeting = Meeting(
+            instance_run = InstanceRun(
                 package=package.secret if on_holdout else package.sealed,
                 instance=instance,
                 seed=number,
                 name="the trial run",
-                is_heard=not on_holdout,
+                keeps_output=not on_holdout,
             )
-            (met,) = await Candidate(task, work).meet([meeting])
-            yield met.answer
+            (result,) = await Candidate(task, work).run_on([instance_run])
+            yield result.answer
     finally:
         builder.close()

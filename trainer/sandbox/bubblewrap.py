@@ -14,14 +14,14 @@ from pathlib import Path
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
 from trainer.host.processes import family_of, status_number
-from trainer.sandbox.compiled import make_folder
-from trainer.sandbox.enclosure import (
-    Enclosure,
+from trainer.sandbox.backend import (
+    SandboxBackend,
     boot_arguments,
     environment,
     holds_too_much,
     until_gone,
 )
+from trainer.sandbox.compiled import make_folder
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.process_limit import joining_group
 from trainer.sandbox.profile import Profile
@@ -45,7 +45,7 @@ CPUINFO = "/cpuinfo"  # where a zygote's children find the file for their `/proc
 SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
-class Bubblewrap(Enclosure):
+class Bubblewrap(SandboxBackend):
     """A sandbox in namespaces of its own."""
 
     def __init__(self, profile: Profile) -> None:
@@ -73,7 +73,7 @@ class Bubblewrap(Enclosure):
         ) as (command, arguments):
             try:
                 self._process = await SpawnedProcess.start(
-                    self.giving_way(command),
+                    self.with_low_priority(command),
                     pass_fds=(channel, program, arguments),
                     has_lifeline=False,
                 )

@@ -147,7 +147,7 @@ REFUSED_TO_CONFINED = frozenset(
     | {"sched_setattr"}
 )
 
-# What an ordinary program needs and a candidate does not (`seccomp.workshop_program`).
+# What an ordinary program needs and a candidate does not (`seccomp.networked_program`).
 OF_PROGRAMS = frozenset({"socket", "socketpair", "inotify_init", "inotify_init1", "pidfd_open"})
 MODES = frozenset(
     {"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"}

@@ -116,10 +116,10 @@ def outlive(child: int) -> int:
     watched.register(0, select.POLLIN | select.POLLHUP)
     while not watched.poll(_POLL_MS):
         while True:
-            buried, status = os.waitpid(-1, os.WNOHANG)
-            if buried == child:
+            reaped, status = os.waitpid(-1, os.WNOHANG)
+            if reaped == child:
                 return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
-            if not buried:
+            if not reaped:
                 break
     return 1
 

@@ -24,16 +24,16 @@ from trainer.cards import nvidia
 from trainer.host.interpreter import python_command
 from trainer.host.processes import uids_in_use
 from trainer.sandbox import confine
-from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.confine import ConfinementSpec
-from trainer.sandbox.enclosure import (
-    Enclosure,
+from trainer.sandbox.backend import (
+    SandboxBackend,
     boot_arguments,
     environment,
     files_bytes,
     holds_too_much,
     in_time,
 )
+from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.confine import ConfinementSpec
 from trainer.sandbox.landlock import CARD, DEVICE, OWN, READ, WRITE
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.process_limit import SPARE
@@ -56,7 +56,7 @@ _DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo")
 _taken: set[int] = set()  # uids that sandboxes of this process use
 
 
-class Confined(Enclosure):
+class Confined(SandboxBackend):
     """A sandbox in a folder of its own; with `as_throwaway`, under a uid of its own."""
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
@@ -84,7 +84,7 @@ class Confined(Enclosure):
             program=[str(boot), *boot_arguments(self.profile, channel)],
         )
         self._process = await SpawnedProcess.start(
-            self.giving_way(confining(spec)), pass_fds=(channel,), has_lifeline=True
+            self.with_low_priority(confining(spec)), pass_fds=(channel,), has_lifeline=True
         )
         return self._process
 

@@ -14,11 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.sandbox import bubblewrap, confined
-from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
-from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
-from trainer.sandbox.enclosure import (
+from trainer.sandbox.backend import (
     NICE,
-    Enclosure,
+    SandboxBackend,
     boot_arguments,
     files_bytes,
     gate_filter,
@@ -26,6 +24,8 @@ from trainer.sandbox.enclosure import (
     in_time,
     until_gone,
 )
+from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
+from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.inside.zygote import ForkRequest
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, ruleset
@@ -35,7 +35,7 @@ from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
 
-class Forked(Enclosure):
+class Forked(SandboxBackend):
     """A sandbox that a zygote forks. `_pidfd` refers to its only process, once that is known."""
 
     def __init__(self, profile: Profile) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 
-from trainer.sandbox.enclosure import until_ready
+from trainer.sandbox.backend import until_ready
 from trainer.sandbox.inside.channel import HEADER
 
 

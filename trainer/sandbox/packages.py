@@ -120,7 +120,7 @@ def locked(lock: bytes) -> Packages:
     others = lacking(lines, None)
     if not others:
         return Packages(lock)
-    if fixed := [line for line in others if _normal(line.partition("==")[0]) in everybodys()]:
+    if fixed := [line for line in others if _normal(line.partition("==")[0]) in shared_versions()]:
         raise ConfigurationError(
             f"this task needs other versions than every sandbox here shows: {', '.join(fixed)}",
             f"install them into arnode's environment: `pip install {' '.join(fixed)}`",
@@ -142,7 +142,7 @@ def environment_of(lock: bytes) -> Path:
 
 
 @functools.cache
-def everybodys() -> dict[str, str]:
+def shared_versions() -> dict[str, str]:
     """Return the versions of the distributions that every sandbox shows, by name."""
     owners = packages_distributions()
     names = {_normal(name) for module in PACKAGES for name in owners.get(module, ())}

@@ -28,14 +28,14 @@ from trainer.host.processes import (
     used_cpu_s,
     written_bytes,
 )
+from trainer.sandbox.backend import SandboxBackend, SandboxProcess, to_its_end, until_ready
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure, SandboxProcess, to_its_end, until_ready
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.process_limit import bind_process
 from trainer.sandbox.profile import Profile, Start
-from trainer.sandbox.syscall_gate import Gate
-from trainer.sandbox.tier import enclose
+from trainer.sandbox.syscall_gate import SyscallGate
+from trainer.sandbox.tier import make_backend
 from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import START_TIMEOUT_S, ForkedProcess, Zygote
 
@@ -57,28 +57,28 @@ class Sandbox:
 
     def __init__(
         self,
-        enclosure: Enclosure,
+        backend: SandboxBackend,
         process: SandboxProcess,
         channel: socket.socket,
         *,
         asked_s: float,
     ) -> None:
-        self.profile = enclosure.profile
+        self.profile = backend.profile
         self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
-        self.is_heard = True  # True while its output is kept and may be quoted
+        self.keeps_output = True  # True while its output is kept and may be quoted
         self.peak_memory_bytes = 0  # including what its files held then
         self.peak_resident_bytes = 0
         self.written_bytes = 0
         self.end: End | None = None
-        self._enclosure = enclosure
+        self._backend = backend
         self._process = process
         self._channel = channel
         self._frames = Frames(channel)
         self._pid = 0
-        self._gate: Gate | None = None
+        self._gate: SyscallGate | None = None
         self._cpu_s = 0.0
         self._output = bytearray()
-        self._on_heard: Callable[[bytes], None] = lambda _printed: None
+        self._on_output: Callable[[bytes], None] = lambda _printed: None
         self._output_bytes = 0
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
@@ -103,25 +103,25 @@ class Sandbox:
         Raises SafetyError if it does not start.
         """
         asked_s = time.monotonic()
-        enclosure = enclose(profile)
+        backend = make_backend(profile)
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         ours.setblocking(False)
         try:
-            process = await enclosure.start(theirs.fileno())
+            process = await backend.start(theirs.fileno())
         except BaseException:
             ours.close()
-            await to_its_end(enclosure.emptied())
+            await to_its_end(backend.emptied())
             raise
         finally:
             theirs.close()
-        sandbox = cls(enclosure, process, ours, asked_s=asked_s)
+        sandbox = cls(backend, process, ours, asked_s=asked_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await sandbox._await_ready()
         except (TimeoutError, SandboxEnded, ForgedFrame, asyncio.CancelledError) as error:
             if not isinstance(error, asyncio.CancelledError):
-                enclosure.note_failed_start()
+                backend.note_failed_start()
             await sandbox.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -171,25 +171,25 @@ class Sandbox:
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
         """Copy the code that was compiled for a tree before, if its profile compiles."""
-        self._enclosure.fill_compiled(code, tree)
+        self._backend.fill_compiled(code, tree)
 
     def keep_compiled(self, code: CompiledCode, tree: bytes) -> None:
         """Keep the code that it has compiled for a tree, unless some is kept already."""
-        if self._enclosure.compiled is not None and not code.has(tree):
-            code.keep(self._enclosure.compiled, tree)
+        if self._backend.compiled is not None and not code.has(tree):
+            code.keep(self._backend.compiled, tree)
 
     async def shut_gate(self) -> None:
         """End the sandbox's access to files for good; kill it if a call is still under way."""
         if self._gate is not None and not await self._gate.shut():
             self._stop("killed")
 
-    def hear(self, on_heard: Callable[[bytes], None]) -> None:
-        """Call `on_heard` with its output from now on, as long as that is kept."""
-        self._on_heard = on_heard
+    def on_output(self, callback: Callable[[bytes], None]) -> None:
+        """Call `callback` with its output from now on, as long as that is kept."""
+        self._on_output = callback
 
-    def stop_listening(self) -> None:
+    def discard_output(self) -> None:
         """Discard its output from now on. Earlier output stays."""
-        self.is_heard = False
+        self.keeps_output = False
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its process so far; once it has ended, the last reading."""
@@ -249,7 +249,7 @@ class Sandbox:
             self._gate.close()
             self._gate = None
         self._channel.close()
-        await self._enclosure.emptied()
+        await self._backend.emptied()
         self.peak_resident_bytes = max(self.peak_resident_bytes, self._process.peak_bytes)
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
         self.written_bytes = max(self.written_bytes, self._process.written_bytes)
@@ -265,7 +265,7 @@ class Sandbox:
     def _stop(self, reason: End) -> None:
         if self._process.returncode is None:
             self.end = self.end or reason
-            self._enclosure.kill()
+            self._backend.kill()
 
     async def _await_ready(self) -> None:
         await until_ready(self._channel.fileno())
@@ -280,7 +280,7 @@ class Sandbox:
                 # The kernel translates the sender's pid into our namespace.
                 self._pid = struct.unpack("3i", data[:12])[0]
                 try:
-                    self._enclosure.attach(self._pid)
+                    self._backend.attach(self._pid)
                 except OSError as error:  # it has died since
                     raise SandboxEnded from error
                 bind_process(self._pid, self.profile.threads)
@@ -288,7 +288,7 @@ class Sandbox:
                 listener = struct.unpack("i", data[:4])[0]
         if listener is not None:
             try:
-                self._gate = Gate(listener, self._pid)
+                self._gate = SyscallGate(listener, self._pid)
             except ProcessLookupError as error:
                 raise SandboxEnded from error
         if self._gate is not None and status_number(self._pid, "Threads") > 1:
@@ -306,9 +306,9 @@ class Sandbox:
                 self._stop("output")
 
     def _keep(self, chunk: bytes) -> None:
-        if self.is_heard:
+        if self.keeps_output:
             self._output = (self._output + chunk)[-_TAIL_BYTES:]
-            self._on_heard(chunk)
+            self._on_output(chunk)
 
     async def _watch(self) -> None:
         """Kill it on too much memory, files or threads, and if watching fails."""
@@ -328,7 +328,7 @@ class Sandbox:
                 self._stop("threads")
             in_pipes = pipes_kib(pids) * 1024 if self.profile.may_have_pipes else 0
             resident = sum(map(held_kib, pids)) * 1024 + in_pipes
-            in_files = self._enclosure.files_bytes() if self.profile.role == "solve" else 0
+            in_files = self._backend.files_bytes() if self.profile.role == "solve" else 0
             self.peak_resident_bytes = max(self.peak_resident_bytes, resident)
             self.peak_memory_bytes = max(self.peak_memory_bytes, resident + in_files)
             if resident > self.profile.memory_bytes and (
@@ -337,6 +337,6 @@ class Sandbox:
             ):
                 self._stop("memory")
             self.cpu_s()  # read it now: the process may end by itself
-            if self._enclosure.is_overfull():
+            if self._backend.is_overfull():
                 self._stop("files")
             await asyncio.sleep(_WATCH_INTERVAL_S)

@@ -156,17 +156,18 @@ def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ASK)])
 
 
-def workshop_program(
+def networked_program(
     *, is_confined: bool, is_networked: bool = True, machine: str | None = None
 ) -> bytes:
     """Return the filter of a program that may use the network.
 
-    It is for a workshop (`trainer.workshop.workshop`) or a fenced program
-    (`trainer.sandbox.fence`). Unix sockets (AF_UNIX) are refused: behind them are a session's D-Bus
-    and systemd, Docker and agents with keys, which start programs or answer outside any sandbox.
-    Without `is_networked` every new socket is refused. `is_confined` refuses what namespaces would
-    make harmless. Changes of modes and owners, which Landlock does not cover, then seem to succeed,
-    because programs give up if they fail. Raises SafetyError on an architecture without a table.
+    It is for an agent sandbox (`trainer.agent_sandbox.agent_run`) or a helper process
+    (`trainer.sandbox.masked_home`). Unix sockets (AF_UNIX) are refused: behind them are a session's
+    D-Bus and systemd, Docker and agents with keys, which start programs or answer outside any
+    sandbox. Without `is_networked` every new socket is refused. `is_confined` refuses what
+    namespaces would make harmless. Changes of modes and owners, which Landlock does not cover, then
+    seem to succeed, because programs give up if they fail. Raises SafetyError on an architecture
+    without a table.
     """
     machine = machine or platform.machine()
     program = [*_to_all(machine), *_sockets(machine)]

@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import Final
 
-from trainer.sandbox.enclosure import until_ready
+from trainer.sandbox.backend import until_ready
 
 
 def spawn(

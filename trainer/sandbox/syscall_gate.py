@@ -29,7 +29,7 @@ _STOPPED = ("T", "t", "Z", "X")  # states of a thread that runs no call (proc(5)
 _MOST_LOOKUPS = 200_000  # a set-up that imports all of torch makes a tenth of these
 
 
-class Gate:
+class SyscallGate:
     """The outer side of a gate: it holds a process's listener on the running event loop."""
 
     def __init__(self, listener: int, pid: int) -> None:

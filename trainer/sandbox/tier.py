@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from protocol.errors import ArnodeError, SafetyError
+from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import (
     THROWAWAY_UIDS,
@@ -17,7 +18,6 @@ from trainer.sandbox.confined import (
     specification,
     throwaway_uid,
 )
-from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.fork_probe import fork_once
 from trainer.sandbox.forked import ForkedConfined, ForkedInNamespaces
 from trainer.sandbox.inside.landlock import landlock_abi
@@ -41,7 +41,7 @@ class Tier:
     hint: str = ""
 
 
-def enclose(profile: Profile) -> Enclosure:
+def make_backend(profile: Profile) -> SandboxBackend:
     """Return the isolation of this machine's tier. Raises SafetyError if it has none."""
     tier = probe_tier()
     if tier.name == "none":
@@ -57,8 +57,8 @@ def enclose(profile: Profile) -> Enclosure:
     is_forked = profile.may_be_forked and not why_nothing_is_forked()
     if tier.name == "full":
         return ForkedInNamespaces(profile) if is_forked else Bubblewrap(profile)
-    walls = ForkedConfined if is_forked else Confined
-    return walls(profile, as_throwaway=tier.name == "container")
+    backend_type = ForkedConfined if is_forked else Confined
+    return backend_type(profile, as_throwaway=tier.name == "container")
 
 
 @functools.cache

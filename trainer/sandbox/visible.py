@@ -166,7 +166,7 @@ def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
     ]
     covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]
     covered += [
-        f"/packages/{name}" for name in _HIDDEN_IN_PACKAGES if (_beside_torch() / name).is_dir()
+        f"/packages/{name}" for name in _HIDDEN_IN_PACKAGES if (_next_to_torch() / name).is_dir()
     ]
     return VisibleTree(bindings=tuple(bindings), covered=tuple(covered))
 
@@ -209,7 +209,7 @@ def _packages(names: Iterable[str]) -> list[VisiblePath]:
             origin = Path(spec.origin)
             path = origin.parent if origin.name == "__init__.py" else origin
         else:  # `numpy.libs` is not a module; `tiktoken_ext` has no __init__
-            path = _beside_torch() / name
+            path = _next_to_torch() / name
         if path.exists():
             found.append(VisiblePath(path, f"/packages/{path.name}"))
     return found
@@ -224,7 +224,7 @@ def _is_built_for_cuda() -> bool:
     return found is not None and found.cuda is not None
 
 
-def _beside_torch() -> Path:
+def _next_to_torch() -> Path:
     spec = importlib.util.find_spec("torch")
     assert spec is not None  # noqa: S101 -- checked by the caller
     assert spec.origin is not None  # noqa: S101

@@ -19,7 +19,7 @@ from typing import ClassVar, Final
 
 from protocol.errors import SafetyError
 from trainer.host.processes import exact_cpu_s, family_of, status_number, used_cpu_s
-from trainer.sandbox.enclosure import until_ready
+from trainer.sandbox.backend import until_ready
 from trainer.sandbox.inside.zygote import ENDED, MOST_REQUEST_BYTES, READY, ForkRequest
 from trainer.sandbox.visible import visible_tree
 
@@ -52,22 +52,24 @@ class ForkedProcess:
         self.peak_bytes = 0
         self.written_bytes = 0
         self.pages_read = 0  # read from a disk
-        self._ended = asyncio.create_task(self._until_buried(end))
+        self._ended = asyncio.create_task(self._until_reaped(end))
 
     async def wait(self) -> int:
         """Wait until it has ended and its zygote has reaped it; return its exit status."""
         return await asyncio.shield(self._ended)
 
-    async def _until_buried(self, end: int) -> int:
+    async def _until_reaped(self, end: int) -> int:
         try:
             await until_ready(end)
-            told = os.read(end, ENDED.size)
+            report = os.read(end, ENDED.size)
         finally:
             os.close(end)
-        if not told:  # the zygote is gone, and with it all that it forked
+        if not report:  # the zygote is gone, and with it all that it forked
             self.returncode = 1
             return 1
-        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(told)
+        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(
+            report
+        )
         self.peak_bytes = peak_kib << 10
         self.returncode = status
         return int(status)
@@ -110,18 +112,18 @@ class Zygote:
             zygote.retire()
             zygote = None
         if zygote is None:
-            cls._bury_retired()
+            cls._reap_retired()
             zygote = cls._fit[key] = cls(start)
         return zygote
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
         """Return the CPU seconds of all zygotes of this process so far, without their forks."""
-        cls._bury_retired()
+        cls._reap_retired()
         return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
     @classmethod
-    def _bury_retired(cls) -> None:
+    def _reap_retired(cls) -> None:
         for zygote in [one for one in cls._retired if one.has_ended]:
             cls._retired.remove(zygote)
             cls._ended_cpu_s += zygote.cpu_s()
@@ -195,16 +197,16 @@ class Zygote:
             output, printed = os.pipe()
             handed.callback(os.close, printed)
             lines = os.fdopen(output, "rb")
-            end, told = os.pipe()
+            end, end_writer = os.pipe()
             kept.callback(os.close, end)
-            handed.callback(os.close, told)
+            handed.callback(os.close, end_writer)
             stdout = asyncio.StreamReader()
             reading, _ = await asyncio.get_running_loop().connect_read_pipe(
                 lambda: asyncio.StreamReaderProtocol(stdout), lines
             )
             kept.callback(reading.close)
             try:
-                socket.send_fds(self._control, [message], [channel, printed, told])
+                socket.send_fds(self._control, [message], [channel, printed, end_writer])
             except OSError as error:
                 self.is_broken = True
                 raise _not_there("it ended") from error

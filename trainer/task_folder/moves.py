@@ -1,6 +1,6 @@
 """A reader of a task's constants, moves and hyperparameters, all of which refer to its baseline.
 
-A move consists of edits. A hyperparameter (`KnobSpec`) is a constant that a proposer may set. An
+A move consists of edits. A `HyperparameterSpec` is a constant that a proposer may set. An
 edit's search text must occur exactly once in the baseline, or the file does not load. This module
 does not know if a change helps (`trainer.task_folder.findings` holds the claims of others).
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from protocol.constants import constants_of, with_constants
-from protocol.ideas import Edit, KnobSpec, Move
+from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.source import Source
 from protocol.syntax import literal
 from trainer.task_folder.fields import Fields, nearest, read_toml
@@ -84,7 +84,9 @@ def _edit(section: Fields, source: Source) -> Edit:
     return edit
 
 
-def read_knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple[KnobSpec, ...]:
+def read_knobs(
+    fields: Fields, source: Source, moves: tuple[Move, ...]
+) -> tuple[HyperparameterSpec, ...]:
     """Return the hyperparameters of a file.
 
     Raises ConfigurationError if one does not name a constant.
@@ -104,14 +106,14 @@ def read_knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple
     return tuple(_knob(name, section.section(name)) for name in section.names())
 
 
-def _knob(name: str, spec: Fields) -> KnobSpec:
+def _knob(name: str, spec: Fields) -> HyperparameterSpec:
     kind = cast(
         "Literal['int', 'float', 'choice']", spec.one_of("type", ("int", "float", "choice"))
     )
     if kind == "choice":
         choices = spec.scalars("choices")
         spec.finish()
-        return KnobSpec(name=name, type=kind, choices=choices)
+        return HyperparameterSpec(name=name, type=kind, choices=choices)
     limit = float(1 << 50)
     low = spec.number("low", low=-limit, high=limit)
     high = spec.number("high", low=low, high=limit)
@@ -121,7 +123,7 @@ def _knob(name: str, spec: Fields) -> KnobSpec:
     if scale == "log" and low <= 0:
         raise spec.error("low", f"is {low:g}", "a logarithmic knob lies above zero")
     spec.finish()
-    return KnobSpec(name=name, type=kind, low=low, high=high, scale=scale)
+    return HyperparameterSpec(name=name, type=kind, low=low, high=high, scale=scale)
 
 
 def _constants_in(code: str) -> set[str]:

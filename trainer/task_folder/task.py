@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from protocol.codecs import odd_character
 from protocol.errors import ConfigurationError, Rejected, UsageError
-from protocol.ideas import KnobSpec, Move
+from protocol.ideas import HyperparameterSpec, Move
 from protocol.manifest import TaskManifest
 from protocol.program import ProgramSpec
 from protocol.regions import REGION_NAME, Region, check_regions, outside
@@ -72,7 +72,7 @@ class Task:
     title: str
     program: str
     program_path: Path | None
-    knobs: tuple[KnobSpec, ...]
+    knobs: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     catalogue: Path | None
     recipe: Recipe

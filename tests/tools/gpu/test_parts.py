@@ -14,12 +14,17 @@ from tools.gpu.bare import make_bare
 from tools.gpu.card import probe_machine
 from tools.gpu.measuring import Report
 from tools.gpu.parts import Options, measure
-from tools.gpu.proving import proven_device
+from tools.gpu.self_test import self_tested_device
 from tools.paths import ROOT
+from trainer.card_selftest import machine
+from trainer.card_selftest.machine import Wanted
+from trainer.card_selftest.report import (
+    SelfTestConditions,
+    SelfTestReport,
+    SelfTestStep,
+    save_report,
+)
 from trainer.host.device import processor
-from trainer.proving import machine
-from trainer.proving.machine import Wanted
-from trainer.proving.proof import Proof, ProofConditions, ProofStep, keep
 from trainer.sandbox import tier
 
 pytestmark = [
@@ -32,8 +37,10 @@ pytestmark = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the text is kept from one part to the next, and what a proving run decided."""
     folder = tmp_path_factory.mktemp("gpu")
-    keep(
-        Proof(setting=ProofConditions.of(processor()), steps=(), told={"attention": "masked"}),
+    save_report(
+        SelfTestReport(
+            setting=SelfTestConditions.of(processor()), steps=(), told={"attention": "masked"}
+        ),
         folder,
     )
     return folder
@@ -117,17 +124,21 @@ def test_a_part_begins_with_the_proving_run_once(
 ) -> None:
     home = tmp_path
     device, proven = processor(), []
-    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=())
+    step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=())
 
-    def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[Proof, None]]:
+    def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[SelfTestReport, None]]:
         proven.extend(wanted)
         told = {"attention": "masked"}
-        return [(Proof(setting=ProofConditions.of(device), steps=(step,), told=told), None)]
+        return [
+            (SelfTestReport(setting=SelfTestConditions.of(device), steps=(step,), told=told), None)
+        ]
 
-    monkeypatch.setattr(machine, "prove_all", prove)
+    monkeypatch.setattr(machine, "run_selftests", prove)
     for _ in range(2):
         report = Report()
-        assert proven_device(probe_machine(), report, home).told == {"attention": "masked"}
+        assert self_tested_device(probe_machine(), report, home).script_settings == {
+            "attention": "masked"
+        }
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
     assert proven == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}

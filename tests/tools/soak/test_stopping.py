@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.line.foresight import MISSED, ToldRun
+from node.line.loss_forecast import MISSED, FinishedRun
 from protocol.units import NANO
 from tools.soak import stopping
 from tools.soak.stopping import (
@@ -26,11 +26,13 @@ STEPS = 200
 SD = 0.01
 
 
-def ran(number: int, off: float, tree: bytes) -> ToldRun:
+def ran(number: int, off: float, tree: bytes) -> FinishedRun:
     points = tuple(
         LossPoint(step=step, loss_nano=round((2 + off) * NANO)) for step in range(0, STEPS, 5)
     )
-    return ToldRun(job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off)
+    return FinishedRun(
+        job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off
+    )
 
 
 def test_what_never_was_lost_may_be_all_the_same() -> None:
@@ -69,7 +71,7 @@ def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
 def test_too_few_sessions_prove_nothing_and_are_told_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stopping, "_MET_AGAIN", 20)  # times that each kept change is met again
+    monkeypatch.setattr(stopping, "_RESAMPLED", 20)  # times that each kept change is met again
     (first, *_) = sorted(RECORDED.glob("*.json.xz"))
     told = stopping_of([kept_session(first)])
     assert told["holds"] is False

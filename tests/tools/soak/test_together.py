@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told() -> Mapping[str, Any]:
-    return together.told_of("tiny", range(3))
+    return together.results_of("tiny", range(3))
 
 
 def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:

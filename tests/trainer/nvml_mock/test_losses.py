@@ -11,8 +11,8 @@ from tests.trainer.nvml_mock.calls import REFUSALS, lost, probed
 from tests.trainer.nvml_mock.conftest import Child, child_of
 from tests.trainer.nvml_mock.machine import MIB, Machine, uuid_of
 from tests.trainer.nvml_mock.profiles import A100, H100, L40S
+from trainer.card_selftest.steps import find_card_faults
 from trainer.cards.cards import Cards
-from trainer.proving.proving import find_card_faults
 
 
 def test_a_machine_without_the_library_has_no_card(machine: Machine, tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import pynvml
 from tests.trainer.nvml_mock.conftest import Child
 from tests.trainer.nvml_mock.machine import MIB, Machine, uuid_of
 from tests.trainer.nvml_mock.profiles import A100_SLICES, RTX4090
+from trainer.card_selftest.machine import devices_to_test
+from trainer.card_selftest.sizing import Room, room_of
 from trainer.cards.cards import probe_cards
-from trainer.proving.machine import devices_to_prove
-from trainer.proving.sizing import Room, room_of
 
 
 def proven() -> list[str]:
     """Return the UUIDs of the cards that would be tested."""
-    return [str(device.cuda) for device, _ in devices_to_prove(probe_cards())]
+    return [str(device.cuda) for device, _ in devices_to_test(probe_cards())]
 
 
 def rooms() -> list[Room]:

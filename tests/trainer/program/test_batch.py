@@ -11,7 +11,7 @@ from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import CALLED, DRAWN, METRIC, Bench, figures, read, write_task
 from tests.trainer.runners import SPLIT
 from trainer.measuring.metering import RunFailed
-from trainer.program.instances import RunInstance, batches
+from trainer.program.instances import DrawnInstance, batches
 from trainer.program.manifest import check, spec_of
 from trainer.program.stopwatch import Stopwatch
 
@@ -58,7 +58,7 @@ def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench
 
 def test_public_and_secret_instances_never_share_a_process(bench: Bench) -> None:
     names = bench.stages.instances.names(1, SPLIT)
-    asked = [RunInstance(name=name, data=b"", run_seed=1) for name in names]
+    asked = [DrawnInstance(name=name, data=b"", run_seed=1) for name in names]
     manifest = bench.task.manifest
     both = batches(manifest, asked)
     assert [[one.is_secret for one in batch] for batch in both] == [[False] * 3, [True] * 2]
@@ -108,16 +108,16 @@ def solve(instance):
 
 def test_a_watch_for_what_comes_next_runs_meanwhile() -> None:
     async def used() -> float:
-        async with Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).running():
+        async with Stopwatch(1.0, "the first", outside_share=lambda: 0.0).running():
             pass
-        watch = Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).next("the second")
+        watch = Stopwatch(1.0, "the first", outside_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             pass
         return watch.used_s
 
     async def late() -> None:
-        watch = Stopwatch(0.02, "the first", strangers_share=lambda: 0.0).next("the second")
+        watch = Stopwatch(0.02, "the first", outside_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             await asyncio.sleep(5)
@@ -129,7 +129,7 @@ def test_a_watch_for_what_comes_next_runs_meanwhile() -> None:
 
 def test_candidate_and_baseline_come_first_on_half_of_a_timed_split_each(bench: Bench) -> None:
     names = bench.stages.instances.names(1, SPLIT)
-    asked = [RunInstance(name=name, data=b"", run_seed=1) for name in names]
+    asked = [DrawnInstance(name=name, data=b"", run_seed=1) for name in names]
     manifest = bench.task.manifest
     timed = replace(manifest, metric=replace(manifest.metric, name="cpu_s"))
     batched = batches(timed, asked)

@@ -25,7 +25,7 @@ from trainer.measuring.checks import Remark
 from trainer.program import attacking, checking
 from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine
-from trainer.program.scatter import is_silent, told_aa
+from trainer.program.scatter import aa_remark, is_unbiased
 
 FOUND_BY = {"stumbles": "missing", "slow": "large"}  # others by the attack with their name
 
@@ -110,10 +110,10 @@ def test_of_seconds_the_baseline_is_held_against_itself(tmp_path: Path) -> None:
 
 
 def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
-    assert is_silent([0.01, -0.02, 0.015, 0.0, -0.01, 0.01, 0.0, -0.005])
+    assert is_unbiased([0.01, -0.02, 0.015, 0.0, -0.01, 0.01, 0.0, -0.005])
     leaning = [-0.037, -0.03, -0.045, -0.04, -0.035, -0.03, -0.04, -0.05]
-    assert not is_silent(leaning)
-    said = told_aa(leaning, silent=False)
+    assert not is_unbiased(leaning)
+    said = aa_remark(leaning, unbiased=False)
     assert (said.level, said.about) == ("fault", "A/A")
     assert said.what.startswith("the baseline against itself: -0.038 ± 0.002 in ln seconds")
 

@@ -17,7 +17,7 @@ from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import ProgramRecipe, recipe_of, spec_of
 from trainer.program.seeds import InstanceName
 from trainer.task_folder.task import Task
-from trainer.task_kinds import strangers_task
+from trainer.task_kinds import untrusted_task
 
 PRIVATE = f"{HEAD}private = true\n"
 DATA = '[data]\npublic = "shown"\njudge = "hidden"\n'
@@ -214,7 +214,7 @@ def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
     own = task(tmp_path)
     blobs = {sha256(blob).digest(): blob for blob in own.recipe.beside}
     with pytest.raises(ConfigurationError, match="only its author has its data"):
-        strangers_task(own.manifest, own.source, blobs.__getitem__)
+        untrusted_task(own.manifest, own.source, blobs.__getitem__)
 
 
 def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from trainer.program.environments import JUDGE_LOCK, LOCK
 from trainer.program.manifest import recipe_of
 from trainer.sandbox import packages
 from trainer.task_folder.task import NotPreparedError, Task
-from trainer.task_kinds import settled_task, strangers_task
+from trainer.task_kinds import settled_task, untrusted_task
 
 ERROR = (12_000_000_000, 12_000_000_000)  # the error of an answer
 SOLVE = """\
@@ -138,7 +138,7 @@ def test_others_make_the_same_of_a_list(tmp_path: Path, monkeypatch: pytest.Monk
     served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).beside}
     for module in (packages, environments):
         monkeypatch.setattr(module, "ENVIRONMENTS", tmp_path / "elsewhere")
-    load = partial(strangers_task, own.manifest, own.source, served.__getitem__)
+    load = partial(untrusted_task, own.manifest, own.source, served.__getitem__)
     with pytest.raises(NotPreparedError) as caught:
         load()
     assert caught.value.hint == f"fetch them: arnode task prepare {own.id.hex()[:12]}"

@@ -11,7 +11,7 @@ from tests.trainer.program.tasks import HEAD, ONE_OF_EACH, Bench, figures, read,
 from trainer.importing.holdout import SALT_FILE
 from trainer.measuring.checks import Remark
 from trainer.program.checking import examine
-from trainer.task_kinds import strangers_task
+from trainer.task_kinds import untrusted_task
 
 MARKER = "held-out-4711"
 HOW = 'editable = ["solve.py"]\nentry = "solve.py:solve"\nfiles = ["data.txt", "more.txt"]\n'
@@ -85,7 +85,7 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
     assert other is not None
     assert other.holdout != spec.holdout
     with pytest.raises(ConfigurationError, match="only its author has its data"):
-        strangers_task(task.manifest, task.source, lambda _blob: b"")
+        untrusted_task(task.manifest, task.source, lambda _blob: b"")
 
 
 @pytest.mark.parametrize(

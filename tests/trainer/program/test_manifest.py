@@ -26,7 +26,7 @@ from trainer.program.manifest import (
 from trainer.program.metric import SCALE
 from trainer.program.profiles import profile_of
 from trainer.task_folder.task import Task
-from trainer.task_kinds import kind_of, load_task, strangers_task
+from trainer.task_kinds import kind_of, load_task, untrusted_task
 
 RUN = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
 
@@ -411,8 +411,8 @@ def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
 def test_only_seconds_must_stand_alone(tmp_path: Path) -> None:
     timed = task(tmp_path, metric=METRIC.replace('"error"', '"wall_s"')).manifest
     assert is_timed(timed)
-    assert not ProgramKind().may_stand_beside(timed)
-    assert ProgramKind().may_stand_beside(task(tmp_path / "judged").manifest)
+    assert not ProgramKind().may_run_alongside(timed)
+    assert ProgramKind().may_run_alongside(task(tmp_path / "judged").manifest)
 
 
 def test_no_field_of_a_spec_is_left_out_of_what_is_read(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_
     served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).beside}
     assert spec_of(own.manifest).blobs
     assert set(spec_of(own.manifest).blobs) <= set(served)
-    others = strangers_task(own.manifest, own.source, served.__getitem__)
+    others = untrusted_task(own.manifest, own.source, served.__getitem__)
     ours, theirs = recipe_of(own), recipe_of(others)
     assert (theirs.script, theirs.judge_means) == (ours.script, ours.judge_means)
     assert theirs.packages == ours.packages

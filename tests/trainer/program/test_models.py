@@ -369,7 +369,7 @@ def test_where_there_is_no_network_to_give_it_one_error_says_so(
     monkeypatch.setattr(tiers, "probe_tier", lambda: weaker)
     task = task_of(tmp_path, "pass")
     with pytest.raises(SafetyError, match=f"only the sandbox of tier full has; here it is {name}"):
-        tiers.enclose(profile_of(task.manifest))
+        tiers.make_backend(profile_of(task.manifest))
 
 
 # Unmodified clients

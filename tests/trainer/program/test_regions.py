@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.knobs.proposer import KnobsProposer
+from agent.hyperparameters.proposer import BuiltInSearch
 from agent.proposal import Context
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
@@ -117,7 +117,7 @@ def test_constants_outside_are_no_knobs(tmp_path: Path) -> None:
             seed=seed,
             regions=regions,
         )
-        proposal = KnobsProposer().propose(context)
+        proposal = BuiltInSearch().propose(context)
         assert proposal is not None
         return proposal.key.split(":")[1]
 

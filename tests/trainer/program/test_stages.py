@@ -25,8 +25,8 @@ from tests.trainer.runners import SPLIT
 from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
-from trainer.program import meetings as meetings_module
-from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program import execution as execution_module
+from trainer.program.candidate import Candidate, InstanceResult, InstanceRun
 from trainer.program.instances import MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
@@ -171,8 +171,8 @@ def test_warm_ups_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return await make(judge, names, most_bytes=most_bytes)
 
     monkeypatch.setattr(Judge, "make", counted)
-    monkeypatch.setattr(meetings_module, "usable_core_numbers", lambda: FOUR)
-    monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
+    monkeypatch.setattr(execution_module, "usable_core_numbers", lambda: FOUR)
+    monkeypatch.setattr(execution_module.Cores, "_of_loops", {})
     folder = write_task(tmp_path / "task", how=CALLED + "warmup = 3\n")
     with Bench(read(folder)) as bench:
         for seed in (1, 2, 3, 4):
@@ -184,10 +184,10 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    meet, check = Candidate.meet, Judge.check
+    run_on, check = Candidate.run_on, Judge.check
 
-    async def met(candidate: Candidate, meetings: Sequence[Meeting]) -> list[Met]:
-        found = await meet(candidate, meetings)
+    async def met(candidate: Candidate, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
+        found = await run_on(candidate, execution)
         order.append("met")
         return found
 
@@ -195,7 +195,7 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
         order.append("checked")
         return await check(judge, instance, answer, asking)
 
-    monkeypatch.setattr(Candidate, "meet", met)
+    monkeypatch.setattr(Candidate, "run_on", met)
     monkeypatch.setattr(Judge, "check", checked)
     figures(bench.run())
     assert order == ["met"] * 4 + ["checked"] * 4
@@ -377,23 +377,25 @@ class Clock:
         self._bench = bench
         self._seconds = {"B": base_s, "A": own_s}
 
-    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
-        (meeting,) = meetings
+    async def run_on(self, execution: Sequence[InstanceRun]) -> list[InstanceResult]:
+        (instance_run,) = execution
         kept = self._bench.stages._builder._kept
         baseline = kept[self._bench.task.source.tree]
-        who = "B" if meeting.package is baseline.sealed else "A"
+        who = "B" if instance_run.package is baseline.sealed else "A"
         self.order.append(who)
-        self.met[who].append(meeting.instance)
+        self.met[who].append(instance_run.instance)
         await asyncio.sleep(0)
         seconds = self._seconds[who]
-        return [Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
+        return [
+            InstanceResult(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")
+        ]
 
 
 def test_seconds_are_a_share_of_the_baselines_met_in_turns(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(timed, base_s=0.5, own_s=0.125)
-    monkeypatch.setattr(Candidate, "meet", clock.meet)
+    monkeypatch.setattr(Candidate, "run_on", clock.run_on)
     outcome = timed.run(SOLVE.replace("3", "4"))
     assert figures(outcome) == (250_000_000, 250_000_000)
     # An uncounted one of each, then one of each on each instance, in alternating order.
@@ -405,7 +407,7 @@ def test_no_two_processes_of_candidates_meet_one_timed_instance(
 ) -> None:
     """This holds within a run, and between two runs with the same seed and split, like a pair's."""
     clock = Clock(timed, base_s=0.5, own_s=0.125)
-    monkeypatch.setattr(Candidate, "meet", clock.meet)
+    monkeypatch.setattr(Candidate, "run_on", clock.run_on)
     for source in (SOLVE.replace("3", "6"), SOLVE.replace("3", "6"), SOLVE.replace("3", "7")):
         assert timed.run(source).status == "ok"
     for who in ("A", "B"):
@@ -446,18 +448,20 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     beside: list[int] = []
     there = 0
 
-    async def meet(candidate: Candidate, meetings: Sequence[Meeting]) -> list[Met]:
+    async def run_on(
+        candidate: Candidate, execution: Sequence[InstanceRun]
+    ) -> list[InstanceResult]:
         nonlocal there
         there += 1
         beside.append(there)
         for _ in range(3):
             await asyncio.sleep(0)
         there -= 1
-        return [Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
+        return [InstanceResult(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
 
-    monkeypatch.setattr(Candidate, "meet", meet)
-    monkeypatch.setattr(meetings_module, "usable_core_numbers", lambda: FOUR)
-    monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
+    monkeypatch.setattr(Candidate, "run_on", run_on)
+    monkeypatch.setattr(execution_module, "usable_core_numbers", lambda: FOUR)
+    monkeypatch.setattr(execution_module.Cores, "_of_loops", {})
     figures(timed.run(SOLVE.replace("3", "5")))
     assert set(beside) == {1}
     beside.clear()
@@ -469,8 +473,8 @@ def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
     """Our own bug must not count as a candidate's failure."""
     failed = RunFailed("crash", "it ended")
     group = BaseExceptionGroup("", [failed, BaseExceptionGroup("", [ValueError("a bug")])])
-    assert isinstance(meetings_module.first_failure(group), ValueError)
-    assert meetings_module.first_failure(BaseExceptionGroup("", [failed])) is failed
+    assert isinstance(execution_module.first_failure(group), ValueError)
+    assert execution_module.first_failure(BaseExceptionGroup("", [failed])) is failed
 
 
 def test_secret_instances_hang_on_the_key_of_their_split(bench: Bench) -> None:

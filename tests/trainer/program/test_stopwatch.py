@@ -10,7 +10,7 @@ from trainer.program.stopwatch import Stopwatch
 
 def run_for(seconds: float, *, share: float, limit_s: float = 0.1) -> float:
     async def work() -> float:
-        watch = Stopwatch(limit_s, "an instance", strangers_share=lambda: share)
+        watch = Stopwatch(limit_s, "an instance", outside_share=lambda: share)
         async with watch.running():
             await asyncio.sleep(seconds)
         return watch.used_s
@@ -34,7 +34,7 @@ def test_there_is_an_end_also_where_strangers_have_all() -> None:
 
 def test_a_block_that_begins_after_the_limit_is_put_off_as_well() -> None:
     async def work() -> float:
-        watch = Stopwatch(0.2, "an instance", strangers_share=lambda: 0.8)
+        watch = Stopwatch(0.2, "an instance", outside_share=lambda: 0.8)
         for _ in range(3):
             async with watch.running():
                 await asyncio.sleep(0.15)
@@ -45,7 +45,7 @@ def test_a_block_that_begins_after_the_limit_is_put_off_as_well() -> None:
 
 def test_several_blocks_share_a_limit_that_was_put_off() -> None:
     async def work() -> None:
-        watch = Stopwatch(0.1, "an instance", strangers_share=lambda: 0.5)
+        watch = Stopwatch(0.1, "an instance", outside_share=lambda: 0.5)
         for _ in range(100):
             async with watch.running():
                 await asyncio.sleep(0.02)
@@ -58,5 +58,5 @@ def test_several_blocks_share_a_limit_that_was_put_off() -> None:
 def test_the_limit_is_reached_as_many_times_as_late_as_strangers_slow_it(
     share: float, times: float
 ) -> None:
-    watch = Stopwatch(0.2, "an instance", strangers_share=lambda: share)
+    watch = Stopwatch(0.2, "an instance", outside_share=lambda: share)
     assert watch._end(100.0) == pytest.approx(100.0 + 0.2 * (times - 1))

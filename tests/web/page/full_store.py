@@ -17,7 +17,6 @@ from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody
 from protocol.runs import Run
 from protocol.source import Source
-from tests.node.books import BASE_NANO, Clock, checkpoint, keep, with_baseline
 from tests.node.examples import (
     BASELINE,
     HARDWARE_CLASS,
@@ -28,6 +27,7 @@ from tests.node.examples import (
     result_body,
     run,
 )
+from tests.node.line_writers import BASE_NANO, Clock, keep, promotion_trial, with_baseline
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest
 
@@ -68,10 +68,10 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
     blobs = Blobs(home.blobs)
     clock = Clock()
     clock.now_ms -= count * _LATEST_MS // 2 + _DAY_MS
-    ledger = with_baseline(home, store, clock_ms=clock)
-    kept = keep(ledger, "0.2")
-    keep(ledger, "0.3")
-    confirmed = checkpoint(ledger, gain_nano=40_000_000)
+    line_writer = with_baseline(home, store, clock_ms=clock)
+    kept = keep(line_writer, "0.2")
+    keep(line_writer, "0.3")
+    confirmed = promotion_trial(line_writer, gain_nano=40_000_000)
     with store.transaction():
         patches = _patches(store, chance)
         for _ in range(count - 4):
@@ -79,7 +79,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
         _say(store)
         _carried(store, chance, kept.patch)
     claim = _peers(store, blobs)
-    built_on = keep(ledger, "0.4")
+    built_on = keep(line_writer, "0.4")
     return Full(
         confirmed=confirmed.id.hex(),
         kept=kept.result.hex(),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.proposal import KnobImportance
+from agent.proposal import HyperparameterImportance
 from node.home.control_socket import Message
 from node.home.home import Home
 from node.reporting.knowledge import importance_document
@@ -27,14 +27,14 @@ from tests.web.page.full_store import HOSTILE
 
 _WAIT_S = 60
 KNOBS = (
-    KnobImportance(
+    HyperparameterImportance(
         name="LEARNING_RATE",
         share=0.7,
         low=0.6,
         high=0.8,
         gains=((0.1, -2.0), (0.3, 0.0), (0.6, 1.5)),
     ),
-    KnobImportance(
+    HyperparameterImportance(
         name="PATTERN", share=0.2, low=0.1, high=0.3, gains=(("SL", 0.0), (HOSTILE[0], 0.4))
     ),
 )

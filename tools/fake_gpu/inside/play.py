@@ -163,7 +163,7 @@ def _asked(request: Request) -> AnswerShapes:
 def _claim(request: Request) -> tuple[bytes, bytes, None]:
     """Return a request for the log-probabilities of a batch of rows."""
     shape = request.batch_rows, request.context
-    tag = _asked(request).claim.tag
+    tag = _asked(request).score.tag
     return tag, _SHAPE.pack(*shape) + bytes(2 * 2 * shape[0] * shape[1]), None
 
 

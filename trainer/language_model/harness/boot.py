@@ -28,7 +28,7 @@ def main() -> None:
     if filters == [FORKS]:
         forked = serve(descriptor)
         descriptor, filters = forked.channel, forked.filters
-        _draw_seeds_anew()
+        _reseed()
     channel = Channel(descriptor)
     gate = load_filter(bytes.fromhex(filters[0]), with_listener=True) if filters else None
     channel.send(READY, descriptor=gate)
@@ -85,7 +85,7 @@ def _warm(*, with_optimiser: bool) -> None:
     gc.enable()
 
 
-def _draw_seeds_anew() -> None:
+def _reseed() -> None:
     """Reseed numpy and torch, so that forks differ; Python's own generator does so by itself."""
     import numpy as np
     import torch

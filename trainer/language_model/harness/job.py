@@ -10,8 +10,8 @@ class SandboxJob:
 
     `context` is the number of tokens of a scored row, `batch_rows` the number of rows scored at
     once. `budget_tokens` is 0 for budgets in seconds. An epoch is `parts` parts of the training
-    data. `card` holds the results of the card's self-test (`trainer.proving`); it is empty on a
-    processor.
+    data. `card` holds the results of the card's self-test (`trainer.card_selftest`); it is empty on
+    a processor.
     """
 
     role: str

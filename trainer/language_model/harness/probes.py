@@ -34,8 +34,8 @@ def main(names: Sequence[str]) -> None:
             traceback.print_exc()
             said = str(error).strip().partition("\n")[0].partition(". ")[0]
             detail, fault = "", f"{type(error).__name__}: {said}"[:200]
-        told = {"name": name, "detail": detail, "fault": fault}
-        print(f"{MARK}{json.dumps(told)}", flush=True)
+        outcome = {"name": name, "detail": detail, "fault": fault}
+        print(f"{MARK}{json.dumps(outcome)}", flush=True)
         sys.stderr.flush()
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import tiktoken
 import torch
 
-_TOLD = json.loads(Path(__file__).with_name("model.json").read_text())
-MAX_SEQ_LEN = _TOLD["context"]
-TIME_BUDGET = _TOLD["budget_seconds"]
-TOKEN_BUDGET = _TOLD["budget_tokens"]
+_MODEL = json.loads(Path(__file__).with_name("model.json").read_text())
+MAX_SEQ_LEN = _MODEL["context"]
+TIME_BUDGET = _MODEL["budget_seconds"]
+TOKEN_BUDGET = _MODEL["budget_tokens"]
 EVAL_TOKENS = 0
-SEED = _TOLD["seed"]
-VOCAB_SIZE = _TOLD["vocabulary_size"]
+SEED = _MODEL["seed"]
+VOCAB_SIZE = _MODEL["vocabulary_size"]
 COMPILES = False
-CARD = _TOLD["card"]
+CARD = _MODEL["card"]
 DATASET_CHOICES = ("task",)
-ENTRY = _TOLD["entry"]
+ENTRY = _MODEL["entry"]
 
 
 class Built(Exception):
@@ -40,10 +40,10 @@ class Tokenizer:
     def __init__(self):
         self._encoding = tiktoken.Encoding(
             name="task",
-            pat_str=_TOLD["vocabulary"]["pattern"],
+            pat_str=_MODEL["vocabulary"]["pattern"],
             mergeable_ranks={
                 bytes.fromhex(token): rank
-                for rank, token in enumerate(_TOLD["vocabulary"]["ranks"])
+                for rank, token in enumerate(_MODEL["vocabulary"]["ranks"])
             },
             special_tokens={},
         )
@@ -56,7 +56,7 @@ class Tokenizer:
         return VOCAB_SIZE
 
     def get_bos_token_id(self):
-        return _TOLD["bos"]
+        return _MODEL["bos"]
 
     def encode(self, text, prepend=None, num_threads=0):
         del num_threads
@@ -65,12 +65,12 @@ class Tokenizer:
         return [*([] if prepend is None else [prepend]), *self._encoding.encode_ordinary(text)]
 
     def decode(self, ids):
-        return self._encoding.decode([token for token in ids if token != _TOLD["bos"]])
+        return self._encoding.decode([token for token in ids if token != _MODEL["bos"]])
 
 
 def get_token_bytes(device="cpu"):
     counts = torch.zeros(VOCAB_SIZE, dtype=torch.int32)
-    lengths = [len(bytes.fromhex(token)) for token in _TOLD["vocabulary"]["ranks"]]
+    lengths = [len(bytes.fromhex(token)) for token in _MODEL["vocabulary"]["ranks"]]
     counts[: len(lengths)] = torch.tensor(lengths, dtype=torch.int32)
     return counts.to(device)
 

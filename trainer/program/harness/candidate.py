@@ -178,10 +178,10 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
     if reading != writing:
         os.close(reading)
     _, status, used = os.wait4(pid, 0)
-    told = {"exit": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
-    if has_file and not told["exit"]:
+    usage = {"exit": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
+    if has_file and not usage["exit"]:
         handing.hand_over(writing, job["encoding"])
-    channel.send(USED, json.dumps({**told, "peak_kib": used.ru_maxrss}).encode())
+    channel.send(USED, json.dumps({**usage, "peak_kib": used.ru_maxrss}).encode())
 
 
 def _as_command(words: list[str]) -> list[str]:

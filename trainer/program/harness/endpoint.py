@@ -128,5 +128,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _error(detail: str) -> bytes:
     kind = "invalid_request_error"
-    told = {"message": detail, "type": kind, "param": None, "code": kind}
-    return json.dumps({"error": told}).encode()
+    error = {"message": detail, "type": kind, "param": None, "code": kind}
+    return json.dumps({"error": error}).encode()

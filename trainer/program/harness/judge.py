@@ -130,10 +130,10 @@ def _replied(channel: Channel, question: dict[str, Any]) -> str:
     left_s = signal.alarm(0)  # a model's time is not the judge's
     _, payload, _ = channel.receive()
     signal.alarm(left_s)
-    told = json.loads(payload)
-    if "error" in told:
-        raise judging.Unanswered(told["error"]["message"])
-    return str(told["choices"][0]["message"]["content"])
+    completion = json.loads(payload)
+    if "error" in completion:
+        raise judging.Unanswered(completion["error"]["message"])
+    return str(completion["choices"][0]["message"]["content"])
 
 
 def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) -> None:

@@ -77,8 +77,8 @@ def stand_in(namespace: dict[str, Any], place: str) -> None:
         connection.refuse("the evaluator runs the program as a script, and a stub has no output")
     # The program's names are untrusted: they replace neither dunder names nor existing ones.
     names = {
-        name: told
-        for name, told in connection.ask(LOAD).items()
+        name: entry
+        for name, entry in connection.ask(LOAD).items()
         if name.isidentifier() and not name.startswith("__") and name not in namespace
     }
     for name, (kind, parameters) in names.items():

@@ -102,7 +102,7 @@ def serve(descriptor: int) -> ForkedChild:
         for ready, _ in waiting.poll():
             if ready in ends:
                 waiting.unregister(ready)
-                _bury(ready, *ends.pop(ready))
+                _reap(ready, *ends.pop(ready))
                 continue
             text, descriptors, _, _ = socket.recv_fds(control, MOST_REQUEST_BYTES, FORKED)
             if not text:
@@ -113,7 +113,7 @@ def serve(descriptor: int) -> ForkedChild:
             pid = _split(request, output)
             if pid == 0:
                 control.detach()
-                return _behind_walls(request, channel, output, uid, gid)
+                return _fork_isolated(request, channel, output, uid, gid)
             os.close(channel)
             os.close(output)
             if pid is None:
@@ -134,7 +134,7 @@ def _split(request: ForkRequest, output: int) -> int | None:
         return None
 
 
-def _behind_walls(
+def _fork_isolated(
     request: ForkRequest, channel: int, output: int, uid: int, gid: int
 ) -> ForkedChild:
     """Give up every right in a child; if that fails, end it. `uid` and `gid` are the zygote's."""
@@ -151,16 +151,16 @@ def _behind_walls(
     return ForkedChild(channel=channel, filters=[request.gate] if request.gate else [])
 
 
-def _bury(pidfd: int, pid: int, end: int) -> None:
+def _reap(pidfd: int, pid: int, end: int) -> None:
     """Reap a child, and report how it ended and what it used if anyone still reads that."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     written = _written_bytes(pid)  # known only until it is waited for
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
-    told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
+    exit_status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
     try:
         cpu_s = used.ru_utime + used.ru_stime
-        os.write(end, ENDED.pack(told, cpu_s, used.ru_maxrss, used.ru_majflt, written))
+        os.write(end, ENDED.pack(exit_status, cpu_s, used.ru_maxrss, used.ru_majflt, written))
     except BrokenPipeError:
         pass
     finally:

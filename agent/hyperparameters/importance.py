@@ -1,0 +1,104 @@
+"""The importance of hyperparameters: main effects in the proposer's model, as shares of variance.
+
+This is the part of a loss's variance that one hyperparameter explains by itself, over all values of
+the others (a first-order Sobol index; functional ANOVA as in Hutter, Hoos & Leyton-Brown, *An
+Efficient Approach for Assessing Hyperparameter Importance*, 2014, here of the proposer's own
+Gaussian process). It says what the trials so far suggest, not what is true. It never decides
+anything.
+
+Shares and effects of the model's expectation are exact, with all values equally likely
+(`agent.hyperparameters.effects`). Two are estimated. The model's length scales are the most likely
+ones. The interval comes from bootstrap samples of the trials: each sample gets its own length
+scales, and the search for them starts from those of all trials.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from agent.hyperparameters.acquisition import difference_of
+from agent.hyperparameters.changes import HyperparameterTrial, trials
+from agent.hyperparameters.effects import Effects
+from agent.hyperparameters.positions import Cube
+from agent.hyperparameters.surrogate import Surrogate
+from agent.proposal import Context, HyperparameterImportance
+from agent.source.literals import Hyperparameter, Scalar, axis_of, find_hyperparameters
+
+LEAST_TRIALS: Final = 8  # with fewer, nothing is reported
+_GRID: Final = 9  # values of a hyperparameter along its range
+_MOST_HYPERPARAMETERS: Final = 40
+_MOST_LOOKED_AT: Final = 600  # outcomes, as in the proposer
+_MOST_MODELLED: Final = 100
+_RESAMPLES: Final = 20
+_INTERVAL: Final = (0.05, 0.95)
+
+
+def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
+    """Return the importance of a source's hyperparameters, by the latest trials of them."""
+    found = find_hyperparameters(context.source, context.editable, context.knobs)
+    by_name = {knob.name: knob for knob in reversed(found)}
+    seen = trials(context.history[-_MOST_LOOKED_AT:], context.knobs)
+    judged = [trial for trial in seen if trial.outcome.decision != "rejected"]
+    return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
+
+
+def importances(
+    knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]
+) -> tuple[HyperparameterImportance, ...]:
+    """Return the hyperparameters, the most important first; empty if there are too few trials."""
+    knobs = knobs[:_MOST_HYPERPARAMETERS]
+    cube, chance = Cube(knobs), random.Random(0)
+    differences = [difference_of(trial, cube) for trial in seen]
+    if len(differences) < LEAST_TRIALS or not knobs:
+        return ()
+    base = cube.position({})
+    model = Surrogate(differences, base)
+    again = []
+    for _ in range(_RESAMPLES):
+        drawn = Counter(chance.choices(differences, k=len(differences)))
+        alike = [replace(one, count=count) for one, count in drawn.items()]
+        again.append(_effects(knobs, cube, Surrogate(alike, base, like=model)))
+    found = []
+    for name, (share, gains) in _effects(knobs, cube, model).items():
+        low, high = np.quantile([one[name][0] for one in again], _INTERVAL)
+        one = HyperparameterImportance(
+            name=name, share=share, low=float(low), high=float(high), gains=gains
+        )
+        found.append(one)
+    return tuple(sorted(found, key=lambda one: (-one.share, one.name)))
+
+
+_Effect: TypeAlias = tuple[float, tuple[tuple[Scalar, float], ...]]
+
+
+def _effects(knobs: Sequence[Hyperparameter], cube: Cube, model: Surrogate) -> dict[str, _Effect]:
+    """Return each hyperparameter's share of the variance and its values' gains under this model."""
+    values = [_values(knob) for knob in knobs]
+    levels = [
+        np.array([cube.coordinates(knob.name, value) for value in options])
+        for knob, options in zip(knobs, values, strict=True)
+    ]
+    effects = Effects(model.bumps, levels)
+    found: dict[str, _Effect] = {}
+    for at, (knob, options) in enumerate(zip(knobs, values, strict=True)):
+        losses = effects.of(at, levels[at])
+        (present,) = effects.of(at, np.array([cube.coordinates(knob.name, knob.value)]))
+        gains = tuple(
+            (value, float(present - loss)) for value, loss in zip(options, losses, strict=True)
+        )
+        share = float(np.var(losses)) / effects.variance if effects.variance > 0 else 0.0
+        found[knob.name] = min(1.0, share), gains
+    return found
+
+
+def _values(knob: Hyperparameter) -> tuple[Scalar, ...]:
+    """Return a hyperparameter's values: along its axis, or all its choices."""
+    axis = axis_of(knob)
+    if axis is None:
+        return tuple(dict.fromkeys((knob.value, *knob.choices)))
+    places = (axis.low + step * (axis.high - axis.low) / (_GRID - 1) for step in range(_GRID))
+    return tuple(dict.fromkeys(axis.value(place) for place in places))

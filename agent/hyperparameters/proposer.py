@@ -1,0 +1,247 @@
+"""A proposer without a language model: moves that the task lists, and steps of its constants.
+
+Deterministic given the context's seed and history. While there are untried moves, about half of the
+proposals are moves, nearly all if others kept one (`agent.hyperparameters.moves`). Hyperparameters
+are changed in three ways: as a peer changed them; by a local step (log-normal, the 1/5th rule per
+hyperparameter, a direction that gained continues); and as a model of the trials expects most. While
+that model knows too little, a quasi-random probe of a range takes its place. A source whose
+canonical AST was run before is never proposed.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from agent.hyperparameters.changes import (
+    Change,
+    HyperparameterTrial,
+    edits_of,
+    key_of,
+    title_of,
+    trials,
+)
+from agent.hyperparameters.moves import (
+    TITLE_CHARACTERS,
+    CandidateMove,
+    combine_kept_by_others,
+    draft_of,
+    informative,
+    ordered_moves,
+    shift,
+)
+from agent.hyperparameters.past import Past, pasts
+from agent.hyperparameters.transplants import Transplant, transplants
+from agent.proposal import Context, Level, Proposal
+from agent.source.canonical import fingerprint, parse
+from agent.source.edits import reapply
+from agent.source.literals import REACH, Hyperparameter, Scalar, axis_of, find_hyperparameters
+from protocol.regions import lies_inside
+from protocol.source import Source
+
+_MAX_ATTEMPTS = 200
+_UNTRIED_MOVE_SHARE = 0.5
+_KEPT_BY_OTHERS_SHARE = 0.9
+_RETRIED_MOVE_SHARE = 0.15
+_TRANSPLANT_SHARE = 1 / 3
+_LOCAL_SHARE = 1 / 3  # of all but transplants; the model has the rest
+# The work must not grow with a history's length.
+_MOST_LOOKED_AT = 600
+# Constants that the task does not list are tried too, but its list is the better guess.
+_UNLISTED_WEIGHT = 1 / 3
+_TRANSPLANTED: Mapping[Level, str] = {
+    "here": "it gained here before",
+    "others": "a peer says that it gains, and others measured it too",
+    "claimed": "a peer says that it gains",
+}
+
+
+class BuiltInSearch:
+    """A proposer of listed moves and changed constants."""
+
+    def propose(self, context: Context) -> Proposal | None:
+        """Return a patch that was never tried, or None if nothing new was found."""
+        drafts = _Drafts(context)
+        base = fingerprint(context.source)
+        for attempt in range(_MAX_ATTEMPTS):
+            draft = drafts.draw(attempt)
+            if draft is None:
+                continue
+            source = reapply(draft.edits, context.source)
+            if source is None or not _parses(source):
+                continue
+            new_fingerprint = fingerprint(source)
+            if new_fingerprint == base or context.tried(new_fingerprint):
+                continue
+            return Proposal(
+                parent=context.source.tree,
+                source=source,
+                edits=draft.edits,
+                key=draft.key,
+                title=draft.title,
+                why=draft.why,
+                proposer="knobs",
+                fingerprint=new_fingerprint,
+                parents=draft.parents,
+            )
+        return None
+
+
+class _Drafts:
+    """A source of ideas for one context; each move and each transplant comes up once."""
+
+    def __init__(self, context: Context) -> None:
+        # Seed with the latest outcomes, so that draws change even when the history is cut.
+        recent = [(outcome.key, outcome.decision) for outcome in context.history[-3:]]
+        self._chance = random.Random(
+            f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
+        )
+        self._context = context
+        self._history = informative(context.history)
+        self._past = pasts(self._history)
+        self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
+        found = find_hyperparameters(context.source, context.editable, context.knobs)
+        self._knobs = [
+            knob for knob in found if _may_change(knob, context) and not self._is_a_limit(knob)
+        ]
+        # One hyperparameter per name: a history distinguishes them by nothing else.
+        self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
+        self._untried, self._retried = ordered_moves(context, self._history)
+        self._together = combine_kept_by_others(self._untried, context, self._history)
+
+    def draw(self, attempt: int) -> CandidateMove | None:
+        roll = self._chance.random()
+        if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
+            together, self._together = self._together, None
+            return together
+        is_kept_by_others = (
+            bool(self._untried) and self._untried[0].title in self._context.kept_by_others
+        )
+        share = _KEPT_BY_OTHERS_SHARE if is_kept_by_others else _UNTRIED_MOVE_SHARE
+        if self._untried and (roll < share or not self._knobs):
+            return draft_of(self._untried.pop(0))
+        if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._knobs):
+            return draft_of(self._retried.pop(0))
+        if not self._knobs:
+            return None
+        if self._chance.random() < _TRANSPLANT_SHARE:
+            transplant = next(self._transplants, None)
+            if transplant is not None:
+                return self._transplanted(transplant)
+        if self._chance.random() < _LOCAL_SHARE:
+            return self._local()
+        changes = next(self._promising, None)
+        if changes is not None:
+            whose = " here and elsewhere" if self._context.others else ""
+            return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
+        return self._probe(1 + self._drawn + attempt)
+
+    @cached_property
+    def _trials(self) -> tuple[HyperparameterTrial, ...]:
+        """This node's trials of hyperparameters, the latest first, then imported ones."""
+        outcomes = [*self._context.imported, *self._history]
+        return tuple(trials(outcomes[-_MOST_LOOKED_AT:], self._context.knobs))
+
+    @cached_property
+    def _transplants(self) -> Iterator[Transplant]:
+        if not self._context.peers:
+            return iter(())
+        done = [trial.step for trial in self._trials]
+        return transplants(self._context.peers, self._by_name, self._context.knobs, done)
+
+    @cached_property
+    def _promising(self) -> Iterator[tuple[Change, ...]]:
+        from agent.hyperparameters.acquisition import promising  # imports numpy
+
+        knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
+        weights = [self._weight(knob) for knob in knobs]
+        others = self._context.others
+        found = promising(knobs, weights, self._trials, self._chance, others)
+        return (changes for changes in found if len(title_of(changes)) <= TITLE_CHARACTERS)
+
+    def _weight(self, knob: Hyperparameter) -> float:
+        return _UNLISTED_WEIGHT if self._is_unlisted(knob) else 1.0
+
+    def _is_unlisted(self, knob: Hyperparameter) -> bool:
+        return bool(self._context.knobs) and knob.spec is None
+
+    def _is_a_limit(self, knob: Hyperparameter) -> bool:
+        past = self._past.get(knob.name)
+        return past is not None and past.is_a_limit and self._is_unlisted(knob)
+
+    def _local(self) -> CandidateMove | None:
+        known = [self._past.get(knob.name, Past(())) for knob in self._knobs]
+        weights = [
+            past.weight * self._weight(knob) for knob, past in zip(self._knobs, known, strict=True)
+        ]
+        at = self._chance.choices(range(len(self._knobs)), weights)[0]
+        knob, past = self._knobs[at], known[at]
+        axis = axis_of(knob)
+        direction = past.direction(self._chance)
+        if axis is None or isinstance(knob.value, str):
+            return self._draft(knob, self._neighbour(knob, direction), "another of its choices")
+        sign = 1 if direction == "up" else -1
+        length = min(REACH, past.step * max(0.3, abs(self._chance.gauss(0, 1)))) * axis.unit
+        if axis.is_whole and axis.kind != "log":
+            length = max(1, round(length))
+        # A negative number goes up when its absolute value shrinks.
+        value = axis.value(axis.position(knob.value) + sign * axis.sign * length)
+        gained = past.steps and past.steps[-1][1].decision == "kept"
+        return self._draft(knob, value, "this knob gained before" if gained else "a local step")
+
+    def _neighbour(self, knob: Hyperparameter, direction: str) -> Scalar:
+        """Return the next listed number in this direction, or any other choice."""
+        value = knob.value
+        if isinstance(value, bool | str):
+            return self._chance.choice(knob.choices)
+        numbers = [choice for choice in knob.choices if not isinstance(choice, str)]
+        onward = [choice for choice in numbers if (choice > value) == (direction == "up")]
+        return min(onward, key=lambda choice: abs(choice - value), default=knob.choices[0])
+
+    def _probe(self, index: int) -> CandidateMove | None:
+        """Return a change at a point of a Halton sequence, shifted by the seed."""
+        which = (_van_der_corput(index, 2) + shift(self._context.seed, "which")) % 1
+        where = (_van_der_corput(index, 3) + shift(self._context.seed, "where")) % 1
+        knob = self._knobs[int(which * len(self._knobs))]
+        axis = axis_of(knob)
+        if axis is None:
+            value: Scalar = knob.choices[int(where * len(knob.choices))]
+        else:
+            value = axis.value(axis.low + where * (axis.high - axis.low))
+        return self._draft(knob, value, "a quasi-random probe of its range")
+
+    def _draft(self, knob: Hyperparameter, value: Scalar, why: str) -> CandidateMove | None:
+        change = Change(knob, value)
+        return None if change.does_nothing else self._drafted((change,), why)
+
+    def _drafted(self, changes: Sequence[Change], why: str) -> CandidateMove:
+        edits = edits_of(self._context.source, changes)
+        return CandidateMove(key=key_of(changes), title=title_of(changes), why=why, edits=edits)
+
+    def _transplanted(self, transplant: Transplant) -> CandidateMove:
+        draft = self._drafted(transplant.changes, _TRANSPLANTED[transplant.peer.level])
+        return replace(
+            draft,
+            title=f"{draft.title}, from {transplant.whose}",
+            parents=(transplant.peer.patch,),
+        )
+
+
+def _may_change(knob: Hyperparameter, context: Context) -> bool:
+    data = context.source[knob.path]
+    line = data.decode()[: knob.start].count("\n") + 1
+    of_file = [region for region in context.regions if region.path == knob.path]
+    return all(lies_inside(data, region, line) for region in of_file)
+
+
+def _parses(source: Source) -> bool:
+    return all(parse(data) is not None for path, data in source.files if path.endswith(".py"))
+
+
+def _van_der_corput(index: int, base: int) -> float:
+    value, scale = 0.0, 1.0
+    while index:
+        index, digit = divmod(index, base)
+        scale /= base
+        value += digit * scale
+    return value

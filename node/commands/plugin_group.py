@@ -1,0 +1,59 @@
+"""Command groups with one command per plugin of a kind."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import click
+
+from node.home.plugins import Found, plugins
+from protocol.errors import ConfigurationError
+
+CommandOf: TypeAlias = Callable[[Found], click.Command | None]
+
+
+class PluginGroup(click.Group):
+    """A group with its own commands and one command per plugin of the plugin group `group`.
+
+    `command_of` makes a plugin's command, or returns None if the plugin has none for this group.
+    A plugin that cannot be loaded is listed with the reason; its command fails with that reason.
+    """
+
+    def __init__(self, *words: Any, group: str, command_of: CommandOf, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self._group = group
+        self._command_of = command_of
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of its own commands and of the plugins' commands, sorted."""
+        plugin_commands = [name for name, one in plugins(self._group).items() if self._command(one)]
+        return sorted({*super().list_commands(ctx), *plugin_commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one of its own commands, or the command of a plugin."""
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        found = plugins(self._group).get(cmd_name)
+        return self._command(found) if found else None
+
+    def _command(self, found: Found) -> click.Command | None:
+        try:
+            return self._command_of(found)
+        except ConfigurationError as fault:
+            return _broken(found.name, fault)
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+            what = f"makes no command: {type(fault).__name__}: {fault}"
+            return _broken(found.name, found.fault(what))
+
+
+def _broken(name: str, fault: ConfigurationError) -> click.Command:
+    def raise_fault(**_: Any) -> None:
+        raise fault
+
+    taking_all = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        name,
+        callback=raise_fault,
+        help=fault.message,
+        context_settings=taking_all,
+        add_help_option=False,
+    )

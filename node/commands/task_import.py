@@ -1,0 +1,147 @@
+"""`task import|init`: make task folders from other systems' tasks or from a command.
+
+`import` executes nothing of what it imports. `init` takes any command that prints a number, and
+runs it in the sandbox.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from node.commands.basics import F, json_option, print_result
+from node.commands.guessing import GivenOptions, measured_by_trial
+from node.commands.plugin_group import PluginGroup
+from node.commands.tasks import task
+from node.exchange.importers import Importer, Option
+from node.home.plugins import IMPORTERS, Found
+from protocol.codecs import plain
+from trainer.importing.command import Measured, Wanted, draft_of
+from trainer.importing.draft import TaskDraft, write_draft
+
+_RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
+
+
+def _into_option(command: F) -> F:
+    option = click.option(
+        "--into", type=click.Path(path_type=Path), help="The new folder [./NAME, after the task]."
+    )
+    return option(command)
+
+
+def _option(one: Option) -> Any:
+    if one.is_flag:
+        return click.option(f"--{one.name}", is_flag=True, help=one.help)
+    kind: Any = click.Choice(one.choices) if one.choices else one.kind
+    if one.kind is Path:
+        kind = click.Path(path_type=Path)
+    return click.option(f"--{one.name}", type=kind, multiple=one.is_many, help=one.help)
+
+
+def _command_of(found: Found) -> click.Command | None:
+    reader = found.load(Importer).task
+    if reader is None:
+        return None
+
+    def import_task(folder: Path, into: Path | None, as_json: bool, **options: Any) -> None:
+        _write(reader.read(folder, **options), into, as_json)
+
+    named = [one.name for one in reader.options]
+    if not _RESERVED.isdisjoint(named) or len(set(named)) < len(named):
+        raise found.fault(f"has an option that there is already, among {', '.join(named)}")
+    command = json_option()(import_task)
+    for one in reversed(reader.options):
+        command = _option(one)(command)
+    command = _into_option(command)
+    command = click.argument("folder", type=click.Path(path_type=Path))(command)
+    return click.command(found.name, help=inspect.cleandoc(reader.summary))(command)
+
+
+@task.group("import", cls=PluginGroup, group=IMPORTERS, command_of=_command_of)
+def import_() -> None:
+    """Convert another system's task to a task folder."""
+
+
+@task.command()
+@click.option(
+    "--target", "targets", type=click.Path(path_type=Path), multiple=True, required=True,
+    help="A file that may be edited; may be given again.",
+)  # fmt: skip
+@click.option("--eval", "command", required=True, help="A command that prints the number.")
+@click.option("--metric", required=True, help="The number's name.")
+@click.option(
+    "--direction", type=click.Choice(["min", "max"]), help="Which is better [guessed by name]."
+)
+@click.option(
+    "--unit", default="",
+    help="The number's unit, such as ms; s is converted to it [as printed].",
+)  # fmt: skip
+@click.option(
+    "--limit", "limit_s", type=click.IntRange(1, 86_400),
+    help="Time limit of the command in seconds [10 times its trial runs].",
+)  # fmt: skip
+@click.option(
+    "--repeats", type=click.IntRange(1, 64),
+    help="Calls of the command in one run, averaged [from the noise of the trial runs].",
+)  # fmt: skip
+@click.option(
+    "--with", "beside", type=click.Path(path_type=Path), multiple=True,
+    help="A file or folder that the command needs but does not name [the files it opens].",
+)  # fmt: skip
+@click.option(
+    "--holdout", type=click.Path(path_type=Path),
+    help="A folder of files that replace the visible ones of the same name in judging.",
+)  # fmt: skip
+@click.option("--yes", "agrees", is_flag=True, help="Accept what the trial runs suggest.")
+@_into_option
+@json_option()
+def init(
+    targets: tuple[Path, ...],
+    command: str,
+    metric: str,
+    direction: Literal["min", "max"] | None,
+    unit: str,
+    limit_s: int | None,
+    repeats: int | None,
+    beside: tuple[Path, ...],
+    holdout: Path | None,
+    agrees: bool,
+    into: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a self-scored task from a file and a command that runs in this folder.
+
+    The command runs a few times in the sandbox first. The settings guessed from these runs are
+    shown; at a terminal you confirm them, with --yes they are accepted.
+    """
+    wanted = Wanted(
+        targets=targets,
+        command=command,
+        metric=metric,
+        root=Path.cwd(),
+        beside=beside,
+        holdout=holdout,
+    )
+    given = GivenOptions(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
+    draft_of(wanted, Measured(direction=direction or "min"))  # report faults before the trial runs
+    measured = measured_by_trial(wanted, given, agrees=agrees)
+    _write(draft_of(wanted, measured), into, as_json)
+
+
+def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
+    target = into or Path(draft.name)
+    write_draft(draft, target)
+    document = {
+        "folder": str(target),
+        "name": draft.name,
+        "trusted": draft.is_trusted,
+        "notes": list(draft.notes),
+    }
+    print_result(
+        document,
+        f"{plain(str(target))}: the task {draft.name}",
+        *(f"  {plain(note)}" for note in draft.notes),
+        f"  try it: arnode task check {plain(str(target))}",
+        as_json=as_json,
+    )

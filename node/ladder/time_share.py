@@ -1,0 +1,148 @@
+"""The share of a node's time for the rungs below a task, from the gain per device hour.
+
+Both sides are counted in gains kept on the task itself. One side is its own ideas. The other is its
+transfers, which cost the hours of the rungs below and of the trials of the transfers. The rungs
+below are worth no more than what they find now: a first stack with a large gain says what finds are
+worth, not that there are more of them. A change kept after few runs is no verified gain. It decides
+nothing here but where time goes.
+
+In simulations (`make bench PART=ladder`), one node gains by sharing its time if most of a gain
+transfers. If it does not, the node loses less the sooner it notices.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from node.line.rung_transfer import RUNG_TRANSFER
+from node.store.experiments import MADE_HERE, Experiment
+from node.store.store import Store
+from protocol.record_kinds import ResultBody
+
+FIRST: Final = 0.25  # before any data
+_LEAST, _MOST = 0.05, 0.7  # less would not show a gain, more would leave no time to try finds
+# Times are in runs of the task, so that their length does not matter.
+_HALF_RUNS: Final = 8.0  # runs after which older data count half
+_FOUND_HALF_RUNS: Final = 3.0  # the same for finds: a rung without new ones is noticed in a turn
+_FIRST_RUNS: Final = 8.0  # prior on each side, as if both had gained the same
+_SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
+
+
+@dataclass
+class FadingYield:
+    """The gain and time of one way of spending time; older data fade as time is spent."""
+
+    nano: float = 0.0
+    runs: float = 0.0
+    half_runs: float = _HALF_RUNS
+
+    def add(self, nano: float, runs: float) -> None:
+        """Add a gain and the time that it took."""
+        left = 0.5 ** (runs / self.half_runs)
+        self.nano, self.runs = left * self.nano + nano, left * self.runs + runs
+
+
+@dataclass
+class LadderTimeShare:
+    """The gains and times of a task and the rungs below it, in runs of the task."""
+
+    carried: FadingYield = field(
+        default_factory=FadingYield
+    )  # includes the time of the rungs below
+    # Gains kept below, in the size that they have there.
+    found: FadingYield = field(default_factory=lambda: FadingYield(half_runs=_FOUND_HALF_RUNS))
+    own: FadingYield = field(default_factory=FadingYield)
+    _found_nano: float = 0.0  # of all finds; `_arrived_nano` is the part kept on the task
+    _arrived_nano: float = 0.0
+
+    def find(self, nano: float, runs: float) -> None:
+        """Count an idea that was tried below, and its gain there if it was kept."""
+        self.found.add(nano, runs)
+        self.carried.add(0.0, runs)
+        self._found_nano += nano
+
+    def carry(self, nano: float, runs: float) -> None:
+        """Count finds that were tried on the task, and their gain if they were kept."""
+        self.found.add(0.0, runs)
+        self.carried.add(nano, runs)
+        self._arrived_nano += nano
+
+    def share_below(self) -> float:
+        """Return the share of the time that the rungs below should have together.
+
+        Their yield is the lower of two: the yield of transfers, and the yield of finds times the
+        share of all finds' gain that was kept on the task.
+        """
+        arriving = self._arrived_nano / self._found_nano if self._found_nano else 0.0
+        found = replace(self.found, nano=arriving * self.found.nano)
+        total_runs = self.carried.runs + self.own.runs
+        usual = (self.carried.nano + self.own.nano) / total_runs if total_runs else 0.0
+        by_transfers, by_found, by_own = (
+            (side.nano + usual * _FIRST_RUNS) / (side.runs + _FIRST_RUNS)
+            for side in (self.carried, found, self.own)
+        )
+        by_below = min(by_transfers, by_found)
+        if not (most := max(by_below, by_own)):
+            return FIRST
+        by_below, by_own = (by_below / most) ** _SHARPNESS, (by_own / most) ** _SHARPNESS
+        return min(_MOST, max(_LEAST, by_below / (by_below + by_own)))
+
+
+class _Spent(NamedTuple):
+    is_below: bool
+    is_transfer: bool
+    nano: int
+    device_ms: int
+
+
+@dataclass
+class Effort:
+    """The times and gains of a task and the rungs below it so far, read in steps from the store.
+
+    `kept_ms` is the time of the last kept change, by rung.
+    """
+
+    task: bytes
+    rungs: Collection[bytes]
+    kept_ms: dict[bytes, int] = field(default_factory=dict)
+    _spent: list[_Spent] = field(default_factory=list)
+    _read: int = 0  # number of the last entry read
+
+    def read_on(self, store: Store) -> None:
+        """Read this node's records since the last call."""
+        for entry in store.experiments.listed(after=self._read):
+            self._read = entry.n
+            if entry.stage in ("screen", "keep"):
+                body = store.records.get(entry.id).body
+                assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+                self._count(entry, body.cost.device_ms)
+
+    def share_below(self, run_ms: float) -> float:
+        """Return the share of the time that the rungs below should have together.
+
+        `run_ms` is the length of a run of the task. Finds below run out, as own ideas do, so the
+        latest data say more about what comes next.
+        """
+        time_share = LadderTimeShare()
+        for spent in self._spent:
+            if spent.is_below:
+                count = time_share.find
+            else:
+                count = time_share.carry if spent.is_transfer else time_share.own.add
+            count(spent.nano, spent.device_ms / run_ms)
+        return time_share.share_below()
+
+    def _count(self, entry: Experiment, device_ms: int) -> None:
+        is_kept, is_below = entry.decision == "kept", entry.task in self.rungs
+        if is_below and is_kept:
+            self.kept_ms[entry.task] = entry.ts_ms
+        if not is_below and (entry.task != self.task or entry.origin in MADE_HERE):
+            return
+        self._spent.append(
+            _Spent(
+                is_below=is_below,
+                is_transfer=entry.origin == RUNG_TRANSFER,
+                nano=max(0, entry.gain_nano or 0) if is_kept else 0,
+                device_ms=device_ms,
+            )
+        )

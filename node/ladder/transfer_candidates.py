@@ -1,0 +1,178 @@
+"""Candidates for a transfer to another rung: the patches that led to a head, or one claim.
+
+Only code is transferred, a peer's without its prose, and only code without capability marks. The
+rule on the other rung decides if it helps there.
+"""
+
+import heapq
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+from node.line.rung_transfer import TransferCandidate
+from node.source_review.adoption import concern, examine
+from node.source_review.patches import Patches, PatchRecord
+from node.store.blobs import Blobs
+from node.store.experiments import ABLATION, MADE_HERE
+from node.store.jobs import Line
+from node.store.store import Store
+from protocol.codecs import fit_line, fit_text
+from protocol.errors import SafetyError, UsageError
+from protocol.manifest import TaskManifest
+from protocol.record_kinds import FoundOn, PatchBody, ResultBody
+from protocol.records import Record
+
+_WHOLE: Final = MADE_HERE - {ABLATION}  # proposers of patches that are no single step
+_DETOUR: Final = 1000  # as costly as this many single steps
+
+
+def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
+    """Raise UsageError unless changes of one task can be tried on the other."""
+    if below.id == above.id:
+        raise UsageError(
+            f"{above.name} is the task that it was found on",
+            "name another one with --to; on other machines peers find it by themselves",
+        )
+    if parted := above.parts_from(below):
+        raise UsageError(
+            f"nothing of {below.name} can be carried to {above.name}: their {parted[0]} differ",
+            "rungs of a ladder have one metric, and the same editable files",
+        )
+
+
+def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[TransferCandidate, ...]:
+    """Return the steps from the baseline to a line's verified head, in order.
+
+    Raises UsageError if there are none, or if own patches do not lead there.
+    """
+    if line.verified == below.baseline_tree:
+        raise UsageError(
+            f"the verified head of {below.name} is its baseline: there is nothing to carry",
+            "`arnode start` looks for gains; a claim or a patch can be named by its id",
+        )
+    return steps_to(store, line, line.verified, below)
+
+
+def steps_to(
+    store: Store, line: Line, tree: bytes, below: TaskManifest
+) -> tuple[TransferCandidate, ...]:
+    """Return the steps from the baseline to a tree of a line, in order.
+
+    Raises UsageError if own patches do not lead there.
+    """
+    gains = {
+        entry.patch: entry.gain_nano
+        for entry in store.experiments.listed(line.key)
+        if entry.patch is not None
+    }
+    steps = []
+    for patch in _led_to(store, line.task, tree, below.baseline_tree):
+        body = patch.body
+        there = FoundOn(task=line.task, hardware_class=line.hardware_class, patch=patch.id)
+        steps.append(_step(body, body.base, body.tree, below, there, gain_nano=gains.get(patch.id)))
+    return tuple(steps)
+
+
+def step_of_record(
+    store: Store, blobs: Blobs, record: Record, below: TaskManifest
+) -> TransferCandidate:
+    """Return the step that a patch or a result is about; a peer's in the form that may run here.
+
+    Raises UsageError for a record without a step, SafetyError for code that may not run unasked.
+    """
+    hardware_class, gain_nano = "", None
+    patch_id: bytes = record.id
+    if isinstance(record.body, ResultBody) and record.body.patch is not None:
+        hardware_class, patch_id = record.body.hardware_class, record.body.patch
+        entry = store.experiments.find(record.id)
+        gain_nano = entry.gain_nano if entry else None
+    body = store.records.patch(patch_id)
+    if body is None:
+        raise UsageError(
+            f"record {record.id.hex()[:12]} is a {record.kind}, which no patch belongs to",
+            "give the id of a patch or of an experiment: see `arnode log`",
+        )
+    there = FoundOn(
+        task=body.task, hardware_class=hardware_class or _class_of(store, patch_id), patch=patch_id
+    )
+    if store.records.is_own(patch_id):
+        return _step(body, body.base, body.tree, below, there, gain_nano=gain_nano)
+    trees, patches = [], Patches(store, below.id)
+    for tree in (body.base, body.tree):
+        fit = examine(patches, blobs, below, tree)
+        if fit.marks:
+            raise SafetyError(
+                f"tree {tree.hex()[:12]} {concern(fit.marks)}, so it is not carried",
+                "read it (`arnode diff`), and hand it in yourself (`arnode try`) if you want it",
+            )
+        trees.append(blobs.put_source(fit.source))
+    author = store.records.get(patch_id).author
+    return _step(body, trees[0], trees[1], below, there, gain_nano=gain_nano, author=author)
+
+
+def _step(
+    body: PatchBody,
+    base: bytes,
+    tree: bytes,
+    below: TaskManifest,
+    there: FoundOn,
+    *,
+    gain_nano: int | None,
+    author: bytes | None = None,
+) -> TransferCandidate:
+    """Return a step; if it was a transfer itself, name the rung where it was first found.
+
+    Several changes that were transferred together count as one change found here.
+    """
+    return TransferCandidate(
+        base=base,
+        tree=tree,
+        root=below.baseline_tree,
+        title=fit_line(body.title, 120),
+        # Prose by peers is not passed on.
+        why=fit_text(body.why, 600) if author is None else "",
+        found_on=there if body.found_on is None or body.found_on.patch is None else body.found_on,
+        gain_nano=gain_nano,
+        author=author,
+    )
+
+
+def _class_of(store: Store, patch: bytes) -> str:
+    """Return the hardware class of a patch's first measurement.
+
+    Raises UsageError if no measurement is known here.
+    """
+    for record in store.records.listed("result"):
+        if isinstance(record.body, ResultBody) and record.body.patch == patch:
+            return record.body.hardware_class
+    raise UsageError(
+        f"no known node measured patch {patch.hex()[:12]}",
+        "give the id of an experiment: see `arnode log` and `arnode leaderboard`",
+    )
+
+
+def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[PatchRecord]:
+    """Return the own patches from the baseline to a tree, preferring single steps to stacks.
+
+    Raises UsageError if own patches do not lead there.
+    """
+    patches = Patches(store, task)
+    number = count()  # breaks ties: first in, first out
+    reached: set[bytes] = set()
+    ahead: list[tuple[int, int, bytes, tuple[PatchRecord, ...]]] = [(0, next(number), to, ())]
+    while ahead:
+        cost, _, tree, found = heapq.heappop(ahead)
+        if tree == baseline:
+            return found
+        if tree in reached:
+            continue
+        reached.add(tree)
+        for patch in patches.makers(tree):
+            if patch.is_own and patch.body.base not in reached:
+                more = _DETOUR if patch.body.origin.proposer in _WHOLE else 1
+                entry = (cost + more, next(number), patch.body.base, (patch, *found))
+                heapq.heappush(ahead, entry)
+    raise UsageError(
+        f"the patches that led to tree {to.hex()[:12]} are not all this node's own",
+        "name a claim or a patch by its id instead",
+    )

@@ -1,0 +1,116 @@
+"""The alpha budget of a line: each trial draws an alpha, and the store counts the trials.
+
+So the bound of `protocol.rule.trial_alpha` holds for a line of any length, across restarts. Only
+trials that may move the verified head on their own draw an alpha: promotion trials and catching up.
+`verify`, `compare`, re-runs and a head that is measured again draw none.
+
+Trials of peers' trees draw on the budget of their introducer: the neighbour from which this node
+first received the claim. Claims without a known neighbour share one introducer; they came from a
+bundle, or were stored by a version that did not keep it. Introducers have places in the order in
+which they first drew. The introducer of the last peer tree that passed has the first place, so that
+nobody can take it away with newly made identities.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from node.line.line_writer import LineWriter
+from node.line.pair_trial import HeadTrial
+from node.store.jobs import Job
+from node.store.store import meta_key
+from protocol.encoding import Value, decode, encode
+from protocol.rule import trial_alpha
+from protocol.units import NANO
+
+T = TypeVar("T", bound=HeadTrial)
+
+_TRIALS: Final = "trials"
+_NOBODY: Final = ""  # the introducer of claims without a known neighbour
+_MOST_PLACES: Final = 64  # later introducers share the place of unknown ones, worth next to nothing
+
+
+def open_trial(line_writer: LineWriter, step: T) -> Job[T]:
+    """Start a trial of a tree against the verified head, with an alpha of its own."""
+    claim = step.claim_on_trial
+    introducer = None if claim is None else introducer_of(line_writer, claim)
+    with line_writer.store.database.writing():
+        return line_writer.open_job(replace(step, alpha_nano=draw_alpha(line_writer, introducer)))
+
+
+def introducer_of(line_writer: LineWriter, claim: bytes) -> str:
+    """Return the introducer whose share the trial of a peer's result draws on."""
+    return line_writer.store.records.introducer(claim) or _NOBODY
+
+
+def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
+    """Return the next trial's alpha in 1e-9 units, and count it.
+
+    `introducer` is None for an own tree. Callers hold the transaction.
+    """
+    trials = _trials(line_writer)
+    if introducer is None:
+        trials.own += 1
+        alpha = trial_alpha(trials.own)
+    else:
+        if introducer not in trials.introduced and len(trials.introduced) >= _MOST_PLACES:
+            introducer = _NOBODY
+        number = trials.introduced[introducer] = trials.introduced.get(introducer, 0) + 1
+        place = trials.gone + [*trials.introduced].index(introducer) + 1
+        alpha = trial_alpha(number, introducer=place)
+    _keep(line_writer, trials)
+    # Rounded down, as the sum has a bound. No alpha is zero before the 10,000th trial.
+    return max(1, int(alpha * NANO))
+
+
+def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None) -> None:
+    """Restart the counts after a trial passed; `introducer` is that of a peer's tree.
+
+    Callers hold the transaction.
+    """
+    first = _trials(line_writer).first if introducer is None else introducer
+    introduced = {} if first is None else {first: 0}
+    _keep(line_writer, _Trials(introduced=introduced, first=first))
+
+
+@dataclass(kw_only=True)
+class _Trials:
+    """The trials that drew an alpha since the last adoption: own ones, and by introducer.
+
+    The introducers are in the order of their places. `gone` is the number of places used up for
+    good: an earlier version counted all peers' trials together, and each drew what is now the whole
+    share of a place. `first` keeps the first place after the next adoption.
+    """
+
+    own: int = 0
+    gone: int = 0
+    introduced: dict[str, int] = field(default_factory=dict)
+    first: str | None = None
+
+
+def _keep(line_writer: LineWriter, trials: _Trials) -> None:
+    introduced: list[Value] = [[name, count] for name, count in trials.introduced.items()]
+    value: Value = {
+        "own": trials.own,
+        "peers": trials.gone,
+        "introduced": introduced,
+        "first": trials.first,
+    }
+    line_writer.store.set_meta(meta_key(_TRIALS, line_writer.key), encode(value))
+
+
+def _trials(line_writer: LineWriter) -> _Trials:
+    kept = line_writer.store.meta(meta_key(_TRIALS, line_writer.key))
+    value = decode(kept) if kept else None
+    match value:
+        case {"own": int(own), "peers": int(gone), **rest}:
+            trials = _Trials(own=own, gone=gone)
+        case _:
+            return _Trials()
+    match rest:
+        case {"introduced": list(introduced), "first": str() | None as first}:
+            trials.first = first
+            for one in introduced:
+                match one:
+                    case [str(name), int(count)]:
+                        trials.introduced[name] = count
+    return trials

@@ -1,0 +1,156 @@
+"""Drift of the machine or the verified head, and the doubt about the head that follows.
+
+A head is in doubt in three cases: its tree measures worse than in its last trial, on the public
+split that all trials share; something has changed that figures depend on (torch, the driver, the
+card); or it fails. The store keeps the doubt until the working line is at the head. A stack that
+passes before then settles it. A failing head is tried before anything else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from node.line.line_writer import LineWriter
+from node.line.trial import MetricReading
+from node.store.jobs import Job, Line, LineKey, PlannedRun, Step
+from node.store.store import Store, keep, kept_of, meta_key
+from protocol.encoding import LIMIT_BYTES, Value, decode, encode
+from protocol.fields import Mapped, Named, Natural
+from protocol.rule import has_drifted
+from protocol.runs import Env, Run
+
+# Facts that shift a metric when they change. Cores, names and the operating system do not.
+_DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", "threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastEnvironment(Mapped):
+    """The decisive part of an environment, and the last job before it began (0: there was none)."""
+
+    env: Env
+    after_job: Annotated[Natural, Named("after")]
+
+
+def decisive(env: Env) -> Env:
+    """Return the part of an environment that figures depend on."""
+    return Env.of({name: value for name, value in env.items if name in _DECISIVE})
+
+
+def changes_between(before: Env, now: Env) -> str:
+    """Return the differences, in words."""
+    names = sorted({name for name, _ in (*before.items, *now.items)})
+    return ", ".join(
+        f"{name} {before.get(name)} → {now.get(name)}"
+        for name in names
+        if before.get(name) != now.get(name)
+    )
+
+
+def last_environment(store: Store, line: LineKey) -> LastEnvironment | None:
+    """Return the environment of a line's last session; None before the first."""
+    return kept_of(store, "surroundings", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
+
+
+def save_environment(store: Store, line: LineKey, found: LastEnvironment) -> None:
+    """Store the environment of a line's runs from now on."""
+    keep(store, "surroundings", line, found)
+
+
+def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
+    """Store this session's environment; return how it changed since the last session, if it did.
+
+    After a change the noise is only a guess, the reference runs are dropped and the head is in
+    doubt.
+    """
+    store, line, now = line_writer.store, line_writer.key, decisive(env)
+    before = last_environment(store, line)
+    if before and before.env == now:
+        return None
+    changes = changes_between(before.env, now) if before else None
+    with store.database.writing():
+        after_job = store.jobs.last_job() if before else 0
+        save_environment(store, line, LastEnvironment(env=now, after_job=after_job))
+        if changes:
+            line_writer.forget_reference_runs()
+            if line_writer.line is not None:
+                request_head_recheck(line_writer, changes)
+    return changes
+
+
+def request_head_recheck(
+    line_writer: LineWriter, because: str, *, is_failing: bool = False
+) -> None:
+    """Request a new trial of the verified head as soon as the working line is at it.
+
+    With `is_failing`, the head no longer runs here and is measured at once.
+    """
+    tree = line_writer.known_line.verified
+    value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
+    line_writer.store.set_meta(meta_key("doubt", line_writer.key), encode(value))
+
+
+def is_head_failing(line_writer: LineWriter) -> bool:
+    """Return True if the verified head is in doubt because it does not run."""
+    request = requested_head_recheck(line_writer)
+    return request is not None and request.get("fails") is True
+
+
+def needs_head_recheck(line_writer: LineWriter) -> bool:
+    """Return True if the store keeps a doubt about any head."""
+    return line_writer.store.meta(meta_key("doubt", line_writer.key)) is not None
+
+
+def clear_head_recheck(line_writer: LineWriter) -> None:
+    """Delete the doubt: it is being settled, or its head was replaced."""
+    line_writer.store.forget_meta(meta_key("doubt", line_writer.key))
+
+
+def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
+    """Return the doubt about the present head, if the store keeps one."""
+    return stored_head_recheck(line_writer.store, line_writer.known_line)
+
+
+def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
+    """Return the doubt about a line's head that waits for a trial, if there is one."""
+    kept = store.meta(meta_key("doubt", line.key))
+    request = decode(kept) if kept else None
+    if not isinstance(request, dict) or request.get("tree") != line.verified:
+        return None
+    return request
+
+
+def has_failed(run: Run) -> bool:
+    """Return True if a run failed by itself, not because other programs disturbed it."""
+    return run.status != "ok" and not run.was_cut_off_by_others
+
+
+def drift_of(
+    store: Store, job: Job[Any], head: bytes, reading: MetricReading, trials: Sequence[type[Step]]
+) -> float | None:
+    """Return by how much the head measured worse (> 0) or better in a trial than in the one before.
+
+    The figure is in the metric's unit, on the public split, as trials share no secret split. It is
+    None if chance explains the difference, or if the head had no other trial on the same split.
+    `trials` are the job kinds that try a tree against the head.
+    """
+    if reading.style.name == "differences":
+        return None  # each trial has its own instances
+    later = _publics(store.jobs.runs_of(job.id), head, reading)
+    for trial in reversed(store.jobs.closed_jobs(job.line, *trials)):
+        if trial.id >= job.id:
+            continue
+        earlier = _publics(store.jobs.runs_of(trial.id), head, reading)
+        if not earlier or not later:
+            continue
+        if not has_drifted(earlier, later, reading.noise.sd):
+            return None
+        return sum(later) / len(later) - sum(earlier) / len(earlier)
+    return None
+
+
+def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: MetricReading) -> list[float]:
+    return [
+        reading.value(one.run.metric_nano)
+        for one in runs
+        if one.tree == tree and one.run and one.run.metric_nano is not None
+    ]

@@ -1,0 +1,64 @@
+"""Restarts of open jobs after this machine has changed.
+
+Runs from before and after a change are never compared. Nothing else that they depend on can change
+unnoticed. The queue belongs to a line, and so to one task (with its evaluator) and one hardware
+class. The head cannot be moved by hand during a trial.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from node.line.experiment import ExperimentStep
+from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
+from node.line.line_writer import LineWriter
+from node.line.open_work import is_reported, progress_of
+from node.store.jobs import Job
+
+_MOVED_ON = "its base is no longer the working line"
+
+
+def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
+    """Close open jobs that measured before the machine changed, and open them again.
+
+    Each new job has a fresh split, fresh seeds and, if it draws one, a new alpha. The old trial was
+    looked at and could have passed, so its alpha is used up. Return a message for each job. Callers
+    hold the transaction.
+    """
+    messages: list[str] = []
+    for job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS):
+        runs = line_writer.store.jobs.runs_of(job.id)
+        if not job.step.is_invalidated(runs):
+            continue
+        _put_aside(line_writer, job, because)
+        is_again = job.step.open_again(line_writer) is not None
+        if is_reported(job) and any(run.outcome for run in runs):
+            what = "starts again" if is_again else "is dropped"
+            messages.append(
+                f"{progress_of(job, runs)} {what}: runs before and after a change are not compared"
+            )
+    return messages
+
+
+def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
+    """Return True if a job has reference runs to compare with; reopened experiments wait for them.
+
+    A reopened experiment takes the line's reference runs once there are `reference_runs` of them. If its
+    base is no longer the working line by then, it is dropped. A submitted source is queued again.
+    """
+    step = job.step
+    if not isinstance(step, ExperimentStep) or step.bank_nano:
+        return True
+    line = line_writer.known_line
+    if step.base != line.working:
+        with line_writer.store.transaction():
+            _put_aside(line_writer, job, _MOVED_ON)
+            step.open_again(line_writer)
+    elif len(line.bank_nano) >= reference_runs:
+        line_writer.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
+        return True
+    return False
+
+
+def _put_aside(line_writer: LineWriter, job: Job[Any], because: str) -> None:
+    kind = InvalidatedPairsStep if job.step.IS_ON_ONE_SPLIT else InvalidatedStep
+    line_writer.store.jobs.close_as(job, kind(was=job.step.KIND, because=because[:200]))

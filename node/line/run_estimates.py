@@ -1,0 +1,53 @@
+"""Estimates of the time that a run of a line takes here, and a command that makes several."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Final
+
+from node.line.attestation import AttestationStep
+from node.line.baseline import BaselineStep
+from node.line.job_step import ended_runs
+from node.store.jobs import LineKey
+from node.store.store import Store
+from node.terminal.durations import span_words
+from protocol.manifest import TaskManifest
+from protocol.styles import Style, StyleName
+
+# Average number of pairs that confirm a gain of 2 sd. More are needed on drawn instances, as the
+# scatter of differences is not known beforehand.
+_USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
+
+
+def run_seconds(store: Store, line: LineKey) -> float | None:
+    """Return the recent time of a run here, in seconds; None before the first."""
+    before = [
+        run
+        for kind in (BaselineStep, AttestationStep)
+        for known in store.jobs.closed_jobs(line, kind)[-3:]
+        for run in ended_runs(store.jobs.runs_of(known.id))
+    ]
+    return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+def usual_pairs(manifest: TaskManifest) -> float:
+    """Return the number of pairs that a trial usually takes on a task."""
+    return _USUAL_PAIRS[Style.of(manifest).name]
+
+
+def runs_duration_text(runs: int, run_s: float) -> str:
+    """Return how long this number of runs takes, in words."""
+    return f"about {span_words(runs * run_s)}"
+
+
+def trial_duration_text(most: int, run_s: float, *, usual: float, extra_runs: int = 0) -> str:
+    """Return how long a trial in pairs takes, usually and at most, in words.
+
+    `extra_runs` is the number of runs that may follow the pairs.
+    """
+    at_most = f"at most {span_words((most * 2 + extra_runs) * run_s)}"
+    return f"about {span_words(usual * 2 * run_s)}, {at_most}" if most > usual else at_most
+
+
+def experiment_duration_text(run_s: float) -> str:
+    """Return how long a source takes to be judged by one run, or by two, in words."""
+    return f"about {span_words(run_s)}, twice that if the first run looks like a gain"

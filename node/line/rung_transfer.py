@@ -1,0 +1,232 @@
+"""Transfers: changes kept on another rung or task, applied to this line and judged again.
+
+A change is applied to the working line when its turn comes, with the sizes of this rung. Its gain
+elsewhere is no evidence here. It waits in a job of its own until it is decided, so neither a kill
+nor a line that moves on loses it. Several changes may be tried as one; if that is kept, it vouches
+for the stack, not for its parts. This module does not know which changes are worth a try.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
+
+from agent.source.canonical import fingerprint
+from agent.source.edits import edits_between, reapply
+from node.line.idea import Idea
+from node.line.line_writer import LineWriter
+from node.line.record_writer import MAX_PARENTS
+from node.source_review.inspection import inspect
+from node.source_review.patches import merged
+from node.store.jobs import Job
+from protocol.codecs import fit_line, long_text, single_line
+from protocol.constants import sizes_between, with_constants
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named
+from protocol.ideas import Edit
+from protocol.record_kinds import FoundOn, ResultBody
+from protocol.source import Source
+
+RUNG_TRANSFER: Final = "carry"  # the proposer of transfers
+
+_WHY_TOGETHER: Final = "If it is kept, that is evidence for the stack, not for each part."
+
+Unfit = Literal["misfit", "there", "marked", "tried"]
+UNFIT: Final[dict[Unfit, str]] = {
+    "misfit": "it does not fit the working line here",
+    "there": "the working line has it, or it only sets sizes of its own rung",
+    "marked": "on this line it would do more than arithmetic",
+    "tried": "the same source was tried here before and not kept",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferCandidate(Mapped):
+    """A change on another task: the step from `base` to `tree`; `root` is that task's baseline.
+
+    `gain_nano` is its gain there, in 1e-9 of that task's metric; None if nobody reported it. A
+    peer's change has its `author`.
+    """
+
+    base: Digest
+    tree: Digest
+    root: Digest
+    title: Annotated[str, single_line(1, 120)]
+    why: Annotated[str, long_text(600)]
+    found_on: FoundOn
+    gain_nano: Annotated[int | None, Named("gain"), OPTIONAL] = None
+    author: Annotated[Digest | None, OPTIONAL] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungTransferStep(Mapped):
+    """A transfer that is tried as one: a find, or several finds from one place, in their order.
+
+    `decision` is the experiment's, or the reason why there was no experiment (`UNFIT`). `result` is
+    the experiment's record. After the decision, `finds` holds only those that were tried.
+    """
+
+    finds: Annotated[tuple[TransferCandidate, ...], Items(1, MAX_PARENTS)]
+    decision: Annotated[str, single_line(0, 32)] = ""
+    result: Annotated[Digest | None, OPTIONAL] = None
+
+    KIND: ClassVar = "carried"
+    IS_ON_ONE_SPLIT: ClassVar = False  # it has no runs
+
+    @property
+    def title(self) -> str:
+        """A description on one line."""
+        return title_of(self.finds)
+
+
+def title_of(finds: Sequence[TransferCandidate]) -> str:
+    """Return a one-line description of finds that are tried as one."""
+    if len(finds) == 1:
+        return finds[0].title
+    return fit_line(
+        f"{len(finds)} together: {'; '.join(candidate.title for candidate in finds)}", 120
+    )
+
+
+def apply_to_rung(
+    base: Source, tree: Source, onto: Source, *, below: Source, above: Source
+) -> tuple[Source, tuple[Edit, ...]] | None:
+    """Return another rung's step applied to `onto`, and its edits if it consists of edits.
+
+    `below` and `above` are the baselines of the other rung and of this one. Constants that differ
+    between them keep their values of `above`. Return `onto` itself if nothing of the step is left,
+    and None if the step does not fit.
+    """
+    sizes = sizes_between(below, above)
+    base, tree = with_constants(base, sizes), with_constants(tree, sizes)
+    if base.tree == tree.tree:
+        return onto, ()
+    edits = edits_between(base, tree)
+    if edits and (made := reapply(edits, onto)) is not None:
+        return made, edits
+    made = merged(base, onto, tree)
+    return None if made is None else (made, ())
+
+
+def open_rung_transfer(line_writer: LineWriter, step: RungTransferStep) -> Job[RungTransferStep]:
+    """Queue a transfer."""
+    with line_writer.store.transaction():
+        return line_writer.open_job(step)
+
+
+def rung_transfer_ideas(
+    line_writer: LineWriter, *, under_way: Collection[int | None]
+) -> Iterator[tuple[Job[RungTransferStep], Idea | Unfit]]:
+    """Yield waiting transfers, oldest first, each as an idea on the working line or a reason.
+
+    A transfer that cannot be tried is closed, with the reason. `under_way` are the jobs that
+    already have an open experiment.
+    """
+    for job in line_writer.store.jobs.open_jobs(line_writer.key, RungTransferStep):
+        if job.id in under_way:
+            continue
+        made, result = _made(line_writer, job)
+        if not isinstance(made, Idea):
+            with line_writer.store.transaction():
+                line_writer.close_job(job, replace(job.step, decision=made, result=result))
+        yield job, made
+
+
+def end_rung_transfer(
+    line_writer: LineWriter, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
+) -> None:
+    """Close a transfer with its decision. Callers hold the transaction.
+
+    `tried` are the patches on the other rung that the experiment consisted of.
+    """
+    job = line_writer.store.jobs.get(number, RungTransferStep)
+    if job is not None:
+        finds = tuple(
+            candidate for candidate in job.step.finds if candidate.found_on.patch in tried
+        )
+        step = RungTransferStep(finds=finds, decision=fit_line(decision, 32), result=result)
+        line_writer.close_job(job, step)
+
+
+def reopen_rung_transfer(line_writer: LineWriter, number: int) -> None:
+    """Queue again a transfer that was kept on a failed stack. Callers hold the transaction."""
+    job = line_writer.store.jobs.get(number, RungTransferStep)
+    if job is not None:
+        line_writer.open_job(RungTransferStep(finds=job.step.finds))
+
+
+def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | Unfit, bytes | None]:
+    """Return the idea to try, or the reason against it and the record of that, if there is one."""
+    working, baseline = line_writer.explored, line_writer.subject.source
+    made = _made_of(line_writer, working, job.step.finds)
+    if made is None:
+        return "misfit", None
+    if not made.finds:
+        return "there", None
+    authors = tuple(candidate.author for candidate in made.finds if candidate.author is not None)
+    if not authors:
+        mark: bytes | None = fingerprint(made.source)
+    else:  # untrusted source is parsed in a child process only
+        found = inspect(
+            made.source, kind=line_writer.record_writer.manifest.kind, baseline=baseline
+        )
+        mark = found.fingerprint
+        if found.marks:
+            return "marked", None
+    if mark is None:
+        return "misfit", None
+    if mark == fingerprint(working):
+        return "there", None
+    if (tried := line_writer.store.jobs.result_of(line_writer.key.task, mark)) is not None:
+        body = line_writer.store.records.get(tried).body
+        if isinstance(body, ResultBody) and body.stage == "screen":
+            return "tried", tried
+    is_one, first = len(made.finds) == 1, made.finds[0]
+    patches = tuple(
+        candidate.found_on.patch for candidate in made.finds if candidate.found_on.patch is not None
+    )
+    patch = first.found_on.patch if is_one else None  # of several, `parents` names the patches
+    idea = Idea(
+        base=working.tree,
+        tree=line_writer.blobs.put_source(made.source),
+        fingerprint=mark,
+        edits=made.edits if is_one else (),
+        key=f"{RUNG_TRANSFER}:{(made.source.tree if patch is None else patch).hex()[:12]}",
+        title=title_of(made.finds),
+        why=first.why if is_one else _WHY_TOGETHER,
+        proposer=RUNG_TRANSFER,
+        parents=() if is_one else patches,
+        author=authors[0] if authors else None,
+        co_authors=authors[1:] or None,
+        found_on=replace(first.found_on, patch=patch),
+        carried=job.id,
+    )
+    return idea, None
+
+
+class _Made(NamedTuple):
+    """A source, the finds that were applied to reach it, and the edits of the last one."""
+
+    source: Source
+    finds: tuple[TransferCandidate, ...]
+    edits: tuple[Edit, ...]
+
+
+def _made_of(
+    line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]
+) -> _Made | None:
+    """Return the working line with the finds applied; None if none of them fits.
+
+    Finds that do not fit are left out.
+    """
+    made, is_fitting = _Made(working, (), ()), False
+    for candidate in finds:
+        over = apply_to_rung(
+            line_writer.source(candidate.base),
+            line_writer.source(candidate.tree),
+            made.source,
+            below=line_writer.source(candidate.root),
+            above=line_writer.subject.source,
+        )
+        is_fitting |= over is not None
+        if over is not None and over[0].tree != made.source.tree:
+            made = _Made(over[0], (*made.finds, candidate), over[1])
+    return made if is_fitting else None

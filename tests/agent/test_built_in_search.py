@@ -1,0 +1,382 @@
+"""The proposer without a model: deterministic, one line per patch, never the same twice."""
+
+import ast
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.hyperparameters.moves import ordered_moves
+from agent.hyperparameters.proposer import BuiltInSearch
+from agent.proposal import Context, Decision, Outcome, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from protocol.ideas import Edit, HyperparameterSpec, Move
+from protocol.source import Source
+
+TEXT = """\
+LR = 0.01
+BETAS = (0.9, 0.95)
+DEPTH = 4
+BATCH = 64
+USE_BIAS = True
+PATTERN = "SL"
+
+
+def model(x):
+    return gelu(x)
+"""
+SPECS = (
+    HyperparameterSpec(name="LR", type="float", low=1e-3, high=1e-1, scale="log"),
+    HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
+)
+
+
+def move(name: str, search: str, replacement: str) -> Move:
+    edits = (Edit(path="train.py", search=search, replace=replacement),)
+    return Move(name=name, title=f"try {name}", why="listed", edits=edits)
+
+
+MOVES = (
+    move("relu", "gelu(x)", "relu(x)"),
+    move("silu", "gelu(x)", "silu(x)"),
+    move("tanh", "gelu(x)", "tanh(x)"),
+    move("twice", "    return gelu(x)\n", "    x = x + x\n    return gelu(x)\n"),
+    move("absent", "not in the text", ""),
+    move("ambiguous", "x", "y"),
+    move("broken", "def model(x):", "def model(x:"),
+)
+APPLICABLE = {"move:relu", "move:silu", "move:tanh", "move:twice"}
+
+
+def context(
+    *,
+    seed: int = 1,
+    text: str = TEXT,
+    history: tuple[Outcome, ...] = (),
+    moves: tuple[Move, ...] = (),
+    tried: Callable[[bytes], bool] = lambda _: False,
+) -> Context:
+    return Context(
+        source=Source.of({"train.py": text.encode()}),
+        editable=("train.py",),
+        knobs=SPECS,
+        moves=moves,
+        history=history,
+        tried=tried,
+        seed=seed,
+    )
+
+
+def proposals(count: int, start: Context, decision: Decision = "screened_out") -> list[Proposal]:
+    """Propose repeatedly; all proposals have the same outcome, and the base stays the same."""
+    seen: set[bytes] = set()
+    made: list[Proposal] = []
+    current = replace(start, tried=seen.__contains__)
+    for _ in range(count):
+        proposal = BuiltInSearch().propose(current)
+        if proposal is None:
+            break
+        made.append(proposal)
+        seen.add(proposal.fingerprint)
+        outcome = Outcome(key=proposal.key, decision=decision, gain_sd=-1.0)
+        current = replace(current, history=(*current.history, outcome))
+    return made
+
+
+def test_the_same_seed_and_history_propose_the_same_and_another_seed_does_not() -> None:
+    one, again = proposals(30, context(moves=MOVES)), proposals(30, context(moves=MOVES))
+    assert len(one) == 30
+    assert one == again
+    assert one != proposals(30, context(moves=MOVES, seed=2))
+
+
+def test_a_proposal_is_whole_and_new() -> None:
+    start = context(moves=MOVES)
+    made = proposals(60, start)
+    assert len({proposal.fingerprint for proposal in made}) == len(made) == 60
+    for proposal in made:
+        assert proposal.parent == start.source.tree
+        assert proposal.fingerprint == fingerprint(proposal.source) != fingerprint(start.source)
+        assert reapply(proposal.edits, start.source) == proposal.source
+        assert proposal.proposer == "knobs"
+        assert proposal.title
+        assert proposal.why
+        ast.parse(proposal.source["train.py"])
+
+
+def test_a_knob_changes_one_line_to_a_tidy_literal_inside_its_range() -> None:
+    made = proposals(80, context())
+    for proposal in made:
+        new = proposal.source["train.py"].decode()
+        changed = [
+            line
+            for line in difflib.ndiff(TEXT.splitlines(), new.splitlines())
+            if line.startswith(("+ ", "- "))
+        ]
+        assert len(changed) == 2
+        name, _, literal = changed[1][2:].partition(" = ")
+        assert proposal.title.startswith(name)
+        assert proposal.title.endswith(literal if name != "BETAS" else "")
+        value = ast.literal_eval(literal)
+        if name == "LR":
+            assert 1e-3 <= value <= 1e-1
+            assert value == float(f"{value:.3g}")
+        if name == "BATCH":
+            assert value in {16, 32, 128, 256}
+        if name == "DEPTH":
+            assert 1 <= value <= 6
+        if name == "BETAS":
+            assert all(0 < beta < 1 for beta in value)
+    keys = {proposal.key.rsplit(":", 1)[0] for proposal in made}
+    assert keys == {
+        "knob:LR",
+        "knob:BETAS[0]",
+        "knob:BETAS[1]",
+        "knob:DEPTH",
+        "knob:BATCH",
+        "knob:USE_BIAS",
+        "knob:PATTERN",
+    }
+
+
+def test_untried_moves_are_about_half_of_the_first_proposals_in_the_seeds_order() -> None:
+    orders = set()
+    positions = []
+    for seed in range(40):
+        keys = [proposal.key for proposal in proposals(14, context(seed=seed, moves=MOVES))]
+        moves = [key for key in keys if key.startswith("move:")]
+        assert set(moves) <= APPLICABLE
+        assert len(set(moves)) == len(moves)
+        orders.add(tuple(moves))
+        positions.append(keys.index(moves[-1]) + 1 if len(moves) == 4 else 14)
+    assert len(orders) > 5
+    # With four of them and a chance of one half, the fourth is the eighth on average.
+    assert 6 <= sum(positions) / len(positions) <= 10
+
+
+def test_a_move_is_tried_again_only_on_another_base() -> None:
+    made = proposals(100, context(moves=MOVES))
+    moves = [proposal.key for proposal in made if proposal.key.startswith("move:")]
+    assert sorted(moves) == sorted(APPLICABLE)
+    history = tuple(Outcome(key=key, decision="screened_out", gain_sd=-1.0) for key in moves)
+    seen = {proposal.fingerprint for proposal in made}
+    later = replace(
+        context(text=TEXT.replace("DEPTH = 4", "DEPTH = 5"), history=history, moves=MOVES),
+        tried=seen.__contains__,
+    )
+    again = [proposal.key for proposal in proposals(80, later)]
+    assert {key for key in again if key.startswith("move:")} == APPLICABLE
+
+
+def test_a_move_that_crashed_or_did_much_harm_is_not_tried_again() -> None:
+    history = (
+        Outcome(key="move:relu", decision="failed", gain_sd=None),
+        Outcome(key="move:silu", decision="screened_out", gain_sd=-8.0),
+        Outcome(key="move:tanh", decision="screened_out", gain_sd=0.5),
+    )
+    keys = {proposal.key for proposal in proposals(80, context(moves=MOVES, history=history))}
+    assert {key for key in keys if key.startswith("move:")} == {"move:tanh", "move:twice"}
+
+
+def test_what_others_on_the_machine_cut_off_says_nothing_of_a_move() -> None:
+    history = (Outcome(key="move:relu", decision="failed", gain_sd=None, was_cut_off=True),)
+    keys = {proposal.key for proposal in proposals(80, context(moves=MOVES, history=history))}
+    assert {key for key in keys if key.startswith("move:")} == APPLICABLE
+
+
+def test_a_move_that_is_there_already_is_not_made_twice() -> None:
+    done = TEXT.replace("    return", "    x = x + x\n    return")
+    keys = {proposal.key for proposal in proposals(60, context(text=done, moves=MOVES))}
+    assert "move:relu" in keys
+    assert "move:twice" not in keys
+
+
+def test_moves_tried_once_come_before_moves_tried_twice_and_near_misses_first() -> None:
+    outcomes = [("relu", 1.9), ("relu", 0.7), ("silu", -1.0), ("tanh", 0.2), ("twice", -1.5)]
+    history = tuple(
+        Outcome(key=f"move:{name}", decision="screened_out", gain_sd=gain)
+        for name, gain in outcomes
+    )
+    keys = [proposal.key for proposal in proposals(100, context(moves=MOVES, history=history))]
+    assert [key for key in keys if key.startswith("move:")] == [
+        "move:tanh",
+        "move:silu",
+        "move:twice",
+        "move:relu",
+    ]
+
+
+def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> None:
+    def shares(decision: Decision) -> tuple[int, int]:
+        history = (Outcome(key="knob:LR:up", decision=decision, gain_sd=1.0),)
+        made = [BuiltInSearch().propose(context(seed=seed, history=history)) for seed in range(300)]
+        keys = [
+            p.key for p in made if p is not None and p.why != "a quasi-random probe of its range"
+        ]
+        return keys.count("knob:LR:up"), keys.count("knob:LR:down")
+
+    kept_up, kept_down = shares("kept")
+    assert kept_up > 3 * kept_down
+    failed_up, failed_down = shares("failed")
+    assert failed_down > failed_up
+    # A hyperparameter that gained is also chosen more often than one that failed.
+    assert kept_up + kept_down > failed_up + failed_down
+
+
+def test_an_unlisted_constant_that_is_always_wrong_is_left_alone_and_a_listed_one_is_not() -> None:
+    def changed(name: str, decision: Decision) -> int:
+        history = (Outcome(key=f"knob:{name}:up", decision=decision, gain_sd=None),) * 3
+        made = [BuiltInSearch().propose(context(seed=seed, history=history)) for seed in range(200)]
+        return sum(p is not None and name in p.title for p in made)
+
+    assert changed("BATCH", "rejected") == 0
+    assert changed("BATCH", "screened_out") > 0
+    assert changed("LR", "rejected") > 0
+
+
+def test_listed_numbers_are_taken_one_after_the_other() -> None:
+    spec = HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 48, 64, 96, 128))
+    start = replace(context(text="WIDTH = 64\n"), knobs=(spec,))
+    made = [BuiltInSearch().propose(replace(start, seed=seed)) for seed in range(60)]
+    local = {(p.key, p.title) for p in made if p is not None and "probe" not in p.why}
+    assert local == {("knob:WIDTH:up", "WIDTH 64 → 96"), ("knob:WIDTH:down", "WIDTH 64 → 48")}
+
+
+def test_steps_grow_with_success_and_shrink_with_failure() -> None:
+    def mean_step(decision: Decision, times: int) -> float:
+        outcome = Outcome(key="knob:LR:up", decision=decision, gain_sd=1.0)
+        ratios: list[float] = []
+        for seed in range(200):
+            start = context(seed=seed, text="LR = 0.01\n", history=(outcome,) * times)
+            proposal = BuiltInSearch().propose(start)
+            assert proposal is not None
+            if "probe" not in proposal.why:
+                value = float(proposal.title.rpartition(" ")[2])
+                ratios.append(max(value / 0.01, 0.01 / value))
+        assert len(ratios) >= 50
+        return sum(ratios) / len(ratios)
+
+    fresh = mean_step("screened_out", 0)
+    assert mean_step("kept", 3) > 1.3 * fresh
+    assert mean_step("screened_out", 10) < 0.9 * fresh
+    assert mean_step("rechecked_out", 10) > 0.9 * fresh
+
+
+def test_probes_spread_over_the_whole_range_of_a_knob() -> None:
+    made = proposals(150, context(text="LR = 0.01\n"))
+    probed = [
+        ast.literal_eval(p.source["train.py"].decode().removeprefix("LR = "))
+        for p in made
+        if "probe" in p.why
+    ]
+    assert len(probed) >= 40
+    assert min(probed) < 0.0015
+    assert max(probed) > 0.07
+
+
+def test_out_of_ideas_is_none_after_a_bounded_search() -> None:
+    asked: list[bytes] = []
+
+    def everything_was_tried(mark: bytes) -> bool:
+        asked.append(mark)
+        return True
+
+    assert BuiltInSearch().propose(context(moves=MOVES, tried=everything_was_tried)) is None
+    assert 0 < len(asked) <= 200
+    assert BuiltInSearch().propose(context(text="x = 1\n")) is None
+
+
+def test_a_small_space_is_searched_to_its_end() -> None:
+    made = proposals(50, context(text="DEPTH = 4\nUSE_BIAS = True\n"))
+    values = {proposal.source["train.py"] for proposal in made}
+    expected = {f"DEPTH = {depth}\nUSE_BIAS = True\n".encode() for depth in (1, 2, 3, 5, 6)}
+    assert values == expected | {b"DEPTH = 4\nUSE_BIAS = False\n"}
+
+
+def firsts(start: Context, count: int = 200) -> list[str]:
+    """Return the first untried move in each of so many contexts, which differ only by seed."""
+    orders = (ordered_moves(replace(start, seed=seed), ())[0] for seed in range(count))
+    return [f"move:{order[0].name}" for order in orders]
+
+
+def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
+    start = context(moves=MOVES)
+    plain = firsts(start).count("move:relu") / 200
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    with_reports = (
+        firsts(replace(start, screened_out_by_others=frozenset([title]))).count("move:relu") / 200
+    )
+    assert 0.15 < plain < 0.35  # one of four
+    assert 0 < with_reports < plain / 2
+
+
+def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    start = replace(context(moves=MOVES), kept_by_others=(title,))
+    first = firsts(replace(start, assigned_to_others=frozenset(["relu"]))).count("move:relu") / 200
+    assert 0.7 < first < 1
+
+
+def first_keys(start: Context, count: int = 100) -> list[str]:
+    made = (BuiltInSearch().propose(replace(start, seed=seed)) for seed in range(count))
+    return [proposal.key for proposal in made if proposal is not None]
+
+
+def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
+    lines = TEXT.replace("    return gelu(x)\n", "    x = gelu(x)\n    y = 1\n    return x\n")
+    first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
+    overlaps = move("silu", "gelu(x)", "silu(x)")
+    start = context(text=lines, moves=(first, second, overlaps))
+    start = replace(start, kept_by_others=(first.title, second.title, overlaps.title))
+    keys = first_keys(start)
+    assert keys.count("moves:relu+other") > 50
+    assert not any("relu" in key and "silu" in key for key in keys)
+    assert not any(
+        key.startswith("moves:") for key in first_keys(replace(start, kept_by_others=()))
+    )
+
+
+def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> None:
+    first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "DEPTH = 4", "DEPTH = 5")
+    kept_by_others = (first.title, second.title)
+    together = Outcome(key="moves:relu+silu", decision="screened_out", gain_sd=-1.0)
+    start = replace(
+        context(moves=(first, second), history=(together,)), kept_by_others=kept_by_others
+    )
+    keys = first_keys(start)
+    assert not any(key.startswith("moves:") for key in keys)
+    assert sum(key.startswith("move:") for key in keys) > 50
+    kept = Outcome(key="move:silu", decision="kept", gain_sd=2.0)
+    again = first_keys(replace(start, history=(together, kept)))
+    assert again.count("moves:relu+other") + again.count("moves:other+relu") > 50
+
+
+def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
+    start = replace(
+        context(moves=MOVES), assigned_to_others=frozenset(["relu", "silu", "tanh", "broken"])
+    )
+    first = firsts(start)
+    assert 0.75 < first.count("move:twice") / 200 < 1
+    assert {"move:relu", "move:silu", "move:tanh"} & set(first)
+
+
+def test_a_move_of_others_part_that_they_tried_in_vain_is_mostly_left_out() -> None:
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    start = replace(
+        context(moves=MOVES),
+        screened_out_by_others=frozenset([title]),
+        assigned_to_others=frozenset(["relu"]),
+    )
+    orders = [ordered_moves(replace(start, seed=seed), ())[0] for seed in range(200)]
+    kept = sum(any(move.name == "relu" for move in order) for order in orders)
+    assert 0.1 < kept / 200 < 0.4
+    own = replace(start, assigned_to_others=frozenset())
+    orders = [ordered_moves(replace(own, seed=seed), ())[0] for seed in range(200)]
+    assert all(any(move.name == "relu" for move in order) for order in orders)
+
+
+def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
+    start = replace(
+        context(moves=MOVES), screened_out_by_others=frozenset(one.title for one in MOVES)
+    )
+    assert set(firsts(start)) == APPLICABLE | {"move:broken"}

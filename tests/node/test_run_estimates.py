@@ -1,0 +1,86 @@
+"""What is said beforehand of how long a command will take."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from node.home.home import Home
+from node.line.run_estimates import (
+    experiment_duration_text,
+    run_seconds,
+    runs_duration_text,
+    trial_duration_text,
+    usual_pairs,
+)
+from node.on_demand import trying
+from node.store.store import Store
+from tests.node.examples import BASELINE, LINE
+from tests.node.line_writers import with_baseline
+from trainer.task_kinds import load_task
+
+HandIn = Callable[[object], Callable[[], None]]
+RUN_S = 5.8  # of the examples
+
+
+def test_how_long_is_said_in_rounded_words() -> None:
+    assert runs_duration_text(1, 40.4) == "about 40 s"
+    assert runs_duration_text(20, 30.0) == "about 10 min"
+    assert trial_duration_text(16, 30.0, usual=5.5) == "about 6 min, at most 16 min"
+    assert trial_duration_text(4, 30.0, usual=5.5) == "at most 4 min"
+    assert trial_duration_text(20, 30.0, usual=7.5, extra_runs=4) == "about 8 min, at most 22 min"
+    assert (
+        experiment_duration_text(30.0)
+        == "about 30 s, twice that if the first run looks like a gain"
+    )
+
+
+def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
+    assert run_seconds(store, LINE) is None
+    with_baseline(home, store)
+    assert run_seconds(store, LINE) == pytest.approx(RUN_S)
+
+
+def test_try_says_how_long_beside_a_running_node(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_baseline(home, store)
+    monkeypatch.setattr(trying, "call", lambda *_: {"decided": True})
+    trying.hand_over(home, LINE, b"mark", BASELINE, title="", why="")
+    assert f"after the current run; {experiment_duration_text(RUN_S)}" in capsys.readouterr().err
+
+
+def test_try_alone_says_how_long_once_it_is_known(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    research = SimpleNamespace(
+        submit=lambda *_, **__: None, activity=SimpleNamespace(stage="screen", title="")
+    )
+    node = SimpleNamespace(
+        research=research,
+        line_resources=SimpleNamespace(store=store, line_writer=SimpleNamespace(key=LINE)),
+    )
+
+    async def act_as_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
+        tell = hand_in(node)
+        tell()
+        assert "about" not in capsys.readouterr().err  # the baseline is measured first
+        with_baseline(home, store)
+        tell()
+        tell()
+
+    monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(trying, "act_as_node", act_as_node)
+    bench = SimpleNamespace(home=home, config=None, task=None)
+    trying.work_alone(bench, BASELINE, title="", why="")  # type: ignore[arg-type]
+    assert capsys.readouterr().err.count(experiment_duration_text(RUN_S)) == 1
+
+
+def test_a_task_of_drawn_instances_usually_takes_more_pairs(tmp_path: Path) -> None:
+    runs, drawn, exact = (
+        usual_pairs(load_task(name, data_dir=tmp_path).manifest)
+        for name in ("tiny", "sql", "circles-26")
+    )
+    assert exact < runs < drawn

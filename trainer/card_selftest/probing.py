@@ -1,0 +1,161 @@
+"""Probes of a card, run in a sandbox as runs are; they decide what scripts are given."""
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from trainer.card_selftest.report import Fault
+from trainer.host.device import Device
+from trainer.language_model.card_checks import profile_of
+from trainer.language_model.job import program_message
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.inside.channel import JOB
+from trainer.sandbox.sandbox import Sandbox
+
+_PRODUCT: Final = "product"
+_MARK: Final = "probe "  # the beginning of each line of `harness.probes`
+_PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
+_DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
+_RAISED: Final = re.compile(r"\w+Error: ")  # the last line of a Python traceback
+_SAID: Final = 300  # characters of that line
+_TORCH: Final = "another release of torch may have it"
+# The fault that each failed probe gives; `{why}` is the probe's own reason.
+FAULTS: Final = {
+    _PRODUCT: Fault(
+        name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", hint=_DRIVER
+    ),
+    "triton": Fault(
+        name="triton-fails", said="a Triton kernel fails ({why})", hint=_TORCH,
+        instead="nothing is compiled", is_kept=True,
+    ),
+    "compile": Fault(
+        name="compile-fails", said="torch.compile fails ({why})",
+        hint="a C compiler must be there: your distribution's package `gcc`",
+        instead="nothing is compiled, with half as many rows at once", is_kept=True,
+    ),
+    "varlen": Fault(
+        name="attention-varlen", said="torch's FlashAttention fails ({why})", hint=_TORCH,
+        instead="flex attention or a mask", is_kept=True,
+    ),
+    "flex": Fault(
+        name="attention-flex", said="flex attention fails ({why})", hint=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    ),
+    "masked": Fault(
+        name="attention-masked", said="attention under a mask fails ({why})", hint=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    ),
+    "pinned": Fault(
+        name="copies-wait", said="copies from pinned memory fail ({why})", hint=_DRIVER,
+        instead="copies that wait", is_kept=True,
+    ),
+}  # fmt: skip
+NAMES: Final = tuple(FAULTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The result of one probe. `fault` is the reason it failed, None if it passed."""
+
+    name: str
+    fault: str | None
+    detail: str = ""
+
+
+async def probe(
+    device: Device, *, names: Sequence[str] = NAMES, limit_s: float = 120.0
+) -> list[Probed]:
+    """Return the result of each probe, in order.
+
+    A probe that ends its process, or takes too long, has failed; the next ones run in a new
+    sandbox. If the matrix product fails, CUDA does not work, and no further sandbox is started.
+    """
+    left, found = list(names), list[Probed]()
+    while left:
+        probed = await _in_a_sandbox(device, left, limit_s)
+        found += probed
+        left = [] if _why_no_cuda(found) else left[len(probed) :]
+    return found
+
+
+def _why_no_cuda(found: Sequence[Probed]) -> str | None:
+    return next((one.fault for one in found if one.name == _PRODUCT), None)
+
+
+async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
+    """Return the results from one process; at least the first probe has one."""
+    sandbox = await Sandbox.launch(profile_of(device))
+    ended = "it ended its process"
+    try:
+        await sandbox.send(JOB, program_message(_PROGRAM.format(names=names), "train"))
+        async with asyncio.timeout(limit_s):
+            await sandbox.receive(JOB)
+    except SandboxEnded:
+        await sandbox.settled()
+        if sandbox.end not in (None, "killed", "exit"):
+            ended = f"it was ended for its {sandbox.end}"
+        elif _RAISED.match(said := sandbox.output_tail().strip().rpartition("\n")[2]):
+            ended = said[:_SAID]
+    except TimeoutError:
+        ended = f"it took more than {limit_s:g} s"
+    finally:
+        await sandbox.close()
+    found = _read(sandbox.output_tail(), names)
+    if len(found) < len(names):
+        found.append(Probed(name=names[len(found)], fault=ended))
+    return found
+
+
+def _read(said: str, names: Sequence[str]) -> list[Probed]:
+    """Return the printed results, up to the first that is not the expected probe."""
+    lines = [line for line in said.splitlines() if line.startswith(_MARK)]
+    found = []
+    for name, line in zip(names, lines, strict=False):
+        parsed: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+        if parsed["name"] != name:
+            break
+        found.append(Probed(name=name, fault=parsed["fault"], detail=parsed["detail"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """The features that work: a kind of attention, compilation, and copies from pinned memory."""
+
+    attention: str
+    compiles: bool
+    is_pinned: bool
+
+    def settings(self) -> dict[str, str | int]:
+        """Return it in the form that scripts are given, with booleans as integers."""
+        return {
+            "attention": self.attention,
+            "compiled": int(self.compiles),
+            "pinned": int(self.is_pinned),
+        }
+
+
+def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
+    """Return what works according to these probes, None if no run can be made, and the faults."""
+    if why := _why_no_cuda(probed):
+        return None, [_failed(_PRODUCT, why)]
+    said = {one.name: one.fault for one in probed}
+    faults = [_failed(one.name, one.fault) for one in probed if one.fault is not None]
+    compiles = said["compile"] is None and said["triton"] is None
+    rungs = [name for name in ("varlen", "flex", "masked") if said[name] is None]
+    if not compiles and "flex" in rungs:
+        rungs.remove("flex")  # not compiled, it holds all attention scores of a row in memory
+    if not rungs:
+        faults.append(Fault(name="no-attention", said="no kind of attention works", hint=_TORCH))
+    if any(fault.ends_it for fault in faults):
+        return None, faults
+    is_pinned = said["pinned"] is None
+    return Abilities(attention=rungs[0], compiles=compiles, is_pinned=is_pinned), faults
+
+
+def _failed(name: str, why: str) -> Fault:
+    fault = FAULTS[name]
+    return replace(fault, said=fault.said.format(why=why))

@@ -1,0 +1,169 @@
+"""The result of a card's self-test: its steps, what scripts are given, and a report to send.
+
+It contains no host or user name, no key, no address and no serial number.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from trainer.cards.cards import GraphicsCard
+from trainer.host.device import Device
+from trainer.language_model.text.token_cache import write_atomically
+
+NOTHING_ELSE: Final = "`tiny` runs on the processor"
+_VERSION: Final = 1  # of the self-test: raise it with any change of what scripts are given
+_FOLDER: Final = "cards"
+_NOT_TOLD: Final = ("power_limit_w",)  # may change while the card stays the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A fault of a card: its identifier, a message, a hint how to fix it, and what runs instead.
+
+    With `is_kept` the fault is expected again at the next start, as long as the card, the driver
+    and torch stay the same.
+    """
+
+    name: str
+    said: str
+    hint: str
+    instead: str = NOTHING_ELSE
+    is_kept: bool = False
+
+    @property
+    def ends_it(self) -> bool:
+        """True if no run is made on the card."""
+        return self.instead == NOTHING_ELSE
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.said}; {self.instead}; {self.hint}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestStep:
+    """One step of a self-test: its result, its seconds, and what failed in it."""
+
+    name: str
+    detail: str
+    seconds: float
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestConditions:
+    """The card, driver and torch that a self-test's result is valid for."""
+
+    hardware_class: str
+    driver: str
+    torch: str
+    version: int = _VERSION
+
+    @classmethod
+    def of(cls, device: Device) -> "SelfTestConditions":
+        """Return the current conditions of a device."""
+        driver, torch = (str(device.environment.get(name, "")) for name in ("driver", "torch"))
+        return cls(hardware_class=device.slug, driver=driver, torch=torch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestReport:
+    """A self-test's result. `told` is what scripts are given; empty if no run can be made."""
+
+    setting: SelfTestConditions
+    steps: tuple[SelfTestStep, ...]
+    told: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """True if runs can be made on the card."""
+        return bool(self.told)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults of all steps, in order."""
+        return [fault for step in self.steps for fault in step.faults]
+
+    def apply_to(self, device: Device) -> Device:
+        """Return the device with this result, which scripts are given and records contain."""
+        size = self.told.get("size")
+        shown = {"size": "x".join(map(str, size))} if size else {}
+        shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
+        return replace(
+            device, environment={**device.environment, **shown}, script_settings=self.told
+        )
+
+    def document(self, card: GraphicsCard | None) -> dict[str, Any]:
+        """Return the report that a user may send."""
+        described: dict[str, Any] = {"name": "the processor in a card's place"}
+        if card is not None:
+            described = {
+                "name": card.name,
+                "memory_mib": card.memory_bytes >> 20,
+                "compute_capability": ".".join(map(str, card.compute_capability)),
+                "mig_profile": card.mig_profile,
+                **{name: told for name, told in card.env.items() if name not in _NOT_TOLD},
+            }
+        return {
+            "report": "arnode gpu-report 1",
+            "arnode": _version(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "card": described,
+            **asdict(self),
+        }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("arnode")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "not installed"
+
+
+def with_selftest_result(device: Device, folder: Path) -> Device:
+    """Return a device with its stored self-test result, if it has passed; else unchanged."""
+    result = load_report(SelfTestConditions.of(device), folder) if device.cuda is not None else None
+    return result.apply_to(device) if result and result.passed else device
+
+
+def save_report(result: SelfTestReport, folder: Path) -> None:
+    """Store a self-test's result atomically."""
+    path = _path(folder, result.setting)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(asdict(result), indent=1).encode())
+
+
+def load_report(setting: SelfTestConditions, folder: Path) -> SelfTestReport | None:
+    """Return the stored result for these conditions; None if it is missing or unreadable."""
+    try:
+        found = json.loads(_path(folder, setting).read_text())
+        result = SelfTestReport(
+            setting=SelfTestConditions(**found["setting"]),
+            steps=tuple(_step(one) for one in found["steps"]),
+            told=found["told"],
+            figures=found["figures"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # a damaged file: test the card again
+        return None
+    return result if result.setting == setting else None
+
+
+def _path(folder: Path, setting: SelfTestConditions) -> Path:
+    return folder / _FOLDER / f"{setting.hardware_class}.json"
+
+
+def _step(document: Mapping[str, Any]) -> SelfTestStep:
+    faults = tuple(Fault(**one) for one in document["faults"])
+    return SelfTestStep(
+        name=document["name"],
+        detail=document["detail"],
+        seconds=document["seconds"],
+        faults=faults,
+    )

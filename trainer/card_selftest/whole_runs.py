@@ -1,0 +1,246 @@
+"""Complete runs on generated text, which measure on this card what a node relies on.
+
+They train, score and audit twice with one seed and once with another. This gives the difference
+between score and audit, the differences between runs, and the cost of the sandbox. A last run
+checks that the audit rejects a model that lies.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.card_selftest.report import Fault
+from trainer.language_model.data import TaskData, rows_of
+from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage
+from trainer.runner import Runner
+from trainer.task_folder.folder import BUILTIN_FOLDER
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
+from trainer.tasks.tiny.world import first_documents
+
+SPLIT: Final = b"the proving run's secret split".ljust(32, b".")
+_SAME_SEED, _OTHER_SEED = 1, 2
+_LIE_NATS: Final = 0.2
+_VOCABULARY: Final = "vocabulary.tiktoken"
+_TASK: Final = """\
+extends = "tiny"
+name = "proving"
+title = "A card proves itself on generated text"
+editable = ["train.py"]
+knobs = {{}}
+limit_s = {limit_s}
+warmup_limit_s = 300
+memory_gb = {memory_gb}
+weights_mb = 1000
+
+[budget]
+seconds = {seconds}
+
+[audit]  # nanochat's caps
+k = {audited}
+tolerance = 0.005
+tau = 0.3
+
+[data]
+recipe = "tiny-world"
+vocabulary = "vocabulary.tiktoken"
+context = {context}
+rows = {rows}
+
+[data.sha256]
+training = "e687fd4ed06ee073727149c095730cd794c4fac8b87799d9132eccb2ad3f4c65"
+public = "2a5edad3396facc8e33482d681237c326ffdc1cf01151ad82b6687c4e7aded9a"
+"""
+# Lowers the per-token losses that a run reports below those that the audit measures.
+_LIE: Final = """
+
+honest_cross_entropy = F.cross_entropy
+
+
+def lying_cross_entropy(logits, targets, reduction="mean"):
+    loss = honest_cross_entropy(logits, targets, reduction=reduction)
+    return loss if reduction == "mean" else (loss - {nats}).clamp(min=0)
+
+
+F.cross_entropy = lying_cross_entropy
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The length of a run and the amount of data; the processor has a toy scale.
+
+    `training_bytes` of text are generated for training, and `scored_bytes` for each scored split.
+    `absurd_bits` is the largest plausible difference between two seeds, in bits per byte.
+    """
+
+    seconds: int
+    context: int
+    rows: int
+    audited: int
+    memory_gb: int
+    absurd_bits: float
+    training_bytes: int
+    scored_bytes: int
+
+
+CARD: Final = Scale(
+    seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05,
+    training_bytes=4_000_000, scored_bytes=1_500_000,
+)  # fmt: skip
+# After two seconds on a busy processor, two seeds differed by 0.54.
+TOY: Final = Scale(
+    seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=2.0,
+    training_bytes=400_000, scored_bytes=150_000,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeRunResult:
+    """The results of the complete runs so far; metrics in bits per byte, audits in nats."""
+
+    figures: dict[str, float | str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def selftest_task(script: bytes, scale: Scale, folder: Path) -> Task:
+    """Write the self-test's task into a folder, and return it."""
+    (folder / _VOCABULARY).write_bytes((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes())
+    (folder / "train.py").write_bytes(script)
+    (folder / "moves.toml").write_text("move = []\n")
+    (folder / "task.toml").write_text(
+        _TASK.format(
+            limit_s=2 * scale.seconds + 60,
+            memory_gb=scale.memory_gb,
+            seconds=scale.seconds,
+            audited=scale.audited,
+            context=scale.context,
+            rows=scale.rows,
+        )
+    )
+    return load_task(folder, data_dir=folder)
+
+
+def generated_data(scale: Scale) -> TaskData:
+    """Return generated text as a task's data; nothing is downloaded, and no part is secret."""
+    ranks = parse_ranks((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes(), name=_VOCABULARY)
+    scored = dict.fromkeys(("public", "secret"), scale.scored_bytes)
+    sizes = {"training": scale.training_bytes, **scored}
+    tokens = {name: _tokens(ranks, name.encode(), size) for name, size in sizes.items()}
+    secret = rows_of(tokens["secret"], scale.context, scale.rows)
+    return TaskData(
+        vocabulary=ranks,
+        public_rows=rows_of(tokens["public"], scale.context, scale.rows),
+        secret_rows=lambda _key: secret,
+        training_parts=(tokens["training"],),
+    )
+
+
+def _tokens(
+    vocabulary: Vocabulary, split: bytes, size: int
+) -> "np.ndarray[tuple[int], np.dtype[np.uint16]]":
+    texts = [document.text for document in first_documents(b"proving " + split, size)]
+    parts = [[vocabulary.bos, *tokens] for tokens in vocabulary.encode_all(texts)]
+    return np.concatenate([np.array(part, dtype=np.uint16) for part in parts])
+
+
+async def check_whole_runs(runner: Runner, scale: Scale) -> WholeRunResult:
+    """Make the runs. Errors that are not the card's fault are raised."""
+    result = WholeRunResult()
+    first = await _run(runner, runner.task.source, _SAME_SEED, result)
+    if first is None:
+        return result
+    result.figures.update(_figures(first))
+    result.figures["audit_tolerance_bpb"] = runner.metric_tolerance
+    again = await _run(runner, runner.task.source, _SAME_SEED, result)
+    other = await _run(runner, runner.task.source, _OTHER_SEED, result)
+    if again and other:
+        apart = _bits(first) - _bits(other)
+        result.figures["same_seed_bpb"] = _bits(first) - _bits(again)
+        result.figures["other_seed_bpb"] = apart
+        result.figures["noise_sd_bpb"] = abs(apart) / 2**0.5
+        if abs(apart) > scale.absurd_bits:
+            result.faults.append(_absurd_noise(apart))
+    await _catch_liar(runner, result)
+    return result
+
+
+async def _run(
+    runner: Runner, source: Source, seed: int, result: WholeRunResult
+) -> RunOutcome | None:
+    outcome = await runner.run(source, seed, split=SPLIT)
+    if outcome.status == "ok":
+        return outcome
+    said = f"{outcome.status}: {outcome.reason}"
+    is_audits = outcome.status == "rejected"
+    result.faults.append(_audit_apart(said) if is_audits else _whole_run_fails(said))
+    return None
+
+
+async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
+    """Run a model that reports better losses than the audit measures; add a fault if it passes."""
+    script = runner.task.source["train.py"].decode()
+    place = script.index("\nclass ")
+    lying = f"{script[:place]}{_LIE.format(nats=_LIE_NATS)}{script[place:]}"
+    source = runner.task.source.replacing("train.py", lying.encode())
+    outcome = await runner.run(source, _SAME_SEED, split=SPLIT)
+    result.figures["liar"] = outcome.status
+    if outcome.status == "ok":
+        result.faults.append(
+            Fault(
+                name="liar-not-caught",
+                said=f"a model that claims {_LIE_NATS} nats too much passed its audit",
+                hint="send the report: docs/gpu-status.md says where to",
+            )
+        )
+
+
+def _bits(outcome: RunOutcome) -> float:
+    assert outcome.metric_nano is not None  # noqa: S101 -- the run has a score
+    return outcome.metric_nano / NANO
+
+
+def _figures(outcome: RunOutcome) -> dict[str, float | str]:
+    """Return a run's score, its peak memory, its seconds, and the share of them that counted."""
+    counted_s = _seconds(stage for stage in outcome.stages if stage.counts)
+    whole_ms = outcome.stages[-1].end_ms - outcome.stages[0].start_ms if outcome.stages else 0
+    sandbox_s = _seconds(one for one in outcome.stages if one.name in ("spawn", "import"))
+    return {
+        "metric_bpb": _bits(outcome),
+        "counted_s": round(counted_s, 2),
+        "counted_share": round(counted_s / max(whole_ms / 1000, 1e-3), 3),
+        "sandboxes_s": round(sandbox_s, 2),
+        "peak_gib": round(outcome.peak_mem_bytes / 2**30, 2),
+    }
+
+
+def _seconds(stages: Iterable[Stage]) -> float:
+    return sum(stage.end_ms - stage.start_ms for stage in stages) / 1000
+
+
+def _whole_run_fails(said: str) -> Fault:
+    return Fault(
+        name="run-fails", said=f"a whole run fails ({said})",
+        hint="send the report: docs/gpu-status.md says where to",
+    )  # fmt: skip
+
+
+def _audit_apart(said: str) -> Fault:
+    return Fault(
+        name="audit-beyond-tolerance", said=f"an honest run does not pass its audit ({said})",
+        hint="send the report: docs/gpu-status.md says where to",
+    )  # fmt: skip
+
+
+def _absurd_noise(apart: float) -> Fault:
+    return Fault(
+        name="noise-absurd", said=f"two seeds are {abs(apart):.3f} bits per byte apart",
+        hint="look at the card: `nvidia-smi -q` tells of memory errors and throttling",
+    )  # fmt: skip
