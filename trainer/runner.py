@@ -155,8 +155,8 @@ class Runner:
             await warming_up
         if self.baseline_cost is None:
             raise ArnodeError(
-                f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
-                "`arnode doctor` looks at this machine, `arnode task check` at an own task",
+                f"the task's baseline failed here ({outcome.status}): {outcome.reason}",
+                "`arnode doctor` checks this machine, `arnode task check` at an own task",
                 printed=outcome.log_tail,
             )
         self._pace = self._pace_from(self.baseline_cost.cost, share=load.share_with_lanes())

@@ -37,7 +37,7 @@ _MAX_ENTRIES = 4_096
 _MANIFEST = "manifest.json"
 _NAME = re.compile("(records|blobs)/[0-9a-f]{64}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
-_HINT = "ask whoever made it for a new one: `arnode export bundle ID`"
+_HINT = "ask its author for a new one: `arnode export bundle ID`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def write_bundle(path: Path, bundle: Bundle) -> int:
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
     with explaining_faults(path):
         if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written", "name a file in a folder that is there")
+            raise UsageError(f"{path} cannot be written", "name a file in an existing folder")
         write_file(path, packed.getvalue(), mode=0o644)
     return packed.tell()
 
@@ -113,7 +113,7 @@ def read_bundle(path: Path) -> Bundle:
                 entries = _entries(path, archive)
         # zipfile raises the last two for a compression or an encryption that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as bad:
-            raise _refusal(path, f"not a zip file that can be read: {bad}") from bad
+            raise _refusal(path, f"not a readable zip file: {bad}") from bad
     records: dict[bytes, Record] = {}
     blobs: dict[bytes, bytes] = {}
     for name, data in entries.items():
@@ -131,7 +131,7 @@ def read_bundle(path: Path) -> Bundle:
             blobs[bytes.fromhex(digits)] = data
     about = _about(path, entries)
     if about not in records:
-        raise _refusal(path, "the record that it is about is not in it")
+        raise _refusal(path, "the record it refers to is missing")
     return Bundle(about=about, records=records, blobs=blobs)
 
 
@@ -166,7 +166,7 @@ def _about(path: Path, entries: Mapping[str, bytes]) -> bytes:
         case {"format": str() as form, "about": str() as about} if form == FORMAT:
             if re.fullmatch("[0-9a-f]{64}", about):
                 return bytes.fromhex(about)
-    raise _refusal(path, f"{_MANIFEST} is not that of a bundle ({FORMAT})")
+    raise _refusal(path, f"{_MANIFEST} is not a bundle manifest ({FORMAT})")
 
 
 def _refusal(path: Path, what: str) -> SafetyError:

@@ -50,7 +50,7 @@ def check_bundle(bundle: Bundle) -> list[BundleFinding]:
         BundleFinding(
             name="records",
             ok=True,
-            detail=f"{len(bundle.records)} valid, {len(bundle.blobs)} blobs whole",
+            detail=f"{len(bundle.records)} valid, {len(bundle.blobs)} blobs intact",
         )
     ]
     if not isinstance(body, Subject):
@@ -92,7 +92,7 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
     manifest = manifest_of(bundle, body.task)
     base, candidate = (bundle.source(tree) for tree in trees_of(body))
     if manifest is None or base is None or candidate is None:
-        raise _torn(name, "what it rests on is of other sources")
+        raise _torn(name, "its evidence is about other sources")
     if base.tree == candidate.tree:
         raise UsageError(f"{name} is a baseline: there is nothing to compare", "give a claim's id")
     return FoundClaim(
@@ -198,6 +198,6 @@ def _maker(bundle: Bundle) -> Record:
 
 def _torn(name: str, fault: str) -> SafetyError:
     return SafetyError(
-        f"{name} does not hold together: {fault}",
+        f"{name} is inconsistent: {fault}",
         f"do not run or adopt it; `arnode verify {name} --check-only` shows all that was checked",
     )

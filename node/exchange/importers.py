@@ -87,7 +87,9 @@ def history_of(name: str) -> HistoryReader:
     """Return the reader of a tool's histories. Raises UsageError if there is none."""
     found = plugin(IMPORTERS, name, "importer").load(Importer).history
     if found is None:
-        raise UsageError(f"`{name}` reads no history", f"see `arnode task import {name} --help`")
+        raise UsageError(
+            f"`{name}` cannot import a history", f"see `arnode task import {name} --help`"
+        )
     return found
 
 
@@ -99,7 +101,7 @@ def read_history(form: str, data: bytes, name: str) -> ImportedLog:
     log = reader.read(data)
     if not log.read:
         raise UsageError(
-            f"{name} holds no experiment of {form}", f"is it another tool's? {reader.hint}"
+            f"{name} holds no experiment of {form}", f"is it from another tool? {reader.hint}"
         )
     return log
 
@@ -107,11 +109,11 @@ def read_history(form: str, data: bytes, name: str) -> ImportedLog:
 # autoresearch's results.tsv.
 RESULTS_TSV: Final = Importer(
     history=HistoryReader(
-        summary="""Take in autoresearch's results.tsv, or a folder with one and its git branch.
+        summary="""Import autoresearch's results.tsv, or a folder with one and its git branch.
 
         Its header says which column is what. The metric is `val_bpb`, else the first column of
         numbers; which way is better, unless it is bits per byte, a loss or an error, follows from
-        what was kept. What does not read as an experiment is kept as text and counted.""",
+        what was kept. What cannot be read as an experiment is kept as text and counted.""",
         read=read_table,
         hint="a header names its columns, with tabs between: commit, the metric, memory_gb, status,"
         " description",

@@ -146,7 +146,7 @@ def _index_page(net: str, boards: Sequence[Snapshot]) -> str:
         for one in boards
     ]
     shown = table(columns, rows)
-    none = paragraph("No board yet: a first checkpoint that confirms makes one.")
+    none = paragraph("No leaderboard yet: the first passed promotion trial creates one.")
     whole = paragraph(FileLink(text="All of it as JSON", href="index.json"), soft=True)
     return _page(title, [shown if boards else none, whole])
 

@@ -38,6 +38,6 @@ def make_folder(path: Path) -> Path:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as fault:
             raise UsageError(
-                f"{path} is no folder, and none can be made there", "name another folder"
+                f"{path} is not a folder and cannot be created", "name another folder"
             ) from fault
     return path.absolute()

@@ -119,7 +119,7 @@ def parse_address(text: str) -> Address | Rejected:
         case ["", kind, host, "tcp", port, "p2p", relay, "p2p-circuit", "p2p", peer]:
             return make_address(kind=kind, host=host, port=port, peer=peer, relay=relay)
         case ["", _, _, "tcp", _]:
-            return Rejected("no /p2p/ID at its end, so anybody could answer there")
+            return Rejected("it has no /p2p/ID at its end, so any host could answer")
     return Rejected(f"not of the form {EXAMPLE}")
 
 
@@ -127,7 +127,7 @@ def parse_direct(text: str) -> Address | Rejected:
     """Return the address in `text`, but reject one through a relay, which may be gone tomorrow."""
     address = parse_address(text)
     if isinstance(address, Address) and address.relay is not None:
-        return Rejected(f"it leads through the relay {address.relay}: name that one's own address")
+        return Rejected(f"it goes through the relay {address.relay}: give the relay's own address")
     return address
 
 
@@ -146,7 +146,7 @@ def parse_server(text: str) -> str | Rejected:
             return Rejected(f"not of the form {SERVER_EXAMPLE} or {EXAMPLE}")
     data = _from_base58(peer) if len(peer) <= _MAX_ID else None
     if fault is None and (data is None or not data.startswith((_ID_PREFIX, _HASHED_ID_PREFIX))):
-        fault = f"{peer[:_MAX_ID]!r} is no id of a peer (Qm…, 12D3Koo…)"
+        fault = f"{peer[:_MAX_ID]!r} is not a peer id (Qm…, 12D3Koo…)"
     return text if fault is None else Rejected(fault)
 
 
@@ -168,7 +168,7 @@ def make_address(
     if isinstance(relay_key, Rejected):
         return relay_key
     if relay_key == key:
-        return Rejected("a relay that leads to itself")
+        return Rejected("a relay that points to itself")
     if kind not in _NAMED:
         host = str(ip_address(host))
     return Address(kind=kind, host=host, port=int(port), key=key, relay_key=relay_key)
@@ -190,7 +190,7 @@ def transport_key(peer: str) -> bytes | Rejected:
     """Return the 32 bytes of the key in a peer id, or the reason the id is invalid."""
     data = _from_base58(peer) if len(peer) <= _MAX_ID else None
     if data is None or len(data) != len(_ID_PREFIX) + KEY_BYTES or data[:6] != _ID_PREFIX:
-        return Rejected(f"{peer[:_MAX_ID]!r} is no id of a peer (12D3Koo…)")
+        return Rejected(f"{peer[:_MAX_ID]!r} is not a peer id (12D3Koo…)")
     return data[len(_ID_PREFIX) :]
 
 
@@ -198,7 +198,7 @@ def port_fault(port: str) -> str | None:
     """Return the reason a TCP port is invalid, as text; None if it is valid."""
     # Reject signs, leading zeros and digits of other scripts.
     if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
-        return f"{port!r} is no port from 1 to {_MAX_PORT}"
+        return f"{port!r} is not a port from 1 to {_MAX_PORT}"
     return None
 
 
@@ -222,20 +222,20 @@ def host_fault(kind: str, host: str) -> str | None:
         is_name = len(host) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels))
         # Some resolvers treat a name that ends in a number as an IP address.
         if not is_name or _NUMBER.fullmatch(labels[-1]):
-            return f"{host[:_MAX_NAME]!r} is no DNS name"
+            return f"{host[:_MAX_NAME]!r} is not a DNS name"
         return None
     if kind not in ("ip4", "ip6"):
-        return f"{kind[:20]!r} is none of ip4, ip6, {', '.join(_NAMED)}"
+        return f"{kind[:20]!r} is not one of ip4, ip6, {', '.join(_NAMED)}"
     try:
         found = IPv4Address(host) if kind == "ip4" else IPv6Address(host)
     except ValueError:
-        return f"{host[:60]!r} is no {kind} address"
+        return f"{host[:60]!r} is not an {kind} address"
     if "%" in host:
-        return f"{host[:60]} names an interface, which means something on one machine only"
+        return f"{host[:60]} names a network interface, which is valid on one machine only"
     if isinstance(found, IPv6Address) and is_spelt_as_ipv6(found):
         return f"{host} is an ip4 address: write it as one"
     if not may_be_machine(found):
-        return f"nobody can be reached at {host}"
+        return f"no peer can be reached at {host}"
     return None
 
 

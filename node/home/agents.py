@@ -46,7 +46,9 @@ FORMS: Final = (
     ),
     AgentForm(words=("PLUGIN",), meaning="a plugin's proposer, by its name"),
     AgentForm(words=("command",), meaning="your own coding agent, set in `agent_command`"),
-    AgentForm(words=("none",), meaning="nobody: only peers' claims and submitted sources are run"),
+    AgentForm(
+        words=("none",), meaning="no proposer: only peers' claims and submitted sources are run"
+    ),
 )
 _ALL: Final = tuple(chain.from_iterable(form.words for form in FORMS))
 AGENTS: Final = tuple(word for word in _ALL if word.islower())
@@ -55,7 +57,7 @@ AGENTS: Final = tuple(word for word in _ALL if word.islower())
 METAVAR: Final = "|".join(_ALL)
 _TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
 HELP: Final = (
-    f"Who proposes; repeat it for several: {_TOLD}. WORD#TEXT: with your instructions TEXT."
+    f"The proposer; repeat for several: {_TOLD}. WORD#TEXT: with your instructions TEXT."
     " Default: knobs."
 )
 
@@ -112,21 +114,21 @@ def _agents(value: Given) -> tuple[str, ...]:
         _check(entry)
     alone = [entry for entry in entries if entry in _ALONE]
     if alone and len(entries) > 1:
-        raise WrongWordError(f"{alone[0]} stands by itself: take it out, or the others")
+        raise WrongWordError(f"{alone[0]} cannot be combined with others: remove it, or the others")
     count = Counter(map(_same, entries))
     if twice := [entry for entry in entries if count[_same(entry)] > 1]:
-        raise WrongWordError(f"{twice[0]} is named twice: take one of them out")
+        raise WrongWordError(f"{twice[0]} is named twice: remove one")
     return entries
 
 
 def _check(entry: str) -> None:
     named = named_agent(entry)
     if not _is_agent(named.word):
-        raise WrongWordError(f"{entry!r} names nobody who proposes")
+        raise WrongWordError(f"{entry!r} is not a proposer")
     if _MARK not in entry:
         return
     if named.word in _READS_NONE or is_plugin(named.word):
-        raise WrongWordError(f"{entry!r}: {named.word} reads no text; write {named.word}")
+        raise WrongWordError(f"{entry!r}: {named.word} takes no text; write {named.word}")
     if not _TEXT.fullmatch(named.text):
         raise WrongWordError(f"{entry!r}: a text's name has a-z, 0-9 and -, at most 48")
 
@@ -149,9 +151,9 @@ def _model(value: Given) -> str:
     """Return the name of a language model. Raises WrongWordError if it is something else."""
     name = any_text(value)
     if name in AGENTS or is_plugin(name):
-        raise WrongWordError(f"{name} is no language model")
+        raise WrongWordError(f"{name} is not a language model")
     if not _is_agent(name):
-        raise WrongWordError(f"{name!r} names no language model")
+        raise WrongWordError(f"{name!r} does not name a language model")
     return name
 
 

@@ -63,7 +63,7 @@ class Config:
             take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"
         ),
         Flag(
-            "The network to speak to, from now on; none: not this time.",
+            "The network to join from now on; none: offline this time.",
             metavar="NAME|none",
             option="--network",
         ),
@@ -78,7 +78,7 @@ class Config:
     bootstrap: tuple[str, ...] = setting(
         (),
         ValueKind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
-        Flag("A peer to begin with, more than once.", metavar="ADDR", is_repeated=True),
+        Flag("A first peer to connect to; repeat for several.", metavar="ADDR", is_repeated=True),
     )
     """Addresses of first peers, in addition to the network's own:
     `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; with commas between in `ARNODE_BOOTSTRAP`. For:
@@ -87,7 +87,7 @@ class Config:
     name: str = setting(
         "",
         ValueKind(take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
-        Flag("The name this node's records carry (default: from its key)."),
+        Flag("The name shown in this node's records (default: from its key)."),
     )
     """The name in this node's records, at most 64 characters. Empty: `node-` and the start of its
     key, never the host's name. For: being recognised on leaderboards."""
@@ -147,11 +147,13 @@ class Config:
     """USD for a million answer tokens. For: providers without a known price."""
 
     llm_context: int | None = setting(
-        None, ValueKind(take.count, "how many tokens the model takes")
+        None, ValueKind(take.count, "the context length of the model in tokens")
     )
     """The model's context in tokens, if arnode does not know it. For: your own or new models."""
 
-    llm_answer: int = setting(8192, ValueKind(take.count, "how many tokens an answer may have"))
+    llm_answer: int = setting(
+        8192, ValueKind(take.count, "the maximum length of an answer in tokens")
+    )
     """The most tokens that an answer may have, reasoning included. For: long reasoning, or a small
     context."""
 
@@ -159,7 +161,7 @@ class Config:
     """The most seconds that an answer may take. For: slow models, as on a CPU."""
 
     usd_per_day: float = setting(
-        5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0 for what is free only")
+        5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0: free models only")
     )
     """The most USD that models and coding agents may cost in a day (UTC). No question or visit
     starts that could exceed it. For: everyone who pays by the token."""
@@ -226,7 +228,7 @@ class Config:
     lanes: int | Literal["auto"] = setting(
         "auto",
         ValueKind(take.auto_or_count, '"auto" or a whole number from 1'),
-        Flag("How many runs work at once on the CPU (default: auto).", metavar="N|auto"),
+        Flag("How many runs use the CPU at once (default: auto).", metavar="N|auto"),
     )
     """How many runs work at once on the CPU in tasks with a token budget: `"auto"` (as cores and
     memory allow) or a number up to the cores. Other work on the machine has priority. With `ray`:
@@ -249,26 +251,28 @@ class Config:
     web: str = setting(
         "auto",
         ValueKind(take.page_address, 'an address like "127.0.0.1:7842", "auto" or "none"'),
-        Flag("Where the page in the browser is (default: auto).", metavar="ADDRESS|auto|none"),
+        Flag(
+            "The address of the page in the browser (default: auto).", metavar="ADDRESS|auto|none"
+        ),
     )
     """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port
     if that is taken; or `"none"`. At another address the network can reach them, with a token, over
     an unencrypted connection. For: viewing from another machine, or no page."""
 
-    max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
+    max_experiments: int | None = setting(None, _COUNT, Flag("Stop after this many experiments."))
     """Stop a session after so many experiments. For: scripts, first tries."""
 
     ray: str | None = setting(
         None,
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
-        Flag("Measure on the machines of your own Ray cluster.", metavar="ADDR|auto|local"),
+        Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
     """Your [Ray cluster](fleet.md), whose machines make the runs instead of this one, on one lane
     per core or card unless `lanes` is set: its head's address, such as `10.0.0.1:6379`; `auto` for
     the one on this machine; `local` to start one. For: labs with a Ray cluster."""
 
     ray_token: str | None = setting(
-        None, ValueKind(take.filled, "the path of a file that you alone can read, in quotes")
+        None, ValueKind(take.filled, "the path of a file that only you can read, in quotes")
     )
     """The file with the token that lets a machine join a Ray cluster. Unset: `ray-token` in the
     home. For: labs whose administrator hands out the token."""
@@ -296,7 +300,7 @@ class Config:
     max_watts: int | None = setting(
         None,
         ValueKind(take.count, "a whole number of watts"),
-        Flag("Let each NVIDIA card draw no more than this."),
+        Flag("The power limit of each NVIDIA card."),
     )
     """The power limit of each NVIDIA card while the node runs; needs root. The old limit is
     restored when it stops, or at the next start after a kill (`power-limits.json` in the home). A
@@ -344,7 +348,7 @@ class Config:
     ladder: int | None = setting(
         None,
         _COUNT,
-        Flag("Share the time with so many rungs below the task.", metavar="RUNGS"),
+        Flag("Share the time with this many rungs below the task.", metavar="RUNGS"),
     )
     """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task share this
     node's time. Patches kept there are tried on the task. Unset: none. For: large tasks with
@@ -357,7 +361,7 @@ class Config:
     machines that mainly verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
-        False, _SWITCH, Flag("Run own experiments where only a weaker sandbox can be had.")
+        False, _SWITCH, Flag("Run own experiments even if only a weaker sandbox is available.")
     )
     """Run your own experiments if only sandbox tier partial is available; see the [threat
     model](threat-model.md). For: systems without namespaces, with code of your own."""

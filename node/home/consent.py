@@ -26,10 +26,10 @@ from trainer.task_kinds import builtin_ids
 
 _KEY_DIGITS: Final = 12
 _IN_DHT = (
-    "Others are looked for in libp2p's public DHT, where a public address of this machine then "
-    "stands for a day or two (`dht = false` prevents it)."
+    "Peers are found through libp2p's public DHT, which shows a public address of this machine "
+    "for a day or two (`dht = false` prevents it)."
 )
-_BY_LISTS = "Addresses of others are read at {}, where this machine's IP address is seen, too."
+_BY_LISTS = "Peers' addresses are read from {}, which sees this machine's IP address."
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
@@ -79,8 +79,8 @@ def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
     """
     key = author.hex()[:_KEY_DIGITS]
     is_isolated = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
-    code = "Strangers' code does not run here; what they publish is only shown."
-    share = "No run goes to others' claims."
+    code = "Peers' code does not run here; their results are only shown."
+    share = "No run is spent on peers' claims."
     if config.peer_code != "none" and is_isolated:
         whose = "Friends'" if config.peer_code == "friends" else "Strangers'"
         code = (
@@ -88,11 +88,11 @@ def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
             '(`peer_code = "none"` prevents it).'
         )
         share = (
-            f"At most {config.peer_share:.0%} of the runs go to others' patches and claims, "
-            "beyond catching up with the best tree (`peer_share`)."
+            f"At most {config.peer_share:.0%} of the runs go to peers' patches and claims, apart "
+            "from catching up with the best source (`peer_share`)."
         )
     return [
-        f"Results of this node are published under its key {key}…, for good.",
+        f"This node's results are published under its key {key}…, permanently.",
         code,
         share,
         "Peers see this machine's IP address.",
@@ -126,7 +126,7 @@ def plan_network(
     if wishes.network is not None:
         remember_network(home, wishes.network)
     if task is TaskOf.THIS_MACHINE:
-        return Offline("the network is off: this task is your own and stays here")
+        return Offline("the network is off: this task is your own and stays on this machine")
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
@@ -143,7 +143,7 @@ def plan_network(
     has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
-            f"the network is off: nobody to meet in {network.name} is known. `arnode join LINE` "
+            f"the network is off: no peer in {network.name} is known. `arnode join LINE` "
             f"joins one by an invite, `arnode start --network {network.name}` opens this one"
         )
     if ask is None:

@@ -114,7 +114,7 @@ class ControlServer:
             return _fault(fault)
         except Exception:  # noqa: BLE001 (a supervisor: one bad command must not end the node)
             _log.exception("a command failed")
-            return _fault(ArnodeError("the running node failed at this", "see `arnode logs`"))
+            return _fault(ArnodeError("the running node failed to do this", "see `arnode logs`"))
         return reply
 
 
@@ -143,7 +143,7 @@ def call(
             ) from fault
         except ConnectionError as fault:
             raise NotRunningError(
-                "the node went away before it answered", "see `arnode logs`"
+                "the node stopped before it answered", "see `arnode logs`"
             ) from fault
     return _value_of(reply)
 
@@ -157,7 +157,7 @@ def document(reply: Message) -> dict[str, Message]:
 
 def nonsense() -> ArnodeError:
     """Return the error for a reply of an unexpected form."""
-    return ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+    return ArnodeError("the node's answer is invalid", "see `arnode logs`")
 
 
 def is_running(path: Path) -> bool:
@@ -227,7 +227,7 @@ def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
                     _RESTART_HINT,
                 )
             return command, arguments
-    raise UsageError("that is no request to a node", "use the `arnode` command")
+    raise UsageError("that is not a request to a node", "use the `arnode` command")
 
 
 def _fault(fault: ArnodeError) -> Message:
@@ -242,4 +242,4 @@ def _value_of(reply: Message | Rejected) -> Message:
             kinds = (UsageError, NotRunningError, ConfigurationError, SafetyError)
             kind = next((kind for kind in kinds if kind.exit_code == code), ArnodeError)
             raise kind(message, hint)
-    raise ArnodeError("the node's reply does not read", "restart it: `arnode stop`, `arnode start`")
+    raise ArnodeError("the node's reply is invalid", "restart it: `arnode stop`, `arnode start`")

@@ -71,7 +71,7 @@ def kept_list(home: Home, owner: bytes) -> SignedList | None:
     if isinstance(read, Rejected):
         raise ConfigurationError(
             f"{home.fleet_list}: {read.reason}",
-            "move it away and bring the list anew: `arnode friends take FILE`",
+            "move it away and copy the list again: `arnode friends take FILE`",
         )
     return read
 
@@ -85,15 +85,15 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
     read = read_fleet(data, owner=owner, now_s=time.time())
     if isinstance(read, Rejected):
         raise UsageError(
-            f"that is no list of this fleet: {read.reason}",
+            f"that is not a list of this fleet: {read.reason}",
             "`arnode friends sign KEY…` in the owner's home prints one",
         )
     kept = kept_list(home, owner)
     if kept is not None and kept.written_s > read.written_s:
         then, now = iso_time(read.written_s), iso_time(kept.written_s)
         raise UsageError(
-            f"it is of {then}, older than the one that is here, of {now}",
-            "bring the newest: a key that is off the list must not come back by an old one",
+            f"it is of {then}, older than the one here, of {now}",
+            "bring the newest list: an old one would restore removed keys",
         )
     home.prepare()
     write_file(home.fleet_list, read.text())
@@ -120,7 +120,7 @@ def read_fleet(data: bytes, *, owner: bytes, now_s: float) -> SignedList | Rejec
     if isinstance(read, SignedList):
         for number, digits in enumerate(read.items, 1):
             if key_of(digits, AUTHOR_BYTES) is None or digits != digits.lower():
-                return Rejected(f"its key {number} is no 64 hex digits")
+                return Rejected(f"its key {number} is not 64 hex digits")
     return read
 
 
@@ -138,9 +138,9 @@ def own_host(text: str) -> str | Rejected:
     try:
         host = ipaddress.ip_address(text)
     except ValueError:
-        return Rejected(f"{text!r} is no IP address")
+        return Rejected(f"{text!r} is not an IP address")
     if not is_own(text):
-        return Rejected(f"{text} is no address of a private network or a VPN")
+        return Rejected(f"{text} is not an address in a private network or VPN")
     return str(host)
 
 
@@ -150,7 +150,7 @@ def ray_cluster(text: str) -> str | Rejected:
         return text
     found = _ADDRESS.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 1 << 16:
-        return Rejected(f"{text!r} is no address of a Ray cluster")
+        return Rejected(f"{text!r} is not the address of a Ray cluster")
     host = own_host(found["host"].strip("[]"))
     return host if isinstance(host, Rejected) else text
 
@@ -167,5 +167,5 @@ def lane_host(text: str) -> LaneMachine | Rejected:
     """Parse `HOST[:N]`; N is 1 by default."""
     found = _LANE_HOST.fullmatch(text)
     if found is None:
-        return Rejected(f"{text!r} is no machine's name with a number of lanes")
+        return Rejected(f"{text!r} is not a machine's name with a number of lanes")
     return LaneMachine(host=found["host"], lanes=int(found["lanes"] or 1))

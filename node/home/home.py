@@ -40,7 +40,7 @@ def _with_hint(root: Path) -> Iterator[None]:
         reason = (fault.strerror or "refused").lower()
         raise ConfigurationError(
             f"the home {root} cannot be used: {reason}",
-            "set ARNODE_HOME to a folder that is yours to write to",
+            "set ARNODE_HOME to a folder that you can write to",
         ) from fault
 
 
@@ -138,7 +138,7 @@ class Home:
         # Do not change a folder with other things in it (`/tmp`, a user's home directory).
         if any(self.root.iterdir()) and not (self.store.exists() or self.key.exists()):
             raise ConfigurationError(
-                f"the home {self.root} is open to other users and holds other things",
+                f"the home {self.root} is open to other users and contains other files",
                 "set ARNODE_HOME to a new folder",
             )
         self.root.chmod(PRIVATE_FOLDER)
@@ -156,7 +156,7 @@ class Home:
             except BlockingIOError as fault:
                 holder = self.lock_holder() or "unknown"
                 raise InUseError(
-                    f"another node (pid {holder}) runs on the home {self.root}",
+                    f"another node (pid {holder}) uses the home {self.root}",
                     "stop it with `arnode stop`, or set ARNODE_HOME to another folder",
                 ) from fault
             os.ftruncate(descriptor, 0)

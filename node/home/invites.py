@@ -39,7 +39,7 @@ MAX_LINE: Final = 10_000  # characters; enough for the longest invite
 _CHECKSUM_BYTES = 4
 _CONTEXT = b"arnode invite 1"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_HINT = "ask for the line again, and copy the whole of it"
+_HINT = "ask for the line again, and copy all of it"
 
 
 def write_invite(network: Network) -> str:
@@ -50,7 +50,7 @@ def write_invite(network: Network) -> str:
     """
     if not network.bootstrap:
         raise UsageError(
-            f"an invite to {network.name!r} needs an address where somebody answers",
+            f"an invite to {network.name!r} needs the address of a peer that answers",
             "name one: `--address /ip4/…/tcp/…/p2p/…`",
         )
     for what, count, most in (
@@ -59,7 +59,7 @@ def write_invite(network: Network) -> str:
     ):
         if count > most:
             raise UsageError(
-                f"{count} {what} do not fit into a line, which holds {most}",
+                f"{count} {what} do not fit into an invite, which holds {most}",
                 "hand over the definition's file: `arnode network show` names it",
             )
     payload = encode(
@@ -82,7 +82,7 @@ def read_invite(line: str) -> Network:
     """
     found = _read("".join(line.split()).lower())
     if isinstance(found, Rejected):
-        raise UsageError(f"this is no whole invite: {found.reason}", _HINT)
+        raise UsageError(f"this is not a complete invite: {found.reason}", _HINT)
     return found
 
 
@@ -106,7 +106,7 @@ def join_network(home: Home, invited: Network) -> Path:
                     f"{known.place}: they differ in `{what}`",
                     "move that file away first, if the invite is right"
                     if known.is_own
-                    else "ask for a network of another name: this one comes with arnode",
+                    else "ask for a network with another name: this one comes with arnode",
                 )
         addresses = dict.fromkeys((*invited.bootstrap, *known.network.bootstrap))
         # Keep what an invite does not contain.
@@ -175,7 +175,7 @@ def _write_address(address: Address) -> Value:
 
 def _read_name(value: Value) -> str | Rejected:
     return (
-        Rejected("no network's name")
+        Rejected("not a network name")
         if value == NO_NETWORK
         else identifier(NAME_PATTERN).read(value)
     )

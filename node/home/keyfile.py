@@ -136,7 +136,7 @@ def _read_private(path: Path) -> bytes:
         if mode & _OTHERS:
             raise ConfigurationError(
                 f"{path} can be read by other users (mode {stat.S_IMODE(mode):04o})",
-                f"if nobody has copied it: chmod 600 {path}",
+                f"if no one has copied it: chmod 600 {path}",
             )
         return path.read_bytes()
 
@@ -148,7 +148,7 @@ def _seed(path: Path, line: str, name: str) -> bytes:
     except ValueError:
         seed = b""
     if word != name or len(seed) != SEED_BYTES:
-        raise _damaged(path, f"has no whole {name} seed ({len(seed)} bytes, not {SEED_BYTES})")
+        raise _damaged(path, f"has no complete {name} seed ({len(seed)} bytes, not {SEED_BYTES})")
     return seed
 
 
@@ -159,14 +159,14 @@ def _formerly(path: Path, line: str) -> Formerly:
     except ValueError:
         author = signature = b""
     if (word, len(author), len(signature)) != ("formerly", 32, 64):
-        raise _damaged(path, "does not say whole which key was there before")
+        raise _damaged(path, "names its former key incompletely")
     return Formerly(author=author, signature=signature)
 
 
 def _damaged(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(
         f"{path} {what}",
-        "restore it from a backup, or move it away and go on under a new identity",
+        "restore it from a backup, or move it away and continue under a new identity",
     )
 
 

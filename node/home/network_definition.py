@@ -112,7 +112,7 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
         )
     if "secret" in table and "dht" in table:
         raise ConfigurationError(
-            f"{place}: a network with a `secret` and `dht`, where everybody sees who is in it",
+            f"{place}: a network with a `secret` and `dht`, where everyone sees its members",
             "leave out one of them: members of a private network meet at `bootstrap` or by invite",
         )
     lists = tuple(_list(table, "lists", place, _published, MAX_LISTS))
@@ -138,7 +138,7 @@ def _list(
     values = table.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ConfigurationError(
-            f"{place}: `{key}` is no list of texts", f'write {key} = ["…"], or leave it out'
+            f"{place}: `{key}` is not a list of strings", f'write {key} = ["…"], or leave it out'
         )
     if len(values) > most:
         raise ConfigurationError(
@@ -146,8 +146,8 @@ def _list(
         )
     if key == "authors" and key in table and not values:
         raise ConfigurationError(
-            f"{place}: `authors` names nobody",
-            "name an author's key, or leave it out for everybody",
+            f"{place}: `authors` names no author",
+            "name an author's key, or leave it out to accept everyone",
         )
     found: list[T] = []
     for number, value in enumerate(values, 1):
@@ -172,15 +172,15 @@ def _published(text: str) -> str | Rejected:
         fault = host_fault("dns", text.removeprefix(DNSADDR))
         return text if fault is None else Rejected(fault)
     if not text.startswith(_HTTPS):
-        return Rejected(f"it begins neither with {_HTTPS} nor with {DNSADDR}")
+        return Rejected(f"it does not begin with {_HTTPS} or {DNSADDR}")
     rest = text.removeprefix(_HTTPS)
     machine = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in machine:
-        return Rejected("it names a user (`…@`), and such a list is for everybody")
+        return Rejected("it names a user (`…@`), but such a list is public")
     if "#" in rest:
-        return Rejected("it has a fragment (`#…`), which no server is told")
+        return Rejected("it has a fragment (`#…`), which is never sent to a server")
     if re.fullmatch(_OF_URL, rest) is None:
-        return Rejected("it has a character that no URL has")
+        return Rejected("it has a character that is invalid in a URL")
     host, colon, port = machine.partition(":")
     fault = host_fault("ip4" if host.rpartition(".")[2].isdigit() else "dns", host)
     if fault is None and colon:
@@ -192,16 +192,16 @@ def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> 
     if "lists_key" not in table:
         if lists:
             raise ConfigurationError(
-                f"{place}: `lists` without `lists_key`, so that anybody could write them",
-                'write lists_key = "…": `arnode key show` prints the key of who signs them',
+                f"{place}: `lists` without `lists_key`, so anyone could write them",
+                'write lists_key = "…": `arnode key show` prints the key of the signer',
             )
         return None
     text = table["lists_key"]
     key = key_of(text, AUTHOR_BYTES) if isinstance(text, str) else None
     if key is None or not is_key(key):
         raise ConfigurationError(
-            f"{place}: `lists_key` is no author's key, {2 * AUTHOR_BYTES} hex digits",
-            "`arnode key show` prints the key of who signs the lists",
+            f"{place}: `lists_key` is not an author's key, {2 * AUTHOR_BYTES} hex digits",
+            "`arnode key show` prints the signer's key",
         )
     if not lists:
         raise ConfigurationError(
@@ -215,13 +215,13 @@ def _task(text: str) -> str | Rejected:
     return (
         text
         if re.fullmatch(TASK_PATTERN, text)
-        else Rejected(f"{text[:80]!r} is no task's name or id")
+        else Rejected(f"{text[:80]!r} is not a task's name or id")
     )
 
 
 def _author(text: str) -> bytes | Rejected:
     key = key_of(text, AUTHOR_BYTES)
-    return Rejected(f"{text[:80]!r} is no author's key") if key is None else key
+    return Rejected(f"{text[:80]!r} is not an author's key") if key is None else key
 
 
 def _secret(table: dict[str, object], place: str) -> bytes | None:
@@ -232,7 +232,7 @@ def _secret(table: dict[str, object], place: str) -> bytes | None:
     if secret is None:  # the error must not show its value
         raise ConfigurationError(
             f"{place}: `secret` is not {2 * SECRET_BYTES} hex digits",
-            "copy it from another member's file, or join by a line of `arnode invite`",
+            "copy it from another member's file, or join with a line from `arnode invite`",
         )
     return secret
 
@@ -258,7 +258,7 @@ def write_definition(network: Network) -> bytes:
         lines += _written_list("authors", sorted(key.hex() for key in network.authors))
     if network.secret is not None:
         lines += [
-            "# Whoever knows this can join: it belongs to the members only.",
+            "# Anyone who knows this can join: share it with members only.",
             f'secret = "{network.secret.hex()}"',
         ]
     return "".join(f"{line}\n" for line in lines).encode()

@@ -58,8 +58,8 @@ def find_network(home: Home, name: str) -> Defined:
     hint = f"did you mean `{near[0]}`? " if near else ""
     raise UsageError(
         f"there is no network {name!r} here",
-        f"{hint}known: {', '.join(known)}; `arnode join LINE` brings one, "
-        "`arnode network init NAME` makes one",
+        f"{hint}known: {', '.join(known)}; `arnode join LINE` adds one, `arnode network init "
+        "NAME` creates one",
     )
 
 
@@ -99,7 +99,7 @@ def own_file(home: Home, name: str) -> Path:
         UsageError: the name is invalid.
     """
     if not _is_name(name):
-        raise UsageError(f"{name!r} is no network's name", _RULE)
+        raise UsageError(f"{name!r} is not a network name", _RULE)
     return home.networks / f"{name}{_SUFFIX}"
 
 
@@ -143,7 +143,7 @@ def _read_own(path: Path) -> Network:
     if network.secret is not None and mode & _OTHERS:
         raise ConfigurationError(
             f"{path} holds a secret and can be read by other users (mode {mode:04o})",
-            f"if nobody has copied it: chmod 600 {path}",
+            f"if no one has copied it: chmod 600 {path}",
         )
     return network
 
@@ -163,7 +163,7 @@ def _own_names(home: Home) -> set[str]:
         files = sorted(home.networks.glob(f"*{_SUFFIX}"))
     for path in files:
         if not _is_name(path.stem):
-            raise ConfigurationError(f"{path}: no network can be called so", f"rename it: {_RULE}")
+            raise ConfigurationError(f"{path}: invalid network name", f"rename it: {_RULE}")
     return {path.stem for path in files}
 
 

@@ -47,7 +47,7 @@ def outlet(word: str) -> Outlet:
             return Outlet(way="webhook", words=(rest,))
         case "command":
             return Outlet(way="command", words=_argv(word, rest))
-    raise WrongWordError(f"`{word}` begins with none of `ntfy:`, `webhook:` and `command:`")
+    raise WrongWordError(f"`{word}` does not begin with one of `ntfy:`, `webhook:` and `command:`")
 
 
 def outlets(value: Given) -> tuple[str, ...]:
@@ -69,11 +69,11 @@ def _checked_url(word: str, url: str) -> SplitResult:
     except ValueError as fault:
         raise WrongWordError(f"`{word}` holds no URL: {str(fault).lower()}") from fault
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise WrongWordError(f"`{word}` holds no URL of http or https")
+        raise WrongWordError(f"`{word}` is not an http or https URL")
     if parts.username or parts.password:
         raise WrongWordError(f"`{word}` has a user or a password in its URL")
     if not (url.isascii() and url.isprintable()) or " " in url:
-        raise WrongWordError(f"`{word}` has a character in its URL that none has")
+        raise WrongWordError(f"`{word}` has an invalid character in its URL")
     return parts
 
 
@@ -81,7 +81,7 @@ def _argv(word: str, command: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(command))
     except ValueError as fault:
-        raise WrongWordError(f"`{word}` is no command: {str(fault).lower()}") from fault
+        raise WrongWordError(f"`{word}` is not a command: {str(fault).lower()}") from fault
     if not words or not words[0] or "\0" in command:
         raise WrongWordError(f"`{word}` names no program: command:PROGRAM ARG")
     return words

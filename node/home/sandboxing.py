@@ -15,8 +15,8 @@ def require_sandbox(config: Config) -> None:
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
     if tier.name == "partial" and not config.allow_partial_sandbox:
         raise SafetyError(
-            f"only a partial sandbox can be had here: {tier.detail}",
-            f"{tier.hint}; or take it for your own experiments: `--allow-partial-sandbox`, "
+            f"only a partial sandbox is available here: {tier.detail}",
+            f"{tier.hint}; or accept it for your own experiments: `--allow-partial-sandbox`, "
             "`allow_partial_sandbox = true` in config.toml",
         )
     if tier.name != "full":
@@ -29,8 +29,8 @@ def require_peer_sandbox(config: Config) -> None:
     tier = probe_tier()
     if tier.name == "container" and not config.peers_in_container:
         raise SafetyError(
-            f"others' code runs in tier container only if you say so: {tier.detail}",
+            f"peers' code runs in tier container only if you allow it: {tier.detail}",
             f"{tier.hint}; or set `peers_in_container = true` in config.toml",
         )
     if tier.name in ("partial", "none"):
-        raise SafetyError(f"others' code does not run here: {tier.detail}", tier.hint)
+        raise SafetyError(f"peers' code does not run here: {tier.detail}", tier.hint)

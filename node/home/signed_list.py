@@ -78,10 +78,10 @@ def read_signed(
     if len(data) > MAX_BYTES:
         return Rejected(f"it has more than {MAX_BYTES} bytes")
     if not data.isascii():
-        return Rejected("it is no ASCII text")
+        return Rejected("it is not ASCII text")
     *lines, end = data.decode("ascii").split("\n")
     if end or len(lines) < 4:
-        return Rejected("it is no whole list, which has four lines and more, each with an end")
+        return Rejected("it is incomplete: a list has at least four lines, each with a newline")
     header, named, written, *items, signature = lines
     if header != kind.header:
         return Rejected(f"it begins with {header[:_EXCERPT]!r}, not with {kind.header!r}")
@@ -91,11 +91,11 @@ def read_signed(
     if written_s is None or not written.startswith("written "):
         return Rejected(f"its third line is {written[:_EXCERPT]!r}, not 'written' and a time")
     if not _SIGNATURE.fullmatch(signature):
-        return Rejected("its last line is no signature of 128 hex digits")
+        return Rejected("its last line is not a signature of 128 hex digits")
     if not 1 <= len(items) <= kind.most:
         return Rejected(f"it has {len(items)} {kind.items}, not 1 to {kind.most}")
     if items != sorted(set(items)):
-        return Rejected(f"its {kind.items} are not sorted, or one is there twice")
+        return Rejected(f"its {kind.items} are not sorted, or one appears twice")
     read = SignedList(
         kind=kind,
         of=of,

@@ -146,7 +146,7 @@ def _class_of(store: Store, patch: bytes) -> str:
         if isinstance(record.body, ResultBody) and record.body.patch == patch:
             return record.body.hardware_class
     raise UsageError(
-        f"nobody measured patch {patch.hex()[:12]} that is known here",
+        f"no known node measured patch {patch.hex()[:12]}",
         "give the id of an experiment: see `arnode log` and `arnode leaderboard`",
     )
 

@@ -168,7 +168,7 @@ class Activity:
         """Report the end of a trial of `what` against the verified head."""
         latest, verdict = confirmation.latest, word(confirmation.verdict)
         gain = f", {gain_words(latest, spec='+.4f')}" if latest else ""
-        adopted = ": the head from now on" if confirmation.move == "pass" else ""
+        adopted = ": it is the new head" if confirmation.move == "pass" else ""
         shown = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
         self.judged(shown, record=record)
 

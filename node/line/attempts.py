@@ -125,17 +125,17 @@ def repeated_attempt(attempt: Attempt) -> Attempt:
         return replace(
             attempt,
             word="keep",
-            because="it is the working line, what new sources are compared with",
+            because="it is the working line, which new sources are compared with",
             status="ok",
             metric_nano=round(fmean(reference_nano)),
         )
-    before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
+    before = f"tried before ({attempt.record.hex()[:12]}), not repeated" if attempt.record else ""
     if attempt.judged and attempt.judged.word != "passed":
         is_overfit = attempt.judged.word == "overfit"
         fate = "discarded as overfit" if is_overfit else wording(attempt.judged.word).word
-        because = f"{before}: kept then, but its stack was {fate}"
+        because = f"{before}: it was kept, but its stack was later {fate}"
         return replace(attempt, word="discard", because=because)
-    moved = "; the working line has moved on since" if attempt.word == "keep" else ""
+    moved = "; the working line has changed since" if attempt.word == "keep" else ""
     return replace(attempt, because=f"{before}: {attempt.because}{moved}", has_moved=False)
 
 
@@ -157,7 +157,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     if attempt.judged:
         rows.append(("checkpoint", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
-        rows.append(("line", "moved on while it was measured: arnode head --working > train.py"))
+        rows.append(("line", "it changed during the run: arnode head --working > train.py"))
     if attempt.record:
         rows.append(("record", attempt.record.hex()[:12]))
     lines += ["---", *(f"{name + ':':<{_LABEL_WIDTH}}{value}" for name, value in rows)]
@@ -184,8 +184,8 @@ def _promotion_trial_words(attempt: Attempt, judged: Judged) -> str:
     if judged.word == "passed":
         return said
     return (
-        f"{said}; the working line went back to "
-        f"{attempt.working.hex()[:12]}: arnode head --working > train.py"
+        f"{said}; the working line is again {attempt.working.hex()[:12]}: arnode head --working > "
+        "train.py"
     )
 
 

@@ -124,13 +124,13 @@ class AttestationStep(PairTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == AGAIN:
-            plainly = "a seed that its author published, again"
+            plainly = "a seed that its author published"
             return self.about(self._what, run, "re-run", plainly=plainly)
         if self.part is None:
             return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
         title = f"without: {part.title if part else 'a part'}"
-        return self.about(title, run, "ablation", plainly="what a part of the head is worth")
+        return self.about(title, run, "ablation", plainly="the gain of a part of the head")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author != own
@@ -306,7 +306,7 @@ def _take_out(
         step.tree,
         step.base,
         title=f"without: {part.title}",
-        why=f"The line measures no worse without it: {latest.gain:.6f} in {len(runs)} runs.",
+        why=f"The working line is no worse without it: {latest.gain:.6f} in {len(runs)} runs.",
         parents=(step.part,) if step.part else (),
         origin=Origin(proposer=ABLATION),
     )
@@ -316,7 +316,7 @@ def _take_out(
         step.base,
         stage="keep",
         runs=[replace(run, role=turned[run.role]) for run in runs],
-        note="kept: as good without this part",
+        note="kept: no worse without this part",
         has_verdict=True,
     )
     mark = fingerprint(line_writer.source(step.base))

@@ -47,14 +47,14 @@ class BaselineStep(JobStep):
         if len(failed) >= _MOST_FAILURES:
             line_context.store.jobs.close_job(job.id)  # the next start measures it again
             raise ArnodeError(
-                f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
-                "`arnode doctor` looks at this machine",
+                f"the task's baseline failed here ({failed[-1].status}): {failed[-1].reason}",
+                "`arnode doctor` checks this machine",
                 printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         wanted = BASELINE_RUNS * _seeds(line_context.line_writer)
         if (missing := wanted + len(failed) - len(ended)) > 0:  # for example, something killed it
             line_context.activity.say(
-                f"a run of the baseline failed ({failed[-1].reason}): once more"
+                f"a run of the baseline failed ({failed[-1].reason}): trying again"
             )
             for _ in range(missing):
                 line_context.line_writer.plan(job, role="base", tree=self.tree)

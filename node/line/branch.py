@@ -78,7 +78,7 @@ class BranchStep(JobStep):
     patch: Digest | None = None
 
     KIND: ClassVar = "branch"
-    TIME_SPENT_ON: ClassVar = "other trees to go on from"
+    TIME_SPENT_ON: ClassVar = "other trees to continue from"
     IS_EXCLUSIVE: ClassVar = True
 
     @property
@@ -87,7 +87,7 @@ class BranchStep(JobStep):
         return self.is_taken and self.where != "head"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        stage = "going on from another tree"
+        stage = "continuing from another tree"
         return RunDescription(self.title, stage, stage)
 
     def is_of_peers(self, own: bytes) -> bool:

@@ -89,7 +89,7 @@ class CatchUpStep(HeadTrial):
             self.base,
             self.tree,
             title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
-            why=f"The best of its board, by {self.author.hex()[:12]}, confirmed here.",
+            why=f"The best of its leaderboard, by {self.author.hex()[:12]}, confirmed here.",
             parents=(self.patch,),
             origin=Origin(proposer=CATCHING_UP),
         ).id

@@ -52,7 +52,7 @@ class EarlyStopper:
         if self._goes_on:
             return None
         best, needed = (f"{self._sign * value:.4f}" for value in (least, self._needed))
-        return f"at {share:.0%} of its training its loss foretold {best} at best, {needed} passes"
+        return f"at {share:.0%} of its training its loss predicted {best} at best, {needed} passes"
 
 
 def early_stopper_for(

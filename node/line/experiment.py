@@ -78,7 +78,7 @@ class ExperimentStep(JobStep):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == "base":
-            return RunDescription(self.title, "recheck", "its base beside it, fresh seed")
+            return RunDescription(self.title, "recheck", "its base, same fresh seed")
         if run.ordinal:
             return RunDescription(self.title, "recheck", "once more, fresh seed")
         return RunDescription(self.title, "screen", "first run")

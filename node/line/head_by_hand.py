@@ -54,7 +54,7 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
 def _lines(store: Store, task: str | None) -> list[Line]:
     lines = store.jobs.lines()
     if not lines:
-        raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
+        raise UsageError("nothing has been measured here yet", "start the node: `arnode start`")
     if task is None:
         return lines
     wanted = task_named(store, task, (line.task for line in lines))
@@ -119,7 +119,7 @@ def previous_head(store: Store, line: Line, author: bytes) -> bytes:
             line.hardware_class,
         ):
             return body.from_tree
-    raise UsageError("the head never moved", "`arnode log` shows what was tried")
+    raise UsageError("the head never changed", "`arnode log` shows what was tried")
 
 
 def move_head(
@@ -137,7 +137,7 @@ def move_head(
     line, record_writer = line_writer.known_line, line_writer.record_writer
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
-            "a checkpoint is on trial against the present head",
+            "a promotion trial against the present head is in progress",
             "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
         )
     with line_writer.store.transaction():

@@ -53,7 +53,7 @@ class HeadRecheckStep(HeadTrial):
         return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        title = "verified head against the one before it"
+        title = "verified head against the previous one"
         return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 
     def conclude(
@@ -64,7 +64,7 @@ class HeadRecheckStep(HeadTrial):
         record = self.close(line_context.line_writer, job, runs, confirmation, note=note)
         line = line_context.line_writer.known_line
         if line.verified != self.tree:
-            outcome = "does not hold: back to the one before it"
+            outcome = "does not hold: back to the previous head"
         else:
             is_open = head_recheck_reason(line_context.store, line) is not None
             outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
@@ -132,8 +132,8 @@ def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
             _replace(line_writer)
     if is_failing and line.verified == line_writer.record_writer.manifest.baseline_tree:
         raise ArnodeError(
-            "the task's own baseline does not run here any more: nothing can be measured",
-            "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
+            "the task's baseline no longer runs here, so nothing can be measured",
+            "see `arnode log` for its runs; `arnode doctor` checks this machine",
         )
     return None
 

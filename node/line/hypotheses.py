@@ -55,13 +55,13 @@ def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> H
     """
     known = hypotheses_of(line_writer.store, line_writer.key)
     if any(one.state == "open" and one.title == title for one in known):
-        raise UsageError("this hypothesis is open already", "complete it first, or say another")
+        raise UsageError("this hypothesis is open already", "close it first, or state another")
     sketch = Hypothesis.from_value(
         {"id": bytes(32), "ts": now_ms, "title": title, "why": why, "state": "open", "result": None}
     )
     if isinstance(sketch, Rejected):
         raise UsageError(
-            f"that is no hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
+            f"that is not a hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
         )
     with line_writer.store.transaction():
         record = line_writer.record_writer.intent(line_writer.explored.tree, title, ttl_s=_TTL_S)
@@ -78,11 +78,11 @@ def complete(line_writer: LineWriter, number: str, *, result: bytes | None) -> H
     known = hypotheses_of(line_writer.store, line_writer.key)
     meant = [one for one in known if one.id.hex().startswith(number)]
     if len(meant) != 1:
-        raise UsageError(f"no hypothesis is called {number}", "GET /hypotheses lists them")
+        raise UsageError(f"there is no hypothesis {number}", "GET /hypotheses lists them")
     if meant[0].state != "open":
         raise UsageError("this hypothesis is closed already", "register another")
     if result is not None and line_writer.store.experiments.find(result) is None:
-        raise UsageError("the result is no experiment of this node", "see `arnode log`")
+        raise UsageError("the result is not an experiment of this node", "see `arnode log`")
     closed = replace(meant[0], state="dropped" if result is None else "done", result=result)
     _keep(line_writer, tuple(closed if one.id == closed.id else one for one in known))
     return closed

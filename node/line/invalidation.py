@@ -14,7 +14,7 @@ from node.line.line_writer import LineWriter
 from node.line.open_work import is_reported, progress_of
 from node.store.jobs import Job
 
-_MOVED_ON = "what it was compared with is gone"
+_MOVED_ON = "its base is no longer the working line"
 
 
 def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
@@ -32,8 +32,10 @@ def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
         _put_aside(line_writer, job, because)
         is_again = job.step.open_again(line_writer) is not None
         if is_reported(job) and any(run.outcome for run in runs):
-            what = "begins anew" if is_again else "is dropped"
-            messages.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
+            what = "starts again" if is_again else "is dropped"
+            messages.append(
+                f"{progress_of(job, runs)} {what}: runs before and after a change are not compared"
+            )
     return messages
 
 

@@ -192,7 +192,7 @@ async def opened(
         if needs_all:
             await in_thread(session.data.load_rest, progress)
         if devices[0].cuda is not None and not lanes:
-            progress("looking at what is usual on the card", 0.95)
+            progress("measuring what is usual on the card", 0.95)
         await session.open()
         yield session
     finally:
@@ -282,8 +282,8 @@ def untrusted_task(home: Home, wanted: str) -> Task | None:
     blobs = Blobs(home.blobs)
     if lacking(blobs, manifest):
         raise UsageError(
-            f"task {manifest.name} ({wanted}) is known here by its id, its files are not",
-            f"fetch them from others, beside a running node: arnode task fetch {wanted}",
+            f"task {manifest.name} ({wanted}) is known here by its id, but its files are missing",
+            f"fetch them from peers, while a node runs: arnode task fetch {wanted}",
         )
     require_peer_sandbox(config_of(home))
     return assembled(manifest, blobs.get_source(manifest.baseline_tree), blobs.get)

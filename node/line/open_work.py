@@ -26,7 +26,7 @@ _NAMES: Final[dict[type[JobStep], str]] = {
     PromotionTrial: "the checkpoint",
     CatchUpStep: "the best tree of a peer",
     AttestationStep: "the claim",
-    BranchStep: "the tree to go on from",
+    BranchStep: "the tree to continue from",
     ExperimentStep: "an experiment",
 }
 
@@ -42,12 +42,12 @@ def open_work(store: Store, line: LineKey) -> str:
         if is_reported(job)
     ]
     counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(in_progress).items()]
-    words = f"goes on in the next session: {', '.join(counted)}" if in_progress else ""
+    words = f"continues in the next session: {', '.join(counted)}" if in_progress else ""
     line_state = store.jobs.line(line)
     kept = kept_in(store, line_state.stack) if line_state else 0
     if not kept or store.jobs.open_jobs(line, PromotionTrial):
         return words
-    waits = f"{many(kept, 'patch', 'patches')} kept and not verified yet: a later session does"
+    waits = f"{many(kept, 'patch', 'patches')} kept, to be verified in a later session"
     return f"{words}; {waits}" if words else waits
 
 

@@ -64,7 +64,7 @@ class PairTrial(JobStep):
         """Describe a run; without `plainly`, the description is the stage and the run's role."""
         stage = f"{stage}, {run.role}"
         if plainly and run.role == "anchor":
-            plainly += ", beside the baseline"
+            plainly += ", against the baseline"
         return RunDescription(title, stage, plainly or stage)
 
     def weigh(
@@ -184,11 +184,9 @@ class HeadTrial(PairTrial):
         A head that measures worse or failed is put in doubt.
         """
         if confirmation.is_bases_fault:
-            line_context.activity.say(
-                "the head fails beside it: it is looked at first, the other waits"
-            )
+            line_context.activity.say("the head fails in this trial: it is measured again first")
             request_head_recheck(
-                line_context.line_writer, "it failed beside another tree", is_failing=True
+                line_context.line_writer, "it failed in a trial of another tree", is_failing=True
             )
             return
         drift = drift_of(
@@ -198,7 +196,7 @@ class HeadTrial(PairTrial):
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
         line_context.activity.say(
-            f"{how} on the public rows: the machine has changed, or it never was so"
+            f"{how} on the public rows: the machine changed, or the head was overrated"
         )
         if drift > 0 and confirmation.move != "pass":
             request_head_recheck(line_context.line_writer, how)

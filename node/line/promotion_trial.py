@@ -62,15 +62,15 @@ class PromotionTrial(HeadTrial):
         patches = many(kept_in(line_context.store, self.stack), "patch", "patches")
         if confirmation.was_cut_off:
             line_context.activity.judged(
-                f"others on this machine cut the checkpoint of {patches} off: nothing is lost, "
-                f"it is tried again in {REST_S // 60} minutes",
+                f"other programs interrupted the promotion trial of {patches}: nothing is lost, "
+                f"next try in {REST_S // 60} minutes",
                 record=record.id,
             )
         elif overfit is not None:
-            line_context.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
+            line_context.activity.judged(f"promotion trial of {patches}: {note}", record=record.id)
         else:
             line_context.activity.confirmed(
-                f"checkpoint of {patches}", confirmation, record=record.id
+                f"promotion trial of {patches}", confirmation, record=record.id
             )
 
     def patch_on_trial(self, line_writer: LineWriter) -> bytes:
@@ -89,7 +89,7 @@ class PromotionTrial(HeadTrial):
             self.base,
             self.tree,
             title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
-            why="A passed checkpoint vouches for the stack, not for its parts.",
+            why="A passed promotion trial is evidence for the stack, not for each part.",
             parents=parents,
             origin=Origin(proposer=STACKING),
         ).id

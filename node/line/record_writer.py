@@ -125,7 +125,7 @@ class RecordWriter:
             old,
             new,
             title="comments and docstrings removed",
-            why="What strangers wrote to be read is not taken over with their code.",
+            why="Comments and docstrings by peers are not adopted with their code.",
             parents=(untrusted_patch,),
             origin=Origin(proposer=STRIPPING),
         )

@@ -25,10 +25,10 @@ class ReferenceRunStep(JobStep):
     tree: Digest
 
     KIND: ClassVar = "bank"
-    TIME_SPENT_ON: ClassVar = "runs to compare with"
+    TIME_SPENT_ON: ClassVar = "reference runs"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        return RunDescription("working line", "bank", "one more run to compare with")
+        return RunDescription("working line", "bank", "one more reference run")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Add the run to the reference runs; leave a working line that fails repeatedly."""
@@ -83,6 +83,6 @@ def handle_failing_line(line_writer: LineWriter) -> str | None:
         return None
     if line.working != line.verified:
         line_writer.move_to(line.verified, [])
-        return "the working line does not run here any more: back to the head"
-    request_head_recheck(line_writer, "it does not run here any more", is_failing=True)
-    return "the head does not run here any more: it is in doubt"
+        return "the working line no longer runs here: back to the head"
+    request_head_recheck(line_writer, "it no longer runs here", is_failing=True)
+    return "the head no longer runs here: it is in doubt"

@@ -27,12 +27,12 @@ from protocol.source import Source
 
 RUNG_TRANSFER: Final = "carry"  # the proposer of transfers
 
-_WHY_TOGETHER: Final = "If it is kept, that vouches for the stack, not for its parts."
+_WHY_TOGETHER: Final = "If it is kept, that is evidence for the stack, not for each part."
 
 Unfit = Literal["misfit", "there", "marked", "tried"]
 UNFIT: Final[dict[Unfit, str]] = {
     "misfit": "it does not fit the working line here",
-    "there": "the working line has it, or it only sets sizes of the rung that it was found on",
+    "there": "the working line has it, or it only sets sizes of its own rung",
     "marked": "on this line it would do more than arithmetic",
     "tried": "the same source was tried here before and not kept",
 }

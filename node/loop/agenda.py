@@ -34,7 +34,7 @@ from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
 _MOST_REST_S: Final = 900.0  # a model that rests for less keeps a session without other ideas open
-_MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
+_MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model"
 
 
 class NextRun(NamedTuple):
@@ -172,7 +172,7 @@ class Agenda:
         if self._is_on_battery() and not self.goal.is_on_demand:
             return Rest(why="resting while this machine runs on its battery", left_s=LOOKED_S)
         if self._idle is not None and not self._idle.is_idle():
-            return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
+            return Rest(why="waiting while other programs use this machine", left_s=LOOKED_S)
         return None
 
     def next_run(
@@ -363,10 +363,10 @@ class Agenda:
         Return True if there is.
         """
         if self.judging.end_after():
-            self._activity.say("stopping after a checkpoint of the working line")
+            self._activity.say("stopping after a promotion trial of the working line")
         else:
             self.is_over = True
-            self._activity.say("stopping after the run at hand")
+            self._activity.say("stopping after the current run")
         return self.judging.is_last
 
     def _open_last(self, now: Situation) -> PlannedRun | None:
@@ -378,7 +378,7 @@ class Agenda:
         if not waits_for and self._ideas.rests_s < _MOST_REST_S:
             waits_for = "the next answer of a model"
         if not waits_for:
-            self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
+            self._activity.say(f"out of ideas: every proposal was already tried; {_MORE}")
             return self._open_promotion_trial(now) if self._judge_and_end() else None
         if self.judging.may_begin():
             return self._open_promotion_trial(now)

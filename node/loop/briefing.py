@@ -90,7 +90,7 @@ class ProgramText:
         except (OSError, UnicodeDecodeError) as error:
             fault = getattr(error, "strerror", None) or "it is not UTF-8"
         if fault and fault != self._last_fault:
-            self._say(f"{path} is not read: {fault}; what was read before stays in force")
+            self._say(f"{path} cannot be used: {fault}; the earlier text stays in use")
         self._last_fault = fault
         return self._text
 

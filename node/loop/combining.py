@@ -150,7 +150,7 @@ def _idea(
         fingerprint=mark,
         key=COMBINING,
         title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),
-        why="Each was promising in other company; together they were never tried.",
+        why="Each was promising in another stack; together they were never tried.",
         proposer=COMBINING,
         parents=tuple(part.patch for part in parts),
         author=authors[0] if authors else None,

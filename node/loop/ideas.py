@@ -93,7 +93,7 @@ class Ideas:
         under_way = {job.step.idea.carried for job in jobs}
         for job, made in rung_transfer_ideas(self._line_writer, under_way=under_way):
             if not isinstance(made, Idea):
-                say(f"not carried here: {job.step.title}: {UNFIT[made]}")
+                say(f"not transferred: {job.step.title}: {UNFIT[made]}")
             elif not (skips_untrusted and made.author):
                 return made
         return None

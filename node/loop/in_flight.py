@@ -19,7 +19,7 @@ class Lost:
         if not self.runs:
             return "nothing was running"
         ended = "1 run was ended" if self.runs == 1 else f"{self.runs} runs were ended"
-        return f"{ended} after {self.seconds:.0f} s, to be made again"
+        return f"{ended} after {self.seconds:.0f} s, to be repeated"
 
 
 class InFlight:

@@ -37,8 +37,8 @@ _NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
 _MOVE = re.compile(rf"move:{_NAME}|moves:{_NAME}(?:\+{_NAME}){{1,3}}")
 _BY = {
     PEER: "a peer's patch",
-    SUBMITTED: "an edit handed in",
-    ABLATION: "a part less",
+    SUBMITTED: "a submitted edit",
+    ABLATION: "a removed part",
     COMBINING: "two patches together",
     BRANCHING: "another tree than the head",
 }
@@ -255,20 +255,21 @@ def _verdict(series: Series, named: int) -> str:
     names = [_times(idea, count) for idea, count in Counter(series.parts).items()]
     what = f"a stack of {many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
     if measured is None or measured.gain_nano is None:
-        return f"Checkpoint missed: {what} does not run here."
+        return f"Promotion trial failed: {what} does not run here."
     interval = interval_words(from_nano(measured.lower_nano), from_nano(measured.upper_nano))
     figures = (
         f"{measured.gain_nano / NANO:+.6f} {series.unit}, {interval} in "
         f"{many(measured.pairs, 'pair')}"
     )
     if step.passed:
-        return f"Checkpoint passed: {what} gains {figures}."
+        return f"Promotion trial passed: {what} gains {figures}."
     if measured.is_overfit:
         return (
-            f"Checkpoint missed: {what} was discarded as overfit. It gains on the visible data, "
+            f"Promotion trial failed: {what} was discarded as overfit. It gains on the visible "
+            "data, "
             f"and measured {figures} on the holdout."
         )
-    return f"Checkpoint missed: {what} measured {figures}, which shows no gain."
+    return f"Promotion trial failed: {what} measured {figures}, which shows no gain."
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:

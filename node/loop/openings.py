@@ -153,7 +153,7 @@ class Openings:
             return run
         if self._exploring.may_be_judged(is_asked=True):
             return None
-        back = self._exploring.open_return("the branch is out of ideas")
+        back = self._exploring.open_return("the branch has no ideas left")
         return self.begin(back, now) if back else None
 
     def next(self, now: Situation) -> PlannedRun | None:

@@ -123,7 +123,7 @@ class Planning:
         if isinstance(written, NoProposal):
             if self._rest.begin(written):
                 has_aim = aim_in_force(self._line_writer.store, self._line_writer.key) is not None
-                meanwhile = "its last aim stands" if has_aim else "there is no aim"
+                meanwhile = "its last aim stays" if has_aim else "there is no aim"
                 self._say(f"the planner {self._planner.model}: {written.reason}; {meanwhile}")
             return
         self._rest.end()

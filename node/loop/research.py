@@ -87,7 +87,7 @@ class Research:
     def pause(self, *, for_s: float | None = None) -> None:
         """Finish current runs and start nothing new, until `resume` or for `for_s` seconds."""
         self.pausing.begin(for_s, self.resume)
-        self.activity.say(f"{self.pausing.stage}: the run at hand ends, nothing new starts")
+        self.activity.say(f"{self.pausing.stage}: the current run ends, nothing new starts")
         self._wake.set()
 
     def pause_as(self, other: "Research") -> None:
@@ -117,7 +117,7 @@ class Research:
                 self.pausing.end()
         else:
             self._end()
-            self.activity.say(STOPPING if self.is_interrupted else "stopping after the run at hand")
+            self.activity.say(STOPPING if self.is_interrupted else "stopping after the current run")
         self._wake.set()
 
     def interrupt(self, *, at_checkpoint: bool = False) -> None:
@@ -297,7 +297,7 @@ class Research:
                 await self._idle(None)
                 self._wake.clear()
                 continue
-            self.activity.say("measuring what the baseline costs here in this session")
+            self.activity.say("measuring the cost of the baseline in this session")
             self.activity.running("baseline", "calibrating", "timing on this machine")
             began_s = self._agenda.plan.clock_s()
             task = self._in_flight.begin(_CALIBRATION, self._lanes.calibrate())

@@ -35,7 +35,7 @@ class SlowIdeas:
         self.name = name or proposer.name
         self.text = text
         self._proposer = proposer
-        self._who = f"{proposer.name}, told `{text}`," if text else proposer.name
+        self._who = f"{proposer.name} with `{text}`" if text else proposer.name
         self._others = others
         self._say = say
         self._on_written = on_written
@@ -81,7 +81,7 @@ class SlowIdeas:
             return replace(written, cost=cost)
         self._in_vain += written.cost
         if self._rest.begin(written):
-            self._say(f"{self._who}: {written.reason}; {self._others} go on meanwhile")
+            self._say(f"{self._who}: {written.reason}; {self._others} continue meanwhile")
         return None
 
     async def close(self) -> None:

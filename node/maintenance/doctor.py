@@ -144,7 +144,7 @@ def _sandbox(_: Home) -> Diagnosis:
     took_s = time.monotonic() - started_s
     detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s, "
     if why := why_nothing_is_forked():
-        detail += f"anew for each run, since none can be forked: {why}"
+        detail += f"in each run, since runs cannot be forked: {why}"
     else:
         started_s = time.monotonic()
         asyncio.run(launch())
@@ -169,7 +169,7 @@ def _device(_: Home) -> Diagnosis:
     slug = processor().slug
     found = probe_cards()
     if found.fault:
-        hint = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
+        hint = f"`nvidia-smi` may show more; until then runs are on the CPU ({slug})"
         return Diagnosis(status="warning", detail=found.fault, hint=hint)
     if not found.cards:
         return _fine(f"{slug}, cores for {many(usable_cores(), 'lane')}, no NVIDIA card")
@@ -186,7 +186,7 @@ def _instructions(_: Home) -> Diagnosis:
     try:
         require_counter()
     except ConfigurationError as fault:
-        return _fine(f"{fault.message}, so that no task here may count them")
+        return _fine(f"{fault.message}, so no task here may count them")
     return _fine("counted by the processor, for tasks that ask for it")
 
 
@@ -221,7 +221,7 @@ def _clock(home: Home) -> Diagnosis:
         latest = time.strftime("%Y-%m-%d %H:%M", time.localtime(latest_s))
         return Diagnosis(
             status="warning",
-            detail=f"{now}; own records are of a time to come, up to {latest}",
+            detail=f"{now}; own records are dated in the future, up to {latest}",
             hint="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
         )
     return _fine(now)

@@ -44,7 +44,7 @@ def repair(home: Home, progress: Progress = silent) -> list[str]:
     """Repair what can be repaired; return what was done. The caller must hold the home's lock."""
     done: list[str] = []
     if _page_problems(home) or _record_problems(home, progress):
-        progress("copying what is whole", 0.0)
+        progress("copying intact records", 0.0)
         done += salvage(home)
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
@@ -52,7 +52,7 @@ def repair(home: Home, progress: Progress = silent) -> list[str]:
         before = store.experiments.listed()
         store.rebuild(progress)
         if store.experiments.listed() != before:
-            done.append("store: the list of experiments was derived anew")
+            done.append("store: the list of experiments was rebuilt")
         done += _restore_sources(home, store, blobs)
         if not _lost_sources(store, blobs):
             for line in _lines(store):
@@ -60,7 +60,7 @@ def repair(home: Home, progress: Progress = silent) -> list[str]:
                 if journal.check():
                     aside = journal.rebuild()
                     kept = f", the old one is kept as {aside}" if aside else ""
-                    done.append(f"journal {journal.path.name}: made anew{kept}")
+                    done.append(f"journal {journal.path.name}: rebuilt{kept}")
     return done
 
 
@@ -156,7 +156,7 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
             if source is not None and source.tree == record.body.tree:
                 blobs.put_source(source)
     still_lost = _lost_sources(store, blobs)
-    return [f"source {tree.hex()[:12]}: derived anew" for tree in lost if tree not in still_lost]
+    return [f"source {tree.hex()[:12]}: rebuilt" for tree in lost if tree not in still_lost]
 
 
 def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:

@@ -93,7 +93,7 @@ def listen_addresses(settings: HostSettings) -> list[Multiaddr]:
         return [Multiaddr(address) for address in settings.listen]
     except ValueError as fault:
         raise ConfigurationError(
-            f"an address to listen on does not read: {fault}",
+            f"an address to listen on is invalid: {fault}",
             "write it like /ip4/0.0.0.0/tcp/4001",
         ) from fault
 

@@ -102,7 +102,7 @@ class Circuits:
         relay = peer_of(stream)
         question = await read_message(stream, StopMessage)
         if question.type != StopMessage.CONNECT:
-            raise ValueError("no question of a relay's")
+            raise ValueError("not a relay's request")
         dialler = PeerId(str(ID(question.peer.id)))
         is_wanted = relay in self._relays and not self._is_banned(dialler)
         status = Status.OK if is_wanted else Status.PERMISSION_DENIED

@@ -227,7 +227,7 @@ class CoreLink:
                 case [str(name), int(number), *arguments] if name in self._calls:
                     self._nursery.start_soon(self._run_call, name, number, arguments)
                 case _:
-                    _log.error("the core sent a frame that is no call")
+                    _log.error("the core sent a frame that is not a call")
 
     async def _run_call(self, name: str, number: int, arguments: list[Message]) -> None:
         try:

@@ -63,7 +63,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
     """
     entries = await places_of(request.entries)
     if not entries:
-        raise NetworkError("no server of the DHT has a known address", "check this machine's DNS")
+        raise NetworkError("no DHT server has a known address", "check this machine's DNS")
     addresses = [Multiaddr(one) for one in request.addresses if _is_for(one, entries)]
     found: dict[DhtPeer, set[bytes]] = {}
     answered: set[bytes] = set()

@@ -184,7 +184,7 @@ class NetworkHost:
         Raises:
             NetworkError: it is no relay, or has no room.
         """
-        with explaining(f"{relay} passes nothing on"):
+        with explaining(f"{relay} does not relay"):
             await self._circuits.reserve(relay)
 
     async def disconnect(self, peer: PeerId) -> None:
@@ -276,9 +276,9 @@ class NetworkHost:
             await self._pubsub.wait_until_ready()
             if settings.listen and not await self._swarm.listen(*listen_addresses(settings)):
                 raise ConfigurationError(
-                    f"none of {', '.join(settings.listen)} can be listened on",
-                    "stop what uses its port, or name another: the setting `listen`, of a bootstrap"
-                    " node --listen",
+                    f"cannot listen on {', '.join(settings.listen)}",
+                    "stop the program on that port, or choose another: `listen`, or --listen of a"
+                    " bootstrap node",
                 )
             try:
                 yield

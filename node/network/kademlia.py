@@ -87,7 +87,7 @@ def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:
     try:
         message.ParseFromString(data)
     except DecodeError as fault:
-        return Rejected(f"no message of the DHT: {fault}")
+        return Rejected(f"not a DHT message: {fault}")
     return Answer(
         providers=tuple(_places(message.providerPeers, server_reach)),
         closer=tuple(_places(message.closerPeers, server_reach)),

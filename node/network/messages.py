@@ -60,7 +60,7 @@ def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
             max_ext_len=0,
         )
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as fault:
-        raise FrameMalformedError(f"a frame that is no message: {fault}") from fault
+        raise FrameMalformedError(f"a frame that is not a message: {fault}") from fault
     return _only_plain(message, shape)
 
 

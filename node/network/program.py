@@ -52,7 +52,7 @@ async def serve_core(channel: socket.socket) -> bool:
         settings = HostSettings.from_value(cast("Value", await core.receive()))
         await serve_host(settings, core)
     except FrameError:
-        return True  # the core has gone before it sent anything
+        return True  # the core ended before it sent anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core gets the error and restarts)
         with trio.move_on_after(_FAREWELL_S):
             await _report_fault(core, first_fault(fault))
@@ -77,7 +77,7 @@ async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> No
             listen, or it failed.
     """
     if isinstance(settings, Rejected):
-        raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")
+        raise ConfigurationError(f"these are not settings of a network process: {settings.reason}")
     async with running_host(settings) as host, trio.open_nursery() as nursery:
         judge = GossipJudge(trio.current_time, clock_ms)
         await CoreLink(host, core, nursery).run(settings, judge.judge)
@@ -92,4 +92,4 @@ async def _report_fault(core: FrameStream, fault: BaseException) -> None:
     try:
         await core.send(["down", message, hint])
     except FrameError:
-        _log.error("the core has gone")
+        _log.error("the core ended")

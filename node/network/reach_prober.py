@@ -53,7 +53,7 @@ class ReachProber:
         """Answer one question, unless it comes too early or while the host is busy."""
         question = ReachQuestion.from_value(cast("Value", await frames.receive()))
         if isinstance(question, Rejected):
-            self._report(peer, "a question for its reach that is none")
+            self._report(peer, "an invalid request for its reachability")
         elif self._may_try(peer):
             self._tries += 1
             try:

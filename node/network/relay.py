@@ -88,7 +88,7 @@ class Relay:
         elif question.type == HopMessage.CONNECT:
             await self._connect(stream, source, PeerId(str(ID(question.peer.id))))
         else:
-            raise ValueError("no question to a relay")
+            raise ValueError("not a request to a relay")
 
     async def _reserve(self, stream: INetStream, peer: PeerId) -> None:
         self._forget_gone()

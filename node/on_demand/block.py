@@ -100,7 +100,7 @@ class ComparisonBlock:
             faults = [line for line in said_lines if line.startswith(_WORDS)] or ["it was ended"]
             raise ArnodeError(
                 f"{self.side.name} could not work: {faults[-1].removeprefix(_WORDS).strip()}",
-                f"{self._said} has all that it said",
+                f"{self._said} has its output",
             )
 
     def end(self) -> BlockEnd:

@@ -36,7 +36,7 @@ async def checked(command: CommandSession, progress: Progress) -> AsyncGenerator
         yield remark
     yield note(
         "judge",
-        "what scores these tasks is arnode's own: no more than this is tried, unlike of programs",
+        "arnode itself scores these tasks, so only this is checked, unlike with programs",
     )
 
 
@@ -47,7 +47,7 @@ async def _run_once(command: CommandSession, progress: Progress) -> AsyncIterato
     async with opened(
         command.home, command.config, command.task, progress, devices=devices, needs_all=False
     ) as session:
-        yield fine("data", f"there is {session.data.size}, on {devices[0].slug}")
+        yield fine("data", f"{session.data.size}, on {devices[0].slug}")
         session.runner.expect_no_more()
         progress("running the baseline", 0.0)
         outcome = await session.runner.calibrate(random_seed())

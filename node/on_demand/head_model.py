@@ -64,20 +64,14 @@ async def train_model(command: CommandSession, source: Source, folder: Path) -> 
     if not products or outcome.metric_nano is None:
         raise ArnodeError(
             f"its training ended with {outcome.status}: {outcome.reason}",
-            "try again; if it stays so, the head is in doubt (`arnode head --provenance`)",
+            "try again; if it fails again, the head is in doubt (`arnode head --provenance`)",
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- else the session would not be calibrated
-    extra_fields = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
+    told = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(
-            folder,
-            source,
-            products[0],
-            manifest=manifest,
-            data=data,
-            seed=seed,
-            extra_fields=extra_fields,
+            folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=told
         )
     return TrainedModel(
         files=files,

@@ -54,7 +54,7 @@ def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
     with Store.open_read_only(home) as store:
         manifest = store.records.manifest(line.task) if line else None
         if line is None or manifest is None:
-            raise UsageError("nothing was tried here yet", "start the node: `arnode start`")
+            raise UsageError("nothing has been tried here yet", "start the node: `arnode start`")
         lines = rungs_here(store, manifest)
         kinds = tuple(one for rung in lines for one in kinds_tried(store, rung))
         names = labels(store, {line.task, *(one.task for one in lines)})

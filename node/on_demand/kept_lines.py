@@ -99,7 +99,7 @@ def _begun(stream: BinaryIO, path: Path, *, is_fresh: bool) -> tuple[_Header, li
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
             raise ConfigurationError(
-                f"another command is at work on {path}", "wait for its end, or interrupt it"
+                f"another command is using {path}", "wait until it ends, or interrupt it"
             ) from fault
         stream.seek(0)
         data = b"" if is_fresh else stream.read()

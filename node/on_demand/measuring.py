@@ -67,8 +67,8 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
     with Store.open_read_only(home) as store:
         if task.id not in {line.task for line in store.jobs.lines()}:
             raise UsageError(
-                f"nothing was measured of task {task.name} here yet",
-                "`arnode start` works on it; `baseline` and files can be measured without",
+                f"nothing has been measured on task {task.name} here yet",
+                "`arnode start` works on it; `baseline` and files need no node",
             )
         line = the_line(store, task.id.hex())
         if wanted in WORDS:

@@ -256,8 +256,8 @@ class ProgramComparison:
         heads = found[task.source.tree]
         if None in heads:
             raise ArnodeError(
-                "the head did not come through a run, so nothing can be held against it",
-                f"`arnode run --task {self._comparing.folder}` says what it comes to",
+                "the head failed in a run, so nothing can be compared with it",
+                f"`arnode run --task {self._comparing.folder}` shows how it fails",
             )
         return [_gain(end, found[end.tree], heads, task.manifest.metric.sign) for end in ends]
 
@@ -342,6 +342,6 @@ def _gain(
 
 def _spent(limit: str) -> ArnodeError:
     return UsageError(
-        f"the day's `{limit}` is used up, so that a block would say nothing of its model",
-        "the same command goes on tomorrow (UTC), or with a higher limit",
+        f"today's `{limit}` is used up, so a block would say nothing about its model",
+        "repeat the same command tomorrow (UTC), or raise the limit",
     )

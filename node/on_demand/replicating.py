@@ -172,7 +172,7 @@ def candidates_of(
             continue
         source = reapply(finding.edits, task.source)
         if source is None or source.tree == task.source.tree:
-            fault = "its edits overlap" if source is None else "it changes nothing of the baseline"
+            fault = "its edits overlap" if source is None else "it does not change the baseline"
             raise ConfigurationError(f"{path}: finding {finding.name}: {fault}", "fix its edits")
         candidates.append(
             FindingCandidate(

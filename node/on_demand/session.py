@@ -94,7 +94,7 @@ def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, T
             if of_session is None:
                 raise
             raise UsageError(
-                f"the last session worked on {of_session}, which is not found by that name",
+                f"the last session worked on {of_session}, which is not found under that name",
                 "name its folder with --task, or a text of your own with --text",
             ) from fault
 
@@ -127,7 +127,7 @@ async def calibrated_session(
             ) as session,
         ):
             session.runner.notify_waits(_say_wait)
-            progress("measuring what the baseline costs here", 1.0)
+            progress("measuring the cost of the baseline here", 1.0)
             outcome = await session.runner.calibrate(random_seed())
             on_baseline(outcome)
             if takes is not None:

@@ -32,7 +32,7 @@ from protocol.manifest import TaskManifest
 from protocol.units import from_nano
 
 _LOOKED_AT = 20  # of the newest records
-_STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` goes on with it"
+_STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,10 +98,10 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
         (report,) = await trial.runs([seed])
     except RunFailed as failed:
         log = failed.log if isinstance(failed, ProgramFailed) else ""
-        raise _failure(f"`{command}`: {failed.reason}", log, "--limit gives it more time") from None
+        raise _failure(f"`{command}`: {failed.reason}", log, "raise --limit") from None
     except ValueError as error:
         raise ConfigurationError(
-            f"the trial run failed: `{command}` reported nothing", "let it leave measure.py alone"
+            f"the trial run failed: `{command}` reported nothing", "do not let it change measure.py"
         ) from error
     if report.exit and (lacking := _lacking(trial, report)):
         raise _Lacks(lacking)
@@ -129,8 +129,8 @@ async def _check_holdout(trial: _Trial) -> None:
         is_well = False
     if not is_well:
         raise ConfigurationError(
-            f"the command tells no {trial.wanted.metric} on the holdout's files",
-            "run it by hand on them: nothing of what it prints there is shown",
+            f"the command reports no {trial.wanted.metric} on the holdout's files",
+            "run it by hand on them: its output there is not shown",
         )
 
 
@@ -162,4 +162,4 @@ def _about_missing(wanted: Wanted, report: Report) -> str:
         return f"add {' '.join(f'--with {name}' for name in there)}"
     if names:
         return f"it looks for {', '.join(names)}: put that into this folder"
-    return "run it by hand in a copy of this folder; what it needs elsewhere is not in the sandbox"
+    return "run it by hand in a copy of this folder; the sandbox has no files from elsewhere"

@@ -32,7 +32,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from trainer.cards.cards import probe_devices
 
-_STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"
+_STAYS = "it stays in the queue: the same `arnode try` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def hand_over(
     files: dict[str, Message] = dict(source.files)
     call(home.socket, "submit", {"files": files, "title": title, "why": why})
     with Store.open_read_only(home) as store:
-        _say_takes(run_seconds(store, key), "after the run at hand; ")
+        _say_takes(run_seconds(store, key), "after the current run; ")
     show = _shown()
     with contextlib.suppress(NotRunningError):
         while True:

@@ -45,7 +45,7 @@ from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
 _MORE_FOR_OTHERS = 2.0  # additional pairs, until the record alone shows the verdict
-_STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
+_STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,8 @@ def _task_of(
     if unprepared is not None:
         raise unprepared
     raise ConfigurationError(
-        f"the claim is about task {manifest.name} ({manifest.id.hex()[:12]}), which is not here",
+        f"the claim is about task {manifest.name} ({manifest.id.hex()[:12]}), whose files are not "
+        "here",
         "set `task` to its folder: `ARNODE_TASK=DIR arnode verify …`",
     )
 
@@ -217,5 +218,5 @@ def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
     )  # runs of the baseline, if a gain is found
     usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
     takes = trial_duration_text(step.max_pairs, run_s, usual=usual, extra_runs=extra_runs)
-    ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""
-    return f"{takes}; own research pauses{ways}"
+    ways = "; --quick can only refute the claim or find a smaller gain" if step.is_quick else ""
+    return f"{takes}; your own research pauses{ways}"

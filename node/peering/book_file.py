@@ -57,7 +57,7 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
         with explaining_faults(path):
             path.replace(aside)
         _log.warning(
-            "the address book does not read (%s) and starts anew; it lies in %s",
+            "the address book cannot be read (%s); starting a new one, the old one is %s",
             kept.reason,
             aside,
         )

@@ -83,7 +83,7 @@ class Dialler:
         try:
             self._keep(self._book)
         except ArnodeError as fault:
-            _log.warning("the address book is not kept: %s (%s)", fault.message, fault.hint)
+            _log.warning("the address book was not saved: %s (%s)", fault.message, fault.hint)
 
     def on_hello(self, peer: PeerId, hello: Hello) -> None:
         """Add the addresses in a peer's hello, which shows that it has room for this node."""
@@ -117,9 +117,7 @@ class Dialler:
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Return addresses of other peers: where they answered, and those they announce."""
-        asked = await self._misbehaviour.checked(
-            peer, "a question for peers", read(Known, question)
-        )
+        asked = await self._misbehaviour.checked(peer, "a request for peers", read(Known, question))
         others = [str(address) for address in self._shareable(peer)]
         self._chance.shuffle(others)
         return write(PeerAddresses(addresses=tuple(others[: asked.known])))
@@ -163,7 +161,7 @@ class Dialler:
         except NetworkError:  # it has gone, or does not answer
             return
         if isinstance(answer, Rejected):
-            await self._misbehaviour.blame(peer, f"addresses that are none: {answer.reason}")
+            await self._misbehaviour.blame(peer, f"invalid addresses: {answer.reason}")
             return
         self._learn(peer, answer.addresses)
 

@@ -131,7 +131,7 @@ class Exchange:
                     break
                 if page.next is not None:
                     if after is not None and page.next <= after:
-                        fault = Rejected("a cursor that does not move")
+                        fault = Rejected("a cursor that does not advance")
                         break
                     coming = self._page_after(page.next, topic)
                 pages.append(page)

@@ -106,7 +106,7 @@ class Fetcher:
             try:
                 is_whole = await self.fetch(patch, sent_by=sent_by)
             except ArnodeError as fault:  # a fault of this disk
-                _log.warning("a source is not kept: %s (%s)", fault.message, fault.hint)
+                _log.warning("a source was not saved: %s (%s)", fault.message, fault.hint)
                 is_whole = False
             if not is_whole:
                 self._given_up[patch] = sent_by
@@ -232,7 +232,7 @@ class Fetcher:
         self._free_bytes = self._quota_bytes - used_bytes
         has_room = self._free_bytes >= BLOB_LIMIT_BYTES
         if not has_room and not self._is_full:
-            _log.warning("no more sources are fetched from peers: own ones fill their share")
+            _log.warning("no more sources are fetched from peers: this node's own fill the space")
         self._is_full = not has_room
         return has_room
 
@@ -258,13 +258,13 @@ class Fetcher:
             if isinstance(part, Rejected):
                 return part
             if size not in (None, part.size_bytes) or len(data) + len(part.data) > part.size_bytes:
-                return Rejected("parts that do not fit together")
+                return Rejected("parts that do not match")
             if part.size_bytes > most_bytes:
                 return None
             if not part.data and part.size_bytes:
-                return Rejected("a part that is empty")
+                return Rejected("an empty part")
             size = part.size_bytes
             data += part.data
         if hashlib.sha256(data).digest() != blob:
-            return Rejected("bytes that do not hash to its name")
+            return Rejected("bytes with another hash")
         return data

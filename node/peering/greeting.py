@@ -133,7 +133,7 @@ class Greeter:
         if (version := other_version(answer)) is not None:
             await self._part(peer, _of_version(version))
         elif isinstance(hello, Rejected):
-            why = f"its hello is none: {hello.reason}"
+            why = f"its hello is invalid: {hello.reason}"
             await self._misbehaviour.blame(peer, why)
             await self._unanswered(peer, known, why)
         elif hello.net != own.net:

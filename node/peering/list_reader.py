@@ -84,7 +84,7 @@ class ListReader:
                     backend=get_backend("asyncio"),
                 )
         except (TimeoutError, Timeout):
-            return Rejected(f"no server for names answered within {self.dns_s:g} s")
+            return Rejected(f"no DNS server answered within {self.dns_s:g} s")
         except (DNSException, OSError) as fault:
             return Rejected(f"its name was not looked up: {_fault_line(fault)}")
         return text_of_records(b"".join(one.strings) for one in answer if isinstance(one, TXT))

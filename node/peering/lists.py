@@ -98,7 +98,7 @@ class Lists:
         text = answer if isinstance(answer, Rejected) else self._read(answer)
         if isinstance(text, AddressList) and known.text and text.written_s < known.text.written_s:
             then, now = iso_time(text.written_s), iso_time(known.text.written_s)
-            text = Rejected(f"it is of {then}, older than what it said before, of {now}")
+            text = Rejected(f"it is of {then}, older than the one read before, of {now}")
         if isinstance(text, Rejected):
             if text.reason != known.fault:
                 _log.warning("the list %s: %s", known.place, plain(text.reason))
@@ -113,7 +113,7 @@ class Lists:
         try:
             self._keep(self._name(place), text.text())
         except ArnodeError as fault:
-            _log.warning("the list %s is not kept: %s (%s)", place, fault.message, fault.hint)
+            _log.warning("the list %s was not saved: %s (%s)", place, fault.message, fault.hint)
 
     def _read(self, data: bytes) -> AddressList | Rejected:
         return read_list(data, network=self._network.name, key=self._key, now_s=self._clock())

@@ -79,7 +79,9 @@ async def _announce(
         except (OSError, Error) as fault:
             if not is_logged:
                 is_logged = True
-                _log.warning("nobody is found on the local network: no multicast here: %s", fault)
+                _log.warning(
+                    "no peers are found on the local network: no multicast here: %s", fault
+                )
         await asyncio.sleep(LOOKED_S)
 
 

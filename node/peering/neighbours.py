@@ -54,7 +54,7 @@ class Neighbours:
         await Supervisor(self._program, self._live, on_death=self._note_death).run()
 
     def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
-        _log.log(self._level, "nobody is looked for on the local network: %s", why.message)
+        _log.log(self._level, "not looking for peers on the local network: %s", why.message)
         self._level = logging.DEBUG
         return True
 
@@ -83,7 +83,7 @@ class Neighbours:
                 if isinstance(address, Address) and self._may_be(address):
                     self._found(address)
             case _:
-                raise ChannelError("a frame that is none")
+                raise ChannelError("an invalid frame")
 
     def _may_be(self, address: Address) -> bool:
         """Return True if a neighbour may listen there.

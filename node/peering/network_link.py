@@ -204,7 +204,7 @@ class NetworkLink:
                 (str() | None) as host,
             ]:
                 if len(self._inbox.peers) >= PEERS_LIMIT:
-                    raise NetworkError("the network process has more peers than there can be")
+                    raise NetworkError("the network process reports too many peers")
                 self._inbox.arrive(
                     Connected(peer=PeerId(peer), address=address, is_relayed=is_relayed, host=host)
                 )
@@ -219,11 +219,11 @@ class NetworkLink:
             case ["down", str(message), str(hint)]:
                 raise NetworkError(message, hint)
             case _:
-                raise NetworkError("the network process sent a frame that is none")
+                raise NetworkError("the network process sent an invalid frame")
 
     def _take_question(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
         if self._open_questions >= self._max_questions:
-            raise NetworkError("the network process passed on too many questions")
+            raise NetworkError("the network process passed on too many requests")
         self._open_questions += 1
         self.start(self._answer(number, peer, protocol, question))
 
@@ -236,7 +236,7 @@ class NetworkLink:
                 check_size(answer, FRAME_LIMIT_BYTES)
                 reply = ["answer", number, answer]
             except (ArnodeError, TimeoutError) as fault:
-                _log.debug("a question of %s was not answered: %s", protocol, fault)
+                _log.debug("a request of %s was not answered: %s", protocol, fault)
             except Exception:  # noqa: BLE001 (a supervisor: it ends this question only)
                 _log.exception("answering %s failed", protocol)
             await self._channel.send(reply)
@@ -258,4 +258,4 @@ def check_size(message: Message, limit_bytes: int) -> None:
 
 
 def _is_down() -> NetworkError:
-    return NetworkError("the network is down", "it is started again by itself")
+    return NetworkError("the network is down", "it restarts by itself")

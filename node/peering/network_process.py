@@ -154,7 +154,7 @@ class NetworkProcess(Carrier):
 
     def _up(self) -> NetworkLink:
         if self._link is None or self._link.peer_id is None:
-            raise NetworkError("the network is down", "it is started again by itself")
+            raise NetworkError("the network is down", "it restarts by itself")
         return self._link
 
     async def _try(self, name: str, *arguments: Message) -> None:

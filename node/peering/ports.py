@@ -53,7 +53,7 @@ class Ports:
                 try:
                     self._keep(_key(place), port.encode())
                 except ArnodeError as fault:
-                    _log.warning("the port is not kept: %s (%s)", fault.message, fault.hint)
+                    _log.warning("the port was not saved: %s (%s)", fault.message, fault.hint)
 
     async def _chosen(self, address: str) -> str:
         place = address.removesuffix(_ANY)
@@ -66,7 +66,7 @@ class Ports:
             return f"{place}/tcp/{USUAL_PORT}"
         taken = kept or self._usual
         if taken is not None:
-            _log.info("port %d is taken: another one, which will be asked for again", taken)
+            _log.info("port %d is taken: using another one", taken)
         return address
 
     def _kept(self, place: str) -> int | None:

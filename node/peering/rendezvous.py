@@ -145,9 +145,9 @@ class Rendezvous:
     def _say(self, last: LastRendezvous) -> None:
         again_min = ALONE_S / 60
         if last.fault is not None:
-            _log.warning("the DHT was not reached, next try in %g min: %s", again_min, last.fault)
+            _log.warning("the DHT cannot be reached, next try in %g min: %s", again_min, last.fault)
         elif not last.answered:
-            _log.warning("no server of the DHT answered, next try in %g min", again_min)
+            _log.warning("no DHT server answered, next try in %g min", again_min)
         elif last.found:
             _log.info(
                 "%d found by the DHT; %d of its servers answered, %d know this node",
@@ -155,8 +155,8 @@ class Rendezvous:
             )
         elif not self._peers():
             _log.info(
-                "nobody was found yet (%d servers of the DHT answered); looking again in %g min. "
-                "`arnode invite` prints a line to invite somebody with",
+                "no peer found yet (%d DHT servers answered); next try in %g min. `arnode invite` "
+                "prints a line to invite someone",
                 *(last.answered, again_min),
             )
 
@@ -167,7 +167,7 @@ def _read(answer: Message) -> RendezvousResult | Rejected:
             return RendezvousResult.from_value(value)
         case ["down", str(message), str(_)]:
             return Rejected(message)
-    return Rejected("an answer that is none")
+    return Rejected("an invalid answer")
 
 
 def _day(at_s: float) -> str:

@@ -167,7 +167,7 @@ class Peering:
                 await part()
             except Exception:  # noqa: BLE001 (a supervisor: no fault in one part ends the others)
                 self.failures[name] += 1
-                _log.exception("%s failed and is started again", name)
+                _log.exception("%s failed and is restarted", name)
             await asyncio.sleep(_RESTARTED_AFTER_S)
 
     def _for_greeted(self, answer: Answer) -> Answer:

@@ -71,8 +71,8 @@ class Misbehaviour:
     async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
         """Return a valid question. For an invalid one, blame the peer and raise RefusedError."""
         if isinstance(question, Rejected):
-            await self.blame(peer, f"{what} that is none: {question.reason}")
-            raise RefusedError(f"{what} that is none: {question.reason}")
+            await self.blame(peer, f"{what} that is invalid: {question.reason}")
+            raise RefusedError(f"{what} that is invalid: {question.reason}")
         return question
 
     async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
@@ -82,7 +82,7 @@ class Misbehaviour:
         """
         verdict = self._asked_limits.spend(peer, kind, amount)
         if verdict is BudgetVerdict.DROP:
-            await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
+            await self._carrier.drop(peer, f"it asks for too much: {kind.name.lower()}")
         return verdict is BudgetVerdict.ALLOWED
 
 
@@ -122,7 +122,7 @@ class ServiceQuota:
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
         if not await self._misbehaviour.allows(peer, CostKind.TIME, 0.0):
-            raise RefusedError("its questions have taken enough time")
+            raise RefusedError("its requests took too much time")
         asked = _Asked(peer=peer, size_bytes=len(encode_message(question)))
         self._waiting.append(asked)
         self._arrived.set()

@@ -50,7 +50,7 @@ class RecordServer:
         asked = _asked(question)
         answer = asked if isinstance(asked, Rejected) else self._answer(asked)
         if isinstance(answer, Rejected):
-            raise RefusedError(f"a question that is none: {answer.reason}")
+            raise RefusedError(f"an invalid request: {answer.reason}")
         return write(answer)
 
     def _answer(
@@ -84,7 +84,7 @@ class RecordServer:
 
     def _index(self, topic: str) -> RecordIndex:
         if topic not in self._indexes:
-            raise RefusedError(f"{topic} is not subscribed to here")
+            raise RefusedError(f"{topic} is not subscribed here")
         return self._indexes[topic]
 
 
@@ -96,7 +96,7 @@ def _asked(question: Message) -> Reconcile | Want | After | Rejected:
             return read(Want, question)
         if "after" in question:
             return read(After, question)
-    return Rejected("neither reconcile nor want nor after")
+    return Rejected("not one of reconcile, want and after")
 
 
 def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
@@ -126,12 +126,12 @@ class BlobServer:
         """
         asked = read(BlobPart, question)
         if isinstance(asked, Rejected):
-            raise RefusedError(f"a question that is none: {asked.reason}")
+            raise RefusedError(f"an invalid request: {asked.reason}")
         if not self._store.records.has(asked.record):
             raise RefusedError("the record is not here")
         record = self._store.records.get(asked.record)
         if record.net != self._net or asked.blob not in self._blobs_of(record.body):
-            raise RefusedError("that record does not lead to it")
+            raise RefusedError("that record does not refer to it")
         data = self._blobs.get(asked.blob)
         self._blobs.note_use(asked.blob)
         part = data[asked.offset : asked.offset + CHUNK_BYTES]

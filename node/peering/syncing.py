@@ -169,7 +169,7 @@ class Syncer:
         except NetworkError as fault:
             _log.info("peer %s: %s", peer, fault.message)
         except ArnodeError as fault:  # a fault of this store: the peer is not to blame
-            _log.warning("records from peers are not kept: %s (%s)", fault.message, fault.hint)
+            _log.warning("records from peers were not saved: %s (%s)", fault.message, fault.hint)
         finally:
             self._busy.discard(peer)
             pace.ended(self._clock(), brought=talk.brought)

@@ -89,7 +89,7 @@ async def lent_models(
         return
     if not isinstance(choice, ModelChoice):
         raise ConfigurationError(
-            f"programs of task {manifest.name} or its judge ask language models; none is chosen",
+            f"programs of task {manifest.name} or its judge ask a language model, but none is set",
             "name one with the setting `agent`",
         )
     if has_company and not (choice.url and is_loopback(choice.url)):

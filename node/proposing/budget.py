@@ -84,7 +84,7 @@ class ModelCostBudget:
         )
         if possible != usage:
             _log.warning(
-                "%s says that it took %d and %d tokens, which cannot be: %d and %d are counted",
+                "%s reports %d and %d tokens, which is impossible: %d and %d are counted",
                 self.model,
                 usage.tokens_in,
                 usage.tokens_out,
@@ -137,7 +137,7 @@ class ModelCostBudget:
         )
         return CompletionFault(
             kind="over_budget",
-            detail=f"today took {so_far}, and another question could pass `{limit}`;"
+            detail=f"today took {so_far}, and another question could exceed `{limit}`;"
             f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",
             retry_s=(midnight - now).total_seconds(),
             cost=NO_COST,

@@ -98,7 +98,7 @@ def arms_of(config: Config) -> tuple[Arm, ...]:
     if config.agent_command and len(programs) > 1 and "command" not in _words(config):
         raise ConfigurationError(
             f"`agent_command` is one command, and `agent` has {' and '.join(programs)}",
-            "take `agent_command` out, or name that one `command` in `agent`",
+            "remove `agent_command`, or name that one `command` in `agent`",
         )
     return tuple(Arm(choice=_chosen_by(one.word, config), text=one.text) for one in named)
 
@@ -150,7 +150,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         models = models_at(config.llm_url, key=key, watch=keys.watch)
         if models and len(models) == 1:
             only = model_named(models[0], config.llm_url)
-            return _chosen(only, f"it is the one model of {config.llm_url}", remarks)
+            return _chosen(only, f"it is the only model of {config.llm_url}", remarks)
         remarks.append(_remark(f"the server {config.llm_url}", models, "MODEL"))
     elif named := [name for name in keys.names if is_key(name)]:
         remarks.append(f"{', '.join(named)} is set and names no model: `--agent MODEL`")
@@ -159,7 +159,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         choice = ModelChoice(
             name=f"ollama:{models[0]}", model=f"openai/{models[0]}", url=ollama_url
         )
-        return _chosen(choice, "it is the one model that Ollama has here", remarks)
+        return _chosen(choice, "it is the only model in Ollama here", remarks)
     if models:
         remarks.append(_remark("Ollama", models, "ollama:NAME"))
     for name in get_args(Program):

@@ -45,7 +45,7 @@ _ALWAYS = ("PATH", "LANG")
 _MEASURES: Final = re.compile(r"\{(?:usd|tokens|weight)\}")
 _FREE_VISIT_USD: Final = 1.0  # limits the length of a visit that costs nothing
 _LOGGED_CHARS: Final = 16_000
-_NOT_SHOWN: Final = "(not shown: something of its log-in or keys is in it)"
+_NOT_SHOWN: Final = "(not shown: it contains log-in data or keys)"
 _log = logging.getLogger(__name__)
 
 
@@ -100,7 +100,7 @@ def command_fault(
         return fault.message, fault.hint
     unset = [name for name in config.agent_variables if name not in env]
     if unset:
-        return f"the variable {unset[0]} of `agent_variables` is not set", "set it, or take it out"
+        return f"the variable {unset[0]} of `agent_variables` is not set", "set it, or remove it"
     if config.agent_variables or config.agent_folders or agent == "command":
         return None  # the user listed what it needs
     preset, bench = command.preset, command.bench
@@ -186,9 +186,9 @@ def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
             continue
         if urlsplit(value).username or urlsplit(value).password:
             raise ConfigurationError(
-                f"{name} has a user or a password in it, which others could read in the list of "
-                "processes",
-                f"take it out, or write the address into the file {preset.shown[0]}",
+                f"{name} has a user or a password in it, which other users could read in the "
+                "process list",
+                f"remove it, or write the address into the file {preset.shown[0]}",
             )
         words += [word.replace("{value}", json.dumps(value)) for word in templates]
     return words
@@ -209,7 +209,7 @@ def _bench(
     for path in asked:
         if not path.exists():
             raise ConfigurationError(
-                f"{path}, one of `agent_folders`, is not there", "make it, or take it out"
+                f"{path}, one of `agent_folders`, is not there", "create it, or remove it"
             )
     variables = {
         *_ALWAYS,
@@ -280,9 +280,9 @@ async def _result(
     if leak:
         return Rejected(leak), ""
     if edited.source.tree == job.source.tree:
-        return edited, f"the last it said: {words}" if words else ""
+        return edited, f"its last output: {words}" if words else ""
     dropped = done.result.dropped
-    return edited, f"it added {', '.join(dropped)}: thrown away" if dropped else ""
+    return edited, f"it added {', '.join(dropped)}: ignored" if dropped else ""
 
 
 async def _shown(text: str, secrets: frozenset[bytes]) -> str:
@@ -298,4 +298,4 @@ def _secrets(bench: AgentAccess) -> frozenset[bytes]:
 
 def _leak(job: Assignment, edited: Edited, secrets: frozenset[bytes]) -> str | None:
     name = leaking_file(edited.source, base=job.source, note=edited.note, secrets=secrets)
-    return name and f"{name} has something in it from the log-in or keys that it was given"
+    return name and f"{name} contains log-in data or keys that it was given"

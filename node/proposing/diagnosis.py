@@ -121,7 +121,7 @@ def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
         case "unauthorized" if variable is None:
             return "name the variable that holds the server's key with `llm_key`"
         case "unauthorized":
-            return f"set {variable} to a key that is good for this model and has credit"
+            return f"set {variable} to a key that is valid for this model and has credit"
         case "unknown_model":
             return _models(choice, None if variable is None else keys.key(variable), keys.watch)
         case "unreachable" if choice.url == OLLAMA_URL:
@@ -138,7 +138,7 @@ def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
             return "wait for the next day, or raise `usd_per_day` (or the limit it names)"
         case "overflow":
             return "give the model a longer context, or choose another model"
-    return "try again in a while; `arnode logs` tells more"
+    return "try again later; see `arnode logs`"
 
 
 def _models(choice: ModelChoice, key: str | None, watch: KeyWatch) -> str:

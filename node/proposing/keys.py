@@ -76,8 +76,8 @@ class ApiKeys:
         value = self._values.get(variable)
         if value is not None and not _SENDABLE.fullmatch(value):
             raise ConfigurationError(
-                f"the API key in {variable} has blanks or other characters that no key has",
-                f"set {variable} again, to the key alone",
+                f"the API key in {variable} has blanks or other invalid characters",
+                f"set {variable} again, to only the key",
             )
         return value
 

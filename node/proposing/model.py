@@ -91,7 +91,7 @@ async def open_model(
         facts = await worker.facts()
         if facts.provider is None:
             raise ConfigurationError(
-                f"litellm knows no provider of the model {choice.name}",
+                f"litellm knows no provider for the model {choice.name}",
                 "write it as `provider/model`; a model on a server of yours needs `llm_url`",
             )
         price = price_for(config, choice, facts)
@@ -156,7 +156,7 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSet
     variable = key_variable(config, choice.model, choice.url, keys)
     if variable is None and choice.url is None:
         raise ConfigurationError(
-            f"nobody knows whose model {choice.name} is",
+            f"the provider of {choice.name} is unknown",
             "write it with its provider (`openrouter/…`), or give its server: `llm_url`",
         )
     key = None if variable is None else keys.key(variable)
@@ -182,7 +182,7 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
         return known
     if known is None and (configured_in is None or configured_out is None):
         raise ConfigurationError(
-            f"nobody knows what {choice.name} costs, so `usd_per_day` cannot be held",
+            f"the price of {choice.name} is unknown, so `usd_per_day` cannot be kept",
             "give its price in USD for a million tokens: `llm_usd_in` and `llm_usd_out`"
             " (0 if it is free)",
         )
@@ -227,4 +227,4 @@ def prompt_chars_for(
 
 
 def _say_wait(fault: CompletionFault, wait_s: float) -> None:
-    _log.info("%s; it is asked again in %.0f s", fault.detail, wait_s)
+    _log.info("%s; next try in %.0f s", fault.detail, wait_s)

@@ -82,7 +82,7 @@ class Proposers:
     def names(self) -> str:
         """Their names, for people."""
         slow = [
-            f"{one.proposer.name} told `{one.arm.text}`" if one.arm.text else one.proposer.name
+            f"{one.proposer.name} with `{one.arm.text}`" if one.arm.text else one.proposer.name
             for one in self.slow
         ]
         return ", ".join([*slow, "knobs"] if self.has_knobs else slow)
@@ -105,8 +105,8 @@ def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None
             path = home.programs / program_file(task, arm.text)
             if arm.text and not path.is_file():
                 raise ConfigurationError(
-                    f"`agent` has {arm.name}, and there is no text {path}",
-                    "write it, or take the name after # out",
+                    f"`agent` has {arm.name}, but there is no text {path}",
+                    "write it, or remove the name after #",
                 )
 
 

@@ -158,7 +158,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
             ignored=(".aider*", _BYTECODE),
             hint="install aider, then name a model and a key: `AIDER_MODEL=…` and "
-            '`agent_variables = ["OPENAI_API_KEY"]` or whatever its provider needs',
+            '`agent_variables = ["OPENAI_API_KEY"]` or what its provider needs',
         ),
     }
 )  # fmt: skip

@@ -27,7 +27,7 @@ is kept, so that fewer say next to nothing of it; and a night has a few hundred 
 many more would leave little to steer."""
 
 _IDLE: Final[dict[Role, str]] = {
-    "planner": "nobody who proposes reads what it would write",
+    "planner": "no proposer would read its text",
     "reviewer": "no language model proposes",
 }
 

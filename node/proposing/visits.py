@@ -124,7 +124,7 @@ def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Char
         return None
     if not reported.can_be(visit.seconds):
         _log.warning(
-            "a visit of %.0f s cannot have taken %d and %d tokens; what was reserved is counted",
+            "a visit of %.0f s cannot have used %d and %d tokens; the reserved amount is counted",
             visit.seconds,
             reported.tokens_in,
             reported.tokens_out,
@@ -133,7 +133,7 @@ def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Char
     charge = terms.charge(reported)
     if charge.usd_nano > reservation.most.usd_nano:
         _log.warning(
-            "a visit took %.4f USD where %.4f were allowed; that is counted",
+            "a visit cost %.4f USD, but %.4f were allowed; the cost is counted",
             charge.usd_nano / NANO,
             reservation.most.usd_nano / NANO,
         )

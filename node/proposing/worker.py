@@ -116,7 +116,7 @@ class ModelWorker:
                 async with asyncio.timeout(UP_S):
                     await self._is_up.wait()
             except TimeoutError:
-                return _failed("worker", "the worker is not there", may_have_cost=False)
+                return _failed("worker", "the worker is not running", may_have_cost=False)
             with self._calls.open() as (number, answer):
                 ask = WorkerRequest(
                     id=number,
@@ -131,7 +131,7 @@ class ModelWorker:
     ) -> Reply | Failure:
         channel = self._channel
         if channel is None:
-            return _failed("worker", "the worker has just died", may_have_cost=False)
+            return _failed("worker", "the worker just died", may_have_cost=False)
         try:
             async with asyncio.timeout(ask.timeout_ms / 1000 + GRACE_S):
                 await channel.send(ask)
@@ -142,7 +142,7 @@ class ModelWorker:
             # Its own time limit has failed: it hangs, and with it all its other questions.
             channel.close()
             self._note_down()
-            return _failed("timeout", "the worker does not answer any more", may_have_cost=True)
+            return _failed("timeout", "the worker no longer answers", may_have_cost=True)
         except asyncio.CancelledError:
             with contextlib.suppress(ChannelError, TimeoutError):
                 async with asyncio.timeout(_PARTING_S):
@@ -172,7 +172,7 @@ class ModelWorker:
             self._facts.set_exception(why)
             self._facts.exception()  # the caller may have gone
             return False
-        _log.warning("%s; it is started again in %g s", why.message, wait_s)
+        _log.warning("%s; it restarts in %g s", why.message, wait_s)
         return True
 
     def _note_up(
@@ -199,10 +199,10 @@ class ModelWorker:
 def _why_down(down: Down) -> ArnodeError:
     if down.reason == "not_installed":
         return ConfigurationError(
-            "litellm is not installed, without which no model can be asked",
+            "litellm is not installed, and models are asked through it",
             "install it: `pip install 'arnode[llm]'` (or `uv tool install 'arnode[llm]'`)",
         )
-    return ArnodeError(f"the worker cannot ask: {down.detail}", "see `arnode doctor`")
+    return ArnodeError(f"the worker cannot ask a model: {down.detail}", "see `arnode doctor`")
 
 
 def _failed(fault: FaultKind, detail: str, *, may_have_cost: bool) -> Failure:

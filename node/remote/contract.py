@@ -141,7 +141,7 @@ class LaneOutcome(Mapped):
         try:
             stored = decode_outcome(self.stored)
         except (DamagedStoreError, TypeError, ValueError) as fault:
-            raise ChannelError("an outcome that does not read") from fault
+            raise ChannelError("an invalid outcome") from fault
         run = stored.run
         return RunOutcome(
             seed=run.seed,
@@ -188,7 +188,7 @@ def unpacked(data: bytes | None) -> Answers | None:
     try:
         return cast("Answers", np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, EOFError, OSError) as fault:
-        raise ChannelError(f"answers that do not read: {fault}") from fault
+        raise ChannelError(f"invalid answers: {fault}") from fault
 
 
 def as_value(message: Message) -> Value:

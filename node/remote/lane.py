@@ -91,7 +91,7 @@ def _read_opening(message: Message) -> LaneOpening:
             opening := LaneOpening.from_value(as_value(value)), LaneOpening
         ):
             return opening
-    raise ChannelError("what was said first opens no task", "update arnode on both machines")
+    raise ChannelError("the first message does not open a task", "update arnode on both machines")
 
 
 async def _opened(
@@ -151,7 +151,7 @@ def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
     )
     if task.id != opening.id:
         raise UsageError(
-            f"task {opening.task} is another one here ({task.id.hex()[:12]}) than at the node"
+            f"task {opening.task} differs here ({task.id.hex()[:12]}) than at the node"
             f" ({opening.id.hex()[:12]})",
             "have the same version of arnode, and of the task's folder, on both machines",
         )

@@ -25,9 +25,7 @@ from trainer.task_folder.task import Task
 # Properties of a device's environment that differ between machines without changing a digit.
 _IRRELEVANT: Final = frozenset({"cores"})
 _SETTLED_S: Final = 5.0  # without a further lane; the others may come later
-_NO_MESSAGE_HINT: Final = (
-    "what it said is in the log; is arnode installed there, with the same version?"
-)
+_NO_MESSAGE_HINT: Final = "its output is in the log; is the same version of arnode installed there?"
 _log = logging.getLogger("node")
 
 
@@ -119,7 +117,7 @@ class RemoteLanes:
         match message:
             case ["here", str(their_version)]:
                 if self.states[number].is_known:
-                    self.on_lost(number, "it was started anew")
+                    self.on_lost(number, "it was restarted")
                 self._greet(number, their_version)
             case ["opens", str(what), int(thousandths)]:
                 self.states[number].stage = f"{what} … {thousandths / 10:.0f}%"
@@ -131,7 +129,7 @@ class RemoteLanes:
             case ["open", dict(value)]:
                 opened = Opened.from_value(as_value(value))
                 if isinstance(opened, Rejected):
-                    raise ChannelError(f"a device that is none: {opened.reason}")
+                    raise ChannelError(f"an invalid device: {opened.reason}")
                 self._take(number, opened)
             case _:
                 self.runners[number].on_message(message)
@@ -141,15 +139,13 @@ class RemoteLanes:
         runner, state = self.runners[number], self.states[number]
         if not state.is_known:
             fault = _NoMessageError(
-                f"its program ended before it said anything ({why})", _NO_MESSAGE_HINT
+                f"its program ended before its first message ({why})", _NO_MESSAGE_HINT
             )
             self._leave_out(number, fault)
             return
         if runner.is_there:
             state.times_lost += 1
-            self._say(
-                f"lane {number} ({runner.machine}) went away ({why}); its runs are made again"
-            )
+            self._say(f"lane {number} ({runner.machine}) was lost ({why}); its runs are repeated")
         state.stage = "away"
         runner.on_lost()
         self.changed.set()
@@ -171,7 +167,7 @@ class RemoteLanes:
             for runner in self.runners:
                 runner.expect(device)
         elif difference := _differences(self.device, device):
-            self._leave_out(number, ArnodeError(f"{difference}, so that metrics could differ"))
+            self._leave_out(number, ArnodeError(f"{difference}, so metrics could differ"))
             return
         state.stage, state.fault = "open", ""
         self.runners[number].on_open()
@@ -213,9 +209,9 @@ async def opened_lanes(
 def _say_end(lanes: RemoteLanes, running: "asyncio.Task[None]") -> None:
     """If a link ended by itself, log the reason and mark all its lanes as lost."""
     if not running.cancelled() and (fault := running.exception()) is not None:
-        _log.error("lanes elsewhere are not reached any more", exc_info=fault)
+        _log.error("lanes on other machines can no longer be reached", exc_info=fault)
         for runner in lanes.runners:
-            lanes.on_lost(runner.number, "they are not reached any more")
+            lanes.on_lost(runner.number, "they can no longer be reached")
 
 
 async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress: Progress) -> None:
@@ -227,8 +223,8 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
             return
         if left_out == count and lanes.refused is not None:
             kind = ArnodeError if isinstance(lanes.refused, _NoMessageError) else ConfigurationError
-            hint = lanes.refused.hint or "`arnode doctor` there looks at the machine"
-            raise kind(f"no lane serves: {lanes.refused.message}", hint)
+            hint = lanes.refused.hint or "run `arnode doctor` there"
+            raise kind(f"no lane is usable: {lanes.refused.message}", hint)
         opening = next((state.stage for state in states if state.stage != "open"), "")
         progress(f"{there} of {count} lanes are open; {opening}", there / count)
         lanes.changed.clear()
@@ -240,7 +236,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
         changed.cancel()
         if running in done:
             running.result()
-            raise ChannelError("the lanes went away")
+            raise ChannelError("the lanes were lost")
         if not done:
             return
 

@@ -83,7 +83,7 @@ async def _linked(
         count = wanted or (link.gpus if on_cards else link.cpus)
         if not count:
             raise ConfigurationError(
-                "there is no core in that Ray cluster", "join machines: arnode ray worker ADDRESS"
+                "that Ray cluster has no CPU core", "add machines: arnode ray worker ADDRESS"
             )
         yield link, count
 

@@ -66,7 +66,7 @@ def _connect(address: str, lanes: Message) -> list[Message]:
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN_S).close()
     except OSError as fault:
-        return ["down", f"nobody answers at {address}: {describe_fault(fault)}", hint]
+        return ["down", f"no answer from {address}: {describe_fault(fault)}", hint]
     import ray
 
     more: Mapping[str, Any] = {"address": address}
@@ -83,7 +83,7 @@ def _connect(address: str, lanes: Message) -> list[Message]:
         resources = ray.cluster_resources()
     except Exception as fault:  # noqa: BLE001 (any fault of Ray is reported to the node)
         where = "on this machine" if address in (AUTO, LOCAL) else f"at {address}"
-        return ["down", f"there is no Ray to be had {where}: {describe_fault(fault)}", hint]
+        return ["down", f"Ray is not available {where}: {describe_fault(fault)}", hint]
     return ["up", int(resources.get("CPU", 0)), int(resources.get("GPU", 0))]
 
 

@@ -102,7 +102,7 @@ class RayLink:
             case ["down", str(message), str(hint)]:
                 raise ArnodeError(message, hint)
             case _:
-                raise ChannelError("it says what it should not")
+                raise ChannelError("it sent an unexpected message")
         if self._wanted is not None:
             self._outbox.put_nowait(self._wanted)
         sending = asyncio.create_task(channel.pass_on(self._outbox))
@@ -120,7 +120,7 @@ class RayLink:
             case ["lost", int(lane), str(why)]:
                 self._lanes.on_lost(lane, why)
             case _:
-                raise ChannelError("it says what it should not")
+                raise ChannelError("it sent an unexpected message")
 
     def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
         if not self._first.done():

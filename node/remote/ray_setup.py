@@ -86,8 +86,8 @@ def checked_token(path: Path) -> Path:
         if not path.exists():
             raise ConfigurationError(
                 f"there is no token for Ray here ({path})",
-                "`arnode ray head` makes one on the machine where Ray's head runs; copy it from "
-                "there, readable by you alone",
+                "`arnode ray head` creates one on the machine of Ray's head; copy it from there, "
+                "readable only by you",
             )
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(f"others can read the token {path}", f"chmod 600 {path}")

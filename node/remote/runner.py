@@ -102,7 +102,7 @@ class RemoteRunner:
         Raises ArnodeError before any lane was there.
         """
         if self._device is None:
-            raise ArnodeError(f"lane {self.number} was never there")
+            raise ArnodeError(f"lane {self.number} was never open")
         return self._device
 
     @property
@@ -230,7 +230,7 @@ class RemoteRunner:
     def on_lost(self) -> None:
         """Mark the lane as away, and fail its open questions."""
         was_there, self._is_there, self._is_timed = self._is_there, False, False
-        self._calls.fail_all(_AwayError("the lane went away"))
+        self._calls.fail_all(_AwayError("the lane was lost"))
         if was_there:
             self._on_change()
 
@@ -240,12 +240,12 @@ class RemoteRunner:
             case ["ended", int(number), dict(value), float() | int() as tolerance]:
                 lane_outcome = LaneOutcome.from_value(as_value(value))
                 if isinstance(lane_outcome, Rejected):
-                    raise ChannelError(f"an outcome that is none: {lane_outcome.reason}")
+                    raise ChannelError(f"an invalid outcome: {lane_outcome.reason}")
                 outcome = lane_outcome.outcome()
                 self._tolerance = max(self._tolerance, float(tolerance))
                 self._calls.answer(number, (outcome, lane_outcome.product))
             case ["put off", int(number)]:
-                self._calls.fail(number, _AwayError("the run was put off"))
+                self._calls.fail(number, _AwayError("the run was postponed"))
             case ["waits"]:
                 self._on_wait()
             case [str(what), int(number), *more]:
@@ -292,5 +292,5 @@ def _pairs(points: list[Message]) -> list[tuple[int, int]]:
             case [int(step), int(nano)]:
                 pairs.append((step, nano))
             case _:
-                raise ChannelError("a curve that is none")
+                raise ChannelError("an invalid curve")
     return pairs

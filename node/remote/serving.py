@@ -57,7 +57,7 @@ class Serving:
             case ["run", int(number), dict(value)]:
                 wanted = Wanted.from_value(as_value(value))
                 if isinstance(wanted, Rejected):
-                    raise ChannelError(f"a run that is none: {wanted.reason}")
+                    raise ChannelError(f"an invalid run: {wanted.reason}")
                 product: list[bytes] = []
                 self._begin(number, self._measure(number, wanted, product), product)
             case ["judge", int(number), bytes(evidence), int(seed)]:

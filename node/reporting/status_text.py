@@ -56,7 +56,7 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
     if not document["lines"]:
         next_step = "" if document["running"] else ": `arnode start`"
-        click.echo(f"nothing was measured here yet{next_step}")
+        click.echo(f"nothing has been measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
     if lanes := document["remote_lanes"]:

@@ -20,7 +20,7 @@ KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
     "head": ("move of a head", "moves of a head"),
     "refuted": ("refuted claim", "refuted claims"),
     "ended": ("end of the node", "ends of the node"),
-    "disk": ("word on the disk", "words on the disk"),
+    "disk": ("warning about the disk", "warnings about the disk"),
 }
 """Each kind of alert, as one and as several are counted."""
 
@@ -54,7 +54,7 @@ class AlertMessage:
     def text(self) -> str:
         """The text for people."""
         counts = [many(count, *KINDS[kind]) for kind, count in self.held_back.items()]
-        more = f" (not told before: {', '.join(counts)})" if counts else ""
+        more = f" (not sent before: {', '.join(counts)})" if counts else ""
         return f"{self.node}: {self.alert.text}{more}"
 
     def document(self) -> dict[str, object]:
@@ -89,8 +89,8 @@ def end_of(fault: Exception) -> Alert:
     if isinstance(fault, ArnodeError):
         reason = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
     else:
-        reason = f"a fault of its own, {type(fault).__name__}: see `arnode logs`"
+        reason = f"an internal error, {type(fault).__name__}: see `arnode logs`"
     # Our own quotes remain, as ' instead of `, which is markup.
     fitting = fit_line(reason.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
-    return Alert(kind="ended", text=f"the node ended by itself: {shown}")
+    return Alert(kind="ended", text=f"the node ended unexpectedly: {shown}")

@@ -45,7 +45,7 @@ class Outlets:
             async with asyncio.timeout(self._limit_s):
                 await _send(outlet, message)
         except TimeoutError:
-            self._note(outlet, f"it did not take it within {self._limit_s:g} s")
+            self._note(outlet, f"it did not accept it within {self._limit_s:g} s")
         except (NotTakenError, OSError) as fault:
             self._note(outlet, str(fault) or type(fault).__name__)
         else:

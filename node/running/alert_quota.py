@@ -84,7 +84,7 @@ class AlertQuota:
         except FileNotFoundError:
             return _SentAlerts()
         except (OSError, ValueError, TypeError) as fault:
-            _log.warning("%s does not read: alerts are counted anew (%s)", self._path, fault)
+            _log.warning("%s cannot be read: the count of alerts restarts (%s)", self._path, fault)
         return _SentAlerts()
 
     def _write(self, kept: _SentAlerts) -> bool:

@@ -178,9 +178,9 @@ class AlertWatch:
         free = self._free(self._place)
         levels = sum(free < level for level in _LEVELS)
         if levels > self._levels_reported:
-            text = f"the disk of its home fills up: {free / 1e9:.1f} GB are free"
+            text = f"the disk of its home is filling up: {free / 1e9:.1f} GB are free"
             if levels == len(_LEVELS):
-                text += ", and the node will end when it cannot write"
+                text += "; the node ends when it cannot write"
             yield Alert(kind="disk", text=text, figures={"free_bytes": free})
             self._levels_reported = levels
         else:
@@ -223,7 +223,7 @@ async def _look(alerts: Alerts, watch: AlertWatch) -> None:
         for alert in list(watch.news()):
             await alerts.send(alert)
     except Exception:  # noqa: BLE001 (a supervisor: what only tells of the node must not end it)
-        _log.exception("looking for what is to be told failed")
+        _log.exception("looking for alerts to send failed")
 
 
 def _place(manifest: TaskManifest, hardware_class: str) -> dict[str, str]:
@@ -243,6 +243,6 @@ def _back(line: Line, manifest: TaskManifest) -> Alert:
     return Alert(
         kind="head",
         text=f"the {head} of {manifest.name} on {line.hardware_class} did not hold when it was"
-        " measured again: the one before it is the head",
+        " measured again: the previous head is the head again",
         figures={**_place(manifest, line.hardware_class), "tree": line.verified.hex()},
     )

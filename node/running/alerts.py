@@ -76,7 +76,7 @@ def _found(named: Outlet) -> Outlet:
     program = shutil.which(str(Path(wanted).expanduser()))
     if program is None:
         raise ConfigurationError(
-            f"`notify` names the program {wanted}, which is not there or not to be run",
-            "give its path, or take it out of `notify`",
+            f"`notify` names the program {wanted}, which is missing or not executable",
+            "give its path, or remove it from `notify`",
         )
     return Outlet(way=named.way, words=(program, *arguments))

@@ -201,7 +201,9 @@ class NodeAnswers:
         records = self._node.line_resources.store.records
         manifest = records.manifest(asked.id)
         if manifest is None:
-            raise UsageError("no such task was announced here", "`arnode network` shows who is met")
+            raise UsageError(
+                "no such task was announced here", "`arnode network` shows connected peers"
+            )
         missing = len(lacking(Blobs(self._node.home.blobs), manifest))
         record = records.task_record(asked.id)
         if missing and record is not None and self._node.membership is not None:
@@ -212,10 +214,10 @@ class NodeAnswers:
         """Request a report's text; return True if it is here already."""
         body = self._node.line_resources.store.records.get(asked.id).body
         if not isinstance(body, ReportBody):
-            raise UsageError("that is no report", "`arnode report --peers` lists them")
+            raise UsageError("that is not a report", "`arnode report --peers` lists them")
         if self._node.membership is None:
             raise ArnodeError(
-                "this node speaks to no network, so nobody can be asked",
+                "this node is on no network, so it has no peers to ask",
                 "`arnode start` says why, and how to join one",
             )
         if Blobs(self._node.home.blobs).has(body.text):

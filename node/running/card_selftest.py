@@ -49,7 +49,7 @@ class _SelfTestControl:
         """The state of the node, for people."""
         if self.pausing.is_on:
             return self.pausing.stage
-        return f"{self._untested_card.name} proves itself"
+        return f"{self._untested_card.name} runs its self-test"
 
     async def run(self) -> bool:
         try:
@@ -76,7 +76,7 @@ class _SelfTestControl:
         """Pause once the card is unused. With `at_end` return at once; the test finishes first."""
         self.pausing.begin(for_s, self.resume)
         lost = Lost() if at_end else await self._in_flight.end_all()
-        restart_note = ": the card proves itself anew after that" if lost.runs else ""
+        restart_note = ": the card repeats its self-test after that" if lost.runs else ""
         say(f"{self.pausing.stage}{restart_note}")
         self._wake.set()
         return lost

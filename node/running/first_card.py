@@ -39,7 +39,7 @@ class UntestedCard:
 
     async def run_selftest(self, home: Home) -> bool:
         """Run the self-test, store its result, and return True if the card is usable."""
-        say(f"{self.name} proves itself, which takes some minutes, once:")
+        say(f"{self.name} runs its self-test, once, for some minutes:")
         selftest = selftest_of(self.device, self.card, say=say, known=self.known)
         result = await selftest.run()
         save_report(result, home.data)
@@ -64,7 +64,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
         return TaskHere(task=config.task)
     found = probe_wanted(config.gpus)
     if found.fault and config.task == AUTO:
-        say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may tell more")
+        say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may show more")
     wanted = devices_to_test(found)
     if not wanted:
         return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)

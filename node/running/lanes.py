@@ -40,11 +40,11 @@ def are_elsewhere(config: Config) -> bool:
         return False
     if config.ray is not None and config.lane_hosts:
         raise ConfigurationError(
-            "`ray` and `lane_hosts` name lanes in two ways", "take one of --ray and --lane"
+            "`ray` and `lane_hosts` name lanes in two ways", "use only one of --ray and --lane"
         )
     if config.text is not None:
         raise ConfigurationError(
-            "a text of your own stays on this machine", "leave --ray and --lane out for it"
+            "a text of your own stays on this machine", "leave out --ray and --lane"
         )
     return True
 
@@ -79,6 +79,6 @@ def _count(manifest: TaskManifest, wanted: int | Literal["auto"]) -> tuple[int, 
     if fitting >= cores:
         return cores, ""
     return fitting, (
-        f"{fitting} of {cores} lanes: each may take {each / 2**30:.1f} GB of memory; with `lanes` "
-        "there are as many as you say"
+        f"{fitting} of {cores} lanes: each may take {each / 2**30:.1f} GB of memory; set `lanes` "
+        "for another number"
     )

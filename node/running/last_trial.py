@@ -14,7 +14,7 @@ from node.terminal.vocabulary import many
 
 _ANSWER_S: Final = 30.0
 _SHORT_S: Final = 300.0  # if a trial ends within this time, no answer means yes
-_VERIFYING: Final = "verifying, then it stops; Ctrl-C again ends it now"
+_VERIFYING: Final = "verifying, then stopping; Ctrl-C again ends it now"
 
 
 class LastTrial:

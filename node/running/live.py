@@ -51,7 +51,7 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
-_RUNNING = Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim")
+_RUNNING = Text("Ctrl-C finishes the current run and stops; nothing is lost", "dim")
 _STOPPING = Text(STOPPING, "bold yellow")
 
 
@@ -82,7 +82,7 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 def _opening(now: RenderableType) -> RenderableType:
     """Return the picture before there is anything to compare with."""
-    summary = "First the task's own source is measured, twice: everything is compared to it."
+    summary = "First the baseline is measured twice: everything is compared with it."
     return Group(Text(summary), Text(""), now)
 
 

@@ -67,7 +67,7 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
     if data.is_complete:
         return
     loop = asyncio.get_running_loop()
-    say("training text is still to come; runs begin with what is here")
+    say("training text is still loading; runs begin with the part that is here")
     throttled_report, backoff = ThrottledReport(say), pauses()
 
     def report(what: str, share: float) -> None:
@@ -81,14 +81,14 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
         except ArnodeError as fault:
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             _log.warning(
-                "training text is still to come, next try in %g s: %s (%s)",
+                "training text is incomplete, next try in %g s: %s (%s)",
                 wait_s,
                 fault.message,
                 fault.hint,
             )
             await asyncio.sleep(wait_s)
         except Exception:  # noqa: BLE001 (a supervisor: the node goes on with what is here)
-            _log.exception("training text is still to come, and will not in this session")
+            _log.exception("training text is incomplete and stays so in this session")
             return
     say(f"all training text is here: {data.training_size:,} tokens")
 

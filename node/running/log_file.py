@@ -36,7 +36,7 @@ def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
         _note_end(handlers[0], f"ended: {fault.message} ({fault.hint})")
         raise
     except Exception:
-        _note_end(handlers[0], "ended by a fault of its own", with_traceback=True)
+        _note_end(handlers[0], "ended by an internal error", with_traceback=True)
         raise
     finally:
         for handler in handlers:

@@ -231,8 +231,8 @@ async def _go_on_from_copy(
         store.settle()
         return
     say(
-        "this home is a copy, and no peer said what its key signed since: if it did, nobody will"
-        " count its claims. See docs/service.md, Back up the home"
+        "this home is a copy, and no peer knows later records of its key: if there are any, no peer"
+        " will count its claims. See docs/service.md, Back up the home"
     )
 
 
@@ -285,9 +285,9 @@ def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
 def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
     """Return what a session waits for that has nothing left to try; "": it ends."""
     if network is not None:
-        return "what others find"
+        return "peers' findings"
     waits = config.agent == ("none",) and not goal.is_on_demand
-    return "what is handed in" if waits else ""
+    return "submitted sources" if waits else ""
 
 
 def _membership(

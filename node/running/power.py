@@ -33,9 +33,9 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
     cards = probe_cards()
     if not cards.cards:
         raise ConfigurationError(
-            "--max-watts needs an NVIDIA card, and there is "
-            + ("none" if cards.fault is None else f"no telling of one: {cards.fault}"),
-            "leave out --max-watts and `max_watts`; `arnode doctor` looks at this machine",
+            "--max-watts needs an NVIDIA card, and "
+            + ("there is none" if cards.fault is None else f"none can be read: {cards.fault}"),
+            "leave out --max-watts and `max_watts`; `arnode doctor` checks this machine",
         )
     plan = plan_lowering([card.uuid for card in cards.cards], max_watts)
     if not plan:
@@ -79,6 +79,6 @@ def _read(path: Path) -> dict[str, Lowering]:
         return {uuid: Lowering(int(was), int(now)) for uuid, (was, now) in entries.items()}
     except (ValueError, TypeError, AttributeError) as fault:
         raise ConfigurationError(
-            f"{path}, the cards' former power limits, does not read",
-            "look at them with `nvidia-smi -q -d POWER`, then remove the file",
+            f"{path}, the cards' former power limits, cannot be read",
+            "check them with `nvidia-smi -q -d POWER`, then remove the file",
         ) from fault

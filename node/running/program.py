@@ -211,7 +211,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
     ways = {"the DHT": plan.dht, "signed lists": plan.lists}
     others = " and ".join(way for way, is_there in ways.items() if is_there)
     _log.info(
-        "network %s, %d addresses to begin with%s",
+        "network %s, %d addresses to start from%s",
         *(plan.name, len(plan.bootstrap), others and f", others by {others}"),
     )
     return plan
@@ -304,7 +304,7 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
 def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
     if awaited_download(start.home, name) is not None:
         raise UsageError(
-            f"the data of task {name} are not here, and a turn waits for none",
+            f"the data of task {name} are not here, and a turn does not wait for them",
             f"fetch them first: arnode task prepare {name}",
         )
     with reporting() as progress:

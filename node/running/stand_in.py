@@ -56,8 +56,8 @@ def require_use(download: Download, config: Config) -> None:
     if fault is None:
         return
     raise ConfigurationError(
-        f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was loaded."
-        f" It would be {download_text(download)}",
+        f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was"
+        f" downloaded. It would be {download_text(download)}",
         "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
         f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
         f" {config.task}`, then start again",
@@ -84,7 +84,7 @@ def download_text(download: Download) -> str:
     """Return the size and the duration of a download in words, as far as the task gives them."""
     file_mb = download.file_mb
     if file_mb is None:
-        return f"{download.files} files, of which the task does not say how large they are"
+        return f"{download.files} files, of sizes that the task does not state"
 
     def part(files: int) -> str:
         size_mb = files * file_mb
@@ -92,7 +92,7 @@ def download_text(download: Download) -> str:
 
     return (
         f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s, before the first run"
-        f" {part(download.first_files)}; turning text into tokens comes on top"
+        f" {part(download.first_files)}; tokenizing takes longer"
     )
 
 
@@ -120,7 +120,9 @@ class Preparation:
     async def reporting_to(self, research: Research) -> AsyncIterator[None]:
         """Report progress in the stand-in's session, and end it once the task is ready."""
         self._say = research.activity.say
-        self._say(f"{self.name}'s data are on their way ({self._state}): meanwhile {STAND_IN} runs")
+        self._say(
+            f"{self.name}'s data are being fetched ({self._state}): meanwhile {STAND_IN} runs"
+        )
         waiting = asyncio.create_task(self._end_stand_in(research))
         try:
             yield
@@ -130,7 +132,7 @@ class Preparation:
 
     async def _end_stand_in(self, research: Research) -> None:
         await self._ready.wait()
-        research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the run at hand")
+        research.give_way(f"{self.name}'s data are here: {STAND_IN} ends after the current run")
 
     async def work(self) -> None:
         """Prepare the task, and retry after failures; report each failure once."""
@@ -145,7 +147,7 @@ class Preparation:
                 break
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             if fault != last_fault:
-                self._say(f"{self.name}'s data are not to be had, tried again later: {fault}")
+                self._say(f"{self.name}'s data are not available; next try later: {fault}")
                 last_fault = fault
             self._state = fault
             await asyncio.sleep(wait_s)

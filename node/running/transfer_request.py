@@ -42,7 +42,7 @@ class TransferRequest:
             below = store.records.manifest(task)
             if below is None:
                 raise UsageError(
-                    f"record {record.id.hex()[:12]} is a {record.kind} of no task known here",
+                    f"record {record.id.hex()[:12]} is a {record.kind} of a task unknown here",
                     "give the id of a patch or of an experiment: see `arnode log`",
                 )
             check_rungs(below, above)

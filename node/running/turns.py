@@ -53,12 +53,12 @@ def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
         found = _SHARED.fullmatch(flag)
         name, parts = (found[1], int(found[2])) if found else (flag, 1)
         if parts < 1:
-            raise UsageError(f"--task {flag}: no part of the time", "name 1 part or more")
+            raise UsageError(f"--task {flag}: 0 parts of the time", "name 1 part or more")
         shares.append(TimeShare(task=name, parts=parts))
     names = [share.task for share in shares]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"--task {name} is there twice", f"give it parts: --task {name}:2")
+            raise UsageError(f"--task {name} is given twice", f"give it parts: --task {name}:2")
     return tuple(shares)
 
 
@@ -132,7 +132,7 @@ def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[st
         rungs.insert(0, (lower, load_task(lower, data_dir=data_dir)))
     if len(rungs) == 1:
         raise UsageError(
-            f"{task.name} names no rung below it",
+            f"{task.name} has no rung below it",
             "leave out --ladder, or name one in the [ladder] section of its task.toml",
         )
     return rungs
@@ -195,7 +195,9 @@ async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
                 break
             await asyncio.sleep(min(left_s, _LOOKED_S))
         following = turn.following
-        research.make_way(f"its turn is over: {following} is next, once what is open is decided")
+        research.make_way(
+            f"its turn is over: {following} is next, once open experiments are decided"
+        )
 
     waiting = asyncio.create_task(wait())
     try:

@@ -45,7 +45,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
     makers = [patch for patch in patches.makers(tree) if not patch.is_own]
     if not is_own and not makers:
         raise SafetyError(
-            f"no patch of this task says who wrote tree {tree.hex()[:12]}",
+            f"no patch of this task names the author of tree {tree.hex()[:12]}",
             "give the id of a patch or result of this task: see `arnode log`",
         )
     source = blobs.get_source(tree)
@@ -54,7 +54,7 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
         return ReviewedTree(source=source, marks=found.marks, stripped_from=None)
     if (fault := check_for_task(source, manifest, baseline=baseline)) is not None:
         raise SafetyError(
-            f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
+            f"a peer's source is not adopted unchanged: {fault.reason}", "adopt another tree"
         )
     base = _own_text(patches, blobs, makers[0], baseline)
     found = inspect(source, kind=manifest.kind, baseline=baseline, base=base)
@@ -111,7 +111,7 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
 def concern(marks: Sequence[CapabilityFinding]) -> str:
     """Return the concern about a marked source, in words."""
     if all(mark.what == "unread" for mark in marks):
-        return "holds code that no lint reads"
+        return "contains code that the lint cannot read"
     return "does more than arithmetic"
 
 
@@ -127,8 +127,8 @@ def _stripped(found: Inspection, tree: bytes) -> Source:
         return found.stripped
     reason = found.stripped.reason if isinstance(found.stripped, Rejected) else "no base"
     raise SafetyError(
-        f"the prose in tree {tree.hex()[:12]} cannot be told from its code: {reason}",
-        "adopt another tree; nothing a stranger wrote to be read is taken over",
+        f"the prose in tree {tree.hex()[:12]} cannot be separated from its code: {reason}",
+        "adopt another tree; peers' comments and docstrings are never adopted",
     )
 
 

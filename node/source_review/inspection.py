@@ -87,7 +87,7 @@ def _ask(request: InspectionRequest) -> Inspected | Rejected:
         value = decode(reply.read(MESSAGE_BYTES + 1), limit_bytes=MESSAGE_BYTES)
     answer = value if isinstance(value, Rejected) else Inspected.from_value(value)
     if isinstance(answer, Rejected):
-        return Rejected(f"the inspector's answer does not read: {answer.reason}")
+        return Rejected(f"the inspector's answer is invalid: {answer.reason}")
     if answer.stripped and _paths(answer.stripped) != _paths(request.tree):
         return Rejected("the inspector answered with other files")
     return answer

@@ -24,7 +24,7 @@ Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs
 
 BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, docs/protocol.md
 _LISTING = codec_of(Annotated[Listing, Items(1, MAX_FILES)])
-_HINT = "run `arnode fsck`; a later run or a peer that has it brings it back"
+_HINT = "run `arnode fsck`; a later run or a peer that has it restores it"
 
 
 class Blobs:

@@ -317,7 +317,7 @@ def _step(kind: type[Step], body: bytes) -> Step:
     """Parse a step. Cached: open steps are requested repeatedly, and steps are immutable."""
     step = kind.from_value(body_value(body))
     if isinstance(step, Rejected):
-        raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)
+        raise DamagedStoreError(f"a job in the store cannot be read: {step.reason}", DAMAGED_HINT)
     return step
 
 

@@ -152,7 +152,7 @@ def decode_outcome(data: bytes) -> StoredOutcome:
                     given_up=cast("int | None", rest.get("given_up")),
                     machine=cast("str | None", rest.get("machine")),
                 )
-    raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
+    raise DamagedStoreError("a run's outcome in the store cannot be read", DAMAGED_HINT)
 
 
 def _stage(item: Any) -> Stage:
@@ -169,5 +169,5 @@ def body_value(data: bytes) -> Value:
     """Return the value of a job's body. Raises DamagedStoreError."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
-        raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)
+        raise DamagedStoreError(f"a job in the store cannot be read: {value.reason}", DAMAGED_HINT)
     return value

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
 NOTES = "notes.md"
-_HINT = "`arnode fsck --rebuild` makes it anew and keeps the edited one beside it"
+_HINT = "`arnode fsck --rebuild` rebuilds it and keeps the edited one"
 
 
 class JournalEditedError(ArnodeError):

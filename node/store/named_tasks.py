@@ -80,7 +80,7 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
     there = f", there are: {', '.join(sorted(shown.values()))}" if shown else ""
     if wanted in builtin_tasks():
         raise UsageError(
-            f"nothing was measured of task {wanted!r} here yet{there}",
+            f"nothing has been measured on task {wanted!r} here yet{there}",
             f"`arnode start --task {wanted}` works on it",
         )
     raise UsageError(

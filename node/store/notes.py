@@ -53,7 +53,7 @@ def keep_note(store: Store, line: LineKey, text: str, *, now_ms: int) -> Note:
     note = Note.from_value({"ts": now_ms, "text": text.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
-            "that is no note", f"1 to {MAX_NOTE} characters of text, nothing invisible among them"
+            "that is not a note", f"1 to {MAX_NOTE} characters of text, no invisible characters"
         )
     notes = _Notes(notes=(*notes_of(store, line), note)[-_MOST_KEPT:])
     keep(store, _NOTES, line, notes)
@@ -67,7 +67,5 @@ def notes_page(store: Store, line: LineKey) -> str:
         for note in notes_of(store, line)
     ]
     return (
-        "\n".join(["# What the owner said to whoever proposes\n", *note_lines])
-        if note_lines
-        else ""
+        "\n".join(["# What the owner said to the proposers\n", *note_lines]) if note_lines else ""
     )

@@ -35,7 +35,7 @@ def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
     record = parse_again(wire) if is_verified else parse_record(wire)
     if isinstance(record, Rejected):
         raise DamagedStoreError(
-            f"a record in the store does not read: {record.reason}", DAMAGED_HINT
+            f"a record in the store cannot be read: {record.reason}", DAMAGED_HINT
         )
     return record
 
@@ -77,7 +77,7 @@ def only_one(prefix: str, matching: Collection[bytes], what: str = "ids") -> byt
         return next(iter(matching), None)
     shown = ", ".join(one.hex()[:_SHOWN_DIGITS] for one in sorted(matching)[:_SHOWN_IDS])
     more = " and others" if len(matching) > _SHOWN_IDS else ""
-    raise UsageError(f"`{prefix}` fits several {what}: {shown}{more}", "give more of its digits")
+    raise UsageError(f"`{prefix}` matches several {what}: {shown}{more}", "give more of its digits")
 
 
 class Envelope(NamedTuple):
@@ -290,9 +290,7 @@ class Records:
         )
         author = only_one(prefix, [bytes(row[0]) for row in rows], "keys")
         if author is None:
-            raise UsageError(
-                f"nobody whose key begins with `{prefix}` is known here", "give the whole key"
-            )
+            raise UsageError(f"no known key begins with `{prefix}`", "give the whole key")
         return author
 
     def listed(
@@ -384,9 +382,11 @@ class Records:
             if number % _SHOWN_EVERY == 0:
                 progress("checking every record", number / total)
             record = parse_record(wire)
-            fault = record.reason if isinstance(record, Rejected) else "its bytes are another's"
+            fault = (
+                record.reason if isinstance(record, Rejected) else "its bytes are another record's"
+            )
             if isinstance(record, Rejected) or record.id != record_id:
-                found.append(f"record {record_id.hex()[:12]} does not read: {fault}")
+                found.append(f"record {record_id.hex()[:12]} cannot be read: {fault}")
         return found
 
     def payloads(self, where: str = "TRUE") -> Iterator[Value]:
@@ -399,7 +399,7 @@ class Records:
             value = head if isinstance(head, Rejected) else decode(head[1])
             if isinstance(value, Rejected):
                 raise DamagedStoreError(
-                    f"a record in the store does not read: {value.reason}", DAMAGED_HINT
+                    f"a record in the store cannot be read: {value.reason}", DAMAGED_HINT
                 )
             yield value
 

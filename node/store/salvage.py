@@ -44,7 +44,7 @@ def salvage(home: Home) -> list[str]:
         lines = _restore_lines(store)
         own, total = len(store.records.own()), store.records.count()
     return [
-        f"store: {total} records are whole, {own} of them own",
+        f"store: {total} records are intact, {own} of them own",
         f"store: the damaged file is kept as {aside}",
         *lines,
     ]

@@ -133,7 +133,7 @@ class Store:
         made = self.records.get(last)
         if made.ts_ms > self._opened_ms:
             raise ConfigurationError(
-                f"another machine signs with this node's key: it made record {made.seq} meanwhile",
+                f"another machine signs with this node's key: it signed record {made.seq}",
                 "stop one of the two, and give it a key of its own: move `key` out of its home"
                 " before its next start",
             )
@@ -235,7 +235,7 @@ def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_byte
     value = decode(kept, limit_bytes=limit_bytes)
     read = value if isinstance(value, Rejected) else kind.from_value(value)
     if isinstance(read, Rejected):
-        raise DamagedStoreError(f"what the store keeps of {what} does not read", DAMAGED_HINT)
+        raise DamagedStoreError(f"what the store keeps of {what} cannot be read", DAMAGED_HINT)
     return read
 
 

@@ -47,7 +47,7 @@ def read_json(home: Path, *words: str) -> dict[str, Any]:
 
 def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert "needs an address" in fault_of(home, "invite", code=2)
+    assert "needs the address" in fault_of(home, "invite", code=2)
     answered(home, "network", "init", "lab", "--private")
     with bootstrap_node(home, "lab") as process:
         invite = answered(home, "invite")

@@ -82,4 +82,4 @@ def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path, rung: st
 def test_a_task_without_a_rung_below_says_so(tmp_path: Path, sums: tuple[str, str]) -> None:
     flags = (*sums, "--ladder", "1", "--network", "none")
     fault = fault_of(tmp_path / "home", "start", *flags, code=2)
-    assert "sums names no rung below it" in fault
+    assert "sums has no rung below it" in fault

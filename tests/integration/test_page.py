@@ -21,7 +21,7 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
     home = tmp_path / "home"
     with running_node(home, "--web", "auto", "--agent", "none") as node:
         node.wait_for("page: ")
-        node.wait_for("out of ideas: waiting for what is handed in")
+        node.wait_for("out of ideas: waiting for submitted sources")
         opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
         token = answered(home, "view", "--token", "steer").stdout.strip()
         address = opened["address"].rstrip("/")

@@ -124,7 +124,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     home = strangers.home
     flags = [word for task in (strangers.trap, strangers.sums) for word in named(task)]
     with running_node(home, "--yes", "--agent", "none", task=flags) as node:
-        node.wait_for("task trap has no more turns: the task's own baseline failed here")
+        node.wait_for("task trap has no more turns: the task's baseline failed here")
         node.wait_for("task sums on any")
         node.wait_until(lambda: has_caught_up(strangers))
         told = arnode(home, "verify", strangers.claim.hex(), code=4).stdout

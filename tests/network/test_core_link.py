@@ -87,7 +87,11 @@ def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
             assert ["connected", host.peer_id, host.addresses[0], False, HOST] in core.seen
             peer = host.peer_id
             assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
-            for protocol, why in (("/mute", "within 0.3 s"), ("/rude", "no message"), ("/no", "")):
+            for protocol, why in (
+                ("/mute", "within 0.3 s"),
+                ("/rude", "not a message"),
+                ("/no", ""),
+            ):
                 failed = await core.call("ask", peer, protocol, 0.3, b"abc")
                 assert failed[:2] == ["failed", 7]
                 assert why in failed[2]
@@ -328,9 +332,9 @@ def test_it_ends_when_the_core_has_gone() -> None:
 @pytest.mark.parametrize(
     ("first", "why"),
     [
-        ("hello", "no settings"),
-        (settings(listen=("localhost",)).to_value(), "does not read"),
-        (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_value(), "listened on"),
+        ("hello", "not settings"),
+        (settings(listen=("localhost",)).to_value(), "is invalid"),
+        (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_value(), "cannot listen on"),
         (settings(secret=b"short").to_value(), "32 bytes, not 5"),
     ],
 )

@@ -274,7 +274,7 @@ class Bench:
             Activity(self.said.append),
             on_record=lambda: None,
             has_company=self.has_company,
-            waits_for=self.waits_for or ("what others find" if self.has_company else ""),
+            waits_for=self.waits_for or ("peers' findings" if self.has_company else ""),
             idle=self.idle,
             news=self.news,
             now=self.now,

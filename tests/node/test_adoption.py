@@ -123,7 +123,7 @@ def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
     Stranger(line_writer.store, blobs, task=manifest.id).patch(baseline, tree)
     candidate = examine(Patches(line_writer.store, manifest.id), blobs, manifest, tree.tree)
     assert [describe(mark) for mark in candidate.marks] == ["solve.c: unread: C"]
-    assert concern(candidate.marks) == "holds code that no lint reads"
+    assert concern(candidate.marks) == "contains code that the lint cannot read"
     assert candidate.source == tree.replacing("ask.py", b"X = 2\n")
     assert unread_of(blobs, manifest, tree.tree) == ("C",)
     assert unread_of(blobs, manifest, baseline.tree) == unread_of(blobs, manifest, bytes(32)) == ()
@@ -134,8 +134,8 @@ def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
     [
         (of("LEARNING_RATE = 0.3  # \u202e\n"), "hidden character"),
         (Source.of({"train.py": b"X = 1\n", "other.py": b"X = 1\n"}), "not one of the task's"),
-        (of("LEARNING_RATE = (\n"), "cannot be told from its code"),
-        (of("(" * 5000), "cannot be told from its code"),
+        (of("LEARNING_RATE = (\n"), "cannot be separated from its code"),
+        (of("(" * 5000), "cannot be separated from its code"),
     ],
 )
 def test_what_is_never_adopted(
@@ -147,7 +147,7 @@ def test_what_is_never_adopted(
 
 
 def test_a_tree_that_nobody_made_is_not_adopted(line_writer: LineWriter, blobs: Blobs) -> None:
-    with pytest.raises(SafetyError, match="who wrote"):
+    with pytest.raises(SafetyError, match="names the author"):
         examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, blobs.put_source(CLEAN))
 
 

@@ -79,14 +79,14 @@ def test_an_outlet_is_named_in_one_word(word: str, way: str, words: tuple[str, .
     [
         ("ntfy:https://ntfy.example.org/", "names no topic"),
         ("ntfy:https://ntfy.example.org/a/b", "names no topic"),
-        ("ntfy:topic", "holds no URL of http or https"),
-        ("webhook:ftp://example.org/x", "holds no URL of http or https"),
+        ("ntfy:topic", "is not an http or https URL"),
+        ("webhook:ftp://example.org/x", "is not an http or https URL"),
         ("webhook:https://me:secret@example.org/x", "a user or a password"),
-        ("webhook:https://example.org/a b", "a character in its URL"),
+        ("webhook:https://example.org/a b", "an invalid character in its URL"),
         ("webhook:https://example.org:99999/", "holds no URL"),
         ("command:", "names no program"),
-        ("command:tell 'me", "is no command"),
-        ("mail:me@example.org", "begins with none of"),
+        ("command:tell 'me", "is not a command"),
+        ("mail:me@example.org", "does not begin with one of"),
     ],
 )
 def test_a_wrong_outlet_is_one_error_that_says_what_is_taken(
@@ -142,7 +142,7 @@ def test_of_a_title_nothing_is_left_that_a_service_obeys() -> None:
 def test_a_message_is_one_line_with_what_was_held_back() -> None:
     message = sent()
     assert message.text == (
-        "attic: something happened (not told before: 2 moves of a head, 1 refuted claim)"
+        "attic: something happened (not sent before: 2 moves of a head, 1 refuted claim)"
     )
     document = message.document()
     assert (document["v"], document["kind"], document["gain"]) == (1, "head", 0.5)
@@ -293,7 +293,7 @@ def test_a_command_gets_json_on_its_standard_input_and_nothing_as_an_argument(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import time\ntime.sleep(600)\n", "did not take it within 0.2 s"),
+        ("import time\ntime.sleep(600)\n", "did not accept it within 0.2 s"),
         ("raise SystemExit(3)\n", "it ended with 3"),
     ],
 )
@@ -447,7 +447,7 @@ def heard_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
 def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None:
     fault = DiskFullError("the disk is full: records.db could not be written", DISK_FULL_HINT)
     assert heard_at_the_end(home, tmp_path, fault).startswith(
-        "attic: the node ended by itself: the disk is full: records.db could not be written"
+        "attic: the node ended unexpectedly: the disk is full: records.db could not be written"
     )
 
 

@@ -182,7 +182,7 @@ def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
 
 
 def test_where_no_model_is_chosen_one_error_says_so(home: Home, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="none is chosen"):
+    with pytest.raises(ConfigurationError, match="but none is set"):
         lent(home, task_of(tmp_path), OwnChoice(name="knobs"), has_company=False)
 
 

@@ -122,7 +122,7 @@ def test_the_baseline_is_the_working_line_until_something_is_kept(line_writer: L
     later = asked(line_writer, BASELINE)
     assert later is not None
     assert (later.is_working, later.word) == (False, "keep")
-    assert "moved on since" in repeated_attempt(later).because
+    assert "changed since" in repeated_attempt(later).because
 
 
 def test_the_working_line_is_told_by_its_bank() -> None:
@@ -134,7 +134,7 @@ def test_a_discard_is_told_again_as_it_was(line_writer: LineWriter) -> None:
     attempt = concluded(line_writer, "screened_out", BASE_NANO)
     again = repeated_attempt(attempt)
     assert attempt.record is not None
-    assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not run again")
+    assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not repeated")
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
 
 
@@ -144,7 +144,7 @@ def test_a_line_that_moved_meanwhile_is_told_of(line_writer: LineWriter) -> None
     keep(line_writer, "0.5")
     later = asked(line_writer)
     assert later is not None
-    told = "\nline:             moved on while it was measured: arnode head --working > train.py\n"
+    told = "\nline:             it changed during the run: arnode head --working > train.py\n"
     assert told in trailer(later, "val_bpb")
     assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 
@@ -170,8 +170,8 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(
     assert (attempt.word, attempt.is_working) == ("keep", False)
     again = repeated_attempt(attempt)
     assert again.word == "discard"
-    assert "kept then, but its stack was unconfirmed" in again.because
-    assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
+    assert "it was kept, but its stack was later unconfirmed" in again.because
+    assert "unconfirmed: a checkpoint; the working line is again" in trailer(again, "val_bpb")
 
 
 def test_a_baselines_costs_are_told_though_none_of_its_runs_is_a_candidates() -> None:

@@ -201,5 +201,5 @@ def test_a_home_without_boards_has_an_index_that_says_so(
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     arnode(capsys, "export", "board", str(tmp_path / "boards"))
-    assert "No board yet" in (tmp_path / "boards" / "index.html").read_text()
+    assert "No leaderboard yet" in (tmp_path / "boards" / "index.html").read_text()
     assert json.loads((tmp_path / "boards" / "index.json").read_text())["boards"] == []

@@ -107,7 +107,7 @@ def test_the_report_counts_it_among_no_ideas(line_writer: LineWriter) -> None:
         "LEARNING_RATE → 0.3",
     ]
     assert line.open_keeps == 1
-    assert dict(line.device_ms)["other trees to go on from"] > 0
+    assert dict(line.device_ms)["other trees to continue from"] > 0
     assert [point.entry.decision for point in line.points][-2:] == ["branched", "kept"]
     text = as_markdown(report_of(line_writer.store, EVER, net="main"), None)
     assert "2 experiments: 2 kept" in text

@@ -157,7 +157,7 @@ def test_an_entry_twice_is_refused(made: Path, tmp_path: Path) -> None:
 def test_what_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "no.bundle"
     path.write_bytes(data)
-    with pytest.raises(SafetyError, match="not a zip file that can be read"):
+    with pytest.raises(SafetyError, match="not a readable zip file"):
         read_bundle(path)
 
 

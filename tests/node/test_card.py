@@ -145,4 +145,4 @@ def test_a_home_in_which_nothing_was_measured_has_no_card(
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     said = arnode(capsys, "report", "--card", str(tmp_path / "night.png"), code=2)
-    assert "nothing was measured here yet" in said
+    assert "nothing has been measured here yet" in said

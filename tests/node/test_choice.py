@@ -108,13 +108,13 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["knobs", "cluade"], "'cluade' names nobody who proposes"),
-        (["knobs", "none"], "none stands by itself: take it out, or the others"),
-        (["auto", "claude"], "auto stands by itself"),
-        (["knobs", "claude", "knobs"], "knobs is named twice: take one of them out"),
+        (["knobs", "cluade"], "'cluade' is not a proposer"),
+        (["knobs", "none"], "none cannot be combined with others: remove it, or the others"),
+        (["auto", "claude"], "auto cannot be combined with others"),
+        (["knobs", "claude", "knobs"], "knobs is named twice: remove one"),
         (["ollama:a", "ollama/a"], "ollama:a is named twice"),
         (["claude#bold", "claude#bold"], "claude#bold is named twice"),
-        (["knobs#bold"], "knobs reads no text; write knobs"),
+        (["knobs#bold"], "knobs takes no text; write knobs"),
         (["claude#"], "a text's name has a-z, 0-9 and -"),
         (["claude#Bold/x"], "a text's name has a-z, 0-9 and -"),
         ([], "`agent`"),
@@ -200,7 +200,7 @@ def test_where_nothing_is_found_knobs_propose() -> None:
 def test_the_one_model_of_the_server_that_is_set_is_taken(server: LlmServer) -> None:
     chosen = found(config=Config(agent=("auto",), llm_url=server.url))
     assert chosen.arms[0].choice == ModelChoice(name="small", model="openai/small", url=server.url)
-    assert chosen.reason == f"small proposes: it is the one model of {server.url}"
+    assert chosen.reason == f"small proposes: it is the only model of {server.url}"
     assert [one.path for one in server.requests] == ["/v1/models"]
     assert "authorization" not in server.requests[0].headers
 

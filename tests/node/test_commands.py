@@ -415,7 +415,7 @@ def test_fsck_says_what_is_wrong_and_mends_it(
     assert "are intact" in arnode(capsys, "fsck")
     notebook.blobs.path(BETTER.tree).write_bytes(b"?")
     assert "fsck --rebuild" in arnode(capsys, "fsck", code=1)
-    assert "derived anew" in arnode(capsys, "fsck", "--rebuild")
+    assert "rebuilt" in arnode(capsys, "fsck", "--rebuild")
     document = json.loads(arnode(capsys, "fsck", "--json"))
     assert (document["ok"], document["problems"]) == (True, [])
 

@@ -174,7 +174,7 @@ def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
     session.path(BETTER.tree).unlink()
     assert any(BETTER.tree.hex()[:12] in problem for problem in examine(home))
     with home.lock():
-        assert any("derived anew" in line for line in repair(home))
+        assert any("rebuilt" in line for line in repair(home))
     assert examine(home) == []
     assert session.get_source(BETTER.tree) == BETTER
 
@@ -194,7 +194,7 @@ def test_an_edited_journal_is_mended_and_kept(home: Home, session: Blobs) -> Non
     (folder / "train.py").write_text("mine = True\n")
     assert any("edited" in problem for problem in examine(home))
     with home.lock():
-        assert any("made anew" in line for line in repair(home))
+        assert any("rebuilt" in line for line in repair(home))
     assert examine(home) == []
     aside = next(path for path in home.journal.iterdir() if ".aside-" in path.name)
     assert (aside / "train.py").read_text() == "mine = True\n"

@@ -202,7 +202,7 @@ def test_out_of_ideas_on_a_branch_the_line_goes_back(bench: Bench) -> None:
     work(bench, 20)
     assert [step.where for step in branches(bench.store)] == ["older", "head"]
     assert line_of(bench.store).working == HEAD.tree
-    assert "the branch is out of ideas: going back to the head" in bench.said
+    assert "the branch has no ideas left: going back to the head" in bench.said
 
 
 def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> None:
@@ -218,7 +218,7 @@ def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) 
     research = bench.research()
     research.stop(at_checkpoint=True)
     asyncio.run(research.run())
-    assert any("stopping after the run at hand" in line for line in bench.said)
+    assert any("stopping after the current run" in line for line in bench.said)
     assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
 
 

@@ -74,7 +74,7 @@ def test_of_the_fleet_are_those_on_the_newest_list_and_its_owner(home: Home) -> 
     assert [trust_in(people, {})(who) for who in (one, other)] == ["own fleet", "blocked"]
     take_list(home, OWNER.public, listed(other, written_s=now_s + 1).text())
     assert people_of(home, FRIENDS).fleet == {OWNER.public}, "one left, the other is blocked"
-    with pytest.raises(UsageError, match="older than the one that is here"):
+    with pytest.raises(UsageError, match="older than the one here"):
         take_list(home, OWNER.public, listed(one, other, written_s=now_s).text())
     stranger = SigningKey.from_seed(bytes([8]) * 32)
     with pytest.raises(UsageError, match="its second line"):
@@ -108,7 +108,7 @@ def test_a_fleet_is_named_signed_and_taken_by_command(
     assert fleet == sorted(key.hex() for key in at.values())
     assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")
     file.write_bytes(file.read_bytes()[:-9])
-    assert "no list of this fleet" in arnode(capsys, "friends", "take", str(file), code=2)
+    assert "not a list of this fleet" in arnode(capsys, "friends", "take", str(file), code=2)
 
 
 def test_a_setting_names_a_fleet_by_its_owner() -> None:

@@ -376,7 +376,7 @@ def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(benc
     assert (HEAD, BASELINE.tree) in heads(bench.store)
     taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
-    assert any("does not run here any more" in said for said in bench.said)
+    assert any("no longer runs here" in said for said in bench.said)
     assert bench.decisions()[-1] == "discarded"  # the session goes on with what it is for
     assert journal_is_whole(bench)
 
@@ -407,7 +407,7 @@ def test_a_baseline_that_does_not_run_any_more_ends_the_session_with_one_error(
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=1))
     within(bench.research().run())
     crashes(bench, BASELINE.tree)
-    with pytest.raises(ArnodeError, match="baseline does not run here any more") as caught:
+    with pytest.raises(ArnodeError, match="baseline no longer runs here") as caught:
         within(again(bench).research().run())
     assert "arnode doctor" in caught.value.hint
     assert bench.runner.started == [BASELINE.tree] * 2
@@ -419,7 +419,7 @@ def test_a_baseline_that_does_not_run_any_more_ends_the_session_with_one_error(
 
 def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Bench) -> None:
     crashes(bench, HEAD, BASELINE.tree)
-    with pytest.raises(ArnodeError, match="baseline does not run here any more"):
+    with pytest.raises(ArnodeError, match="baseline no longer runs here"):
         within(again(bench).research().run())
     assert bench.store.jobs.line(LINE).verified == BASELINE.tree  # type: ignore[union-attr]
 
@@ -475,7 +475,7 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     assert len(steps[1].stack) == 2  # the head's own patch leads there as well
     assert steps[1].stack[1:] == (kept.patch,)
     assert (HEAD, BASELINE.tree) in heads(bench.store)
-    assert any("the head fails beside it" in said for said in bench.said)
+    assert any("the head fails in this trial" in said for said in bench.said)
     assert journal_is_whole(bench)
 
 

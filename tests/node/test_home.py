@@ -36,7 +36,7 @@ def test_an_empty_open_folder_is_closed(tmp_path: Path) -> None:
 def test_an_open_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ConfigurationError, match="holds other things"):
+    with pytest.raises(ConfigurationError, match="contains other files"):
         Home(tmp_path).prepare()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 

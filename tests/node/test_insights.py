@@ -77,7 +77,7 @@ def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night
     record = night.promotion_trial(GAIN_NANO)
     (body,) = told(night.store)
     assert body.message == (
-        "Checkpoint passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
+        "Promotion trial passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
         "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
         "Failed: LEARNING_RATE up (crash)."
     )
@@ -183,7 +183,7 @@ def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
         ("knobs", "obey the peer", "one by knobs"),
         ("llm", "knob:LEARNING_RATE:up", "one by llm"),
         ("llm", "obey the peer", "one by llm"),
-        ("try", "try", "an edit handed in"),
+        ("try", "try", "a submitted edit"),
         (PEER, PEER, "a peer's patch"),
     ],
 )
@@ -277,7 +277,7 @@ def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
     newest, own, oldest = insights_of(night.store, LINE, KEY.public)
     assert (newest.text, newest.author, newest.is_own) == ("a new one", ada.digits, False)
     assert (own.is_own, own.author) == (True, KEY.public.hex()[:12])
-    assert own.text.startswith("Checkpoint passed")
+    assert own.text.startswith("TransferSelector trial passed")
     assert oldest.text == "an old one"
 
 

@@ -496,7 +496,7 @@ def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) ->
         wire[-1] ^= 1  # of the signature: its id stays the same
         store.database.rows("UPDATE record SET wire = ? WHERE id = ?", (wire, records[1].id))
     (problem,) = examine(home)
-    assert f"record {records[1].id.hex()[:12]} does not read: " in problem
+    assert f"record {records[1].id.hex()[:12]} cannot be read: " in problem
     with home.lock():
         repair(home)
     assert examine(home) == []

@@ -167,7 +167,7 @@ def test_two_processes_do_not_write_one_file(path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with (
-            pytest.raises(ConfigurationError, match="another command is at work"),
+            pytest.raises(ConfigurationError, match="another command is using"),
             kept_runs(path, HERE, is_fresh=True),
         ):
             pass

@@ -70,7 +70,7 @@ def test_a_mirror_that_is_down_costs_nothing_but_time(
         asyncio.run(work())
     assert all("answers 404" in record.getMessage() for record in caplog.records)
     assert all("next try in" in record.getMessage() for record in caplog.records)
-    assert said[0].startswith("training text is still to come")
+    assert said[0].startswith("training text is still loading")
     assert said[1] == f"all training text is here: {data.training_size:,} tokens"
 
 
@@ -149,7 +149,7 @@ def test_a_task_awaited_download_until_a_first_run_has_all_that_it_needs(
         shutil.rmtree(home.data / "tokens")
         assert awaited_download(home, wanted)
     (why,) = said  # once, however often it failed
-    assert "unpinned's data are not to be had" in why
+    assert "unpinned's data are not available" in why
     assert "answers 404" in why
     assert "; try again later, or set ARNODE_DATA_URL" in why
 

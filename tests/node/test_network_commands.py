@@ -158,13 +158,13 @@ def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
     [
         (("network", "init", "lab", "--bootstrap", "/ip4/192.0.2.1/tcp/1"), "no /p2p/ID"),
         (("network", "init", "lab", "--author", "abc"), "not an author's key"),
-        (("network", "init", "none"), "no network's name"),
+        (("network", "init", "none"), "not a network name"),
         (("network", "show", "labb"), "no network 'labb'"),
-        (("invite",), "needs an address"),
-        (("invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "no DNS name"),
-        (("invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "no id of a peer"),
+        (("invite",), "needs the address"),
+        (("invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "not a DNS name"),
+        (("invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "not a peer id"),
         (("invite", "--network", "lab"), "no network 'lab'"),
-        (("join", "arnode1abc"), "no whole invite"),
+        (("join", "arnode1abc"), "not a complete invite"),
         (("join", "hello"), "does not begin"),
     ],
 )

@@ -86,9 +86,9 @@ def test_nothing_is_overwritten(home: Home) -> None:
 
 @pytest.mark.parametrize("name", ["none", "Lab", "../lab", "", "a" * 49, "a/b"])
 def test_what_is_no_name_is_refused(home: Home, name: str) -> None:
-    with pytest.raises(UsageError, match="is no network's name"):
+    with pytest.raises(UsageError, match="is not a network name"):
         find_network(home, name)
-    with pytest.raises(UsageError, match="is no network's name"):
+    with pytest.raises(UsageError, match="is not a network name"):
         create_network(home, Network(name=name))
 
 
@@ -105,24 +105,28 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ('name = "lob"', "`name` is 'lob'", 'name = "lab"'),
         ("", "`name` is None", 'name = "lab"'),
         ('name = "lab"\nbotstrap = []', "unknown key `botstrap`", "`bootstrap`"),
-        ('name = "lab"\nbootstrap = "x"', "`bootstrap` is no list", "bootstrap = ["),
-        ('name = "lab"\nbootstrap = [7]', "`bootstrap` is no list", "bootstrap = ["),
+        ('name = "lab"\nbootstrap = "x"', "`bootstrap` is not a list", "bootstrap = ["),
+        ('name = "lab"\nbootstrap = [7]', "`bootstrap` is not a list", "bootstrap = ["),
         ('name = "lab"\nbootstrap = ["x"]', "`bootstrap`, entry 1: not of the form", "like /ip4"),
         (
             'name = "lab"\nbootstrap = ["/ip4/192.0.2.1/tcp/1"]',
-            "`bootstrap`, entry 1: no /p2p/ID",
+            "`bootstrap`, entry 1: it has no /p2p/ID",
             "like /ip4",
         ),
         (f'name = "lab"\nbootstrap = {["x"] * 65}', "has 65 entries", "fewer"),
         ('name = "lab"\ntasks = ["A b"]', "`tasks`, entry 1", "64 hex digits"),
         ('name = "lab"\nauthors = ["00"]', "`authors`, entry 1", "64 hex digits"),
-        ('name = "lab"\nauthors = []', "`authors` names nobody", "for everybody"),
+        ('name = "lab"\nauthors = []', "`authors` names no author", "accept everyone"),
         ('name = "lab"\ndht = ["/ip4/192.0.2.1"]', "`dht`, entry 1: not of the form", "/dnsaddr/"),
         (f'name = "lab"\nsecret = "{"0" * 64}"\ndht = []', "a `secret` and `dht`", "by invite"),
         (f'name = "lab"\nlists = ["{LISTS[0]}"]', "`lists` without `lists_key`", "lists_key = "),
         (f'name = "lab"\nlists_key = "{SIGNER.hex()}"', "without `lists`", "lists = ["),
-        (f'name = "lab"\nlists_key = "{"0" * 64}"', "`lists_key` is no author's key", "key show"),
-        ('name = "lab"\nlists_key = 7', "`lists_key` is no author's key", "key show"),
+        (
+            f'name = "lab"\nlists_key = "{"0" * 64}"',
+            "`lists_key` is not an author's key",
+            "key show",
+        ),
+        ('name = "lab"\nlists_key = 7', "`lists_key` is not an author's key", "key show"),
         (f'name = "lab"\nlists = {["https://a.org"] * 9}', "has 9 entries, more than 8", "fewer"),
         ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode invite"),
         ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
@@ -143,22 +147,22 @@ def test_each_fault_is_one_error_with_file_key_and_mend(
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ("http://example.org/peers.txt", "begins neither with https:// nor with /dnsaddr/"),
-        ("HTTPS://example.org/", "begins neither"),
+        ("http://example.org/peers.txt", "does not begin with https:// or /dnsaddr/"),
+        ("HTTPS://example.org/", "does not begin with"),
         ("https://me:word@example.org/", "names a user"),
         ("https://example.org/#here", "has a fragment"),
         ("https://example.org/#a@b", "has a fragment"),
-        ("https://example.org/a b", "a character that no URL has"),
-        ("https://example.org/\\u00e4", "a character that no URL has"),
-        ('https://example.org/\\"', "a character that no URL has"),
-        ("https:///peers.txt", "is no DNS name"),
-        ("https://Example.org/", "is no DNS name"),
-        ("https://0.0.0.0/", "nobody can be reached"),
-        ("https://example.org:0/", "is no port"),
-        ("https://example.org:/", "is no port"),
+        ("https://example.org/a b", "a character that is invalid in a URL"),
+        ("https://example.org/\\u00e4", "a character that is invalid in a URL"),
+        ('https://example.org/\\"', "a character that is invalid in a URL"),
+        ("https:///peers.txt", "is not a DNS name"),
+        ("https://Example.org/", "is not a DNS name"),
+        ("https://0.0.0.0/", "no peer can be reached"),
+        ("https://example.org:0/", "is not a port"),
+        ("https://example.org:/", "is not a port"),
         ("https://example.org/" + "a" * 381, "has 401 characters, more than 400"),
-        ("/dnsaddr/", "is no DNS name"),
-        ("/dnsaddr/example.org/p2p/" + peer(1), "is no DNS name"),
+        ("/dnsaddr/", "is not a DNS name"),
+        ("/dnsaddr/example.org/p2p/" + peer(1), "is not a DNS name"),
     ],
 )
 def test_an_entry_that_is_no_place_of_a_list_is_told_why(entry: str, fault: str) -> None:
@@ -207,7 +211,7 @@ def test_files_that_are_none_are_named(home: Home) -> None:
         all_networks(home)
     home.networks.joinpath("other.toml").rmdir()
     home.networks.joinpath("Big.toml").touch()
-    with pytest.raises(ConfigurationError, match=r"Big\.toml: no network can be called so"):
+    with pytest.raises(ConfigurationError, match=r"Big\.toml: invalid network name"):
         all_networks(home)
 
 

@@ -64,7 +64,7 @@ def test_the_journal_keeps_what_was_said(home: Home, store: Store, line_writer: 
     keep_note(store, LINE, "leave the schedule alone", now_ms=0)
     journal.catch_up()
     assert (journal.path / NOTES).read_text() == (
-        "# What the owner said to whoever proposes\n\n"
+        "# What the owner said to the proposers\n\n"
         "## 1970-01-01 00:00:00 UTC\n\nleave the schedule alone\n"
     )
     assert journal.check() == []
@@ -103,7 +103,7 @@ def test_what_is_no_hypothesis_or_no_result_is_refused(
     one = register(line_writer, "a larger step", "", now_ms=1)
     with pytest.raises(UsageError, match="open already"):
         register(line_writer, "a larger step", "again", now_ms=2)
-    with pytest.raises(UsageError, match="no experiment"):
+    with pytest.raises(UsageError, match="not an experiment"):
         complete(line_writer, one.id.hex(), result=bytes(32))
     with pytest.raises(UsageError, match="is called"):
         complete(line_writer, "ffff", result=None)

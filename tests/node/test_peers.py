@@ -298,7 +298,7 @@ def test_people_are_named_by_command(
     assert ada.key.public.hex() in arnode(capsys, "friends", "--json")
     assert "is on no list" in arnode(capsys, "friends", "remove", ada.digits)
     assert read_people(home.people) == People()
-    assert "nobody whose key begins" in arnode(capsys, "block", "00000000", code=2)
+    assert "no known key begins" in arnode(capsys, "block", "00000000", code=2)
     home.people.write_text('{"friends": ["x"]}')
     assert "not a list of friends" in arnode(capsys, "friends", code=6)
 
@@ -545,7 +545,7 @@ def test_a_node_without_ideas_waits_for_others_and_hears_them(
         research = bench.research()
         async with asyncio.timeout(60):
             working = asyncio.create_task(research.run())
-            await until(lambda: any("waiting for what others find" in one for one in bench.said))
+            await until(lambda: any("waiting for peers' findings" in one for one in bench.said))
             ada.claims(head, 6.0)
             bench.news.set()
             await until(lambda: heads(bench)[0] == head.tree)

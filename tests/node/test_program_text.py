@@ -64,7 +64,7 @@ def test_a_fault_is_said_once_and_the_last_text_stays(
     text.read()
     own.write_bytes(data)
     assert [text.read(), text.read()] == ["Mine.", "Mine."]
-    assert said == [f"{own} is not read: {why}; what was read before stays in force"]
+    assert said == [f"{own} cannot be used: {why}; the earlier text stays in use"]
     own.write_text("Mine again.")
     assert text.read() == "Mine again."
 

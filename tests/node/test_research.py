@@ -284,13 +284,13 @@ def test_runs_start_only_while_others_leave_the_machine_alone(
 
     async def work() -> None:
         async with running(research) as working:
-            await until(lambda: "others use this machine" in research.activity.stage)
+            await until(lambda: "other programs use this machine" in research.activity.stage)
             assert bench.runner.started == []
             await working
 
     settled(work())
     assert bench.decisions() == ["baseline", "discarded"]
-    assert sum("others use this machine" in line for line in bench.said) == 1
+    assert sum("other programs use this machine" in line for line in bench.said) == 1
 
 
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
@@ -756,7 +756,9 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.working, line.verified) == (tree, BASELINE.tree)
-    assert any("cut the checkpoint of 1 patch off: nothing is lost" in one for one in bench.said)
+    assert any(
+        "interrupted the promotion trial of 1 patch: nothing is lost" in one for one in bench.said
+    )
 
     bench.runner.on_start = lambda _count: None
     bench.runner.outcomes = {tree: good}

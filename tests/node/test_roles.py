@@ -174,14 +174,17 @@ def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        *((word, f"{word} is no language model") for word in ("knobs", "auto", "none", "claude")),
-        ("codex", "codex is no language model"),
-        ("command", "command is no language model"),
-        ("claude#bold", "'claude#bold' names no language model"),
-        ("cluade", "'cluade' names no language model"),
-        ("ollama:", "'ollama:' names no language model"),
-        ("MODEL", "'MODEL' names no language model"),
-        ("", "'' names no language model"),
+        *(
+            (word, f"{word} is not a language model")
+            for word in ("knobs", "auto", "none", "claude")
+        ),
+        ("codex", "codex is not a language model"),
+        ("command", "command is not a language model"),
+        ("claude#bold", "'claude#bold' does not name a language model"),
+        ("cluade", "'cluade' does not name a language model"),
+        ("ollama:", "'ollama:' does not name a language model"),
+        ("MODEL", "'MODEL' does not name a language model"),
+        ("", "'' does not name a language model"),
     ],
 )
 def test_what_is_no_model_has_no_role(tmp_path: Path, setting: str, given: str, told: str) -> None:

@@ -49,7 +49,7 @@ def test_try_says_how_long_beside_a_running_node(
     with_baseline(home, store)
     monkeypatch.setattr(trying, "call", lambda *_: {"decided": True})
     trying.hand_over(home, LINE, b"mark", BASELINE, title="", why="")
-    assert f"after the run at hand; {experiment_duration_text(RUN_S)}" in capsys.readouterr().err
+    assert f"after the current run; {experiment_duration_text(RUN_S)}" in capsys.readouterr().err
 
 
 def test_try_alone_says_how_long_once_it_is_known(

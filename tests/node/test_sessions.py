@@ -306,7 +306,7 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     assert [one.id for one in open_jobs(bench)] == [job.id]
     planned = bench.store.jobs.runs_of(job.id)
     assert [run.outcome is None for run in planned] == [False] * 5 + [True]
-    assert bench.said[-1] == "goes on in the next session: the checkpoint after 2 pairs"
+    assert bench.said[-1] == "continues in the next session: the checkpoint after 2 pairs"
     assert not any("too short" in line for line in bench.said)  # it has only to be ended
     for_runs(bench, 6)
     again = bench.store.jobs.runs_of(job.id)
@@ -343,7 +343,7 @@ def test_what_is_kept_too_late_waits_for_the_next_session(bench: Bench) -> None:
     for_runs(bench, 16)
     assert bench.decisions().count("kept") == 1
     assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
-    assert "1 patch kept and not verified yet: a later session does" in bench.said[-1]
+    assert "1 patch kept, to be verified in a later session" in bench.said[-1]
     for_runs(bench, 16)
     assert "adopted" in bench.decisions()
 
@@ -366,7 +366,7 @@ def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) ->
     for _ in range(5):
         for_runs(bench, 6)
     assert bench.decisions().count("adopted") == 1
-    assert sum("goes on in the next session: the checkpoint" in line for line in bench.said) == 1
+    assert sum("continues in the next session: the checkpoint" in line for line in bench.said) == 1
 
 
 def test_out_of_ideas_a_session_ends_on_time_all_the_same(bench: Bench) -> None:
@@ -437,7 +437,7 @@ def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) 
         task = asyncio.create_task(research.run())
         await until(lambda: research.activity.stage == "resting until 23:00")
         assert bench.said[-2:] == [
-            "goes on in the next session: the checkpoint after 2 pairs",
+            "continues in the next session: the checkpoint after 2 pairs",
             "resting until 23:00",
         ]
         runs = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]

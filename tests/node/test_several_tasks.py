@@ -152,7 +152,7 @@ def test_a_task_without_a_board_is_no_misspelling(
     words = ("leaderboard", "--task", "my-text", "--class", HARDWARE_CLASS)
     assert "no leaderboard of the network main yet" in arnode(capsysbinary, *words)[1]
     err = arnode(capsysbinary, "leaderboard", "--task", "nanochat", code=2)[1]
-    assert "nothing was measured of task 'nanochat' here yet, there are: my-text, tiny" in err
+    assert "nothing has been measured on task 'nanochat' here yet, there are: my-text, tiny" in err
 
 
 def test_an_empty_home_knows_the_tasks_that_come_with_it(
@@ -203,7 +203,7 @@ def test_of_a_task_without_a_session_no_id_is_read(
 ) -> None:
     words = ("compare", "baseline", "head", "--pairs", "2", "--task", str(UNHURRIED_TASK))
     said = arnode(capsysbinary, *words, code=2)[1]
-    assert "nothing was measured of task unhurried here yet" in said
+    assert "nothing has been measured on task unhurried here yet" in said
 
 
 def test_output_that_cannot_be_written_is_an_error(two: Store) -> None:

@@ -289,4 +289,4 @@ def test_a_session_without_other_ideas_ends_where_a_slow_proposer_rests_for_long
     scribe.leave.set()
     bench.slow = [SlowIdeas(scribe, say=bench.said.append, on_written=woken(bench))]
     asyncio.run(asyncio.wait_for(bench.research().run(), 30))
-    assert any("out of ideas: every proposal was tried before" in line for line in bench.said)
+    assert any("out of ideas: every proposal was already tried" in line for line in bench.said)

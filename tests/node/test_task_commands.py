@@ -73,7 +73,7 @@ def test_a_claim_about_it_says_how_to_prepare_it(home: Path, tmp_path: Path) -> 
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared"):
         verifying._task_of(Home(home), Config(), claimed, None, silent)
     other = replace(claimed, name="elsewhere")
-    with pytest.raises(ConfigurationError, match="which is not here"):
+    with pytest.raises(ConfigurationError, match="whose files are not here"):
         verifying._task_of(Home(home), Config(), other, None, silent)
 
 

@@ -41,7 +41,7 @@ def test_a_task_has_the_parts_of_the_time_that_its_flag_names() -> None:
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["tiny:0"], "no part of the time"), (["tiny", "tiny:2"], "is there twice")],
+    [(["tiny:0"], "0 parts of the time"), (["tiny", "tiny:2"], "is given twice")],
 )
 def test_shares_that_are_none_are_refused(flags: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):

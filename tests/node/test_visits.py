@@ -91,7 +91,7 @@ def test_a_word_that_cannot_be_true_is_none(
     budget = budget_of(cost_database)
     visit(Agent(ReportedUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
     assert budget.spent().usd_nano == NANO
-    assert "cannot have taken" in caplog.text
+    assert "cannot have used" in caplog.text
 
 
 def test_a_turn_that_went_beyond_is_booked_and_said(

@@ -104,7 +104,7 @@ FIRST, SECOND = (f"{one}\n" for one in sorted([str(address(1)), str(address(2))]
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no whole list"),
+        ("", "it is incomplete"),
         ("arnode-peers 2\nnetwork lab\nwritten 2026-11-26T06:00:00Z\n" + FIRST, "not with"),
         (HEAD.replace("lab", "main") + FIRST, "'network main', not 'network lab'"),
         (HEAD.replace("06:00:00Z", "06:00:00") + FIRST, "a time"),
@@ -120,9 +120,9 @@ FIRST, SECOND = (f"{one}\n" for one in sorted([str(address(1)), str(address(2))]
         (HEAD + f"/ip4/192.0.2.1/tcp/4001/p2p/{peer(1)} \n", "address 1"),
         (HEAD + FIRST + "/ip9/x\n", "address 2: not of the form"),
         (HEAD + f"/ip6/2001:DB8::1/tcp/4001/p2p/{peer(1)}\n", "address 1 is written /ip6/2001:db8"),
-        (HEAD + f"{through(address(1), 2)}\n", "leads through the relay"),
+        (HEAD + f"{through(address(1), 2)}\n", "goes through the relay"),
         ((HEAD + FIRST).replace("\n", "\r\n"), "not with"),
-        (HEAD + FIRST + "ä\n", "no ASCII"),
+        (HEAD + FIRST + "ä\n", "not ASCII"),
         (HEAD + FIRST * 1_000, "more than 65536 bytes"),
     ],
 )
@@ -135,12 +135,12 @@ def test_each_deviation_is_refused_although_it_is_signed(text: str, reason: str)
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        (lambda text: text[:-1], "each with an end"),
-        (lambda text: text + b"\n", "no signature"),
+        (lambda text: text[:-1], "each with a newline"),
+        (lambda text: text + b"\n", "not a signature"),
         (lambda text: text + text, "not sorted"),
-        (lambda text: text.replace(b"signature ", b"signed "), "no signature"),
-        (lambda text: text[:-3] + b"\n", "no signature"),
-        (lambda text: text[:-129] + text[-129:].upper(), "no signature"),
+        (lambda text: text.replace(b"signature ", b"signed "), "not a signature"),
+        (lambda text: text[:-3] + b"\n", "not a signature"),
+        (lambda text: text[:-129] + text[-129:].upper(), "not a signature"),
         (lambda text: text.replace(b"06:00:00", b"06:00:01"), "not that of `lists_key`"),
         (lambda text: text.replace(FIRST.encode(), b""), "not that of `lists_key`"),
     ],

@@ -147,4 +147,4 @@ def test_a_name_that_is_not_there_is_said(name: str) -> None:
 
 
 def test_servers_for_names_that_are_silent_are_not_waited_for() -> None:
-    assert looked_up(None, dns_s=0.5) == Rejected("no server for names answered within 0.5 s")
+    assert looked_up(None, dns_s=0.5) == Rejected("no DNS server answered within 0.5 s")

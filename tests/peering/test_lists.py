@@ -125,13 +125,13 @@ def test_each_look_says_all_again_since_the_book_forgets_the_silent(reading: Run
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        (b"", "no whole list"),
+        (b"", "it is incomplete"),
         (listed(9, by=OTHER).text(), "not that of `lists_key`"),
         (listed(9, net="main").text(), "'network main', not 'network lab'"),
         (listed(9, ago_s=-2 * 86_400).text(), "more than a day ahead"),
         (
             listed(9, ago_s=1).text(),
-            f"it is of {iso_time(NOW_S - 1)}, older than what it said before",
+            f"it is of {iso_time(NOW_S - 1)}, older than the one read before",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def test_without_multicast_one_line_says_so_and_the_node_goes_on(
 
     async def test() -> None:
         async with neighbour(network(), on_loopback(1), lambda _address: None):
-            await until(lambda: "nobody is looked for on the local network" in caplog.text)
+            await until(lambda: "not looking for peers on the local network" in caplog.text)
             await asyncio.sleep(1.0)  # it is tried again, and fails again
 
     run(test)

@@ -440,7 +440,7 @@ def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
         async with NetworkProcess(where, hidden=()) as one:
             await until(lambda: caplog.text.count("next try in") >= 2)
             assert one.fault is not None
-            assert "can be listened on" in one.fault.message
+            assert "cannot listen on" in one.fault.message
             assert "--listen" in one.fault.hint
             assert one.fault.hint in caplog.text
             assert one.peer_id is None

@@ -187,7 +187,7 @@ def test_a_holdout_on_which_the_command_fails_is_told_without_its_words(
     runner = CliRunner()
     outcome = runner.invoke(task, line)
     assert isinstance(outcome.exception, ConfigurationError)
-    assert "the command tells no delay on the holdout's files" in outcome.exception.message
+    assert "the command reports no delay on the holdout's files" in outcome.exception.message
     assert "held-out-4711" not in outcome.output + str(outcome.exception)
 
 

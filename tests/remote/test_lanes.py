@@ -100,7 +100,7 @@ def test_a_lane_whose_last_digits_could_differ_is_left_out(other: dict[str, Any]
     greet(lanes, 0)
     greet(lanes, 1, **other)
     assert [runner.number for runner in lanes.there] == [0]
-    assert link.said == [f"lane 1 (attic) is left out: {why}, so that metrics could differ"]
+    assert link.said == [f"lane 1 (attic) is left out: {why}, so metrics could differ"]
     assert lanes.states[1].fault.startswith(why)
 
 
@@ -192,13 +192,13 @@ def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -
             greet(lanes, number)
         calibrating = asyncio.create_task(lanes.runners[0].calibrate(1))
         await asyncio.sleep(0)
-        lanes.on_message(0, ["failed", 1, "the task's own baseline failed here", "look at it"])
+        lanes.on_message(0, ["failed", 1, "the task's baseline failed here", "look at it"])
         with pytest.raises(PutOff):
             await calibrating
         assert [runner.number for runner in lanes.there] == [1]
         assert link.restarted == [0]
         (notice,) = link.said
-        assert "the task's own baseline failed here (look at it)" in notice
+        assert "the task's baseline failed here (look at it)" in notice
 
     asyncio.run(fail())
 
@@ -237,7 +237,7 @@ def test_lanes_that_never_say_a_word_are_one_clear_error() -> None:
         async with opened_lanes(link.lanes(), link, silent):
             pass
 
-    with pytest.raises(ArnodeError, match="ended before it said anything") as fault:
+    with pytest.raises(ArnodeError, match="ended before its first message") as fault:
         asyncio.run(open_none())
     assert not isinstance(fault.value, ConfigurationError)  # a service may try again
     assert "the same version" in fault.value.hint
@@ -247,14 +247,14 @@ def test_a_link_that_is_not_to_be_had_is_one_clear_error() -> None:
     @dataclass(kw_only=True)
     class Broken(Scripted):
         async def run(self, lanes: RemoteLanes) -> None:
-            raise ArnodeError("there is no Ray", "start one")
+            raise ArnodeError("Ray is not available", "start one")
 
     async def open_none() -> None:
         link = Broken()
         async with opened_lanes(link.lanes(), link, silent):
             pass
 
-    with pytest.raises(ArnodeError, match="there is no Ray"):
+    with pytest.raises(ArnodeError, match="Ray is not available"):
         asyncio.run(open_none())
 
 

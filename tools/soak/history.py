@@ -105,7 +105,7 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
         )
     else:
         asked = job.step
-        if asked.part is not None:  # the node's own question of what a part of the head is worth
+        if asked.part is not None:  # the node's own question of the gain of a part of the head
             return
         assert asked.target is not None
         said = store.records.get(asked.target).body
