@@ -82,7 +82,7 @@ def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
     code = "Peers' code does not run here; their results are only shown."
     share = "No run is spent on peers' claims."
     if config.peer_code != "none" and is_isolated:
-        whose = "Friends'" if config.peer_code == "friends" else "Strangers'"
+        whose = "Friends'" if config.peer_code == "friends" else "Peers'"
         code = (
             f"{whose} code runs here, in sandbox tier {tier.name} "
             '(`peer_code = "none"` prevents it).'

@@ -68,10 +68,10 @@ async def train_model(command: CommandSession, source: Source, folder: Path) -> 
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- else the session would not be calibrated
-    told = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
+    facts = _model_facts(manifest, source, metric_nano=metric, baseline_nano=baseline)
     with explaining_faults(folder):
         files = write_model(
-            folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=told
+            folder, source, products[0], manifest=manifest, data=data, seed=seed, extra_fields=facts
         )
     return TrainedModel(
         files=files,
