@@ -190,7 +190,7 @@ def test_a_line_more_says_which_lists_are_read(home: Home) -> None:
     create_network(home, replace(LISTED.network, secret=key(9)))
     assert is_on(plan(home, Wishes(network="lab"), ask=user))
     assert len(user.heard) == 5
-    assert "read at https://example.org/a and /dnsaddr/example.org, where" in user.heard[-1]
+    assert "read from https://example.org/a and /dnsaddr/example.org, which" in user.heard[-1]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_the_lines_say_whether_strangers_code_runs(
 ) -> None:
     lines = terms(config, tier)
     assert len(lines) == 4
-    assert ("Strangers' code runs here" in lines[1]) is runs
+    assert ("Peers' code runs here" in lines[1]) is runs
     assert ("does not run here" in lines[1]) is not runs
 
 
