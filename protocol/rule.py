@@ -215,7 +215,7 @@ def passes_rechecks(
 ) -> bool:
     """Return True if the rechecks so far (one or more) support the screen.
 
-    `levels` are the figures of the base next to each recheck.
+    `levels` are the scores of the base that were measured alongside each recheck.
     """
     needed_sd = policy.rechecks_sd[len(fresh) - 1]
     return fmean(fresh) <= fmean(levels) - needed_sd * sd

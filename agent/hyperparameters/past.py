@@ -57,7 +57,7 @@ class Past:
 
 
 def pasts(history: Sequence[Outcome]) -> dict[str, Past]:
-    """Return the past of each hyperparameter that was changed alone, by name."""
+    """Return, by name, the earlier experiments that changed only this hyperparameter."""
     steps: dict[str, list[tuple[str, Outcome]]] = {}
     for outcome in history:
         kind, _, rest = outcome.key.partition(":")

@@ -158,7 +158,7 @@ def _key(context: Context, title: str, fingerprint: bytes) -> str:
 
 
 def _unfit(checked: Checked, source: Source) -> Slip:
-    """Return the slip for a source that may not run."""
+    """Return the mistake to report to the model for a source that may not run."""
     if checked.fault or not checked.marks:
         fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
         return Slip(message=f"Your version cannot be run: {fault}.")

@@ -58,7 +58,7 @@ _OPEN = 5  # exit code without a verdict, as of `compare`
     "--from",
     "head",
     metavar="SOURCE",
-    help="The source that blocks start from (default: the head).",
+    help="The source that every block of experiments starts from (default: the head).",
 )
 @click.option(
     "--runs", type=click.IntRange(1, 50), default=3, help="New runs of each block's result [3]."

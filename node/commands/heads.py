@@ -1,4 +1,4 @@
-"""`head`, `adopt` and `revert`: show the verified head and its writers, and move it by hand."""
+"""`head`, `adopt` and `revert`: show the verified head and its authors, and move it by hand."""
 
 import asyncio
 import shlex
@@ -99,7 +99,7 @@ def head(
 @click.command()
 @click.argument("id", metavar="ID")
 @line_option
-@click.option("--unverified", is_flag=True, help="Adopt it without any confirmation here.")
+@click.option("--unverified", is_flag=True, help="Adopt it without a re-run on this machine.")
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     """Move the verified head to a record's source; the move is recorded, unverified or not.
 

@@ -47,7 +47,7 @@ _STAGE_COLUMNS = (
 @click.option(
     "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
 )
-@click.option("--task", help="Only this task, without imported files.")
+@click.option("--task", help="Show only this task, and no imported results.")
 @json_option("Print all of them, or up to the limit, as JSON.")
 def log(limit: int | None, task: str | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and imported files."""

@@ -34,7 +34,7 @@ def print_imported(imported: Imported, limit: int | None = None) -> None:
 
 
 def print_best(imported: Imported, segment: int, count: int) -> None:
-    """Print the best rows of a segment, below a line that calls them unverified."""
+    """Print the best imported rows of one hardware class, marked as unverified."""
     rows = imported.best(count, segment)
     of = f"the best {len(rows)} of {imported.count(segment)}"
     _print_rows(imported, rows, imported.log.segments[segment].metric, of)

@@ -29,7 +29,7 @@ def ray() -> None:
 
 @ray.command()
 @click.option("--host", default="127.0.0.1", metavar="IP", help="The head's address [127.0.0.1].")
-@click.option("--port", type=click.IntRange(1, 65535), help="The head's port [6379].")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port of Ray's head node [6379].")
 @_LANES
 def head(host: str, port: int | None, lanes: int | None) -> None:
     """Run the cluster's head on this machine until it is stopped.

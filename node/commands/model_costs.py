@@ -29,7 +29,11 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     type=click.IntRange(1, 10**15),
     help="The number of the question to correct.",
 )
-@click.option("--usd", type=click.FloatRange(0, _MOST_USD, max_open=True), help="Its real cost.")
+@click.option(
+    "--usd",
+    type=click.FloatRange(0, _MOST_USD, max_open=True),
+    help="What the provider charged, in USD.",
+)
 @click.option("--tokens-in", type=click.IntRange(0, 10**9), help="Tokens of its prompt.")
 @click.option("--tokens-out", type=click.IntRange(0, 10**9), help="Tokens of its answer.")
 @click.option("--why", default="", help="A note for yourself.")

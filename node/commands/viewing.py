@@ -37,7 +37,11 @@ _OPENED: Final = "the link works once, within an hour; `arnode view` prints anot
     help="Add another node of yours to this page; asks for its fleet key.",
 )
 @click.option(
-    "--forget", "dropped", multiple=True, metavar="URL", help="Remove such a node from this page."
+    "--forget",
+    "dropped",
+    multiple=True,
+    metavar="URL",
+    help="Remove the node at this address from the page.",
 )
 @click.option(
     "--fleet-key", is_flag=True, help="Print the key for `--node` on your other machines."

@@ -112,7 +112,7 @@ def read_signed(
 
 
 def iso_time(at_s: int) -> str:
-    """Return a time in the form of a list: 2026-11-26T06:00:00Z."""
+    """Return a time as signed lists write it: 2026-11-26T06:00:00Z."""
     return dt.datetime.fromtimestamp(at_s, dt.UTC).strftime(_TIME)
 
 

@@ -86,7 +86,7 @@ def _opened(line_writer: LineWriter, step: BaselineStep) -> Job[BaselineStep]:
 
 
 def _seeds(line_writer: LineWriter) -> int:
-    """Return on how many seeds the baseline is repeated; 1 if each run has its own seed."""
+    """Return the number of seeds with which the baseline runs; 1 if every run draws one anyway."""
     is_unknown = not line_writer.subject.manifest.noise_floor_nano
     return _NOISE_SEEDS if is_unknown and line_writer.style.name == "differences" else 1
 

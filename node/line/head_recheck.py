@@ -170,7 +170,7 @@ def _step(line_writer: LineWriter, because: str) -> HeadRecheckStep | None:
 
 
 def _replace(line_writer: LineWriter) -> None:
-    """Replace a head without evidence by the head before it."""
+    """Go back to the head before this one, as nothing supports this one."""
     head = line_writer.known_line.verified
     before = next(
         (

@@ -94,7 +94,7 @@ class Idea(Mapped):
 
     @property
     def claims(self) -> tuple[bytes, ...]:
-        """The patches on this line that its authors make claims about."""
+        """The patches of this line that the idea's authors report gains for."""
         return self.parents[: len(self.authors)] if self.found_on is None else ()
 
     @property

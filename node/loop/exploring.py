@@ -170,7 +170,7 @@ class Exploring:
         return self._is_found
 
     def open_next(self) -> Job[Any] | Idea | None:
-        """Open the next job, or return it if it is an experiment; None if there is nothing.
+        """Return the next experiment, or open the next job of another kind; None without either.
 
         In this order: two patches combined, an ablation, a branch to another tree.
         """

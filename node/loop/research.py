@@ -147,7 +147,7 @@ class Research:
             self._wake.set()
 
     def make_way(self, why: str) -> None:
-        """End in favour of another session between trials: decide all open jobs first."""
+        """Decide all open jobs, then end so that another session can run."""
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
             self._agenda.make_way()

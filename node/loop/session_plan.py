@@ -278,7 +278,7 @@ class SessionPlan:
 
 
 def fewest_pairs(style: Style) -> int:
-    """Return the fewest pairs in which a stack of a task of this style passes."""
+    """Return the smallest number of pairs with which a promotion trial of this style can pass."""
     if style.name != "differences":
         return ANCHOR_PAIRS
     return max(_PAIRS_OF_DIFFERENCES, style.least_pairs)

@@ -59,7 +59,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
     """Look up the keys, one after the other, and announce this node under the first.
 
     Raises:
-        NetworkError: no entry has a known address.
+        NetworkError: none of the bootstrap servers has a known address.
     """
     entries = await places_of(request.entries)
     if not entries:

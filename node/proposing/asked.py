@@ -43,7 +43,7 @@ class NodeModel:
         self._timeout_s = timeout_s
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return the model's answer. Parameters other than its length are the server's."""
+        """Return the model's answer. Only its length is limited; the server sets all else."""
         if question.model in self._named and question.model != self._model.name:
             detail = f"{question.model} is asked for, and the node has {self._model.name}"
             return ModelFault(detail=detail, is_askers=False)

@@ -119,7 +119,7 @@ async def open_model(
 
 
 def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
-    """Return a completion that asks only what the budget has room for, and counts it."""
+    """Return a completion function that asks only within the budget, and counts what it takes."""
 
     async def complete(question: CompletionRequest) -> ModelCompletion | CompletionFault:
         reservation = budget.reserve(question)

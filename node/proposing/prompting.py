@@ -1,4 +1,4 @@
-"""A model opened for questions about one task: its prompts' limits, and their fences' secret."""
+"""A model prepared for one task: its prompts' limits, and the secret of its quotes' fences."""
 
 import hashlib
 import hmac

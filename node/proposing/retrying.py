@@ -54,7 +54,7 @@ def persistent(
     ladder: Ladder | None = None,
     on_wait: Callable[[CompletionFault, float], None] = lambda _fault, _wait_s: None,
 ) -> Complete:
-    """Return a completion that retries as the ladder says.
+    """Return a completion function that retries with the waits of a `Ladder`.
 
     The costs in its result are the sum of all tries: what the question was charged. A question that
     fails in the same way as the one before is not retried. A server may be away all night, and each

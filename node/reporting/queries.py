@@ -1,4 +1,4 @@
-"""The queries of documents. Unknown fields are rejected."""
+"""The query parameters of the API's documents. Unknown fields are rejected."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -43,7 +43,7 @@ WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
 
 
 class PlaceDocument(TypedDict):
-    """One author's records on a change in one place, with its gain and 95 % interval."""
+    """One author's records of a change on one task and class, with gain and 95 % interval."""
 
     where: WhereDocument
     author: str

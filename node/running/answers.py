@@ -141,7 +141,7 @@ class NodeAnswers:
         return program_document(self._node.line_resources.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
-        """Keep a note of the owner."""
+        """Store a note that the owner wrote."""
         line_resources, line = self._node.line_resources, self._node.research.line_key
         kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
         line_resources.keep_journal()

@@ -1,4 +1,4 @@
-"""`arnode start` as a program: set up logging, open the node with progress, show it, run it."""
+"""`arnode start` as a program: it sets up logging, opens the node, displays it and runs it."""
 
 import asyncio
 import contextlib

@@ -36,7 +36,7 @@ def keep_early(
     of_author: Share,
     in_all: Share,
 ) -> int:
-    """Put early records into quarantine as far as there is room; return how many stayed.
+    """Quarantine records that came before what they refer to; return how many were stored.
 
     `introducer`: the neighbour that sent them.
     """

@@ -42,7 +42,7 @@ class View:
 
 
 def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
-    """Return the absolute path of a file or folder of the home that may be shown or kept.
+    """Return the absolute path of a file or folder of the user's home that may be shown or kept.
 
     `home` must be a path without links. Raises ConfigurationError for a path outside the home, or
     one that would give access to the whole home or to a hidden folder.

@@ -49,6 +49,6 @@ class Steady:
 
     @property
     def slept_s(self) -> float:
-        """The seconds that the machine was suspended since then."""
+        """The seconds that the machine was suspended since this object was made."""
         slept_s = self._since_boot_s() - self._awake_s() - self._slept_s
         return slept_s if slept_s >= _LEAST_S else 0.0

@@ -84,7 +84,7 @@ class Evaluator(Protocol):
         """Return the metric in 1e-9 units."""
 
     def worth_of_one(self, rows: TokenRows, byte_counts: ByteCounts) -> float:
-        """Return how much the metric changes if the claim at every position changes by 1."""
+        """Return the change of the metric if the log-probability at every position changes by 1."""
 
     def most_nano(self, rows: TokenRows, byte_counts: ByteCounts) -> int:
         """Return the maximum of a reported metric on rows like these, in 1e-9 units.

@@ -76,7 +76,7 @@ async def ask_log_probs(
 def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
     """Return the random generator of a run's audit: the same each time, and secret from scripts.
 
-    A repeated audit therefore checks the same positions of the same claims.
+    A repeated audit therefore checks the same positions of the same log-probabilities.
     """
     digest = hmac.digest(key, b"arnode/audit/1\0" + tree + seed.to_bytes(8), "sha256")
     return np.random.default_rng(int.from_bytes(digest))

@@ -82,10 +82,10 @@ class Trained:
 
 
 class Training:
-    """The trainings of one device's runs.
+    """The training parts of the runs on one device.
 
     `is_card_used` returns True if others used the card since its last call, if there is a card.
-    `patience_s` is how long a run waits in all.
+    `patience_s`: seconds that a run waits in all for a busy card.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ class _Work:
 
     @classmethod
     def of(cls, result: InstanceResult) -> "_Work":
-        """Return the work that an instance took."""
+        """Return the CPU time that an instance took."""
         return cls(cpu_s=result.cpu_s, instructions=result.instructions or 0)
 
     def __add__(self, other: "_Work") -> "_Work":

@@ -228,7 +228,7 @@ def _shown(tree: VisibleTree, profile: Profile) -> tuple[VisiblePath, ...]:
 
 
 def _link_visible(folder: Path, shown: Iterable[VisiblePath]) -> None:
-    """Make links where the harness looks for packages and data, as tier full has bindings."""
+    """Link packages and data to where the harness looks for them. Tier *full* has bind mounts."""
     for binding in shown:
         if binding.inside.startswith(("/packages/", "/arnode/", "/data/")):
             link = folder / binding.inside[1:]

@@ -1,4 +1,4 @@
-"""Sandboxes started ahead: one that is not forked imports torch while the run before trains.
+"""Sandboxes started ahead of time: one that is not forked imports torch during the run before.
 
 One spare of each role is kept. Taking it starts the next, as long as that will be needed. A spare
 has seen no source, so it carries nothing from one run to another.

@@ -194,7 +194,7 @@ def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes
     """Return a filter that protects files from changes that this version of Landlock permits.
 
     No version refuses to set a file's times. The first two let a process empty a file that it opens
-    for reading. `openat2`, whose flags a filter cannot read, then seems not to exist.
+    for reading. With these two `openat2` seems not to exist, as a filter cannot read its flags.
     """
     machine = machine or platform.machine()
     program, number = bpf.opening(machine), NUMBERS[machine]

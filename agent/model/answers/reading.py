@@ -1,7 +1,7 @@
 """The state of reading an answer: its lines, the current position, and what was found and named.
 
-Formats advance it and store what they find in it. It knows fences and prose, but no format. The end
-of a fence is found without a search from line to line, so no answer takes long.
+Formats advance it and store what they find in it. It knows fences and prose, but no format. The
+ends of fences are looked up in an index that is made once, so no answer takes long.
 """
 
 import re
