@@ -67,7 +67,7 @@ class SourceReview:
         return result.tree in self._reviewed
 
     def tree(self, tree: bytes, result: ResultBody) -> ReviewedTree | None:
-        """Return the version of a result's tree that may run, or None. None also before a review."""
+        """Return the version of a tree that may run; None if none may, or not yet reviewed."""
         if tree in self._reviewed:
             return self._reviewed[tree]
         if not self._has(tree, result):
