@@ -90,7 +90,7 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(line_writer: LineWrit
         ("screened_out", (BASE_NANO,), "discard", "working line, 0.75 are needed"),
         ("rechecked_out", (1, BASE_NANO), "discard", "fresh seed, 0.25 are needed"),
         ("kept", (1, 2), "keep", "+2.00 noise sd against the working line in a second run"),
-        ("rebased", (1,), "discard", "line had changed"),
+        ("rebased", (1,), "discard", "had changed"),
     ],
 )
 def test_a_decision_says_what_was_needed(

@@ -91,9 +91,9 @@ def test_a_missed_one_shows_no_gain_and_one_that_does_not_run_says_so(night: Nig
     night.keep(night.idea())
     night.promotion_trial(None)
     missed, broken = (body.message for body in told(night.store))
-    assert "missed: a stack of 1 patch (LEARNING_RATE up) measured -0.019921 bpb" in missed
+    assert "failed: a stack of 1 patch (LEARNING_RATE up) measured -0.019921 bpb" in missed
     assert "which shows no gain" in missed
-    assert "missed: a stack of 1 patch (LEARNING_RATE up) does not run here" in broken
+    assert "failed: a stack of 1 patch (LEARNING_RATE up) does not run here" in broken
 
 
 def test_each_tells_of_what_was_tried_since_the_one_before(night: Night) -> None:
@@ -277,7 +277,7 @@ def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
     newest, own, oldest = insights_of(night.store, LINE, KEY.public)
     assert (newest.text, newest.author, newest.is_own) == ("a new one", ada.digits, False)
     assert (own.is_own, own.author) == (True, KEY.public.hex()[:12])
-    assert own.text.startswith("TransferSelector trial passed")
+    assert own.text.startswith("Promotion trial passed")
     assert oldest.text == "an old one"
 
 

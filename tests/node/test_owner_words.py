@@ -105,7 +105,7 @@ def test_what_is_no_hypothesis_or_no_result_is_refused(
         register(line_writer, "a larger step", "again", now_ms=2)
     with pytest.raises(UsageError, match="not an experiment"):
         complete(line_writer, one.id.hex(), result=bytes(32))
-    with pytest.raises(UsageError, match="is called"):
+    with pytest.raises(UsageError, match="there is no hypothesis"):
         complete(line_writer, "ffff", result=None)
     assert [known.state for known in hypotheses_of(store, LINE)] == ["open"]
 

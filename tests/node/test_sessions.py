@@ -501,7 +501,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     again = changed(bench)
     for_runs(again, 3)
     assert any(
-        line.startswith("the checkpoint after 2 pairs begins anew") for line in again.said
+        line.startswith("the checkpoint after 2 pairs starts again") for line in again.said
     ), again.said
     (trial,) = open_jobs(again)
     assert isinstance(trial.step, PromotionTrial)

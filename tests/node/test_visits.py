@@ -101,14 +101,14 @@ def test_a_turn_that_went_beyond_is_booked_and_said(
     budget = budget_of(cost_database)
     visit(Agent(ReportedUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
     assert budget.spent().usd_nano == 1_500_000_000
-    assert "took 1.5000 USD where 1.0000 were allowed" in caplog.text
+    assert "cost 1.5000 USD, but 1.0000 were allowed" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("limits", "visits", "words"),
     [
         ({"usd_nano": 3 * NANO - 1}, 2, "`usd_per_day`"),
-        ({"visits": 2}, 2, "2 visits of coding agents, and another question could pass"),
+        ({"visits": 2}, 2, "2 visits of coding agents, and another question could exceed"),
         ({"calls": 2}, 2, "`calls_per_day`"),
         ({"tokens": 2 * VISIT_TOKENS}, 2, "`tokens_per_day`"),
     ],
