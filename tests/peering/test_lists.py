@@ -252,7 +252,7 @@ def test_a_disk_that_refuses_costs_no_more_than_the_next_start(
     async def test(node: Reading) -> None:
         first, _ = await node.look(listed(1).text())
         assert first.text == listed(1)
-        assert "is not kept: the disk is full (free some space)" in caplog.text
+        assert "was not saved: the disk is full (free some space)" in caplog.text
         assert node.new_lists().last[0].text is None
 
     reading(test)

@@ -173,7 +173,7 @@ def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene
         assert scene.carrier.dropped == {}
         assert await scene.answer(OTHER, 0.1) == 0.1
         await scene.answer(OTHER, 3 * burst_s)
-        assert scene.carrier.dropped == {OTHER: "it takes too much: time"}
+        assert scene.carrier.dropped == {OTHER: "it asks for too much: time"}
 
     asyncio.run(ask())
 

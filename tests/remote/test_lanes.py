@@ -141,7 +141,7 @@ def test_what_ran_on_a_lost_lane_is_put_off() -> None:
             await calibrating
         greet(lanes, 0)
         assert changes == [False, True]
-        assert link.said == ["lane 0 (attic) went away (the cable); its runs are made again"]
+        assert link.said == ["lane 0 (attic) was lost (the cable); its runs are repeated"]
 
     asyncio.run(lose())
 
@@ -226,7 +226,7 @@ def test_no_lane_at_all_is_one_clear_error() -> None:
         async with opened_lanes(link.lanes(), link, silent):
             pass
 
-    with pytest.raises(ConfigurationError, match="no lane serves: no sandbox") as fault:
+    with pytest.raises(ConfigurationError, match="no lane is usable: no sandbox") as fault:
         asyncio.run(open_none())
     assert fault.value.hint == "bring one"
 
