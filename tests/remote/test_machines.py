@@ -47,7 +47,12 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
 @pytest.mark.parametrize(
     ("words", "code", "why", "hint"),
     [
-        (["ray", "head", "--host", "8.8.8.8"], 2, "not an address in a private network", "10.0.0.1"),
+        (
+            ["ray", "head", "--host", "8.8.8.8"],
+            2,
+            "not an address in a private network",
+            "10.0.0.1",
+        ),
         (["ray", "head", "--host", "attic"], 2, "'attic' is not an IP address", "10.0.0.1"),
         (["ray", "head", "--host", "::"], 2, "not an address in a private network", "10.0.0.1"),
         (["ray", "worker", "auto"], 2, "auto is not another machine's", "10.0.0.1:6379"),
