@@ -275,7 +275,7 @@ def test_files_beside_a_good_edit_are_thrown_away_and_said(
     said = desk.propose("add_files")
     assert isinstance(said, Proposal), said
     assert said.source == Source.of({"train.py": b"WIDTH = 96\n"})
-    assert "it added .git, helper.py, train.py.bak: thrown away" in caplog.text
+    assert "it added .git, helper.py, train.py.bak: ignored" in caplog.text
 
 
 def test_what_it_says_that_it_took_is_booked(desk: Desk) -> None:
@@ -314,7 +314,7 @@ def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.M
 def test_a_log_in_is_not_published(desk: Desk) -> None:
     (desk.user / ".claude" / ".credentials.json").write_text('{"token": "sk-0123456789abcdef"}')
     reason = desk.no_proposal("leak", agent_folders=("~/.claude",))
-    assert reason == "train.py has something in it from the log-in or keys that it was given"
+    assert reason == "train.py contains log-in data or keys that it was given"
 
 
 def test_a_crash_is_mended_on_what_crashed(desk: Desk) -> None:

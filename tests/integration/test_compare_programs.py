@@ -107,7 +107,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     [
         (("none", "knobs"), "this has no proposer"),
         (("auto", "knobs"), "`auto` names no particular proposer"),
-        (("claud", "knobs"), "'claud' names nobody who proposes"),
+        (("claud", "knobs"), "'claud' is not a proposer"),
         (("bold.md", "timid.md"), "the built-in search reads none"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
         (("knobs", "small#mild"), "there is no text"),

@@ -24,7 +24,7 @@ from tests.integration.nodes import (
 )
 from tests.tasks.sums import SOLVE, write_sums
 
-MEASURING = "measuring what the baseline costs"
+MEASURING = "measuring the cost of the baseline"
 RUN_FIELDS = {
     "seed", "status", "metric", "secret", "ms", "cpu_ms", "serve_ms", "tokens", "peak_mem",
     "audit", "flags", "reason",

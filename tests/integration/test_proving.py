@@ -52,7 +52,7 @@ def test_a_proving_run_is_paused_begun_anew_and_ended(
         node.wait_for(paused_in)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
         at_work = set(ticks_below(node.process.pid))
-        assert arnode_json(home, "status")["proving"]["stage"] == "the processor proves itself"
+        assert arnode_json(home, "status")["proving"]["stage"] == "the processor runs its self-test"
         assert arnode_json(home, "pause")["runs_ended"] == 1
         assert alive(at_work) == set()
         assert used_ticks(node.process.pid) == 0

@@ -147,7 +147,7 @@ def test_a_claim_above_what_is_possible_counts_as_what_is_and_is_said_aloud(
     claim = Usage(tokens_in=900_000_000, tokens_out=900_000_000)
     assert budget.settle(reserved(budget), claim).usd_nano == MOST_USD_NANO
     assert budget.spent().tokens == MOST_TOKENS
-    assert "which cannot be" in caplog.text
+    assert "which is impossible" in caplog.text
 
 
 def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(

@@ -285,7 +285,7 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
         await until(lambda: len(begun) == 1)
         told = document(await ask("status"))
         assert (told["running"], told["lines"]) == (True, [])
-        stage = "NVIDIA GeForce RTX 4090 proves itself"
+        stage = "NVIDIA GeForce RTX 4090 runs its self-test"
         assert told["proving"] == {"stage": stage, "paused": False, "until": None}
         told = document(await ask("pause", {"for_s": 3600}))
         assert (told["runs_ended"], told["until"] is None) == (1, False)

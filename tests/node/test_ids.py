@@ -72,7 +72,7 @@ def test_several_that_an_id_may_mean_are_listed(
         )
     said = arnode(capsys, "show", "abcd", code=2)
     first = ", ".join("abcd" + f"{number:02x}" * 4 for number in range(5))
-    assert f"`abcd` fits several ids: {first} and others" in said
+    assert f"`abcd` matches several ids: {first} and others" in said
     assert "more of its digits" in said
 
 

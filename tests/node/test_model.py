@@ -506,7 +506,7 @@ LISTED = Price(usd_nano_in=1, usd_nano_out=2)
         (
             Config(),
             ModelChoice(name="qwen3", model="qwen3", url=None),
-            "nobody knows whose model qwen3 is",
+            "the provider of qwen3 is unknown",
         ),
     ],
 )
@@ -541,7 +541,7 @@ def test_prices_are_the_user_s_then_the_list_s_then_nothing_on_this_machine() ->
 
 @pytest.mark.parametrize("config", [Config(), Config(llm_usd_in=1.0), Config(usd_per_day=0.0)])
 def test_where_nobody_knows_a_price_the_settings_are_named(config: Config) -> None:
-    with pytest.raises(ConfigurationError, match="nobody knows what small costs") as caught:
+    with pytest.raises(ConfigurationError, match="the price of small is unknown") as caught:
         price_for(config, ELSEWHERE, UNKNOWN)
     assert "`llm_usd_in` and `llm_usd_out`" in caught.value.hint
     with pytest.raises(ConfigurationError, match=r"more than 0\.001 USD"):

@@ -1,4 +1,4 @@
-"""A planner writes beside the runs every dozen own ideas, nobody waits, and its last aim stands."""
+"""A planner writes beside the runs every dozen own ideas, nobody waits, and its last aim stays."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -187,7 +187,7 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(
         assert asked == [2, 3, 4, 5]
         assert aims == ["one", "one", "one", None]
         assert desk.said[1:] == [
-            "the planner large: over budget: the day is spent; its last aim stands"
+            "the planner large: over budget: the day is spent; its last aim stays"
         ]
         assert desk.planning.state.rests == "over budget: the day is spent"
         desk.model.answers[:] = ["AIM: two"]

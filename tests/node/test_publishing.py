@@ -204,7 +204,7 @@ def test_a_running_node_signs_what_it_is_sent_and_fetches_only_where_it_meets_so
         assert isinstance(reply, dict)
         assert (reply["new"], reply["network"]) == (True, None)
         assert [one.text for one in own_reports(night.store)] == [draft(night).body.text]
-        with pytest.raises(ArnodeError, match="speaks to no network"):
+        with pytest.raises(ArnodeError, match="is on no network"):
             await commands["fetch_report"]({"id": reply["id"]})
         with pytest.raises(UsageError):
             await commands["fetch_report"]({"id": night.store.records.own()[0].id})

@@ -301,9 +301,9 @@ def test_a_refused_finding_is_unrunnable_without_a_run(kept: KeptRuns) -> None:
 @pytest.mark.parametrize(
     ("edits", "said"),
     [
-        ((("LAYERS = 2", "LAYERS = 2"),), "changes nothing"),
+        ((("LAYERS = 2", "LAYERS = 2"),), "does not change the baseline"),
         ((("LAYERS = 2", "LAYERS = 3"), ("LAYERS = 2\nWIDTH", "LAYERS = 4\nWIDTH")), "overlap"),
-        ((), "changes nothing"),
+        ((), "does not change the baseline"),
     ],
 )
 def test_edits_that_make_nothing_of_the_baseline_are_a_fault_of_the_catalogue(

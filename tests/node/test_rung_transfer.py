@@ -174,7 +174,7 @@ def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Ben
     )
     settled(research.run())
     assert decisions(bench) == ["kept", "misfit"]  # the third waited already
-    assert any("not carried here: rate 0.3: it does not fit" in said for said in bench.said)
+    assert any("not transferred: rate 0.3: it does not fit" in said for said in bench.said)
 
 
 def test_what_the_line_has_and_what_was_tried_runs_no_more(bench: Bench) -> None:

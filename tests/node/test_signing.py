@@ -137,7 +137,12 @@ def test_what_no_definition_asks_for_is_signed_and_said_to_be_read_by_nobody(
     ("words", "changes", "reason", "hint"),
     [
         (("labb",), {}, "no network 'labb'", "did you mean `lab`"),
-        (("lab", "/ip4/192.0.2.1/tcp/1"), {}, "ADDRESS '/ip4/192.0.2.1/tcp/1': no /p2p/ID", "like"),
+        (
+            ("lab", "/ip4/192.0.2.1/tcp/1"),
+            {},
+            "ADDRESS '/ip4/192.0.2.1/tcp/1': it has no /p2p/ID",
+            "like",
+        ),
         (("lab", *map(str, map(address, range(65)))), {}, "65 addresses are given", "fewer"),
         (("lab",), {"bootstrap": ()}, "no address to list", "name one"),
         (("lab", "--dns"), {"lists": (WEB,)}, "names no list in the DNS", "leave out --dns"),

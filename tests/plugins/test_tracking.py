@@ -181,7 +181,7 @@ def test_where_no_folder_can_be_is_one_clear_error(
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     (tmp_path / "file").touch()
     for target in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert "no folder" in arnode(capsys, "export", "mlflow", str(target), code=2)
+        assert "is not a folder" in arnode(capsys, "export", "mlflow", str(target), code=2)
 
 
 # Clients

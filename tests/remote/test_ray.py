@@ -160,6 +160,6 @@ def test_a_cluster_that_is_not_there_is_one_clear_error(lane_home: LaneHome) -> 
         ):
             pass
 
-    with pytest.raises(ArnodeError, match=r"nobody answers at 127\.0\.0\.1:1") as fault:
+    with pytest.raises(ArnodeError, match=r"no answer from 127\.0\.0\.1:1") as fault:
         asyncio.run(reach())
     assert "arnode ray head" in fault.value.hint

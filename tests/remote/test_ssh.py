@@ -118,6 +118,8 @@ def test_a_machine_without_arnode_is_one_clear_error(
         ):
             pass
 
-    with pytest.raises(ArnodeError, match="no lane serves: its program ended before it said"):
+    with pytest.raises(
+        ArnodeError, match="no lane is usable: its program ended before its first message"
+    ):
         asyncio.run(reach())
     assert "not found" in caplog.text

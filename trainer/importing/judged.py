@@ -47,15 +47,15 @@ def evaluate(instance, program, vary):
     measure, reporting = map(importlib.import_module, ("measure", "reporting"))
     reporting.IS_JUDGED = True
     try:
-        figures = measure.measured(program, **given)
+        reported = measure.measured(program, **given)
     except reporting.Failed as why:
         raise Wrong(str(why)) from why
-    print({{name: number for name, number in figures.items() if math.isfinite(number)}})
+    print({{name: number for name, number in reported.items() if math.isfinite(number)}})
     figures = {{}}
     for name in [METRIC, *GUARDS]:
-        number = figures.get(name, math.nan) / (DIVISOR if name == METRIC else 1.0)
+        number = reported.get(name, math.nan) / (DIVISOR if name == METRIC else 1.0)
         if not math.isfinite(number):
-            raise Wrong(f"the evaluator reported no finite {{name}}, but {{sorted(figures)}}")
+            raise Wrong(f"the evaluator reported no finite {{name}}, but {{sorted(reported)}}")
         if not abs(number) < LARGEST:
             raise Wrong(f"{{name}} is not below {{LARGEST:g}}: set DIVISOR in judge.py")
         figures[name] = number

@@ -84,8 +84,8 @@ def finish(
     figures = {}
     for name in (metric, *guards):
         if not math.isfinite(numbers.get(name, math.nan)):
-            figures = {each: number for each, number in numbers.items() if math.isfinite(number)}
-            fail(f"the evaluator reported no finite {name}, but {sorted(figures) or 'nothing'}")
+            finite = {each: number for each, number in numbers.items() if math.isfinite(number)}
+            fail(f"the evaluator reported no finite {name}, but {sorted(finite) or 'nothing'}")
         figures[name] = numbers[name]
     figures[metric] /= divisor
     hand_over(figures)
