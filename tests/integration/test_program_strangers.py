@@ -188,7 +188,7 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
     folder, home, other = tmp_path / "sums", tmp_path / "home", tmp_path / "other"
     write_sums(folder, task=FIXED)
     with running_node(home, task=("--task", str(folder))) as node:
-        node.wait_for("confirmed after 1 pair.* the head from now on")
+        node.wait_for("confirmed after 1 pair.* it is the new head")
         node.interrupt()
         node.end()
     with Store.open_read_only(Home(home)) as store:

@@ -49,7 +49,7 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
         if (handed_in := folder.with_name("handed in")).exists():
             finder.wait_for("baseline measured")
             arnode(one, "try", "--folder", str(handed_in))
-        finder.wait_for("confirmed after .* the head from now on")
+        finder.wait_for("confirmed after .* it is the new head")
         answered(one, "pause")  # the machine is the other's from now on
         here = addresses(one)[0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
