@@ -255,7 +255,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
         node.wait_for(MEASURING)
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
-        assert any("checkpoint of" in line for line in node.said)
+        assert any("promotion trial of" in line for line in node.said)
     assert decisions(home)[-1] in {"adopted", "unconfirmed"}
     assert arnode_json(home, "status")["lines"][0]["working"]["keeps"] == 0
 
