@@ -20,7 +20,7 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
         hub.stalled |= {NAMES[0], NAMES[1]}
         with running_node(home, task=("--task", str(folder))) as node:
             node.wait_for("task tiny on")
-            node.wait_for(r"unpinned's data are on their way \(.+\): meanwhile tiny runs")
+            node.wait_for(r"unpinned's data are being fetched \(.+\): meanwhile tiny runs")
             node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
             hub.stalled.discard(NAMES[0])
             node.wait_for("unpinned's data are here: tiny ends after the current run")

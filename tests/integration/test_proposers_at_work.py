@@ -76,7 +76,7 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
         with running_node(copied, "--network", "none", env=settings) as node:
-            node.wait_for("knobs go on meanwhile")
+            node.wait_for("knobs continue meanwhile")
             node.wait_until(lambda: "Half of it" in {step.title for step in steps()})
             node.wait_until(lambda: "knobs" in {step.idea.proposer for step in steps()})
             node.interrupt()
@@ -155,7 +155,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
             node.interrupt()
             assert node.end() == 0
         questions = server.questions
-    who = "llm (small), llm (small) told `bold`, llm (other) propose, knobs fill the gaps"
+    who = "llm (small), llm (small) with `bold`, llm (other) propose, knobs fill the gaps"
     assert any(who in line for line in node.said)
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}

@@ -458,7 +458,9 @@ def test_of_a_hosted_model_price_and_context_are_known_without_asking_anybody(
 def test_a_provider_that_nobody_knows_is_a_clear_error(home: Home) -> None:
     async def test() -> None:
         keys = ApiKeys({"FOO_API_KEY": KEY})
-        with pytest.raises(ConfigurationError, match="no provider of the model foo/bar") as caught:
+        with pytest.raises(
+            ConfigurationError, match="knows no provider for the model foo/bar"
+        ) as caught:
             async with asking(home, Config(agent=("foo/bar",)), keys=keys):
                 pass
         assert "llm_url" in caught.value.hint

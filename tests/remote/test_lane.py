@@ -109,7 +109,7 @@ def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
             await lane.calibrate(1)
             assert (await lane.run(lane.task.source, 5)).status == "ok"
             assert lanes.states[0].times_lost == 1
-            assert [text for text in lane_home.said if "went away" in text]
+            assert [text for text in lane_home.said if "was lost" in text]
 
     asyncio.run(measure())
 

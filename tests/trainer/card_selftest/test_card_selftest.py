@@ -113,7 +113,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert [step.name for step in result.steps] == ["card", "abilities", "size", "whole runs"]
     assert result.passed, said
     assert result.script_settings["attention"] == "masked"
-    assert result.script_settings["size"] == SMALL.at_once(1).told()
+    assert result.script_settings["size"] == SMALL.at_once(1).settings()
     (halved,) = [fault for fault in result.faults if fault.name == "out-of-memory"]
     assert halved.is_kept
     assert halved.instead == "half as many rows at once"
