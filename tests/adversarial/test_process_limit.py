@@ -1,14 +1,17 @@
 """Programs that start more and more, while the watchdog does not look."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.trainer.inside import inside, profile
+from trainer.host.processes import own_threads
 from trainer.sandbox import process_limit
 from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.process_limit import MOST_OF_ROOT, SPARE, control_group, own_threads
+from trainer.sandbox.process_limit import MOST_OF_ROOT, SPARE, control_group
 from trainer.sandbox.tier import probe_tier
 
 PROCESSES = """
@@ -69,3 +72,27 @@ def test_the_group_of_a_node_that_was_killed_is_removed() -> None:
     finally:
         if of_the_dead.exists():
             of_the_dead.rmdir()
+
+
+def test_a_lower_limit_that_is_there_stays() -> None:
+    code = """
+import resource
+from trainer.sandbox.inside.restrictions import lower_limit
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for most in (2000, 500):
+    lower_limit(resource.RLIMIT_FSIZE, most)
+    print(*resource.getrlimit(resource.RLIMIT_FSIZE))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1000", "1000", "500", "500"]
+
+
+@pytest.mark.parametrize(("release", "is_apart"), [("6.1-rc3", True), ("5.13.0-1-cloud", False)])
+def test_releases_of_kernels_are_read_however_they_end(
+    release: str, is_apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uname = os.uname()
+    other = os.uname_result((*uname[:2], release, *uname[3:]))
+    monkeypatch.setattr(os, "uname", lambda: other)
+    monkeypatch.setattr(Path, "samefile", lambda *_: False)
+    assert process_limit._is_counted_apart(os.getpid()) is is_apart

@@ -42,9 +42,10 @@ from protocol.source import Source
 from tests.workers import passing_budget
 from trainer.agent_sandbox import running_command
 from trainer.agent_sandbox.running_command import AgentLimits
+from trainer.host.processes import own_threads
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
-from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group, own_threads
+from trainer.sandbox.process_limit import MOST_OF_ROOT, control_group
 from trainer.sandbox.tier import Tier, TierName, probe_tier
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")

@@ -21,11 +21,12 @@ from trainer.agent_sandbox.installed import installation
 from trainer.agent_sandbox.running_command import AgentLimits, Places, RunningCommand
 from trainer.agent_sandbox.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.agent_sandbox.worktree import EditedFiles, Given, edited_files, lay_out, note
+from trainer.host.processes import own_threads
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
-from trainer.sandbox.process_limit import control_group, own_threads
+from trainer.sandbox.process_limit import control_group
 from trainer.sandbox.tier import Tier
 
 NOTE_BYTES: Final = 4096

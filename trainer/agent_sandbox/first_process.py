@@ -34,7 +34,8 @@ class AgentSandboxSpec:
 
     `folder` is removed at the end; the command works in `worktree`. `bubblewrap` has the arguments
     for tier full. It is None for Landlock, whose `rules` give the allowed access below each path.
-    `uid` is the user to become, None for no change.
+    `uid` is the user to become, None for no change. `group` is the control group to join, "" for
+    none (`trainer.sandbox.process_limit`).
     """
 
     command: list[str]
@@ -89,6 +90,7 @@ def remove_folder(folder: Path) -> None:
 
 def _become(spec: AgentSandboxSpec, libc: ctypes.CDLL) -> None:
     """Enter the sandbox and execute the command. Never returns, except by an exception."""
+    from trainer.sandbox.inside.restrictions import lower_limit
     from trainer.sandbox.seccomp import networked_program
 
     os.setsid()
@@ -98,13 +100,14 @@ def _become(spec: AgentSandboxSpec, libc: ctypes.CDLL) -> None:
     os.umask(0o077)
     os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
+    lower_limit(resource.RLIMIT_FSIZE, spec.file_bytes)
     program = networked_program(is_confined=spec.bubblewrap is None)
     if spec.group:
         Path(spec.group).write_text("0\n")
+    if spec.uid is None:
+        # Counts all that our user runs; in namespaces only what runs there (Linux 5.14).
+        lower_limit(resource.RLIMIT_NPROC, spec.processes)
     if spec.bubblewrap is not None:
-        # Counts what our user runs elsewhere, too; inside, only what runs there (Linux 5.14).
-        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         _die_with_parent(libc)
         _enter_namespaces(spec, spec.bubblewrap, program)
     _give_up_rights(spec, libc, program)
@@ -129,7 +132,6 @@ def _give_up_rights(spec: AgentSandboxSpec, libc: ctypes.CDLL, program: bytes) -
     from trainer.sandbox.landlock import Access, restrict_self
 
     if spec.uid is None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         keep_capabilities()
     else:
         # The files of the command and of the user belong to root. This capability ignores their

@@ -106,3 +106,11 @@ def uids_in_use() -> set[int]:
         with contextlib.suppress(OSError):
             owners.add(path.stat().st_uid)
     return owners
+
+
+def own_threads() -> int:
+    """Return how many threads our user has, all of which RLIMIT_NPROC counts (setrlimit(2))."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return sum(
+        status_number(pid, "Threads") for pid in pids if status_number(pid, "Uid") == os.getuid()
+    )

@@ -72,7 +72,12 @@ def main() -> None:
 
 def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
-    from trainer.sandbox.inside.restrictions import become_user, keep_capabilities, load_filter
+    from trainer.sandbox.inside.restrictions import (
+        become_user,
+        keep_capabilities,
+        load_filter,
+        lower_limit,
+    )
     from trainer.sandbox.landlock import Access, restrict_self
     from trainer.sandbox.seccomp import seccomp_program
 
@@ -93,7 +98,7 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
         become_user(spec.uid, processes=spec.processes)
     keep_capabilities(spec.kept_capabilities)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
+    lower_limit(resource.RLIMIT_FSIZE, spec.file_bytes)
     os.chdir(Path(spec.folder, "job"))
     libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() == 1:

@@ -77,6 +77,7 @@ def _libraries(program: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Apply the limits and become the program."""
+    from trainer.sandbox.inside.restrictions import lower_limit
     from trainer.sandbox.sealed import in_memory
     from trainer.sandbox.seccomp import seccomp_program
 
@@ -87,7 +88,7 @@ def main() -> None:
         (resource.RLIMIT_AS, _MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, narrow.file_bytes),
     ):
-        resource.setrlimit(limit, (most, most))
+        lower_limit(limit, most)
     is_confined = narrow.tier != "full"
     program = seccomp_program(single_process=narrow.is_alone, is_confined=is_confined)
     if is_confined:

@@ -10,12 +10,14 @@ a limit (Linux: Documentation/admin-guide/cgroup-v1/pids.rst), where one can be 
 import atexit
 import contextlib
 import os
+import re
 import resource
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from trainer.host.processes import status_number
+from trainer.host.processes import own_threads
+from trainer.sandbox.inside.restrictions import lower_limit
 
 SPARE: Final = 8  # of a sandbox above the watchdog's limit, so that the watchdog names the reason
 MOST_OF_ROOT: Final = 2048  # of all sandboxes of a node together
@@ -35,17 +37,7 @@ def bind_process(pid: int, most: int) -> None:
         return
     limit = most + SPARE + (0 if _is_counted_apart(pid) else own_threads())
     with contextlib.suppress(ProcessLookupError):
-        _, allowed = resource.prlimit(pid, resource.RLIMIT_NPROC)
-        lower = limit if allowed == resource.RLIM_INFINITY else min(limit, allowed)
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (lower, lower))
-
-
-def own_threads() -> int:
-    """Return how many threads our user has, which RLIMIT_NPROC counts as well."""
-    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    return sum(
-        status_number(pid, "Threads") for pid in pids if status_number(pid, "Uid") == os.getuid()
-    )
+        lower_limit(resource.RLIMIT_NPROC, limit, pid=pid)
 
 
 def joining_group(command: list[str]) -> list[str]:
@@ -93,7 +85,7 @@ def _remove(group: Path) -> None:
 
 def _is_counted_apart(pid: int) -> bool:
     """Return True if the kernel counts the processes of this one's user namespace by themselves."""
-    version = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     try:
         is_elsewhere = not Path("/proc/self/ns/user").samefile(f"/proc/{pid}/ns/user")
     except OSError:  # it has just ended

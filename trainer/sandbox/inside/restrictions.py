@@ -33,7 +33,7 @@ def keep_capabilities(kept: int = 0) -> None:
 
 def become_user(uid: int, *, processes: int) -> None:
     """Become a throw-away user, who may have so many processes and threads. Raises OSError."""
-    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    lower_limit(resource.RLIMIT_NPROC, processes)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
@@ -63,9 +63,17 @@ def limit_self() -> None:
         (resource.RLIMIT_RTPRIO, 0),
         (resource.RLIMIT_MEMLOCK, 8 << 20),
     ):
-        allowed = resource.getrlimit(limit)[1]
-        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
-        resource.setrlimit(limit, (lower, lower))
+        lower_limit(limit, most)
+
+
+def lower_limit(limit: int, most: int, *, pid: int = 0) -> None:
+    """Lower a resource limit of a process, by default this one; a lower limit stays.
+
+    Raises OSError, ProcessLookupError if the process is gone.
+    """
+    allowed = resource.prlimit(pid, limit)[1]
+    lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    resource.prlimit(pid, limit, (lower, lower))
 
 
 class _Program(ctypes.Structure):  # struct sock_fprog

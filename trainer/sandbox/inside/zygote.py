@@ -26,6 +26,7 @@ from trainer.sandbox.inside.restrictions import (
     forbid_new_privileges,
     keep_capabilities,
     load_filter,
+    lower_limit,
 )
 
 READY = b"ready"  # everything is imported
@@ -239,7 +240,7 @@ def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
 def _change_user(request: ForkRequest) -> None:
     """Become a user of its own, with that user's limits."""
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (request.file_bytes, request.file_bytes))
+    lower_limit(resource.RLIMIT_FSIZE, request.file_bytes)
     if request.uid is not None:
         become_user(request.uid, processes=request.processes)
     keep_capabilities()
