@@ -154,6 +154,18 @@ class Bench:
                 return outcome
         return self.run(train)
 
+    def run_overlong(self, train: str) -> RunOutcome:
+        """Run a source that takes longer than it may.
+
+        Other programs that stretched the baseline's timing widened its ceilings, so where the
+        source got through, the baseline is timed again first.
+        """
+        for _ in range(ATTEMPTS - 1):
+            if (outcome := self.run(train)).status == "timeout":
+                return outcome
+            self.loop.run(self.runner.calibrate(HONEST_SEED, split=SPLIT))
+        return self.run(train)
+
     @property
     def baseline(self) -> str:
         """The text of the task's own train.py."""

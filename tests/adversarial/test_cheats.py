@@ -46,7 +46,8 @@ def test_a_cheat_is_refused(cheat: Cheat, bench: Bench) -> None:
 
 def check_refused(cheat: Cheat, bench: Bench) -> None:
     source = cheat.source(bench.baseline)
-    outcome = bench.run(source) if cheat.ends == "timeout" else bench.run_uncrowded(source)
+    run = bench.run_overlong if cheat.ends == "timeout" else bench.run_uncrowded
+    outcome = run(source)
     assert outcome.status == cheat.ends, (outcome.reason, outcome.metric_nano, outcome.log_tail)
     assert outcome.reason is not None
     assert outcome.reason.startswith(cheat.reason), outcome.reason
