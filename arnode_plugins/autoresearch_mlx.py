@@ -66,7 +66,7 @@ IMPORTER: Final = Importer(
         folder.
 
         A ledger's figure is the mean of a configuration's runs. With --json the second of two files
-        stands under `beside`.""",
+        is under `more_files`.""",
         read=read_history,
         hint="its results.tsv has a header, its rigor_ledger.jsonl lines with mean and status",
         files=(("results.tsv",), ("rigor_ledger.jsonl",)),

@@ -43,7 +43,7 @@ def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]
     except (AttributeError, TypeError, ValueError) as fault:
         raise ConfigurationError(
             f"{package} {version} is not as arnode knows it: {str(fault).splitlines()[0]}",
-            f"install another version of it beside arnode: pip install '{package}>={since}'",
+            f"install another version of it next to arnode: pip install '{package}>={since}'",
         ) from fault
 
 
@@ -79,6 +79,6 @@ def _loaded(package: str, module: str) -> tuple[ModuleType, str]:
         return importlib.import_module(module), version(package)
     except (ImportError, PackageNotFoundError) as fault:
         raise ConfigurationError(
-            f"the client `{package}` is not installed beside arnode",
+            f"the client `{package}` is not installed next to arnode",
             f"install it there: pip install {package}; `arnode export mlflow` needs no client",
         ) from fault

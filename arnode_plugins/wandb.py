@@ -66,7 +66,7 @@ def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) 
 EXPORTER: Final = Exporter(
     summary="""Write the experiments below DIR as wandb's offline runs.
 
-    The client `wandb` has to be installed beside arnode. Nothing is uploaded: `wandb sync` does
+    The client `wandb` has to be installed next to arnode. Nothing is uploaded: `wandb sync` does
     that, should you want it. Again into the same folder adds what is new.""",
     write=write_wandb,
 )

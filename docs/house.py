@@ -134,7 +134,7 @@ def picture() -> str:
 
 
 def _drawn(way: str, places: Mapping[str, tuple[int, int]], number: int) -> list[str]:
-    """Return a way's line, from room to room, with the number of each stop beside its room."""
+    """Return a way's line, from room to room, with the number of each stop next to its room."""
     colour, aside = _COLOURS[number], number * 10
     stops = [places[room] for room in rooms_on(way)]
     points = " ".join(f"{x + _WIDTH - 24 + aside},{y + 8 + aside}" for x, y in stops)

@@ -103,7 +103,7 @@ measures what you leave behind, later and elsewhere: do not run the script yours
 
 _EDITING = """\
 # What to do
-- Edit {files} in place and nothing else: a new file beside them is thrown away, and another one \
+- Edit {files} in place and nothing else: a new file next to them is thrown away, and another one \
 that is changed or gone makes the whole change void.
 - One idea. When it is done, write what the change is into {title_file}: its first line a title of \
 at most 100 characters, below it in one or two sentences why it should help here."""

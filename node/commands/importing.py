@@ -145,7 +145,7 @@ def bundle(path: Path, as_json: bool) -> None:
 def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
     """Print the result of each file. The JSON document of the first contains the others."""
     (first, _), *others = files
-    others_document = {"beside": [document for document, _ in others]} if others else {}
+    others_document = {"more_files": [document for document, _ in others]} if others else {}
     print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)
 
 

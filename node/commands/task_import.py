@@ -86,7 +86,7 @@ def import_() -> None:
     help="Calls of the command in one run, averaged [from the noise of the trial runs].",
 )  # fmt: skip
 @click.option(
-    "--with", "beside", type=click.Path(path_type=Path), multiple=True,
+    "--with", "extra_files", type=click.Path(path_type=Path), multiple=True,
     help="A file or folder that the command needs but does not name [the files it opens].",
 )  # fmt: skip
 @click.option(
@@ -104,7 +104,7 @@ def init(
     unit: str,
     limit_s: int | None,
     repeats: int | None,
-    beside: tuple[Path, ...],
+    extra_files: tuple[Path, ...],
     holdout: Path | None,
     agrees: bool,
     into: Path | None,
@@ -120,7 +120,7 @@ def init(
         command=command,
         metric=metric,
         root=Path.cwd(),
-        beside=beside,
+        extra_files=extra_files,
         holdout=holdout,
     )
     given = GivenOptions(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)

@@ -36,7 +36,7 @@ from node.terminal.vocabulary import many, why_unranked
 from protocol.records import VERSION
 
 SHOWN: Final = 500
-"""So many rows are on a page; all of them are in the document beside it."""
+"""The number of rows on a page. The document next to it has all rows."""
 
 _ID_DIGITS: Final = 8
 _EVERYBODY: Final = 0o644  # a web server reads the files as another user

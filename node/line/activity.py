@@ -74,8 +74,8 @@ class Activity:
         return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
 
     @property
-    def beside(self) -> int:
-        """The number of runs in progress besides the one that is shown."""
+    def also_running(self) -> int:
+        """The number of runs in progress in addition to the one that is shown."""
         return max(0, len(self._at_work) - 1)
 
     @property

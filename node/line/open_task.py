@@ -55,15 +55,15 @@ OF_CARDS: Final = "nanochat"
 class Subject:
     """The subject of records: a task on a device of this machine.
 
-    `source` is the task's baseline, `beside` the other files that peers need to run it. The task's
-    folder and data are not needed to write records.
+    `source` is the task's baseline, `named_blobs` the other files that peers need for it. Writing
+    records needs neither the task's folder nor its data.
     """
 
     manifest: TaskManifest
     source: Source
     hardware_class: str
     env: Env
-    beside: tuple[bytes, ...] = ()
+    named_blobs: tuple[bytes, ...] = ()
 
     @classmethod
     def on(
@@ -71,13 +71,13 @@ class Subject:
         device: Device,
         manifest: TaskManifest,
         source: Source,
-        beside: tuple[bytes, ...] = (),
+        named_blobs: tuple[bytes, ...] = (),
     ) -> "Subject":
         """Return the subject for a task on a device."""
         return cls(
             manifest=manifest,
             source=source,
-            beside=beside,
+            named_blobs=named_blobs,
             hardware_class=device.slug,
             env=Env.of(device.environment),
         )
@@ -242,7 +242,7 @@ def open_session(
     ]
     return Session(
         task=task,
-        subject=Subject.on(proven[0], task.manifest, task.source, task.recipe.beside),
+        subject=Subject.on(proven[0], task.manifest, task.source, task.recipe.named_blobs),
         data=data,
         runner=runner,
         secret=secret,
@@ -301,8 +301,8 @@ def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
 
 def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
     """Return the hashes of a task's files that are missing here."""
-    beside = manifest.program.blobs if manifest.program else ()
-    needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *beside]
+    named_blobs = manifest.program.blobs if manifest.program else ()
+    needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *named_blobs]
     return [blob for blob in needed if not blobs.has(blob)]
 
 

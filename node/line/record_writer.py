@@ -71,7 +71,7 @@ class RecordWriter:
             classes=(subject.hardware_class,),
             now_ms=self.clock_ms(),
         )
-        for data in subject.beside:
+        for data in subject.named_blobs:
             self.blobs.put(data)
         if self.store.records.manifest(subject.manifest.id) is None:
             self._append(TaskBody(manifest=subject.manifest))

@@ -67,7 +67,7 @@ def try_command(
     """
     given: tuple[Path, ...] = ()
     while True:
-        more = replace(wanted, beside=(*wanted.beside, *given))
+        more = replace(wanted, extra_files=(*wanted.extra_files, *given))
         with tempfile.TemporaryDirectory(prefix="arnode-trial-") as folder:
             place = Path(folder, "task")
             write_draft(trial_draft(more, unit=unit, limit_s=limit_s), place)

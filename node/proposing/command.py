@@ -237,7 +237,7 @@ def _goer(command: _Command) -> Go:
     async def go(job: Assignment) -> Visit:
         given = Given(
             editable=job.source,
-            beside=job.extra_files,
+            read_only=job.extra_files,
             notes=NOTES,
             ignored=command.preset.ignored,
         )

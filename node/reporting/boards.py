@@ -99,7 +99,7 @@ BoardDocument = TypedDict(
         "imported": list[dict[str, object]],
     },
 )
-"""The rows of one board, and beside them what other tools' files claim, unsigned."""
+"""The rows of one leaderboard, with unsigned claims from other tools' files next to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ DeviceDocument = TypedDict(
 
 
 class RunningDocument(TypedDict):
-    """The node's activity. `beside` counts further runs in progress.
+    """The node's activity. `also_running` counts further runs in progress.
 
     `until` is the end of a pause, null if it has no set end.
     """
@@ -58,7 +58,7 @@ class RunningDocument(TypedDict):
     stage: str
     plainly: str
     seconds: float
-    beside: int
+    also_running: int
     paused: bool
     until: str | None
     runs: list[RunNowDocument]
@@ -93,7 +93,7 @@ def now_document(research: Research) -> NowDocument:
             "stage": activity.stage,
             "plainly": activity.stage_plainly,
             "seconds": round(activity.stage_seconds, 1),
-            "beside": activity.beside,
+            "also_running": activity.also_running,
             "paused": pausing.is_on,
             "until": until,
             "runs": [

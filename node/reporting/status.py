@@ -247,13 +247,13 @@ def _gap(store: Store, line: Line, manifest: TaskManifest | None) -> float | Non
 
 
 def _now(research: "Research") -> Message:
-    """Return the present activity; `beside` counts further runs in progress.
+    """Return the present activity; `also_running` counts further runs in progress.
 
     While `paused` nothing new starts. `until` is the end of the pause, null if it has none.
     """
     activity = research.activity
     now_document: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
-    return {**now_document, "beside": activity.beside, **research.pausing.document()}
+    return {**now_document, "also_running": activity.also_running, **research.pausing.document()}
 
 
 def _working(store: Store, line: Line) -> Message:

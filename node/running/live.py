@@ -261,8 +261,8 @@ def _now(activity: Activity) -> RenderableType:
     summary = f"  {activity.stage_seconds:.0f} s"
     if points := activity.points:
         summary += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
-    if activity.beside:
-        summary += f", {activity.beside} more"
+    if activity.also_running:
+        summary += f", {activity.also_running} more"
     if waits_s := activity.waits_s():
         summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(

@@ -105,7 +105,7 @@ def publish_claim(
                 probe_devices(task.manifest, config.gpus)[0],
                 task.manifest,
                 task.source,
-                beside=recipe_of(task).beside,
+                named_blobs=recipe_of(task).named_blobs,
             ),
             clock_ms=clock_ms,
         )

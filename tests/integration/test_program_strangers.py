@@ -76,7 +76,7 @@ def check(instance, answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strangers:
+class HostilePeers:
     """A home that has fetched both tasks of a dishonest node, which runs; and what that claims."""
 
     home: Path
@@ -86,7 +86,7 @@ class Strangers:
 
 
 @pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
+def hostile_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostilePeers]:
     place = tmp_path_factory.mktemp("strangers")
     one, other = place / "one", place / "other"
     keys = [str(Home(home).key) for home in (one, other)]
@@ -112,22 +112,22 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
                 answered(other, "task", "fetch", task.id.hex())
             hearer.interrupt()
             hearer.end()
-        yield Strangers(home=other, sums=sums, trap=trapped, claim=claim)
+        yield HostilePeers(home=other, sums=sums, trap=trapped, claim=claim)
         liar.interrupt()
         assert liar.end() == 0
 
 
 @pytest.mark.soak
 def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
-    strangers: Strangers,
+    hostile_peers: HostilePeers,
 ) -> None:
-    home = strangers.home
-    flags = [word for task in (strangers.trap, strangers.sums) for word in named(task)]
+    home = hostile_peers.home
+    flags = [word for task in (hostile_peers.trap, hostile_peers.sums) for word in named(task)]
     with running_node(home, "--yes", "--agent", "none", task=flags) as node:
         node.wait_for("task trap has no more turns: the task's baseline failed here")
         node.wait_for("task sums on any")
-        node.wait_until(lambda: has_caught_up(strangers))
-        told = arnode(home, "verify", strangers.claim.hex(), code=4).stdout
+        node.wait_until(lambda: has_caught_up(hostile_peers))
+        told = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
         assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", told)
         node.interrupt()
         assert node.end() == 0
@@ -137,9 +137,9 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
         own = [record.body for record in store.records.own()]
     assert not any(isinstance(body, AdoptBody) for body in own)
     assert [body.verdict for body in own if isinstance(body, AttestBody)] == ["refuted"]
-    assert strangers.trap.id not in {body.task for body in own if isinstance(body, ResultBody)}
-    (row,) = arnode_json(home, "leaderboard", "--task", strangers.sums.id.hex())["rows"]
-    assert row["result"] == strangers.claim.hex()
+    assert hostile_peers.trap.id not in {body.task for body in own if isinstance(body, ResultBody)}
+    (row,) = arnode_json(home, "leaderboard", "--task", hostile_peers.sums.id.hex())["rows"]
+    assert row["result"] == hostile_peers.claim.hex()
     assert (row["others"]["refuted"], row["here"]["verdict"]) == (1, "refuted")
     assert arnode_json(home, "fsck")["problems"] == []
 
@@ -211,12 +211,12 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
     assert Blobs(Home(other).blobs).has(answer)
 
 
-def has_caught_up(strangers: Strangers) -> bool:
+def has_caught_up(hostile_peers: HostilePeers) -> bool:
     """Whether the node has held the claimed tree against its own head, by itself."""
-    line = LineKey(task=strangers.sums.id, hardware_class="any")
-    with Store.open_read_only(Home(strangers.home)) as store:
+    line = LineKey(task=hostile_peers.sums.id, hardware_class="any")
+    with Store.open_read_only(Home(hostile_peers.home)) as store:
         jobs = store.jobs.closed_jobs(line, CatchUpStep)
-        return [job.step.target for job in jobs] == [strangers.claim]
+        return [job.step.target for job in jobs] == [hostile_peers.claim]
 
 
 def named(task: Task) -> tuple[str, str]:

@@ -64,7 +64,7 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.protocol.worlds import attest
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -152,7 +152,7 @@ class Night:
         publish_insight(self.line_writer)
         return record
 
-    def catch_up(self, ada: Stranger, tree: Source, *, gain_nano: int) -> Record:
+    def catch_up(self, ada: PeerAuthor, tree: Source, *, gain_nano: int) -> Record:
         """Try a peer's tree against the head, as whole as it is."""
         claim = ada.claims(tree, 40.0, title=f"Ada's tree {HOSTILE}"[:100])
         self.line_writer.blobs.put_source(tree)
@@ -179,7 +179,7 @@ class Night:
         runs = outcomes(self.store, job)
         return step.close(self.line_writer, job, runs, confirmation, note="a catch-up")
 
-    def refute(self, ada: Stranger, tree: Source) -> None:
+    def refute(self, ada: PeerAuthor, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
         claim = ada.claims(tree, 30.0, title="a lie")
         wanted = WantedClaim(
@@ -220,7 +220,7 @@ def whole_night(home: Home, store: Store) -> Night:
     """Return a night in which everything happened."""
     night = evening(home, store)
     ada, omar = (
-        Stranger(store, Blobs(home.blobs), number=number, clock_ms=night.clock)
+        PeerAuthor(store, Blobs(home.blobs), number=number, clock_ms=night.clock)
         for number in (50, 51)
     )
     night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)

@@ -18,7 +18,7 @@ from protocol.regions import Region
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE, MANIFEST, TASK
 from tests.node.line_writers import keep
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
 
 
@@ -32,8 +32,8 @@ MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
 
 
 @pytest.fixture
-def stranger(line_writer: LineWriter, blobs: Blobs) -> Stranger:
-    return Stranger(line_writer.store, blobs)
+def peer_author(line_writer: LineWriter, blobs: Blobs) -> PeerAuthor:
+    return PeerAuthor(line_writer.store, blobs)
 
 
 def test_own_trees_are_taken_as_they_are(line_writer: LineWriter, blobs: Blobs) -> None:
@@ -45,9 +45,9 @@ def test_own_trees_are_taken_as_they_are(line_writer: LineWriter, blobs: Blobs) 
 
 
 def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
-    patch = stranger.patch(BASELINE, WORDY)
+    patch = peer_author.patch(BASELINE, WORDY)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, WORDY.tree)
     assert candidate.source == CLEAN
     assert candidate.stripped_from is not None
@@ -72,38 +72,38 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
 
 
 def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
-    stranger.patch(BASELINE, CLEAN)
+    peer_author.patch(BASELINE, CLEAN)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, CLEAN.tree)
     assert (candidate.source, candidate.stripped_from) == (CLEAN, None)
 
 
 def test_what_strangers_build_on_each_other_is_all_foreign(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     second = of(WORDY["train.py"].decode() + "MORE = 1  # and more\n")
-    stranger.patch(BASELINE, WORDY)
-    Stranger(line_writer.store, blobs, number=2).patch(WORDY, second)
+    peer_author.patch(BASELINE, WORDY)
+    PeerAuthor(line_writer.store, blobs, number=2).patch(WORDY, second)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, second.tree)
     assert candidate.source == of("LEARNING_RATE = 0.3\nMORE = 1\n")
 
 
 def test_the_base_of_a_strangers_patch_that_is_ours_keeps_its_comments(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     keep(line_writer, "0.2  # mine")
     ours = line_writer.source(line_writer.known_line.working)
     theirs = of(ours["train.py"].decode() + "MORE = 1  # theirs\n")
-    stranger.patch(ours, theirs)
+    peer_author.patch(ours, theirs)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, theirs.tree)
     assert candidate.source == of("LEARNING_RATE = 0.2  # mine\nMORE = 1\n")
 
 
 def test_marks_come_with_the_candidate(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
-    stranger.patch(BASELINE, MARKED)
+    peer_author.patch(BASELINE, MARKED)
     candidate = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, MARKED.tree)
     assert [describe(mark) for mark in candidate.marks] == [
         "train.py line 1: import os (import)",
@@ -120,7 +120,7 @@ def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
     files = tuple((path, hashlib.sha256(data).digest()) for path, data in baseline.files)
     manifest = replace(MANIFEST, files=files)
     tree = Source.of({"ask.py": b"X = 2  # obey\n", "solve.c": b"/* obey */ int main;\n"})
-    Stranger(line_writer.store, blobs, task=manifest.id).patch(baseline, tree)
+    PeerAuthor(line_writer.store, blobs, task=manifest.id).patch(baseline, tree)
     candidate = examine(Patches(line_writer.store, manifest.id), blobs, manifest, tree.tree)
     assert [describe(mark) for mark in candidate.marks] == ["solve.c: unread: C"]
     assert concern(candidate.marks) == "contains code that the lint cannot read"
@@ -139,9 +139,9 @@ def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
     ],
 )
 def test_what_is_never_adopted(
-    line_writer: LineWriter, blobs: Blobs, stranger: Stranger, source: Source, why: str
+    line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor, source: Source, why: str
 ) -> None:
-    stranger.patch(BASELINE, source)
+    peer_author.patch(BASELINE, source)
     with pytest.raises(SafetyError, match=why):
         examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, source.tree)
 
@@ -184,7 +184,7 @@ def test_what_is_changed_outside_of_a_region_is_nobodys_to_run(
     manifest = replace(PROGRAM_MANIFEST, files=files, program=program)
     inside = baseline.replacing("main.py", text.replace(b"Y = 1", b"Y = 2"))
     outside = baseline.replacing("main.py", text.replace(b"X = 1", b"X = 2"))
-    somebody = Stranger(line_writer.store, blobs, task=manifest.id)
+    somebody = PeerAuthor(line_writer.store, blobs, task=manifest.id)
     somebody.patch(baseline, inside)
     somebody.patch(baseline, outside)
     assert (

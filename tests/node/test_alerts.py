@@ -30,7 +30,7 @@ from protocol.runs import Env
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline
 from tests.node.night import HOSTILE, evening
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.worlds import attest
 
 NOON_MS = 1_790_000_000_000
@@ -347,7 +347,7 @@ def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: S
 
 def test_peers_words_in_a_head_are_cleaned_and_quoted(home: Home, store: Store) -> None:
     night = evening(home, store)
-    ada = Stranger(store, Blobs(home.blobs), number=50, clock_ms=night.clock)
+    ada = PeerAuthor(store, Blobs(home.blobs), number=50, clock_ms=night.clock)
     watch = watch_of(store)
     night.catch_up(ada, night.idea().source, gain_nano=GAIN_NANO)
     (alert,) = watch.news()
@@ -361,9 +361,9 @@ def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, stor
     claim = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     tree = line_writer.known_line.verified
     watch = watch_of(store)
-    keys = [Stranger(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
+    keys = [PeerAuthor(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
 
-    def says(by: Stranger, gains: list[int], verdict: AttestVerdict) -> None:
+    def says(by: PeerAuthor, gains: list[int], verdict: AttestVerdict) -> None:
         body = attest(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
         by.publish(replace(body, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 

@@ -28,7 +28,7 @@ from tests.node.line_writers import (
     promotion_trial,
     with_baseline,
 )
-from tests.node.strangers import SD_NANO
+from tests.node.peer_authors import SD_NANO
 from tests.protocol.worlds import KEYS, TREES, World, confirm
 
 RATES = (f"0.0{number}" for number in range(101, 999))

@@ -18,8 +18,8 @@ from protocol.runs import MAX_RUNS
 from protocol.source import Source
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
 from tests.node.line_writers import BASE_NANO, proposal_of, with_baseline
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import CRASHED, OUTCOME, Bench
-from tests.node.strangers import Stranger
 
 SD_NANO = MANIFEST.noise_floor_nano
 STRANGER = bytes([7]) * 32
@@ -36,9 +36,9 @@ def bench(home: Home, store: Store) -> Bench:
 
 
 @pytest.fixture
-def ada(home: Home, bench: Bench) -> Stranger:
+def ada(home: Home, bench: Bench) -> PeerAuthor:
     """Somebody with a claim of their own."""
-    return Stranger(bench.store, Blobs(home.blobs), number=50)
+    return PeerAuthor(bench.store, Blobs(home.blobs), number=50)
 
 
 def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedClaim:
@@ -214,7 +214,7 @@ def test_the_node_goes_on_with_its_own_afterwards(bench: Bench) -> None:
     [(6.0, 6.0, "confirmed"), (30.0, 6.0, "smaller"), (6.0, 0.0, "refuted")],
 )
 def test_what_is_signed_is_borne_out_by_its_own_runs(
-    bench: Bench, ada: Stranger, claimed_sd: float, true_sd: float, verdict: str
+    bench: Bench, ada: PeerAuthor, claimed_sd: float, true_sd: float, verdict: str
 ) -> None:
     """It is measured on after the verdict, until those see it who do not know this machine."""
     claim = ada.claims(CANDIDATE, claimed_sd)
@@ -238,7 +238,7 @@ def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
 
 
 def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
-    bench: Bench, ada: Stranger
+    bench: Bench, ada: PeerAuthor
 ) -> None:
     base = proposal_of(BASELINE, "0.7").source
     claim = ada.claims(CANDIDATE, 6.0, base=base)

@@ -41,7 +41,7 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 
 SD_NANO = 1_000_000
 STEP_NANO = 5 * SD_NANO
@@ -313,7 +313,7 @@ def test_a_branch_is_not_full_however_much_it_keeps(line_writer: LineWriter) -> 
 def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
     line_writer: LineWriter, home: Home, store: Store
 ) -> None:
-    ada = Stranger(store, Blobs(home.blobs))
+    ada = PeerAuthor(store, Blobs(home.blobs))
     theirs = Source.of({"train.py": b"# hello\nLEARNING_RATE = 0.9\n"})
     clean = Source.of({"train.py": b"LEARNING_RATE = 0.9\n"})
     patch = ada.patch(BASELINE, theirs)
@@ -342,7 +342,7 @@ def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
 def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(
     line_writer: LineWriter, home: Home
 ) -> None:
-    ada = Stranger(line_writer.store, Blobs(home.blobs))
+    ada = PeerAuthor(line_writer.store, Blobs(home.blobs))
     patch = ada.patch(BASELINE, rated("0.9"))
     root = Root(
         where="peer",

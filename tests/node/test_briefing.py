@@ -20,8 +20,8 @@ from protocol.remarks import IntentBody
 from protocol.units import NANO
 from tests.node.examples import BASELINE, LINE, MANIFEST, run
 from tests.node.line_writers import BASE_NANO, GAIN_NANO, keep, line_writer_of
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import Bench
-from tests.node.strangers import Stranger
 from trainer.measuring.loss_curve import LossPoint
 
 
@@ -92,7 +92,7 @@ def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, line_writer: Lin
 def test_what_others_try_on_this_line_is_told(
     home: Home, line_writer: LineWriter, store: Store
 ) -> None:
-    ada = Stranger(store, Blobs(home.blobs), number=50)
+    ada = PeerAuthor(store, Blobs(home.blobs), number=50)
     here = IntentBody(
         task=LINE.task,
         hardware_class=LINE.hardware_class,

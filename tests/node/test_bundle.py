@@ -21,7 +21,7 @@ from protocol.errors import SafetyError, UsageError
 from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.untrusted_repositories import MARK, git, hostile, repository
 
@@ -268,7 +268,7 @@ def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     marked = Source.of({"train.py": b"import socket\nimport subprocess\n"})
-    patch = Stranger(notebook.store, Blobs(home.blobs)).patch(BASELINE, marked)
+    patch = PeerAuthor(notebook.store, Blobs(home.blobs)).patch(BASELINE, marked)
     path = tmp_path / "marked.bundle"
     write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.records.get(patch)))
     marks = [

@@ -29,7 +29,7 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.protocol.worlds import attest
 
 NOISE_SD = SD_NANO / 1e9
@@ -166,13 +166,13 @@ def test_what_was_found_to_be_worth_nothing_is_left_out(line_writer: LineWriter)
 
 
 @pytest.fixture
-def ada(store: Store, home: Home) -> Stranger:
-    return Stranger(store, Blobs(home.blobs), number=50)
+def ada(store: Store, home: Home) -> PeerAuthor:
+    return PeerAuthor(store, Blobs(home.blobs), number=50)
 
 
 @pytest.fixture
-def omar(store: Store, home: Home) -> Stranger:
-    return Stranger(store, Blobs(home.blobs), number=51)
+def omar(store: Store, home: Home) -> PeerAuthor:
+    return PeerAuthor(store, Blobs(home.blobs), number=51)
 
 
 def peers_of(line_writer: LineWriter) -> Peers:
@@ -181,14 +181,14 @@ def peers_of(line_writer: LineWriter) -> Peers:
     )
 
 
-def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:
+def confirmed(author: PeerAuthor, other: PeerAuthor, tree: Source) -> None:
     author.claims(tree, 2.0, base=BASE)
     said = attest(other.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASE.tree)
     other.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 
 
 def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
-    line_writer: LineWriter, ada: Stranger, omar: Stranger
+    line_writer: LineWriter, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     (own,) = missed(line_writer, ("OWN = 1\n", 3))
     ada.claims(with_row("CLAIMED = 1\n", 9), 2.0, base=BASE)
@@ -204,7 +204,7 @@ def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
 
 
 def test_what_does_more_than_arithmetic_is_not_combined(
-    line_writer: LineWriter, ada: Stranger, omar: Stranger
+    line_writer: LineWriter, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     missed(line_writer, ("OWN = 1\n", 3))
     confirmed(ada, omar, with_row("import os\n", 15))
@@ -212,7 +212,7 @@ def test_what_does_more_than_arithmetic_is_not_combined(
 
 
 def test_its_author_is_credited_and_not_charged_if_it_fails(
-    line_writer: LineWriter, ada: Stranger, omar: Stranger, home: Home
+    line_writer: LineWriter, ada: PeerAuthor, omar: PeerAuthor, home: Home
 ) -> None:
     missed(line_writer, ("OWN = 1\n", 3))
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))

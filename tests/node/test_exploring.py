@@ -38,8 +38,8 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import OUTCOME, Bench
-from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
 pytestmark = pytest.mark.usefixtures("inspected_here")
@@ -283,8 +283,8 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
 
 
 @pytest.fixture
-def ada(store: Store, home: Home) -> Stranger:
-    return Stranger(store, Blobs(home.blobs), number=50)
+def ada(store: Store, home: Home) -> PeerAuthor:
+    return PeerAuthor(store, Blobs(home.blobs), number=50)
 
 
 def with_peers(bench: Bench, *, share: float = 0.0) -> None:
@@ -297,7 +297,7 @@ def with_peers(bench: Bench, *, share: float = 0.0) -> None:
     )
 
 
-def confirmed(ada: Stranger, omar: Stranger, tree: Source, gain_sd: float) -> bytes:
+def confirmed(ada: PeerAuthor, omar: PeerAuthor, tree: Source, gain_sd: float) -> bytes:
     """Let one claim a tree and another confirm it; return the claim."""
     claim = ada.claims(tree, gain_sd)
     gains = [round(gain_sd * SD_NANO)] * 3
@@ -307,9 +307,9 @@ def confirmed(ada: Stranger, omar: Stranger, tree: Source, gain_sd: float) -> by
 
 
 def test_a_peers_tree_that_somebody_confirmed_is_gone_on_from_first(
-    bench: Bench, ada: Stranger, home: Home, store: Store
+    bench: Bench, ada: PeerAuthor, home: Home, store: Store
 ) -> None:
-    omar = Stranger(store, Blobs(home.blobs), number=51)
+    omar = PeerAuthor(store, Blobs(home.blobs), number=51)
     confirmed(ada, omar, rated("0.8"), 4.0)
     with_peers(bench)
     measures(bench, rated("0.8"), BASE_NANO - 4 * SD_NANO)
@@ -323,9 +323,9 @@ def test_a_peers_tree_that_somebody_confirmed_is_gone_on_from_first(
 
 
 def test_a_peers_tree_that_leads_is_judged_as_it_is(
-    bench: Bench, ada: Stranger, home: Home, store: Store
+    bench: Bench, ada: PeerAuthor, home: Home, store: Store
 ) -> None:
-    omar = Stranger(store, Blobs(home.blobs), number=51)
+    omar = PeerAuthor(store, Blobs(home.blobs), number=51)
     confirmed(ada, omar, rated("0.8"), 8.0)
     with_peers(bench)
     measures(bench, rated("0.8"), BASE_NANO - 8 * SD_NANO)
@@ -336,7 +336,7 @@ def test_a_peers_tree_that_leads_is_judged_as_it_is(
 
 
 def test_a_tree_that_only_its_author_vouches_for_is_not_gone_on_from(
-    bench: Bench, ada: Stranger
+    bench: Bench, ada: PeerAuthor
 ) -> None:
     ada.claims(rated("0.8"), 4.0)
     with_peers(bench)
@@ -347,9 +347,9 @@ def test_a_tree_that_only_its_author_vouches_for_is_not_gone_on_from(
 
 @pytest.mark.parametrize("line", [b"import os\n", b"print(open('/etc/passwd'))\n"])
 def test_marked_code_is_not_gone_on_from(
-    bench: Bench, ada: Stranger, home: Home, store: Store, line: bytes
+    bench: Bench, ada: PeerAuthor, home: Home, store: Store, line: bytes
 ) -> None:
-    omar = Stranger(store, Blobs(home.blobs), number=51)
+    omar = PeerAuthor(store, Blobs(home.blobs), number=51)
     marked = Source.of({"train.py": line + b"LEARNING_RATE = 0.8\n"})
     confirmed(ada, omar, marked, 4.0)
     with_peers(bench)
@@ -358,7 +358,7 @@ def test_marked_code_is_not_gone_on_from(
     assert marked.tree not in bench.runner.started
 
 
-def test_a_peers_lead_is_caught_up_with_on_a_branch_too(bench: Bench, ada: Stranger) -> None:
+def test_a_peers_lead_is_caught_up_with_on_a_branch_too(bench: Bench, ada: PeerAuthor) -> None:
     work(bench, 10)
     assert branch_of(bench.store, line_of(bench.store)) is not None
     ada.claims(rated("0.8"), 30.0)
@@ -369,7 +369,7 @@ def test_a_peers_lead_is_caught_up_with_on_a_branch_too(bench: Bench, ada: Stran
     assert (line.verified, line.working, line.stack) == (rated("0.8").tree,) * 2 + ((),)
 
 
-def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -> None:
+def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: PeerAuthor) -> None:
     work(bench, 10)
     before = line_of(bench.store)
     ada.claims(rated("0.8"), 30.0)

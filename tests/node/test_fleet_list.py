@@ -30,7 +30,7 @@ from protocol.keys import SigningKey
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
-from tests.node.strangers import SD_NANO, Stranger, peers
+from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import confirm, run
 
@@ -76,10 +76,10 @@ def test_of_the_fleet_are_those_on_the_newest_list_and_its_owner(home: Home) -> 
     assert people_of(home, FRIENDS).fleet == {OWNER.public}, "one left, the other is blocked"
     with pytest.raises(UsageError, match="older than the one here"):
         take_list(home, OWNER.public, listed(one, other, written_s=now_s).text())
-    stranger = SigningKey.from_seed(bytes([8]) * 32)
+    peer_author = SigningKey.from_seed(bytes([8]) * 32)
     with pytest.raises(UsageError, match="its second line"):
-        take_list(home, OWNER.public, listed(one, by=stranger).text())
-    home.fleet_list.write_bytes(listed(one, by=stranger).text())
+        take_list(home, OWNER.public, listed(one, by=peer_author).text())
+    home.fleet_list.write_bytes(listed(one, by=peer_author).text())
     with pytest.raises(ConfigurationError, match=r"fleet.txt: its second line"):
         people_of(home, FRIENDS)
 
@@ -121,11 +121,11 @@ def test_a_setting_names_a_fleet_by_its_owner() -> None:
 
 
 @pytest.fixture
-def ada(line_writer: LineWriter) -> Stranger:
-    return Stranger(line_writer.store, line_writer.blobs, number=30)
+def ada(line_writer: LineWriter) -> PeerAuthor:
+    return PeerAuthor(line_writer.store, line_writer.blobs, number=30)
 
 
-def kept(who: Stranger, tree: Source, metric_nano: int, *, stage: str = "keep") -> bytes:
+def kept(who: PeerAuthor, tree: Source, metric_nano: int, *, stage: str = "keep") -> bytes:
     """Have somebody publish what few runs of a change on the baseline said."""
     patch = who.patch(BASELINE, tree, title="a change")
     runs = tuple(run(seed, "candidate", metric_nano) for seed in (1, 2))
@@ -133,7 +133,7 @@ def kept(who: Stranger, tree: Source, metric_nano: int, *, stage: str = "keep") 
     return who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def base_of(who: Stranger, metric_nano: int) -> None:
+def base_of(who: PeerAuthor, metric_nano: int) -> None:
     said = confirm(BASELINE.tree, [0], base=BASELINE.tree)
     runs = tuple(run(seed, "base", metric_nano) for seed in (1, 2))
     body = replace(said, stage="baseline", patch=None, runs=runs)
@@ -145,7 +145,7 @@ def peers_of(line_writer: LineWriter, people: People) -> Peers:
 
 
 def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
-    line_writer: LineWriter, ada: Stranger
+    line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     fleet = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
@@ -165,7 +165,7 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
         assert strangers.offers(strangers.rates()) == []
 
 
-def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: Stranger) -> None:
+def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
     people = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
@@ -177,7 +177,7 @@ def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: 
     assert len(choice.offers(choice.rates())) == 1, "what was said before counts again"
 
 
-def test_a_gain_is_of_the_authors_own_runs_alone(line_writer: LineWriter, ada: Stranger) -> None:
+def test_a_gain_is_of_the_authors_own_runs_alone(line_writer: LineWriter, ada: PeerAuthor) -> None:
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
     choice = peers_of(line_writer, People(fleet=frozenset([ada.key.public])))
     assert choice.offers(choice.rates()) == [], "nobody knows what its base measures there"

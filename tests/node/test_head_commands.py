@@ -12,7 +12,7 @@ from node.store.store import Store
 from protocol.source import Source
 from tests.node.examples import BASELINE
 from tests.node.line_writers import keep, with_baseline
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from trainer.host.device import Device
 
 MARKED = Source.of(
@@ -27,8 +27,8 @@ def line_writer(home: Home, store: Store, here: Device) -> LineWriter:
 
 
 @pytest.fixture
-def stranger(home: Home, line_writer: LineWriter) -> Stranger:
-    return Stranger(line_writer.store, Blobs(home.blobs), name="ada \u200d")
+def peer_author(home: Home, line_writer: LineWriter) -> PeerAuthor:
+    return PeerAuthor(line_writer.store, Blobs(home.blobs), name="ada \u200d")
 
 
 def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
@@ -41,9 +41,9 @@ def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tu
 
 
 def test_show_lists_the_marks_of_a_patch(
-    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    marked = stranger.patch(BASELINE, MARKED).hex()
+    marked = peer_author.patch(BASELINE, MARKED).hex()
     document = json.loads(arnode(capsys, "show", marked, "--json")[0])
     assert document["marks"] == [
         {"path": "train.py", "line": 2, "what": "import", "text": "import os"},
@@ -60,12 +60,12 @@ def test_show_lists_the_marks_of_a_patch(
 
 
 def test_show_tells_no_marks_from_no_source(
-    line_writer: LineWriter, stranger: Stranger, home: Home, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, peer_author: PeerAuthor, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = keep(line_writer, "0.2")
     for record in (kept.patch, kept.result):
         assert json.loads(arnode(capsys, "show", record.hex(), "--json")[0])["marks"] == []
-    patch = stranger.patch(BASELINE, MARKED)
+    patch = peer_author.patch(BASELINE, MARKED)
     Blobs(home.blobs).path(MARKED.tree).unlink()
     assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
     assert "marks: not read: its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
@@ -75,9 +75,9 @@ def test_show_tells_no_marks_from_no_source(
 
 
 def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
-    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    marked = stranger.patch(BASELINE, MARKED).hex()
+    marked = peer_author.patch(BASELINE, MARKED).hex()
     _, err = arnode(capsys, "adopt", marked, code=7)
     assert "does more than arithmetic: train.py line 2: import os (import), and 1 more" in err
     assert "--unverified" in err
@@ -98,9 +98,9 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
 
 
 def test_a_strangers_tree_is_adopted_without_its_prose(
-    line_writer: LineWriter, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    patch = stranger.patch(BASELINE, WORDY).hex()
+    patch = peer_author.patch(BASELINE, WORDY).hex()
     assert "was not confirmed here" in arnode(capsys, "adopt", patch, code=7)[1]
     own = [record.kind for record in line_writer.store.records.own()]
     assert "patch" not in own
@@ -109,7 +109,7 @@ def test_a_strangers_tree_is_adopted_without_its_prose(
     assert line_writer.store.records.own()[-2].kind == "patch"
 
     (row,) = arnode(capsys, "head", "--provenance")[0].splitlines()
-    assert row == f"1-2  ada \\u200d {stranger.digits}  unverified  A foreign idea"
+    assert row == f"1-2  ada \\u200d {peer_author.digits}  unverified  A foreign idea"
 
 
 def test_the_baseline_is_called_one_with_what_would_change_that(

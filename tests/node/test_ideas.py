@@ -28,8 +28,8 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import Bench, Rates
-from tests.node.strangers import Stranger
 
 
 def ideas_of(home: Home, line_writer: LineWriter, *, count: int = 3) -> Ideas:
@@ -69,8 +69,8 @@ def test_what_ran_elsewhere_is_not_handed_out(home: Home, line_writer: LineWrite
 
 
 @pytest.fixture
-def ada(store: Store, home: Home) -> Stranger:
-    return Stranger(store, Blobs(home.blobs), number=50)
+def ada(store: Store, home: Home) -> PeerAuthor:
+    return PeerAuthor(store, Blobs(home.blobs), number=50)
 
 
 def intent(title: str, *, base: Source = BASELINE) -> IntentBody:
@@ -84,7 +84,7 @@ def intent(title: str, *, base: Source = BASELINE) -> IntentBody:
 
 
 def test_what_somebody_is_trying_comes_last(
-    home: Home, line_writer: LineWriter, ada: Stranger
+    home: Home, line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     ada.publish(intent("LEARNING_RATE → 0.200"))
     ada.publish(intent("LEARNING_RATE → 0.201", base=proposal_of(BASELINE, "0.5").source))
@@ -92,7 +92,7 @@ def test_what_somebody_is_trying_comes_last(
 
 
 def test_an_intent_ends_by_itself(
-    home: Home, line_writer: LineWriter, ada: Stranger, monkeypatch: pytest.MonkeyPatch
+    home: Home, line_writer: LineWriter, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada.publish(intent("LEARNING_RATE → 0.200"))
     later_ms = clock_ms() + 601_000

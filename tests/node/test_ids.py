@@ -11,7 +11,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from tests.node.examples import BASELINE, HARDWARE_CLASS
 from tests.node.line_writers import keep, proposal_of, with_baseline
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from trainer.host.device import Device
 
@@ -27,7 +27,7 @@ def line_writer(home: Home, store: Store, here: Device) -> LineWriter:
 def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
     home: Home, line_writer: LineWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ada = Stranger(line_writer.store, Blobs(home.blobs), number=50)
+    ada = PeerAuthor(line_writer.store, Blobs(home.blobs), number=50)
     claim = ada.claims(IDEA, 6.0, title="a better rate")
     board = arnode(capsys, "leaderboard", "--class", HARDWARE_CLASS).splitlines()
     shown = board[2].split()[1]
@@ -46,7 +46,7 @@ def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
 def test_a_claim_whose_patch_is_not_here_has_a_diff(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ada = Stranger(line_writer.store, Blobs(home.blobs), number=50)
+    ada = PeerAuthor(line_writer.store, Blobs(home.blobs), number=50)
     claim = ada.claims(IDEA, 6.0)
     record = line_writer.store.records.get(claim)
     with line_writer.store.transaction():

@@ -35,8 +35,8 @@ from protocol.topics import news_topic
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
 from tests.node.line_writers import BASE_NANO, GAIN_NANO
 from tests.node.night import HOSTILE, LLM, Night, evening
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import Bench, better
-from tests.node.strangers import Stranger
 
 RECORD = bytes([7]) * 32
 KNOWN = frozenset({b"LEARNING_RATE", b"DEPTH"})
@@ -248,16 +248,16 @@ def test_whatever_was_tried_it_fits_into_a_record(tried: list[Tried], parts: lis
 # What is read of it
 
 
-def says(author: Stranger, text: str, **changes: object) -> bytes:
+def says(author: PeerAuthor, text: str, **changes: object) -> bytes:
     body = InsightBody(task=TASK, hardware_class=HARDWARE_CLASS, message=text, evidence=())
     return author.publish(replace(body, **changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def strangers(home: Home, night: Night) -> Iterator[Stranger]:
+def strangers(home: Home, night: Night) -> Iterator[PeerAuthor]:
     numbers = count(50)
     return (
-        Stranger(night.store, Blobs(home.blobs), number=number, clock_ms=night.clock)
+        PeerAuthor(night.store, Blobs(home.blobs), number=number, clock_ms=night.clock)
         for number in numbers
     )
 
@@ -267,7 +267,7 @@ def texts(night: Night) -> list[str]:
 
 
 def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
-    night: Night, strangers: Iterator[Stranger]
+    night: Night, strangers: Iterator[PeerAuthor]
 ) -> None:
     ada = next(strangers)
     says(ada, "an old one")
@@ -282,7 +282,7 @@ def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
 
 
 def test_of_other_tasks_and_classes_nothing_is_read(
-    night: Night, strangers: Iterator[Stranger]
+    night: Night, strangers: Iterator[PeerAuthor]
 ) -> None:
     ada = next(strangers)
     says(ada, "of another task", task=bytes(32))
@@ -291,32 +291,32 @@ def test_of_other_tasks_and_classes_nothing_is_read(
 
 
 def test_whoever_says_much_leaves_no_less_room_for_others(
-    night: Night, strangers: Iterator[Stranger]
+    night: Night, strangers: Iterator[PeerAuthor]
 ) -> None:
     first, loud = next(strangers), next(strangers)
     says(first, "quiet")
     for number in range(30):
         says(loud, f"loud {number}")
     assert texts(night) == ["loud 29", "loud 28", "quiet"]
-    for stranger, number in zip(strangers, range(30), strict=False):
-        says(stranger, f"one of many, {number}")
+    for peer_author, number in zip(strangers, range(30), strict=False):
+        says(peer_author, f"one of many, {number}")
     assert len(texts(night)) == 6
 
 
 def test_own_ones_keep_their_room_whatever_others_say(
-    night: Night, strangers: Iterator[Stranger]
+    night: Night, strangers: Iterator[PeerAuthor]
 ) -> None:
     for _ in range(8):
         night.keep(night.idea())
         night.promotion_trial(-GAIN_NANO)
-    for stranger, number in zip(strangers, range(10), strict=False):
-        says(stranger, f"another, {number}")
+    for peer_author, number in zip(strangers, range(10), strict=False):
+        says(peer_author, f"another, {number}")
     read = insights_of(night.store, LINE, KEY.public)
     assert sum(told.is_own for told in read) == 6
     assert len(read) == 12
 
 
-def test_who_is_not_heard_is_not_read(night: Night, strangers: Iterator[Stranger]) -> None:
+def test_who_is_not_heard_is_not_read(night: Night, strangers: Iterator[PeerAuthor]) -> None:
     ada, omar = next(strangers), next(strangers)
     says(ada, "of one who is blocked")
     says(omar, "of another")
@@ -324,7 +324,7 @@ def test_who_is_not_heard_is_not_read(night: Night, strangers: Iterator[Stranger
     assert [told.text for told in read] == ["of another"]
 
 
-def test_what_was_taken_back_is_read_no_more(night: Night, strangers: Iterator[Stranger]) -> None:
+def test_what_was_taken_back_is_read_no_more(night: Night, strangers: Iterator[PeerAuthor]) -> None:
     ada = next(strangers)
     mistaken = says(ada, "a mistake")
     says(ada, "what stands")

@@ -22,7 +22,7 @@ from tests.node.answering import running
 from tests.node.examples import HARDWARE_CLASS
 from tests.node.examples import MANIFEST as SMALL_MANIFEST
 from tests.node.line_writers import with_baseline
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, PATCH, START_MS
 from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
@@ -117,8 +117,8 @@ def test_rows_are_read_for_marks_when_asked(
     blobs = Blobs(home.blobs)
     marked = Source.of({"train.py": b"import socket\nLEARNING_RATE = 0.3\n"})
     gone = Source.of({"train.py": b"LEARNING_RATE = 0.4\n"})
-    Stranger(store, blobs, number=50).claims(marked, 6.0)
-    Stranger(store, blobs, number=51).claims(gone, 4.0)
+    PeerAuthor(store, blobs, number=50).claims(marked, 6.0)
+    PeerAuthor(store, blobs, number=51).claims(gone, 4.0)
     blobs.path(gone.tree).unlink()
     words = ("leaderboard", "--class", HARDWARE_CLASS)
     assert all("marks" not in row for row in json.loads(arnode(capsys, *words, "--json"))["rows"])
@@ -144,7 +144,7 @@ def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
     manifest = replace(SMALL_MANIFEST, files=files)
     changes = ("solve.c", b"int b;\n"), ("ask.py", b"import socket\n")
     for number, (path, data) in enumerate(changes, 50):
-        somebody = Stranger(store, blobs, number=number, task=manifest.id)
+        somebody = PeerAuthor(store, blobs, number=number, task=manifest.id)
         if number == 50:
             somebody.publish(TaskBody(manifest=manifest))
         somebody.claims(baseline.replacing(path, data), 5.0, base=baseline)

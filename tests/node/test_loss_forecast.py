@@ -64,8 +64,8 @@ def test_nothing_is_foretold_too_early_or_by_too_few_runs() -> None:
     assert least(LossForecast(history(chance), BASE, SD), 0.5, chance, until=0.29) is None
     few = LossForecast(history(chance, count=LEAST_RUNS - 1), BASE, SD)
     assert least(few, 0.5, chance, until=0.9) is None
-    stranger = LossForecast(history(chance), b"\1" * 32, SD)
-    assert least(stranger, 0.5, chance, until=0.9) is None
+    peer_author = LossForecast(history(chance), b"\1" * 32, SD)
+    assert least(peer_author, 0.5, chance, until=0.9) is None
     assert LossForecast(history(chance), BASE, SD).least((), STEPS) is None
 
 

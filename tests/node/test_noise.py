@@ -29,7 +29,7 @@ from tests.node.line_writers import (
     promotion_trial,
     with_baseline,
 )
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.examples import PROGRAM_MANIFEST, RICH_PROGRAM
 
 FLOOR_NANO = MANIFEST.noise_floor_nano
@@ -42,7 +42,7 @@ def blobs(home: Home, store: Store) -> Blobs:
     return Blobs(home.blobs)
 
 
-def says(author: Stranger, sd: float, *, count: int = 12, name: str = HARDWARE_CLASS) -> None:
+def says(author: PeerAuthor, sd: float, *, count: int = 12, name: str = HARDWARE_CLASS) -> None:
     """Let somebody publish runs that scatter so much, in noise floors."""
     chance = random.Random(author.key.public)
     level = 1_500_000_000
@@ -61,14 +61,14 @@ def says(author: Stranger, sd: float, *, count: int = 12, name: str = HARDWARE_C
 def test_without_others_the_manifest_says_where_to_start(store: Store, blobs: Blobs) -> None:
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
     for number in (50, 51):
-        says(Stranger(store, blobs, number=number), 3.0)
+        says(PeerAuthor(store, blobs, number=number), 3.0)
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "two are too few"
 
 
 def test_the_median_of_the_class_is_where_a_new_node_starts(store: Store, blobs: Blobs) -> None:
     for number in range(50, 61):
-        says(Stranger(store, blobs, number=number), 2.0)
-        says(Stranger(store, blobs, number=number + 20), 0.3, name="rtx4090-24g")
+        says(PeerAuthor(store, blobs, number=number), 2.0)
+        says(PeerAuthor(store, blobs, number=number + 20), 0.3, name="rtx4090-24g")
     assert class_sd(store, LINE, FLOOR_NANO) == pytest.approx(2 * FLOOR, rel=0.35)
     own = known_noise(store, LINE, FLOOR_NANO)
     assert own.nu == 4 + 1, "four degrees of the class's, one of the own baseline's"
@@ -79,18 +79,18 @@ def test_a_lie_moves_it_within_bounds_and_only_if_most_lie(
     store: Store, blobs: Blobs, lie: float
 ) -> None:
     for number in range(50, 55):
-        says(Stranger(store, blobs, number=number), 1.0)
+        says(PeerAuthor(store, blobs, number=number), 1.0)
     for number in range(55, 57):
-        says(Stranger(store, blobs, number=number), lie)
+        says(PeerAuthor(store, blobs, number=number), lie)
     assert class_sd(store, LINE, FLOOR_NANO) == pytest.approx(FLOOR, rel=0.6)
     for number in range(57, 65):
-        says(Stranger(store, blobs, number=number), lie)
+        says(PeerAuthor(store, blobs, number=number), lie)
     assert FLOOR / 4 <= class_sd(store, LINE, FLOOR_NANO) <= 4 * FLOOR
 
 
 def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
     for number in range(50, 55):
-        says(Stranger(store, blobs, number=number), 3.0, count=LEAST_RUNS - 1)
+        says(PeerAuthor(store, blobs, number=number), 3.0, count=LEAST_RUNS - 1)
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
 
 

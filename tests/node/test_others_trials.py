@@ -17,8 +17,8 @@ from protocol.runs import CONTENDED, Status
 from protocol.source import Source
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.line_writers import BASE_NANO
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import ExampleTask
-from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import confirm, run
 from trainer.task_folder.task import Task
 
@@ -32,18 +32,18 @@ def source_of(text: str) -> Source:
 
 
 @pytest.fixture
-def ada(line_writer: LineWriter, home: Home) -> Stranger:
-    return stranger(line_writer, home, 1)
+def ada(line_writer: LineWriter, home: Home) -> PeerAuthor:
+    return peer_author(line_writer, home, 1)
 
 
-def stranger(line_writer: LineWriter, home: Home, number: int) -> Stranger:
-    who = Stranger(line_writer.store, Blobs(home.blobs), number=number)
+def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
+    who = PeerAuthor(line_writer.store, Blobs(home.blobs), number=number)
     tells(who, source_of(START), source_of(START), BASE_NANO, stage="baseline")
     return who
 
 
 def tells(
-    who: Stranger, base: Source, tree: Source, metric_nano: int, *, stage: str = "screen"
+    who: PeerAuthor, base: Source, tree: Source, metric_nano: int, *, stage: str = "screen"
 ) -> None:
     """Have somebody publish what one run said of a tree."""
     is_baseline = stage == "baseline"
@@ -72,7 +72,7 @@ def changed(old: str, new: str, text: str = START) -> str:
 
 
 def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
-    line_writer: LineWriter, ada: Stranger
+    line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
     tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
@@ -88,9 +88,9 @@ def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
 
 
 def test_values_are_known_of_what_is_built_on_another_s_tree(
-    line_writer: LineWriter, home: Home, ada: Stranger
+    line_writer: LineWriter, home: Home, ada: PeerAuthor
 ) -> None:
-    grace = stranger(line_writer, home, 2)
+    grace = peer_author(line_writer, home, 2)
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
     tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
     tells(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
@@ -126,13 +126,13 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
     ],
 )
 def test_what_does_more_than_set_values_is_no_trial(
-    line_writer: LineWriter, ada: Stranger, text: str
+    line_writer: LineWriter, ada: PeerAuthor, text: str
 ) -> None:
     tells(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
     assert peer_trials(line_writer) == ()
 
 
-def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...] = ()) -> None:
+def fails(who: PeerAuthor, tree: Source, status: Status, *, flags: tuple[str, ...] = ()) -> None:
     """Have somebody publish that a tree did not come through."""
     sound = run(1, "candidate", BASE_NANO)
     runs = (replace(sound, status=status, metric_nano=None, secret_nano=None, flags=flags),)
@@ -142,7 +142,9 @@ def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...]
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def test_what_did_not_come_through_is_told_as_that(line_writer: LineWriter, ada: Stranger) -> None:
+def test_what_did_not_come_through_is_told_as_that(
+    line_writer: LineWriter, ada: PeerAuthor
+) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
     for status in ("oom", "rejected"):
         fails(ada, wider, cast("Status", status))
@@ -151,7 +153,7 @@ def test_what_did_not_come_through_is_told_as_that(line_writer: LineWriter, ada:
 
 
 def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
-    line_writer: LineWriter, ada: Stranger
+    line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 96"))
     fails(ada, wider, "timeout", flags=(CONTENDED,))
@@ -160,14 +162,14 @@ def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
     assert len(peer_trials(line_writer)) == 1
 
 
-def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: Stranger) -> None:
+def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: PeerAuthor) -> None:
     elsewhere = source_of("RATE = 3e-2\n")
     tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
     assert peer_trials(line_writer) == ()
 
 
 def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
-    line_writer: LineWriter, ada: Stranger
+    line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     text = START
     for step in range(5):
@@ -180,16 +182,16 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
 
 
 def test_who_is_not_heeded_is_not_told_of(
-    line_writer: LineWriter, home: Home, ada: Stranger
+    line_writer: LineWriter, home: Home, ada: PeerAuthor
 ) -> None:
-    grace = stranger(line_writer, home, 2)
+    grace = peer_author(line_writer, home, 2)
     for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
         tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
     (only,) = peer_trials(line_writer, lambda author: author == grace.key.public)
     assert dict(only.after) == {"RATE": 3e-2}
 
 
-def test_of_each_author_only_the_latest_are_kept(line_writer: LineWriter, ada: Stranger) -> None:
+def test_of_each_author_only_the_latest_are_kept(line_writer: LineWriter, ada: PeerAuthor) -> None:
     for number in range(70):
         tree = source_of(changed("WIDTH = 64", f"WIDTH = {100 + number}"))
         tells(ada, source_of(START), tree, BASE_NANO)

@@ -13,8 +13,8 @@ from node.store.blobs import Blobs
 from protocol.record_kinds import Stage
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import ExampleTask
-from tests.node.strangers import Stranger
 from tests.protocol.worlds import confirm
 from trainer.task_folder.task import Task
 
@@ -30,7 +30,7 @@ def tries_by(line_writer: LineWriter, author: bytes) -> OthersTries:
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", ExampleTask()))
 
 
-def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: object) -> None:
+def publish(who: PeerAuthor, title: str, *, stage: Stage = "screen", **other: object) -> None:
     """Have somebody record what came of an idea."""
     tree = Source.of({"train.py": f"LEARNING_RATE = 0.1  # {title}\n".encode()})
     patch = who.patch(BASELINE, tree, title=title)
@@ -39,14 +39,14 @@ def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: obje
     who.publish(replace(said, **given))  # type: ignore[arg-type]
 
 
-def stranger(line_writer: LineWriter, home: Home, number: int) -> Stranger:
-    return Stranger(line_writer.store, Blobs(home.blobs), number=number)
+def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
+    return PeerAuthor(line_writer.store, Blobs(home.blobs), number=number)
 
 
 def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
     line_writer: LineWriter, home: Home
 ) -> None:
-    ada, grace = (stranger(line_writer, home, number) for number in (1, 2))
+    ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
     publish(ada, "RMSNorm")
     tries = tries_of(line_writer)
     assert tries.screened_out_by_others == {"RMSNorm"}
@@ -62,7 +62,7 @@ def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
 def test_what_says_nothing_of_this_line_is_not(
     line_writer: LineWriter, home: Home, other: dict[str, object]
 ) -> None:
-    ada = stranger(line_writer, home, 1)
+    ada = peer_author(line_writer, home, 1)
     if "status" in other:
         other["runs"] = ()
     publish(ada, "RMSNorm", **other)
@@ -72,7 +72,7 @@ def test_what_says_nothing_of_this_line_is_not(
 def test_what_others_kept_is_praised_unless_more_tried_it_in_vain(
     line_writer: LineWriter, home: Home
 ) -> None:
-    ada, grace, alan = (stranger(line_writer, home, number) for number in (1, 2, 3))
+    ada, grace, alan = (peer_author(line_writer, home, number) for number in (1, 2, 3))
     publish(ada, "RMSNorm", stage="keep")
     publish(ada, "GELU")
     tries = tries_of(line_writer)
@@ -91,7 +91,7 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     line_writer: LineWriter, home: Home
 ) -> None:
     for number in range(1, 4):
-        publish(stranger(line_writer, home, number), f"of {number}")
+        publish(peer_author(line_writer, home, number), f"of {number}")
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     others = tries.part_of(IDEAS, now_ms)
     assert 0.6 < len(others) / len(IDEAS) < 0.9  # three quarters, in expectation
@@ -100,7 +100,7 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
 
 def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:
     """Each takes for its own what the other leaves."""
-    ada = stranger(line_writer, home, 1)
+    ada = peer_author(line_writer, home, 1)
     publish(ada, "RMSNorm")
     now_ms = time.time_ns() // 1_000_000
     of_ada = tries_of(line_writer).part_of(IDEAS, now_ms)

@@ -28,7 +28,7 @@ from tests.node.examples import (
     result_body,
     run,
 )
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 
 TITLE = "Signed-off-by: x@y \u200d<b>x</b>`#1 ``` @you [l](http://e.example/) [bold]|"
 REASON = "Arnode-Status: ok \u200d<i>`"
@@ -71,7 +71,7 @@ def hostile(home: Home, store: Store, notebook: Notebook, monkeypatch: pytest.Mo
     result = notebook.write(body)
     notebook.adopted()
     notebook.save_line()
-    Stranger(store, notebook.blobs, name=TITLE[:64])
+    PeerAuthor(store, notebook.blobs, name=TITLE[:64])
     return result.id
 
 

@@ -19,7 +19,7 @@ from protocol.units import NANO
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.line_writers import keep, line_writer_of, with_baseline
 from tests.node.page import Answer, Visitor, visiting
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.examples import REPORT
 from trainer.host.device import Device
 from trainer.measuring.loss_curve import LossPoint
@@ -28,13 +28,13 @@ HOSTILE = "<img src=x onerror=alert(1)>\"';--"
 
 
 @pytest.fixture
-def history(home: Home, store: Store) -> Stranger:
+def history(home: Home, store: Store) -> PeerAuthor:
     """A node with a baseline and two kept patches, and a stranger who claims something."""
     with_baseline(home, store)
     line_writer = line_writer_of(home, store)
     for rate in ("0.2", "0.3"):
         keep(line_writer, rate)
-    ada = Stranger(store, Blobs(home.blobs), number=50, name=HOSTILE)
+    ada = PeerAuthor(store, Blobs(home.blobs), number=50, name=HOSTILE)
     ada.claims(line_writer.source(line_writer.known_line.working), 4.0)
     return ada
 
@@ -67,7 +67,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
 
 
 def test_the_api_answers_with_the_objects_that_commands_print(
-    home: Home, history: Stranger, here: Device, capsys: pytest.CaptureFixture[str]
+    home: Home, history: PeerAuthor, here: Device, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries = printed(capsys, "log")["experiments"]
     kept = next(one["id"] for one in entries if one["decision"] == "kept")
@@ -91,7 +91,7 @@ def test_the_api_answers_with_the_objects_that_commands_print(
 
 
 def test_one_experiment_comes_with_its_record_diff_runs_and_lineage(
-    home: Home, history: Stranger
+    home: Home, history: PeerAuthor
 ) -> None:
     first, second = (
         one for one in answer(home, "experiments?decision=kept&order=asc").json["experiments"]
@@ -105,7 +105,7 @@ def test_one_experiment_comes_with_its_record_diff_runs_and_lineage(
 
 
 def test_published_reports_are_listed_and_read_where_their_text_is_here(
-    home: Home, history: Stranger
+    home: Home, history: PeerAuthor
 ) -> None:
     body = replace(REPORT, task=TASK, hardware_class=HARDWARE_CLASS, title=HOSTILE)
     report = history.publish(body).hex()
@@ -144,14 +144,16 @@ def test_a_run_has_the_curve_that_was_kept_with_it(home: Home, store: Store) -> 
     ],
 )
 def test_experiments_are_filtered_sorted_and_paged(
-    home: Home, history: Stranger, query: str, titles: list[str]
+    home: Home, history: PeerAuthor, query: str, titles: list[str]
 ) -> None:
     found = answer(home, f"experiments?{query}").json
     assert [one["title"][-3:] for one in found["experiments"]] == titles
     assert found["total"] >= len(titles)
 
 
-def test_progress_has_a_column_for_everything_and_both_lines(home: Home, history: Stranger) -> None:
+def test_progress_has_a_column_for_everything_and_both_lines(
+    home: Home, history: PeerAuthor
+) -> None:
     found = answer(home, "progress").json
     points = found["points"]
     assert {len(column) for column in points.values()} == {3}
@@ -161,7 +163,7 @@ def test_progress_has_a_column_for_everything_and_both_lines(home: Home, history
 
 
 def test_lineage_joins_own_steps_and_claims_and_says_whose_they_are(
-    home: Home, history: Stranger
+    home: Home, history: PeerAuthor
 ) -> None:
     found = answer(home, "lineage").json
     trees = {one["tree"] for one in found["nodes"]}
@@ -189,7 +191,7 @@ def test_lineage_joins_own_steps_and_claims_and_says_whose_they_are(
     ],
 )
 def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
-    home: Home, history: Stranger, path: str, status: int
+    home: Home, history: PeerAuthor, path: str, status: int
 ) -> None:
     found = answer(home, path)
     assert found.status == status
@@ -217,7 +219,7 @@ def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None
 
 
 def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads(
-    home: Home, history: Stranger
+    home: Home, history: PeerAuthor
 ) -> None:
     heard: list[str] = []
 
@@ -318,7 +320,7 @@ def test_no_path_leads_out_of_the_page(home: Home, path: str) -> None:
     assert ask(home, work) in (400, 403, 404)
 
 
-def test_an_answer_that_is_known_is_not_sent_again(home: Home, history: Stranger) -> None:
+def test_an_answer_that_is_known_is_not_sent_again(home: Home, history: PeerAuthor) -> None:
     async def work(visitor: Visitor) -> None:
         first = await visitor.get("experiments")
         again = await visitor.get("experiments", **{"If-None-Match": first.headers["ETag"]})
@@ -350,7 +352,7 @@ def test_without_a_node_steering_says_that_none_runs(home: Home) -> None:
 
 
 def test_a_public_page_reads_without_a_token_and_steers_for_nobody(
-    home: Home, history: Stranger
+    home: Home, history: PeerAuthor
 ) -> None:
     async def work(visitor: Visitor) -> tuple[Answer, Answer, Answer]:
         return (
@@ -363,7 +365,7 @@ def test_a_public_page_reads_without_a_token_and_steers_for_nobody(
     assert (boards.status, pause.status, by_name.status) == (200, 403, 200)
 
 
-def test_every_answer_is_what_the_description_says(home: Home, history: Stranger) -> None:
+def test_every_answer_is_what_the_description_says(home: Home, history: PeerAuthor) -> None:
     entries = answer(home, "experiments").json["experiments"]
     described = answer(home, "openapi.json").json
     assert described["openapi"] == "3.1.0"
@@ -389,7 +391,7 @@ def test_every_answer_is_what_the_description_says(home: Home, history: Stranger
         assert shape["allOf"][1]["required"] == ["v"]
 
 
-def test_no_secret_of_the_home_is_in_any_answer(home: Home, history: Stranger) -> None:
+def test_no_secret_of_the_home_is_in_any_answer(home: Home, history: PeerAuthor) -> None:
     with Store.open_read_only(home):
         pass
     (home.root / "secret").write_bytes(bytes(range(100, 132)))

@@ -162,7 +162,7 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
         "stage": "screen",
         "plainly": "trying it",
         "seconds": 1.0,
-        "beside": 0,
+        "also_running": 0,
         "paused": False,
         "until": None,
         "runs": [],

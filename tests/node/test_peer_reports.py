@@ -12,7 +12,7 @@ from node.store.store import Store
 from protocol.remarks import ReportBody, RetractBody
 from protocol.runs import Figures
 from tests.node.examples import HARDWARE_CLASS, KEY, LINE, TASK
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.examples import REPORT
 
 SD = 0.001
@@ -29,7 +29,7 @@ def told(store: Store, *blocked: bytes) -> tuple[PeerReport, ...]:
 
 
 def test_they_are_told_in_figures_with_their_title(store: Store, blobs: Blobs) -> None:
-    ada = Stranger(store, blobs, number=70)
+    ada = PeerAuthor(store, blobs, number=70)
     ada.publish(THEIRS)
     (report,) = told(store)
     assert report.author == ada.digits
@@ -39,7 +39,7 @@ def test_they_are_told_in_figures_with_their_title(store: Store, blobs: Blobs) -
 
 
 def test_of_each_author_the_latest_and_of_four_authors(store: Store, blobs: Blobs) -> None:
-    authors = [Stranger(store, blobs, number=70 + number) for number in range(6)]
+    authors = [PeerAuthor(store, blobs, number=70 + number) for number in range(6)]
     for author in authors:
         author.publish(replace(THEIRS, title="earlier"))
         author.publish(replace(THEIRS, title="later"))
@@ -55,12 +55,12 @@ def test_of_each_author_the_latest_and_of_four_authors(store: Store, blobs: Blob
 def test_those_of_other_tasks_are_not_told(
     store: Store, blobs: Blobs, changes: dict[str, object]
 ) -> None:
-    Stranger(store, blobs, number=70).publish(replace(THEIRS, **changes))  # type: ignore[arg-type]
+    PeerAuthor(store, blobs, number=70).publish(replace(THEIRS, **changes))  # type: ignore[arg-type]
     assert told(store) == ()
 
 
 def test_one_of_another_class_is_marked_as_far(store: Store, blobs: Blobs) -> None:
-    Stranger(store, blobs, number=70).publish(replace(THEIRS, hardware_class="h100-80g"))
+    PeerAuthor(store, blobs, number=70).publish(replace(THEIRS, hardware_class="h100-80g"))
     (report,) = told(store)
     assert not report.is_near
 
@@ -68,7 +68,7 @@ def test_one_of_another_class_is_marked_as_far(store: Store, blobs: Blobs) -> No
 def test_own_ones_those_taken_back_and_those_of_the_blocked_are_not_told(
     store: Store, blobs: Blobs
 ) -> None:
-    ada, omar = (Stranger(store, blobs, number=number) for number in (70, 71))
+    ada, omar = (PeerAuthor(store, blobs, number=number) for number in (70, 71))
     store.append_own(KEY, THEIRS, ts_ms=1_700_000_000_000)
     ada.publish(THEIRS)
     taken_back = omar.publish(THEIRS)
@@ -79,7 +79,7 @@ def test_own_ones_those_taken_back_and_those_of_the_blocked_are_not_told(
 
 def test_no_gain_and_no_noise_leave_the_gain_untold(store: Store, blobs: Blobs) -> None:
     body: ReportBody = replace(THEIRS, figures=Figures.of({"kept": 1}))
-    Stranger(store, blobs, number=70).publish(body)
+    PeerAuthor(store, blobs, number=70).publish(body)
     assert told(store)[0].gain_sd is None
     (report,) = reports_of_others(store, LINE, KEY.public, noise_sd=0.0)
     assert report.gain_sd is None

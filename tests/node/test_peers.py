@@ -24,8 +24,8 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
+from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
 from tests.node.scripted import OUTCOME, Bench, until
-from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 
 pytestmark = pytest.mark.usefixtures("inspected_here")
@@ -41,13 +41,13 @@ def bench(home: Home, store: Store) -> Bench:
 
 
 @pytest.fixture
-def ada(store: Store, blobs: Blobs) -> Stranger:
-    return Stranger(store, blobs, number=50)
+def ada(store: Store, blobs: Blobs) -> PeerAuthor:
+    return PeerAuthor(store, blobs, number=50)
 
 
 @pytest.fixture
-def omar(store: Store, blobs: Blobs) -> Stranger:
-    return Stranger(store, blobs, number=51)
+def omar(store: Store, blobs: Blobs) -> PeerAuthor:
+    return PeerAuthor(store, blobs, number=51)
 
 
 def rated(rate: str, base: Source = BASELINE) -> Source:
@@ -97,7 +97,7 @@ def peer_trials(bench: Bench) -> list[ExperimentStep]:
     ],
 )
 def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
-    bench: Bench, ada: Stranger, claim_sd: float, gain_sd: float, is_caught_up: bool, verdict: str
+    bench: Bench, ada: PeerAuthor, claim_sd: float, gain_sd: float, is_caught_up: bool, verdict: str
 ) -> None:
     """One that leads by little is no tree to catch up with, but an idea like the own ones."""
     theirs = rated("0.5")
@@ -111,7 +111,7 @@ def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
 
 
 def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
-    bench: Bench, blobs: Blobs, ada: Stranger
+    bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     best = rated("0.5")
     claim = ada.claims(best, 6.0, title="a better rate")
@@ -132,7 +132,7 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
 
 @pytest.mark.parametrize("forks_untrusted", [True, False])
 def test_strangers_code_alone_is_kept_from_forks_where_that_is_set(
-    bench: Bench, ada: Stranger, *, forks_untrusted: bool
+    bench: Bench, ada: PeerAuthor, *, forks_untrusted: bool
 ) -> None:
     bench.forks_untrusted = forks_untrusted
     theirs = rated("0.5")
@@ -142,7 +142,7 @@ def test_strangers_code_alone_is_kept_from_forks_where_that_is_set(
     assert bench.runner.fresh == (set() if forks_untrusted else {theirs.tree})
 
 
-def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     ada.claims(rated("0.5"), 6.0)
     work(bench)
     assert heads(bench) == (BASELINE.tree, BASELINE.tree)
@@ -152,7 +152,7 @@ def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Str
     assert rates[ada.key.public].chance < 0.25
 
 
-def test_it_is_tried_once(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_it_is_tried_once(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     ada.claims(rated("0.5"), 6.0)
     work(bench)
     work(bench)
@@ -160,7 +160,7 @@ def test_it_is_tried_once(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
 
 
 def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
-    bench: Bench, blobs: Blobs, ada: Stranger
+    bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     ada.claims(rated("0.5"), 3.6)
     work(bench)
@@ -168,7 +168,7 @@ def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
 
 
 def test_the_tree_to_catch_up_with_is_chosen_by_what_is_sure_of_it(
-    bench: Bench, ada: Stranger, omar: Stranger
+    bench: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     """Of many figures the largest is the luckiest: a bound allows for its author's tries."""
     steady, lucky = rated("0.5"), rated("0.6")
@@ -186,7 +186,7 @@ def test_the_tree_to_catch_up_with_is_chosen_by_what_is_sure_of_it(
 
 
 def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
-    bench: Bench, blobs: Blobs, ada: Stranger, omar: Stranger
+    bench: Bench, blobs: Blobs, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     best = rated("0.5")
     wider = Source.of({"train.py": best["train.py"] + b"WIDTH = 64\n"})
@@ -203,7 +203,7 @@ def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
 
 @pytest.mark.parametrize("line", [b"import os\n", b"print(open('/etc/passwd'))\n"])
 def test_marked_code_is_never_tried_unasked(
-    bench: Bench, blobs: Blobs, line: bytes, ada: Stranger
+    bench: Bench, blobs: Blobs, line: bytes, ada: PeerAuthor
 ) -> None:
     marked = Source.of({"train.py": line + b"LEARNING_RATE = 0.5\n"})
     ada.claims(marked, 6.0)
@@ -213,7 +213,7 @@ def test_marked_code_is_never_tried_unasked(
     assert peer_trials(bench) == []
 
 
-def test_prose_is_left_out_of_what_is_adopted(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_prose_is_left_out_of_what_is_adopted(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     wordy = Source.of({"train.py": b"# obey me\nLEARNING_RATE = 0.5\n"})
     clean = Source.of({"train.py": b"LEARNING_RATE = 0.5\n"})
     ada.claims(wordy, 6.0)
@@ -240,14 +240,14 @@ def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: 
         home=home, store=store, goal=Goal(max_experiments=12), ideas=40, peers=peers(share=0.25)
     )
     for number in range(12):
-        Stranger(store, blobs, number=60 + number).claims(rated(f"0.{600 + number}"), 0.9)
+        PeerAuthor(store, blobs, number=60 + number).claims(rated(f"0.{600 + number}"), 0.9)
     work(bench)
     trials = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert 1 <= len(peer_trials(bench)) <= 0.4 * len(trials)
 
 
 def test_without_leave_nothing_of_peers_is_run(
-    home: Home, store: Store, blobs: Blobs, ada: Stranger
+    home: Home, store: Store, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     with_baseline(home, store)
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=2), peers=None)
@@ -257,7 +257,7 @@ def test_without_leave_nothing_of_peers_is_run(
     assert best.tree not in bench.runner.started
 
 
-def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: Stranger) -> None:
+def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: PeerAuthor) -> None:
     best = rated("0.5")
     ada.claims(best, 6.0)
     truly(bench, best, 6.0)
@@ -271,7 +271,7 @@ def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: Stranger) -> 
 
 
 def test_a_friend_is_heard_first_and_believed_no_more(
-    bench: Bench, ada: Stranger, omar: Stranger
+    bench: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     ada.claims(rated("0.5"), 0.9)
     omar.claims(rated("0.6"), 0.9)
@@ -285,7 +285,7 @@ def test_a_friend_is_heard_first_and_believed_no_more(
 
 def test_people_are_named_by_command(
     home: Home,
-    ada: Stranger,
+    ada: PeerAuthor,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -303,7 +303,7 @@ def test_people_are_named_by_command(
     assert "not a list of friends" in arnode(capsys, "friends", code=6)
 
 
-def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: Stranger) -> None:
+def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: PeerAuthor) -> None:
     for number in range(4):
         ada.claims(rated(f"0.{500 + number}"), 6.0 + number)
     work(bench)
@@ -311,7 +311,7 @@ def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: S
     assert [step.verdict for step in catch_ups(bench)] == ["refuted"]
 
 
-def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     head = rated("0.5")
     ada.claims(head, 18.0)
     truly(bench, head, 6.0)
@@ -322,7 +322,7 @@ def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stran
     assert rate.status == "open"
 
 
-def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     ada.claims(rated("0.5"), 2.0)
 
     class Drawn(random.Random):
@@ -347,7 +347,7 @@ def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Str
 
 
 def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
-    bench: Bench, blobs: Blobs, ada: Stranger
+    bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     head = rated("0.5")
     ada.claims(head, 6.0)
@@ -376,7 +376,7 @@ def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
     assert heads(bench)[0] == head.tree
 
 
-def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     first, second = rated("0.5"), rated("0.6")
     ada.claims(first, 6.0)
     truly(bench, first, 6.0)
@@ -397,7 +397,7 @@ BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
 
 
 @pytest.fixture
-def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
+def stacking(bench: Bench, ada: PeerAuthor, omar: PeerAuthor) -> Bench:
     """A node with one idea that it keeps, a checkpoint after it, and two friends' claims on it."""
     ada.claims(FIRST, 3.0, base=OWN, title="first")
     omar.claims(LAST, 3.0, base=OWN, title="last")
@@ -408,8 +408,8 @@ def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
     return bench
 
 
-def trust(bench: Bench, *strangers: Stranger, share: float = 0.0) -> None:
-    people = People(friends=frozenset(stranger.key.public for stranger in strangers))
+def trust(bench: Bench, *strangers: PeerAuthor, share: float = 0.0) -> None:
+    people = People(friends=frozenset(peer_author.key.public for peer_author in strangers))
     bench.peers = lambda line_writer: Peers(
         line_writer,
         net="main",
@@ -425,7 +425,7 @@ def authors_tried(bench: Bench) -> list[tuple[tuple[bytes, ...], str]]:
 
 
 def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
-    stacking: Bench, ada: Stranger, omar: Stranger
+    stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     truly(stacking, BOTH, 9.0)
     work(stacking)
@@ -448,9 +448,9 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
 
 
 def test_a_patch_that_does_not_fit_beside_the_others_is_left_out_of_the_stack(
-    stacking: Bench, blobs: Blobs, ada: Stranger, omar: Stranger
+    stacking: Bench, blobs: Blobs, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
-    eve = Stranger(stacking.store, blobs, number=52)
+    eve = PeerAuthor(stacking.store, blobs, number=52)
     eve.claims(Source.of({"train.py": b"C = 1\n" + OWN["train.py"]}), 2.0, base=OWN)
     trust(stacking, ada, omar, eve)
     truly(stacking, BOTH, 9.0)
@@ -461,7 +461,7 @@ def test_a_patch_that_does_not_fit_beside_the_others_is_left_out_of_the_stack(
 
 
 def test_a_stack_that_fails_is_bisected_and_charges_nobody(
-    stacking: Bench, ada: Stranger, omar: Stranger
+    stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     truly(stacking, FIRST, 3.0)  # as the node's own idea: nothing gained
     truly(stacking, LAST, 6.0)
@@ -477,7 +477,7 @@ def test_a_stack_that_fails_is_bisected_and_charges_nobody(
 
 
 def test_a_bisection_goes_on_after_a_restart_and_ends(
-    stacking: Bench, ada: Stranger, omar: Stranger
+    stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     truly(stacking, BOTH, 0.0)
     work(stacking)
@@ -490,7 +490,7 @@ def test_a_bisection_goes_on_after_a_restart_and_ends(
 
 
 def test_half_a_bisection_is_taken_up_by_the_next_start(
-    home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
+    home: Home, store: Store, stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     line_writer = line_writer_of(home, store)
     conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
@@ -505,7 +505,7 @@ def test_half_a_bisection_is_taken_up_by_the_next_start(
 
 
 def test_large_claims_of_trusted_authors_need_no_checkpoint_to_wait_for(
-    home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
+    home: Home, store: Store, stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     line_writer = line_writer_of(home, store)
     conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
@@ -517,7 +517,7 @@ def test_large_claims_of_trusted_authors_need_no_checkpoint_to_wait_for(
     assert len(idea.parents) == 3
 
 
-def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: Stranger) -> None:
+def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: PeerAuthor) -> None:
     truly(bench, OWN, 6.0)
     bench.peers, bench.ideas = None, 1
     work(bench)
@@ -535,7 +535,7 @@ def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: S
 
 
 def test_a_node_without_ideas_waits_for_others_and_hears_them(
-    bench: Bench, blobs: Blobs, ada: Stranger
+    bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     bench.ideas, bench.goal, bench.has_company = 1, Goal(), True
     head = rated("0.5")

@@ -22,8 +22,8 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import GAIN_NANO, line_writer_of, proposal_of, with_baseline
+from tests.node.peer_authors import PeerAuthor, peers
 from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
-from tests.node.strangers import Stranger, peers
 from tests.node.test_ideas import good_job
 from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
@@ -40,8 +40,8 @@ class Watched:
     most: int = 0
     emptied: int = 0  # how often all lanes were empty before
     shared: list[bytes] = field(default_factory=list)  # splits known on two lanes at once
-    strangers: int = 0
-    beside: Counter[bytes] = field(default_factory=Counter)  # what stood beside a stranger's
+    most_untrusted: int = 0
+    also_running: Counter[bytes] = field(default_factory=Counter)  # next to untrusted runs
     foreign: set[bytes] = field(default_factory=set)
 
     def begin(self, one: tuple[int, bytes | None, bytes]) -> None:
@@ -54,9 +54,9 @@ class Watched:
         self.alive.append(one)
         self.most = max(self.most, len(self.alive))
         theirs = [tree for _, _, tree in self.alive if tree in self.foreign]
-        self.strangers = max(self.strangers, len(theirs))
+        self.most_untrusted = max(self.most_untrusted, len(theirs))
         if theirs:
-            self.beside.update(tree for _, _, tree in self.alive if tree not in self.foreign)
+            self.also_running.update(tree for _, _, tree in self.alive if tree not in self.foreign)
 
 
 @dataclass(kw_only=True)
@@ -151,7 +151,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     watched = Watched()
     blobs = Blobs(home.blobs)
     for number in range(3):
-        ada = Stranger(store, blobs, number=60 + number)
+        ada = PeerAuthor(store, blobs, number=60 + number)
         for claim in range(6):
             tree = proposal_of(BASELINE, f"0.{700 + 10 * number + claim}").source
             watched.foreign.add(tree.tree)
@@ -171,7 +171,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     wanted = WantedClaim(
         base=BASELINE,
         candidate=claimed,
-        target=Stranger(store, blobs, number=70).claims(claimed, 30.0),
+        target=PeerAuthor(store, blobs, number=70).claims(claimed, 30.0),
         author=bytes(32),
         gain_nano=GAIN_NANO,
         lower_nano=None,
@@ -197,13 +197,13 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
     assert len(splits) > 2
     assert len(splits) == len(set(splits))  # nor one after the other
-    assert watched.strangers == 1
+    assert watched.most_untrusted == 1
 
 
 @pytest.mark.usefixtures("inspected_here")
 def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
     watched = Watched()
-    ada = Stranger(store, Blobs(home.blobs), number=60)
+    ada = PeerAuthor(store, Blobs(home.blobs), number=60)
     with_baseline(home, store)
     for claim in range(8):
         tree = proposal_of(BASELINE, f"0.{700 + claim}").source
@@ -211,8 +211,8 @@ def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) ->
         ada.claims(tree, 2.0)
     bench = laned(home, store, watched, goal=Goal(max_experiments=30), peers=peers(1.0))
     settled(bench.research().run())
-    assert watched.strangers == 1
-    assert watched.beside
+    assert watched.most_untrusted == 1
+    assert watched.also_running
     own = [job.step.idea.author is None for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     assert own.count(True) > 5
     assert own.count(False) > 2
@@ -357,12 +357,12 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
 def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
     activity = Activity(lambda _told: None)
     activity.running("baseline", "calibrating", "timing")
-    assert activity.beside == 0
+    assert activity.also_running == 0
     activity.running("one", "screen", "first run", run=1)
     activity.running("two", "recheck", "second run", run=2)
-    assert (activity.title, activity.beside) == ("two", 1)
+    assert (activity.title, activity.also_running) == ("two", 1)
     activity.ended(2)
-    assert (activity.title, activity.stage, activity.beside) == ("one", "screen", 0)
+    assert (activity.title, activity.stage, activity.also_running) == ("one", "screen", 0)
     activity.ended(1)
     assert activity.title == "one"  # until something else begins
 

@@ -13,7 +13,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.remarks import InsightBody
 from tests.llm_server import LlmServer, refuses, says
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from trainer.task_kinds import load_task
 
 pytestmark = pytest.mark.usefixtures("light_worker")
@@ -127,7 +127,7 @@ def test_without_a_node_too_it_is_told_what_peers_say(at_home: Home, arnode: Say
     task = load_task("tiny", data_dir=at_home.data)
     body = InsightBody(task=task.id, hardware_class=None, message="Narrow blocks pay.", evidence=())
     with Store.open(at_home) as store:
-        Stranger(store, Blobs(at_home.blobs), number=50).publish(body)
+        PeerAuthor(store, Blobs(at_home.blobs), number=50).publish(body)
     assert "Narrow blocks pay." in arnode("propose", "--print-prompt").out
 
 

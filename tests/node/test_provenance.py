@@ -29,7 +29,7 @@ from tests.node.line_writers import (
     keep,
     promotion_trial,
 )
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 
 
 def of(text: str) -> Source:
@@ -118,9 +118,9 @@ def test_a_missed_checkpoint_vouches_for_nothing(line_writer: LineWriter, blobs:
 
 
 def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: Blobs) -> None:
-    stranger = Stranger(line_writer.store, blobs, name="ada\u200d")
+    peer_author = PeerAuthor(line_writer.store, blobs, name="ada\u200d")
     wordy = of("LEARNING_RATE = 0.1\n# Dear agent\nA = 1  # obey\ndef f():\n    'obey'\n")
-    patch = stranger.patch(BASELINE, wordy, title="An idea")
+    patch = peer_author.patch(BASELINE, wordy, title="An idea")
     found = examine(Patches(line_writer.store, MANIFEST.id), blobs, MANIFEST, wordy.tree)
     blobs.put_source(found.source)
     move_head(line_writer, found.source.tree, evidence=None, stripped_from=found.stripped_from)
@@ -132,7 +132,7 @@ def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: 
         ("    pass", "foreign", "unverified"),
     ]
     writer = lines[1].writer
-    assert (writer.patch, writer.author, writer.title) == (patch, stranger.key.public, "An idea")
+    assert (writer.patch, writer.author, writer.title) == (patch, peer_author.key.public, "An idea")
 
     own = add(line_writer, "B = 1\n")
     promotion_trial(line_writer, gain_nano=GAIN_NANO)
@@ -145,8 +145,8 @@ def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: 
 def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
-    stranger = Stranger(line_writer.store, blobs)
-    theirs = stranger.patch(BASELINE, of("LEARNING_RATE = 0.1\nif 1:\n    A = 1  # so\n"))
+    peer_author = PeerAuthor(line_writer.store, blobs)
+    theirs = peer_author.patch(BASELINE, of("LEARNING_RATE = 0.1\nif 1:\n    A = 1  # so\n"))
     keep(line_writer, "0.2")
     add(line_writer, "A = 1\nC = 3\n", parents=(theirs,))
     lines = lines_of(line_writer, blobs)
@@ -164,8 +164,8 @@ def test_a_stack_of_strangers_patches_names_each_of_them(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     ada, omar = (
-        Stranger(line_writer.store, blobs),
-        Stranger(line_writer.store, blobs, number=2, name="omar"),
+        PeerAuthor(line_writer.store, blobs),
+        PeerAuthor(line_writer.store, blobs, number=2, name="omar"),
     )
     first = ada.patch(BASELINE, of("LEARNING_RATE = 0.1\nA = 1\n"))
     last = omar.patch(BASELINE, of("LEARNING_RATE = 0.1\nB = 1\n"))
@@ -181,7 +181,9 @@ def test_a_stack_of_strangers_patches_names_each_of_them(
 def test_a_retry_of_a_transplant_is_still_the_strangers(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
-    theirs = Stranger(line_writer.store, blobs).patch(BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n"))
+    theirs = PeerAuthor(line_writer.store, blobs).patch(
+        BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n")
+    )
     first = conclude(line_writer, line_writers.proposal_of(BASELINE, "0.7"), "rebased", BASE_NANO)
     assert line_writer.store.records.patch(first.patch)
     tried = add(line_writer, "A = 1\n", parents=(theirs,))
@@ -197,7 +199,7 @@ def test_lines_of_a_transplant_whose_original_is_not_here_count_as_the_strangers
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     theirs_source = of("LEARNING_RATE = 0.1\nZ = 1\n")
-    theirs = Stranger(line_writer.store, blobs).patch(BASELINE, theirs_source)
+    theirs = PeerAuthor(line_writer.store, blobs).patch(BASELINE, theirs_source)
     blobs.path(theirs_source.tree).unlink()
     add(line_writer, "A = 1\n", parents=(theirs,))
     assert writers(lines_of(line_writer, blobs))[1] == ("A = 1", "foreign", "kept")
@@ -213,7 +215,7 @@ def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
         ("A = 1", "unknown", "unverified"),
     ]
     base = of("X = 1\n")
-    Stranger(line_writer.store, blobs).patch(base, source)
+    PeerAuthor(line_writer.store, blobs).patch(base, source)
     blobs.path(base.tree).unlink()
     assert writers(lines_of(line_writer, blobs, source.tree))[1] == (
         "A = 1",
@@ -263,8 +265,8 @@ def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     ada, omar = (
-        Stranger(line_writer.store, blobs),
-        Stranger(line_writer.store, blobs, number=2, name="omar"),
+        PeerAuthor(line_writer.store, blobs),
+        PeerAuthor(line_writer.store, blobs, number=2, name="omar"),
     )
     below = of("LEARNING_RATE = 0.1\nA = 1\n")
     above = of("LEARNING_RATE = 0.1\nA = 1\nB = 1\n")

@@ -40,7 +40,7 @@ from protocol.remarks import MAX_EVIDENCE, MAX_TITLE, ReportBody, RetractBody
 from tests.node.examples import LINE, MANIFEST, TASK
 from tests.node.line_writers import IDENTITY
 from tests.node.night import HOSTILE, Night, evening
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.node.test_live import node_of
 
@@ -53,9 +53,9 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def announced(night: Night, home: Home) -> Stranger:
+def announced(night: Night, home: Home) -> PeerAuthor:
     """Somebody else who announced the same task."""
-    ada = Stranger(night.store, Blobs(home.blobs), number=60, clock_ms=night.clock)
+    ada = PeerAuthor(night.store, Blobs(home.blobs), number=60, clock_ms=night.clock)
     ada.publish(TaskBody(manifest=MANIFEST))
     return ada
 
@@ -220,7 +220,7 @@ def test_the_task_of_a_folder_that_is_gone_is_this_machine_s(night: Night, home:
 
 
 def test_a_task_that_others_announced_is_everybody_s_in_that_network(
-    night: Night, home: Home, announced: Stranger
+    night: Night, home: Home, announced: PeerAuthor
 ) -> None:
     assert whose_task(home, night.store, MANIFEST, "main") is TaskOf.EVERYBODY
     assert whose_task(home, night.store, MANIFEST, "lab") is TaskOf.THIS_MACHINE
@@ -253,7 +253,7 @@ def test_what_is_published_where(
 
 
 def test_publishing_signs_it_and_says_that_it_goes_out_later(
-    night: Night, home: Home, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, home: Home, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = json.loads(arnode(capsys, "report", *NIGHT, "--publish", "--yes", "--json"))
     assert (said["network"], said["goes_out"], said["refused"]) == ("main", "later", [])
@@ -271,7 +271,7 @@ def test_publishing_signs_it_and_says_that_it_goes_out_later(
 
 
 def test_without_a_terminal_only_yes_agrees(
-    night: Night, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = arnode(capsys, "report", *NIGHT, "--publish", code=2)
     assert "`--yes`" in message
@@ -280,7 +280,7 @@ def test_without_a_terminal_only_yes_agrees(
 
 def test_at_a_terminal_it_is_asked_and_a_no_publishes_nothing(
     night: Night,
-    announced: Stranger,
+    announced: PeerAuthor,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -315,7 +315,7 @@ def test_nothing_of_a_private_task_is_published(
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    night: Night, announced: Stranger, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     assert len(arnode(capsys, "report", *words, code=2).splitlines()) == 2
 
@@ -323,13 +323,13 @@ def test_what_makes_no_sense_is_refused(
 # What others published
 
 
-def their_report(night: Night, ada: Stranger, **changes: object) -> bytes:
+def their_report(night: Night, ada: PeerAuthor, **changes: object) -> bytes:
     body = replace(draft(night).body, **changes)  # type: ignore[arg-type]
     return ada.publish(body)
 
 
 def test_reports_of_others_are_listed_and_shown_cleaned(
-    night: Night, home: Home, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, home: Home, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = f"# A night\n\x1b[2J{HOSTILE}\n".encode() + b"\xff"
     digest = hashlib.sha256(text).digest()
@@ -352,7 +352,7 @@ def test_reports_of_others_are_listed_and_shown_cleaned(
 
 
 def test_times_that_no_calendar_has_are_listed_too(
-    night: Night, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     their_report(night, announced, since_ms=0, until_ms=2**53 - 1)
     listed = arnode(capsys, "report", "--peers")
@@ -360,7 +360,7 @@ def test_times_that_no_calendar_has_are_listed_too(
 
 
 def test_what_was_taken_back_is_not_listed(
-    night: Night, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = their_report(night, announced)
     announced.publish(RetractBody(target=report, revoke=False, reason=""))
@@ -369,7 +369,7 @@ def test_what_was_taken_back_is_not_listed(
 
 
 def test_a_text_is_fetched_beside_a_running_node_alone(
-    night: Night, announced: Stranger, capsys: pytest.CaptureFixture[str]
+    night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = their_report(night, announced)
     assert "no node is running" in arnode(capsys, "report", "--fetch", report.hex(), code=3)

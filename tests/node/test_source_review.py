@@ -15,7 +15,7 @@ from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, MANIFEST
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 
 
 def of(text: str) -> Source:
@@ -28,8 +28,8 @@ MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
 
 
 @pytest.fixture
-def ada(line_writer: LineWriter, blobs: Blobs) -> Stranger:
-    return Stranger(line_writer.store, blobs)
+def ada(line_writer: LineWriter, blobs: Blobs) -> PeerAuthor:
+    return PeerAuthor(line_writer.store, blobs)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def result_of(store: Store, record: bytes) -> ResultBody:
 
 
 def test_a_step_on_a_step_is_vetted_whole_and_each_tree_once(
-    store: Store, blobs: Blobs, ada: Stranger, inspected: Counter[bytes]
+    store: Store, blobs: Blobs, ada: PeerAuthor, inspected: Counter[bytes]
 ) -> None:
     first = result_of(store, ada.claims(FIRST, 2.0))
     second = result_of(store, ada.claims(SECOND, 3.0, base=FIRST))
@@ -72,7 +72,7 @@ def test_a_step_on_a_step_is_vetted_whole_and_each_tree_once(
 
 
 def test_the_part_that_is_there_already_is_not_counted_again(
-    store: Store, blobs: Blobs, ada: Stranger
+    store: Store, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     both = result_of(store, ada.claims(SECOND, 3.0))
     working = of("LEARNING_RATE = 0.1\nFIRST = 1\n")
@@ -84,7 +84,7 @@ def test_the_part_that_is_there_already_is_not_counted_again(
     assert vetted.onto(both, whole.source) is None  # nothing is left of it
 
 
-def test_what_is_marked_may_not_be_run(store: Store, blobs: Blobs, ada: Stranger) -> None:
+def test_what_is_marked_may_not_be_run(store: Store, blobs: Blobs, ada: PeerAuthor) -> None:
     claim = result_of(store, ada.claims(MARKED, 3.0))
     vetted = SourceReview(store, blobs, MANIFEST)
     assert vetted.is_here(claim)
@@ -94,7 +94,7 @@ def test_what_is_marked_may_not_be_run(store: Store, blobs: Blobs, ada: Stranger
 
 
 def test_a_step_whose_files_are_not_here_is_wanted_and_vetted_when_they_are(
-    store: Store, blobs: Blobs, ada: Stranger, tmp_path: Path
+    store: Store, blobs: Blobs, ada: PeerAuthor, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     claim = result_of(store, ada.claims(FIRST, 2.0))
@@ -111,7 +111,7 @@ def test_a_step_whose_files_are_not_here_is_wanted_and_vetted_when_they_are(
 
 
 def test_a_tree_is_vetted_once_the_patch_is_here_that_made_it(
-    store: Store, blobs: Blobs, ada: Stranger
+    store: Store, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     claim = result_of(store, ada.claims(FIRST, 2.0))
     blobs.put_source(SECOND)

@@ -38,8 +38,8 @@ from tests.node.line_writers import (
     promotion_trial,
     proposal_of,
 )
+from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import Bench
-from tests.node.strangers import Stranger
 from tests.node.test_slow_ideas import Scribe
 
 # What scripts rely on; `v` is added where it is printed;
@@ -179,7 +179,7 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
 
 
 def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, home: Home) -> None:
-    ada = Stranger(store, Blobs(home.blobs), number=50)
+    ada = PeerAuthor(store, Blobs(home.blobs), number=50)
     line = line_writer.key
     ada.publish(
         IntentBody(
@@ -268,7 +268,7 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, line_writer: LineWrite
     assert document["running"] is True
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     now = {
-        "title": "LEARNING_RATE → 0.2", "stage": "screen", "beside": 1,
+        "title": "LEARNING_RATE → 0.2", "stage": "screen", "also_running": 1,
         "paused": False, "until": None,
     }  # fmt: skip
     assert (line["now"], line["lanes"]) == (now, 2)  # type: ignore[index, call-overload]

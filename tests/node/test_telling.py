@@ -12,8 +12,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from tests.node.examples import BASELINE
 from tests.node.line_writers import proposal_of
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import Bench, Rates, better, until
-from tests.node.strangers import SD_NANO, Stranger
 
 LARGE_SD, SMALL_SD = 9, 7
 IDEAS = 6
@@ -46,7 +46,7 @@ def judged_after(
     bench = Bench(home=home, store=store, proposer=Writer(proposer), goal=goal, has_company=True)
     bench.runner.outcomes = dict([better("0.200", gain_nano=gain_sd * SD_NANO)])
     if has_others:
-        ada = Stranger(store, Blobs(home.blobs))
+        ada = PeerAuthor(store, Blobs(home.blobs))
         ada.claims(proposal_of(BASELINE, "0.9").source, 1.0)
 
     async def work() -> None:

@@ -16,7 +16,7 @@ from protocol.transfer import UNKNOWN
 from protocol.units import NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, proposal_of, with_baseline
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import attest
 
@@ -26,12 +26,12 @@ IDEA = proposal_of(BASELINE, "0.5").source
 
 
 @pytest.fixture
-def ada(home: Home, store: Store) -> Stranger:
+def ada(home: Home, store: Store) -> PeerAuthor:
     with_baseline(home, store)
-    return Stranger(store, Blobs(home.blobs), number=50)
+    return PeerAuthor(store, Blobs(home.blobs), number=50)
 
 
-def test_a_claim_is_only_a_claim(store: Store, ada: Stranger) -> None:
+def test_a_claim_is_only_a_claim(store: Store, ada: PeerAuthor) -> None:
     ada.claims(IDEA, 6.0, title="a better rate")
     (step,) = transfer_matrix(store, [HERE])
     assert (step.base, step.tree, step.title) == (BASELINE.tree, IDEA.tree, "a better rate")
@@ -41,7 +41,9 @@ def test_a_claim_is_only_a_claim(store: Store, ada: Stranger) -> None:
     assert cell.gain.value_nano == pytest.approx(6 * SD_NANO, rel=0.03)
 
 
-def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str, claim: bytes) -> None:
+def says(
+    author: PeerAuthor, gain_sd: float, verdict: str, hardware_class: str, claim: bytes
+) -> None:
     gains = [round(gain_sd * SD_NANO)] * 4
     said = attest(author.key, IDEA.tree, gains, verdict, base=BASELINE.tree, target=claim)
     author.publish(
@@ -58,7 +60,7 @@ def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str, cl
 
 
 def test_others_are_counted_by_key_and_their_word_is_theirs(
-    home: Home, store: Store, ada: Stranger
+    home: Home, store: Store, ada: PeerAuthor
 ) -> None:
     claim = ada.claims(IDEA, 6.0)
     for number, verdict, gain_sd in (
@@ -66,9 +68,9 @@ def test_others_are_counted_by_key_and_their_word_is_theirs(
         (52, "refuted", 0.0),
         (54, "refuted", 5.0),
     ):
-        other = Stranger(store, Blobs(home.blobs), number=number)
+        other = PeerAuthor(store, Blobs(home.blobs), number=number)
         says(other, gain_sd, verdict, HARDWARE_CLASS, claim)
-    other = Stranger(store, Blobs(home.blobs), number=53)
+    other = PeerAuthor(store, Blobs(home.blobs), number=53)
     says(other, 5.0, "confirmed", THERE.hardware_class, claim)
     (step,) = transfer_matrix(store, [HERE, THERE])
     here, there = step.cells[HARDWARE_CLASS], step.cells[THERE.hardware_class]
@@ -90,7 +92,7 @@ def test_what_was_measured_here_goes_first(home: Home, store: Store) -> None:
 
 def test_it_is_shown(
     home: Home,
-    ada: Stranger,
+    ada: PeerAuthor,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -108,13 +110,13 @@ def test_it_is_shown(
 
 
 def test_what_others_found_of_claims_from_elsewhere_says_what_they_are_worth_here(
-    home: Home, store: Store, ada: Stranger
+    home: Home, store: Store, ada: PeerAuthor
 ) -> None:
     claim = ada.claims(IDEA, 6.0)
     assert class_slopes(store, "main", TASK, HARDWARE_CLASS) == {}
     (usual,) = class_slopes(store, "main", TASK, THERE.hardware_class).values()
     assert (usual.mean, usual.count) == (UNKNOWN.mean, 0)
-    other = Stranger(store, Blobs(home.blobs), number=53)
+    other = PeerAuthor(store, Blobs(home.blobs), number=53)
     says(other, 5.0, "confirmed", THERE.hardware_class, claim)
     (slope,) = class_slopes(store, "main", TASK, THERE.hardware_class).values()
     assert (slope.count, slope.mean > UNKNOWN.mean) == (1, True)
@@ -123,7 +125,7 @@ def test_what_others_found_of_claims_from_elsewhere_says_what_they_are_worth_her
 
 
 def test_an_authors_own_word_on_another_class_is_no_pair(
-    home: Home, store: Store, ada: Stranger
+    home: Home, store: Store, ada: PeerAuthor
 ) -> None:
     claim = ada.claims(IDEA, 6.0)
     says(ada, 5.0, "confirmed", THERE.hardware_class, claim)

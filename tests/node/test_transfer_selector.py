@@ -47,7 +47,7 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.line_writers import proposal_of as rate_proposal
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.protocol.worlds import attest
 
 UPPER = replace(MANIFEST, name="upper", below=MANIFEST.id, noise_floor_nano=2_000_000)
@@ -344,7 +344,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     below: LineWriter, above: LineWriter, home: Home, store: Store
 ) -> None:
     blobs = Blobs(home.blobs)
-    ada, bob = (Stranger(store, blobs, number=number) for number in (50, 51))
+    ada, bob = (PeerAuthor(store, blobs, number=number) for number in (50, 51))
     idea = rate_proposal(BASELINE, "0.5").source
     claim = ada.claims(idea, 6.0)
     wants = TransferSelector(above, net="main", noise_sd=lambda: NOISE_SD, includes_peers=True)
@@ -364,7 +364,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     below: LineWriter, above: LineWriter, home: Home, store: Store, number: int
 ) -> None:
     blobs = Blobs(home.blobs)
-    ada = Stranger(store, blobs, number=50)
+    ada = PeerAuthor(store, blobs, number=50)
     idea = rate_proposal(BASELINE, "0.5").source
     find = step_of_record(store, blobs, store.records.get(ada.claims(idea, 6.0)), MANIFEST)
     own = keep(below, "0.2")

@@ -67,7 +67,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def beside(sites: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Both are installed beside arnode."""
+    """Both are installed next to arnode."""
     for site in sites:
         monkeypatch.syspath_prepend(site)
     module._scanned.cache_clear()

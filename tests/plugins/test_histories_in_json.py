@@ -240,13 +240,13 @@ def test_a_folder_s_table_and_ledger_are_both_taken_in(
     (tmp_path / "results.tsv").write_bytes(TABLE)
     (tmp_path / "rigor_ledger.jsonl").write_bytes(LEDGER)
     said = json.loads(arnode(capsys, "import", "autoresearch-mlx", str(tmp_path), "--json"))
-    (beside,) = said["beside"]
-    assert (said["read"], beside["read"], beside["text"]) == (3, 5, 1)
-    assert said["imported"] != beside["imported"]
+    (other,) = said["more_files"]
+    assert (said["read"], other["read"], other["text"]) == (3, 5, 1)
+    assert said["imported"] != other["imported"]
     told = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
     assert len(told) == 2
     assert all("imported before" in line and "unsigned" in line for line in told)
-    given_back = arnode(capsys, "export", "results.tsv", "--imported", beside["imported"][:12])
+    given_back = arnode(capsys, "export", "results.tsv", "--imported", other["imported"][:12])
     assert given_back.encode() == LEDGER
 
 

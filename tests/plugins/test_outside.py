@@ -197,7 +197,7 @@ def test_a_command_takes_nothing_from_outside(outsider: str, file: str, tmp_path
             command="python score.py",
             metric="error",
             root=root,
-            beside=[root / "extra"],
+            extra_files=[root / "extra"],
         )
         write_draft(draft_of(wanted, Measured(direction="min")), tmp_path / "made")
 

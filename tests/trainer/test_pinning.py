@@ -278,7 +278,11 @@ def test_without_what_reads_parquet_the_hint_says_what_to_install(
         ("vocabulary_size = 512", "", "vocabulary_size is missing"),
         ("vocabulary_size = 512", "vocabulary_size = 256", "vocabulary_size is 256"),
         ("vocabulary_size", "vocabulary_sise", "vocabulary_size is missing"),
-        ("rows = 64", 'rows = 64\nvocabulary = "v.tiktoken"', "vocabulary stands beside shards"),
+        (
+            "rows = 64",
+            'rows = 64\nvocabulary = "v.tiktoken"',
+            "vocabulary clashes with shards",
+        ),
         ('secret = ["shard_9.parquet"]', "", "secret is missing"),
         ('"shard_9.parquet"', '"shard_0.parquet"', r"names shard_0\.parquet again"),
         ("secret =", "hidden =", "secret is missing"),

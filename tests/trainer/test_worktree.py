@@ -13,7 +13,7 @@ from trainer.agent_sandbox.worktree import EditedFiles, Given, edited_files, lay
 
 GIVEN = Given(
     editable=Source.of({"train.py": b"x = 1\n", "model/net.py": b"y = 1\n"}),
-    beside=(("program.md", b"Try.\n"), (".arnode/prompt.md", b"Now.\n")),
+    read_only=(("program.md", b"Try.\n"), (".arnode/prompt.md", b"Now.\n")),
     ignored=(".tool*", "__pycache__"),
 )
 

@@ -24,8 +24,8 @@ from node.store.store import Store
 from protocol.source import Source
 from tests.node.examples import BASELINE
 from tests.node.line_writers import BASE_NANO, GAIN_NANO, proposal_of
+from tests.node.peer_authors import PeerAuthor, peers
 from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
-from tests.node.strangers import Stranger, peers
 from trainer.measuring.outcome import RunOutcome
 
 SIZES = (10, 3_000)
@@ -74,7 +74,7 @@ def _home_with(kept: Path, size: int) -> Home:
 def _publish_claims(store: Store, home: Home, number: int) -> None:
     """Publish peers' claims of gains, each of a different learning rate."""
     blobs = Blobs(home.blobs)
-    authors = [Stranger(store, blobs, number=1 + one) for one in range(_AUTHORS)]
+    authors = [PeerAuthor(store, blobs, number=1 + one) for one in range(_AUTHORS)]
     for one, author in zip(range(number), itertools.cycle(authors)):
         author.claims(proposal_of(BASELINE, _rate(_CLAIMED + one)).source, _CLAIMED_SD)
 

@@ -26,14 +26,14 @@ _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The files for a program: `editable` to change, `beside` (path, bytes) to read.
+    """The files for a program: `editable` to change, `read_only` (path, bytes) to read.
 
     It may write anything into the folder `notes`. Files and folders whose name matches a pattern in
     `ignored` (such as `.aider*`) are known leftovers and are discarded.
     """
 
     editable: Source
-    beside: tuple[tuple[str, bytes], ...] = ()
+    read_only: tuple[tuple[str, bytes], ...] = ()
     notes: str = ".arnode"
     ignored: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class Given:
 def lay_out(folder: Path, given: Given) -> None:
     """Write the given files into an empty folder."""
     (folder / given.notes).mkdir()
-    for files, mode in ((given.editable.files, 0o644), (given.beside, 0o444)):
+    for files, mode in ((given.editable.files, 0o644), (given.read_only, 0o444)):
         for name, data in files:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,9 @@ class EditedFiles:
 
 def edited_files(folder: Path, given: Given) -> EditedFiles | Rejected:
     """Return the editable files as they are now, or the reason the folder is rejected."""
-    to_read = {name: data for name, data in given.beside if not name.startswith(f"{given.notes}/")}
+    to_read = {
+        name: data for name, data in given.read_only if not name.startswith(f"{given.notes}/")
+    }
     expected = {*dict(given.editable.files), *to_read}
     try:
         added = _added(folder, expected, given)

@@ -43,15 +43,15 @@ _TRUST: Final = (
 class Wanted:
     """The user's request: edited files, a command that runs in the folder `root`, its metric.
 
-    `beside` are files and folders that the command needs and does not name. `holdout` is a folder
-    of files that replace visible ones when a candidate is judged.
+    `extra_files` are files and folders that the command needs and does not name. `holdout` is a
+    folder of files that replace visible ones when a candidate is judged.
     """
 
     targets: Sequence[Path]
     command: str
     metric: str
     root: Path
-    beside: Sequence[Path] = ()
+    extra_files: Sequence[Path] = ()
     holdout: Path | None = None
 
 
@@ -153,7 +153,7 @@ def _fixed(
 ) -> dict[str, FolderFile]:
     """Return the files that the command needs, with those that a holdout replaces."""
     root, fixed = wanted.root, dict[str, FolderFile]()
-    for path in wanted.beside:
+    for path in wanted.extra_files:
         below = other_files(path).values() if path.is_dir() else ()
         found = [one.path for one in below if not is_within(one.path, wanted.holdout)]
         fixed |= dict(_inside(root, one) for one in found or ([] if path.is_dir() else [path]))

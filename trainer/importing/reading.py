@@ -89,7 +89,7 @@ def read_yaml(path: FolderFile) -> Mapping[str, object]:
     except ImportError as error:
         raise ConfigurationError(
             f"{path}: is YAML, and there is no PyYAML here to read it",
-            "install it beside arnode: pip install pyyaml",
+            "install it next to arnode: pip install pyyaml",
         ) from error
     try:
         value = yaml.safe_load(read_text(path))

@@ -36,7 +36,7 @@ _START_SLACK_S = 0.1
 _AUDIT_START_SLACK_S = 0.2
 _CLOCK_SLACK_S = 0.5  # the time to start processes and load kernels varies
 
-# Bands of load, besides band 0 for a machine that others leave alone. Common loads lie in the
+# Bands of load above band 0, which is a machine that others leave alone. Common loads lie in the
 # middle of a band: one busy program on two or on four processors always falls into the same one.
 _BANDS = 4
 _TRIES = 3

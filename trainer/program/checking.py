@@ -121,7 +121,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         said = f"a trial takes {least} pairs of runs at least: few instances show no rare loss"
         yield note("pairs", said, f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret ones a run")
     if bench.spec.device == "any":
-        progress("running the baseline beside other work", 0.0)
+        progress("running the baseline alongside other work", 0.0)
         yield await on_any_machine(bench, runs[0])
     yield _costs(bench, runs)
     if bench.spec.isolation == BATCH:

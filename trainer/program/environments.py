@@ -127,7 +127,7 @@ def make_environment(unmet: Unmet, progress: Progress) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or ENVIRONMENTS}: cannot be written ({error.strerror})",
-            "packages lie beside arnode's own: prepare the task as who installed arnode",
+            "prepare the task as the user who installed arnode: packages go next to arnode's",
         ) from error
 
 

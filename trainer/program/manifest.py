@@ -68,7 +68,7 @@ class ProgramRecipe:
     download: Download | None = None
 
     @property
-    def beside(self) -> tuple[bytes, ...]:
+    def named_blobs(self) -> tuple[bytes, ...]:
         """The contents that others fetch, in addition to the baseline, to run the task."""
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)

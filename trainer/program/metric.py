@@ -71,7 +71,7 @@ class InstanceMeasurement:
     def share(self, name: str) -> float:
         """Return seconds or instructions as a share of the baseline's on the same instance."""
         if self.base is None:
-            raise Unfit(f"{name} was measured beside nothing")
+            raise Unfit(f"{name} was measured without the baseline")
         return self.figure(name) / max(1e-9, self.base.figure(name))
 
 

@@ -127,13 +127,13 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
         try:
             slowed = await bench.run(run.seed)
         except RunFailed as failure:
-            said = f"beside other work the baseline fails: {failure.reason}"
+            said = f"alongside other work the baseline fails: {failure.reason}"
             return fault("device", said, f"raise limit_s; or {hint}")
     differ = _differing(run, slowed)
     if differ:
-        said = f"beside other work {differ} of {len(run.results)} answers are others"
+        said = f"alongside other work {differ} of {len(run.results)} answers differ"
         return fault("device", f'device is "any", yet {said}', hint)
-    return fine("device", "any: beside other work the answers are the same, byte by byte")
+    return fine("device", "any: alongside other work the answers are the same, byte by byte")
 
 
 @asynccontextmanager

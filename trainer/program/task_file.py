@@ -269,7 +269,7 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
     section.finish()
     for name in (*named[0], *named[1]):
         if not _FOLDER.fullmatch(name):
-            raise fields.error("data", f"names {name!r}", "name a folder beside task.toml")
+            raise fields.error("data", f"names {name!r}", "name a folder next to task.toml")
     if named[0] and named[0] == named[1]:
         raise fields.error("data", "is one folder for both", "let the judge have one of its own")
     if any(named) and not (fields.has("private") and fields.flag("private")):
@@ -345,7 +345,7 @@ def _toolchains(fields: Fields) -> tuple[str, ...] | None:
 def _instances(section: Fields) -> Instances:
     fixed = section.texts("fixed") if section.has("fixed") else ()
     if fixed and (section.has("public") or section.has("secret")):
-        raise section.error("fixed", "stands beside public or secret", "instances are one or other")
+        raise section.error("fixed", "clashes with public or secret", "instances are one or other")
     drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
     section.finish()
     return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)

@@ -199,7 +199,7 @@ def _cuda() -> Iterator[VisiblePath]:
 def _packages(names: Iterable[str]) -> list[VisiblePath]:
     if importlib.util.find_spec("torch") is None:
         raise ConfigurationError(
-            "torch is not installed beside arnode",
+            "torch is not installed next to arnode",
             "install it into the same environment: `make setup`, or `pip install torch`",
         )
     found = []

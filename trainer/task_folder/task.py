@@ -53,7 +53,7 @@ class Recipe(Protocol):
         """The download it needs; None if the data are made or read locally."""
 
     @property
-    def beside(self) -> tuple[bytes, ...]:
+    def named_blobs(self) -> tuple[bytes, ...]:
         """Files that the manifest names by hash, and that peers need to run the task."""
 
 
@@ -181,9 +181,9 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
     section = fields.section("ladder")
     wanted = section.text("below")
     section.finish()
-    beside = path / wanted
+    sibling = path / wanted
     try:
-        found = find_folder(str(beside) if beside.is_dir() else wanted, data_dir / OWN_TASKS)
+        found = find_folder(str(sibling) if sibling.is_dir() else wanted, data_dir / OWN_TASKS)
     except UsageError as fault:
         raise section.error("below", f"names no task: {fault.message}", fault.hint) from fault
     if len(above) >= _MOST_RUNGS or found.resolve() in [one.resolve() for one in (*above, path)]:

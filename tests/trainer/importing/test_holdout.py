@@ -48,7 +48,7 @@ def test_what_it_replaces_comes_along_and_itself_lies_apart(wanted: Wanted, tmp_
 
 def test_a_folder_that_comes_along_leaves_the_holdout_out(wanted: Wanted) -> None:
     beside = [wanted.root / "hidden", wanted.root / "data"]
-    files = drafted(replace(wanted, beside=beside)).table["files"]
+    files = drafted(replace(wanted, extra_files=beside)).table["files"]
     assert files == ["measure.py", "reporting.py", "data/a.csv", "score.py"]
 
 
@@ -78,7 +78,7 @@ def test_the_command_may_not_read_it_by_its_own_name(wanted: Wanted) -> None:
     with pytest.raises(UsageError, match=r"hidden/data/a\.csv is held out"):
         drafted(replace(wanted, command="python score.py hidden/data/a.csv"))
     with pytest.raises(UsageError, match=r"hidden/data/a\.csv is held out"):
-        drafted(replace(wanted, beside=[wanted.root / "hidden" / "data" / "a.csv"]))
+        drafted(replace(wanted, extra_files=[wanted.root / "hidden" / "data" / "a.csv"]))
     (wanted.root / "hidden" / "data" / "a.csv").unlink()
     with pytest.raises(UsageError, match="has no files"):
         drafted(wanted)
@@ -90,7 +90,7 @@ def test_a_folder_called_as_the_tasks_own_is_told(wanted: Wanted) -> None:
     (wanted.root / "holdout").mkdir()
     (wanted.root / "holdout" / "c.csv").write_text("visible")
     with pytest.raises(ConfigurationError, match="takes the task's own holdout"):
-        drafted(replace(wanted, beside=[wanted.root / "holdout"]))
+        drafted(replace(wanted, extra_files=[wanted.root / "holdout"]))
 
 
 def test_a_session_of_pi_may_have_one(tmp_path: Path) -> None:

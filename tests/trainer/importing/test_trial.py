@@ -130,7 +130,7 @@ def test_a_folder_of_too_many_files_is_tried_without_them(tmp_path: Path) -> Non
         trial_draft(
             Wanted(
                 targets=[tmp_path / "fit.py"], command="true", metric="x", root=tmp_path,
-                beside=[tmp_path],
+                extra_files=[tmp_path],
             ),
             unit="", limit_s=9,
         )  # fmt: skip

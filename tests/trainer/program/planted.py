@@ -300,7 +300,7 @@ return {"left": sum(instance["limits"]) - sum(values[:6])}
     ),
     "any machine, and a clock": Planted(
         about="device",
-        says="beside other work 2 of 2 answers are others",
+        says="alongside other work 2 of 2 answers differ",
         judge=CLEAN,
         more='device = "any"\n',
         solve="""\

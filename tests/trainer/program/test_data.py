@@ -204,7 +204,7 @@ def test_every_byte_of_data_is_in_the_id(tmp_path: Path) -> None:
 
 def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
     own = task(tmp_path)
-    beside = b"".join(own.recipe.beside)
+    beside = b"".join(own.recipe.named_blobs)
     assert b"  deep/answers.txt\n" in beside
     assert b"7.5" not in beside
     assert b"seven words" not in beside
@@ -212,7 +212,7 @@ def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
 
 def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
     own = task(tmp_path)
-    blobs = {sha256(blob).digest(): blob for blob in own.recipe.beside}
+    blobs = {sha256(blob).digest(): blob for blob in own.recipe.named_blobs}
     with pytest.raises(ConfigurationError, match="only its author has its data"):
         untrusted_task(own.manifest, own.source, blobs.__getitem__)
 

@@ -135,7 +135,7 @@ def test_a_judge_has_packages_apart_from_its_candidates(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_others_make_the_same_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = prepared(task_folder(tmp_path / "task", "dozen", judges=["twelve"]))
-    served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).beside}
+    served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).named_blobs}
     for module in (packages, environments):
         monkeypatch.setattr(module, "ENVIRONMENTS", tmp_path / "elsewhere")
     load = partial(untrusted_task, own.manifest, own.source, served.__getitem__)

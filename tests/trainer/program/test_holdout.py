@@ -76,7 +76,7 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
     assert spec is not None
     assert spec.holdout is not None
     assert spec.holdout not in spec.blobs
-    assert MARKER.encode() not in b"".join(task.recipe.beside)
+    assert MARKER.encode() not in b"".join(task.recipe.named_blobs)
     assert MARKER not in repr(task.recipe)
     (folder / "holdout" / SALT_FILE).write_bytes(bytes(range(1, 33)))
     assert read(folder).id != task.id

@@ -255,7 +255,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "fixed and drawn": (
         {"instances": DRAWN + 'fixed = ["a"]\n'},
-        "instances.fixed stands beside",
+        "instances.fixed clashes with",
         "one or other",
     ),
     "an instance twice": (
@@ -446,7 +446,7 @@ def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_
     longer = text.replace('file = "judge.py"\n', 'file = "judge.py"\nlimit_s = 5\nscratch_mb = 1\n')
     (folder / "task.toml").write_text(longer)
     own = read(folder)
-    served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).beside}
+    served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).named_blobs}
     assert spec_of(own.manifest).blobs
     assert set(spec_of(own.manifest).blobs) <= set(served)
     others = untrusted_task(own.manifest, own.source, served.__getitem__)

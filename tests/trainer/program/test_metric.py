@@ -120,7 +120,7 @@ def test_what_is_measured_is_not_asked_of_the_judge(
 
 
 def test_seconds_need_a_baseline_beside_them(manifest: TaskManifest) -> None:
-    with pytest.raises(Unfit, match="beside nothing"):
+    with pytest.raises(Unfit, match="without the baseline"):
         metric_nano(of(manifest, metric={"name": "wall_s"}), [one()], size=0)
 
 

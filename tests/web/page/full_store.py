@@ -28,7 +28,7 @@ from tests.node.examples import (
     run,
 )
 from tests.node.line_writers import BASE_NANO, Clock, keep, promotion_trial, with_baseline
-from tests.node.strangers import Stranger
+from tests.node.peer_authors import PeerAuthor
 from tests.protocol.worlds import attest
 
 EXPERIMENTS = 1_000
@@ -169,8 +169,8 @@ def _say(store: Store) -> None:
 
 def _peers(store: Store, blobs: Blobs) -> bytes:
     """Claims of strangers with hostile names and titles; the first was run again by another."""
-    ada = Stranger(store, blobs, number=40, name=f"<b>{LONG}"[:60])
-    bob = Stranger(store, blobs, number=41, name="bob")
+    ada = PeerAuthor(store, blobs, number=40, name=f"<b>{LONG}"[:60])
+    bob = PeerAuthor(store, blobs, number=41, name="bob")
     claims = [
         ada.claims(_source(2_000 + number), 5.0 + number, title=HOSTILE[number % 3][:118])
         for number in range(CLAIMS)

@@ -163,7 +163,7 @@ def at_work(title: str) -> Any:
         "stage": "screen",
         "plainly": "first run",
         "seconds": 12.0,
-        "beside": 1,
+        "also_running": 1,
         "paused": False,
         "until": None,
         "runs": [

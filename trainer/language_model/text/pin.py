@@ -107,7 +107,7 @@ def read_unpinned(data: Fields, *, task: str) -> Unpinned:
     """
     for name in ("vocabulary", "sha256"):
         if data.has(name):
-            raise data.error(name, "stands beside shards", "shards are listed by name or by hash")
+            raise data.error(name, "clashes with shards", "shards are listed by name or by hash")
     data.one_of("recipe", ("shards",))
     lists = data.section("shards")
     shards: list[tuple[Split, str]] = []

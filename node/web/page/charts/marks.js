@@ -32,7 +32,7 @@ export function drawMarks(context, name, points, ratio) {
   context.stroke(path);
 }
 
-// What each mark and line means, beside one of it; `lines` are [class, words].
+// The legend: each mark or line with its meaning; `lines` are [class, words].
 export function legend(shown, lines) {
   const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
   return element(

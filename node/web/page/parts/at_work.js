@@ -84,8 +84,8 @@ export class AtWork {
   #tick() {
     if (this.#now === null) return;
     const passed = (Date.now() - this.#toldAt) / 1000;
-    const beside = this.#now.beside > 0 ? `, ${this.#now.beside} more at the same time` : "";
-    retell(this.#seconds, `${figures.span(this.#now.seconds + passed)}${beside}`);
+    const others = this.#now.also_running > 0 ? `, ${this.#now.also_running} more at the same time` : "";
+    retell(this.#seconds, `${figures.span(this.#now.seconds + passed)}${others}`);
   }
 }
 

@@ -1,4 +1,4 @@
-// Pause, resume and stop, beside what the node does at the moment.
+// Pause, resume and stop, next to what the node does at the moment.
 
 import { append, element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";

@@ -150,7 +150,7 @@ class Chosen {
 
   #tell() {
     const [one, other] = this.#ids;
-    if (other) refill(this.place, link(`beside/${one}/${other}`, "Compare the two"));
+    if (other) refill(this.place, link(`compare/${one}/${other}`, "Compare the two"));
     else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare them" : "tick two to compare them"));
   }
 }

@@ -40,7 +40,7 @@ def peers(
     return make
 
 
-class Stranger:
+class PeerAuthor:
     """Somebody with another key; `name` is what the profile says."""
 
     def __init__(
