@@ -211,8 +211,8 @@ class Config:
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards for tasks with a time budget, by number, UUID or class: `["0", "2"]`. Unset:
-    the class with most cards, then with most memory. A missing card is an error at the start. One
-    node uses cards of one class; for another, start a node with its own `ARNODE_HOME`."""
+    the class with most cards, then with most memory. A missing card is an error at the start. For
+    another class, start a node with its own `ARNODE_HOME`."""
 
     lanes: int | Literal["auto"] = setting(
         "auto",
@@ -243,9 +243,8 @@ class Config:
             "The address of the page in the browser (default: auto).", metavar="ADDRESS|auto|none"
         ),
     )
-    """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port
-    if that is taken; or `"none"`. At another address the network can reach them, with a token, over
-    an unencrypted connection."""
+    """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port;
+    or `"none"`. Another address is reachable from the network, with a token, unencrypted."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after this many experiments."))
     """Stop a session after so many experiments."""
@@ -255,9 +254,9 @@ class Config:
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
         Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
-    """Your [Ray cluster](fleet.md), whose machines make the runs instead of this one, on one lane
-    per core or card unless `lanes` is set: its head's address, such as `10.0.0.1:6379`; `auto` for
-    the one on this machine; `local` to start one."""
+    """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: its
+    head's address, such as `10.0.0.1:6379`; `auto` for the one on this machine; `local` to start
+    one."""
 
     ray_token: str | None = setting(
         None, ValueKind(take.filled, "the path of a file that only you can read, in quotes")
@@ -281,7 +280,7 @@ class Config:
     lane_command: tuple[str, ...] = setting(
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
     )
-    """The command that starts a lane there, as a list, if `arnode` is not on their `PATH`:
+    """The command that starts a lane there, if `arnode` is not on their `PATH`:
     `["/opt/arnode/bin/arnode", "lane"]`."""
 
     max_watts: int | None = setting(
@@ -308,7 +307,7 @@ class Config:
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes that only meet over the internet: `"fleet:KEY"`, with the key that signs
-    their list. See [Your other machines](fleet.md#nodes-that-only-meet-over-the-internet)."""
+    their list ([how](fleet.md#nodes-that-only-meet-over-the-internet))."""
 
     listen: tuple[str, ...] = setting(
         (),
@@ -333,7 +332,7 @@ class Config:
         Flag("Share the time with this many rungs below the task.", metavar="RUNGS"),
     )
     """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task share this
-    node's time. Patches kept there are tried on the task. Unset: none."""
+    node's time. Unset: none."""
 
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
@@ -344,31 +343,28 @@ class Config:
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run own experiments even if only a weaker sandbox is available.")
     )
-    """Run your own experiments if only sandbox tier partial is available; see the [threat
-    model](threat-model.md)."""
+    """Run your own experiments if only sandbox tier partial is available
+    ([tiers](threat-model.md#weaker-sandboxes))."""
 
     peers_in_container: bool = setting(False, _SWITCH)
-    """Run peers' code if only sandbox tier container is available: no namespaces, a user and a
-    filter per run; see the [threat model](threat-model.md)."""
+    """Run peers' code if only sandbox tier container is available
+    ([tiers](threat-model.md#weaker-sandboxes))."""
 
     quiet_minutes: float = setting(
         3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
     """How many minutes a run that other programs slowed down may wait for a quiet machine, to show
-    that it is not too slow; `0`: its result stands. Other runs go on meanwhile. After a wait
-    without success no run waits until one was left undisturbed."""
+    that it is not too slow; `0`: its result stands. Other runs go on meanwhile."""
 
     fork: str = setting("all", _one_of("all", "own"))
-    """Which sandboxes are forked from a process that has already imported torch, which takes
-    milliseconds: `"all"`, or `"own"` for your own experiments only. Forked sandboxes share a memory
-    layout; see the [threat model](threat-model.md)."""
+    """Which sandboxes are forked from a process that has already imported torch: `"all"`, or
+    `"own"` for your own experiments only ([forks](threat-model.md#forks))."""
 
     notify: tuple[str, ...] = setting((), NOTIFY)
-    """Where a short message goes when there is a new verified head, a claim of yours is refuted,
-    the node stops by itself or the disk fills up: `["ntfy:https://ntfy.example.org/TOPIC",
-    "webhook:https://example.org/hook", "command:/home/me/tell --now"]`. A webhook gets JSON, a
-    command the same on standard input. At most one message of a kind in ten minutes, and 20 a day;
-    the next one counts those held back."""
+    """Where [short messages](service.md#notifications) go when there is a new verified head, a
+    claim of yours is refuted, the node stops by itself or the disk fills up:
+    `["ntfy:https://ntfy.example.org/TOPIC", "webhook:https://example.org/hook",
+    "command:/home/me/tell --now"]`."""
 
 
 SETTINGS = settings_of(Config)
