@@ -17,7 +17,7 @@ from protocol.records import MAIN_NET, sign_record
 from protocol.remarks import InsightBody
 from tests.interop.javascript import program
 from tests.network.arena import run
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 from tests.peering.places import Place, place
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 

@@ -10,7 +10,7 @@ from dns.asyncresolver import Resolver
 from node.network.dnsaddr import places_of
 from tests.network.arena import run
 from tests.network.zone import Zone, answer_of, name_in
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 
 ID, OTHER = peer(1), peer(2)
 HERE = f"/ip4/192.31.196.1/tcp/4001/p2p/{ID}"

@@ -17,7 +17,7 @@ from node.network.rpc import MESSAGE_LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from tests.network.arena import ECHO, TOPIC, anything, arena, echo, expect, run, settings, until
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 
 
 async def connect_and_open(host: NetworkHost, other: NetworkHost) -> None:

@@ -26,7 +26,7 @@ from node.peering.book import (
     AddressSource,
 )
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, peer, through
+from tests.node.peer_addresses import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S
 LIAR = peer(666)

@@ -26,7 +26,7 @@ from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
 from protocol.errors import UsageError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.tasks.sums import write_sums
 from trainer.language_model.text.pin import write_pin
 from trainer.sandbox.tier import Tier, TierName

@@ -14,7 +14,7 @@ from node.home.invites import MAX_ADDRESSES
 from node.home.keyfile import load_keys
 from node.home.networks import find_network
 from tests.node.answering import running
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 
 ADDRESS = str(address(1))
 

@@ -21,7 +21,7 @@ from node.home.networks import (
 )
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key, peer
+from tests.node.peer_addresses import address, key, peer
 
 SECRET = key(99)
 LAB = Network(name="lab", bootstrap=(address(1),), secret=SECRET)

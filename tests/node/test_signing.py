@@ -16,7 +16,7 @@ from node.home.networks import create_network, replace_network
 from node.peering.address_list import MAX_ADDRESSES, AddressList, read_list, text_of_records
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, through
+from tests.node.peer_addresses import address, through
 from tests.node.test_network_commands import Arnode
 
 WEB = "https://example.org/peers.txt"

@@ -12,7 +12,7 @@ from node.peering.address_list import sign_list
 from node.peering.list_reader import ListReader
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.peering.published import HOST, endless, names, page, web
 
 LIST = sign_list(

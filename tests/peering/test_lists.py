@@ -17,7 +17,7 @@ from node.peering.lists import ALONE_S, SETTLED_S, KnownList, Lists
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.peering.networks import until
 from tests.peering.published import Web, names, page, web
 

@@ -7,7 +7,7 @@ import pytest
 from node.home.network_definition import Network
 from node.network.dht_contract import key_of
 from node.peering.rendezvous import ALONE_S, SETTLED_S, LastRendezvous, Rendezvous
-from tests.node.meeting import address, through
+from tests.node.peer_addresses import address, through
 
 NOON_S = 1_772_366_400.0  # of 1 March 2026, UTC
 DIRECT = str(address(1))
