@@ -195,7 +195,7 @@ class Bench:
 
 
 @contextmanager
-def heard_as_by_a_node() -> Iterator[None]:
+def logs_as_of_a_node() -> Iterator[None]:
     """Keep of what sandboxes print what a node keeps, no more."""
     with mock.patch.object(Sandbox, "_keep", _KEEP):
         yield

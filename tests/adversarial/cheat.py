@@ -238,7 +238,7 @@ def remembering(
     )
 
 
-def telling_apart(rows: TokenRows, *, peek_at_known: bool) -> Cheat:
+def distinguishing(rows: TokenRows, *, peek_at_known: bool) -> Cheat:
     """Peek only at rows of a leaked split, or only at the others."""
     keys = {sum(int(token) * 5**n for n, token in enumerate(row[:4])) % 65521 for row in rows}
     text = base64.b85encode(b"".join(key.to_bytes(2, "big") for key in sorted(keys))).decode()

@@ -139,18 +139,18 @@ def test_a_hostile_program_gains_nothing_and_leaves_nothing(
     task = place.task(hostile.kind)
     with task.runs.after(hostile.name):
         outcome = play(hostile, task.bench, monkeypatch)
-        told = (outcome.status, outcome.reason, outcome.log_tail)
-        assert "ESCAPED" not in f"{told}", told
-        assert outcome.status in hostile.ends, told
+        reported = (outcome.status, outcome.reason, outcome.log_tail)
+        assert "ESCAPED" not in f"{reported}", reported
+        assert outcome.status in hostile.ends, reported
         if outcome.status == "ok":
             found = outcome.metric_nano, outcome.secret_nano
             both = zip(found, task.honest, strict=True)
             assert all(one is not None and one >= known for one, known in both if known is not None)
-            assert not hostile.is_as_good or found == task.honest, told
+            assert not hostile.is_as_good or found == task.honest, reported
         else:
             assert outcome.metric_nano is outcome.secret_nano is None
             assert outcome.reason is not None
-            assert hostile.says in outcome.reason or "secret split" in outcome.reason, told
+            assert hostile.says in outcome.reason or "secret split" in outcome.reason, reported
             assert outcome.reason.isprintable()
         assert watch.left_behind == []
 

@@ -57,7 +57,7 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
         if drawn < 0.2:
             decision = "kept" if drawn < 0.04 else "rechecked_out" if drawn < 0.1 else "failed"
         gain_sd = chance.gauss(1.5, 0.4) if decision == "kept" else chance.gauss(-1.0, 1.2)
-        told = outcome(
+        reported = outcome(
             decision,
             key=key,
             title=title,
@@ -71,9 +71,9 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
         )
         if decision == "failed":
             reason, last_line = chance.choice(_FAULTS)
-            told = replace(told, reason=reason, last_line=last_line)
+            reported = replace(reported, reason=reason, last_line=last_line)
         base = number if decision == "kept" else base
-        yield told
+        yield reported
 
 
 def _idea(chance: random.Random, knobs: list[Hyperparameter]) -> tuple[str, str, tuple[Edit, ...]]:

@@ -266,10 +266,10 @@ def test_a_value_that_cannot_be_here_is_no_trial(after: tuple[str, Scalar]) -> N
     )
     cube = Cube(find_hyperparameters(START, ("t.py",), SPECS))
     assert differences_of_others([trial], cube) == []
-    beside = PeerTrial(
+    next_to = PeerTrial(
         author="a", base="00", values=(after,), before=(), after=(("DECAY", 0.4),), gain_sd=5.0
     )
-    (said,) = differences_of_others([beside], cube)
+    (said,) = differences_of_others([next_to], cube)
     assert said.at == cube.position({"DECAY": 0.4})
 
 

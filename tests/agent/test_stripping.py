@@ -205,8 +205,10 @@ def check(result: bytes, base: bytes) -> None:
     for node in ast.walk(ast.parse(result)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             rows = range(node.lineno - 1, node.end_lineno or 0)
-            foreign = [lines[row] for row in rows if origins[row] is None]
-            assert all(not line.strip(b" rbu\n\"'") for line in foreign) or node.value.value is ...
+            untrusted = [lines[row] for row in rows if origins[row] is None]
+            assert (
+                all(not line.strip(b" rbu\n\"'") for line in untrusted) or node.value.value is ...
+            )
 
 
 def is_subsequence(part: list[bytes], whole: list[bytes]) -> bool:

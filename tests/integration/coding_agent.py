@@ -35,7 +35,7 @@ def edit_silently() -> None:
 
 def prompted() -> None:
     """An edit that says which words it got, what the files beside are and what it may use."""
-    heard = {
+    received = {
         "words": sys.argv[2:],
         "prompt": Path(".arnode/prompt.md").read_text(),
         "program": Path("program.md").read_text(),
@@ -44,7 +44,7 @@ def prompted() -> None:
         "terminal": [os.isatty(descriptor) for descriptor in range(3)],
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
     }
-    TRAIN.write_text(f"{heard!r}\n")
+    TRAIN.write_text(f"{received!r}\n")
 
 
 def networked() -> None:
@@ -152,14 +152,14 @@ def add_files() -> None:
     Path(".git/objects").mkdir(parents=True)
 
 
-def tell() -> None:
+def report() -> None:
     """An edit, and what it took."""
     edit()
     usage = {"input_tokens": 1200, "output_tokens": 34}
     print(json.dumps({"type": "result", "total_cost_usd": 0.25, "usage": usage}))
 
 
-def tell_and_hang() -> None:
+def report_and_hang() -> None:
     """What it took until then, and no end."""
     result = {"type": "result", "total_cost_usd": 0.01, "result": "Half done."}
     print(json.dumps(result), flush=True)

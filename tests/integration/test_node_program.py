@@ -226,8 +226,8 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         assert arnode_json(copied, "status")["running"] is True
         assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
         assert "running" in fault_of(copied, "revert", code=1)
-        told = arnode_json(copied, "pause")
-        assert (told["paused"], told["until"], told["runs_ended"]) == (True, None, 1)
+        document = arnode_json(copied, "pause")
+        assert (document["paused"], document["until"], document["runs_ended"]) == (True, None, 1)
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         node.wait_for_status(stage="paused")
         assert "nothing was running" in answered(copied, "pause", "--for", "2h").stderr

@@ -127,8 +127,8 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
         node.wait_for("task trap has no more turns: the task's baseline failed here")
         node.wait_for("task sums on any")
         node.wait_until(lambda: has_caught_up(hostile_peers))
-        told = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
-        assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", told)
+        output = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
+        assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", output)
         node.interrupt()
         assert node.end() == 0
         assert not any("ESCAPED" in line for line in node.said)
@@ -167,8 +167,10 @@ def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_
             answer=answers,
         )
         write_published(bundle, liar, claim)
-        told = arnode(home, "verify", str(bundle), code=4, env={"ARNODE_TASK": str(folder)}).stdout
-        assert re.search(r"refuted: with seed \d+ its author published 6, here it is \d", told)
+        output = arnode(
+            home, "verify", str(bundle), code=4, env={"ARNODE_TASK": str(folder)}
+        ).stdout
+        assert re.search(r"refuted: with seed \d+ its author published 6, here it is \d", output)
     with Store.open_read_only(Home(home)) as store:
         said, shown = (
             record.body for record in store.records.own() if isinstance(record.body, AttestBody)
@@ -204,10 +206,10 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
     write_published(tmp_path / "claim.bundle", Home(home), claim.id)
     env = {"ARNODE_TASK": str(folder)}
     bundle = str(tmp_path / "claim.bundle")
-    told = json.loads(arnode(other, "verify", bundle, "--json", env=env).stdout)
-    assert told["verdict"] == "confirmed"
-    assert told["again"]["published"] == told["again"]["here"]
-    assert len(told["pairs"]) == 1
+    document = json.loads(arnode(other, "verify", bundle, "--json", env=env).stdout)
+    assert document["verdict"] == "confirmed"
+    assert document["again"]["published"] == document["again"]["here"]
+    assert len(document["pairs"]) == 1
     assert Blobs(Home(other).blobs).has(answer)
 
 

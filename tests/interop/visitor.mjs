@@ -5,7 +5,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { Frames } from "./frames.mjs";
 import { startHost } from "./host.mjs";
 import { Reconciliation } from "./negentropy.mjs";
-import { hear, say, stop, unhex } from "./talk.mjs";
+import { receive, say, stop, unhex } from "./talk.mjs";
 
 const STREAMS = 4;
 
@@ -29,7 +29,7 @@ async function starve(turns) {
 
 // Peers of another network say hello one after the other, then again; tells what comes after that.
 async function foreign() {
-  const told = await hear();
+  const told = await receive();
   const hosts = [];
   const closed = [];
   for (let turns = 0; turns < told.peers; turns++) {
@@ -50,7 +50,7 @@ async function foreign() {
 // Some peers ask all the time for as much as they can. Another asks for little, and counts how many
 // answers the others got from its question to its answer.
 async function crowd() {
-  const told = await hear();
+  const told = await receive();
   let answered = 0;
   let isOver = false;
   let begin;

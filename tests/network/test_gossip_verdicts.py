@@ -46,7 +46,7 @@ PEER, OTHER = PeerId("peer"), PeerId("other")
 TASK = MANIFEST.id
 NEWS = news_topic("main", TASK)
 OWN = family_topic("main", TASK, family_of(RESULT.hardware_class))
-FOREIGN_FAMILY = next(
+OTHER_FAMILY = next(
     family_topic("main", TASK, one) for one in FAMILIES if one != family_of(RESULT.hardware_class)
 )
 OTHER_TASK = bytes(32)

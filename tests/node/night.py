@@ -334,14 +334,14 @@ def rare(report: Report) -> Report:
     )
 
 
-def told(night: Night) -> dict[str, str]:
+def report_texts(night: Night) -> dict[str, str]:
     """Return a night's report by the name of its golden file, without the ids: they are hashes."""
     report = report_of(night.store, night.span, net="main")
     texts = {"night.md": as_markdown(report, UTC), "night.json": _as_json(report)}
     return {name: _without_ids(text) for name, text in texts.items()}
 
 
-def told_rarely(night: Night) -> dict[str, str]:
+def rare_report_texts(night: Night) -> dict[str, str]:
     """Return what no night has, and the report of a home with nothing in it, in the same way."""
     report = report_of(night.store, night.span, net="main")
     rest = rare(report)
@@ -355,8 +355,8 @@ def told_rarely(night: Night) -> dict[str, str]:
 
 def _as_json(report: Report) -> str:
     """Return what a page draws of it, a thing to a line."""
-    told = msgspec.to_builtins(night_document(report, UTC))
-    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+    document = msgspec.to_builtins(night_document(report, UTC))
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def _without_ids(text: str) -> str:
@@ -368,5 +368,5 @@ if __name__ == "__main__":
         home = Home(Path(folder) / "home")
         with Store.open(home) as store:
             night = whole_night(home, store)
-            for name, text in {**told(night), **told_rarely(night)}.items():
+            for name, text in {**report_texts(night), **rare_report_texts(night)}.items():
                 (GOLDEN / name).write_text(text, encoding="utf-8")

@@ -175,8 +175,8 @@ def test_the_last_of_a_days_messages_are_for_ends_and_the_disk(tmp_path: Path) -
     times = [NOON_MS + number * BETWEEN_MS for number in range(30)]
     assert sum(tally.admit("head", ms) is not None for ms in times) == A_DAY - LAST_FOR_ENDS
     later = [times[-1] + number * BETWEEN_MS for number in range(10)]
-    told = [tally.admit("ended", ms) for ms in later]
-    assert told == [{"head": 14}, *[{}] * (LAST_FOR_ENDS - 1), *[None] * 6]
+    reported = [tally.admit("ended", ms) for ms in later]
+    assert reported == [{"head": 14}, *[{}] * (LAST_FOR_ENDS - 1), *[None] * 6]
     tomorrow = later[-1] + 24 * 60 * 60 * 1000
     assert tally.admit("head", tomorrow) == {"ended": 6}
 
@@ -233,16 +233,16 @@ async def listening(answer: Callable[[web.Request, bytes], web.Response]) -> Asy
 
 def test_ntfy_and_webhooks_get_it(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> list[tuple[str, str | None, bytes]]:
-        heard: list[tuple[str, str | None, bytes]] = []
+        posted: list[tuple[str, str | None, bytes]] = []
 
         def answer(request: web.Request, body: bytes) -> web.Response:
-            heard.append((request.path, request.headers.get("Title"), body))
+            posted.append((request.path, request.headers.get("Title"), body))
             return web.Response()
 
         async with listening(answer) as url:
             named = [outlet(f"ntfy:{url}/attic"), outlet(f"webhook:{url}/hook")]
             await Outlets(named).send(sent("ended"))
-        return sorted(heard, key=lambda one: one[0])
+        return sorted(posted, key=lambda one: one[0])
 
     ntfy, hook = asyncio.run(scenario())
     assert ntfy == ("/attic", "arnode: ended", sent("ended").text.encode())
@@ -279,12 +279,12 @@ def script(tmp_path: Path, text: str) -> Outlet:
 def test_a_command_gets_json_on_its_standard_input_and_nothing_as_an_argument(
     tmp_path: Path,
 ) -> None:
-    told = (
+    reported = (
         "import json, pathlib, sys\n"
         "there = pathlib.Path(sys.argv[1])\n"
         "(there / 'heard').write_text(json.dumps([sys.argv[2:], json.load(sys.stdin)]))\n"
     )
-    asyncio.run(Outlets([script(tmp_path, told)]).send(sent(text=quoted(HOSTILE))))
+    asyncio.run(Outlets([script(tmp_path, reported)]).send(sent(text=quoted(HOSTILE))))
     arguments, document = json.loads((tmp_path / "heard").read_text())
     assert arguments == []
     assert document == sent(text=quoted(HOSTILE)).document()
@@ -309,10 +309,10 @@ def test_a_command_that_hangs_or_fails_is_ended_and_logged(
 def test_one_that_cannot_be_reached_holds_up_none_of_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').touch()\n"
+    reported = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').touch()\n"
     gone = Outlet(way="command", words=(str(tmp_path / "gone"),))
     with caplog.at_level(logging.WARNING, "node"):
-        asyncio.run(Outlets([gone, script(tmp_path, told)]).send(sent()))
+        asyncio.run(Outlets([gone, script(tmp_path, reported)]).send(sent()))
     assert (tmp_path / "heard").exists()
     assert len(caplog.records) == 1
 
@@ -385,14 +385,16 @@ def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
         store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free[0]
     )
 
-    def told(bytes_free: int) -> int:
+    def reports(bytes_free: int) -> int:
         free[0] = bytes_free
         return len(list(watch.news()))
 
-    assert [told(PLENTY), told(LITTLE_BYTES - 1), told(LITTLE_BYTES - 2)] == [0, 1, 0]
-    assert [told(LITTLE_BYTES + 1), told(LITTLE_BYTES - 1)] == [0, 0], "a little more is no change"
-    assert [told(TOO_LITTLE_BYTES - 1), told(TOO_LITTLE_BYTES - 2)] == [1, 0]
-    assert [told(2 * LITTLE_BYTES), told(LITTLE_BYTES - 1)] == [0, 1]
+    assert [reports(PLENTY), reports(LITTLE_BYTES - 1), reports(LITTLE_BYTES - 2)] == [0, 1, 0]
+    assert [reports(LITTLE_BYTES + 1), reports(LITTLE_BYTES - 1)] == [0, 0], (
+        "a little more is no change"
+    )
+    assert [reports(TOO_LITTLE_BYTES - 1), reports(TOO_LITTLE_BYTES - 2)] == [1, 0]
+    assert [reports(2 * LITTLE_BYTES), reports(LITTLE_BYTES - 1)] == [0, 1]
 
 
 def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
@@ -430,23 +432,25 @@ def test_a_look_that_fails_does_not_hurt_the_node(
 # A node that ends
 
 
-def heard_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
+def sent_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
     """Return what a command hears of a node that ends so."""
     home.prepare()
-    told = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').write_text(sys.stdin.read())\n"
-    words = " ".join(script(tmp_path, told).words)
+    reported = (
+        "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').write_text(sys.stdin.read())\n"
+    )
+    words = " ".join(script(tmp_path, reported).words)
     with (
         pytest.raises(type(fault)),
         open_alerts(home, Config(name="attic", notify=(f"command:{words}",))),
     ):
         raise fault
-    heard = tmp_path / "heard"
-    return json.loads(heard.read_text())["text"] if heard.exists() else ""
+    delivered = tmp_path / "heard"
+    return json.loads(delivered.read_text())["text"] if delivered.exists() else ""
 
 
 def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None:
     fault = DiskFullError("the disk is full: records.db could not be written", DISK_FULL_HINT)
-    assert heard_at_the_end(home, tmp_path, fault).startswith(
+    assert sent_at_the_end(home, tmp_path, fault).startswith(
         "attic: the node ended unexpectedly: the disk is full: records.db could not be written"
     )
 
@@ -455,4 +459,4 @@ def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None
 def test_who_ended_it_is_not_told_that_it_ended(
     home: Home, tmp_path: Path, fault: BaseException
 ) -> None:
-    assert heard_at_the_end(home, tmp_path, fault) == ""
+    assert sent_at_the_end(home, tmp_path, fault) == ""

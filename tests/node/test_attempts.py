@@ -144,8 +144,8 @@ def test_a_line_that_moved_meanwhile_is_told_of(line_writer: LineWriter) -> None
     keep(line_writer, "0.5")
     later = asked(line_writer)
     assert later is not None
-    told = "\nline:             it changed during the run: arnode head --working > train.py\n"
-    assert told in trailer(later, "val_bpb")
+    reported = "\nline:             it changed during the run: arnode head --working > train.py\n"
+    assert reported in trailer(later, "val_bpb")
     assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 
 

@@ -22,7 +22,7 @@ from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import CRASHED, OUTCOME, Bench
 
 SD_NANO = MANIFEST.noise_floor_nano
-STRANGER = bytes([7]) * 32
+UNKNOWN_AUTHOR = bytes([7]) * 32
 TARGET = bytes([9]) * 32
 CANDIDATE = proposal_of(BASELINE, "0.5").source
 BOARD = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
@@ -47,7 +47,7 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
         base=BASELINE,
         candidate=candidate,
         target=TARGET,
-        author=STRANGER,
+        author=UNKNOWN_AUTHOR,
         gain_nano=gain_nano,
         lower_nano=gain_nano and gain_nano // 2,
         alpha=0.05,
@@ -261,14 +261,14 @@ def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
 def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
     """They could tell each other by the clock what one of them is scored on."""
     truly(bench, 0.0)
-    beside: list[int] = []
+    side_by_side: list[int] = []
     at_work = 0
     run = bench.runner.run
 
     async def counted(*words: object, **more: object) -> object:
         nonlocal at_work
         at_work += 1
-        beside.append(at_work)
+        side_by_side.append(at_work)
         try:
             return await run(*words, **more)  # type: ignore[arg-type]
         finally:
@@ -276,5 +276,5 @@ def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
 
     bench.runner.run = counted  # type: ignore[assignment,method-assign]
     verify(bench, claiming(4.0))
-    assert max(beside) == 1
-    assert len(beside) >= 4
+    assert max(side_by_side) == 1
+    assert len(side_by_side) >= 4

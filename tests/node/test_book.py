@@ -506,11 +506,11 @@ def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_trie
     book: AddressBook, clock: Clock
 ) -> None:
     book.replace_from(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
-    answers, silent = dial(book)
+    answers, unanswered = dial(book)
     book.note_success(answers)
-    book.note_failure(silent)
+    book.note_failure(unanswered)
     book.replace_from(AddressSource.DHT, [spread(200)])
-    assert {one.address for one in book.entries} == {answers, silent, spread(200)}
+    assert {one.address for one in book.entries} == {answers, unanswered, spread(200)}
     clock.pass_by(HOUR_S)
     book.replace_from(AddressSource.DHT, [])
     assert [one.address for one in book.entries] == [answers]

@@ -123,9 +123,9 @@ def test_the_gain_of_a_branch_is_that_of_its_ideas(line_writer: LineWriter) -> N
 def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineWriter) -> None:
     promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     publish_insight(line_writer)
-    (told,) = (record.body for record in line_writer.store.records.listed("insight"))
-    assert isinstance(told, InsightBody)
-    assert "another tree than the head" in told.message
+    (reported,) = (record.body for record in line_writer.store.records.listed("insight"))
+    assert isinstance(reported, InsightBody)
+    assert "another tree than the head" in reported.message
 
 
 def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(

@@ -251,8 +251,8 @@ def test_settings_that_cannot_be_meant_are_explained(
     whole = settings if not settings or "agent_command" in settings else {
         "agent_command": ("sh", "x"), **settings
     }  # fmt: skip
-    told, hint = fault(user, agent=("command",), **whole)
-    assert message in told
+    reported, hint = fault(user, agent=("command",), **whole)
+    assert message in reported
     assert hint
 
 

@@ -163,8 +163,8 @@ def test_a_failure_is_shown_with_what_it_printed(
     planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
     log = "sort.c:3:1: error: unknown type name 'lnog'\n\x1b[31mthe build ended\n"
     store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
-    told = arnode(capsys, "show", record.id.hex())
-    assert "| sort.c:3:1: error: unknown type name 'lnog'\n| \\x1b[31mthe build ended\n" in told
+    output = arnode(capsys, "show", record.id.hex())
+    assert "| sort.c:3:1: error: unknown type name 'lnog'\n| \\x1b[31mthe build ended\n" in output
     assert "| sort.c" not in arnode(capsys, "show", session["kept"].id.hex())
     assert "| sort.c" not in arnode(capsys, "log")  # the latest did not fail
 
@@ -181,8 +181,10 @@ def test_log_ends_with_why_the_latest_failed(
     job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
     planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
     store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="reading\nTypeError: no\n"))
-    told = arnode(capsys, "log")
-    assert told.endswith(f"{record.id.hex()[:12]} failed: TypeError\n| reading\n| TypeError: no\n")
+    output = arnode(capsys, "log")
+    assert output.endswith(
+        f"{record.id.hex()[:12]} failed: TypeError\n| reading\n| TypeError: no\n"
+    )
 
 
 def test_figures_go_by_the_scale_of_a_programs_metric() -> None:

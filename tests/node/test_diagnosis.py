@@ -54,10 +54,10 @@ def test_a_model_is_asked_for_real_and_what_it_took_is_counted(home: Home) -> No
     with Store.open(home):
         pass
     with LlmServer(says("ready", usage=(11, 7))) as server:
-        told = found(home, configured(server.url))
-    assert (told.status, told.hint) == ("ok", "")
-    assert "small answers in" in told.detail
-    assert "its tokens are free, 8192 tokens of context" in told.detail
+        reported = found(home, configured(server.url))
+    assert (reported.status, reported.hint) == ("ok", "")
+    assert "small answers in" in reported.detail
+    assert "its tokens are free, 8192 tokens of context" in reported.detail
     (asked,) = server.questions
     assert asked["max_tokens"] <= 64
     with Store.open_read_only(home) as store:
@@ -66,12 +66,12 @@ def test_a_model_is_asked_for_real_and_what_it_took_is_counted(home: Home) -> No
 
 def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) -> None:
     with LlmServer(refuses(404, "model `small` not found"), models=["a", "b"]) as server:
-        told = found(home, configured(server.url))
-    assert told.status == "problem"
-    assert "answered 404: model `small` not found" in told.detail
-    assert told.hint == "the server has a, b: name one with `--agent`"
+        reported = found(home, configured(server.url))
+    assert reported.status == "problem"
+    assert "answered 404: model `small` not found" in reported.detail
+    assert reported.hint == "the server has a, b: name one with `--agent`"
     assert not home.root.exists()
-    assert KEY not in str(told)
+    assert KEY not in str(reported)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.node.examples import BASELINE, BETTER, HARDWARE_CLASS, LINE, MANIFEST
 from tests.node.steps import FreeStep
 from tests.protocol.examples import PATCH
 
-STRANGER = SigningKey.from_seed(bytes([9] * 32))
+UNKNOWN_AUTHOR = SigningKey.from_seed(bytes([9] * 32))
 NOBODY = Claims(own=frozenset(), adopted=frozenset())
 SHARED = b"# the same in all\n" * 10
 
@@ -43,9 +43,9 @@ def trees_left(blobs: Blobs, trees: list[bytes]) -> list[int]:
     return left
 
 
-def told(store: Store, body: Body, seq: int) -> None:
+def ingest(store: Store, body: Body, seq: int) -> None:
     record = sign_record(
-        STRANGER, net="main", seq=seq, prev=None, ts_ms=1_800_000_000_000, body=body
+        UNKNOWN_AUTHOR, net="main", seq=seq, prev=None, ts_ms=1_800_000_000_000, body=body
     )
     assert store.intake.ingest([record.wire], now_ms=1_800_000_000_000).rejected == []
 
@@ -89,9 +89,9 @@ def test_what_peers_only_claim_goes_before_what_somebody_adopted(
     blobs: Blobs, store: Store
 ) -> None:
     base, adopted, claimed = (put(blobs, source(n), used_s=n) for n in range(3))
-    told(store, TaskBody(manifest=MANIFEST), 0)
+    ingest(store, TaskBody(manifest=MANIFEST), 0)
     patch = replace(PATCH, task=TASK, base=base, tree=claimed)
-    told(store, replace(patch, files=file_changes(source(0), source(2))), 1)
+    ingest(store, replace(patch, files=file_changes(source(0), source(2))), 1)
     adoption = AdoptBody(
         task=TASK,
         hardware_class=HARDWARE_CLASS,
@@ -100,7 +100,7 @@ def test_what_peers_only_claim_goes_before_what_somebody_adopted(
         evidence=None,
         unverified=True,
     )
-    told(store, adoption, 2)
+    ingest(store, adoption, 2)
     assert isinstance(patch, PatchBody)
     make_room(blobs, claims_of(store), to_bytes=blobs.size_bytes() // 2)
     assert trees_left(blobs, [base, adopted, claimed]) == [1]

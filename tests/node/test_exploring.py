@@ -143,8 +143,8 @@ def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
     assert [step.where for step in branches(bench.store)] == ["older", "head"]
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (HEAD.tree, HEAD.tree, ())
-    told = "the branch has not risen in 6 experiments: going back to the head"
-    assert told in bench.said
+    reported = "the branch has not risen in 6 experiments: going back to the head"
+    assert reported in bench.said
     work(bench, 5)
     assert [step.where for step in branches(bench.store)] == ["older", "head", "older"]
     assert is_whole(bench)

@@ -266,13 +266,13 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
     lower = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {**bench.runner.outcomes, lucky: lower}
 
-    def tell_truth(_count: int) -> None:
+    def measure_truly(_count: int) -> None:
         started = bench.runner.started
         if started.count(lucky) == 3 or (started.count(lucky), started[-1]) == (2, HEAD):
             # in the checkpoint, whichever of its first pair begins
             bench.runner.outcomes = plain
 
-    bench.runner.on_start = tell_truth
+    bench.runner.on_start = measure_truly
     bench.goal = Goal(max_experiments=1)
     asyncio.run(bench.research().run())
     assert bench.decisions()[-3:] == ["kept", "unconfirmed", "unconfirmed"]

@@ -36,10 +36,10 @@ def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
 
 
 def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
-    reckoned: list[int] = []
+    computed: list[int] = []
 
     def noting(context: Context) -> tuple[HyperparameterImportance, ...]:
-        reckoned.append(len(context.history))
+        computed.append(len(context.history))
         return importance_of(context)
 
     async def work() -> None:
@@ -53,7 +53,7 @@ def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "_importance_of", noting)
     asyncio.run(work())
-    assert reckoned == [0, 10, 25]
+    assert computed == [0, 10, 25]
 
 
 def test_who_closes_it_waits_for_nothing() -> None:

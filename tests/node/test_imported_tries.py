@@ -181,15 +181,15 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
         "0000005\t1.30\t1.0\tdiscard\tWIDTH=96\n",
     ]
     tries = imported(store, Blobs(home.blobs), tiny, rows)
-    told = tries.outcomes(tiny.source, 0.1)
-    assert [(one.decision, one.gain_sd and round(one.gain_sd, 6)) for one in told] == [
+    reported = tries.outcomes(tiny.source, 0.1)
+    assert [(one.decision, one.gain_sd and round(one.gain_sd, 6)) for one in reported] == [
         ("kept", None),
         ("screened_out", 0.5),
         ("kept", 1.0),
         ("failed", None),
         ("screened_out", -1.0),
     ]
-    steps = [read_back(one.edits, tiny.knobs) for one in told]
+    steps = [read_back(one.edits, tiny.knobs) for one in reported]
     assert [dict(step.after) if step else None for step in steps] == [
         None,
         {"LEARNING_RATE": 0.02},
@@ -197,7 +197,7 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
         None,
         {"WIDTH": 96},
     ]
-    known = context(source=tiny.source, knobs=tiny.knobs, imported=told)
+    known = context(source=tiny.source, knobs=tiny.knobs, imported=reported)
     system, user = prompt(known, limit_chars=100_000, secret=SECRET)
     assert "LEARNING_RATE 1e-2" not in system.content
     label = "tried before with another tool, nowhere measured here"

@@ -32,8 +32,8 @@ from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, REPORT, START_MS, 
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
-    STRANGER,
     TREES,
+    UNKNOWN_AUTHOR,
     World,
     adopt,
     attest,
@@ -143,14 +143,14 @@ def test_replays_are_no_ops(store: Store) -> None:
 
 def test_another_networks_records_stay_out(store: Store) -> None:
     record = sign_record(
-        STRANGER, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
+        UNKNOWN_AUTHOR, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
     )
     report = store.intake.ingest([record.wire], now_ms=NOW_MS)
     assert report.rejected == ["of the network other, not main"]
     assert ids(store) == set()
 
 
-def early(minutes: int, seq: int = 0, key: SigningKey = STRANGER) -> Record:
+def early(minutes: int, seq: int = 0, key: SigningKey = UNKNOWN_AUTHOR) -> Record:
     """Return a record whose time is so many minutes ahead."""
     return sign_record(
         key,
@@ -206,8 +206,8 @@ def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: S
     bring(other, now_ms=other.ts_ms - EARLY_MS - 1, neighbour="two")
     assert not store.records.has(other.id)
     store.intake.settle(now_ms=NOW_MS)
-    told = [store.records.introducer(one.id) for one in (claim, other, attested)]
-    assert told == ["one", "two", None]
+    reported = [store.records.introducer(one.id) for one in (claim, other, attested)]
+    assert reported == ["one", "two", None]
     assert store.records.introducer(bytes(32)) is None
     store.rebuild()
     assert store.records.introducer(claim.id) == "one"
@@ -231,7 +231,7 @@ def test_a_full_quarantine_keeps_what_comes_soon_whoever_made_the_rest(store: St
 
 
 def test_old_intents_are_forgotten(store: Store) -> None:
-    record = sign_record(STRANGER, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
+    record = sign_record(UNKNOWN_AUTHOR, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
     store.intake.ingest([record.wire], now_ms=NOW_MS)
     assert store.intake.settle(now_ms=START_MS + INTENT_MS)[0] == 0
     assert ids(store) == {record.id}
@@ -246,7 +246,7 @@ def test_old_intents_are_forgotten(store: Store) -> None:
         assert ids(other) == set()
 
 
-def chain(count: int, key: object = STRANGER) -> list[Record]:
+def chain(count: int, key: object = UNKNOWN_AUTHOR) -> list[Record]:
     """Return so many records of one author."""
     world = World()
     for number in range(count):
@@ -285,8 +285,8 @@ def test_the_board_is_that_of_what_a_quota_left(records: list[Record], quota: in
 def test_a_retraction_that_was_displaced_takes_back_nothing(store: Store) -> None:
     store.intake.quotas = Quotas(news=1)
     world = World()
-    claim = world.say(STRANGER, confirm(TREES[0], STEADY), seq=5)
-    earlier = world.say(STRANGER, retract(claim.id), seq=0)
+    claim = world.say(UNKNOWN_AUTHOR, confirm(TREES[0], STEADY), seq=5)
+    earlier = world.say(UNKNOWN_AUTHOR, retract(claim.id), seq=0)
     store.intake.ingest([ANNOUNCEMENT.wire, earlier.wire, claim.wire], now_ms=NOW_MS)
     assert ids(store) == {ANNOUNCEMENT.id, claim.id}
     assert store.boards.get(KEY) == board_of(store.records.listed(), MANIFEST, CLASS)
@@ -296,10 +296,10 @@ def test_a_retraction_that_was_displaced_takes_back_nothing(store: Store) -> Non
 def test_a_task_is_known_as_long_as_one_announcement_is_here(store: Store) -> None:
     store.intake.quotas = Quotas(news=1)
     world = World()
-    first = world.say(STRANGER, TaskBody(manifest=MANIFEST))
+    first = world.say(UNKNOWN_AUTHOR, TaskBody(manifest=MANIFEST))
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
     store.intake.ingest([first.wire, ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
-    displacing = world.say(STRANGER, adopt(TREES[0]))
+    displacing = world.say(UNKNOWN_AUTHOR, adopt(TREES[0]))
     store.intake.ingest([displacing.wire], now_ms=NOW_MS)
     assert ids(store) == {ANNOUNCEMENT.id, claim.id, displacing.id}
     assert store.records.task_record(MANIFEST.id) == ANNOUNCEMENT.id
@@ -317,7 +317,7 @@ def test_unknown_kinds_are_kept_under_a_small_quota(store: Store) -> None:
     store.intake.quotas = Quotas(unknown=3)
     records = [
         sign_record(
-            STRANGER,
+            UNKNOWN_AUTHOR,
             net="main",
             seq=seq,
             prev=None,
@@ -356,7 +356,7 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
     assert store.boards.get(KEY).rows == before
 
 
-def prophecies(count: int, key: SigningKey = STRANGER, size_bytes: int = 10) -> list[Record]:
+def prophecies(count: int, key: SigningKey = UNKNOWN_AUTHOR, size_bytes: int = 10) -> list[Record]:
     """Return so many records of an unknown kind."""
     body = UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
     return [
@@ -400,12 +400,12 @@ def test_own_records_are_nobodys_to_evict(store: Store) -> None:
 def test_who_was_confirmed_here_has_more_room(store: Store) -> None:
     store.intake.quotas = Quotas(news=3)
     world = World()
-    claim = world.say(STRANGER, confirm(TREES[0], STEADY))
+    claim = world.say(UNKNOWN_AUTHOR, confirm(TREES[0], STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
     answer = attest(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     for number in range(10):
-        world.say(STRANGER, adopt(TREES[number % 4]))
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[number % 4]))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     assert {record.id for record in world.records} <= ids(store)
 
@@ -424,10 +424,10 @@ def test_a_full_store_takes_from_whoever_has_most(store: Store) -> None:
 def test_the_proof_of_an_equivocation_is_not_evicted(store: Store) -> None:
     store.intake.quotas = Quotas(news=3)
     world = World()
-    world.say(STRANGER, adopt(TREES[0]))
-    world.say(STRANGER, adopt(TREES[1]), seq=0)
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[0]))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[1]), seq=0)
     for number in range(8):
-        world.say(STRANGER, adopt(TREES[number % 4]), seq=number + 1)
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[number % 4]), seq=number + 1)
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     assert {record.id for record in world.records[:2]} <= ids(store)
 
@@ -437,8 +437,10 @@ def test_a_revocation_stays_whatever_came_first(store: Store, order: int) -> Non
     """Whoever stole a key must not displace its revocation with newer records."""
     store.intake.quotas = Quotas(news=2)
     world = World()
-    revocation = world.say(STRANGER, retract(None), seq=0)
-    claims = [world.say(STRANGER, confirm(tree, STEADY), seq=9 + n) for n, tree in enumerate(TREES)]
+    revocation = world.say(UNKNOWN_AUTHOR, retract(None), seq=0)
+    claims = [
+        world.say(UNKNOWN_AUTHOR, confirm(tree, STEADY), seq=9 + n) for n, tree in enumerate(TREES)
+    ]
     store.intake.ingest([ANNOUNCEMENT.wire], now_ms=NOW_MS)
     for record in [revocation, *claims][::order]:
         store.intake.ingest([record.wire], now_ms=NOW_MS)
@@ -450,9 +452,9 @@ def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> 
     store.intake.quotas = Quotas(news=2)
     world = World()
     records = [
-        world.say(STRANGER, adopt(TREES[0]), seq=8),
-        world.say(STRANGER, adopt(TREES[1]), seq=9),
-        world.say(STRANGER, adopt(TREES[2]), seq=8),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[0]), seq=8),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[1]), seq=9),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[2]), seq=8),
     ]
     for record in records:
         store.intake.ingest([record.wire], now_ms=NOW_MS)

@@ -190,13 +190,13 @@ def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -
 
 def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
-    foreign = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
+    hostile_text = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
     proposal = proposal_of(BASELINE, "0.9", title="titled \u200devil [bold]x[/bold]")
     conclude(line_writer, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
-    activity.running(foreign, "screen", "first run")
-    activity.messages.append(foreign)
+    activity.running(hostile_text, "screen", "first run")
+    activity.messages.append(hostile_text)
     shown = drawn(node)
     assert "\x1b" not in shown
     assert "\x07" not in shown

@@ -528,11 +528,11 @@ def test_a_server_of_the_user_s_needs_no_key() -> None:
 
 
 def test_prices_are_the_user_s_then_the_list_s_then_nothing_on_this_machine() -> None:
-    told = Config(llm_usd_in=0.5, llm_usd_out=2)
+    reported = Config(llm_usd_in=0.5, llm_usd_out=2)
     listed = ModelFacts(provider="openai", price=LISTED, context_tokens=None, answer_tokens=None)
     user_s = Price(usd_nano_in=500, usd_nano_out=2000)
-    assert price_for(told, HOSTED, listed) == user_s
-    assert price_for(told, ELSEWHERE, UNKNOWN) == user_s
+    assert price_for(reported, HOSTED, listed) == user_s
+    assert price_for(reported, ELSEWHERE, UNKNOWN) == user_s
     assert price_for(Config(), HOSTED, listed) == LISTED
     assert price_for(Config(llm_usd_out=2), HOSTED, listed) == Price(
         usd_nano_in=1, usd_nano_out=2000

@@ -160,11 +160,11 @@ def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
         closed = line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)
         return next(one for one in closed if one.id == number)
 
-    before, beside = begun("0.5"), begun("0.6")
+    before, other = begun("0.5"), begun("0.6")
     crashed(line_writer)
     learning.learn(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[-1])
     ended(before)
-    ended(beside)
+    ended(other)
     assert learning.crash_of(None) is not None
     ended(begun("0.8"))
     assert learning.crash_of(None) is None

@@ -204,27 +204,27 @@ def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
 @pytest.mark.parametrize("id", ["0", "abc", "ABCDEF", "0123.", "g" * 12, "0" * 65])
 def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None:  # noqa: A002
     """Fewer digits could be meant for any."""
-    told: list[object] = []
+    reported: list[object] = []
 
     async def complete(asked: ClosedHypothesis) -> Completed:
-        told.append(asked)
+        reported.append(asked)
         return {"state": "dropped"}
 
     async def work(visitor: Visitor) -> Answer:
         return await visitor.post(f"intents/{id}/complete", {})
 
     refused: Answer = ask(home, work, answers={"complete": complete})
-    assert (refused.status, told) == (404, [])
+    assert (refused.status, reported) == (404, [])
     assert "this is not a valid id" in refused.text
 
 
 def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads(
     home: Home, history: PeerAuthor
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def pause(_: PauseFor) -> Paused:
-        heard.append("pause")
+        received.append("pause")
         return {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
     async def nobody(visitor: Visitor) -> None:
@@ -244,9 +244,9 @@ def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads
 
     ask(home, nobody, right=None)
     ask(home, reader, right="read", answers={"pause": pause})
-    assert heard == []
+    assert received == []
     ask(home, owner, answers={"pause": pause})
-    assert heard == ["pause"]
+    assert received == ["pause"]
 
 
 def test_a_link_opens_one_page_and_only_once(home: Home) -> None:

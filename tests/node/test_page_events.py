@@ -180,19 +180,19 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
         async with Library(home, "main") as library:
             watch = watching.ChangeWatch(library, lambda: {"now": {**running}})
 
-            async def told() -> bool:
+            async def reports() -> bool:
                 return "now" in [kind for kind, _ in await watch()]
 
-            assert await told()
+            assert await reports()
             running["device"] = {**device, "memory_bytes": 2}
             running["seconds"] = 1.5
-            assert not await told()
+            assert not await reports()
             running["runs_done"] = 4
-            assert await told()
+            assert await reports()
             at_s += 2.9
-            assert not await told()
+            assert not await reports()
             at_s += 0.2
-            assert await told()
+            assert await reports()
 
     asyncio.run(work())
 

@@ -106,8 +106,8 @@ def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
     bench.ideas = 0
     work(bench)
     assert bool(catch_ups(bench)) is is_caught_up
-    told = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
-    assert told == [(theirs.tree, verdict)]
+    reported = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
+    assert reported == [(theirs.tree, verdict)]
 
 
 def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
@@ -408,8 +408,8 @@ def stacking(bench: Bench, ada: PeerAuthor, omar: PeerAuthor) -> Bench:
     return bench
 
 
-def trust(bench: Bench, *strangers: PeerAuthor, share: float = 0.0) -> None:
-    people = People(friends=frozenset(peer_author.key.public for peer_author in strangers))
+def trust(bench: Bench, *others: PeerAuthor, share: float = 0.0) -> None:
+    people = People(friends=frozenset(peer_author.key.public for peer_author in others))
     bench.peers = lambda line_writer: Peers(
         line_writer,
         net="main",

@@ -14,7 +14,7 @@ from node.line.plateaus import (
     trend_of,
 )
 
-CLIMBING = BranchProgress(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
+RISING = BranchProgress(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
 
 
 def branch_progress(lead_sd: float | None, **changes: int) -> BranchProgress:

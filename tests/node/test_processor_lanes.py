@@ -42,7 +42,7 @@ class Watched:
     shared: list[bytes] = field(default_factory=list)  # splits known on two lanes at once
     most_untrusted: int = 0
     also_running: Counter[bytes] = field(default_factory=Counter)  # next to untrusted runs
-    foreign: set[bytes] = field(default_factory=set)
+    untrusted: set[bytes] = field(default_factory=set)
 
     def begin(self, one: tuple[int, bytes | None, bytes]) -> None:
         lane, split, _ = one
@@ -53,10 +53,12 @@ class Watched:
         self.emptied += not self.alive
         self.alive.append(one)
         self.most = max(self.most, len(self.alive))
-        theirs = [tree for _, _, tree in self.alive if tree in self.foreign]
+        theirs = [tree for _, _, tree in self.alive if tree in self.untrusted]
         self.most_untrusted = max(self.most_untrusted, len(theirs))
         if theirs:
-            self.also_running.update(tree for _, _, tree in self.alive if tree not in self.foreign)
+            self.also_running.update(
+                tree for _, _, tree in self.alive if tree not in self.untrusted
+            )
 
 
 @dataclass(kw_only=True)
@@ -154,7 +156,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
         ada = PeerAuthor(store, blobs, number=60 + number)
         for claim in range(6):
             tree = proposal_of(BASELINE, f"0.{700 + 10 * number + claim}").source
-            watched.foreign.add(tree.tree)
+            watched.untrusted.add(tree.tree)
             ada.claims(tree, 3.0 + claim)
     bench = laned(home, store, watched, goal=Goal(max_experiments=60), peers=peers(0.3))
     gains = {
@@ -180,7 +182,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
         is_quick=False,
         is_published=False,
     )
-    watched.foreign.add(claimed.tree)
+    watched.untrusted.add(claimed.tree)
     # While experiments are at work on all lanes.
     bench.runner.on_start = lambda count: research.attest(wanted) if count == 9 else None
     settled(research.run())
@@ -207,7 +209,7 @@ def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) ->
     with_baseline(home, store)
     for claim in range(8):
         tree = proposal_of(BASELINE, f"0.{700 + claim}").source
-        watched.foreign.add(tree.tree)
+        watched.untrusted.add(tree.tree)
         ada.claims(tree, 2.0)
     bench = laned(home, store, watched, goal=Goal(max_experiments=30), peers=peers(1.0))
     settled(bench.research().run())
@@ -355,7 +357,7 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
 
 
 def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
-    activity = Activity(lambda _told: None)
+    activity = Activity(lambda _reported: None)
     activity.running("baseline", "calibrating", "timing")
     assert activity.also_running == 0
     activity.running("one", "screen", "first run", run=1)
@@ -368,7 +370,7 @@ def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
 
 
 def test_each_run_at_work_has_its_curve_which_fills_as_it_prints() -> None:
-    activity = Activity(lambda _told: None)
+    activity = Activity(lambda _reported: None)
     first, second, again = LossCurve(), LossCurve(), LossCurve()
     activity.running("one", "screen", "first run", run=1)
     activity.running("two", "screen", "first run", run=2)
@@ -404,7 +406,7 @@ def test_what_a_run_prints_of_its_loss_is_kept_with_it_and_in_no_record(
 
 
 def test_pace_is_of_all_lanes_and_the_share_of_training_of_one() -> None:
-    activity = Activity(lambda _told: None)
+    activity = Activity(lambda _reported: None)
     activity.lanes = 4
     activity.started_s -= 100
     for _ in range(40):

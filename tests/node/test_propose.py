@@ -92,13 +92,13 @@ def test_the_prompt_has_the_room_that_the_model_has_at_work(at_home: Home, arnod
         at_home.root.mkdir(mode=0o700)
         settings = f'agent = "small"\nllm_url = "{server.url}"\nllm_context = 16384\n'
         at_home.config.write_text(settings)
-        told = arnode("propose", "--dry-run")
+        output = arnode("propose", "--dry-run")
         shown = json.loads(arnode("propose", "--print-prompt", "--json").out)
         assert server.requests == []
         assert arnode("propose").code == 0
         (question,) = server.questions
     # A token of what an answer leaves of the context is taken to have three characters.
-    assert "; room: 24,576 characters, as its context and its price allow" in told.err
+    assert "; room: 24,576 characters, as its context and its price allow" in output.err
     assert shown["room"].startswith("24,576 characters")
     assert question["messages"] == shown["prompt"]
 

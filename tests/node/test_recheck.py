@@ -53,12 +53,12 @@ def test_what_gains_nothing_ends_with_its_screen(bench: Bench) -> None:
 def test_a_base_that_fails_beside_it_is_no_failure_of_a_change(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
 
-    def fail_beside(_count: int) -> None:
+    def fail_meanwhile(_count: int) -> None:
         has_begun = any(tree != BASELINE.tree for tree in bench.runner.started)
         if has_begun and bench.runner.started[-1] == BASELINE.tree:
             bench.runner.outcomes = {**bench.runner.outcomes, BASELINE.tree: CRASHED}
 
-    bench.runner.on_start = fail_beside
+    bench.runner.on_start = fail_meanwhile
     settled(bench.research().run())
     body = experiment(bench)
     assert (body.stage, body.status) == ("screen", "ok")

@@ -103,10 +103,10 @@ def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> 
     settled(bench.research().run())
     jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     decided = {(job.step.base, job.step.tree): job.step for job in jobs}
-    told = [row for row in bench.store.experiments.listed() if row.stage in ("screen", "keep")]
-    assert len(told) == 12
+    reported = [row for row in bench.store.experiments.listed() if row.stage in ("screen", "keep")]
+    assert len(reported) == 12
     levels = set()
-    for row in told:
+    for row in reported:
         step = decided[row.parent, row.tree]
         assert row.gain_nano is not None
         assert row.metric_nano is not None
@@ -225,7 +225,7 @@ def test_a_stop_is_a_stop_whether_it_gives_way_or_not(bench: Bench) -> None:
         assert not research.has_given_way, order
 
 
-class Wall:
+class WallClock:
     """A clock on the wall that stands until somebody moves it."""
 
     def __init__(self, time: str) -> None:
@@ -242,8 +242,8 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     started, calibrations = len(bench.runner.started), bench.runner.calibrations
-    wall = Wall("22:59:59.9")
-    bench.goal, bench.now = Goal(max_experiments=2, hours=parse_hours("23:00-08:00")), wall
+    wall_clock = WallClock("22:59:59.9")
+    bench.goal, bench.now = Goal(max_experiments=2, hours=parse_hours("23:00-08:00")), wall_clock
     research = bench.research()
 
     async def night() -> None:
@@ -251,7 +251,7 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
             await until(lambda: research.activity.stage == "resting until 23:00")
             assert len(bench.runner.started) == started
             assert bench.runner.calibrations == calibrations
-            wall.shows("23:00:00")  # a tenth of a second later it looks at it again
+            wall_clock.shows("23:00:00")  # a tenth of a second later it looks at it again
             await working
 
     settled(night())
@@ -260,7 +260,7 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
 
 
 def test_a_stop_at_the_moment_at_which_a_rest_ends_is_one(bench: Bench) -> None:
-    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), Wall("22:59:59.9")
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), WallClock("22:59:59.9")
     research = bench.research()
 
     async def night() -> None:
@@ -294,9 +294,9 @@ def test_runs_start_only_while_others_leave_the_machine_alone(
 
 
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
-    wall = Wall("01:00")
-    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall
-    bench.runner.on_start = lambda count: wall.shows("08:00") if count == 4 else None
+    wall_clock = WallClock("01:00")
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall_clock
+    bench.runner.on_start = lambda count: wall_clock.shows("08:00") if count == 4 else None
     research = bench.research()
 
     async def morning() -> None:
@@ -319,11 +319,11 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
             job.step.KIND == "checkpoint" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
         )
 
-    def pause_in_a_checkpoint(_: int) -> None:
+    def pause_in_a_trial(_: int) -> None:
         if is_confirming() and not research.is_paused:
             research.pause()
 
-    bench.runner.on_start = pause_in_a_checkpoint
+    bench.runner.on_start = pause_in_a_trial
 
     async def work() -> None:
         async with running(research) as loop:
@@ -773,17 +773,17 @@ def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=4)
-    open_beside: list[int] = []
+    open_meanwhile: list[int] = []
 
     def look(_: int) -> None:
         kinds = [job.step.KIND for job in bench.store.jobs.open_jobs(LINE, *KINDS)]
         if "checkpoint" in kinds:
-            open_beside.append(len(kinds))
+            open_meanwhile.append(len(kinds))
 
     bench.runner.on_start = look
     settled(bench.research().run())
-    assert open_beside
-    assert set(open_beside) == {1}
+    assert open_meanwhile
+    assert set(open_meanwhile) == {1}
 
 
 def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) -> None:

@@ -64,12 +64,12 @@ def test_try_alone_says_how_long_once_it_is_known(
     )
 
     async def act_as_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
-        tell = hand_in(node)
-        tell()
+        report_durations = hand_in(node)
+        report_durations()
         assert "about" not in capsys.readouterr().err  # the baseline is measured first
         with_baseline(home, store)
-        tell()
-        tell()
+        report_durations()
+        report_durations()
 
     monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
     monkeypatch.setattr(trying, "act_as_node", act_as_node)

@@ -205,7 +205,7 @@ def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> 
 
 
 @pytest.mark.parametrize(
-    ("style", "gain_sd", "runs", "beside_the_baseline"),
+    ("style", "gain_sd", "runs", "with_anchor_runs"),
     [
         (RUNS, 9.0, (8, 8), (12, 12)),
         (RUNS, 1.0, (8, 40), (12, 44)),
@@ -218,13 +218,13 @@ def test_a_last_trial_takes_as_long_as_its_task_needs_pairs(
     style: Style,
     gain_sd: float,
     runs: tuple[int, int],
-    beside_the_baseline: tuple[int, int],
+    with_anchor_runs: tuple[int, int],
 ) -> None:
     plan = SessionPlan(Goal(), now=time.now, clock_s=time, pairs=fewest_pairs(style))
     most = policy_of(style, DEFAULT).max_pairs
     assert plan.trial_s(gain_sd, needs_anchor=False, most_pairs=most, pairs_done=0) is None
     plan.took(1.0)
-    for needs_anchor, expected in ((False, runs), (True, beside_the_baseline)):
+    for needs_anchor, expected in ((False, runs), (True, with_anchor_runs)):
         takes = plan.trial_s(gain_sd, needs_anchor=needs_anchor, most_pairs=most, pairs_done=0)
         assert takes == expected
 

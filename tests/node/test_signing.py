@@ -160,8 +160,8 @@ def test_what_cannot_be_signed_is_one_error(
 ) -> None:
     replace_network(at_home, replace(lab, **changes))  # type: ignore[arg-type]
     arnode("network", "sign-list", *words, code=2)
-    told, hint = arnode.err.splitlines()
-    assert reason in told
+    output, hint = arnode.err.splitlines()
+    assert reason in output
     assert hint in hint
 
 

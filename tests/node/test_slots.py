@@ -102,12 +102,12 @@ def test_a_restart_goes_on_with_what_is_known_and_draws_the_same(line_writer: Li
     some_history(line_writer)
     for job in line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[before:]:
         running.learn(job)
-    anew = slots_of(line_writer, slow("good"), slow("poor"))
-    assert anew.arm_states() == running.arm_states()
-    assert drawn(anew, line_writer, 50) == drawn(running, line_writer, 50)
+    reopened = slots_of(line_writer, slow("good"), slow("poor"))
+    assert reopened.arm_states() == running.arm_states()
+    assert drawn(reopened, line_writer, 50) == drawn(running, line_writer, 50)
     assert drawn(
         slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50
-    ) != drawn(anew, line_writer, 50)
+    ) != drawn(reopened, line_writer, 50)
 
 
 def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(

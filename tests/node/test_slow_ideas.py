@@ -100,7 +100,7 @@ def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
         ideas.prepare()
         await settled()
         await ideas.close()
-        return [[knob.name for knob in told.importance] for told in scribe.asked]
+        return [[knob.name for knob in reported.importance] for reported in scribe.asked]
 
     assert asyncio.run(work()) == [[], ["LEARNING_RATE"]]
 

@@ -92,11 +92,11 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     second = proposal_of(head, "0.201").source.tree
     bench.runner.outcomes = {head.tree: first, second: lucky}
 
-    def tell_truth(_count: int) -> None:  # once it is on trial
+    def measure_truly(_count: int) -> None:  # once it is on trial
         if bench.runner.started.count(second) == 3:
             bench.runner.outcomes = {head.tree: first, second: first}
 
-    bench.runner.on_start = tell_truth
+    bench.runner.on_start = measure_truly
     bench.rates = ["0.201"]
     work(bench)
     trials = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
@@ -130,7 +130,7 @@ def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) ->
 def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slept, told = iter([0.0, 7200.0, 60.0]), list[int]()
+    slept, reported = iter([0.0, 7200.0, 60.0]), list[int]()
 
     class Suspended:
         @property
@@ -139,8 +139,8 @@ def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
 
     monkeypatch.setattr("node.on_demand.measuring.Steady", Suspended)
     runs = [(BASELINE, 1), (BASELINE, 2)]
-    work = measure(bench.session(), runs, on_run=lambda _, run: told.append(run.seed))
-    assert len(asyncio.run(work)) == len(told) == 2
+    work = measure(bench.session(), runs, on_run=lambda _, run: reported.append(run.seed))
+    assert len(asyncio.run(work)) == len(reported) == 2
     assert len(set(bench.runner.splits)) == 1
     assert sorted(bench.runner.seeds) == [1, 2, 2, 2]
     assert "suspended for 2 h 00 during a run, which is repeated" in capsys.readouterr().err

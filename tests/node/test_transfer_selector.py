@@ -386,7 +386,7 @@ spent = st.tuples(
 )
 
 
-def spending_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
+def time_share_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
     time_share = LadderTimeShare()
     counts = {"find": time_share.find, "carry": time_share.carry, "own": time_share.own.add}
     for way, nano, runs in entries:
@@ -396,22 +396,22 @@ def spending_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
 
 @given(st.lists(spent, max_size=20))
 def test_neither_side_is_ever_without_time(entries: list[tuple[str, float, float]]) -> None:
-    share = spending_of(entries).share_below()
+    share = time_share_of(entries).share_below()
     assert 0.05 <= share <= 0.7
     brought_more = [(way, nano * (2 if way == "own" else 1), runs) for way, nano, runs in entries]
-    assert spending_of(brought_more).share_below() <= share + 1e-9
+    assert time_share_of(brought_more).share_below() <= share + 1e-9
 
 
 def test_a_first_stack_that_brought_much_pays_for_no_time_that_finds_nothing() -> None:
     entries = [("find", 0.3, 15.0), ("carry", 0.08, 3.0), ("own", 0.01, 6.0)]
-    shares = [spending_of(entries).share_below()]
+    shares = [time_share_of(entries).share_below()]
     for _ in range(6):
         entries.append(("find", 0.0, 2.0))
-        shares.append(spending_of(entries).share_below())
+        shares.append(time_share_of(entries).share_below())
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0.5 > shares[-1]
     entries.append(("find", 0.3, 2.0))
-    assert spending_of(entries).share_below() > 0.5
+    assert time_share_of(entries).share_below() > 0.5
 
 
 def test_rungs_whose_finds_are_kept_have_more_of_the_time(
@@ -489,8 +489,8 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(
     carry_best(above, "screened_out", BASE_NANO)
     changes = transfer_histories(store)
     names = labels(store, tasks_of(changes))
-    told = transfer_document("main", None, [], changes, slopes_known(changes), names)
-    (change,) = told["carried"]
+    document = transfer_document("main", None, [], changes, slopes_known(changes), names)
+    (change,) = document["carried"]
     assert change["holds_on"] == 0
     assert change["found_on"]["task"]["name"] == MANIFEST.name
     assert change["there"] is not None
@@ -502,7 +502,7 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(
     assert place["upper"] is not None
     assert place["gain"] is not None
     assert place["lower"] < place["gain"] < place["upper"]
-    (slope,) = told["slopes"]
+    (slope,) = document["slopes"]
     assert slope["lower"] < slope["slope"] < slope["upper"]
     assert slope["changes"] == 1
 
@@ -514,8 +514,8 @@ def test_kinds_of_change_are_counted_on_each_rung(below: LineWriter, above: Line
     conclude(above, rate_proposal(BASELINE, "0.7"), "failed", BASE_NANO)
     lines = rungs_here(store, UPPER)
     assert {line.task for line in lines} == {MANIFEST.id, UPPER.id}
-    told = {line.task: kinds_tried(store, line) for line in lines}
-    (lower,), (upper,) = told[MANIFEST.id], told[UPPER.id]
+    reported = {line.task: kinds_tried(store, line) for line in lines}
+    (lower,), (upper,) = reported[MANIFEST.id], reported[UPPER.id]
     assert (lower.kind, lower.tried, lower.kept) == ("constant", 1, 1)
     assert (upper.kind, upper.tried, upper.kept, upper.failed) == ("constant", 2, 0, 1)
 

@@ -292,12 +292,12 @@ def test_what_others_cut_off_counts_over_all_pairs_of_a_trial() -> None:
 def test_no_pair_is_dropped_because_others_used_the_device() -> None:
     """One that could be, by the half that did badly, would be drawn until it is good."""
     for tokens in (0, 1000):
-        beside = replace(measured(-30), flags=(CONTENDED,), tokens=tokens)
+        contended = replace(measured(-30), flags=(CONTENDED,), tokens=tokens)
         confirmation = next_of_confirmation(
-            pairs((measured(0), beside), *gaining(8, 3)), READING, needs_anchor=False
+            pairs((measured(0), contended), *gaining(8, 3)), READING, needs_anchor=False
         )
         assert len(confirmation.pairs) == ANCHOR_PAIRS
-        assert confirmation.pairs[0].candidate.metric_nano == beside.metric_nano
+        assert confirmation.pairs[0].candidate.metric_nano == contended.metric_nano
 
 
 def test_a_candidate_that_crashes_is_unrunnable() -> None:
@@ -367,8 +367,12 @@ def test_an_exact_trial_tells_finite_figures() -> None:
     confirmation = next_of_confirmation(
         pairs((measured(0), measured(1))), EXACT, needs_anchor=False
     )
-    told = confirmation.measured(bytes(32))
-    assert (told.gain_nano, told.lower_nano, told.upper_nano) == (SD_NANO, SD_NANO, SD_NANO)
+    reported = confirmation.measured(bytes(32))
+    assert (reported.gain_nano, reported.lower_nano, reported.upper_nano) == (
+        SD_NANO,
+        SD_NANO,
+        SD_NANO,
+    )
 
 
 def test_differences_get_the_pairs_that_an_unknown_spread_takes() -> None:

@@ -60,7 +60,7 @@ def test_what_is_told_makes_sense_and_ends_at_the_truth(
     presence = Presence()
     believed: set[PeerId] = set()
 
-    def tell() -> None:
+    def notify() -> None:
         for change in presence.changes():
             if isinstance(change, Connected):
                 assert change.peer not in believed
@@ -75,8 +75,8 @@ def test_what_is_told_makes_sense_and_ends_at_the_truth(
         elif happening == "out":
             presence.leave(peer)
         else:
-            tell()
-    tell()
+            notify()
+    notify()
 
 
 def test_a_peer_that_left_and_came_back_did_both() -> None:

@@ -325,7 +325,7 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(
 def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
     one, other = pair.one, pair.other
 
-    def foreign(seq: int) -> bytes:
+    def other_record(seq: int) -> bytes:
         return sign_record(
             KEYS[0], net="other", seq=seq, prev=None, ts_ms=START_MS, body=INSIGHT
         ).wire
@@ -335,7 +335,7 @@ def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
         for seq in range(100):  # some before it knows that the other subscribes to the topic
             if other.ignored_messages:
                 break
-            await one.publish(TOPIC, foreign(seq))
+            await one.publish(TOPIC, other_record(seq))
             await asyncio.sleep(0.2)
         assert other.ignored_messages.keys() == {"of another network"}
         assert other.peers == (one.peer_id,), "a few are held against nobody"

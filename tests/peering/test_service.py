@@ -234,9 +234,9 @@ def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.M
 def test_nobody_is_answered_before_a_hello(
     scene: Scene, protocol: str, question: dict[str, Message]
 ) -> None:
-    stranger, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
-    scene.wires.connect(stranger, scene.one.carrier)
+    outsider, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
+    scene.wires.connect(outsider, scene.one.carrier)
     with pytest.raises(NetworkError, match="reset") as raised:
-        asyncio.run(stranger.ask(peer, protocol, question))
+        asyncio.run(outsider.ask(peer, protocol, question))
     assert isinstance(raised.value.__cause__, RefusedError)
     assert raised.value.__cause__.message == "say hello first"

@@ -73,8 +73,14 @@ def test_the_candidate_is_solve_with_what_it_needs_and_without_the_checker(rise:
     assert "def solve(problem: dict[str, Any]) -> list[int]:" in text
     assert "# From the end of the longest one backwards." in text
     assert "# How long a rise can be at each number.\ndef _lengths" in text
-    for foreign in ("is_solution", "generate_problem", "_is_rising", "AlgoTuneTasks", "random"):
-        assert foreign not in text
+    for outside_name in (
+        "is_solution",
+        "generate_problem",
+        "_is_rising",
+        "AlgoTuneTasks",
+        "random",
+    ):
+        assert outside_name not in text
 
 
 def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> None:
@@ -83,8 +89,8 @@ def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> N
     assert "from __future__ import annotations" in text
     assert 'METRIC = "euclidean"' in text
     assert "_distances" in text
-    for foreign in ("is_solution", "generate_problem", "scipy", "super"):
-        assert foreign not in text
+    for outside_name in ("is_solution", "generate_problem", "scipy", "super"):
+        assert outside_name not in text
     assert pairs.table["requires"] == ["scipy"]
     assert pairs.table["judge"] == {"file": "judge.py", "limit_s": 600, "requires": ["scipy"]}
 

@@ -173,9 +173,9 @@ def test_the_commands_run_it_and_say_whose_word_its_figure_is(
     imported("pi-autoresearch")
     printed, said = call("run", "--task", str(into), "--json")
     assert SELF_SCORED in said
-    told: dict[str, Any] = json.loads(printed)
-    assert told["scoring"] == "self"
-    assert [run["status"] for run in told["runs"]] == ["ok"]
+    document: dict[str, Any] = json.loads(printed)
+    assert document["scoring"] == "self"
+    assert [run["status"] for run in document["runs"]] == ["ok"]
     assert SELF_SCORED in call("task", "show", str(into))[0]
 
 

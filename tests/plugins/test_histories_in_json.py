@@ -21,7 +21,7 @@ from tests.node.test_imported import git
 
 GOLDEN = Path(__file__).parent / "golden"
 HISTORY = (GOLDEN / "n-autoresearch.json").read_bytes()
-LEDGER = (GOLDEN / "rigor_ledger.jsonl").read_bytes()
+RUN_LOG = (GOLDEN / "rigor_ledger.jsonl").read_bytes()
 TABLE = (
     b"commit\tval_bpb\tmemory_gb\tdiff_lines\tstatus\tdescription\treject_reason\n"
     b"aaa0001\t2.126246\t21.2\t0\tkeep\tbaseline\t-\n"
@@ -122,7 +122,7 @@ def test_an_experiment_without_a_figure_is_kept_as_text() -> None:
 
 
 def test_a_crash_s_zero_never_ranks() -> None:
-    for form, data in (("n-autoresearch", HISTORY), ("autoresearch-mlx", LEDGER)):
+    for form, data in (("n-autoresearch", HISTORY), ("autoresearch-mlx", RUN_LOG)):
         log = read(form, data)  # type: ignore[arg-type]
         best = Imported(id=b"", name="", log=log, at_ms=0).best(10, 0)
         assert best
@@ -130,7 +130,7 @@ def test_a_crash_s_zero_never_ranks() -> None:
 
 
 def test_a_ledger_is_read_with_its_means() -> None:
-    log = read("autoresearch-mlx", LEDGER)
+    log = read("autoresearch-mlx", RUN_LOG)
     assert rows(log) == [
         ("sha1 1a2b3c4", 1.312, "keep"),
         ("sha1 2b3c4d5", 1.341, "discard"),
@@ -186,9 +186,9 @@ def test_nothing_is_lost_of_a_spoilt_history(junk: bytes, at: int, gone: int) ->
     assert log.data == data
 
 
-@given(st.binary(max_size=80), st.integers(0, len(LEDGER)), st.integers(0, 60))
+@given(st.binary(max_size=80), st.integers(0, len(RUN_LOG)), st.integers(0, 60))
 def test_nor_of_a_spoilt_ledger(junk: bytes, at: int, gone: int) -> None:
-    data = LEDGER[:at] + junk + LEDGER[at + gone :]
+    data = RUN_LOG[:at] + junk + RUN_LOG[at + gone :]
     try:
         log = read_history("autoresearch-mlx", data, "a file")
     except UsageError:
@@ -238,16 +238,16 @@ def test_a_folder_s_table_and_ledger_are_both_taken_in(
     at_home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results.tsv").write_bytes(TABLE)
-    (tmp_path / "rigor_ledger.jsonl").write_bytes(LEDGER)
+    (tmp_path / "rigor_ledger.jsonl").write_bytes(RUN_LOG)
     said = json.loads(arnode(capsys, "import", "autoresearch-mlx", str(tmp_path), "--json"))
     (other,) = said["more_files"]
     assert (said["read"], other["read"], other["text"]) == (3, 5, 1)
     assert said["imported"] != other["imported"]
-    told = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
-    assert len(told) == 2
-    assert all("imported before" in line and "unsigned" in line for line in told)
+    output = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
+    assert len(output) == 2
+    assert all("imported before" in line and "unsigned" in line for line in output)
     given_back = arnode(capsys, "export", "results.tsv", "--imported", other["imported"][:12])
-    assert given_back.encode() == LEDGER
+    assert given_back.encode() == RUN_LOG
 
 
 @pytest.mark.parametrize("form", ["n-autoresearch", "autoresearch-mlx"])

@@ -134,8 +134,8 @@ def test_a_mean_stands_for_the_score_only_where_the_evaluator_has_none(
 
 
 def test_a_score_that_is_missing_fails(unstaged: Brought, tmp_path: Path) -> None:
-    told = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
-    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": told})
+    reported = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": reported})
     assert figures is None
     assert "reported no finite combined_score" in said
 

@@ -146,7 +146,7 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("script", "told", "hint"),
+    ("script", "expected", "hint"),
     [
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
         ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
@@ -156,12 +156,12 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
-    scripted: Path, tmp_path: Path, script: str, told: str, hint: str
+    scripted: Path, tmp_path: Path, script: str, expected: str, hint: str
 ) -> None:
     (scripted / "score.sh").write_text(f"{script}\n")
     with pytest.raises(ConfigurationError) as caught:
         ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
-    assert told in caught.value.message
+    assert expected in caught.value.message
     assert hint in caught.value.hint
     assert not (tmp_path / "made").exists()
 

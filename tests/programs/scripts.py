@@ -107,11 +107,14 @@ def responses(*turns: Turn) -> Reply:
             "output_tokens": USED[1], "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": sum(USED),
         }  # fmt: skip
-        told = {"id": f"resp_{number}"}
+        reported = {"id": f"resp_{number}"}
         events: list[dict[str, Any]] = [
-            {"type": "response.created", "response": told},
+            {"type": "response.created", "response": reported},
             {"type": "response.output_item.done", "output_index": 0, "item": item},
-            {"type": "response.completed", "response": told | {"usage": usage, "output": [item]}},
+            {
+                "type": "response.completed",
+                "response": reported | {"usage": usage, "output": [item]},
+            },
         ]
         return await _stream(request, events)
 

@@ -22,8 +22,8 @@ from tests.protocol.worlds import (
     BASELINE,
     CLASS,
     KEYS,
-    STRANGER,
     TREES,
+    UNKNOWN_AUTHOR,
     World,
     adopt,
     attest,
@@ -82,11 +82,11 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
 @given(worlds())
 def test_what_a_board_does_not_read_changes_nothing(records: list[Record]) -> None:
     world = World(list(records))
-    world.say(STRANGER, replace(confirm(TREES[0], STEADY), stage="keep"))
-    world.say(STRANGER, adopt(TREES[1], unverified=True))
-    world.say(STRANGER, adopt(TREES[2], unverified=True), seq=1)
-    world.say(STRANGER, retract(records[0].id if records else None))
-    world.say(STRANGER, retract(None))
+    world.say(UNKNOWN_AUTHOR, replace(confirm(TREES[0], STEADY), stage="keep"))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[1], unverified=True))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[2], unverified=True), seq=1)
+    world.say(UNKNOWN_AUTHOR, retract(records[0].id if records else None))
+    world.say(UNKNOWN_AUTHOR, retract(None))
     assert board(world.records) == board(records)
 
 

@@ -24,7 +24,7 @@ def moves_of(name: str) -> tuple[Move, ...]:
     return read_moves(folder / "moves.toml", _source(name))
 
 
-def knobs_of(name: str) -> dict[str, Any]:
+def hyperparameters_of(name: str) -> dict[str, Any]:
     """Return a task's knobs by name, each of which is a constant of the baseline or of a move."""
     fields = Fields(BUILTIN_FOLDER / name / "task.toml", _table(name))
     return {knob.name: knob for knob in read_knobs(fields, _source(name), moves_of(name))}

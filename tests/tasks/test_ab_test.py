@@ -10,7 +10,7 @@ from tests.tasks.baselines import (
     OTHER_SEED,
     SEED,
     candidate,
-    knobs_of,
+    hyperparameters_of,
     moved,
     moves_of,
     transcript_of,
@@ -138,4 +138,4 @@ def test_a_confident_index_beats_an_even_start() -> None:
 
 def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
     everything = "".join(moved(NAME, move) for move in moves_of(NAME))
-    assert all(f"{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"{name} = " in everything for name in hyperparameters_of(NAME))

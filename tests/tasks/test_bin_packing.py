@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocol.ideas import Move
-from tests.tasks.baselines import candidate, knobs_of, moved, moves_of, transcript_of
+from tests.tasks.baselines import candidate, hyperparameters_of, moved, moves_of, transcript_of
 from tests.tasks.judges import load_judge
 from trainer.program.harness.judging import Wrong
 
@@ -59,7 +59,7 @@ def test_baseline_is_best_fit() -> None:
 
 
 def test_every_knob_is_a_constant() -> None:
-    assert knobs_of(TASK)
+    assert hyperparameters_of(TASK)
 
 
 @pytest.mark.parametrize("number", range(5))

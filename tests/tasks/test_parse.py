@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, knobs_of, moved, moves_of
+from tests.tasks.baselines import OTHER_SEED, SEED, hyperparameters_of, moved, moves_of
 from tests.tasks.judges import load_judge
 from trainer.task_folder.folder import BUILTIN_FOLDER, with_inherited
 
@@ -186,7 +186,7 @@ def test_all_moves_follow_one_another(
 
 def test_every_knob_is_a_constant_that_a_move_brings() -> None:
     everything = moved(NAME, *moves_of(NAME))
-    assert all(f"\n{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"\n{name} = " in everything for name in hyperparameters_of(NAME))
 
 
 def test_the_variant_in_c_has_the_judge_and_the_instances_of_the_other() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, candidate, knobs_of, moved, moves_of
+from tests.tasks.baselines import OTHER_SEED, SEED, candidate, hyperparameters_of, moved, moves_of
 from tests.tasks.judges import load_judge
 
 NAME = "routing"
@@ -165,4 +165,4 @@ def test_all_moves_follow_one_another(judge: ModuleType, order: int) -> None:
 
 def test_every_knob_is_a_constant_that_a_move_brings() -> None:
     everything = moved(NAME, *moves_of(NAME))
-    assert all(f"\n{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"\n{name} = " in everything for name in hyperparameters_of(NAME))

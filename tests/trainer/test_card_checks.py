@@ -196,7 +196,7 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("told", "name", "words"),
+    ("expected", "name", "words"),
     [
         ("refused 13 /dev/nvidia0\ntried", "device-file-refused", "`sudo chmod a+rw /dev/nvidia0`"),
         ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another one"),
@@ -205,8 +205,10 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
         ("", "no-sandbox", "no answer"),
     ],
 )
-def test_what_keeps_files_from_being_opened_has_its_mend(told: str, name: str, words: str) -> None:
-    fault = opening_fault(told)
+def test_what_keeps_files_from_being_opened_has_its_mend(
+    expected: str, name: str, words: str
+) -> None:
+    fault = opening_fault(expected)
     assert fault is not None
     assert fault.name == name
     assert words in said(fault)

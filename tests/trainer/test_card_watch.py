@@ -114,13 +114,13 @@ def test_a_desktop_at_rest_is_no_contention(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger", [GAME, FakeProcess(mib=200, percent=30)], ids=["game", "miner"]
+    "other_process", [GAME, FakeProcess(mib=200, percent=30)], ids=["game", "miner"]
 )
 def test_whoever_uses_its_time_makes_a_run_contended(
-    machine: Machine, stranger: FakeProcess
+    machine: Machine, other_process: FakeProcess
 ) -> None:
     def begin() -> None:
-        machine.load.processes[901] = stranger
+        machine.load.processes[901] = other_process
 
     assert machine.one_run(meanwhile=begin).flags == (CONTENDED,)
 

@@ -241,10 +241,10 @@ def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_mend(
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         (read,) = load_catalogue(path, tiny)
-        told = read.name
+        reported = read.name
     except ArnodeError as fault:
-        told = fault.hint
-    assert told
+        reported = fault.hint
+    assert reported
 
 
 @given(data=st.binary(max_size=200))

@@ -336,8 +336,8 @@ def test_uv_knows_every_build_by_name() -> None:
     if uv is None:
         pytest.skip("uv is not installed")
     argv = [uv, "pip", "install", "--help"]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    assert all(build.name in told for build in BUILDS)
+    output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert all(build.name in output for build in BUILDS)
 
 
 FAKE_PYTHON = """#!/bin/sh

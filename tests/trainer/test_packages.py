@@ -21,9 +21,9 @@ def test_a_package_is_shown_with_what_it_needs() -> None:
 
 
 def test_of_its_metadata_only_that_is_shown_which_names_no_place() -> None:
-    told = {path.rpartition("/")[2] for path in inside("aiohttp") if ".dist-info" in path}
-    assert told <= {"METADATA", "entry_points.txt"}
-    assert "METADATA" in told
+    reported = {path.rpartition("/")[2] for path in inside("aiohttp") if ".dist-info" in path}
+    assert reported <= {"METADATA", "entry_points.txt"}
+    assert "METADATA" in reported
 
 
 def test_what_every_sandbox_shows_is_not_shown_twice() -> None:

@@ -105,14 +105,14 @@ def test_newest_builds_are_those_that_torch_itself_tells_of() -> None:
     pytest.importorskip("torch")
     from torch import cuda
 
-    told = getattr(cuda, "PYTORCH_RELEASES_CODE_CC", None)
-    if told is None:
+    reported = getattr(cuda, "PYTORCH_RELEASES_CODE_CC", None)
+    if reported is None:
         pytest.skip("this torch has no such table")
     for build in BUILDS[:2]:
         for machine, codes in build.codes.items():
-            assert {int(code.removeprefix("sm_")) for code in codes.split()} == told[build.version][
-                machine
-            ]
+            assert {int(code.removeprefix("sm_")) for code in codes.split()} == reported[
+                build.version
+            ][machine]
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ def _needs_namespaces() -> None:
 
 
 def zygote_of(sandbox: Sandbox) -> Zygote:
-    walls = sandbox._backend
-    assert isinstance(walls, Forked)
-    assert walls.zygote is not None
-    return walls.zygote
+    backend = sandbox._backend
+    assert isinstance(backend, Forked)
+    assert backend.zygote is not None
+    return backend.zygote
 
 
 @asynccontextmanager
@@ -292,14 +292,14 @@ def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fo
             fresh = await measure(is_fresh=True)
             forked = await measure()
             async with running(BOMBS) as hostile:
-                beside_hostile = await measure()
+                next_to_hostile = await measure()
                 assert not hostile.has_ended
-            return [fresh, forked, beside_hostile]
+            return [fresh, forked, next_to_hostile]
         finally:
             await runner.close()
 
-    fresh, forked, beside_hostile = asyncio.run(run())
-    for one in (forked, beside_hostile):
+    fresh, forked, next_to_hostile = asyncio.run(run())
+    for one in (forked, next_to_hostile):
         assert (fresh.status, one.status) == ("ok", "ok")
         assert (fresh.metric_nano, fresh.secret_nano) == (one.metric_nano, one.secret_nano)
         assert fresh.answers is not None

@@ -158,10 +158,10 @@ def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
         for finding in load_catalogue(task.catalogue, task):
             if finding.edits not in known:
                 yield f"finding {finding.name}", finding.edits
-    yield from _knob_ends(task.source, task)
+    yield from _range_ends(task.source, task)
 
 
-def _knob_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
+def _range_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
     for knob in find_hyperparameters(source, task.editable, task.knobs):
         if knob.spec is None:
             continue

@@ -66,7 +66,7 @@ class UniformSearch(Search):
         chance = random.Random(self.seed)
         await self._look(measure, self.task.source)
         while True:
-            draws = {knob.name: _drawn(knob, chance) for knob in _knobs(self.task)}
+            draws = {knob.name: _drawn(knob, chance) for knob in _hyperparameters(self.task)}
             await self._look(measure, _with_values(self.task, draws))
 
     async def _look(self, measure: Measure, source: Source) -> float:
@@ -86,7 +86,7 @@ class ParzenSearch(UniformSearch):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=self.seed))
-        knobs = _knobs(self.task)
+        knobs = _hyperparameters(self.task)
         study.enqueue_trial({knob.name: _coordinate(knob) for knob in knobs})
         while True:
             trial = study.ask()
@@ -94,7 +94,7 @@ class ParzenSearch(UniformSearch):
             study.tell(trial, await self._look(measure, _with_values(self.task, values)))
 
 
-class KnobsSearch(Search):
+class ShippedSearch(Search):
     """The built-in proposer with the usual rule for keeping patches. Its head is the working line.
 
     Screens, rechecks and reference runs all count as runs.
@@ -164,12 +164,12 @@ class KnobsSearch(Search):
         )
 
 
-def _knobs(task: Task) -> tuple[Hyperparameter, ...]:
+def _hyperparameters(task: Task) -> tuple[Hyperparameter, ...]:
     return find_hyperparameters(task.source, task.editable, task.knobs)
 
 
 def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
-    changes = [Change(knob, values[knob.name]) for knob in _knobs(task)]
+    changes = [Change(knob, values[knob.name]) for knob in _hyperparameters(task)]
     changed = [change for change in changes if not change.does_nothing]
     source = reapply(edits_of(task.source, changed), task.source)
     if source is None:

@@ -61,7 +61,7 @@ def run_watched(home: Path) -> Mapping[str, object]:
                 blocks[which].append(_measured(node.process.pid, visitor.page.wait_for_timeout))
             context.close()
     cores = os.cpu_count() or 1
-    more, error = less_drift({name: [one.node for one in each] for name, each in blocks.items()})
+    more, error = without_trend({name: [one.node for one in each] for name, each in blocks.items()})
     looking = fmean(one.browser for one in blocks["+"])
     lost = (more + looking) / cores
     return {
@@ -76,7 +76,7 @@ def run_watched(home: Path) -> Mapping[str, object]:
     }
 
 
-def less_drift(blocks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+def without_trend(blocks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     """Return the excess of the blocks with a page, corrected for drift, and its standard error.
 
     It is fitted by least squares with a linear trend in time, in the order of `_BLOCKS`.

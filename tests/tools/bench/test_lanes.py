@@ -25,7 +25,7 @@ def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> 
 @pytest.mark.soak
 def test_many_lanes_do_as_much_each_as_few(tmp_path: Path) -> None:
     figures = run_lanes(
-        tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, climbs=1, targets_sd=(3.0,)
+        tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, curves=1, targets_sd=(3.0,)
     )
     throughput = figures["throughput"]
     assert isinstance(throughput, dict)

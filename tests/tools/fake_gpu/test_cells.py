@@ -62,10 +62,10 @@ def test_a_script_without_a_table_is_told() -> None:
 
 
 def test_the_card_is_told_to_the_stub() -> None:
-    told = FakeCard.of(86, 24).variables()
-    assert (told["FAKE_GPU_SM"], told["FAKE_GPU_MIB"]) == ("86", "24576")
+    reported = FakeCard.of(86, 24).variables()
+    assert (reported["FAKE_GPU_SM"], reported["FAKE_GPU_MIB"]) == ("86", "24576")
     stub = Path("tools/fake_gpu/stub/runtime.c").read_text()
-    assert all(f'"{name}"' in stub for name in told)
+    assert all(f'"{name}"' in stub for name in reported)
 
 
 def test_every_architecture_was_made() -> None:

@@ -125,16 +125,16 @@ def test_a_part_begins_with_the_proving_run_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path
-    device, proven = processor(), []
+    device, tested = processor(), []
     step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=())
 
     def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[SelfTestReport, None]]:
-        proven.extend(wanted)
-        told = {"attention": "masked"}
+        tested.extend(wanted)
+        reported = {"attention": "masked"}
         return [
             (
                 SelfTestReport(
-                    setting=SelfTestConditions.of(device), steps=(step,), script_settings=told
+                    setting=SelfTestConditions.of(device), steps=(step,), script_settings=reported
                 ),
                 None,
             )
@@ -147,7 +147,7 @@ def test_a_part_begins_with_the_proving_run_once(
             "attention": "masked"
         }
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
-    assert proven == [(device, None)]
+    assert tested == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["script_settings"] == {
         "attention": "masked"
     }

@@ -10,7 +10,7 @@ from tests.integration.nodes import PATIENCE_S, arnode, arnode_json, running_nod
 
 _MORE = 1  # experiments that begin and end meanwhile, beside the one under way
 _ENDLESS = 10**6
-_SILENT = subprocess.DEVNULL
+_NO_OUTPUT = subprocess.DEVNULL
 
 
 def listens_at(home: Path) -> list[str]:
@@ -33,7 +33,7 @@ def test_research_goes_on_while_strangers_flood_the_node(home: Path) -> None:
         # Attackers have machines of their own; here they come after the node.
         attack = ["nice", "-n", "10", sys.executable, "-m", "tools.soak.attackers"]
         attack += [listens_at(home)[0], str(_ENDLESS), "flood"]
-        with subprocess.Popen(attack, stdout=_SILENT) as flood:
+        with subprocess.Popen(attack, stdout=_NO_OUTPUT) as flood:
             try:
                 node.wait_for("peer 12D3")  # one line of an offender
                 before = experiments(home)

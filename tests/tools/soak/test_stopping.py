@@ -73,6 +73,6 @@ def test_too_few_sessions_prove_nothing_and_are_told_all_the_same(
 ) -> None:
     monkeypatch.setattr(stopping, "_RESAMPLED", 20)  # times that each kept change is met again
     (first, *_) = sorted(RECORDED.glob("*.json.xz"))
-    told = stopping_of([kept_session(first)])
-    assert told["holds"] is False
-    assert told["kept"]
+    reported = stopping_of([kept_session(first)])
+    assert reported["holds"] is False
+    assert reported["kept"]

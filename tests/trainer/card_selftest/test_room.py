@@ -9,7 +9,7 @@ import pytest
 from protocol.source import Source
 from tests.trainer.card_selftest.test_card_selftest import ATTENTION, PLAIN, changed
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
-from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest import steps as steps_module
 from trainer.card_selftest.machine import devices_to_test
 from trainer.card_selftest.probing import Abilities
 from trainer.card_selftest.report import Fault
@@ -30,8 +30,8 @@ from trainer.host.capacity import available_bytes
 from trainer.host.device import processor
 
 MIB, GIB = 1 << 20, 1 << 30
-TABLE = sizes_of(proving_module._SCRIPT.read_bytes())
-SMALL = proving_module._TOY
+TABLE = sizes_of(steps_module._SCRIPT.read_bytes())
+SMALL = steps_module._TOY
 CARD = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24576)
 COMPILED = Abilities(attention="varlen", compiles=True, is_pinned=True)
 
@@ -175,10 +175,10 @@ def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_att
     Flex attention is not used without compilation.
     """
     raised = f"{ATTENTION}if LAYERS > 2:\n    raise torch.OutOfMemoryError('out of memory')\n"
-    told = 'assert CARD["attention"] == "masked", CARD\n'
+    reported = 'assert CARD["attention"] == "masked", CARD\n'
     trial = Trial(
         device=processor(),
-        source=Source.of({"train.py": changed((ATTENTION, raised + told))}),
+        source=Source.of({"train.py": changed((ATTENTION, raised + reported))}),
         abilities=replace(PLAIN, attention="flex"),
         vocabulary_size=8192,
         limit_s=60,

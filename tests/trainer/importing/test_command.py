@@ -25,11 +25,11 @@ def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
     return draft_of(wanted(command, **more), Measured(direction="min"))
 
 
-def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
+def figure_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
     """Return the score that is read from a command's output."""
     monkeypatch.setattr(command, "REPORTED", "score")
-    told = {**command._tabled(printed), **command._named(printed)}
-    return told.get("score")
+    reported = {**command._tabled(printed), **command._named(printed)}
+    return reported.get("score")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_number_is_read_however_it_is_told(
 def test_a_number_is_read_whole(
     printed: str, figure: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert told_of(printed, monkeypatch) == figure
+    assert figure_of(printed, monkeypatch) == figure
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_is_no_whole_number_is_none_whatever_was_told_before(
     printed: str, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names_it = "score" in printed
-    assert told_of(before + printed, monkeypatch) == (0.5 if before and not names_it else None)
+    assert figure_of(before + printed, monkeypatch) == (0.5 if before and not names_it else None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_unit_is_converted_to_the_tasks(
     unit: str, printed: str, figure: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "UNIT", unit)
-    assert told_of(f"score: {printed}", monkeypatch) == pytest.approx(figure)
+    assert figure_of(f"score: {printed}", monkeypatch) == pytest.approx(figure)
 
 
 @pytest.mark.parametrize(

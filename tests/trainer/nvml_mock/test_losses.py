@@ -69,9 +69,9 @@ def test_a_lost_card_is_told_by_name(
     whole = child(probed).cards
     machine.fails("*", error, place="0")
     assert child(probed) == Cards(cards=whole[1:])
-    told = child(lost)
-    assert told.startswith(f"the card {uuid_of(0)} {said}")
-    assert hint in told
+    reported = child(lost)
+    assert reported.startswith(f"the card {uuid_of(0)} {said}")
+    assert hint in reported
     assert [fault.name for fault in child(find_card_faults, whole[0])][-1] == "card-lost"
 
 

@@ -74,7 +74,7 @@ def test_a_card_is_what_its_driver_says(
     machine.has(replace(profile, name="first"), profile)
     (_, card) = child(probed).cards
     power = profile.watts or (None, None)
-    told = {
+    reported = {
         "driver": "570.133.20",
         "cuda_driver": "12.8",
         "power_limit_w": power[0],
@@ -89,7 +89,7 @@ def test_a_card_is_what_its_driver_says(
         memory_bytes=(profile.mib or 0) * MIB,
         compute_capability=profile.capability,
         minor=profile.minor,
-        env={name: one for name, one in told.items() if one is not None},
+        env={name: one for name, one in reported.items() if one is not None},
     )
     assert (card.hardware_class.slug, card.hardware_class.family) == (slug, family)
     assert Env.from_value(dict(card.env)) == Env.of(card.env)

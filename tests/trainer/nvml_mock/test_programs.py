@@ -39,9 +39,9 @@ def test_doctor_tells_programs_the_same(
 ) -> None:
     machine.has(A100_SLICES, H100)
     machine.fails("*", pynvml.NVML_ERROR_GPU_IS_LOST, place="1")
-    told = json.loads(arnode(tmp_path, "doctor", "--json", env=env).stdout)
-    assert told["ok"]
-    device = next(check for check in told["checks"] if check["name"] == "device")
+    document = json.loads(arnode(tmp_path, "doctor", "--json", env=env).stdout)
+    assert document["ok"]
+    device = next(check for check in document["checks"] if check["name"] == "device")
     assert device["status"] == "warning"
     slices = [f"(a100-80g-mig-{part})" in device["detail"] for part in ("3g40g", "1g10g")]
     assert (slices, "H100" in device["detail"]) == ([True, True], False)

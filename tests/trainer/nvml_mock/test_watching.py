@@ -21,7 +21,7 @@ from trainer.cards.nvml import CardLost
 from trainer.cards.watch import LEAVING_S, CardWatch, watching
 
 LOOKS = 20
-STRANGER = 4_000_000  # larger than any process id
+OTHER_PID = 4_000_000  # larger than any process id
 
 
 @contextmanager
@@ -67,8 +67,8 @@ async def _run(
         now_s += LEAVING_S
         async with watch.around() as window:
             with watch.ours(root):
-                beside = [] if others is None else [(STRANGER, *others)]
-                busy(machine, place, (inside, 3000, 90), *beside)
+                others_busy = [] if others is None else [(OTHER_PID, *others)]
+                busy(machine, place, (inside, 3000, 90), *others_busy)
                 machine.answers("nvmlDeviceGetCurrentClocksEventReasons", reasons)
                 for _ in range(LOOKS):
                     now_s += 1

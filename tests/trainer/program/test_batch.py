@@ -48,9 +48,9 @@ def met(bench: Bench, returned: str) -> list[list[str]]:
 
 
 def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench) -> None:
-    told = met(bench, "sum(instance['numbers']) + len(MET)")
-    assert [number for number, _, _ in told] == ["1", "2", "3"]
-    assert len({(pid, seed) for _, pid, seed in told}) == 1
+    reported = met(bench, "sum(instance['numbers']) + len(MET)")
+    assert [number for number, _, _ in reported] == ["1", "2", "3"]
+    assert len({(pid, seed) for _, pid, seed in reported}) == 1
     outcome = bench.run(COUNTS.format(returned="sum(instance['numbers']) + len(MET)"))
     # 1, 2 and 3 of the public ones, 1 and 2 of the secret ones: no process got more.
     assert figures(outcome) == (2_000_000_000, 1_500_000_000)
@@ -172,9 +172,9 @@ def test_what_cannot_be_met_in_a_batch_is_refused(tmp_path: Path, how: str, why:
         read(write_task(tmp_path / "own", how=how + 'isolation = "batch"\n'))
     assert "entry" in fault.value.hint
     manifest = read(write_task(tmp_path / "theirs", how=how)).manifest
-    stranger = replace(manifest, program=replace(spec_of(manifest), isolation="batch"))
+    unlike = replace(manifest, program=replace(spec_of(manifest), isolation="batch"))
     with pytest.raises(ConfigurationError, match=why):
-        check(stranger)
+        check(unlike)
 
 
 def test_the_isolation_is_in_the_id(tmp_path: Path) -> None:

@@ -204,10 +204,10 @@ def test_every_byte_of_data_is_in_the_id(tmp_path: Path) -> None:
 
 def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
     own = task(tmp_path)
-    beside = b"".join(own.recipe.named_blobs)
-    assert b"  deep/answers.txt\n" in beside
-    assert b"7.5" not in beside
-    assert b"seven words" not in beside
+    named_blobs = b"".join(own.recipe.named_blobs)
+    assert b"  deep/answers.txt\n" in named_blobs
+    assert b"7.5" not in named_blobs
+    assert b"seven words" not in named_blobs
 
 
 def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ def wheel(folder: Path, name: str, version: str, text: str, *needed: str) -> Non
 def sources_only(folder: Path, name: str, *, ran: Path) -> None:
     text = f"open({str(ran)!r}, 'w').close()\n".encode()
     with tarfile.open(folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
-        told = tarfile.TarInfo(f"{name}-1.0/setup.py")
-        told.size = len(text)
-        archive.addfile(told, BytesIO(text))
+        reported = tarfile.TarInfo(f"{name}-1.0/setup.py")
+        reported.size = len(text)
+        archive.addfile(reported, BytesIO(text))
 
 
 def task_folder(place: Path, *asked: str, judges: Sequence[str] = (), text: str = SOLVE) -> Path:

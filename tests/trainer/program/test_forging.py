@@ -50,9 +50,9 @@ def test_an_evaluator_that_believes_what_it_is_told_is_reported(tmp_path: Path) 
 def test_an_evaluator_that_recomputes_the_score_has_no_fault(tmp_path: Path) -> None:
     found = remarks(tmp_path, WARY)
     assert [one.what for one in found if one.level == "fault"] == []
-    told = {one.about: one.what for one in found}
-    assert told["public instances"].startswith("judged, public instances: ")
-    assert "evaluations had dishonest values" in told["attacks"]
+    reported = {one.about: one.what for one in found}
+    assert reported["public instances"].startswith("judged, public instances: ")
+    assert "evaluations had dishonest values" in reported["attacks"]
 
 
 def test_a_value_that_cannot_cross_is_named(tmp_path: Path) -> None:

@@ -389,8 +389,8 @@ def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
-    silent = (
+    no_output = (
         "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
     )
     with pytest.raises(SandboxEnded):
-        spoken(judge_of(silent, interactive=True, limit_s=1), "a")
+        spoken(judge_of(no_output, interactive=True, limit_s=1), "a")

@@ -348,22 +348,22 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> None:
     """A manifest may come from a newer version with more words."""
     manifest = task(tmp_path).manifest
-    stranger = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
-    assert TaskManifest.from_value(stranger.to_value()) == stranger
+    unlike = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
+    assert TaskManifest.from_value(unlike.to_value()) == unlike
     with pytest.raises(ConfigurationError, match=f"its {name} is ") as fault:
-        kind_of(stranger)
+        kind_of(unlike)
     assert "install the version" in fault.value.hint
 
 
 def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
     manifest = task(tmp_path).manifest
-    for stranger in (
+    for unlike in (
         replace(manifest, evaluator="program/1"),
         replace(manifest, budget=replace(manifest.budget, unit="seconds")),
         replace(manifest, metric=replace(manifest.metric, scale=3)),
     ):
         with pytest.raises(ConfigurationError, match="not known here"):
-            check(stranger)
+            check(unlike)
 
 
 def test_what_is_no_program_is_none(tmp_path: Path) -> None:

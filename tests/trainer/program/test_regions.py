@@ -56,8 +56,8 @@ def test_a_region_is_in_the_manifest_and_in_the_id(tmp_path: Path) -> None:
     assert task.id != whole.id
     assert task.source == whole.source
     assert TaskManifest.from_value(task.manifest.to_value()) == task.manifest
-    told = kind_of(task.manifest).words(task.manifest).measured
-    assert "between the line with EVOLVE-BLOCK-START and the one with EVOLVE-BLOCK-END" in told
+    reported = kind_of(task.manifest).words(task.manifest).measured
+    assert "between the line with EVOLVE-BLOCK-START and the one with EVOLVE-BLOCK-END" in reported
     assert "EVOLVE" not in kind_of(whole.manifest).words(whole.manifest).measured
     with Bench(task) as bench:
         assert figures(bench.calibrate()) == (3_000_000_000, 3_000_000_000)

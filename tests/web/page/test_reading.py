@@ -148,10 +148,10 @@ def pretend_status(
     """Have the node's status say more than that of this home, of its line as well."""
 
     def answer(route: Any) -> None:
-        told = route.fetch(url=at_address(route.request.url)).json()
-        told["network"] |= network or {}
-        told["lines"][0] |= line or {}
-        route.fulfill(json={**told, **more})
+        document = route.fetch(url=at_address(route.request.url)).json()
+        document["network"] |= network or {}
+        document["lines"][0] |= line or {}
+        route.fulfill(json={**document, **more})
 
     visitor.page.route("**/api/v1/status", answer)
 
@@ -166,10 +166,10 @@ def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
     network = {"name": "main", "dht": {**dht, "fault": None}, "lists": lists}
     pretend_status(visitor, network=network)
     visitor.go("network")
-    told = visitor.text(".facts")
-    assert "2 nodes found, 5 of 8 servers know this node" in told
-    assert "https://a.example/p: 3 addresses, written " in told
-    assert "/dnsaddr/b.example: not read yet (no <" in told
+    shown = visitor.text(".facts")
+    assert "2 nodes found, 5 of 8 servers know this node" in shown
+    assert "https://a.example/p: 3 addresses, written " in shown
+    assert "/dnsaddr/b.example: not read yet (no <" in shown
     assert not visitor.is_hurt
 
 
@@ -221,11 +221,11 @@ def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: Serve
 
 def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
     aim = visitor.page.locator("section", has_text="Aim of the proposers").last
-    told = aim.inner_text()
-    assert "Look at the schedule." in told
-    assert "Planned by <script>" in told
-    assert "2023" in told
-    assert "rests" not in told
+    shown = aim.inner_text()
+    assert "Look at the schedule." in shown
+    assert "Planned by <script>" in shown
+    assert "2023" in shown
+    assert "rests" not in shown
     assert aim.locator("img, script").count() == 0
     assert not visitor.is_hurt
 
@@ -236,9 +236,9 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
     visitor.go("now")
-    told = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
-    assert "No aim is set." in told
-    assert "It is pausing: its budget of today is spent" in told
+    shown = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
+    assert "No aim is set." in shown
+    assert "It is pausing: its budget of today is spent" in shown
 
 
 @pytest.mark.soak
