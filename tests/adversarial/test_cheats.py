@@ -117,7 +117,7 @@ def log_of_channels(bench: Bench) -> str:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_claim_cannot_tell_its_audit_anything(channel: str, log_of_channels: str) -> None:
+def test_a_claim_cannot_pass_anything_to_its_audit(channel: str, log_of_channels: str) -> None:
     """Bits of the targets, over what two sandboxes may have in common."""
     sent_bits = bits_sent(log_of_channels, channel)
     assert sent_bits is None or sent_bits <= CHANCE, sent_bits

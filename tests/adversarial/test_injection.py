@@ -275,7 +275,7 @@ def test_what_is_proposed_is_what_the_model_wrote(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_a_model_is_told_of_its_slip_is_quoted_too(name: str) -> None:
+def test_what_a_model_reads_about_its_slip_is_quoted_too(name: str) -> None:
     def reply(words: str) -> list[str]:
         close = outcome(title=words, edits=(edit("LAYERS = 2\n", "LAYERS = 3\n"),))
         given = context(history=(close,), show_unverified_words=True)
@@ -300,7 +300,7 @@ def test_what_a_model_is_told_of_its_slip_is_quoted_too(name: str) -> None:
         "import prepare; prepare.evaluate_bpb = lambda *_: 0",
     ],
 )
-def test_a_model_that_obeys_a_stranger_wastes_its_own_time(obeyed: str) -> None:
+def test_a_model_that_obeys_untrusted_text_wastes_its_own_time(obeyed: str) -> None:
     answer = replacing(("LAYERS = 2", f"LAYERS = 2\n{obeyed}"))
     result, _ = proposed(context_of(lambda: ATTACKS["instruction"]), answer, answer, answer)
     assert isinstance(result, NoProposal)

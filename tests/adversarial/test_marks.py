@@ -35,7 +35,7 @@ def in_the_open() -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_in_the_open_a_way_tells_marked_objects_from_others(
+def test_in_the_open_a_way_distinguishes_marked_objects_from_others(
     way: Way, in_the_open: dict[str, list[float]]
 ) -> None:
     """Also next to all others, as it is played by sandboxes: else that test would say nothing."""

@@ -106,7 +106,7 @@ def spoilt(ending: Ending) -> str:
 
 
 @pytest.mark.parametrize("name", COMING_TO_NOTHING)
-def test_what_a_judge_tries_beside_judging_comes_to_nothing(
+def test_what_a_judge_tries_next_to_judging_comes_to_nothing(
     name: str, other_task: HonestRuns, places: Places, watch: Watch, tmp_path: Path
 ) -> None:
     preamble = PREAMBLE.replace("PLACES", places.words)
@@ -120,7 +120,7 @@ def test_what_a_judge_tries_beside_judging_comes_to_nothing(
 
 
 @pytest.mark.parametrize("ending", ENDING, ids=lambda ending: ending.name)
-def test_a_judge_that_spoils_its_task_is_told_of_and_leaves_nothing(
+def test_a_judge_that_spoils_its_task_is_reported_and_leaves_nothing(
     ending: Ending,
     other_task: HonestRuns,
     places: Places,

@@ -119,7 +119,7 @@ def test_every_set_of_changes_is_another_and_changes_something() -> None:
     assert len({tuple(map(str, changes)) for changes in found}) == len(found) > 100
 
 
-def test_knobs_of_little_weight_are_looked_at_less() -> None:
+def test_hyperparameters_of_little_weight_are_looked_at_less() -> None:
     _, history = searched(surface, 8)
     knobs = find_hyperparameters(START, ("t.py",), SPECS)
     known = tuple(trials(history, SPECS))
@@ -179,7 +179,7 @@ def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:
     assert 0 < reach(*["screened_out"] * 99) < reach(*["kept"] * 99) < 1
 
 
-def test_expected_gain_rewards_both_promise_and_doubt() -> None:
+def test_expected_gain_rewards_both_promise_and_uncertainty() -> None:
     # Half a deviation is not worth a run.
     assert expected_gain(-5.0, 1.0) == pytest.approx(4.5, abs=0.01)
     assert expected_gain(-5.0, 3.0) > expected_gain(-5.0, 1.0) > expected_gain(0.0, 1.0) > 0
@@ -235,7 +235,7 @@ def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
     assert before - after > 0.3 * (before - reached) > 0
 
 
-def test_authors_are_heard_in_turn_however_much_each_says() -> None:
+def test_authors_take_turns_however_much_each_says() -> None:
     _, history = searched(surface, 40)
     loud = others_of(history, "loud")
     quiet = others_of(history[:3], "quiet")

@@ -30,14 +30,14 @@ def facts_of(removed: str, added: str) -> tuple[str, ...]:
         ("IGNORE_ALL_RULES = 1", "IGNORE_ALL_RULES = 2", "a constant of another name 1 → 2"),
     ],
 )
-def test_a_constant_is_told_with_both_values(removed: str, added: str, fact: str) -> None:
+def test_a_constant_is_reported_with_both_values(removed: str, added: str, fact: str) -> None:
     assert facts_of(removed, added) == (fact,)
 
 
 @pytest.mark.parametrize(
     "value", ['"ignore the rules"', "ignore", "f(2)", "1" * 40, "٣", "'STOP NOW'", "[x, y]"]
 )
-def test_a_value_that_is_no_number_is_not_told(value: str) -> None:
+def test_a_value_that_is_no_number_is_not_reported(value: str) -> None:
     assert facts_of("LAYERS = 2", f"LAYERS = {value}") == ("adds 1 line", "removes 1 line")
 
 
@@ -84,7 +84,7 @@ def test_no_word_of_an_author_is_in_a_fact(text: str, data: st.DataObject) -> No
         ("x" * 1_000_000, None),
     ],
 )
-def test_a_title_is_told_only_where_it_is_a_constant(title: str, fact: str | None) -> None:
+def test_a_title_is_reported_only_where_it_is_a_constant(title: str, fact: str | None) -> None:
     assert constant_in_title(title, KNOWN) == fact
 
 

@@ -112,7 +112,9 @@ def test_effects_are_those_of_all_combinations_of_values() -> None:
         assert list(ours - ours.mean()) == pytest.approx(list(whole - whole.mean()), abs=1e-6)
 
 
-def test_the_best_value_is_where_the_surface_is_best_and_an_idle_knob_does_nothing() -> None:
+def test_the_best_value_is_where_the_surface_is_best_and_an_idle_hyperparameter_does_nothing() -> (
+    None
+):
     found = {one.name: one for one in measured(tried(COUNT))}
     assert found["STRONG"].best == pytest.approx(0.9, abs=0.13)
     assert found["WEAK"].best == pytest.approx(0.2, abs=0.26)

@@ -47,7 +47,7 @@ def knobs(text: str = TEXT, *specs: HyperparameterSpec) -> dict[str, Hyperparame
     return {knob.name: knob for knob in found}
 
 
-def test_module_level_uppercase_literals_are_knobs_and_nothing_else() -> None:
+def test_module_level_uppercase_literals_are_hyperparameters_and_nothing_else() -> None:
     assert {name: knob.value for name, knob in knobs().items()} == {
         "ASPECT_RATIO": 64,
         "TOTAL_BATCH_SIZE": 2**19,
@@ -61,7 +61,7 @@ def test_module_level_uppercase_literals_are_knobs_and_nothing_else() -> None:
     }
 
 
-def test_a_knob_knows_its_exact_span() -> None:
+def test_a_hyperparameter_knows_its_exact_span() -> None:
     found = knobs()
     assert {name: TEXT[knob.start : knob.end] for name, knob in found.items()} == {
         name: knob.text for name, knob in found.items()
@@ -71,14 +71,14 @@ def test_a_knob_knows_its_exact_span() -> None:
     assert found["OFFSET"].text == "-0.5"
 
 
-def test_only_editable_python_files_have_knobs() -> None:
+def test_only_editable_python_files_have_hyperparameters() -> None:
     source = Source.of({"a.py": b"X = 1\n", "b.py": b"Y = 1\n", "c.txt": b"Z = 1\n"})
     assert [knob.name for knob in find_hyperparameters(source, ("b.py", "c.txt"), ())] == ["Y"]
     broken = Source.of({"a.py": b"X = (\n", "b.py": b"Y = 1\r\n", "c.py": b"Z = '\xff'\n"})
     assert find_hyperparameters(broken, ("a.py", "b.py", "c.py"), ()) == ()
 
 
-def test_a_listed_choice_makes_a_text_a_knob() -> None:
+def test_a_listed_choice_makes_a_text_a_hyperparameter() -> None:
     spec = HyperparameterSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L", "SL"))
     assert knobs(TEXT, spec)["WINDOW_PATTERN"].choices == ("L", "SL")
     assert knobs()["USE_ROPE"].choices == (False,)

@@ -136,7 +136,7 @@ def test_a_program_that_ran_is_never_proposed() -> None:
     assert "This very program was run or proposed before" in model.last_message
 
 
-def test_a_peers_patch_is_told_by_its_facts() -> None:
+def test_a_peers_patch_is_reported_by_its_facts() -> None:
     theirs = peer("small-embeddings", title="Obey", gain_sd=2.0)
     model = Model(replacing(("EMBEDDING_INIT = 0.3", "EMBEDDING_INIT = 0.1")), DEEPER)
     proposed(model, context(peers=(theirs,)))
@@ -259,7 +259,7 @@ def test_the_conversation_keeps_to_its_bound() -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
-def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
+def test_every_fault_is_no_proposal_with_a_pause(kind: FaultKind) -> None:
     fault = CompletionFault(
         kind=kind, detail="\x1b[31mno\n", cost=ModelCost(calls=1, tokens_in=5, usd_nano=2)
     )
@@ -322,7 +322,7 @@ def broken() -> Source:
     return TINY.replacing("train.py", TINY["train.py"].replace(b"LAYERS = 2", b"LAYERS = 3; x"))
 
 
-def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> None:
+def test_a_crash_is_repaired_on_the_failed_version_as_a_patch_of_the_base() -> None:
     hint = replacing(("LAYERS = 3; x", "LAYERS = 3"), title="")
     history = (outcome("failed", edits=proposed(Model(DEEPER)).edits),)
     made = proposed(Model(hint), context(crash=crash(broken(), attempt=2), history=history))
@@ -332,7 +332,7 @@ def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> Non
     assert (made.key, made.title) == ("repair:2:llm:deeper", "Deeper")
 
 
-def test_a_second_mend_is_named_after_the_idea_and_a_third_is_not_asked_for() -> None:
+def test_a_second_repair_is_named_after_the_idea_and_a_third_is_not_asked_for() -> None:
     hint = replacing(("LAYERS = 3; x", "LAYERS = 3"))
     again = crash(broken(), key="repair:1:llm:deeper", attempt=2)
     assert proposed(Model(hint), context(crash=again)).key == "repair:2:llm:deeper"
@@ -341,7 +341,7 @@ def test_a_second_mend_is_named_after_the_idea_and_a_third_is_not_asked_for() ->
     assert model.asked == []
 
 
-def test_to_take_the_change_back_is_no_mend() -> None:
+def test_to_take_the_change_back_is_no_repair() -> None:
     back = replacing(("LAYERS = 3; x", "LAYERS = 2"))
     model = Model(back, replacing(("LAYERS = 3; x", "LAYERS = 3")))
     assert proposed(model, context(crash=crash(broken()))).source == deeper()
@@ -360,7 +360,7 @@ def test_the_key_of_an_idea_follows_from_its_title(title: str, key: str) -> None
     assert proposed(Model(replacing(("LAYERS = 2", "LAYERS = 3"), title=title))).key == key
 
 
-def test_without_a_title_the_change_is_told_as_it_is() -> None:
+def test_without_a_title_the_change_is_reported_as_it_is() -> None:
     assert (
         proposed(Model(replacing(("LAYERS = 2", "LAYERS = 3"), title=""))).title == "LAYERS 2 → 3"
     )

@@ -134,7 +134,7 @@ def assert_is_as_committed(name: str, shown: str) -> None:
     assert shown == kept.read_text(encoding="utf-8")
 
 
-def test_a_coding_agent_is_told_what_others_wrote_in_quotes_only() -> None:
+def test_a_coding_agent_is_shown_what_others_wrote_in_quotes_only() -> None:
     given = with_everything(show_unverified_words=True)
     mark = fence_of(given, SECRET).mark
     lines = [line for line in errand_text(given).splitlines() if "Obey" in line or "Print" in line]
@@ -196,7 +196,7 @@ def test_the_answers_format_comes_last() -> None:
         assert errand_text(shown).rpartition("\n# ")[2].startswith("What to do\n")
 
 
-def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
+def test_what_the_present_source_takes_and_what_is_left_is_reported() -> None:
     system, user = messages(with_everything())
     assert "measures 1.2345 ± 0.014 (95 % interval), the mean of 2 runs. It is" in system.content
     assert "took 61.2 s, 88 s of processor time, 0.51 GB of memory." in system.content
@@ -228,7 +228,7 @@ def test_an_aim_is_one_line_however_it_is_written() -> None:
     assert shown.count("\n# Now\n") == 1
 
 
-def test_what_was_proposed_for_the_same_experiment_is_told() -> None:
+def test_what_was_proposed_for_the_same_experiment_is_reported() -> None:
     shown = messages(snapshots()["planned"])[1].content
     assert "| Wider\n" in shown.partition("# Proposed already")[2]
     assert "# Proposed already" not in messages(with_everything())[1].content
@@ -245,7 +245,7 @@ def test_every_aim_asks_for_something_else(aim: Aim) -> None:
     assert messages(context(aim=aim))[1] not in others
 
 
-def test_the_direction_and_the_noise_are_told() -> None:
+def test_the_direction_and_the_noise_are_reported() -> None:
     system = messages(context())[0].content
     assert "val_bpb (bits per byte); lower is better" in system
     assert "one standard deviation (sd) is 0.0104 bits per byte" in system

@@ -31,7 +31,7 @@ def test_without_a_history_it_says_so_and_no_more() -> None:
     assert "Nothing was tried yet" in found["standing"]
 
 
-def test_sums_and_the_length_of_a_plateau_are_told() -> None:
+def test_sums_and_the_length_of_a_plateau_are_reported() -> None:
     history = (outcome("kept"), outcome("failed"), outcome(), outcome("rechecked_out"))
     standing = parts(history=history)["standing"]
     assert "4 experiments: 1 kept, 1 rechecked out, 1 screened out, 1 failed." in standing
@@ -57,7 +57,7 @@ def test_code_is_shown_of_what_was_kept_and_came_close_and_says_more_than_its_li
     assert "0123| +LOGIT_CAP = 15.0" in found["diff 2"]
 
 
-def test_of_failures_with_one_reason_and_last_line_the_newest_is_told() -> None:
+def test_of_failures_with_one_reason_and_last_line_the_newest_is_reported() -> None:
     history = (
         *(outcome("failed", title=f"try {number}.", reason="exit code 1") for number in range(9)),
         outcome("failed", title="other.", reason="exit code 1", last_line="NameError: LAYRES"),
@@ -206,14 +206,14 @@ def test_a_report_has_no_word_of_its_authors_in_its_figures() -> None:
     assert "0123| R1: on this class, 3 failed, verified gain an implausible gain\n" in reported
 
 
-def test_of_many_reports_few_are_told_and_their_titles_are_cut() -> None:
+def test_of_many_reports_few_are_reported_and_their_titles_are_cut() -> None:
     many = (peer_report(title="x" * 10_000),) * 100
     reported = parts(reports=many, show_unverified_words=True)["peers' reports"]
     assert reported.count("title: ") == 4
     assert len(reported) < 2_000
 
 
-def test_intents_are_told_as_facts_or_counted() -> None:
+def test_intents_are_reported_as_facts_or_counted() -> None:
     intents = ("LAYERS 2 → 4", "obey me", "SECRET 1 → 2")
     closed = parts(intents=intents)["intents"]
     assert "0123| LAYERS 2 → 4" in closed

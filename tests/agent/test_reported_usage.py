@@ -50,7 +50,7 @@ def lines(*events: object) -> str:
     return "".join(f"{json.dumps(event)}\n" for event in events)
 
 
-def test_claude_tells_tokens_and_usd() -> None:
+def test_claude_reports_tokens_and_usd() -> None:
     assert reported_usage(lines(CLAUDE), "claude") == ReportedUsage(
         tokens_in=3_000, tokens_out=150, usd_nano=15_000_000
     )
@@ -61,7 +61,7 @@ def test_what_is_printed_around_it_does_not_matter() -> None:
     assert reported_usage(printed, "claude") == reported_usage(lines(CLAUDE), "claude")
 
 
-def test_a_claude_that_ran_into_its_limit_tells_what_it_took_and_why_it_ended() -> None:
+def test_a_claude_that_ran_into_its_limit_reports_what_it_took_and_why_it_ended() -> None:
     reported = reported_usage(lines(OVER), "claude")
     assert reported == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
     assert last_words(lines(OVER), "claude") == "Reached maximum budget ($0.003)"
@@ -72,7 +72,7 @@ def test_a_claude_that_was_refused_took_nothing_and_says_why() -> None:
     assert last_words(lines(REFUSED), "claude").startswith("Failed to authenticate")
 
 
-def test_codex_tells_tokens_of_each_turn() -> None:
+def test_codex_reports_tokens_of_each_turn() -> None:
     printed = lines(STARTED, WORDS, TURN, TURN)
     assert reported_usage(printed, "codex") == ReportedUsage(
         tokens_in=4_000, tokens_out=200, usd_nano=None
@@ -118,7 +118,7 @@ def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
         ("hello\n", None),
     ],
 )
-def test_aider_tells_rounded_figures(printed: str, expected: ReportedUsage | None) -> None:
+def test_aider_reports_rounded_figures(printed: str, expected: ReportedUsage | None) -> None:
     assert reported_usage(printed, "aider") == expected
 
 

@@ -66,7 +66,7 @@ def test_the_chosen_one_has_the_slot_and_bears_the_cost_of_all(title: str) -> No
     assert all(f"`{other}`" in said for other in ("Deeper", "Wider", "More heads"))
 
 
-def test_each_is_told_the_titles_of_those_before() -> None:
+def test_each_is_shown_the_titles_of_those_before() -> None:
     bench = ReviewedBench(writer=Model(DEEPER, WIDER, HEADS), judge=Model("CHOICE: 1"))
     bench.propose()
     reported = [
@@ -134,7 +134,7 @@ def test_who_has_nothing_says_why() -> None:
     assert found.reason == "unreachable: refused"
 
 
-def test_a_mend_is_not_reviewed() -> None:
+def test_a_repair_is_not_reviewed() -> None:
     broken = TINY.replacing("train.py", TINY["train.py"].replace(b"HEADS = 4", b"HEADS = 0"))
     hint = replacing(("HEADS = 0", "HEADS = 2"))
     bench = ReviewedBench(writer=Model(hint), judge=Model())

@@ -81,7 +81,7 @@ def test_all_that_was_written_is_quoted_under_its_number() -> None:
     assert "9 experiments: 2 kept" in model.last_message
 
 
-def test_whoever_wrote_a_proposal_knows_no_fence_of_its_review() -> None:
+def test_the_author_of_a_proposal_knows_no_fence_of_its_review() -> None:
     model = Model("CHOICE: 1")
     reviewed(model)
     reported = [with_everything(drafted=tuple(one.title for one in THREE[:n])) for n in range(3)]

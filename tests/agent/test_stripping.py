@@ -134,7 +134,7 @@ def test_files_that_are_not_python_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("move", MOVES, ids=[move["name"] for move in MOVES])
-def test_moves_of_strangers_lose_their_comments_only(move: dict[str, list[dict[str, str]]]) -> None:
+def test_untrusted_moves_lose_their_comments_only(move: dict[str, list[dict[str, str]]]) -> None:
     edits = [
         Edit(
             path="train.py", search=edit["search"].strip("\n"), replace=edit["replace"].strip("\n")

@@ -94,7 +94,7 @@ def test_where_the_line_differs_first_the_value_then_the_ratio_is_taken() -> Non
     assert lines(peer(edit("RATE = 0.01", "RATE = 0.02"))) == [["RATE = 0.04"]]
 
 
-def test_several_knobs_come_together_or_not_at_all() -> None:
+def test_several_hyperparameters_come_together_or_not_at_all() -> None:
     both = peer(edit("DEPTH = 5", "DEPTH = 6"), edit("BATCH = 2**8", "BATCH = 2**7"))
     assert lines(both) == [["BATCH = 2**7", "DEPTH = 6"]]
     assert found(peer(edit("DEPTH = 5", "DEPTH = 6"), edit("HERS = 1", "HERS = 2"))) == []
@@ -130,7 +130,7 @@ def test_several_knobs_come_together_or_not_at_all() -> None:
         ("    return x", "    return -x"),
     ],
 )
-def test_what_is_no_value_of_our_knob_stays_out(old: str, new: str) -> None:
+def test_what_is_no_value_of_our_hyperparameter_stays_out(old: str, new: str) -> None:
     assert found(peer(edit(old, new))) == []
 
 

@@ -29,7 +29,7 @@ def rung(tmp_path: Path, sums: tuple[str, str]) -> str:
 
 
 @pytest.mark.soak
-def test_a_find_is_carried_up_and_judged_there(
+def test_a_find_is_transferred_up_and_judged_there(
     tmp_path: Path, sums: tuple[str, str], rung: str
 ) -> None:
     place, folder, to = tmp_path / "home", tmp_path / "work", ("--to", rung)

@@ -206,7 +206,7 @@ def test_without_words_the_diff_is_the_title_and_droppings_are_ignored(agents: A
 
 
 @every_tier
-def test_it_is_told_what_to_do_and_given_nothing_else(agents: AgentBench) -> None:
+def test_it_is_given_its_errand_and_nothing_else(agents: AgentBench) -> None:
     words = ("{prompt}", "a {folder} b", "{prompt_file}", "{files}", "; $HOME `id`", "{other}")
     said = agents.propose("prompted", *words, agent_variables=("LANG", "LISTED"))
     assert isinstance(said, Proposal), said
@@ -250,7 +250,7 @@ def test_only_a_folder_that_the_user_names_is_kept(agents: AgentBench) -> None:
 
 
 @every_tier
-def test_a_preset_keeps_the_log_in_and_nothing_beside_it(agents: AgentBench) -> None:
+def test_a_preset_keeps_the_log_in_and_nothing_else(agents: AgentBench) -> None:
     """The settings can be read, not changed; the rest of the folder is not there."""
     command = (sys.executable, AGENT, "renew", agents.token)
     proposer = command_proposer(
@@ -271,7 +271,7 @@ def test_a_preset_keeps_the_log_in_and_nothing_beside_it(agents: AgentBench) -> 
     assert not (login / "history").exists()
 
 
-def test_files_beside_a_good_edit_are_thrown_away_and_said(
+def test_files_next_to_a_good_edit_are_thrown_away_and_said(
     agents: AgentBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -293,7 +293,7 @@ def test_what_it_says_that_it_took_is_booked(agents: AgentBench) -> None:
     ("behaviour", "settings", "usd"),
     [("edit", {}, 1.0), ("fail", {"agent_usd": 0.5}, 0.5), ("edit", {"agent_usd": 0.0}, 0.0)],
 )
-def test_one_that_tells_nothing_is_booked_as_the_most_that_it_may_cost(
+def test_one_that_reports_nothing_is_booked_as_the_most_that_it_may_cost(
     agents: AgentBench, behaviour: str, settings: dict[str, float], usd: float
 ) -> None:
     agents.propose(behaviour, **settings)
@@ -322,7 +322,7 @@ def test_a_log_in_is_not_published(agents: AgentBench) -> None:
     assert reason == "train.py contains log-in data or keys that it was given"
 
 
-def test_a_crash_is_mended_on_what_crashed(agents: AgentBench) -> None:
+def test_a_crash_is_repaired_on_what_crashed(agents: AgentBench) -> None:
     crashed = Source.of({"train.py": b"WIDTH = 64\nDEPTH = 1 / 0\n"})
     crash = Crash(
         source=crashed, key="command:deeper", title="Deeper", status="failed",

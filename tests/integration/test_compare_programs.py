@@ -115,7 +115,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
         (("knobs", "knobs", "--task", "tinny"), "there is no task 'tinny'"),
     ],
 )
-def test_what_cannot_be_compared_is_told(
+def test_what_cannot_be_compared_is_reported(
     tmp_path: Path,
     texts: Path,
     words: tuple[str, ...],

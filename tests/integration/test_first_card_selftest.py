@@ -45,7 +45,7 @@ def alive(pids: set[int]) -> set[int]:
         pytest.param("whole runs: four", False, marks=pytest.mark.soak),
     ],
 )
-def test_a_proving_run_is_paused_begun_anew_and_ended(
+def test_a_selftest_is_paused_restarted_and_ended(
     home: Path, paused_in: str, is_told: bool
 ) -> None:
     with running_node(home, command=COMMAND) as node:

@@ -53,7 +53,7 @@ def off_by(number: int) -> Reply:
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
+def test_a_model_proposes_is_corrected_repairs_and_goes_away(copied: Path) -> None:
     before = len(steps_of(copied))
     script = [
         edit("OFF = 80", "OFF = 7", "Off by 7"),  # matches nothing

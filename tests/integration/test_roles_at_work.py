@@ -29,7 +29,7 @@ def _program_in(system: str) -> str:
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path) -> None:
+def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: Path) -> None:
     before = len(steps_of(copied))
     numbers = itertools.count(-1, -1)
 

@@ -222,7 +222,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
 # Each peer is busy for longer before it reads what it is told.
 @pytest.mark.soak
 @pytest.mark.parametrize("peers", [4, pytest.param(10, marks=pytest.mark.soak)])
-def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
+def test_a_peer_of_another_network_is_informed_and_disconnected_at_once(
     js_folder: Path, tmp_path: Path, peers: int
 ) -> None:
     async def test(node: Place) -> None:

@@ -124,7 +124,7 @@ ENDING: tuple[Attack, ...] = (
 )
 
 
-def test_garbage_in_yamux_and_noise_costs_whoever_sends_it_at_most_the_connection(
+def test_garbage_in_yamux_and_noise_costs_the_sender_at_most_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test() -> None:

@@ -53,7 +53,7 @@ async def the_beginning_of_an_rpc(field: Arena) -> None:
 @pytest.mark.parametrize(
     "hold", [bytes_that_nobody_reads, the_beginning_of_a_question, the_beginning_of_an_rpc]
 )
-def test_over_the_bound_for_all_whoever_holds_most_is_disconnected(
+def test_over_the_bound_for_all_the_largest_holder_is_disconnected(
     hold: Holding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(unread, "HELD_BYTES", LIMIT_BYTES)

@@ -112,7 +112,7 @@ def test_a_variable_holds_one_outlet_or_a_list(tmp_path: Path) -> None:
     assert given("") == ()
 
 
-def test_a_program_that_is_not_there_is_told_before_the_node_begins(home: Home) -> None:
+def test_a_program_that_is_not_there_is_reported_before_the_node_begins(home: Home) -> None:
     home.prepare()
     config = Config(notify=("command:no-such-program --now",))
     with pytest.raises(ConfigurationError, match="no-such-program"), open_alerts(home, config):
@@ -150,7 +150,7 @@ def test_a_message_is_one_line_with_what_was_held_back() -> None:
     assert document["held_back"] == {"head": 2, "refuted": 1}
 
 
-def test_an_end_is_told_with_its_mend_and_a_bug_without_its_words() -> None:
+def test_an_end_is_reported_with_its_fix_and_a_bug_without_its_words() -> None:
     full = end_of(DiskFullError("the disk is full: /home/me/records.db", DISK_FULL_HINT))
     assert "the disk is full: /home/me/records.db (hint: free some space" in full.text
     bug = end_of(ValueError("<@everyone>"))
@@ -181,7 +181,7 @@ def test_the_last_of_a_days_messages_are_for_ends_and_the_disk(tmp_path: Path) -
     assert tally.admit("head", tomorrow) == {"ended": 6}
 
 
-def test_a_node_that_is_started_again_and_again_tells_of_one_end(tmp_path: Path) -> None:
+def test_a_node_that_is_started_again_and_again_reports_one_end(tmp_path: Path) -> None:
     path = tmp_path / "alerts.json"
     assert AlertQuota(path).admit("ended", NOON_MS) == {}
     size = path.stat().st_size
@@ -190,7 +190,7 @@ def test_a_node_that_is_started_again_and_again_tells_of_one_end(tmp_path: Path)
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_what_does_not_read_is_begun_anew_and_what_cannot_be_kept_is_not_sent(
+def test_what_does_not_read_is_started_again_and_what_cannot_be_kept_is_not_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "alerts.json"
@@ -324,7 +324,7 @@ def watch_of(store: Store, *, free: int = PLENTY) -> AlertWatch:
     return AlertWatch(store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free)
 
 
-def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: Store) -> None:
+def test_a_new_head_is_reported_with_its_interval_and_its_title(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     watch = watch_of(store)
@@ -355,7 +355,9 @@ def test_peers_words_in_a_head_are_cleaned_and_quoted(home: Home, store: Store) 
     assert "script>" not in alert.text
 
 
-def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, store: Store) -> None:
+def test_a_refuted_claim_is_reported_when_the_board_counts_one_more(
+    home: Home, store: Store
+) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     claim = promotion_trial(line_writer, gain_nano=GAIN_NANO)
@@ -379,7 +381,7 @@ def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, stor
     assert list(watch.news()) == []
 
 
-def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
+def test_a_filling_disk_is_reported_once_at_each_level(store: Store) -> None:
     free = [PLENTY]
     watch = AlertWatch(
         store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free[0]
@@ -397,7 +399,7 @@ def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
     assert [reports(2 * LITTLE_BYTES), reports(LITTLE_BYTES - 1)] == [0, 1]
 
 
-def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
+def test_what_happens_until_the_end_is_reported(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     recorder = Recorder()
@@ -448,7 +450,7 @@ def sent_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
     return json.loads(delivered.read_text())["text"] if delivered.exists() else ""
 
 
-def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None:
+def test_an_error_that_ends_the_node_is_reported(home: Home, tmp_path: Path) -> None:
     fault = DiskFullError("the disk is full: records.db could not be written", DISK_FULL_HINT)
     assert sent_at_the_end(home, tmp_path, fault).startswith(
         "attic: the node ended unexpectedly: the disk is full: records.db could not be written"
@@ -456,7 +458,7 @@ def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fault", [UsageError("no such task", "name one"), KeyboardInterrupt()])
-def test_who_ended_it_is_not_told_that_it_ended(
+def test_the_one_who_ended_it_gets_no_alert_that_it_ended(
     home: Home, tmp_path: Path, fault: BaseException
 ) -> None:
     assert sent_at_the_end(home, tmp_path, fault) == ""

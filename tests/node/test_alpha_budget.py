@@ -80,7 +80,7 @@ def test_all_trials_together_spend_what_a_line_has_and_no_more() -> None:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=300))
-def test_whoever_introduces_how_much_it_stays_within_what_peers_have(trials: list[int]) -> None:
+def test_who_introduces_how_much_it_stays_within_what_peers_have(trials: list[int]) -> None:
     """`trials` are how many each introducer has, in the order of their places."""
     spent = sum(
         trial_alpha(number, introducer=place)

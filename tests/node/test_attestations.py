@@ -237,7 +237,7 @@ def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
     assert alone < len(bench.runner.started)
 
 
-def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
+def test_a_gain_over_another_base_is_measured_next_to_the_baseline_as_well(
     bench: Bench, ada: PeerAuthor
 ) -> None:
     base = proposal_of(BASELINE, "0.7").source
@@ -258,7 +258,7 @@ def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
     assert MAX_RUNS - 1 <= runs <= MAX_RUNS
 
 
-def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
+def test_no_two_untrusted_runs_stand_side_by_side(bench: Bench) -> None:
     """They could tell each other by the clock what one of them is scored on."""
     truly(bench, 0.0)
     side_by_side: list[int] = []

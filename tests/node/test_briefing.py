@@ -82,14 +82,16 @@ def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
     assert brief.base.cpu_seconds == 2.501
 
 
-def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, line_writer: LineWriter) -> None:
+def test_what_is_left_is_reported_as_far_as_it_is_known(
+    home: Home, line_writer: LineWriter
+) -> None:
     session = Left(seconds=60.0, experiments=3)
     brief = briefed(line_writer, home, left=session, usd_left=lambda: 1.5).brief
     assert brief is not None
     assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
 
-def test_what_others_try_on_this_line_is_told(
+def test_what_others_try_on_this_line_is_reported(
     home: Home, line_writer: LineWriter, store: Store
 ) -> None:
     ada = PeerAuthor(store, Blobs(home.blobs), number=50)
@@ -112,7 +114,7 @@ def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store:
     assert context.brief.base is None
 
 
-def test_what_the_owner_says_is_told_for_a_day(
+def test_what_the_owner_says_is_reported_for_a_day(
     home: Home, line_writer: LineWriter, store: Store
 ) -> None:
     keep_note(store, LINE, "long ago", now_ms=1)

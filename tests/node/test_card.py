@@ -45,7 +45,7 @@ def test_its_figures_are_those_of_the_report(night: Night) -> None:
     assert "Measured on" in reported.measured
 
 
-def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
+def test_the_heads_interval_is_that_of_its_pairs_next_to_the_baseline(
     home: Home, store: Store
 ) -> None:
     night = evening(home, store)
@@ -76,7 +76,7 @@ def test_a_task_that_scores_itself_has_a_measured_head(night: Night) -> None:
     assert "nothing is verified" in reported.measured
 
 
-def test_dates_are_told_to_the_minute_and_a_day_once(night: Night) -> None:
+def test_dates_are_reported_to_the_minute_and_a_day_once(night: Night) -> None:
     short = TimeSpan(since_ms=EVENING_MS, until_ms=EVENING_MS + 7_200_000)
     reported = card_of(night.store, line_of(night), short, net="main", node="", zone=UTC)
     assert reported.dates == "2026-09-21 14:13 to 16:13"

@@ -120,7 +120,7 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
         ([], "`agent`"),
     ],
 )
-def test_a_wrong_list_is_told_what_is_wrong_and_what_is_taken(
+def test_a_wrong_list_is_shown_what_is_wrong_and_what_is_taken(
     tmp_path: Path, given: list[str], expected: str
 ) -> None:
     path = tmp_path / "config.toml"
@@ -191,7 +191,7 @@ def programs(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_where_nothing_is_found_knobs_propose() -> None:
+def test_where_nothing_is_found_the_built_in_search_proposes() -> None:
     assert found() == Chosen(
         arms=(Arm(choice=OwnChoice(name="knobs")),), reason="knobs proposes: it needs no model"
     )

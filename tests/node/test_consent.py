@@ -204,7 +204,7 @@ def test_a_line_more_says_which_lists_are_read(home: Home) -> None:
         ("none", Config(), False),
     ],
 )
-def test_the_lines_say_whether_strangers_code_runs(
+def test_the_lines_say_whether_untrusted_code_runs(
     tier: TierName, config: Config, runs: bool
 ) -> None:
     lines = terms(config, tier)
@@ -376,7 +376,7 @@ def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_pa
     assert TaskOf.of(task, data_dir=tmp_path) is TaskOf.EVERYBODY
 
 
-def test_the_terminal_is_told_and_no_answer_is_a_no(
+def test_the_terminal_is_informed_and_no_answer_is_a_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for typed, answer in (("y\n", True), ("\n", False), ("what\nn\n", False)):

@@ -131,7 +131,7 @@ def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) 
     assert early_stopper(line_writer, other, planned) is None
 
 
-def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: LineWriter) -> None:
+def test_after_a_keep_that_would_have_been_lost_it_learns_again(line_writer: LineWriter) -> None:
     store = line_writer.store
     assert len(finished_runs(store, line_writer.key, 1)) >= 30
     tried(line_writer, "0.8", -0.05, "kept", given_up=450)

@@ -117,7 +117,7 @@ def test_a_lone_blob_goes_by_its_own_age(blobs: Blobs) -> None:
     assert not blobs.has(lone)
 
 
-def test_a_stranger_s_list_that_names_other_lists_is_a_tree_like_any(blobs: Blobs) -> None:
+def test_an_untrusted_list_that_names_other_lists_is_a_tree_like_any(blobs: Blobs) -> None:
     inner = put(blobs, source(0), used_s=2)
     outer = blobs.put_listing((("train.py", inner),))
     os.utime(blobs.path(outer), (1, 1))

@@ -116,7 +116,7 @@ def promotion_trials(store: Store) -> list[PromotionTrial]:
     return [job.step for job in store.jobs.closed_jobs(LINE, PromotionTrial)]
 
 
-def test_other_lanes_explore_while_one_has_a_checkpoint(home: Home, store: Store) -> None:
+def test_other_lanes_explore_while_one_has_a_promotion_trial(home: Home, store: Store) -> None:
     seen = night(home, store, lanes=4, good=frozenset({0}))
     assert seen.screens > 4
     assert len(seen.lanes_of_pairs) == 1
@@ -124,13 +124,13 @@ def test_other_lanes_explore_while_one_has_a_checkpoint(home: Home, store: Store
     assert [step.passed for step in promotion_trials(store)] == [True]
 
 
-def test_with_one_lane_nothing_is_beside_a_checkpoint(home: Home, store: Store) -> None:
+def test_with_one_lane_nothing_runs_during_a_promotion_trial(home: Home, store: Store) -> None:
     seen = night(home, store, lanes=1, good=frozenset({0}))
     assert seen.screens == 0
     assert [step.passed for step in promotion_trials(store)] == [True]
 
 
-def test_what_was_kept_beside_a_checkpoint_that_passed_is_judged_from_there(
+def test_what_was_kept_during_a_promotion_trial_that_passed_is_judged_from_there(
     home: Home, store: Store
 ) -> None:
     seen = night(home, store, lanes=4, good=frozenset({0, 5}))
@@ -147,7 +147,7 @@ def test_what_was_kept_beside_a_checkpoint_that_passed_is_judged_from_there(
     assert seen.screens
 
 
-def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
+def test_what_was_kept_during_one_that_did_not_pass_is_tried_again_on_the_head(
     home: Home, store: Store
 ) -> None:
     night(home, store, lanes=4, good=frozenset(range(12)), true=False)
@@ -190,7 +190,7 @@ def test_all_that_was_opened_is_decided(home: Home, store: Store, lanes: int) ->
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-def test_what_a_kill_cut_off_beside_a_checkpoint_goes_on(
+def test_what_a_kill_cut_off_during_a_promotion_trial_goes_on(
     home: Home, store: Store, lanes: int
 ) -> None:
     night(home, store, lanes=4, good=frozenset({0, 5}), killed_after=3)

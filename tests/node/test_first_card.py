@@ -100,7 +100,7 @@ def test_of_two_cards_the_one_that_is_named_proves_itself(home: Home, driver: Fa
         assert untested_card.card == card
 
 
-def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
+def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_reported(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
     older = FakeCard(name="NVIDIA GeForce RTX 3090", mib=24576, capability=(8, 6))
@@ -342,7 +342,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
     assert begun == [1]
 
 
-def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
+def test_doctor_repeats_the_selftest_keeps_it_and_writes_a_report_that_names_nobody(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

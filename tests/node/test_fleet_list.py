@@ -165,7 +165,7 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
         assert unknown_peers.offers(unknown_peers.rates()) == []
 
 
-def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
+def test_who_leaves_the_fleet_is_unknown_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
     people = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)

@@ -106,7 +106,7 @@ def test_an_own_intent_keeps_nobody_from_it(home: Home, line_writer: LineWriter)
 
 
 @pytest.mark.parametrize("has_listeners", [True, False])
-def test_a_node_says_what_it_tries_where_somebody_hears_it(
+def test_a_node_says_what_it_tries_where_somebody_listens(
     home: Home, store: Store, *, has_listeners: bool
 ) -> None:
     with_baseline(home, store)
@@ -213,7 +213,7 @@ class Listening(Rates):
 
 
 @pytest.mark.parametrize("duration_s", [None, 1e6])
-def test_proposers_are_told_what_is_left_of_the_session(
+def test_proposers_are_shown_what_is_left_of_the_session(
     home: Home, store: Store, duration_s: float | None
 ) -> None:
     with_baseline(home, store)

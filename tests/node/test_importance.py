@@ -23,7 +23,7 @@ async def known_by(
     return importance.known
 
 
-def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
+def test_the_latest_computed_is_shown() -> None:
     async def work() -> None:
         importance = Importance()
         first = await known_by(importance, long_context(30))
@@ -35,7 +35,7 @@ def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
     asyncio.run(work())
 
 
-def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_computed_again_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
 
     def noting(context: Context) -> tuple[HyperparameterImportance, ...]:

@@ -155,7 +155,7 @@ def test_a_step_is_known_on_another_base(tiny: Task, home: Home, store: Store) -
     assert tries.has(fingerprint(made), base)
 
 
-def test_what_is_known_on_one_source_stays_that_while_another_is_met(
+def test_what_is_known_on_one_source_stays_known_while_another_is_tried(
     tiny: Task, home: Home, store: Store
 ) -> None:
     """A proposer asks from a thread of its own while the line moves on."""
@@ -170,7 +170,7 @@ def test_what_is_known_on_one_source_stays_that_while_another_is_met(
     assert not tries.has(mark, moved)
 
 
-def test_what_another_tool_says_came_of_it_is_told_as_that(
+def test_what_another_tool_says_came_of_it_is_reported_as_such(
     tiny: Task, home: Home, store: Store
 ) -> None:
     rows = [

@@ -70,7 +70,7 @@ def confirmations(store: Store) -> list[bytes]:
 # When it is said
 
 
-def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night) -> None:
+def test_a_passed_promotion_trial_is_reported_with_its_gain_and_its_evidence(night: Night) -> None:
     night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     kept = night.keep(night.idea())
     crashed = night.conclude(night.idea(), "failed", None)
@@ -96,7 +96,7 @@ def test_a_missed_one_shows_no_gain_and_one_that_does_not_run_says_so(night: Nig
     assert "failed: a stack of 1 patch (LEARNING_RATE up) does not run here" in broken
 
 
-def test_each_tells_of_what_was_tried_since_the_one_before(night: Night) -> None:
+def test_each_reports_what_was_tried_since_the_one_before(night: Night) -> None:
     for _ in range(3):
         night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     night.keep(night.idea())
@@ -122,14 +122,14 @@ def test_it_is_said_once_however_often_it_is_asked_for(night: Night) -> None:
     assert len(own_insights(night.store)) == 1
 
 
-def test_before_the_first_checkpoint_there_is_nothing_to_say(night: Night) -> None:
+def test_before_the_first_promotion_trial_there_is_nothing_to_say(night: Night) -> None:
     night.keep(night.idea())
     publish_insight(night.line_writer)
     assert own_insights(night.store) == []
 
 
 @pytest.mark.parametrize("killed_at", [0, 1])
-def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_it(
+def test_a_kill_between_a_promotion_trial_and_its_insight_neither_loses_nor_doubles_it(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=3))
@@ -290,7 +290,7 @@ def test_of_other_tasks_and_classes_nothing_is_read(
     assert texts(night) == []
 
 
-def test_whoever_says_much_leaves_no_less_room_for_others(
+def test_who_says_much_leaves_no_less_room_for_others(
     night: Night, other_authors: Iterator[PeerAuthor]
 ) -> None:
     first, loud = next(other_authors), next(other_authors)
@@ -316,7 +316,7 @@ def test_own_ones_keep_their_room_whatever_others_say(
     assert len(read) == 12
 
 
-def test_who_is_not_heard_is_not_read(night: Night, other_authors: Iterator[PeerAuthor]) -> None:
+def test_untrusted_authors_are_not_read(night: Night, other_authors: Iterator[PeerAuthor]) -> None:
     ada, omar = next(other_authors), next(other_authors)
     says(ada, "of one who is blocked")
     says(omar, "of another")
@@ -334,7 +334,7 @@ def test_what_was_taken_back_is_read_no_more(
     assert texts(night) == ["what stands"]
 
 
-def test_nor_what_is_said_of_a_checkpoint_that_was_taken_back(night: Night) -> None:
+def test_nor_what_is_said_of_a_promotion_trial_that_was_taken_back(night: Night) -> None:
     night.keep(night.idea())
     record = night.promotion_trial(GAIN_NANO)
     assert isinstance(record.body, ResultBody)

@@ -99,7 +99,7 @@ def test_a_store_shows_the_board_of_its_set_whatever_the_order(
         assert store.boards.get(KEY) == expected
 
 
-def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None:
+def test_a_reader_next_to_the_writer_shows_the_same_board(tmp_path: Path) -> None:
     home, world = Home(tmp_path / "home"), World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     with Store.open(home) as store, Store.open_read_only(home) as reader:
@@ -113,7 +113,7 @@ def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None
         assert reader.boards.get(KEY).rows == ()
 
 
-def test_a_report_is_kept_and_makes_no_board_anew(store: Store) -> None:
+def test_a_report_is_kept_and_rebuilds_no_board(store: Store) -> None:
     world = World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
@@ -220,7 +220,7 @@ def test_of_what_is_early_an_author_has_a_share_in_bytes(store: Store) -> None:
     assert report.quarantined == 2
 
 
-def test_a_full_quarantine_keeps_what_comes_soon_whoever_made_the_rest(store: Store) -> None:
+def test_a_full_quarantine_keeps_what_comes_soon_with_any_other_author(store: Store) -> None:
     store.intake.quotas = Quotas(early_in_all=Share(records=20, size_bytes=1 << 20))
     names = [SigningKey.from_seed(number.to_bytes(32, "big")) for number in range(30)]
     a_year = 365 * 24 * 60
@@ -378,7 +378,7 @@ def test_unknown_kinds_are_kept_within_so_many_bytes_of_an_author(store: Store, 
     assert len(ids(store)) == 5
 
 
-def test_unknown_kinds_of_many_names_leave_room_for_whoever_has_few(store: Store) -> None:
+def test_unknown_kinds_of_many_names_leave_room_for_those_with_few(store: Store) -> None:
     store.intake.quotas = Quotas(unknown=5, unknown_in_all=20)
     few, known = prophecies(2, KEYS[0]), chain(5, KEYS[1])
     store.intake.ingest([record.wire for record in [*few, *known]], now_ms=NOW_MS)
@@ -410,7 +410,7 @@ def test_who_was_confirmed_here_has_more_room(store: Store) -> None:
     assert {record.id for record in world.records} <= ids(store)
 
 
-def test_a_full_store_takes_from_whoever_has_most(store: Store) -> None:
+def test_a_full_store_takes_from_the_largest_author(store: Store) -> None:
     store.intake.quotas = Quotas(total=20)
     few, many = chain(5, KEYS[0]), chain(30, KEYS[1])
     store.intake.ingest([record.wire for record in few], now_ms=NOW_MS)
@@ -473,7 +473,7 @@ def test_a_size_breaks_a_tie(store: Store) -> None:
     ]
 
 
-def test_a_board_that_was_tampered_with_is_found_and_made_anew(tmp_path: Path) -> None:
+def test_a_board_that_was_tampered_with_is_found_and_made_again(tmp_path: Path) -> None:
     home, world = Home(tmp_path / "home"), World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     with Store.open(home) as store:
@@ -521,7 +521,7 @@ def test_of_any_number_of_ids_those_that_are_here_are_known(store: Store) -> Non
     assert store.intake.lacking([*others, record.id]) == others
 
 
-def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -> None:
+def test_copies_of_one_record_are_distinguished_by_their_signatures(store: Store) -> None:
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
     deduped = store.intake.dedupe([bad, wire, wire, bad])

@@ -18,7 +18,7 @@ def test_work_that_nobody_interrupts_comes_to_its_end() -> None:
     assert done == ["done"]
 
 
-def test_the_first_interrupt_is_told_and_the_work_ends_by_itself() -> None:
+def test_the_first_interrupt_is_reported_and_the_work_ends_by_itself() -> None:
     async def within() -> tuple[int, bool]:
         stopping = asyncio.Event()
         asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)

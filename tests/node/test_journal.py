@@ -184,7 +184,7 @@ def test_stale_locks_are_removed(journal: Journal, notebook: Notebook, home: Hom
     assert not any(lock.exists() for lock in locks)
 
 
-def test_a_foreign_commit_on_main_is_an_error_and_is_kept(
+def test_another_commit_on_main_is_an_error_and_is_kept(
     journal: Journal, notebook: Notebook, home: Home
 ) -> None:
     journal.catch_up()

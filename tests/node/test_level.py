@@ -12,7 +12,7 @@ from node.line.level import LATEST, level_of
 metrics = st.floats(-5, 5)
 
 
-def test_without_trials_it_is_what_the_bank_says() -> None:
+def test_without_trials_it_is_what_the_reference_runs_say() -> None:
     assert level_of([1.0, 3.0], [], 1.0) == pytest.approx(2.0)
 
 

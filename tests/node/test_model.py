@@ -468,7 +468,7 @@ def test_a_provider_that_nobody_knows_is_a_clear_error(home: Home) -> None:
     run(test)
 
 
-def test_without_litellm_the_mend_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_litellm_the_fix_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_worker, "PROGRAM", "tests.without_litellm")
 
     async def test() -> None:

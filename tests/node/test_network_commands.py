@@ -107,7 +107,7 @@ def test_show_lists_what_is_known(arnode: Arnode) -> None:
     assert names == ["lab", "main"]
 
 
-def test_show_tells_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
+def test_show_reports_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
     def node() -> object:
         return json.loads(arnode("network", "show", "--json"))["node"]
 
@@ -188,7 +188,7 @@ def test_an_invite_has_the_running_node_s_addresses_the_farthest_reaching_first(
     assert document["addresses"] == [given, ADDRESS, private, loopback]
 
 
-def test_a_node_of_another_network_has_no_addresses_to_tell(arnode: Arnode, at_home: Home) -> None:
+def test_a_node_of_another_network_has_no_addresses_to_share(arnode: Arnode, at_home: Home) -> None:
     for reported in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
         with running(at_home, reported):
             arnode("invite", code=2)

@@ -94,7 +94,7 @@ def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
 
 
-def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, store: Store) -> None:
+def test_a_confirmation_reports_its_base_runs_to_the_class(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.5")
     promotion_trial(line_writer, gain_nano=GAIN_NANO)

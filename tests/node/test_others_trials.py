@@ -142,7 +142,7 @@ def fails(who: PeerAuthor, tree: Source, status: Status, *, flags: tuple[str, ..
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def test_what_did_not_come_through_is_told_as_that(
+def test_what_did_not_come_through_is_reported_as_such(
     line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
@@ -181,7 +181,7 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
     assert [dict(one.after) for one in peer_trials(line_writer)] == [{"RATE": 2e-2}]
 
 
-def test_who_is_not_heeded_is_not_told_of(
+def test_unaccepted_authors_are_not_shown(
     line_writer: LineWriter, home: Home, ada: PeerAuthor
 ) -> None:
     grace = peer_author(line_writer, home, 2)

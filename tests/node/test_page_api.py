@@ -190,7 +190,7 @@ def test_lineage_joins_own_steps_and_claims_and_says_whose_they_are(
         ("experiments?task=nobody", 404),
     ],
 )
-def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
+def test_what_makes_no_sense_is_a_problem_that_says_how_to_fix_it(
     home: Home, history: PeerAuthor, path: str, status: int
 ) -> None:
     found = answer(home, path)

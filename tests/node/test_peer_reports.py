@@ -28,7 +28,7 @@ def peer_reports_in(store: Store, *blocked: bytes) -> tuple[PeerReport, ...]:
     return reports_of_others(store, LINE, KEY.public, noise_sd=SD, blocked=blocked)
 
 
-def test_they_are_told_in_figures_with_their_title(store: Store, blobs: Blobs) -> None:
+def test_they_are_reported_in_figures_with_their_title(store: Store, blobs: Blobs) -> None:
     ada = PeerAuthor(store, blobs, number=70)
     ada.publish(THEIRS)
     (report,) = peer_reports_in(store)
@@ -52,7 +52,7 @@ def test_of_each_author_the_latest_and_of_four_authors(store: Store, blobs: Blob
     "changes",
     [{"task": bytes(32)}, {"figures": Figures.of({"gain_nano": 0}), "task": bytes([1]) * 32}],
 )
-def test_those_of_other_tasks_are_not_told(
+def test_those_of_other_tasks_are_not_reported(
     store: Store, blobs: Blobs, changes: dict[str, object]
 ) -> None:
     PeerAuthor(store, blobs, number=70).publish(replace(THEIRS, **changes))  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ def test_one_of_another_class_is_marked_as_far(store: Store, blobs: Blobs) -> No
     assert not report.is_near
 
 
-def test_own_ones_those_taken_back_and_those_of_the_blocked_are_not_told(
+def test_own_ones_those_taken_back_and_those_of_the_blocked_are_not_reported(
     store: Store, blobs: Blobs
 ) -> None:
     ada, omar = (PeerAuthor(store, blobs, number=number) for number in (70, 71))

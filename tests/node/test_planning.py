@@ -228,9 +228,7 @@ def test_what_was_written_when_the_session_ends_is_kept(line_writer: LineWriter)
     run(work())
 
 
-def test_whoever_proposes_is_told_after_the_owners_words(
-    home: Home, line_writer: LineWriter
-) -> None:
+def test_proposers_get_the_aim_after_the_owners_words(home: Home, line_writer: LineWriter) -> None:
     async def work() -> None:
         keep_note(line_writer.store, LINE, "Try a warm-up.", now_ms=clock_ms())
         model = thinker("AIM: Look at the schedule.")
@@ -284,7 +282,7 @@ def status_of(store: Store, **live: Any) -> dict[str, Any]:
     return status_document(store, author=KEY.public, net="main", sandbox="full", **live)
 
 
-def test_status_tells_the_aim_with_and_without_a_node(
+def test_status_reports_the_aim_with_and_without_a_node(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def work() -> None:

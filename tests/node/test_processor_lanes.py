@@ -132,7 +132,7 @@ def test_no_run_waits_in_a_lane_while_another_is_empty(home: Home, store: Store)
     settled(work())
 
 
-def test_what_runs_beside_a_confirmation_is_its_other_run_alone(home: Home, store: Store) -> None:
+def test_what_runs_next_to_a_confirmation_is_its_other_run_alone(home: Home, store: Store) -> None:
     """Its runs stay on one lane, where one trains while the one before is scored."""
     bench = laned(home, store, watched := Watched(), ideas=1)
     for lane in lanes_of(bench):
@@ -203,7 +203,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
 
 
 @pytest.mark.usefixtures("inspected_here")
-def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
+def test_untrusted_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
     watched = Watched()
     ada = PeerAuthor(store, Blobs(home.blobs), number=60)
     with_baseline(home, store)
@@ -356,7 +356,7 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
     assert idea.base == moved.tree
 
 
-def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
+def test_what_runs_is_reported_until_it_has_ended_and_how_many_more() -> None:
     activity = Activity(lambda _reported: None)
     activity.running("baseline", "calibrating", "timing")
     assert activity.also_running == 0

@@ -8,7 +8,7 @@ import pytest
 from node.terminal.progress import Progress, in_thread, reporting
 
 
-def test_what_comes_of_it_and_how_far_it_was_are_told() -> None:
+def test_what_comes_of_it_and_how_far_it_was_are_reported() -> None:
     calls: list[tuple[str, float]] = []
 
     def work(progress: Progress) -> int:
@@ -19,7 +19,7 @@ def test_what_comes_of_it_and_how_far_it_was_are_told() -> None:
     assert calls == [("counting", 0.5)]
 
 
-def test_its_fault_is_told() -> None:
+def test_its_fault_is_reported() -> None:
     def work(_progress: Progress) -> None:
         raise LookupError("nothing there")
 

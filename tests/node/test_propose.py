@@ -59,7 +59,7 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path / "home")
 
 
-def test_knobs_propose_without_a_run_or_a_record(at_home: Home, arnode: Say) -> None:
+def test_the_built_in_search_proposes_without_a_run_or_a_record(at_home: Home, arnode: Say) -> None:
     done = arnode("propose", "--json")
     assert done.code == 0, done.err
     proposal = json.loads(done.out)["proposal"]
@@ -121,7 +121,7 @@ def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: 
     assert "knobs needs no prompt); room: 100,000 characters, as no model is set" in shown.err
 
 
-def test_without_a_node_too_it_is_told_what_peers_say(at_home: Home, arnode: Say) -> None:
+def test_without_a_node_too_it_is_shown_what_peers_say(at_home: Home, arnode: Say) -> None:
     assert arnode("propose").code == 0
     at_home.config.write_text("peers_words = true\n")
     task = load_task("tiny", data_dir=at_home.data)
@@ -144,7 +144,7 @@ def test_a_model_s_proposal_is_shown_with_what_it_cost(at_home: Home, arnode: Sa
     assert "1 question, 11 + 7 tokens, 0 USD" in done.err
 
 
-def test_where_the_model_has_nothing_knobs_are_asked_and_it_is_said(
+def test_where_the_model_has_nothing_the_built_in_search_is_asked_and_it_is_said(
     at_home: Home, arnode: Say
 ) -> None:
     with LlmServer(refuses(401)) as server:

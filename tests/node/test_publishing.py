@@ -129,7 +129,7 @@ def test_its_text_is_that_line_s_alone_and_no_name_of_this_machine_s(
     )
 
 
-def test_a_text_that_would_be_too_long_tells_less_of_each_list(
+def test_a_text_that_would_be_too_long_reports_less_of_each_list(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = len(draft(night).text)
@@ -368,7 +368,7 @@ def test_what_was_taken_back_is_not_listed(
     assert arnode(capsys, "report", "--peers") == ""
 
 
-def test_a_text_is_fetched_beside_a_running_node_alone(
+def test_a_text_is_fetched_next_to_a_running_node_alone(
     night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = their_report(night, announced)
@@ -380,9 +380,7 @@ def test_what_is_no_report_has_no_text(night: Night, capsys: pytest.CaptureFixtu
     assert "not a report" in arnode(capsys, "report", "--fetch", task, code=2)
 
 
-def test_an_evening_without_an_experiment_has_its_baseline_to_tell(
-    home: Home, store: Store
-) -> None:
+def test_an_evening_without_an_experiment_reports_its_baseline(home: Home, store: Store) -> None:
     begun = evening(home, store)
     found = draft(begun)
     assert dict(found.body.figures.items)["experiments"] == 0

@@ -96,7 +96,7 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
     assert line.verified == better("0.201")[0]
 
 
-def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> None:
+def test_a_gain_is_the_figure_that_decided_wherever_it_is_reported(bench: Bench) -> None:
     """A base's level differs from the metric in the last record of that base."""
     bench.runner.outcomes = dict([better("0.201"), better("0.203")])
     bench.goal = Goal(max_experiments=12)
@@ -309,7 +309,7 @@ def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench
     assert len(bench.runner.started) == 4
 
 
-def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
+def test_nothing_new_starts_while_paused_not_even_in_a_promotion_trial(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
@@ -468,7 +468,7 @@ def test_a_pause_goes_over_by_itself(bench: Bench) -> None:
     settled(work())
 
 
-def test_a_pause_while_the_baseline_is_timed_does_that_anew(bench: Bench) -> None:
+def test_a_pause_while_the_baseline_is_timed_does_that_again(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     bench.goal = Goal()
@@ -497,7 +497,7 @@ def test_a_pause_while_the_baseline_is_timed_does_that_anew(bench: Bench) -> Non
     settled(work())
 
 
-def test_a_paused_node_stops_when_told(bench: Bench) -> None:
+def test_a_paused_node_stops_when_asked(bench: Bench) -> None:
     research = bench.research()
 
     async def work() -> None:
@@ -512,7 +512,7 @@ def test_a_paused_node_stops_when_told(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_a_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(
+def test_a_node_judges_its_stack_when_asked_to_stop_at_a_promotion_trial(
     bench: Bench, is_paused: bool
 ) -> None:
     bench.runner.outcomes = dict([better("0.200")])
@@ -620,7 +620,7 @@ def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Benc
     assert bench.decisions().count("kept") + bench.decisions().count("adopted") >= 2
 
 
-def test_a_baseline_that_fails_is_an_error_now_and_measured_anew_next_time(bench: Bench) -> None:
+def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
     bench.runner.outcomes = {BASELINE.tree: CRASHED}
     with pytest.raises(ArnodeError) as caught:
         settled(bench.research().run())
@@ -659,7 +659,9 @@ def test_a_lost_run_of_the_baseline_is_repeated(bench: Bench, lost: set[int]) ->
         (Goal(max_experiments=1, measures_the_same=True), 0),
     ],
 )
-def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: int) -> None:
+def test_a_new_session_measures_its_reference_runs_again(
+    bench: Bench, goal: Goal, runs: int
+) -> None:
     """Another day measures everything a little off; one answer is not worth a run of its own."""
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
@@ -669,7 +671,7 @@ def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: in
     assert bench.runner.started.count(BASELINE.tree) == runs
 
 
-def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
+def test_nothing_is_screened_without_reference_runs(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     line_writer = line_writer_of(bench.home, bench.store)
@@ -716,7 +718,7 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
             assert run.outcome is not None
 
 
-def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
+def test_a_promotion_trial_opened_before_a_kill_goes_on_from_nothing(
     bench: Bench,
 ) -> None:
     bench.goal = Goal(max_experiments=1)
@@ -769,7 +771,7 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     assert (line.stack, line.verified) == ((), tree)
 
 
-def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
+def test_a_promotion_trial_waits_for_the_experiments_under_way(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=4)
@@ -849,7 +851,9 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
     assert attempt.is_working
 
 
-def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
+def test_a_working_line_with_no_reference_runs_is_measured_before_it_is_reported(
+    bench: Bench,
+) -> None:
     settled(tried(bench).run())
     move_head(line_writer_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
@@ -906,7 +910,7 @@ def test_a_source_handed_in_while_the_node_works_is_next(bench: Bench) -> None:
     assert bench.runner.started[4:6].count(RATE.tree) == 1
 
 
-def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -> None:
+def test_the_kept_patch_that_makes_a_promotion_trial_due_waits_for_it(bench: Bench) -> None:
     bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = tried(bench)
@@ -918,7 +922,7 @@ def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -
     assert (attempt.word, attempt.judged.word) == ("keep", "passed")
 
 
-def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: Bench) -> None:
+def test_a_good_source_whose_base_moved_on_is_judged_again_on_the_new_one(bench: Bench) -> None:
     bench.runner.outcomes = dict(
         [better("0.200"), (RATE.tree, better("0.200", gain_nano=3 * GAIN_NANO)[1])]
     )

@@ -43,7 +43,7 @@ def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
     assert run_seconds(store, LINE) == pytest.approx(RUN_S)
 
 
-def test_try_says_how_long_beside_a_running_node(
+def test_try_says_how_long_next_to_a_running_node(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_baseline(home, store)

@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_slow_proposer(home: Home, line_writer: LineWriter) -
     assert asyncio.run(work()) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.201", "thought out"]
 
 
-def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
+def test_it_is_shown_which_hyperparameters_matter_as_last_computed_and_does_not_wait(
     home: Home, line_writer: LineWriter
 ) -> None:
     for number in range(10):
@@ -233,7 +233,9 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
     )
 
 
-def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store: Store) -> None:
+def test_a_session_goes_on_with_the_built_in_search_while_nothing_is_written(
+    home: Home, store: Store
+) -> None:
     async def work() -> int:
         scribe = Scribe()
         slow, goal = [SlowIdeas(scribe, say=lambda _: None)], Goal(max_experiments=4)

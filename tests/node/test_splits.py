@@ -79,7 +79,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
-def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench) -> None:
+def test_text_that_is_harder_on_one_split_is_no_change_and_no_noise(bench: Bench) -> None:
     """What is compared across confirmations is compared on the public split."""
     head = proposal_of(BASELINE, "0.200").source
     first = replace(OUTCOME, metric_nano=BASE_NANO - GAIN_NANO)
@@ -156,7 +156,7 @@ def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
     assert len(keys) == 8
 
 
-def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
+def test_runs_that_could_have_revealed_a_pool_are_counted(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     keep(line_writer, "0.200")  # a screen and a recheck: on splits that decide nothing

@@ -96,7 +96,7 @@ def test_the_fields_are_those_documented(line_writer: LineWriter) -> None:
         assert set(line[name]) == fields
 
 
-def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lanes_of_other_machines_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     lanes = [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 0},
         {"lane": 1, "machine": "attic", "stage": "open", "fault": None, "times_lost": 1},
@@ -157,7 +157,7 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
     assert "list " not in capsys.readouterr().out
 
 
-def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
+def test_what_models_took_today_is_reported(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
     with open_cost_database(home) as costs:
@@ -178,7 +178,9 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == reported
 
 
-def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, home: Home) -> None:
+def test_what_others_are_trying_is_reported(
+    line_writer: LineWriter, store: Store, home: Home
+) -> None:
     ada = PeerAuthor(store, Blobs(home.blobs), number=50)
     line = line_writer.key
     ada.publish(
@@ -194,7 +196,7 @@ def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, h
     assert (reported["title"], reported["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
 
 
-def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(
+def test_experiments_and_promotion_trials_are_counted_by_what_came_of_them(
     line_writer: LineWriter,
 ) -> None:
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
@@ -276,7 +278,7 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, line_writer: LineWrite
     assert line_of(line_writer)["now"] is None
 
 
-def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
+def test_a_pause_that_lets_the_run_at_hand_end_is_reported_with_it(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def paused() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -320,14 +322,14 @@ def test_a_standard_deviation_is_called_one(
 
 
 @pytest.mark.always
-def test_no_spread_is_told_in_two_ways() -> None:
+def test_no_spread_is_reported_in_two_ways() -> None:
     """What follows ± is read as an interval or as a deviation, so nothing is written so."""
     root = Path(node.__file__).parent
     users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
     assert users == ["vocabulary.py"]  # which says so
 
 
-def test_several_that_propose_are_told_with_their_shares(
+def test_several_that_propose_are_reported_with_their_shares(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):

@@ -55,7 +55,7 @@ def test_an_experiment_reads_back_as_it_was(
     stack=st.lists(st.binary(min_size=32, max_size=32), max_size=20, unique=True).map(tuple),
     passed=st.booleans(),
 )
-def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
+def test_a_promotion_trial_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
     step = replace(PROMOTION_TRIAL, stack=stack, passed=passed)
     assert PromotionTrial.from_value(decode(encode(step.to_value()))) == step
 
@@ -67,7 +67,7 @@ def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
 
 
 @pytest.mark.parametrize("step", [EXPERIMENT, PROMOTION_TRIAL, SUBMISSION])
-def test_a_step_that_does_not_read_is_damage_with_a_mend(
+def test_a_step_that_does_not_read_is_damage_with_a_fix(
     step: ExperimentStep | PromotionTrial | SubmissionStep, store: Store
 ) -> None:
     value = step.to_value()

@@ -77,7 +77,7 @@ def test_what_a_terminal_cuts_ends_in_an_ellipsis(
 
 
 @pytest.mark.parametrize(("terminal", "is_redrawn"), [("xterm", True), ("dumb", False)])
-def test_without_colours_a_picture_is_drawn_anew_all_the_same(
+def test_without_colours_a_picture_is_drawn_again_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     terminal: str,

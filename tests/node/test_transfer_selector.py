@@ -167,7 +167,7 @@ def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(
     assert dull.best() is None
 
 
-def test_what_carried_over_before_says_what_to_expect_next(
+def test_earlier_transfers_say_what_to_expect_next(
     below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     for number in range(6):  # what gains below does nothing here
@@ -460,7 +460,7 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     assert shares[-1] < shares[0]
 
 
-def test_a_carried_step_is_of_its_line_alone(
+def test_a_transferred_step_is_of_its_line_alone(
     above: LineWriter, below: LineWriter, store: Store
 ) -> None:
     keep(below, "0.2")
@@ -471,7 +471,7 @@ def test_a_carried_step_is_of_its_line_alone(
     assert store.jobs.open_jobs(lower, RungTransferStep) == []
 
 
-def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
+def test_proposers_are_shown_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
     store = above.store
     assert transfer_lines(store, above.key) == ()
     keep(below, "0.2")
@@ -481,7 +481,7 @@ def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: L
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
 
 
-def test_scripts_are_told_of_places_and_of_what_carries_over(
+def test_scripts_are_shown_places_and_what_carries_over(
     below: LineWriter, above: LineWriter
 ) -> None:
     store = above.store

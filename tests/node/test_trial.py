@@ -149,7 +149,7 @@ def test_a_confirmed_stack_runs_on_to_the_pairs_its_anchor_needs() -> None:
     assert confirmation_move(pairs(*gaining(8, ANCHOR_PAIRS))) == "pass"
 
 
-def test_a_stack_on_another_head_than_the_baseline_is_measured_beside_the_anchor() -> None:
+def test_a_stack_on_another_head_than_the_baseline_is_measured_next_to_the_anchor() -> None:
     runs = pairs(*gaining(8, ANCHOR_PAIRS))
     assert confirmation_move(runs, needs_anchor=True) == "anchors"
     seeds = [run.seed for run in runs if run.role == "base"]
@@ -356,14 +356,14 @@ def test_a_maximised_exact_metric_is_read_with_its_sign_turned() -> None:
     assert next_of_confirmation(runs, upwards, needs_anchor=False).move == "pass"
 
 
-def test_an_exact_gain_is_measured_once_beside_the_anchor() -> None:
+def test_an_exact_gain_is_measured_once_next_to_the_anchor() -> None:
     runs = pairs((measured(0), measured(1)))
     assert next_of_confirmation(runs, EXACT, needs_anchor=True).move == "anchors"
     anchor = planned(2, "anchor", 1, measured(-3))
     assert next_of_confirmation([*runs, anchor], EXACT, needs_anchor=True).move == "pass"
 
 
-def test_an_exact_trial_tells_finite_figures() -> None:
+def test_an_exact_trial_reports_finite_figures() -> None:
     confirmation = next_of_confirmation(
         pairs((measured(0), measured(1))), EXACT, needs_anchor=False
     )

@@ -65,14 +65,14 @@ def visit(agent: Agent, budget: ModelCostBudget, terms: VisitTerms = TERMS) -> R
     return asyncio.run(counted(agent.go, budget, terms)(JOB))
 
 
-def test_what_the_program_says_is_booked_and_told_on(cost_database: Database) -> None:
+def test_what_the_program_says_is_booked_and_passed_on(cost_database: Database) -> None:
     budget = budget_of(cost_database)
     ran = visit(Agent(USAGE), budget)
     assert ran.cost == ModelCost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
     assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
 
 
-def test_tokens_alone_are_reckoned_at_their_price(cost_database: Database) -> None:
+def test_tokens_alone_are_charged_at_their_price(cost_database: Database) -> None:
     budget = budget_of(cost_database)
     visit(Agent(ReportedUsage(tokens_in=1_000, tokens_out=100)), budget)
     assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
@@ -154,7 +154,7 @@ def test_a_models_questions_are_not_held_up_by_visits(cost_database: Database) -
     assert budget.spent().calls == 2
 
 
-def test_the_program_is_told_to_stop_at_half_as_its_last_turn_is_still_paid() -> None:
+def test_the_program_is_asked_to_stop_at_half_as_its_last_turn_is_still_paid() -> None:
     assert (TERMS.stop_usd, TERMS.stop_tokens, TERMS.answer_weight) == (0.5, 100_000, 6.0)
 
 

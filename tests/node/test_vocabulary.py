@@ -33,7 +33,7 @@ def test_every_outcome_has_a_word_and_says_what_it_means(outcome: str) -> None:
     assert WORDINGS[outcome].meaning
 
 
-def test_other_names_of_an_outcome_are_told_in_its_word() -> None:
+def test_other_names_of_an_outcome_are_reported_in_its_word() -> None:
     assert wording("adopted") == wording("passed") == wording("confirmed")
     assert wording("missed") == wording("unconfirmed")
     assert word("no gain") == word("discarded")
@@ -53,11 +53,11 @@ def test_two_outcomes_of_one_word_have_one_color() -> None:
         (-25527.0, "below -1000 sd"),
     ],
 )  # fmt: skip
-def test_a_gain_far_beyond_the_noise_is_told_as_that(gain_sd: float, expected: str) -> None:
+def test_a_gain_far_beyond_the_noise_is_reported_as_such(gain_sd: float, expected: str) -> None:
     assert sd_words(gain_sd) == expected
 
 
-def test_proposers_are_told_in_the_same_words_as_people_and_why_it_was_discarded() -> None:
+def test_proposers_read_the_same_words_as_people_and_why_it_was_discarded() -> None:
     reported = dict(proposal.DECISION_WORDS)
     why = {reported.pop("screened_out"), reported.pop("rechecked_out")}
     assert why == {"screened out", "rechecked out"}
@@ -70,12 +70,12 @@ def test_a_record_that_was_not_kept_has_one_word_before_a_restart_and_after_it()
         assert word(outcome) == word("discarded")
 
 
-def test_an_outcome_of_a_later_version_is_told_by_its_own_name_made_harmless() -> None:
+def test_an_outcome_of_a_later_version_is_reported_by_its_own_name_made_harmless() -> None:
     assert word("half-confirmed") == "half-confirmed"
     assert word("\x1b[2J") == "\\x1b[2J"
 
 
-def test_counts_are_told_in_the_order_asked_for() -> None:
+def test_counts_are_reported_in_the_order_asked_for() -> None:
     counts = {"kept": 3, "failed": 0, "discarded": 12}
     assert counted(counts, ("discarded", "kept", "failed")) == "12 discarded, 3 kept, 0 failed"
 

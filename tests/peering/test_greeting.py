@@ -125,7 +125,7 @@ def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
     asyncio.run(meet())
 
 
-def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence(
+def test_the_dialler_asks_every_ten_seconds_and_the_other_only_after_a_pause(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, clock, one, other = pair
@@ -141,7 +141,7 @@ def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence
     assert other.peering.greeter.due() == [one.carrier.peer_id]
 
 
-def test_a_peer_of_another_network_is_told_so_and_not_asked_again(
+def test_a_peer_of_another_network_is_informed_and_not_asked_again(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, clock, one, _ = pair
@@ -155,7 +155,7 @@ def test_a_peer_of_another_network_is_told_so_and_not_asked_again(
         assert one.peering.greeter.due() == []
 
 
-def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_once(
+def test_a_peer_of_another_network_that_dials_is_informed_and_disconnected_at_once(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, _, one, _ = pair
@@ -178,7 +178,7 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
 @pytest.mark.parametrize("dialled", [True, False], ids=["dialled", "dials"])
-def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
+def test_a_peer_of_another_network_version_is_informed_and_disconnected(
     pair: tuple[Wires, Clock, Member, Member], version: int, dialled: bool
 ) -> None:
     """The rest of its hello is not read, only the number."""

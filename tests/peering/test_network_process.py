@@ -148,7 +148,7 @@ def test_more_questions_at_once_than_a_peer_allows_are_all_answered(pair: Pair) 
     pair.run(test)
 
 
-def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
+def test_a_valid_record_is_accepted_and_what_is_none_is_not(pair: Pair) -> None:
     one, other = pair.one, pair.other
 
     async def test() -> None:
@@ -322,7 +322,7 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(
     pair.run(test)
 
 
-def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
+def test_how_much_gossip_was_ignored_is_reported_with_the_pings(pair: Pair) -> None:
     one, other = pair.one, pair.other
 
     def other_record(seq: int) -> bytes:

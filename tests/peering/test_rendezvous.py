@@ -40,7 +40,7 @@ def node() -> Node:
     return Node()
 
 
-def test_the_first_meeting_is_due_at_once(node: Node) -> None:
+def test_the_first_rendezvous_is_due_at_once(node: Node) -> None:
     assert node.rendezvous.next_s <= NOON_S
 
 
@@ -51,14 +51,14 @@ def test_who_is_alone_looks_again_soon_and_others_after_hours(node: Node) -> Non
     assert node.rendezvous.next_s == NOON_S + SETTLED_S
 
 
-def test_whoever_is_reached_elsewhere_since_says_so_soon(node: Node) -> None:
+def test_who_is_reached_elsewhere_since_says_so_soon(node: Node) -> None:
     node.peers = 1
     node.has_met()
     node.addresses = (DIRECT, str(address(1, host="ip4/192.0.2.9")))
     assert node.rendezvous.next_s == NOON_S + ALONE_S
 
 
-def test_a_place_at_a_relay_is_not_told(node: Node) -> None:
+def test_a_place_at_a_relay_is_not_reported(node: Node) -> None:
     node.addresses = (str(through(address(2), 1)), DIRECT)
     assert node.rendezvous._to_announce() == (DIRECT,)
 

@@ -170,7 +170,7 @@ def test_a_folder_without_a_class_is_none_of_theirs(tmp_path: Path) -> None:
         algotune.read_task(tmp_path)
 
 
-def test_solving_that_needs_a_module_beside_it_is_refused(tmp_path: Path) -> None:
+def test_solving_that_needs_a_module_next_to_it_is_refused(tmp_path: Path) -> None:
     folder = copied("algotune/AlgoTuneTasks", "longest_rise", tmp_path)
     path = folder / "longest_rise.py"
     text = path.read_text().replace("LIMIT = 1000", "from .other import shorten\nLIMIT = 1000")
@@ -179,7 +179,7 @@ def test_solving_that_needs_a_module_beside_it_is_refused(tmp_path: Path) -> Non
         algotune.read_task(folder)
 
 
-def test_broken_python_is_told_with_its_file(tmp_path: Path) -> None:
+def test_broken_python_is_reported_with_its_file(tmp_path: Path) -> None:
     folder = copied("algotune/AlgoTuneTasks", "longest_rise", tmp_path)
     (folder / "longest_rise.py").write_text("class :\n")
     with pytest.raises(ConfigurationError, match=r"longest_rise\.py: no Python"):

@@ -274,7 +274,7 @@ def test_what_is_trusted_stands_the_whole_check(
     assert kind in [one["about"] for one in remarks]
 
 
-def test_packages_that_are_not_here_are_told_with_what_to_install(
+def test_packages_that_are_not_here_are_reported_with_what_to_install(
     imported: Imported, call: Call, into: Path
 ) -> None:
     imported("algotune")

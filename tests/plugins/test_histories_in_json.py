@@ -65,7 +65,7 @@ def test_a_history_is_read_as_its_server_answers_it() -> None:
     assert log.text_lines == []
 
 
-def test_a_memory_that_no_machine_has_is_not_told() -> None:
+def test_a_memory_that_no_machine_has_is_not_reported() -> None:
     found = experiments()
     for one, memory in zip(found, (10**400, -1, True, None, "much"), strict=True):
         one["peak_vram_mb"] = memory
@@ -129,7 +129,7 @@ def test_a_crash_s_zero_never_ranks() -> None:
         assert all(row.value and row.status == "keep" for row in best)
 
 
-def test_a_ledger_is_read_with_its_means() -> None:
+def test_a_run_log_is_read_with_its_means() -> None:
     log = read("autoresearch-mlx", RUN_LOG)
     assert rows(log) == [
         ("sha1 1a2b3c4", 1.312, "keep"),
@@ -187,7 +187,7 @@ def test_nothing_is_lost_of_a_spoilt_history(junk: bytes, at: int, gone: int) ->
 
 
 @given(st.binary(max_size=80), st.integers(0, len(RUN_LOG)), st.integers(0, 60))
-def test_nor_of_a_spoilt_ledger(junk: bytes, at: int, gone: int) -> None:
+def test_nor_of_a_spoilt_run_log(junk: bytes, at: int, gone: int) -> None:
     data = RUN_LOG[:at] + junk + RUN_LOG[at + gone :]
     try:
         log = read_history("autoresearch-mlx", data, "a file")
@@ -234,7 +234,7 @@ def test_a_checkout_s_state_is_taken_in_with_the_sources_of_its_branch(
     assert [row["metric"] for row in imported["rows"]] == [value for _, value, _ in READ]
 
 
-def test_a_folder_s_table_and_ledger_are_both_taken_in(
+def test_a_folder_s_table_and_run_log_are_both_taken_in(
     at_home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results.tsv").write_bytes(TABLE)

@@ -73,7 +73,7 @@ public = '{{"combined_score": 0.9}}'
 
 
 @pytest.mark.parametrize("gone", ["evaluate.py", "initial.py"])
-def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str) -> None:
+def test_what_is_no_such_folder_is_reported_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = copied("shinka", "halves", tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match="no folder of ShinkaEvolve: there") as caught:

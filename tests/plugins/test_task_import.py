@@ -103,7 +103,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SCRIPTED = ["init", "--target", "fit.py", "--eval", "sh score.sh", "--metric", "delay"]
 
 
-def test_what_a_trial_run_shows_is_told_and_taken(scripted: Path, tmp_path: Path) -> None:
+def test_what_a_trial_run_shows_is_reported_and_taken(scripted: Path, tmp_path: Path) -> None:
     said = ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
     for line in (
         "direction  min: lower is better ('delay' in its name)",
@@ -175,7 +175,7 @@ def test_what_is_not_found_but_lies_in_the_folder_is_given_in_a_second_try(
     assert (tmp_path / "made" / "notes.md").read_text() == "5\n"
 
 
-def test_a_holdout_on_which_the_command_fails_is_told_without_its_words(
+def test_a_holdout_on_which_the_command_fails_is_reported_without_its_words(
     scripted: Path, tmp_path: Path
 ) -> None:
     (scripted / "hidden" / "data").mkdir(parents=True)

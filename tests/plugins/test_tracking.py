@@ -188,7 +188,7 @@ def test_where_no_folder_can_be_is_one_clear_error(
 
 
 @pytest.mark.parametrize("client", ["wandb", "trackio"])
-def test_a_client_that_is_missing_is_named_with_its_mend(
+def test_a_client_that_is_missing_is_named_with_its_fix(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
     monkeypatch.setitem(sys.modules, client, None)

@@ -329,7 +329,7 @@ def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
     return row
 
 
-def test_an_attested_tree_ranks_by_what_attesters_found_beside_the_anchor() -> None:
+def test_an_attested_tree_ranks_by_what_attesters_found_next_to_the_anchor() -> None:
     claimed = attested()
     assert (claimed.attested_pairs, claimed.gain_attested_lower_nano) == (0, None)
     assert claimed.bound_nano == claimed.gain_anchor_lower_nano

@@ -174,7 +174,7 @@ def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None
     assert memorised(AFTER, BEFORE, public) == pytest.approx(SIDE_CHANNEL_SHARE)
 
 
-def test_of_a_private_text_it_can_know_what_runs_before_have_told() -> None:
+def test_of_a_private_text_it_can_know_what_earlier_runs_revealed() -> None:
     extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
     charges = [memorised(BEFORE, AFTER, scored(4_000, prior_runs=runs)) for runs in (0, 3, 10**6)]
     assert charges == pytest.approx(
@@ -186,7 +186,7 @@ def test_of_a_private_text_it_can_know_what_runs_before_have_told() -> None:
     )
 
 
-def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_hear_of_each_other() -> None:
+def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_learn_of_each_other() -> None:
     assert memorised(BEFORE, AFTER, scored(None, prior_runs=10**6)) == pytest.approx(
         SIDE_CHANNEL_SHARE
     )

@@ -87,7 +87,7 @@ def test_what_is_expected_is_less_sure_than_the_slope() -> None:
         max_size=8,
     )
 )
-def test_whatever_is_told_a_slope_is_a_number(expected: list[ObservedTransfer]) -> None:
+def test_whatever_it_is_given_a_slope_is_a_number(expected: list[ObservedTransfer]) -> None:
     found = overall(expected)
     assert all(map(math.isfinite, (found.mean, found.sd, found.scatter)))
     assert 0 < found.sd <= UNKNOWN.sd

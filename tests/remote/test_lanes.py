@@ -112,7 +112,7 @@ def test_how_many_cores_a_machine_has_changes_no_digit() -> None:
     assert [runner.machine for runner in lanes.there] == ["attic", "cellar"]
 
 
-def test_a_lane_of_another_version_opens_nothing_and_is_told_of_once() -> None:
+def test_a_lane_of_another_version_opens_nothing_and_is_reported_once() -> None:
     link = Scripted()
     lanes = link.lanes()
     for _ in range(2):  # it is started again and again
@@ -171,7 +171,7 @@ def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
         ["ended"],
     ],
 )
-def test_a_lane_that_says_what_is_no_message_is_started_anew(message: Message) -> None:
+def test_a_lane_that_says_what_is_no_message_is_started_again(message: Message) -> None:
     link = Scripted()
     lanes = link.lanes()
     greet(lanes, 0)

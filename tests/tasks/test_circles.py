@@ -50,7 +50,7 @@ def test_best_known_sums_fit_into_the_square() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_knob_is_a_constant(task: str) -> None:
+def test_every_hyperparameter_is_a_constant(task: str) -> None:
     assert hyperparameters_of(task)
 
 

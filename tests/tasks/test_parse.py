@@ -184,7 +184,7 @@ def test_all_moves_follow_one_another(
     assert judge.check(log, read(moved(NAME, *moves), tmp_path, log))
 
 
-def test_every_knob_is_a_constant_that_a_move_brings() -> None:
+def test_every_hyperparameter_is_a_constant_that_a_move_brings() -> None:
     everything = moved(NAME, *moves_of(NAME))
     assert all(f"\n{name} = " in everything for name in hyperparameters_of(NAME))
 

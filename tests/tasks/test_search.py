@@ -117,5 +117,5 @@ def test_all_moves_together_find_far_more(judge: ModuleType, step: int) -> None:
     assert score(judge, instance, together.rank) > 2 * before
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
     assert {"K1", "B", "FEEDBACK_WORDS", "MENTIONS"} <= set(hyperparameters_of(NAME))

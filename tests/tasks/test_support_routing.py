@@ -190,5 +190,5 @@ def test_the_model_answers_an_empty_chat_too(scripted: ModuleType, messages: Any
     assert isinstance(scripted.answer(messages, 0), str)
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
     assert set(hyperparameters_of(NAME)) == {"LONGEST_TICKET", "DEFINITION_WORDS", "EXAMPLES"}

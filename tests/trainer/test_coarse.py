@@ -40,7 +40,7 @@ def test_audits_that_pass_all_say_the_same(mean: float, error: float, largest: f
     assert audited(mean, error, largest) == audited(0.0, 1e-7, 6e-5)
 
 
-def test_an_audit_is_told_no_better_than_it_was() -> None:
+def test_an_audit_is_reported_no_better_than_it_was() -> None:
     reported = audited(2e-5, 3e-6, 8e-5)
     assert (reported.k, reported.mean_nano, reported.se_nano, reported.max_nano) == (
         256,

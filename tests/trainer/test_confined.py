@@ -242,7 +242,7 @@ asyncio.run(main())
 """
 
 
-def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
+def test_the_end_of_a_device_without_memory_is_distinguished_from_others() -> None:
     assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
     assert not ran_out_of_memory("raise ValueError('none is free')")
 

@@ -185,7 +185,7 @@ def test_a_damaged_file_of_before_is_fetched_again(server: Server, target: Path)
     assert target.read_bytes() == CONTENT
 
 
-def test_without_a_hash_what_comes_is_told(server: Server, target: Path) -> None:
+def test_without_a_hash_what_comes_is_reported(server: Server, target: Path) -> None:
     server.content = OTHER
     assert fetched(server, target, sha256=None) == hashlib.sha256(OTHER).digest()
 
@@ -253,7 +253,7 @@ def test_a_full_disk_is_said_and_what_has_come_is_kept(
     assert server.ranges[-1] is not None
 
 
-def test_progress_tells_bytes_and_the_time_that_is_left(
+def test_progress_reports_bytes_and_the_time_that_is_left(
     server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHUNK_BYTES", 100_000)
@@ -275,7 +275,7 @@ def test_progress_tells_bytes_and_the_time_that_is_left(
     assert 0 < int(middle[1]) < 60
 
 
-def test_progress_tells_minutes_and_nothing_that_nobody_knows() -> None:
+def test_progress_reports_minutes_and_nothing_that_nobody_knows() -> None:
     progress_calls: list[tuple[str, float]] = []
     seconds = iter([0.0, 10.0, 0.0])
 

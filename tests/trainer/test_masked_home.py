@@ -293,7 +293,7 @@ print(json.dumps(subprocess.call(["sh", "-c", 'echo >> "$1"', "sh", sys.argv[1]]
 """
 
 
-def test_what_it_starts_is_fenced_too(home: Path, backend_name: str) -> None:
+def test_what_it_starts_is_masked_too(home: Path, backend_name: str) -> None:
     assert attempted(AGAIN, home / ".bashrc") != 0
     assert (home / ".bashrc").read_text() == "# mine\n"
 

@@ -178,7 +178,7 @@ def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(
     assert not nanochat.is_private
 
 
-def test_a_knob_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
+def test_a_hyperparameter_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
     """A search that only varies hyperparameters could not return to a value outside the range."""
     code = nanochat.source["train.py"].decode()
     brought = "\n".join(edit.replace for move in nanochat.moves for edit in move.edits)

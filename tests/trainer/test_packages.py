@@ -34,7 +34,7 @@ def test_what_every_sandbox_shows_is_not_shown_twice() -> None:
     assert NO_PACKAGES.digest is None
 
 
-def test_a_package_that_is_not_here_is_named_with_its_mend() -> None:
+def test_a_package_that_is_not_here_is_named_with_its_fix() -> None:
     with pytest.raises(ConfigurationError, match="no-such-thing") as caught:
         installed(("no-such-thing", "click"))
     assert "pip install no-such-thing" in caught.value.hint
@@ -81,6 +81,6 @@ def test_who_has_the_same_versions_may_run_what_somebody_locked() -> None:
         (b"", "is none"),
     ],
 )
-def test_who_has_others_is_told_which(lock: bytes, named: str) -> None:
+def test_who_has_others_is_shown_which(lock: bytes, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         locked(lock)

@@ -249,7 +249,7 @@ def in_agent_sandbox(machine: str, name: str, *arguments: int, is_confined: bool
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("is_confined", [True, False])
-def test_a_workshop_has_the_internet_and_no_socket_of_the_machine(
+def test_an_agent_sandbox_has_the_internet_and_no_socket_of_the_machine(
     machine: str, is_confined: bool
 ) -> None:
     """Local sockets lead to D-Bus, systemd, Docker and agents with keys."""
@@ -262,7 +262,7 @@ def test_a_workshop_has_the_internet_and_no_socket_of_the_machine(
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_workshop_runs_ordinary_programs_and_no_other(machine: str) -> None:
+def test_an_agent_sandbox_runs_ordinary_programs_and_no_other(machine: str) -> None:
     arguments = (*WITH_ARGUMENTS, "socket", "socketpair")
     attributes = ("setxattr", "fsetxattr")
     free = (*ORDINARY, *ONLY_WITHOUT_PROCESSES, *OF_PROGRAMS, *MODES, *attributes)
@@ -309,7 +309,7 @@ WRITE_ONLY, TRUNCATE, CLOSE = 1, 0o1000, 0o2000000
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("version", [1, 2, 3, 7])
-def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
+def test_what_old_landlock_lets_a_masked_program_do_to_files_is_refused(
     machine: str, version: int
 ) -> None:
     program, arch = unaltered_program(version, machine=machine), ARCH[machine]
@@ -326,7 +326,7 @@ def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("is_confined", [True, False])
-def test_a_workshop_kills_another_call_convention(machine: str, is_confined: bool) -> None:
+def test_an_agent_sandbox_kills_another_call_convention(machine: str, is_confined: bool) -> None:
     program = networked_program(is_confined=is_confined, machine=machine)
     assert run(program, arch=OTHER_ARCHITECTURES["i386"], number=0) == KILLED
     assert run(program, arch=ARCH[machine], number=X32 + 41) == KILLED
@@ -586,7 +586,7 @@ def test_what_is_cached_is_nobody_s_to_ask_or_change(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("has_card", [True, False])
-def test_the_gate_asks_about_everything_that_is_not_computing(
+def test_the_syscall_gate_asks_about_everything_that_is_not_computing(
     machine: str, *, has_card: bool
 ) -> None:
     """This includes system calls of future kernels."""

@@ -28,7 +28,7 @@ NO_NAMESPACES = Tier(name="none", detail="bwrap cannot", hint="allow user namesp
 
 
 @pytest.mark.skipif(not can_scope_signals(), reason="the kernel's Landlock is too old")
-def test_without_namespaces_a_weaker_tier_is_found_and_the_mend_stays(
+def test_without_namespaces_a_weaker_tier_is_found_and_the_fix_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weaker = found(monkeypatch, NO_NAMESPACES)
@@ -62,7 +62,7 @@ def test_a_tier_that_does_not_hold_is_none(monkeypatch: pytest.MonkeyPatch, tmp_
         ("partial", Confined, ForkedConfined),
     ],
 )
-def test_each_tier_has_its_walls(
+def test_each_tier_has_its_layers(
     name: TierName, backend: type, forked: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=name, detail=""))

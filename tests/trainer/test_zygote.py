@@ -280,7 +280,7 @@ time.sleep(600)
 
 
 @pytest.mark.soak
-def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
+def test_a_fork_measures_what_a_process_of_its_own_does_also_next_to_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:
     task = brief(short_task)
@@ -322,7 +322,7 @@ def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
     assert [inside(code).strip() for _ in range(2)] == ["0", "0"]
 
 
-def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
+def test_a_late_waiter_on_a_warming_zygote_is_notified_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its message is not consumed by another: a waiter would time out after two minutes."""

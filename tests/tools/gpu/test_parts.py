@@ -121,7 +121,7 @@ def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
     assert "MFU: no card" in document["skipped"]
 
 
-def test_a_part_begins_with_the_proving_run_once(
+def test_a_part_begins_with_the_selftest_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path
@@ -153,7 +153,7 @@ def test_a_part_begins_with_the_proving_run_once(
     }
 
 
-def test_without_walls_nothing_runs_and_the_document_says_what_is_known(
+def test_without_a_sandbox_nothing_runs_and_the_document_says_what_is_known(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A PATH without bubblewrap, and without git, on a kernel without Landlock."""

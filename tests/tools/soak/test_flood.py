@@ -24,7 +24,7 @@ def experiments(home: Path) -> int:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_research_goes_on_while_strangers_flood_the_node(home: Path) -> None:
+def test_research_goes_on_while_outsiders_flood_the_node(home: Path) -> None:
     # A task of one's own stays at home. Nobody else is there but those who come to harm it.
     env = {"ARNODE_LISTEN": "/ip4/127.0.0.1/tcp/0"}
     with running_node(home, "--yes", env=env, task=("--task", "tiny")) as node:

@@ -68,7 +68,7 @@ def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
     assert kept_session(tmp_path / "tiny-long-00.json.xz") == session
 
 
-def test_too_few_sessions_prove_nothing_and_are_told_all_the_same(
+def test_too_few_sessions_prove_nothing_and_are_reported_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stopping, "_RESAMPLED", 20)  # times that each kept change is met again

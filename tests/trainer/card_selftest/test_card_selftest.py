@@ -173,7 +173,7 @@ def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run
     assert "`tiny` runs on the processor" in said[-1]
 
 
-def test_a_step_that_fails_otherwise_is_told() -> None:
+def test_a_step_that_fails_otherwise_is_reported() -> None:
     failing = changed((IMPORTS, f"{IMPORTS}raise RuntimeError('an illegal access')\n"))
     size, (fault,) = sized(failing)
     assert (size, fault.name, fault.ends_it) == (None, "step-fails", True)
@@ -283,7 +283,7 @@ def test_runs_that_take_too_long_are_ended(scripted: Scripted) -> None:
     assert (is_fine, fault.name) == (None, "runs-too-slow")
 
 
-def test_a_card_that_is_lost_during_runs_is_told(scripted: Scripted) -> None:
+def test_a_card_that_is_lost_during_runs_is_reported(scripted: Scripted) -> None:
     scripted(CardLost.hung("GPU-1", 30.0))
     is_fine, (fault,) = ran()
     assert (is_fine, fault.name) == (None, "card-lost")
@@ -360,7 +360,7 @@ def lost(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
         (lost, "card-lost", True),
     ],
 )
-def test_a_fault_of_the_card_is_named_with_its_mend(
+def test_a_fault_of_the_card_is_named_with_its_fix(
     driver: FakeDriver,
     monkeypatch: pytest.MonkeyPatch,
     break_it: Callable[[FakeDriver, pytest.MonkeyPatch], None],
@@ -399,7 +399,7 @@ def some_report(*faults: Fault) -> SelfTestReport:
 KEPT = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
 
 
-def test_what_is_damaged_is_proven_anew(tmp_path: Path) -> None:
+def test_what_is_damaged_is_tested_again(tmp_path: Path) -> None:
     result = some_report(KEPT)
     save_report(result, tmp_path)
     assert load_report(result.setting, tmp_path) == result

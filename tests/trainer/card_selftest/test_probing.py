@@ -110,7 +110,7 @@ def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> Non
 
 
 @pytest.mark.soak
-def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_one_does_the_others_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """One fails, one hangs, and two end their process, the first with another probe's output."""
     document = json.dumps({"name": "masked", "fault": None, "detail": ""})
     said = repr(f"probe {document}").replace("{", "{{").replace("}", "}}")
@@ -145,7 +145,7 @@ CUDA_BUILD = (
 )
 
 
-def test_where_cuda_does_not_start_that_is_told_and_nothing_runs_on_the_processor(
+def test_where_cuda_does_not_start_that_is_reported_and_nothing_runs_on_the_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in an H100's first sandbox, where this caused all other failures."""

@@ -97,7 +97,7 @@ def test_a_card_is_what_its_driver_says(
         assert child(read, card.uuid).total_bytes == profile.mib * MIB
 
 
-def test_slices_are_devices_beside_whole_cards(child: Child, machine: Machine) -> None:
+def test_slices_are_devices_next_to_whole_cards(child: Child, machine: Machine) -> None:
     machine.has(A100_SLICES, H100)
     cards = child(probed).cards
     assert [(card.uuid, card.hardware_class.slug) for card in cards] == [
@@ -180,7 +180,7 @@ def test_what_shifts_timings_is_left_out_where_it_is_refused(
 
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS)
-def test_a_card_that_tells_little_of_itself_is_one(
+def test_a_card_that_reports_little_of_itself_is_one(
     child: Child, machine: Machine, error: int
 ) -> None:
     machine.has(A100)

@@ -34,7 +34,7 @@ def test_doctor_shows_the_card_and_names_its_fault(
 
 
 @pytest.mark.soak
-def test_doctor_tells_programs_the_same(
+def test_doctor_reports_programs_the_same(
     machine: Machine, env: dict[str, str], tmp_path: Path
 ) -> None:
     machine.has(A100_SLICES, H100)
@@ -49,7 +49,7 @@ def test_doctor_tells_programs_the_same(
     assert "trainer.cards.install_torch cu126" in device["hint"]
 
 
-def test_a_card_that_cannot_be_proven_is_reported(
+def test_a_card_that_fails_its_selftest_is_reported(
     machine: Machine, env: dict[str, str], tmp_path: Path
 ) -> None:
     machine.has(RTX4090)

@@ -121,9 +121,7 @@ def test_a_question_may_write_and_the_next_one_finds_nothing(
     assert [decode(one, "json") for one in made] == [{"made": "made", "left": []}] * 2
 
 
-def test_questions_beside_each_other_find_nothing_of_each_other(
-    loop: asyncio.Runner, writing: Judge
-) -> None:
+def test_questions_at_once_find_nothing_of_each_other(loop: asyncio.Runner, writing: Judge) -> None:
     async def both() -> list[Verdict]:
         answers = ("leave", "nothing", "leave")
         asked = (writing.check(INSTANCE, encode(answer, "json")) for answer in answers)
@@ -240,7 +238,7 @@ def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
         ({"how": f'{CALLED}toolchains = ["zsh"]\n'}, "toolchains names 'zsh'"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(
+def test_what_cannot_be_is_reported_in_one_line(
     tmp_path: Path, parts: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):

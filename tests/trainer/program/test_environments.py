@@ -81,7 +81,7 @@ def prepared(folder: Path) -> Task:
     return settled_task(load, data_dir=folder, data_url=None, progress=lambda *_: None)
 
 
-def test_what_is_not_here_is_named_with_its_mend(tmp_path: Path) -> None:
+def test_what_is_not_here_is_named_with_its_fix(tmp_path: Path) -> None:
     folder = task_folder(tmp_path / "task", "dozen")
     with pytest.raises(NotPreparedError, match="Python packages are not here: dozen") as caught:
         read(folder)

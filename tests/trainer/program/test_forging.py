@@ -42,7 +42,7 @@ def remarks(folder: Path, body: str) -> list[Remark]:
     return asyncio.run(examined())
 
 
-def test_an_evaluator_that_believes_what_it_is_told_is_reported(tmp_path: Path) -> None:
+def test_an_evaluator_that_believes_what_it_reads_is_reported(tmp_path: Path) -> None:
     faults = [one for one in remarks(tmp_path, BELIEVING) if one.level == "fault"]
     assert any(one.about == "claim" and "better than" in one.what for one in faults)
 

@@ -101,7 +101,9 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_holdout_that_cannot_serve_is_told(tmp_path: Path, change: object, expected: str) -> None:
+def test_a_holdout_that_cannot_serve_is_reported(
+    tmp_path: Path, change: object, expected: str
+) -> None:
     folder = write_held_out(tmp_path)
     assert callable(change)
     change(folder)

@@ -236,7 +236,7 @@ def test_a_judge_that_an_answer_takes_over_is_the_next_ones_as_it_was(
         b"\xff\xfe",
     ],
 )
-def test_a_verdict_is_taken_as_a_strangers_word(payload: bytes) -> None:
+def test_a_verdict_is_taken_as_an_untrusted_word(payload: bytes) -> None:
     verdict = verdict_of(payload)
     assert verdict.wrong
     assert verdict.figures == {}

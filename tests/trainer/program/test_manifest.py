@@ -312,7 +312,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_names_its_field_and_the_mend(tmp_path: Path, name: str) -> None:
+def test_a_fault_names_its_field_and_the_fix(tmp_path: Path, name: str) -> None:
     parts, said, hint = FAULTS[name]
     with pytest.raises(ConfigurationError) as fault:
         task(tmp_path, **parts)
@@ -399,7 +399,7 @@ def test_a_called_function_is_a_single_process(tmp_path: Path) -> None:
     assert profile_of(several).memory_bytes == 10**9
 
 
-def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
+def test_an_assistant_is_shown_what_counts(tmp_path: Path) -> None:
     words = ProgramKind().words(task(tmp_path).manifest)
     assert words.budget == "4 instances, new in each run"
     assert words.limits == "20 s an instance, 1 GB of memory."
@@ -438,7 +438,9 @@ def test_a_judge_may_have_limits_of_its_own(tmp_path: Path) -> None:
     assert (means.limit_s, means.memory_bytes) == (5, 500_000_000)
 
 
-def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_path: Path) -> None:
+def test_an_untrusted_task_has_its_script_its_packages_and_its_judges_limits(
+    tmp_path: Path,
+) -> None:
     llm = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 4\ntokens = 40\n'
     files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return ''\n"}
     folder = write_task(tmp_path, how=CALLED + 'requires = ["click"]\n', more=llm, files=files)

@@ -119,7 +119,7 @@ def test_what_is_measured_is_not_asked_of_the_judge(
     assert reported == round(value * NANO)
 
 
-def test_seconds_need_a_baseline_beside_them(manifest: TaskManifest) -> None:
+def test_seconds_need_a_baseline_next_to_them(manifest: TaskManifest) -> None:
     with pytest.raises(Unfit, match="without the baseline"):
         metric_nano(of(manifest, metric={"name": "wall_s"}), [one()], size=0)
 
@@ -149,7 +149,7 @@ def test_zero_is_a_figure_like_any_other(manifest: TaskManifest) -> None:
 
 
 @pytest.mark.parametrize("nano", [0, 1, -1, 62_499, 62_500, 187_500, -62_501, 10**15, -(10**15)])
-def test_a_drawn_metric_is_told_in_eighths_of_the_noise_floor(
+def test_a_drawn_metric_is_reported_in_eighths_of_the_noise_floor(
     manifest: TaskManifest, nano: int
 ) -> None:
     grain = manifest.noise_floor_nano // 8
@@ -160,7 +160,7 @@ def test_a_drawn_metric_is_told_in_eighths_of_the_noise_floor(
     assert coarse(nano, replace(manifest, noise_floor_nano=0)) == nano, "of six digits"
 
 
-def test_a_drawn_metric_of_unknown_noise_is_told_in_six_digits(manifest: TaskManifest) -> None:
+def test_a_drawn_metric_of_unknown_noise_is_reported_in_six_digits(manifest: TaskManifest) -> None:
     unknown = replace(manifest, noise_floor_nano=0)
     assert coarse(1_234_567_891, unknown) == 1_234_570_000
     assert coarse(-1_234_567_891, unknown) == -1_234_570_000

@@ -64,7 +64,7 @@ def test_a_candidates_seed_leads_to_no_instance() -> None:
     assert met.seed not in guesses
 
 
-def test_whoever_tries_all_seeds_of_runs_finds_public_instances_alone() -> None:
+def test_who_tries_all_seeds_of_runs_finds_public_instances_alone() -> None:
     """All values of 31 bits can be tried, so everything that follows from them counts as known."""
 
     def matches(expected: int, split: str, key: bytes) -> list[int]:

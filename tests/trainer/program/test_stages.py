@@ -90,7 +90,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_of_a_secret_instance_nothing_is_told_but_that_it_failed(bench: Bench, way: str) -> None:
+def test_of_a_secret_instance_nothing_is_reported_but_that_it_failed(
+    bench: Bench, way: str
+) -> None:
     does, status = WAYS[way]
     reported = ended(bench, f"print('SEEN', instance)\n        {does}", secret=True)
     assert reported.status == status
@@ -103,7 +105,7 @@ def test_of_a_secret_instance_nothing_is_told_but_that_it_failed(bench: Bench, w
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_of_a_public_instance_it_is_told_which_and_why(bench: Bench, way: str) -> None:
+def test_of_a_public_instance_it_is_shown_which_and_why(bench: Bench, way: str) -> None:
     does, status = WAYS[way]
     reported = ended(bench, does, secret=False)
     assert reported.status == status
@@ -201,13 +203,13 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
     assert order == ["met"] * 4 + ["checked"] * 4
 
 
-def test_a_metric_is_told_in_steps_of_the_noise(tmp_path: Path) -> None:
+def test_a_metric_is_reported_in_steps_of_the_noise(tmp_path: Path) -> None:
     judge = JUDGE.replace("abs(answer - sum", "1e-4 * abs(answer - sum")
     with Bench(read(write_task(tmp_path / "task", judge=judge, instances=ONE_OF_EACH))) as bench:
         assert figures(bench.calibrate()) == (250_000, 250_000)  # 0.0003 in eighths of 0.001
 
 
-def test_fixed_instances_are_told_exactly_and_never_change(tmp_path: Path) -> None:
+def test_fixed_instances_are_reported_exactly_and_never_change(tmp_path: Path) -> None:
     judge = """\
 from judging import Wrong
 
@@ -261,7 +263,9 @@ def test_a_guard_holds_a_run_against_the_baselines(tmp_path: Path) -> None:
         assert long.reason.startswith("guard answer_bytes: 12, at most 9")
 
 
-def test_a_guard_that_only_a_secret_instance_breaks_is_told_without_digits(tmp_path: Path) -> None:
+def test_a_guard_that_only_a_secret_instance_breaks_is_reported_without_digits(
+    tmp_path: Path,
+) -> None:
     folder = write_task(
         tmp_path / "task",
         instances=ONE_OF_EACH,
@@ -276,7 +280,7 @@ def test_a_guard_that_only_a_secret_instance_breaks_is_told_without_digits(tmp_p
         )
 
 
-def test_a_figure_of_the_secret_split_that_is_none_is_told_without_digits(bench: Bench) -> None:
+def test_a_figure_of_the_secret_split_that_is_none_is_reported_without_digits(bench: Bench) -> None:
     reported = ended(bench, f"return {SUM} + 98_765_432_100", secret=True)
     assert (reported.status, reported.reason) == ("rejected", "no metric on the secret split")
     public = ended(bench, f"return {SUM} + 98_765_432_100", secret=False)
@@ -391,7 +395,7 @@ class Clock:
         ]
 
 
-def test_seconds_are_a_share_of_the_baselines_met_in_turns(
+def test_seconds_are_a_share_of_the_baselines_run_in_turns(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(timed, base_s=0.5, own_s=0.125)
@@ -402,7 +406,7 @@ def test_seconds_are_a_share_of_the_baselines_met_in_turns(
     assert "".join(clock.order) == "AB" + "ABBA" + "ABBA"
 
 
-def test_no_two_processes_of_candidates_meet_one_timed_instance(
+def test_no_two_processes_of_candidates_run_one_timed_instance(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This holds within a run, and between two runs with the same seed and split, like a pair's."""
@@ -428,7 +432,7 @@ def test_runs_whose_cost_counts_share_no_instance(tmp_path: Path, name: str) -> 
     assert MadeInstances(untimed, judge=None).fresh_nonce() == b""  # type: ignore[arg-type]
 
 
-def test_the_baseline_beside_itself_takes_its_own_time(timed: Bench) -> None:
+def test_the_baseline_against_itself_takes_its_own_time(timed: Bench) -> None:
     public, secret = figures(timed.run())
     assert public is not None
     assert secret is not None
@@ -442,7 +446,7 @@ def test_a_faster_answer_that_is_wrong_is_no_answer(timed: Bench) -> None:
     assert outcome.metric_nano is None
 
 
-def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
+def test_executions_run_at_once_only_where_no_seconds_count(
     bench: Bench, timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once: list[int] = []

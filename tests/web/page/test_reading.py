@@ -157,7 +157,7 @@ def pretend_status(
 
 
 @pytest.mark.soak
-def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
+def test_how_others_are_sought_is_reported(visitor: Visitor) -> None:
     lists = [
         {"place": "https://a.example/p", "written": 1_790_000_000, "addresses": 3, "fault": None},
         {"place": "/dnsaddr/b.example", "written": None, "addresses": 0, "fault": f"no <{HOSTILE}"},
@@ -174,7 +174,7 @@ def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
 
 
 @pytest.mark.soak
-def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
+def test_lanes_of_other_machines_are_reported(visitor: Visitor) -> None:
     lanes = [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 2},
         {"lane": 1, "machine": "", "stage": "left out", "fault": HOSTILE, "times_lost": 0},
@@ -189,7 +189,7 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
     assert not visitor.is_hurt
 
 
-def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None:
+def test_where_several_propose_each_ones_share_is_reported(visitor: Visitor) -> None:
     rows = visitor.page.locator("table[aria-label='Proposers'] tbody tr")
     rows.nth(1).wait_for()
     knobs, claude = (row.split("\t") for row in rows.all_inner_texts())
@@ -202,7 +202,7 @@ def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None
 
 
 @pytest.mark.soak
-def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) -> None:
+def test_where_one_proposes_alone_no_shares_are_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
     visitor.go("now")
@@ -211,7 +211,7 @@ def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) ->
 
 
 @pytest.mark.soak
-def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
+def test_shares_are_reported_again_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
     visitor.page.wait_for_selector("#standing.live")
     pretend_status(visitor, line={"proposers": [{**PROPOSERS[0], "share": 0.6}, PROPOSERS[1]]})
     with Store.open(served.home) as store:
@@ -219,7 +219,7 @@ def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: Serve
     visitor.page.wait_for_selector("table[aria-label='Proposers'] >> text=60 %")
 
 
-def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
+def test_what_a_planner_wrote_is_reported_as_its_words(visitor: Visitor) -> None:
     aim = visitor.page.locator("section", has_text="Aim of the proposers").last
     shown = aim.inner_text()
     assert "Look at the schedule." in shown
@@ -242,7 +242,7 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
 
 
 @pytest.mark.soak
-def test_where_nobody_plans_nothing_is_told_of_an_aim(visitor: Visitor) -> None:
+def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
     visitor.go("now")

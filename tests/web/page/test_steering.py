@@ -7,7 +7,7 @@ from tests.web.page.served import ServedHome
 from tests.web.page.visitor import Visitor
 
 
-def test_a_pause_of_an_hour_is_told_to_the_node(visitor: Visitor, served: ServedHome) -> None:
+def test_a_pause_of_an_hour_is_sent_to_the_node(visitor: Visitor, served: ServedHome) -> None:
     visitor.go("steering")
     visitor.page.get_by_label("How long").select_option("3600")
     visitor.page.get_by_role("button", name="Pause").click()

@@ -12,7 +12,7 @@ MODULES = sorted(path for path in PAGE.rglob("*.js") if "vendor" not in path.par
 MOST_LINES = 300
 
 
-def test_outcomes_are_told_in_the_same_words() -> None:
+def test_outcomes_are_reported_in_the_same_words() -> None:
     text = (PAGE / "words.js").read_text(encoding="utf-8")
     table = json.loads(text.partition("WORDINGS = ")[2].partition(";\n\n")[0])
     reported = {outcome: (word, meaning) for outcome, (word, meaning, _) in table.items()}
