@@ -327,9 +327,10 @@ def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> Non
             (folder / name).write_text(text)
     (folder / "program.md").write_text("Shorter tours.\n")
     task = load_task(folder, data_dir=tmp_path)
-    assert [knob.name for knob in find_hyperparameters(task.source, task.editable, task.knobs)] == [
-        "STARTS"
-    ]
+    assert [
+        hyperparameter.name
+        for hyperparameter in find_hyperparameters(task.source, task.editable, task.knobs)
+    ] == ["STARTS"]
     judge = judge_of(folder)
     solve: dict[str, Any] = {}
     exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own code

@@ -44,14 +44,14 @@ def long_context(experiments: int) -> Context:
 
 def _outcomes(experiments: int) -> Iterator[Outcome]:
     chance = random.Random(0)
-    knobs = [
+    hyperparameters = [
         one
         for one in find_hyperparameters(TINY, ("train.py",), ())
         if type(one.value) in (int, float)
     ]
     base = 0
     for number, at in zip(count(1), range(experiments), strict=False):
-        title, key, edits = _idea(chance, knobs)
+        title, key, edits = _idea(chance, hyperparameters)
         drawn = chance.random()
         decision: Decision = "screened_out"
         if drawn < 0.2:
@@ -76,13 +76,15 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
         yield reported
 
 
-def _idea(chance: random.Random, knobs: list[Hyperparameter]) -> tuple[str, str, tuple[Edit, ...]]:
+def _idea(
+    chance: random.Random, hyperparameters: list[Hyperparameter]
+) -> tuple[str, str, tuple[Edit, ...]]:
     """Return the title, key and edits of a change of a constant, or sometimes of a move."""
     if chance.random() < 0.25:
         name = chance.choice([*MOVES])
         return f"What {name} is for, once more", f"move:{name}", MOVES[name]
-    knob = chance.choice(knobs)
-    assert isinstance(knob.value, int | float)
-    value = type(knob.value)((knob.value or 0.1) * chance.choice(_STEPS)) or 1
-    change = Change(knob, value)
-    return str(change), f"knob:{knob.name}:{change.direction}", edits_of(TINY, [change])
+    hyperparameter = chance.choice(hyperparameters)
+    assert isinstance(hyperparameter.value, int | float)
+    value = type(hyperparameter.value)((hyperparameter.value or 0.1) * chance.choice(_STEPS)) or 1
+    change = Change(hyperparameter, value)
+    return str(change), f"knob:{hyperparameter.name}:{change.direction}", edits_of(TINY, [change])

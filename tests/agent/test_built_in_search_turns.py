@@ -175,9 +175,13 @@ def test_a_model_changes_several_hyperparameters_of_which_each_is_named_and_in_i
         assert [part.split(" ")[0] for part in proposal.title.split(", ")] == names
         assert proposal.why == MODEL
         ast.parse(proposal.source["train.py"])
-        for knob in find_hyperparameters(proposal.source, ("train.py",), SPECS):
-            axis = axis_of(knob)
-            assert knob.spec is None or axis is None or axis.holds(float(knob.value))
+        for hyperparameter in find_hyperparameters(proposal.source, ("train.py",), SPECS):
+            axis = axis_of(hyperparameter)
+            assert (
+                hyperparameter.spec is None
+                or axis is None
+                or axis.holds(float(hyperparameter.value))
+            )
 
 
 def test_a_peers_hyperparameter_comes_with_its_patch_and_none_of_its_words() -> None:

@@ -39,7 +39,10 @@ def model(x):
 """
 SOURCE = Source.of({"train.py": TEXT.encode()})
 SPECS = (HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),)
-KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
+KNOBS = {
+    hyperparameter.name: hyperparameter
+    for hyperparameter in find_hyperparameters(SOURCE, ("train.py",), SPECS)
+}
 OTHERS: dict[str, tuple[Scalar, ...]] = {
     "RATES[0]": (0.1, 1e-5),
     "RATES[1]": (0.1, 0.25),

@@ -102,14 +102,16 @@ def test_constants_that_moved_the_metric_most_come_first() -> None:
 
 
 def test_what_a_model_of_all_trials_says_of_constants_goes_first() -> None:
-    def knob(name: str, share: float) -> HyperparameterImportance:
+    def hyperparameter(name: str, share: float) -> HyperparameterImportance:
         return HyperparameterImportance(
             name=name, share=share, low=share / 2, high=share * 1.1, gains=()
         )
 
     steps = [edit("WIDTH = 64\n", f"WIDTH = {width}\n") for width in (32, 96)]
     history = tuple(outcome(gain_sd=-0.3, edits=(step,)) for step in steps)
-    reported = parts(history=history, importance=(knob("HEADS", 0.6), knob("LAYERS", 0.0)))
+    reported = parts(
+        history=history, importance=(hyperparameter("HEADS", 0.6), hyperparameter("LAYERS", 0.0))
+    )
     label, *rows, _ = reported["constants"].split("\n")
     assert "constants, those that matter most first: the share of the metric's variance" in label
     assert rows == [

@@ -29,7 +29,10 @@ SPECS = (
     HyperparameterSpec(name="RATE", type="float", low=1e-3, high=1e-1, scale="log"),
     HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
+KNOBS = {
+    hyperparameter.name: hyperparameter
+    for hyperparameter in find_hyperparameters(SOURCE, ("train.py",), SPECS)
+}
 
 
 def edit(search: str, replace: str) -> Edit:
@@ -200,10 +203,13 @@ def test_whatever_a_peer_writes_our_source_changes_by_literals_in_range(
     for transplant in found(peer(*edits)):
         after = reapply(edits_of(SOURCE, transplant.changes), SOURCE)
         assert after is not None
-        knobs = {knob.name: knob for knob in find_hyperparameters(after, ("train.py",), SPECS)}
-        assert knobs.keys() == KNOBS.keys()
+        hyperparameters = {
+            hyperparameter.name: hyperparameter
+            for hyperparameter in find_hyperparameters(after, ("train.py",), SPECS)
+        }
+        assert hyperparameters.keys() == KNOBS.keys()
         assert after["train.py"].count(b"\n") == TEXT.count("\n")
         changed: Mapping[str, object] = {one.knob.name: one.value for one in transplant.changes}
-        for name, knob in knobs.items():
-            assert knob.value == changed.get(name, KNOBS[name].value)
-            assert type(knob.value) is type(KNOBS[name].value)
+        for name, hyperparameter in hyperparameters.items():
+            assert hyperparameter.value == changed.get(name, KNOBS[name].value)
+            assert type(hyperparameter.value) is type(KNOBS[name].value)

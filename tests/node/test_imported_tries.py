@@ -214,7 +214,7 @@ def test_what_another_tool_says_came_of_it_is_reported_as_such(
 def setting(task: Task, name: str, value: float) -> bytes:
     """The canonical AST of the task's source with one constant set."""
     found = find_hyperparameters(task.source, task.editable, task.knobs)
-    knob = next(knob for knob in found if knob.name == name)
-    made = reapply(edits_of(task.source, [Change(knob, value)]), task.source)
+    hyperparameter = next(hyperparameter for hyperparameter in found if hyperparameter.name == name)
+    made = reapply(edits_of(task.source, [Change(hyperparameter, value)]), task.source)
     assert made is not None
     return fingerprint(made)

@@ -100,7 +100,10 @@ def test_it_is_shown_which_hyperparameters_matter_as_last_computed_and_does_not_
         ideas.prepare()
         await settled()
         await ideas.close()
-        return [[knob.name for knob in reported.importance] for reported in scribe.asked]
+        return [
+            [hyperparameter.name for hyperparameter in reported.importance]
+            for reported in scribe.asked
+        ]
 
     assert asyncio.run(work()) == [[], ["LEARNING_RATE"]]
 

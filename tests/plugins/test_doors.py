@@ -125,21 +125,21 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
-    knobs = (
+    hyperparameters = (
         HyperparameterSpec(name="BATCH", type="int"),
         HyperparameterSpec(name="NO_SUCH", type="int"),
     )
-    first = asked(doubling, knobs=knobs)
+    first = asked(doubling, knobs=hyperparameters)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")
     assert first.title == "BATCH = 4 → BATCH = 8"
     assert first.fingerprint == first.source.tree
     assert first.edits
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
-    then = asked(doubling, knobs=knobs, history=(tried,))
+    then = asked(doubling, knobs=hyperparameters, history=(tried,))
     assert isinstance(then, NoProposal)
     assert then.reason == "it is out of ideas"
-    again = asked(doubling, knobs=knobs, tried=lambda _: True)
+    again = asked(doubling, knobs=hyperparameters, tried=lambda _: True)
     assert isinstance(again, NoProposal)
     assert again.reason == "it proposed what was tried before"
 

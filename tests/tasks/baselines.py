@@ -27,7 +27,10 @@ def moves_of(name: str) -> tuple[Move, ...]:
 def hyperparameters_of(name: str) -> dict[str, Any]:
     """Return a task's knobs by name, each of which is a constant of the baseline or of a move."""
     fields = Fields(BUILTIN_FOLDER / name / "task.toml", _table(name))
-    return {knob.name: knob for knob in read_knobs(fields, _source(name), moves_of(name))}
+    return {
+        hyperparameter.name: hyperparameter
+        for hyperparameter in read_knobs(fields, _source(name), moves_of(name))
+    }
 
 
 def moved(name: str, *moves: Move) -> str:

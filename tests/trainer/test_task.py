@@ -95,7 +95,11 @@ def test_every_move_applies_and_so_does_every_pair(tiny: Task) -> None:
 
 def test_moves_that_bring_constants_bring_hyperparameters(tiny: Task) -> None:
     code = tiny.source["train.py"].decode()
-    brought = {knob.name for knob in tiny.knobs if f"\n{knob.name} = " not in code}
+    brought = {
+        hyperparameter.name
+        for hyperparameter in tiny.knobs
+        if f"\n{hyperparameter.name} = " not in code
+    }
     assert {"EMBEDDING_LEARNING_RATE", "HEAD_LEARNING_RATE", "BIGRAMS"} <= brought
 
 

@@ -62,8 +62,12 @@ class SlowModel:
     """A model that proposes a new value of the next hyperparameter, and counts its answers."""
 
     def __init__(self, task: Task) -> None:
-        knobs = find_hyperparameters(task.source, task.editable, task.knobs)
-        self._names = [knob.name for knob in knobs if isinstance(knob.value, float) and knob.value]
+        hyperparameters = find_hyperparameters(task.source, task.editable, task.knobs)
+        self._names = [
+            hyperparameter.name
+            for hyperparameter in hyperparameters
+            if isinstance(hyperparameter.value, float) and hyperparameter.value
+        ]
         self._asked = self.answered = 0
 
     async def reply(self, server: LlmServer, request: web.Request) -> web.StreamResponse:
