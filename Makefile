@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 setup: $(VENV)/.installed
 	@./setup-system
 
-# Runtime and test dependencies at the versions of constraints.txt, in one place beside the code. With
+# Runtime and test dependencies at the versions of constraints.txt, in one place next to the code. With
 # an NVIDIA driver the build of torch that fits comes first; without one the first of the two says nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,7 +32,7 @@ start: setup
 demo: setup
 	@$(BIN)/arnode demo
 
-# The checks come first: beside the tests they would take a core from them.
+# The checks come first: during the tests they would take a core from them.
 test: check suite
 
 # WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
@@ -60,7 +60,7 @@ bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
 
 # PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json, after the
-# proving run; compare if none is named; without a card at toy size. No environment: where a card
+# self-test; compare if none is named; without a card at toy size. No environment: where a card
 # is lent there may be no network to fill one from.
 gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)

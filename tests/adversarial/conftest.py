@@ -1,4 +1,4 @@
-"""Fixtures that strangers' sources share: a runner, and the tiers of sandboxes."""
+"""Fixtures shared by tests of untrusted sources: a runner and the sandbox tiers."""
 
 from collections.abc import Iterator
 

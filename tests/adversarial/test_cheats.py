@@ -72,7 +72,9 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
 def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> None:
     cheat = leaking(facts=50)
     printed = bench.run_uncrowded(cheat.source(bench.baseline))
-    assert printed.log_tail.count("LEAK") == 50, printed.reason  # it does print, were it heard
+    assert printed.log_tail.count("LEAK") == 50, (
+        printed.reason
+    )  # it does print, if anything read it
     with logs_as_of_a_node():
         outcome = bench.run_uncrowded(cheat.source(bench.baseline))
     assert (outcome.status, outcome.reason) == (cheat.ends, cheat.reason)

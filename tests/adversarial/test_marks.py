@@ -25,7 +25,9 @@ def in_the_open() -> dict[str, list[float]]:
     """The areas of all ways, played together, until each was read once."""
     ways = [way for way in WAYS if can_be_played_in_the_open(way)]
     areas = {way.name: list[float]() for way in ways}
-    for _ in range(_TRIES_IN_THE_OPEN):  # a crowd of other tests may disturb what is told by time
+    for _ in range(
+        _TRIES_IN_THE_OPEN
+    ):  # a crowd of other tests may disturb what is distinguished by time
         bits = {way: drawn_bits(way.count) for way in ways}
         for name, area in areas_of(bits, read_in_the_open(bits)).items():
             areas[name].append(area)

@@ -46,7 +46,7 @@ class Places:
 
     @property
     def words(self) -> str:
-        """What attack code is told of them."""
+        """The names that attack code gets."""
         port = self._doors[0].getsockname()[1]
         return repr((str(self.key), os.getpid(), port, self.name))
 
@@ -135,7 +135,7 @@ def test_a_judge_that_spoils_its_task_is_reported_and_leaves_nothing(
         with bench, pytest.raises(ArnodeError) as caught:
             bench.calibrate()
         said = caught.value.message
-        # Of a secret instance nothing is told.
+        # Nothing is reported of a secret instance.
         assert re.search(ending.says, said) or (
             ending.moment == "checking" and "secret split" in said
         ), said

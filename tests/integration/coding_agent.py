@@ -1,6 +1,6 @@
 """A program that plays a coding agent, well or badly: `coding_agent.py BEHAVIOUR [WORDS…]`.
 
-It stands where Claude Code or aider would, in the node's workshop, and does what it is told to.
+It takes the place of Claude Code or aider in the node's agent sandbox, and obeys its arguments.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def edit_silently() -> None:
 
 
 def prompted() -> None:
-    """An edit that says which words it got, what the files beside are and what it may use."""
+    """Write into the edit the received words, the neighbouring files and the available tools."""
     received = {
         "words": sys.argv[2:],
         "prompt": Path(".arnode/prompt.md").read_text(),

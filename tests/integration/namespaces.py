@@ -54,7 +54,7 @@ class Machine:
         return _run([*self.entering, *words], check=check)
 
     def can_open(self, host: str, port: int) -> bool:
-        """Tell whether a connection from here comes about."""
+        """Return whether a connection from here succeeds."""
         probe = f"import socket; socket.create_connection(({host!r}, {port}), 1)"
         return not self.run(sys.executable, "-c", probe, check=False).returncode
 
@@ -132,7 +132,7 @@ def _plug(outside: Machine, router: Machine, *, bits: int = 24) -> None:
 
 
 def _join(router: Machine, home: Machine, gateway: str) -> bool:
-    """Connect a machine to its router, and tell whether that rewrites addresses."""
+    """Connect a machine to its router, and return whether that rewrites addresses."""
     router.run("ip", "link", "add", "lan", "type", "veth", "peer", "lan", "netns", home.name)
     for machine, host in ((router, gateway), (home, home.host)):
         machine.run("ip", "addr", "add", f"{host}/24", "dev", "lan")

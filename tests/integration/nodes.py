@@ -209,7 +209,7 @@ class RunningNode:
             time.sleep(_LOOKED_S)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: the whole process group hears it, as in a terminal."""
+        """Press Ctrl-C: signal the whole process group, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:

@@ -1,6 +1,6 @@
-"""A coding agent in the node's workshop: an honest one is understood, no other gets anywhere.
+"""A coding agent in the agent sandbox: edits of an honest one are read, a hostile one is contained.
 
-Each agent is a real program behind the walls of this machine's tier; what could differ is also
+Each agent is a real program in a sandbox of this machine's tier; what could differ is also
 played in the tiers without namespaces. Afterwards nothing of it is left: no process, no folder.
 """
 

@@ -1,4 +1,4 @@
-"""Two programs compared by real blocks of real nodes, told by a scripted model what to try."""
+"""Two programs compared by real blocks of real nodes, with proposals from a scripted model."""
 
 import re
 import signal
@@ -42,7 +42,7 @@ async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture
 def task(tmp_path: Path) -> tuple[str, str]:
-    """The flag of a task whose knobs only lead away, and last until a model has answered."""
+    """Return the flag of a task whose hyperparameters only make it worse and last long enough."""
     text = TASK.replace("low = 0\nhigh = 8", "low = 8\nhigh = 64")
     write_sums(tmp_path / "sums", solve=(UNHURRIED_TASK / "solve.py").read_text(), task=text)
     return "--task", str(tmp_path / "sums")

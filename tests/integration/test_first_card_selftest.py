@@ -1,4 +1,4 @@
-"""A start on a machine whose card proves itself first, the processor being in the card's place."""
+"""A start with the card self-test first; the processor stands in for the card."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import arnode, arnode_json, running_node, ticks_below, used_ticks
 
-# `arnode`, but for what it finds: a card that has not proven itself, and takes few steps to.
+# `arnode`, but with an untested card whose self-test takes few steps.
 PROGRAM: Final = """
 from node.commands.cli import main
 from node.running import program

@@ -11,7 +11,7 @@ from node.store.experiments import Experiment
 from node.store.store import Store
 from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 
-TASK = ("--task", "tiny-short")  # everybody's, so that it is told of
+TASK = ("--task", "tiny-short")  # everybody's, so that it is reported
 
 
 @pytest.mark.soak

@@ -18,7 +18,7 @@ from trainer.task_kinds import load_task
 def write_bins(folder: Path) -> None:
     """Write a small `bin-packing` that begins with worst fit, under a name by which nobody has it.
 
-    What the shipped one begins with lies beside it, to be handed in.
+    The files that the shipped task begins with are next to it.
     """
     shutil.copytree(BUILTIN_FOLDER / "bin-packing", folder)
     shutil.copytree(folder, folder.with_name("handed in"))

@@ -47,7 +47,7 @@ def night_published(home: Home, found: Place) -> Record:
 
 
 def context_in(home: Home, store: Store) -> Context:
-    """Return what proposers are told on the same task in another home."""
+    """Return the context of proposers on the same task in another home."""
     return Bench(home=home, store=store).loop_assembly(with_baseline(home, store)).ideas.context()
 
 
@@ -125,6 +125,6 @@ def addresses(home: Path) -> list[str]:
 
 
 def reports_at(home: Path) -> list[dict[str, Any]]:
-    """Return what others published, as a command lists it beside a running node."""
+    """Return what others published, as a command lists it next to a running node."""
     found = json.loads(answered(home, "report", "--peers", "--json").stdout)
     return list(found["reports"])

@@ -99,7 +99,7 @@ def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
     assert "open" in table
     assert "\x1b" not in table
     before = kept_lines(home)
-    assert 2 <= len(before) <= 4  # the salt, the run at hand and what was scored beside it
+    assert 2 <= len(before) <= 4  # the salt, the current run and the one scored at the same time
 
     code, table = ended_by(home, catalogue, signal.SIGKILL, "to judge: at most")
     assert (code, table) == (-signal.SIGKILL, "")

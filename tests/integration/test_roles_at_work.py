@@ -70,7 +70,7 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
             asked[question["model"]].append(shown)
             if question["model"] == "small":
                 systems.append(system)
-    # Whatever happened since: both are told the owner's program.
+    # Both prompts contain the owner's program, whatever happened since.
     programs = {_program_in(one) for one in (document["prompt"][0]["content"], *systems)}
     assert len(programs) == 1
     assert programs != {""}

@@ -1,4 +1,4 @@
-"""Strangers of a program task: one says more than is true, another's judge attacks who runs it.
+"""Untrusted program tasks: one with an exaggerated claim, one whose judge attacks the node.
 
 One dishonest node announces both tasks; the node that fetches them by their ids survives the one
 and refutes the other.
@@ -30,7 +30,7 @@ LEVEL_NANO = 8_000_000_000  # the baseline is off by 8
 WORSE = SOLVE.replace("OFF = 8", "OFF = 9").encode()
 FIXED = TASK.replace("public = 2\nsecret = 2", 'fixed = ["one", "two"]')
 MANY = TASK.replace("secret = 2", "secret = 8")  # so that few pairs say much
-# Whatever of this is not refused would be seen: a key that is read is told, and what is left stays.
+# Anything that is not refused would show: a key that is read is printed, and new files stay.
 TRAP = (
     """\
 import os

@@ -1,4 +1,4 @@
-"""A stranger's claim, run again by the program as its user has it: real sandboxes, real runs.
+"""An untrusted claim, re-run by the installed program: real sandboxes, real runs.
 
 The whole table of verdicts and exit codes is a part of the soak; the rule's own is in tests/node.
 """

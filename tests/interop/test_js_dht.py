@@ -27,12 +27,12 @@ HOSTS = [f"127.1.0.{number}" for number in range(1, 7)]
 
 async def until_seen(holds: Callable[[], bool]) -> None:
     """Wait for what a node is asked for, which takes it a while."""
-    while not await trio.to_thread.run_sync(holds):  # noqa: ASYNC110 (it tells nobody)
+    while not await trio.to_thread.run_sync(holds):  # noqa: ASYNC110 (it notifies nobody)
         await trio.sleep(0.2)
 
 
 async def until_connected(node: Place) -> dict[str, Any]:
-    """Wait for a node's first meeting, and return what came of it."""
+    """Wait for a node's first rendezvous and return its result."""
     await until_seen(lambda: node.look()["met"] is not None)
     return dict(node.look()["met"])
 

@@ -1,4 +1,4 @@
-"""Records and reconciliation, written anew from docs/protocol.md, agree with ours."""
+"""Records and reconciliation, written independently from docs/protocol.md, agree with ours."""
 
 import dataclasses
 import hashlib

@@ -52,7 +52,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
         assert len(store.intake.ingest(kept, now_ms=clock_ms()).new) == len(kept)
 
     async def test(node: Place) -> None:
-        # A third peer, connected to the node alone: what it hears, the node has passed on.
+        # A third peer, connected to the node alone: what it receives, the node has passed on.
         async with running_host(settings(topics=(TOPIC,))) as other:
             await other.subscribe(TOPIC, GossipJudge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)

@@ -1,4 +1,4 @@
-"""What a peer that is not ours says: what does not belong goes no further, what is unknown does."""
+"""Messages of a peer with its own implementation: invalid ones stop here, unknown kinds pass."""
 
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,7 @@ NUMBERS = count()
 
 
 def record(topic: str, kind: str, body: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return what the program is told of a record; bytes in it are text."""
+    """Return a record as the program receives it, with bytes as text."""
     offer = changes.pop("offer", False)
     fields = {"net": MAIN_NET, "kind": kind, "seq": next(NUMBERS), "prev": None, "ts": clock_ms()}
     return {"topic": topic, "offer": offer, "fields": fields | {"body": body} | changes}
@@ -66,7 +66,7 @@ def attestation(verdict: str) -> Any:
 
 
 def as_text(value: Value) -> Any:
-    """Return what the program is told of a value: its bytes as text."""
+    """Return a value as the program receives it, with bytes as text."""
     if isinstance(value, bytes):
         return f"hex:{value.hex()}"
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def intent() -> dict[str, Any]:
 
 
 async def begin(js: Program, address: str, records: list[dict[str, Any]], **more: Any) -> list[str]:
-    """Tell the program what to say and where; return the ids of what it signed."""
+    """Send the program its records and topics; return the ids of what it signed."""
     await js.send(address=address, seed=SEED.hex(), net=MAIN_NET, records=records, **more)
     return [(await js.fact("signed"))["id"] for _ in records]
 
@@ -219,7 +219,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     assert {one.hex() for one in waiting} < early
 
 
-# Each peer is busy for longer before it reads what it is told.
+# Each peer is busy for longer before it reads its messages.
 @pytest.mark.soak
 @pytest.mark.parametrize("peers", [4, pytest.param(10, marks=pytest.mark.soak)])
 def test_a_peer_of_another_network_is_informed_and_disconnected_at_once(

@@ -19,7 +19,7 @@ from tests.network.arena import ECHO, TOPIC
 
 @dataclass
 class Core:
-    """Reads frames only when a test asks for one; others wait for whoever does."""
+    """Reads frames only when a test asks for one; the sender waits meanwhile."""
 
     frames: FrameStream
     peer_id: PeerId | None = None
@@ -88,7 +88,7 @@ async def running_core(buffer_bytes: int | None = None, **changes: object) -> As
 
 
 async def ended(core: Core) -> bool:
-    """Tell whether the process has closed the channel, whatever it still says before."""
+    """Return whether the process closes the channel, after any last frames."""
     try:
         while True:
             core.seen.append(await core.frames.receive())

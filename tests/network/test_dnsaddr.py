@@ -1,4 +1,4 @@
-"""Names of servers are looked up, and whoever answers for a name leads nobody far."""
+"""Names of servers are looked up, and a hostile answer leads to a bounded number of lookups."""
 
 from collections import Counter
 from collections.abc import Sequence

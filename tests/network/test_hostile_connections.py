@@ -143,7 +143,7 @@ def test_the_swarm_dials_nobody_by_itself() -> None:
 
 
 def test_gossip_before_its_service_runs_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without the service, nobody hears that a peer has left: libp2p waits until it is cut off.
+    # Without the service, nobody notices that a peer has left: libp2p waits until it is cut off.
     monkeypatch.setattr("node.network.connections.SEVER_S", 0.2)
 
     async def test() -> None:

@@ -1,4 +1,4 @@
-"""Messages of the DHT: what is believed of a stranger's answer."""
+"""Messages of the DHT: which parts of an untrusted answer are used."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A ledger of the example task, and proposals and runs to write into it."""
+"""A line writer of the example task, with proposals and runs to write."""
 
 import itertools
 import time
@@ -57,7 +57,9 @@ class Clock:
     """A clock that a second passes on whenever somebody looks."""
 
     def __init__(self) -> None:
-        self.now_ms = time.time_ns() // 1_000_000  # the loop asks how long ago a checkpoint was
+        self.now_ms = (
+            time.time_ns() // 1_000_000
+        )  # the loop asks how long ago a promotion trial was
 
     def __call__(self) -> int:
         self.now_ms += 1000
@@ -207,7 +209,7 @@ def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: in
 def end_promotion_trial(
     line_writer: LineWriter, job: Job[PromotionTrial], *, gain_nano: int | None, pairs: int = 4
 ) -> Record:
-    """Let the pairs of a checkpoint end likewise, and settle it."""
+    """Let all pairs of a promotion trial end alike, and settle it."""
     for _ in range(pairs):
         line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in line_writer.store.jobs.runs_of(job.id):

@@ -1,7 +1,7 @@
 """A whole night of the example task, written into a store at fixed times: what reports are of.
 
 Two stacks are judged, one of them mixed; a peer's tree is adopted, a peer's lie refuted; there are
-failures of each kind, and whoever could write a title or a reason tried to write a page.
+failures of each kind, and every author of a title or a reason tried to inject markup.
 `python -m tests.node.night` writes its report into `golden/`, for review.
 """
 
@@ -70,7 +70,7 @@ from tests.protocol.worlds import attest
 GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
 _STEP_MS = 120_000
-_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
+_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first promotion trial
 HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u200d&amp;'
 LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 
@@ -147,7 +147,7 @@ class Night:
         return self.conclude(proposal, "kept", *runs, gain_milli=2500)
 
     def promotion_trial(self, gain_nano: int | None) -> Record:
-        """Judge the working line, and tell what it taught."""
+        """Judge the working line, and publish an insight."""
         record = promotion_trial(self.line_writer, gain_nano=gain_nano)
         publish_insight(self.line_writer)
         return record

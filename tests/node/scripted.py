@@ -242,14 +242,14 @@ class Bench:
     peers: Callable[[LineWriter], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
-    has_knobs: bool = False  # slots of their own, beside those
+    has_knobs: bool = False  # slots of their own, besides those
     has_company: bool = False
     waits_for: str = ""
     forks_untrusted: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_s: Callable[[], float] = time.monotonic
-    seeds: Iterator[int] | None = None  # that the ledger draws
+    seeds: Iterator[int] | None = None  # that the line writer draws
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def session(self) -> Session:
@@ -266,7 +266,7 @@ class Bench:
         )
 
     def research(self) -> Research:
-        """Open the books anew, as a start does."""
+        """Open the line again, as a start does."""
         self.news = asyncio.Event()
         return self.loop_assembly(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
@@ -325,7 +325,7 @@ class ExampleData:
     floor_nano: int | None = 1_000_000_000
     pool_bytes: int | None = None
     is_pool_public: bool = True
-    scored_bytes: int = 10**12  # so much that nothing is heard of it
+    scored_bytes: int = 10**12  # so much that no message of it arrives
 
 
 def better(

@@ -1,4 +1,4 @@
-"""Alerts: what is told, in whose words, how often, and that telling never hurts the node."""
+"""Alerts: their content, wording and rate; a failing outlet never hurts the node."""
 
 import asyncio
 import json
@@ -435,7 +435,7 @@ def test_a_look_that_fails_does_not_hurt_the_node(
 
 
 def sent_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
-    """Return what a command hears of a node that ends so."""
+    """Return the alert that a command gets when a node ends so."""
     home.prepare()
     reported = (
         "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').write_text(sys.stdin.read())\n"

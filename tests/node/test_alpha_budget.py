@@ -35,7 +35,7 @@ RATES = (f"0.0{number}" for number in range(101, 999))
 
 
 def tried(line_writer: LineWriter, gain_nano: int) -> int | None:
-    """Return the alpha of a checkpoint of something kept, which gains so much."""
+    """Return the alpha of a promotion trial of a kept patch with this gain."""
     keep(line_writer, next(RATES))
     promotion_trial(line_writer, gain_nano=gain_nano)
     *_, last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)

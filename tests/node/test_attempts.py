@@ -1,4 +1,4 @@
-"""What came of a source: told in autoresearch's words, and never before it is decided."""
+"""Outcomes of a source, in autoresearch's words, and only once decided."""
 
 from dataclasses import replace
 

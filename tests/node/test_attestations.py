@@ -259,7 +259,7 @@ def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
 
 
 def test_no_two_untrusted_runs_stand_side_by_side(bench: Bench) -> None:
-    """They could tell each other by the clock what one of them is scored on."""
+    """They could pass on by timing what one of them is scored on."""
     truly(bench, 0.0)
     side_by_side: list[int] = []
     at_work = 0

@@ -102,7 +102,7 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Addre
     for one in several:
         assert learn_from_peer(book, one)
     assert dial(book) == []
-    # Both, though they are told of one machine: it is not knocked at for them.
+    # Both are of one machine, which is not dialled for each.
     assert set(dial(book, relay.peer)) == set(several)
 
 

@@ -1,4 +1,4 @@
-"""What proposers are told: the line as it is now, the user's words, what others say they try."""
+"""The context of proposers: the current line, the user's words, others' announced tries."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from trainer.measuring.loss_curve import LossPoint
 
 
 def briefed(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
-    """What a proposer is told; `parts` are of the briefing, besides what it needs."""
+    """Return a proposer's context; `parts` are optional parts of the briefing."""
     task = Bench(home=home, store=line_writer.store).session().task
     briefing = Briefing(
         line_writer=line_writer,

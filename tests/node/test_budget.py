@@ -1,4 +1,4 @@
-"""The ledger of a day: exact, shared, and whole after a kill."""
+"""The model costs of a day: exact, shared, and complete after a kill."""
 
 import logging
 import signal

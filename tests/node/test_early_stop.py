@@ -1,4 +1,4 @@
-"""Screens that look hopeless are stopped, one in twenty is not, and what that costs is told."""
+"""Screens that look hopeless are stopped, one in twenty is not, and the cost is reported."""
 
 import random
 from dataclasses import replace
@@ -27,7 +27,7 @@ READING = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.01), policy=DEF
 
 
 class Bench:
-    """Stands for a desk: what an overseer is made of."""
+    """A stand-in for the line from which an early stopper is made."""
 
     def __init__(self, line_writer: LineWriter, *, stops_early: bool = True) -> None:
         self.line_writer = line_writer

@@ -104,7 +104,7 @@ def test_what_peers_only_claim_goes_before_what_somebody_adopted(
     assert isinstance(patch, PatchBody)
     make_room(blobs, claims_of(store), to_bytes=blobs.size_bytes() // 2)
     assert trees_left(blobs, [base, adopted, claimed]) == [1]
-    # A stranger's word does not fill this home for good.
+    # Untrusted records do not fill this home for good.
     assert make_room(blobs, claims_of(store), to_bytes=0) == 0
 
 

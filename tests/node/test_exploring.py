@@ -379,7 +379,7 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: PeerAuthor)
     assert line_of(bench.store).stack == before.stack
 
 
-# Doubts and damage
+# Rechecks and damage
 
 
 def test_a_head_to_recheck_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
@@ -419,7 +419,7 @@ class Killed(BaseException):
 
 
 def _stage(database: Database) -> str:
-    """How far branches, checkpoints and the line have come, as it is on the disk."""
+    """Return the stored state of branches, promotion trials and the line."""
     jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'checkpoint') ORDER BY id"
     runs = "SELECT count(outcome) FROM planned_run, job WHERE job = id AND kind = 'branch'"
     line = "SELECT hex(verified), hex(working), length(stack) FROM line"

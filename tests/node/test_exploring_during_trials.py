@@ -1,4 +1,4 @@
-"""Own experiments go on beside a trial, on lanes of which it needs one."""
+"""Own experiments continue during a promotion trial, which needs one lane."""
 
 import asyncio
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Concurrency:
 class Hill(ScriptedRunner):
     """Lines of `good` numbers gain, in pairs only if they are `true`.
 
-    Pairs end when `is_enough` has been decided beside them.
+    Pairs end when `is_enough` experiments have been decided meanwhile.
     """
 
     good: frozenset[int]
@@ -84,7 +84,7 @@ def night(
     good: frozenset[int],
     killed_after: int | None = None,
 ) -> Concurrency:
-    """Work; `killed_after` so many screens beside a pair, from when on nothing is written."""
+    """Work; `killed_after` so many screens during a pair; nothing is written after that."""
     seen = Concurrency()
 
     def is_enough() -> bool:

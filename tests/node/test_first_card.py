@@ -1,4 +1,4 @@
-"""What a start does about an NVIDIA card that its driver tells of: the driver is faked."""
+"""A start on a machine with an NVIDIA card. The driver is faked."""
 
 import asyncio
 import json
@@ -119,13 +119,13 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_reported(
     untested_card = task_here(home, Config(gpus=("rtx3090-24g",))).untested_card
     assert untested_card is not None
     assert untested_card.device.slug == "rtx3090-24g"
-    assert said().count("start another") == 1  # whoever names cards knows of them
+    assert said().count("start another") == 1  # a user who names cards knows them
 
 
 def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether CUDA works in a sandbox is the proving run's to say: `tiny` runs if it does not."""
+    """The self-test decides whether CUDA works in a sandbox; if not, `tiny` runs."""
     started = []
 
     async def run(start: program._Start) -> None:
@@ -154,7 +154,7 @@ def test_one_that_has_is_not_asked_again(
     assert device.script_settings == TOLD
     assert device.environment["attention"] == "varlen"
     assert device.environment["size"] == "6x512x128x2048x65536x32"
-    driver.driver = "580.65.06"  # another driver: it proves itself anew
+    driver.driver = "580.65.06"  # another driver: the self-test runs again
     assert task_here(home, Config()).untested_card is not None
     assert with_selftest_result(the_card().device, home.data).script_settings == {}
 

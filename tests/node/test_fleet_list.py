@@ -1,4 +1,4 @@
-"""Nodes of one owner that only meet over the internet: who they are, what they tell each other."""
+"""Nodes of one owner that connect over the internet: their list and what they share."""
 
 import json
 import time

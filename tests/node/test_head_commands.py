@@ -1,4 +1,4 @@
-"""`head`, `adopt`, `show` on a stranger's trees: marks are said, prose goes, writers are named."""
+"""`head`, `adopt`, `show` on peers' trees: marks are shown, prose is removed, authors are named."""
 
 import json
 

@@ -150,7 +150,7 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     assert back.evidence == bench.store.experiments.evidence_for(LINE, BASELINE.tree)
     assert any("does not hold" in said for said in bench.said)
     assert journal_is_whole(bench)
-    # Whoever looks at it, here or elsewhere, sees that it no longer stands.
+    # Every reader, here or elsewhere, sees that it is invalid.
     bench.store.close()
     monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
     with pytest.raises(SystemExit):
@@ -259,7 +259,7 @@ def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
 
 
 def test_a_head_that_measures_worse_next_to_a_missed_stack_is_rechecked(bench: Bench) -> None:
-    """What was adopted by luck, or by a fault since mended, does not last."""
+    """A head adopted by luck, or by a fault fixed since, does not last."""
     bench.said.clear()
     lucky = proposal_of(line_writer_of(bench.home, bench.store).explored, "0.203").source.tree
     plain = {HEAD: WORSE, lucky: WORSE}
@@ -269,7 +269,7 @@ def test_a_head_that_measures_worse_next_to_a_missed_stack_is_rechecked(bench: B
     def measure_truly(_count: int) -> None:
         started = bench.runner.started
         if started.count(lucky) == 3 or (started.count(lucky), started[-1]) == (2, HEAD):
-            # in the checkpoint, whichever of its first pair begins
+            # in the promotion trial, whichever of its first pair begins
             bench.runner.outcomes = plain
 
     bench.runner.on_start = measure_truly
@@ -374,7 +374,7 @@ def test_a_head_whose_reference_runs_fail_twice_is_replaced_by_the_one_before_it
     assert line is not None
     assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
     assert bench.runner.started[:2] == [HEAD, HEAD]
-    assert bench.runner.started.count(HEAD) == 3  # and once beside the head before it
+    assert bench.runner.started.count(HEAD) == 3  # and once next to the head before it
     assert (HEAD, BASELINE.tree) in heads(bench.store)
     taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
@@ -415,7 +415,7 @@ def test_a_baseline_that_does_not_run_any_more_ends_the_session_with_one_error(
     assert bench.runner.started == [BASELINE.tree] * 2
     bench.runner.on_start = lambda _count: None
     bench.runner.outcomes = {}
-    within(again(bench).research().run())  # mended, it goes on
+    within(again(bench).research().run())  # fixed, it goes on
     assert bench.decisions().count("discarded") == 2
 
 

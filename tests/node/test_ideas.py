@@ -200,7 +200,7 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(
 
 
 class Listening(Rates):
-    """Proposes rates, and remembers what it was told is left."""
+    """Proposes rates, and keeps the remaining budget that it was shown."""
 
     def __init__(self) -> None:
         super().__init__(10)

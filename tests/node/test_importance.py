@@ -1,4 +1,4 @@
-"""Importance of knobs beside the runs: nobody waits for it, and it is told as last reckoned."""
+"""The importance of hyperparameters is computed during runs; prompts show the last result."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.agent.histories import long_context
 async def known_by(
     importance: Importance, context: Context
 ) -> tuple[HyperparameterImportance, ...]:
-    """Have it reckoned for a context, and wait for that as no prompt does."""
+    """Compute it for a context and wait for the result, unlike a prompt."""
     before = importance.known
     importance.renew(context)
     assert importance.known == before

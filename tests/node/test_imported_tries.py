@@ -50,7 +50,7 @@ def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal
             source=task.source,
             knobs=task.knobs,
             moves=task.moves,
-            history=tuple(history[-6:]),  # a longer one makes the model of knobs slow
+            history=tuple(history[-6:]),  # a longer one makes the surrogate slow
             seed=1 + number,
             tried=lambda mark: mark in tried or tries.has(mark, task.source),
         )

@@ -1,4 +1,4 @@
-"""What a checkpoint taught is said once, whatever kills the node, and in nobody else's words."""
+"""An insight of a promotion trial is published once, whatever kills the node."""
 
 import asyncio
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def own_insights(store: Store) -> list[InsightBody]:
 
 
 def confirmations(store: Store) -> list[bytes]:
-    """The results of checkpoints, in order."""
+    """The results of promotion trials, in order."""
     return [entry.id for entry in store.experiments.listed() if entry.stage == "confirm"]
 
 
@@ -137,7 +137,7 @@ def test_a_kill_between_a_promotion_trial_and_its_insight_neither_loses_nor_doub
     asks = count()
 
     def kill(line_writer: object) -> None:
-        # The first time it is asked at the start, the second time after the checkpoint.
+        # The first time it is asked at the start, the second time after the promotion trial.
         if next(asks) == 1:
             if killed_at:
                 publish_insight(line_writer)  # type: ignore[arg-type]

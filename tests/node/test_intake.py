@@ -65,7 +65,7 @@ def store() -> Iterator[Store]:
 
 
 def read(deduped: Deduped) -> list[Extract | Rejected]:
-    """Return what whoever knows no task reads."""
+    """Return the records that a reader without tasks gets."""
     return [extract(wire, lambda _: None) for wire in deduped.unread]
 
 
@@ -86,7 +86,7 @@ def test_a_store_shows_the_board_of_its_set_whatever_the_order(
     expected = board_of(everything, MANIFEST, CLASS)
     with new_store() as store:
         for start, end in itertools.pairwise([0, *cuts, len(order)]):
-            # Whoever read some records beside may have known the task, unlike the store, or not.
+            # Another reader of some records may or may not have known the task; the store did not.
             manifest_of = data.draw(st.sampled_from([{MANIFEST.id: MANIFEST}.get, lambda _: None]))
             stretch = [extract(record.wire, manifest_of) for record in order[start:end]]
             store.intake.take(stretch, now_ms=NOW_MS)
@@ -434,7 +434,7 @@ def test_the_proof_of_an_equivocation_is_not_evicted(store: Store) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_revocation_stays_whatever_came_first(store: Store, order: int) -> None:
-    """Whoever stole a key must not displace its revocation with newer records."""
+    """A key thief must not displace its revocation with newer records."""
     store.intake.quotas = Quotas(news=2)
     world = World()
     revocation = world.say(UNKNOWN_AUTHOR, retract(None), seq=0)

@@ -1,4 +1,4 @@
-"""The first interrupt is heeded by whoever works, the second ends the work, a third none."""
+"""The first interrupt asks the work to end, the second ends it, a third does nothing."""
 
 import asyncio
 import signal

@@ -37,7 +37,7 @@ def runners(bench: Bench) -> list[ScriptedRunner]:
 
 def test_each_device_trains_at_the_same_time(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=6)
-    settled(bench.research().run())  # a baseline and a bank first
+    settled(bench.research().run())  # a baseline and reference runs first
     for runner in runners(bench):
         runner.started.clear()
         runner.training = asyncio.Event()

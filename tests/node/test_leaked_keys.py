@@ -116,7 +116,7 @@ def test_pieces_of_a_key_add_up_over_answers() -> None:
 
 
 class ScriptedWorker(ModelWorker):
-    """A worker of the core's that is told what to return, as if it had been taken over."""
+    """A model worker with scripted answers, as if it had been taken over."""
 
     def __init__(self, *reported: str, watch: KeyWatch) -> None:
         super().__init__(SETTINGS, hidden=(), watch=watch)

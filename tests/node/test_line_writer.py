@@ -1,4 +1,4 @@
-"""The books: records, line, bank and the end of a job are written together or not at all."""
+"""Records, line, reference runs and the end of a job are written together or not at all."""
 
 import itertools
 import sqlite3

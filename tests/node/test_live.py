@@ -1,4 +1,4 @@
-"""The live view draws a node at any moment, in any terminal, and never prints foreign controls."""
+"""The live view draws a node at any moment, in any terminal, and never prints untrusted controls."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What loads beside the node: the rest of a task's text, and a task that another stands in for."""
+"""Downloads during a session: the rest of a task's text, and a task with a stand-in."""
 
 import asyncio
 import shutil

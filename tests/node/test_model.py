@@ -154,7 +154,7 @@ def light() -> Iterator[Shared]:
 
 @pytest.fixture
 def complete(shared: Shared, home: Home) -> Iterator[Complete]:
-    """A completion without limits over the shared worker, with the ledger of this test's home."""
+    """A completion without limits over the shared worker, with the costs of this test's home."""
     with open_cost_database(home) as cost_database:
         yield budgeted(shared.worker, budget_of(cost_database))
 

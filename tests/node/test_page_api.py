@@ -29,7 +29,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"';--"
 
 @pytest.fixture
 def history(home: Home, store: Store) -> PeerAuthor:
-    """A node with a baseline and two kept patches, and a stranger who claims something."""
+    """A node with a baseline and two kept patches, and an untrusted claim."""
     with_baseline(home, store)
     line_writer = line_writer_of(home, store)
     for rate in ("0.2", "0.3"):

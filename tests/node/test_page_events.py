@@ -1,4 +1,4 @@
-"""Events: what changes reaches whoever listens, who comes back gets what came since."""
+"""Events: changes reach every listener, and one that reconnects gets what it missed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

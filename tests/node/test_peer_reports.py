@@ -1,4 +1,4 @@
-"""Proposers hear of others' sessions in figures and titles; of their texts nobody tells them."""
+"""Proposers see the figures and titles of others' sessions, but not their texts."""
 
 from dataclasses import replace
 

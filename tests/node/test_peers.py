@@ -390,7 +390,7 @@ def test_a_trusted_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: P
 
 # Stacks of what trusted authors claim
 
-OWN = rated("0.200")  # the node's own idea, which its checkpoint is due after
+OWN = rated("0.200")  # the node's own idea, which its promotion trial is due after
 FIRST = Source.of({"train.py": b"A = 1\n" + OWN["train.py"]})
 LAST = Source.of({"train.py": OWN["train.py"] + b"B = 1\n"})
 BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
@@ -398,7 +398,7 @@ BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
 
 @pytest.fixture
 def stacking(bench: Bench, ada: PeerAuthor, omar: PeerAuthor) -> Bench:
-    """A node with one idea that it keeps, a checkpoint after it, and two friends' claims on it."""
+    """A node with one idea that it keeps, its promotion trial, and two friends' claims on it."""
     ada.claims(FIRST, 3.0, base=OWN, title="first")
     omar.claims(LAST, 3.0, base=OWN, title="last")
     bench.ideas = 1

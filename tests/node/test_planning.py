@@ -1,4 +1,4 @@
-"""A planner writes beside the runs every dozen own ideas, nobody waits, and its last aim stays."""
+"""A planner writes during runs, every dozen own ideas; nobody waits, and its last aim stays."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -61,7 +61,7 @@ def planner(model: Thinker) -> ModelPlanner:
 
 @dataclass(kw_only=True)
 class PlanningBench:
-    """A planner at work on a line, and what people are told."""
+    """A planner at work on a line, and the messages for people."""
 
     line_writer: LineWriter
     model: Thinker

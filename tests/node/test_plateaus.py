@@ -54,7 +54,7 @@ def _stops(chance: random.Random, kept: float, missed: float, *, experiments: in
     for number in range(1, experiments + 1):
         trend = trend.after("kept" if chance.random() < kept else "in_vain")
         if number % 80 == 0:
-            # What passes moves the head, and the evidence is counted anew.
+            # What passes moves the head, and the evidence is counted from zero.
             trend = trend.after("missed") if chance.random() < missed else Trend()
         if trend.is_plateau:
             return True

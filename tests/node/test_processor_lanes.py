@@ -1,4 +1,4 @@
-"""Lanes that share the processor: what stands beside what, and what goes on after a kill."""
+"""Lanes that share the processor: which runs overlap, and which continue after a kill."""
 
 import asyncio
 from collections import Counter
@@ -116,7 +116,7 @@ def test_no_run_waits_in_a_lane_while_another_is_empty(home: Home, store: Store)
     bench.goal = Goal(max_experiments=8)
 
     async def work() -> None:
-        lanes[0].gate = None  # for the bank
+        lanes[0].gate = None  # for the reference runs
         lanes[0].on_start = lambda count: setattr(lanes[0], "gate", count > 1 and asyncio.Event())
         loop = asyncio.create_task(bench.research().run())
         await until(lambda: [len(lane.started) for lane in lanes] == [2, 1, 1, 1])
@@ -149,7 +149,7 @@ def test_what_runs_next_to_a_confirmation_is_its_other_run_alone(home: Home, sto
 
 
 def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: Store) -> None:
-    """A whole night: bank, screens, rechecks, confirmations, peers' trees, audits of claims."""
+    """Run a whole night: references, screens, rechecks, confirmations, peers' trees, audits."""
     watched = Watched()
     blobs = Blobs(home.blobs)
     for number in range(3):
@@ -187,7 +187,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     bench.runner.on_start = lambda count: research.attest(wanted) if count == 9 else None
     settled(research.run())
     bench.goal = Goal(max_experiments=8)
-    settled(bench.research().run())  # another session, which begins with a bank
+    settled(bench.research().run())  # another session, which begins with reference runs
     kinds = {
         row[0]
         for row in store.database.rows(
@@ -307,7 +307,7 @@ def test_what_a_kill_cut_off_on_all_lanes_is_made_again_with_its_seeds(
     async def killed() -> None:
         for lane, event in zip(lanes_of(bench), held, strict=True):
             lane.training = event
-        lanes_of(bench)[0].training = None  # for the bank
+        lanes_of(bench)[0].training = None  # for the reference runs
         lanes_of(bench)[0].on_start = lambda count: (
             setattr(lanes_of(bench)[0], "training", held[0]) if count > 1 else None
         )

@@ -1,4 +1,4 @@
-"""The program text: the user's own goes first, is read anew, and never gets lost to a fault."""
+"""The program text: the user's own goes first, is read again, and never gets lost to a fault."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`arnode propose`: one proposal shown, of knobs or of a model that a real server plays."""
+"""`arnode propose`: one proposal shown, of the built-in search or of a scripted model."""
 
 import json
 from collections.abc import Callable

@@ -239,7 +239,7 @@ def test_what_a_source_could_know_by_heart_is_taken_off(kept: KeptRuns) -> None:
     assert before.gain - after.gain == pytest.approx(SD_NANO / 2e9)
 
 
-# Whose code runs, and beside which base runs
+# Whose code runs, and next to which base runs
 
 
 def test_with_a_budget_of_tokens_all_share_their_base_runs(tiny: Task) -> None:

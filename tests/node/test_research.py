@@ -191,7 +191,7 @@ def test_runs_that_wait_for_a_quiet_minute_keep_no_other_run_waiting(bench: Benc
 def test_what_cuts_a_run_off_while_it_is_scored_is_written_down_before_the_node_ends(
     bench: Bench,
 ) -> None:
-    """Started again, the node must not begin anew what a script may have cut off on purpose."""
+    """Started again, the node must not repeat a run that a script may have cut off on purpose."""
     fault = ArnodeError("the card has fallen off the bus", "look at it")
     cut_off = {RATE.tree: replace(CRASHED, fault=fault)}
     bench.runner.outcomes = cut_off

@@ -1,4 +1,4 @@
-"""A planner and a reviewer as the settings name them: real workers, a real server, the real ledger.
+"""A planner and a reviewer as the settings name them: real workers, a real server, real costs.
 
 One server plays all models; whose question it is, it knows by the model's name.
 """

@@ -1,4 +1,4 @@
-"""Sessions with an end: planned from it, bounded by it, and carried on where they ended."""
+"""Sessions with an end: planned from it, bounded by it, and continued where they ended."""
 
 import asyncio
 import math
@@ -358,7 +358,7 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     assert bench.said.index(said) == 0
     bench.said.clear()
     for_runs(bench, 11)
-    assert any("`--for 1h`" in line for line in bench.said)  # it measures its bank anew
+    assert any("`--for 1h`" in line for line in bench.said)  # it measures its reference runs again
 
 
 def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) -> None:
@@ -565,7 +565,7 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
     for_runs(bench, 24)
     assert "adopted" in bench.decisions()
     bench.ideas = 0
-    for_runs(changed(bench), 4)  # torch has changed: the head is in doubt
+    for_runs(changed(bench), 4)  # torch has changed: the head is rechecked
     (job,) = open_jobs(bench)
     assert isinstance(job.step, HeadRecheckStep)
     bench.goal = Goal(max_experiments=1)
@@ -613,7 +613,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     again = changed(bench)
     again.goal, again.ideas = Goal(max_experiments=1), 1
     settled(again)
-    assert bench.runner.started[0] == BASELINE.tree  # the bank goes before it
+    assert bench.runner.started[0] == BASELINE.tree  # the reference runs go before it
     closed = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"

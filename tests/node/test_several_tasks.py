@@ -1,4 +1,4 @@
-"""A home that works on two tasks: which one a command means, and how rows are told apart."""
+"""A home that works on two tasks: which one a command means, and how rows are distinguished."""
 
 import json
 import os

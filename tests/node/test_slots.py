@@ -137,7 +137,7 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
         while slots.wanted(number) is not away:
             slots.take("knobs")
             number += 1
-        away.begin(None)  # type: ignore[arg-type] -- it is told nothing
+        away.begin(None)  # type: ignore[arg-type] -- it gets no context
         await settled()
         assert away.take() is None
         asked = [slots.wanted(number) for number in range(100)]
@@ -152,7 +152,7 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
 
 
 def test_only_whose_slot_is_drawn_is_asked(home: Home, store: Store) -> None:
-    """Both are busy for ever: of ten slots that knobs fill each was drawn for some."""
+    """Both are always busy: the built-in search fills ten slots that were drawn for them."""
 
     async def work() -> list[int]:
         scribes = [Scribe(name=name) for name in ("one", "other")]
@@ -196,7 +196,7 @@ def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: 
         written = replace(proposal_of(BASELINE, "0.7"), cost=ModelCost(usd_nano=5))
         writer = slow("one", vain, written, clock=clock)
         for _ in range(2):
-            writer.begin(None)  # type: ignore[arg-type] -- it is told nothing
+            writer.begin(None)  # type: ignore[arg-type] -- it gets no context
             await settled()
             found = writer.take()
             clock.now_s += 2

@@ -1,4 +1,4 @@
-"""A slow proposer writes beside the runs, nobody waits for it, and what it wrote fits the line."""
+"""A slow proposer writes during runs, nobody waits for it, and its patch fits the line."""
 
 import asyncio
 from collections.abc import Callable
@@ -252,7 +252,7 @@ def test_a_session_goes_on_with_the_built_in_search_while_nothing_is_written(
 
 
 def woken(bench: Bench) -> Callable[[], None]:
-    """Return what wakes the bench's loop, whose event each start makes anew."""
+    """Return what wakes the bench's loop, whose event each start creates again."""
 
     def wake() -> None:
         bench.news.set()

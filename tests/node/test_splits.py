@@ -56,7 +56,7 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     assert len(keys) == len(shared) >= 2
     assert {key: bench.runner.splits.count(key) for key in keys} == keys
     others = [split for split in bench.runner.splits if split not in keys]
-    assert len(others) >= 4  # screens, rechecks, the bank
+    assert len(others) >= 4  # screens, rechecks, the reference runs
     assert set(others) == {None}
     kinds = (ReferenceRunStep, ExperimentStep)
     assert all(job.split is None for job in bench.store.jobs.closed_jobs(LINE, *kinds))

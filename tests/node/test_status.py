@@ -1,4 +1,4 @@
-"""The status document: exactly the documented fields, from the store alone or beside a loop."""
+"""The status document: exactly the documented fields, from the store alone or next to a loop."""
 
 import asyncio
 from datetime import UTC, datetime

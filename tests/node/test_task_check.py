@@ -61,7 +61,7 @@ def test_a_baseline_that_fails_shows_its_cause_and_what_it_printed(
     assert code == 1
     cause = "NameError: name 'nothing' is not defined"
     first, *rest = out.splitlines()
-    if "secret split" not in first:  # of which nothing is told: it may be the first to fail
+    if "secret split" not in first:  # of which nothing is reported: it may be the first to fail
         assert cause in first
         assert "| loading" in rest
         assert f"| {cause}" in rest

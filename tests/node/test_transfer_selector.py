@@ -91,7 +91,7 @@ def ranked(one: TransferSelector) -> list[Promising]:
 
 
 def decide(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
-    """Let what is carried next be tried, with these metrics."""
+    """Run the next transfer, with these metrics."""
     ((_, idea),) = rung_transfer_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     job = open_experiment(line_writer, idea)
@@ -332,7 +332,7 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     assert step is not None
     (find,) = step.finds
     assert find.found_on.patch == kept.patch
-    # Carried to the middle one and kept there it is still one find.
+    # Transferred to the middle rung and kept there, it is still one find.
     middle = transfer_selector(above).best()
     assert middle is not None
     open_rung_transfer(above, middle)

@@ -53,7 +53,7 @@ def into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call a command; return what it printed, and what it said beside."""
+    """Call a command; return its stdout and its stderr."""
 
     def called(*words: str, code: int = 0) -> tuple[str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -182,7 +182,7 @@ def test_the_commands_run_it_and_say_whose_word_its_figure_is(
 def test_what_a_script_calls_is_there_and_what_it_writes_is_gone(
     imported: Imported, into: Path
 ) -> None:
-    """A shell with pipes and processes, what such scripts call, and files beside it."""
+    """A shell with pipes and processes, what such scripts call, and files next to it."""
     before = imported("pi-autoresearch")
     (into / "auto" / "measure.sh").write_text(
         "#!/bin/bash\nset -euo pipefail\n"

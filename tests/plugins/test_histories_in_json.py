@@ -1,4 +1,4 @@
-"""n-autoresearch's experiments and autoresearch-mlx's ledger, in the forms that these write."""
+"""n-autoresearch's experiments and autoresearch-mlx's run log, in their own formats."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""MLE-bench's competitions become trusted tasks: split anew, answers with the judge alone."""
+"""MLE-bench's competitions become trusted tasks with a new split; the judge alone has the answers."""
 
 import csv
 import io

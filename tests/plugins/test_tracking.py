@@ -46,7 +46,7 @@ def runs_of(night: Night) -> tuple[TrackedLine, list[TrackedRun]]:
     return tracked_line(night.store, line), list(found)
 
 
-# What is told of an experiment
+# The exported fields of an experiment
 
 
 def test_every_experiment_is_a_run_with_what_was_measured_and_decided(night: Night) -> None:

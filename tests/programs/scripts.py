@@ -2,7 +2,7 @@
 
 A `Turn` is one answer: a tool's name and arguments, or None for the last word. Each kind of server
 picks the turn by how many tools' results the request brings back, so that whatever else the
-program asks beside (a title for the session, a count of tokens) does not disturb the script.
+program asks in addition (a title for the session, a count of tokens) does not disturb the script.
 """
 
 import json

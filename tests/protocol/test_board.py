@@ -259,7 +259,7 @@ def test_others_are_keys_that_re_ran_the_claim() -> None:
     ("verdict", "gains"),
     [
         ("confirmed", (-1, -1, -1)),
-        ("confirmed", STEADY[:2]),  # two pairs tell nothing about their noise
+        ("confirmed", STEADY[:2]),  # two pairs say nothing about their noise
         ("confirmed", (9_000_000, 10_000_000, 11_000_000)),  # one deviation, on average
         ("confirmed", A_FIFTH),  # a gain, but not the claimed one
         ("smaller", STEADY),

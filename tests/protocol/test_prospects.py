@@ -97,7 +97,7 @@ def test_a_trial_counts_by_what_was_claimed(
     ("is_kept", "claim_sd", "gain_sd", "outcome"),
     [
         (True, 12.0, 10.0, "confirmed"),
-        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied, so none is proven
+        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied, so none is trusted
         (False, 12.0, 0.0, None),
     ],
 )

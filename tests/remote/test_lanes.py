@@ -274,7 +274,7 @@ def test_a_link_that_breaks_later_leaves_no_lane_there(caplog: pytest.LogCapture
         async with opened_lanes(lanes, link, silent):
             assert lanes.there
             broken.set()
-            while lanes.there:  # noqa: ASYNC110 (nothing tells of it)
+            while lanes.there:  # noqa: ASYNC110 (nothing signals it)
                 await asyncio.sleep(0)
 
     asyncio.run(break_it())

@@ -25,7 +25,7 @@ def moves_of(name: str) -> tuple[Move, ...]:
 
 
 def hyperparameters_of(name: str) -> dict[str, Any]:
-    """Return a task's knobs by name, each of which is a constant of the baseline or of a move."""
+    """Return a task's hyperparameters by name: constants of the baseline or of a move."""
     fields = Fields(BUILTIN_FOLDER / name / "task.toml", _table(name))
     return {
         hyperparameter.name: hyperparameter

@@ -83,7 +83,7 @@ def test_without_a_sandbox_nothing_starts(home: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture(params=["full", "partial" if os.geteuid() else "container"])
 def backend_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a tier that this machine supports for a fence."""
+    """Return a backend that can mask the home on this machine."""
     name: str = request.param
     if name == "full":
         if probe_tier().name != "full":
@@ -119,7 +119,7 @@ def works(action):
         return False
     return True
 """
-# Harmless if the fence fails: files are only opened, and new ones are removed.
+# Harmless if the mask fails: files are only opened, and new ones are removed.
 WRITES = """
 def make(path):
     os.mknod(path)

@@ -273,7 +273,7 @@ class Member(Node):
         return self._fits[offer]
 
     def _offers(self) -> list[Offer]:
-        """Return others' offers beyond the working line, best first, without doubted authors."""
+        """Return others' offers beyond the working line, best first, without distrusted authors."""
         known, latest = self.known, self.swarm.latest_visible_run(self.machine.runs)
         distrusted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
         offers = [

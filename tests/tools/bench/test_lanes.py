@@ -17,7 +17,7 @@ from tools.bench.lanes import Insertions, Sleeper, World, play, run_lanes
 def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> None:
     one, many = (play(count, 3, experiments=25) for count in (1, 8))
     assert one.experiments == many.experiments == 25  # one that is tried again is not another
-    assert one.rebased <= 1  # beside what is scored while the next trains
+    assert one.rebased <= 1  # next to what is scored while the next trains
     assert one.runs > 25
     assert many.runs > 25
 

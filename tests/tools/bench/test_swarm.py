@@ -1,4 +1,4 @@
-"""`make bench PART=overlap`: what was played is kept, and told as far as it goes."""
+"""`make bench PART=overlap`: played lines are kept, and figures cover what is there."""
 
 import json
 from pathlib import Path

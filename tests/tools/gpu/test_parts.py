@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the text is kept from one part to the next, and what a proving run decided."""
+    """Where the text is kept from one part to the next, and what a self-test decided."""
     folder = tmp_path_factory.mktemp("gpu")
     save_report(
         SelfTestReport(

@@ -1,4 +1,4 @@
-"""A node at work, all that `arnode start` runs, while strangers write garbage at every layer."""
+"""A node at work, all that `arnode start` runs, while outsiders send garbage at every layer."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.nodes import PATIENCE_S, arnode, arnode_json, running_node
 
-_MORE = 1  # experiments that begin and end meanwhile, beside the one under way
+_MORE = 1  # experiments that begin and end meanwhile, besides the one under way
 _ENDLESS = 10**6
 _NO_OUTPUT = subprocess.DEVNULL
 

@@ -1,4 +1,4 @@
-"""What a recorded group comes to: when the typical one was how far, and of eight beside one."""
+"""Results of a recorded group: its typical line's progress, eight together against one alone."""
 
 import json
 from collections.abc import Mapping, Sequence

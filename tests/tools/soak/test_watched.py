@@ -1,4 +1,4 @@
-"""What a page costs is told apart from a node that has more and more to think of."""
+"""The cost of a page is separated from a node's own growing work."""
 
 import pytest
 

@@ -113,7 +113,7 @@ def _patch(store: Store, number: int, title: str, origin: str) -> Record:
 
 
 def _patches(store: Store, chance: random.Random) -> Sequence[Record]:
-    """Some ideas, which many experiments have: among them those of whoever would do harm."""
+    """Some ideas, which many experiments have: among them hostile ones."""
     titles = [f"LEARNING_RATE → {number / 10}" for number in range(60)]
     titles += [title[:118] for title in HOSTILE]
     return [
@@ -168,7 +168,7 @@ def _say(store: Store) -> None:
 
 
 def _peers(store: Store, blobs: Blobs) -> bytes:
-    """Claims of strangers with hostile names and titles; the first was run again by another."""
+    """Untrusted claims with hostile names and titles; another peer re-ran the first."""
     ada = PeerAuthor(store, blobs, number=40, name=f"<b>{LONG}"[:60])
     bob = PeerAuthor(store, blobs, number=41, name="bob")
     claims = [

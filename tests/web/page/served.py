@@ -1,4 +1,4 @@
-"""A home's page served as a node serves it, in a thread beside the test."""
+"""A home's page served as a node serves it, in a thread of the test."""
 
 import asyncio
 import threading
@@ -67,7 +67,7 @@ PLANNER: dict[str, Message] = {
 
 
 class ServedHome:
-    """The page of a home with a node that runs: what it is told is kept in `requests`."""
+    """The page of a home with a running node, whose commands are kept in `requests`."""
 
     def __init__(self, home: Home, port: int = 0) -> None:
         self.home = home
