@@ -18,7 +18,7 @@ Moment = Literal["loading", "making", "checking"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A judge that spoils its own task: `code` runs at a moment, and `says` is the reason for people."""
+    """A judge that spoils its own task: `code` runs at a moment; `says` is the reason."""
 
     name: str
     moment: Moment

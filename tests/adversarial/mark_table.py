@@ -258,7 +258,7 @@ _BETWEEN = """
 session.channel.send(b"S")
 session.channel.receive()
 """
-# Each way is loaded on its own, and those that start something do so before the syscall gate is shut.
+# Each way is loaded on its own; those that start something do so before the gate is shut.
 _HALF = """
 import json, os, sys
 ways = {{}}

@@ -1,4 +1,4 @@
-"""The live view draws a node at any moment, in any terminal, and never prints untrusted controls."""
+"""The live view draws a node at any moment, in any terminal, without untrusted controls."""
 
 import asyncio
 import io

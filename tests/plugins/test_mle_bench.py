@@ -1,4 +1,4 @@
-"""MLE-bench's competitions become trusted tasks with a new split; the judge alone has the answers."""
+"""MLE-bench's competitions become trusted tasks: a new split, answers with the judge alone."""
 
 import csv
 import io
