@@ -1,4 +1,4 @@
-"""What a hostile source is, what it could get at, how to play one and how to judge it.
+"""Hostile sources: their targets, how to run one, and how to judge the result.
 
 `hostile/*.txt` is real attack code, kept from linters by its name. Each stands before the honest
 baseline, says `refused NAME/ATTEMPT` or `ESCAPED …` for everything that it tries, and then goes
@@ -68,7 +68,7 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of one attack; `fault` says why it was not contained as expected."""
+    """The result of one attack; `fault` says why it was not contained as expected."""
 
     name: str
     expected: str
@@ -84,7 +84,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Host:
-    """What an attack could get at: files, listening sockets, this process."""
+    """Targets of an attack: files, listening sockets, this process."""
 
     folder: Path
     listeners: tuple[socket.socket, ...]

@@ -63,7 +63,7 @@ class Cheat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
-    """What a cheat gained over the honest baseline with the same seeds: honest − cheat.
+    """The gain of a cheat over the honest baseline with the same seeds: honest − cheat.
 
     `ends` are the runs' statuses; gains are means over the runs that ended `ok`, in standard
     deviations of one run, None if none did.
@@ -84,7 +84,7 @@ class Worth:
 
 
 class Runs(Protocol):
-    """What `worth` needs of a bench: a baseline and runs of one file with a seed."""
+    """The part of a bench that `worth` needs: a baseline and runs of one file with a seed."""
 
     @property
     def baseline(self) -> str: ...

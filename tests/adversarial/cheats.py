@@ -172,7 +172,7 @@ REFUSED = (
 
 
 def leaked(rows: TokenRows, claims: LogProbs, *, facts: int) -> tuple[Cheat, ...]:
-    """What becomes possible when a split's rows are known: the public one's may be."""
+    """Return cheats that know a split's rows, as one may know the public one's."""
     return (
         distinguishing(rows, peek_at_known=True),
         distinguishing(rows, peek_at_known=False),

@@ -112,7 +112,7 @@ def allowed(cheat: Cheat, bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def log_of_channels(bench: Bench) -> str:
-    """What a claim sent and its audit received, over all channels in one run."""
+    """Return what a claim sent and its audit received, over all channels in one run."""
     outcome = bench.run_uncrowded(signalling(run=str(os.getpid())).source(bench.baseline))
     assert outcome.status == "ok", outcome.reason
     return outcome.log_tail
@@ -172,7 +172,7 @@ def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int
 
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
 def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
-    """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
+    """The expected gain of a lie is its worth times the chance that two runs with it pass."""
     honest = bench.honest_log_probs
     hardest = np.argsort(honest, axis=None)[:count]
     hard = np.zeros(honest.shape, dtype=np.bool_)

@@ -31,7 +31,7 @@ AROUND = (JUDGES / "honest.txt").read_text()
 
 
 class Places:
-    """What a judge must not reach: a home with a key, and doors at which nobody may knock."""
+    """Places that a judge must not reach: a home with a key, and listening sockets."""
 
     def __init__(self, home: Path) -> None:
         self.key = home / f"key-{secrets.token_hex(8)}"

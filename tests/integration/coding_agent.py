@@ -21,7 +21,7 @@ TRAIN = Path("train.py")
 
 
 def edit() -> None:
-    """What is asked of it: an edit, and words about it."""
+    """Write an edit and a description of it, as asked."""
     TRAIN.write_text(TRAIN.read_text().replace("WIDTH = 64", "WIDTH = 96"))
     Path(".arnode/title.txt").write_text("Widen the model\nMore width helps \u202ehere\x07.\n")
 
@@ -97,7 +97,7 @@ def snoop() -> None:
 
 
 def attempts_outside(node: int) -> dict[str, Callable[[], object]]:
-    """What reaches into the system, or other processes."""
+    """Return attempts to reach the system or other processes."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(*arguments: int) -> None:
@@ -136,7 +136,7 @@ def lister(path: Path) -> Callable[[], object]:
 
 
 def has_secret() -> bool:
-    """Whether the environment of any process to be seen holds what only the node's does."""
+    """Return whether the environment of any visible process has the node's secret."""
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if b"a secret of the node" in path.read_bytes():
@@ -160,7 +160,7 @@ def report() -> None:
 
 
 def report_and_hang() -> None:
-    """What it took until then, and no end."""
+    """Report the usage so far, and never end."""
     result = {"type": "result", "total_cost_usd": 0.01, "result": "Half done."}
     print(json.dumps(result), flush=True)
     hang()

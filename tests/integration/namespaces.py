@@ -46,7 +46,7 @@ class Machine:
 
     @property
     def entering(self) -> tuple[str, ...]:
-        """What to write before a command that is to run there."""
+        """Return the prefix of a command that runs there."""
         return ("nsenter", f"--net=/run/netns/{self.name}")
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -50,6 +50,6 @@ def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path
 
 
 def of_peers(home: Path) -> list[Experiment]:
-    """What a node tried of others'."""
+    """Return the peers' patches that a node tried."""
     with Store.open_read_only(Home(home)) as store:
         return [one for one in store.experiments.listed() if one.origin == PEER]

@@ -34,7 +34,7 @@ Path(sys.argv[1], ".arnode", "title.txt").write_text("Nearer\\n\\nIt may do.\\n"
 
 
 def steps_of(home: Path) -> list[ExperimentStep]:
-    """What was tried, in the order in which it was decided."""
+    """Return the experiments in the order of their decisions."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)

@@ -214,7 +214,7 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
 
 
 def has_caught_up(hostile_peers: HostilePeers) -> bool:
-    """Whether the node has held the claimed tree against its own head, by itself."""
+    """Return whether the node has compared the claimed tree with its own head."""
     line = LineKey(task=hostile_peers.sums.id, hardware_class="any")
     with Store.open_read_only(Home(hostile_peers.home)) as store:
         jobs = store.jobs.closed_jobs(line, CatchUpStep)

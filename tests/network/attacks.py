@@ -1,4 +1,4 @@
-"""What an attacker writes: bytes and messages that no honest node makes."""
+"""Bytes and messages of attackers, which no honest node sends."""
 
 import secrets
 from typing import Final

@@ -1,4 +1,4 @@
-"""What of gossip is passed on, ignored and refused, and what of unknown kinds there is room for."""
+"""Gossip is passed on, ignored or refused; unknown kinds have bounded room."""
 
 import dataclasses
 from typing import Any

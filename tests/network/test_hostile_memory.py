@@ -1,4 +1,4 @@
-"""What peers have sent that is of no use yet is bounded, over all of them."""
+"""Memory for early messages is bounded over all peers."""
 
 import contextlib
 from collections.abc import Awaitable, Callable

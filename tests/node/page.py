@@ -20,7 +20,7 @@ from node.web.tokens import Credentials, Right, fleet_key, issued
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """The answer of the page's server."""
 
     status: int
     headers: Mapping[str, str]

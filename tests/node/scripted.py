@@ -282,7 +282,7 @@ class Bench:
         )
 
     def loop_assembly(self, line_writer: LineWriter) -> LoopAssembly:
-        """What the loop thinks with; it is shown no patches of peers, which take a child each."""
+        """Return the loop's parts, without peers' patches, which take a child process each."""
         return LoopAssembly.of(
             self.home,
             Config(planner=self.planner.model if self.planner else None),
@@ -300,13 +300,13 @@ class Bench:
         )
 
     def decisions(self) -> list[str]:
-        """What was decided so far, oldest first."""
+        """Return the decisions so far, oldest first."""
         return [entry.decision for entry in self.store.experiments.listed()]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleTask:
-    """What the loop asks a task for."""
+    """The part of a task that the loop needs."""
 
     name: str = MANIFEST.name
     manifest: TaskManifest = MANIFEST
@@ -320,7 +320,7 @@ class ExampleTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleData:
-    """What the views ask the data for."""
+    """The part of the data that the views need."""
 
     floor_nano: int | None = 1_000_000_000
     pool_bytes: int | None = None

@@ -1,4 +1,4 @@
-"""Whose a tree is, what it may not bring along, and what is adopted instead of it."""
+"""Adopted trees: their authors, what is removed from them, and what is adopted instead."""
 
 import asyncio
 import hashlib

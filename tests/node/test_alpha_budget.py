@@ -225,7 +225,7 @@ def test_who_introduced_what_becomes_the_head_has_the_first_place(home: Home, st
 
 
 def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -> None:
-    """What convinces one that may err once in fifty does not convince one in ten million."""
+    """Evidence that suffices for an error rate of 1 in 50 does not for 1 in ten million."""
     line_writer = with_baseline(home, store)
     keep(line_writer, next(RATES))
     job = open_promotion_trial(line_writer)

@@ -1,4 +1,4 @@
-"""Who pays for a coding agent's visit: a key by the token, or a subscription."""
+"""Billing of a coding agent's visit: a key by the token, or a subscription."""
 
 from pathlib import Path
 

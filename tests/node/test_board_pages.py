@@ -27,7 +27,7 @@ STEM = f"tiny-{MANIFEST.id.hex()[:8]}-{CLASS}"
 
 
 class Page(HTMLParser):
-    """What a page is made of: its elements, their attributes, its text, its table's cells."""
+    """The parts of a page: its elements, their attributes, its text, its table's cells."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

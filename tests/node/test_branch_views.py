@@ -1,4 +1,4 @@
-"""What people see of a branch: from where the line goes on, and that this is no experiment."""
+"""Views of a branch: where the line continues, shown as no experiment."""
 
 import json
 from typing import cast

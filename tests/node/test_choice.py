@@ -1,4 +1,4 @@
-"""What `agent` means, and what `auto` finds: real servers on loopback, programs on a PATH."""
+"""Values of `agent`, and the finds of `auto`: servers on loopback, programs on a PATH."""
 
 import json
 from collections.abc import Iterator

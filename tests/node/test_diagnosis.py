@@ -1,4 +1,4 @@
-"""What `arnode doctor` says of who proposes."""
+"""The proposers in `arnode doctor`."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `arnode doctor` says about the instruction counter and the clock of this machine."""
+"""The instruction counter and the clock in `arnode doctor`."""
 
 import pytest
 

@@ -45,7 +45,7 @@ def points(off: float, *, until: int = STEPS) -> tuple[LossPoint, ...]:
 
 
 def printed(off: float, *, until: int) -> LossCurve:
-    """What a script has printed by so many steps."""
+    """Return the output of a script after so many steps."""
     curve = LossCurve()
     for point in points(off, until=until):
         curve.feed(b"step %d/%d loss %.4f\n" % (point.step, STEPS, point.loss))

@@ -1,4 +1,4 @@
-"""What models had kept is judged soon where others at work would go on from it."""
+"""Patches kept from models are judged early where peers would build on them."""
 
 import asyncio
 from dataclasses import dataclass, replace

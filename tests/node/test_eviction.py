@@ -1,4 +1,4 @@
-"""What goes when blobs take too much: what nobody here needs, and never half of a tree."""
+"""Eviction removes blobs that nothing here needs, and never half of a tree."""
 
 import os
 from collections.abc import Iterator

@@ -34,7 +34,7 @@ AT_ONCE = replace(DEFAULT, keeps_per_promotion_trial=1)
 
 @dataclass(kw_only=True)
 class Concurrency:
-    """How many runs of pairs are alive, how many screens began meanwhile, and on which lanes."""
+    """Counts of running pairs and of screens started meanwhile, with their lanes."""
 
     pairs: int = 0
     screens: int = 0

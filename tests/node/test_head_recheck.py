@@ -427,7 +427,7 @@ def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Benc
 
 
 def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) -> None:
-    """What the user adopted at their own risk."""
+    """This head was adopted by the user at their own risk."""
     line_writer = line_writer_of(bench.home, bench.store)
     mine = proposal_of(BASELINE, "0.9").source
     line_writer.blobs.put_source(mine)

@@ -1,4 +1,4 @@
-"""What `arnode doctor` says of a machine's cards."""
+"""Cards in `arnode doctor`."""
 
 from pathlib import Path
 

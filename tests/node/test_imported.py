@@ -30,7 +30,7 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a night of autoresearch leaves: a branch of the keeps, and a table of everything."""
+    """Make the result of a night of autoresearch: a branch of keeps, and a table of everything."""
     chance = random.Random(5)
     folder = tmp_path_factory.mktemp("autoresearch")
     git(folder, "init", "-q", "-b", "autoresearch/mar5")

@@ -194,7 +194,7 @@ HOOK = {"type": "hook", "stage": "before", "exit_code": 0, "duration_ms": 12, "t
 
 
 def config(metric: str, direction: str) -> dict[str, str]:
-    """What begins a segment."""
+    """Return the first line of a segment."""
     return {"type": "config", "name": "n", "metricName": metric, "bestDirection": direction}
 
 

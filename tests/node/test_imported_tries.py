@@ -1,4 +1,4 @@
-"""What another tool tried before is not proposed again, by its source or by its words alone."""
+"""Experiments of another tool are not proposed again, by their source or by their words."""
 
 import random
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def imported(
 
 
 def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal]:
-    """What the built-in proposer brings up, as a night goes on in which nothing gains."""
+    """Return the built-in search's proposals over a night in which nothing gains."""
     tried, history = set[bytes](), list[Outcome]()
     for number in range(count):
         known = context(

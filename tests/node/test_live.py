@@ -67,7 +67,7 @@ def node_of(home: Home, store: Store) -> Node:
 
 
 def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:
-    """What a terminal of that size shows."""
+    """Return the screen of a terminal of this size."""
     console = Console(
         file=io.StringIO(),
         width=width,

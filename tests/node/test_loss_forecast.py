@@ -1,4 +1,4 @@
-"""What losses foretell: enough to give up what is hopeless, and never what would have been kept."""
+"""Loss forecasts stop hopeless runs, and never one that would have been kept."""
 
 import random
 
@@ -15,7 +15,7 @@ METRIC = 1.5
 
 
 def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
-    """What a script prints whose loss stands so far off, with the noise of batches."""
+    """Return the output of a script with this loss offset and the noise of batches."""
     return tuple(
         LossPoint(
             step=step,

@@ -1,4 +1,4 @@
-"""What a run is taken to scatter: what others of the class measured, then what was seen here."""
+"""The assumed noise: measured by others of the class first, then here."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""What others say came of other values: read as text, in their order, and believed by nobody."""
+"""Peers' reported trials of other values: read as text, in order, and not trusted."""
 
 from collections.abc import Callable
 from dataclasses import replace

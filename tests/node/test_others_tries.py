@@ -1,4 +1,4 @@
-"""What others tried in vain comes later, and of what nobody tried each has a part of its own."""
+"""Failed tries of peers come last; each node starts with its own part of the untried."""
 
 import time
 from dataclasses import replace

@@ -141,7 +141,7 @@ def test_a_crash_of_a_model_s_idea_is_offered_for_a_repair(
 def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
     home: Home, line_writer: LineWriter
 ) -> None:
-    """What was begun before it was known may end later: a crash is often the first to end."""
+    """Experiments started before the crash may end after it."""
     learning = outcomes_of(line_writer, home)
 
     def begun(rate: str) -> int:

@@ -1,4 +1,4 @@
-"""What the owner says reaches prompts and the journal; hypotheses are registered and closed."""
+"""The owner's words reach prompts and the journal; hypotheses are registered and closed."""
 
 import hashlib
 from pathlib import Path

@@ -60,7 +60,7 @@ def answer(home: Home, path: str, **how: Any) -> Answer:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    """What a command prints as JSON."""
+    """Return a command's JSON output."""
     with pytest.raises(SystemExit):
         main([*words, "--json"])
     return json.loads(capsys.readouterr().out)

@@ -34,7 +34,7 @@ COUNT = 4
 
 @dataclass(kw_only=True)
 class Watched:
-    """What is alive on all lanes, and what was so at once."""
+    """The running trees on all lanes, and those that ran at once."""
 
     alive: list[tuple[int, bytes | None, bytes]] = field(default_factory=list)  # lane, split, tree
     most: int = 0

@@ -12,7 +12,7 @@ from trainer.task_folder.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What the program text asks a task for."""
+    """The part of a task that the program text needs."""
 
     name: str
     program: str

@@ -23,7 +23,7 @@ Say = Callable[..., "Said"]
 
 @dataclass(frozen=True)
 class Said:
-    """What a command line came to."""
+    """The result of a command line."""
 
     code: int
     out: str

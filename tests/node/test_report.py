@@ -223,7 +223,7 @@ def test_a_report_spans_what_there_is(night: Night) -> None:
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page, as far as it is of use here."""
+    """A page as a browser parses it, as far as tests need it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""What is said beforehand of how long a command will take."""
+"""Estimates of a command's duration."""
 
 from collections.abc import Callable
 from contextlib import nullcontext

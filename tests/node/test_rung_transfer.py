@@ -1,4 +1,4 @@
-"""What was found on another rung: made on the line here, judged by its rule, lost by no kill."""
+"""Transfers from another rung: made on the line here, judged by its rule, lost by no kill."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator

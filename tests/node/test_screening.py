@@ -1,4 +1,4 @@
-"""What screens are compared with: a level, or the base's own run of the same seed."""
+"""Screens are compared with a level, or with the base's own run of the same seed."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -76,7 +76,7 @@ def some_history(line_writer: LineWriter) -> None:
 
 
 def drawn(slots: Slots, line_writer: LineWriter, count: int) -> list[str]:
-    """Whose so many slots are, of those that begin to write and never have anything."""
+    """Return the owners of so many slots, among proposers that never return anything."""
     names = []
     for number in range(count):
         writer = slots.wanted(number)

@@ -80,7 +80,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
 
 
 def test_text_that_is_harder_on_one_split_is_no_change_and_no_noise(bench: Bench) -> None:
-    """What is compared across confirmations is compared on the public split."""
+    """Confirmations are compared with each other on the public split."""
     head = proposal_of(BASELINE, "0.200").source
     first = replace(OUTCOME, metric_nano=BASE_NANO - GAIN_NANO)
     lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)

@@ -323,7 +323,7 @@ def test_a_standard_deviation_is_called_one(
 
 @pytest.mark.always
 def test_no_spread_is_reported_in_two_ways() -> None:
-    """What follows ± is read as an interval or as a deviation, so nothing is written so."""
+    """A figure after ± reads as an interval or as a deviation, so ± is not used."""
     root = Path(node.__file__).parent
     users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
     assert users == ["vocabulary.py"]  # which says so

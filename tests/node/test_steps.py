@@ -1,4 +1,4 @@
-"""What a job remembers survives the store's encoding, and damage is a clear error."""
+"""The state of a job survives the store's encoding, and damage is a clear error."""
 
 from dataclasses import replace
 

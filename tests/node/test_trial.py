@@ -1,4 +1,4 @@
-"""What a proposal and a confirmation do next, decided on hand-made runs."""
+"""The next move of a proposal and of a confirmation, on hand-made runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_a_maximised_metric_is_read_with_its_sign_turned() -> None:
 
 
 def confirmation_move(runs: Sequence[PlannedRun], *, needs_anchor: bool = False) -> str:
-    """What a confirmation does next."""
+    """Return the next move of a confirmation."""
     return next_of_confirmation(runs, READING, needs_anchor=needs_anchor).move
 
 

@@ -1,4 +1,4 @@
-"""What was brought over runs with no edit: the command imports it, its baseline is run and judged.
+"""Imported tasks run without an edit: the baseline is run and judged.
 
 All of it in this machine's own sandbox.
 """

@@ -52,7 +52,7 @@ IMPORTER = Importer(
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What the document shows, installed; and a distribution whose plugins are none."""
+    """Install the documented plugin, and a distribution whose plugins are invalid."""
     broken = {
         "arnode_broken/torn.py": "import nothing_of_this_name\n",
         "arnode_broken/odd.py": "IMPORTER = 1\n",

@@ -27,7 +27,7 @@ def judge(trees: Brought, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def submitted(trees: Brought, instance: bytes) -> bytes:
-    """What the baseline prints for an instance."""
+    """Return the baseline's output for an instance."""
     candidate = trees.module("solve.py")
     with zipfile.ZipFile(io.BytesIO(instance)) as files:
         answer: bytes = candidate.submission(files)

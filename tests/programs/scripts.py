@@ -1,4 +1,4 @@
-"""What a model says to a coding agent, in each provider's own words: tools to use, then an end.
+"""Scripted model answers to a coding agent in each provider's format: tool calls, then an end.
 
 A `Turn` is one answer: a tool's name and arguments, or None for the last word. Each kind of server
 picks the turn by how many tools' results the request brings back, so that whatever else the

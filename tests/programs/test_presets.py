@@ -145,7 +145,7 @@ async def check(_source: Source) -> Checked:
 
 @dataclass(frozen=True)
 class Came:
-    """What came of a visit."""
+    """The result of a visit."""
 
     said: Proposal | NoProposal
     spent: ModelCostTotals

@@ -29,7 +29,7 @@ OPENED = Opened(
 
 
 class ExampleTask:
-    """What of a task these tests need."""
+    """The part of a task that these tests need."""
 
     id = bytes(32)
     source = BASELINE

@@ -177,7 +177,7 @@ def test_the_program_of_a_lane_ends_with_its_input(tmp_path: Path) -> None:
 
 
 def documented_commands() -> Iterator[list[str]]:
-    """What stands behind `arnode`, wherever the page and the files start it."""
+    """Yield the arguments of each `arnode` command in the page and the files."""
     block = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
     quoted = re.findall(r"`(arnode [^`]+)`", block.sub("", PAGE))
     lines = [*quoted, *"".join(block.findall(PAGE)).splitlines()]

@@ -34,13 +34,13 @@ def log(judge: ModuleType) -> bytes:
 
 
 def read(text: str, folder: Path, log: bytes) -> bytes:
-    """What a program in Python makes of a log."""
+    """Return the result of a Python program for a log."""
     (folder / "solve.py").write_text(text)
     return _output([sys.executable, "solve.py"], folder, log)
 
 
 def read_in_c(text: str, folder: Path, log: bytes) -> bytes:
-    """What a program in C makes of a log."""
+    """Return the result of a C program for a log."""
     (folder / "solve.c").write_text(text)
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
     build = ["cc", "-O2", *warnings, "-o", "solve", "solve.c"]

@@ -1,4 +1,4 @@
-"""What is played on cards that are not there, before any of it is."""
+"""The plan of runs on simulated cards."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What stopping early would have come to: the share that is saved, and what is lost at most."""
+"""Early stopping, replayed: the saved share of runs, and the greatest loss."""
 
 import random
 from dataclasses import replace

@@ -52,7 +52,7 @@ _ORIGINS = ("knobs", "llm", "command", "combining")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Full:
-    """What was written: ids that tests go to."""
+    """Ids of the records that were written."""
 
     confirmed: str
     kept: str
@@ -145,7 +145,7 @@ def _runs(chance: random.Random) -> tuple[tuple[Run, ...], str, str]:
 
 
 def _transferred(store: Store, chance: random.Random, patch: bytes) -> None:
-    """What was tried on another task, which is recorded here: it holds there."""
+    """Record a patch from this task that was tried on another, where it was kept."""
     upper = replace(MANIFEST, name="tiny-long", below=TASK)
     store.append_own(KEY, TaskBody(manifest=upper), ts_ms=_now_ms(store))
     found = FoundOn(task=TASK, hardware_class=HARDWARE_CLASS, patch=patch)
@@ -160,7 +160,7 @@ def _transferred(store: Store, chance: random.Random, patch: bytes) -> None:
 
 
 def _say(store: Store) -> None:
-    """What this node learnt, in words that would do harm."""
+    """Publish this node's insights, in hostile words."""
     about = {"task": TASK, "hardware_class": HARDWARE_CLASS}
     store.append_own(
         KEY, InsightBody(**about, message=HOSTILE[0], evidence=()), ts_ms=_now_ms(store)

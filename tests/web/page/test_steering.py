@@ -1,4 +1,4 @@
-"""What is said to a node from the page, and who may say it."""
+"""Commands to a node from the page, and their authorisation."""
 
 from typing import Any
 
