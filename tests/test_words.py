@@ -92,7 +92,7 @@ def suspects(*folders: str) -> tuple[Path, ...]:
 
 
 def modules(folders: Sequence[str], wanted: re.Pattern[str]) -> Iterator[Path]:
-    """Yield the modules whose text has what is wanted: to parse all of them takes too long."""
+    """Yield the modules whose text matches; parsing all of them would take too long."""
     for path in suspects(*folders):
         if wanted.search(text_of(path)):
             yield path
@@ -217,9 +217,9 @@ def test_the_glossary_defines_each_term_once_and_few_of_them() -> None:
 
 
 def bold_terms(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what a page seems to define: bold within a sentence, or before "is a".
+    """Yield the terms that a page seems to define: bold within a sentence, or before "is a".
 
-    Bold at the start of a line is a label, and of more than four words a sentence.
+    Other bold text at the start of a line is a label; more than four words are a sentence.
     """
     for bold in BOLD.finditer(text):
         words = " ".join(bold[1].split())
@@ -230,7 +230,7 @@ def bold_terms(text: str) -> Iterator[tuple[int, str]]:
 
 
 def test_a_term_in_bold_is_in_the_glossary() -> None:
-    """A term may be in the plural; `ORDINARY` has phrases that are no terms."""
+    """The plural is accepted. `ORDINARY` lists phrases that are no terms."""
     known = {term.lower() for term in terms()} | set(ORDINARY)
     seen, found = set[str](), []
     for page in tracked("README.md", "docs/*.md"):

@@ -36,7 +36,7 @@ EVERY_ROLE = ("train", "serve")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A hostile source and what must come of it.
+    """A hostile source and its required result.
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
@@ -178,7 +178,7 @@ def source_of(attacks: Sequence[Attack], host: Host, baseline: str) -> str:
 async def run_attacks(
     runner: Runner, honest: RunOutcome, attacks: Sequence[Attack], host: Host
 ) -> list[Result]:
-    """Play attacks in one run (several only if each lets it go on) and judge each of them.
+    """Run attacks in one source (several only if each lets it continue), and judge each.
 
     `honest` is what the baseline gave with the same seed on this runner.
     """
@@ -271,7 +271,7 @@ def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str |
 
 
 def _find_other_metric(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str | None:
-    """Refused, it went on honestly, and so did whatever ran before it on this runner."""
+    """A refused attack continues honestly, as did earlier ones on this runner."""
     got, known = (
         (outcome.metric_nano, outcome.secret_nano),
         (honest.metric_nano, honest.secret_nano),

@@ -148,14 +148,14 @@ class Bench:
         return outcome
 
     def run_uncrowded(self, train: str) -> RunOutcome:
-        """Run a source that takes no longer than it may, again where a crowd stretched that."""
+        """Run a source within its time limit; run it again if other load stretched it."""
         for _ in range(ATTEMPTS - 1):
             if (outcome := self.run(train)).status != "timeout":
                 return outcome
         return self.run(train)
 
     def run_overlong(self, train: str) -> RunOutcome:
-        """Run a source that takes longer than it may.
+        """Run a source that exceeds its time limit.
 
         Other programs that stretched the baseline's timing widened its ceilings, so where the
         source got through, the baseline is timed again first.

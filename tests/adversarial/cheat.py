@@ -75,7 +75,7 @@ class Worth:
     secret_sd: float | None
 
     def holds(self, cheat: Cheat) -> bool:
-        """Say whether it ended as it must, and was worth no more than it may."""
+        """Return whether it ended as required and gained no more than allowed."""
         if cheat.ends != "ok":
             return set(self.ends) == {cheat.ends}
         if self.secret_sd is None:
@@ -196,7 +196,7 @@ def pretraining(*, seconds: float, ends: Status) -> Cheat:
 
 
 def leaking(*, facts: int) -> Cheat:
-    """Say in serve role which places of the text were hardest so far, and die of it.
+    """Report in the serve role which places of the text were hardest, and crash.
 
     The script is shown public and secret rows alike, and prints what a source could carry of both:
     a row's key, a place in it and the token there.
@@ -212,7 +212,7 @@ def leaking(*, facts: int) -> Cheat:
 def remembering(
     rows: TokenRows, claims: LogProbs, *, facts: int, of: str = "the public split"
 ) -> Cheat:
-    """Carry what a leaked split's rows are hardest to predict at, as much as `facts` of them.
+    """Store the `facts` hardest places of a leaked split's rows.
 
     `claims` are an honest run's for these rows: log-probabilities [rows, context].
     """

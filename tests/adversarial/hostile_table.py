@@ -31,7 +31,7 @@ def _variants(
 def _alike(
     name: str, key: str, status: Status, reason: str, values: tuple[str, ...]
 ) -> tuple[Attack, ...]:
-    """Return variants that end alike, of which the fast form plays the first."""
+    """Return variants that end alike; the fast form runs the first."""
     return _variants(name, key, values[0], dict.fromkeys(values, (status, reason)))
 
 

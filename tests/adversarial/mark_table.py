@@ -71,7 +71,7 @@ class Way:
 
     @property
     def text(self) -> str:
-        """Its code, with what stands before it."""
+        """The code with its preamble."""
         return "\n".join((MARKS / f"{name}.txt").read_text() for name in ("preamble", self.name))
 
 

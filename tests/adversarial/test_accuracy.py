@@ -80,7 +80,7 @@ REFUSED = (
 def accuracy(
     make_bench: MakeBench, short_task: Task, short_data: TaskData
 ) -> Iterator[tuple[Bench, Task]]:
-    """A bench of the short task whose evaluator is another one; nothing else is known of it."""
+    """A bench of the short task with another evaluator, unknown to the cheat."""
     text = short_task.source["train.py"].decode()
     at = "\n\ntokenizer = Tokenizer.from_directory()\n"
     assert text.count(at) == 1

@@ -170,7 +170,7 @@ def test_in_a_prompt_there_is_no_markup_and_nothing_hidden_but_our_own(name: str
 
 
 def unverified(words: Callable[[], str]) -> Context:
-    """Return a context with words of others of which none was checked here."""
+    """Return a context with unverified text of peers."""
     hostile = context_of(words)
     return replace(
         hostile,

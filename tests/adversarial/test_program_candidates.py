@@ -69,7 +69,7 @@ def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A task that hostile programs play against: its bench, what honest work comes to there."""
+    """A task for hostile programs: its bench and the score of honest work."""
 
     bench: Bench
     honest: tuple[int | None, int | None]

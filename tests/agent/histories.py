@@ -22,7 +22,7 @@ _FAULTS: Final = (
 
 
 def long_context(experiments: int) -> Context:
-    """Return a node's context after so many experiments, including some by peers."""
+    """Return a node's context after `experiments` experiments, including some by peers."""
     history = tuple(_outcomes(experiments))
     last_kept = max((one.number for one in history if one.decision == "kept"), default=0)
     base = BaseFigures(

@@ -294,7 +294,7 @@ def test_a_small_space_is_searched_to_its_end() -> None:
 
 
 def firsts(start: Context, count: int = 200) -> list[str]:
-    """Return the first untried move in each of so many contexts, which differ only by seed."""
+    """Return the first untried move in each context; the contexts differ only by seed."""
     orders = (ordered_moves(replace(start, seed=seed), ())[0] for seed in range(count))
     return [f"move:{order[0].name}" for order in orders]
 

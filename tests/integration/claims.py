@@ -32,7 +32,7 @@ PROGRAM_PAIRS = 12  # of differences, which show nothing below 10
 
 
 def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
-    """Write a bundle with an untrusted claim of so many noise floors over the baseline."""
+    """Write a bundle with an untrusted claim of a gain, in noise floors over the baseline."""
     base, noise_nano = task.source, task.manifest.noise_floor_nano
     with Store.open(Home(path.with_suffix(".home"))) as store:
         blobs = Blobs(path.with_suffix(".blobs"))

@@ -123,7 +123,7 @@ def _machine(name: str, host: str) -> Iterator[Machine]:
 
 
 def _plug(outside: Machine, router: Machine, *, bits: int = 24) -> None:
-    """Connect a router's `wan` to the bridge outside, in a network of so many bits."""
+    """Connect a router's `wan` to the outer bridge, in a network with this prefix length."""
     port = router.name.removeprefix(_PREFIX)
     outside.run("ip", "link", "add", port, "type", "veth", "peer", "wan", "netns", router.name)
     outside.run("ip", "link", "set", port, "master", "wan", "up")

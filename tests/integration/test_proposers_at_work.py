@@ -134,7 +134,7 @@ def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Path) -> None:
-    """Each is asked what is its to be asked, both are tried, and both stand apart afterwards."""
+    """Each gets its own questions, both are tried, and both are listed separately."""
     before = len(steps_of(copied))
     programs = copied / "programs"
     programs.mkdir(exist_ok=True)

@@ -115,7 +115,7 @@ def test_js_reads_a_bundle_and_finds_what_was_changed(tmp_path: Path) -> None:
 
 
 def key(number: int) -> Key:
-    """Return the time and id that a number stands for; every third time is shared."""
+    """Return the time and id for a number; every third time is shared."""
     return START_MS + number // 3 * 3, hashlib.sha256(b"%d" % number).digest()
 
 

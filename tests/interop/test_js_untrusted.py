@@ -153,7 +153,7 @@ def ids_in(home: Path) -> set[str]:
 def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     js_folder: Path, tmp_path: Path
 ) -> None:
-    """Three nodes in a row; what comes to the first is in the end at the last, byte for byte."""
+    """Three nodes in a row: records of the first reach the last, byte for byte."""
     offered = [
         record(NEWS, "prophecy", {"text": "x" * 15_000}, offer=True),
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),

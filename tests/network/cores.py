@@ -28,7 +28,7 @@ class Core:
     seen: list[Message] = field(default_factory=list)
 
     async def call(self, name: str, *arguments: Message) -> Message:
-        """Call, and return the frame that says what came of it."""
+        """Call, and return the frame with the result."""
         await self.frames.send([name, 7, *arguments])
         while True:
             frame = await self.frames.receive()

@@ -1,4 +1,4 @@
-"""A lookup finds the closest servers and the providers, and wastes no more than it may."""
+"""A lookup finds the closest servers and the providers within its budget."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -28,7 +28,7 @@ def by_distance(servers: Iterable[DhtPeer]) -> list[DhtPeer]:
 
 
 class Servers:
-    """Servers that know some of those that are closer; `behave` makes some of them lie."""
+    """Servers that know some closer ones; `behave` makes some of them lie."""
 
     def __init__(
         self, count: int, behave: Callable[[DhtPeer], Answer | None] | None = None

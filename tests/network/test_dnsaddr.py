@@ -24,7 +24,7 @@ class Names:
         self.asked: Counter[str] = Counter()
 
     async def look_up(self, *entries: str) -> list[str]:
-        """Return what entries stand for, by this server alone."""
+        """Resolve entries with this server alone."""
         with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as end:
             await end.bind(("127.0.0.1", 0))
             resolver = Resolver(configure=False)

@@ -74,7 +74,7 @@ def said(body: Body, *, key: SigningKey = AUTHOR, seq: int = 0, **changes: Any) 
 
 
 def unknown(size_bytes: int = 0) -> UnknownBody:
-    """A body of a kind that nobody knows, which makes a record of about so many bytes."""
+    """A body of an unknown kind, for a record of about this size."""
     return UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
 
 

@@ -73,7 +73,7 @@ def line_writer_of(
     seeds: Iterator[int] | None = None,
     clock_ms: Callable[[], int] | None = None,
 ) -> LineWriter:
-    """Return the books of the example task, as they stand in the store."""
+    """Return a line writer of the example task on a store."""
     return LineWriter(
         store=store,
         blobs=Blobs(home.blobs),
@@ -162,7 +162,7 @@ def conclude(
     *metrics_nano: int | None,
     arm: str | None = None,
 ) -> RecordedExperiment:
-    """Open an experiment, run it and record what was decided; `arm` thought of it."""
+    """Open an experiment, run it and record the decision; `arm` is its proposer."""
     job = open_experiment(line_writer, Idea.of(line_writer, proposal, arm=arm))
     step = job.step
     for _ in metrics_nano[1:]:
@@ -200,7 +200,7 @@ def end_branch(line_writer: LineWriter, job: Job, *metrics_nano: int | None) -> 
 
 
 def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
-    """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
+    """Run a promotion trial with pairs of this gain; None lets the candidate crash."""
     return end_promotion_trial(
         line_writer, open_promotion_trial(line_writer), gain_nano=gain_nano, pairs=pairs
     )

@@ -253,7 +253,7 @@ def whole_night(home: Home, store: Store) -> Night:
 
 
 def copied(night: Night, home: Home, store: Store) -> Night:
-    """Return a night as it goes on in a copy of its home."""
+    """Return a night that continues in a copy of its home."""
     clock = Clock(night.clock.now_ms)
     line_writer = line_writer_of(home, store, clock_ms=clock)
     return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(300))
@@ -354,7 +354,7 @@ def rare_report_texts(night: Night) -> dict[str, str]:
 
 
 def _as_json(report: Report) -> str:
-    """Return what a page draws of it, a thing to a line."""
+    """Return the page's document, one item per line."""
     document = msgspec.to_builtins(night_document(report, UTC))
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 

@@ -1,4 +1,4 @@
-"""The research loop with a scripted runner, which stands in for sandboxes and torch only."""
+"""The research loop with a scripted runner, which replaces sandboxes and torch only."""
 
 import asyncio
 import itertools

@@ -47,7 +47,7 @@ def nano(number: int, *, introducer: int | None = None) -> int:
 
 
 def caught_up(line_writer: LineWriter, target: bytes = bytes(32)) -> int | None:
-    """Return the alpha of the trial of a peer's tree, of which that result says something."""
+    """Return the alpha of the trial of a peer's tree with this result."""
     line = line_writer.known_line
     step = CatchUpStep(
         base=line.verified,

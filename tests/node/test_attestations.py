@@ -58,7 +58,7 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
 
 
 def truly(bench: Bench, gain_sd: float) -> None:
-    """Let the candidate be so much better here."""
+    """Set the candidate's true gain here."""
     nano = BASE_NANO - round(gain_sd * SD_NANO)
     bench.runner.outcomes = {
         CANDIDATE.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano),
@@ -172,7 +172,7 @@ def test_what_the_user_keeps_to_themselves_is_not_signed(bench: Bench) -> None:
 
 
 def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
-    """A kill or a stop is no free retry: finished pairs stand, the next one has the next seed."""
+    """A kill or a stop is no free retry: finished pairs count, the next one has the next seed."""
     truly(bench, 0.0)
     research = bench.research()
 

@@ -1,4 +1,4 @@
-"""Branches: the line goes on from another tree and comes back; the head never moves by it."""
+"""Branches: the line continues from another tree and returns; the head does not move."""
 
 from dataclasses import replace
 

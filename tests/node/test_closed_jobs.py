@@ -1,4 +1,4 @@
-"""Finished jobs are read once, and what is known of them is what the store holds."""
+"""Finished jobs are read once, and their cache agrees with the store."""
 
 from dataclasses import replace
 

@@ -33,7 +33,7 @@ CANDIDATE = proposal_of(BASELINE, "0.200").source
 
 @dataclass(kw_only=True)
 class Mishaps(ScriptedRunner):
-    """Runs of which some end as `at` says, by their number; the first is 1."""
+    """Runs, some of which end as `at` maps their number; the first is 1."""
 
     at: Mapping[int, RunOutcome] = field(default_factory=dict)
 

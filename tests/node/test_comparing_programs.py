@@ -1,4 +1,4 @@
-"""Two programs in blocks: what pairs show, what is read again, what a day's limits leave of it."""
+"""Two programs in blocks: evidence of pairs, changed texts, a day's limits."""
 
 import random
 from dataclasses import replace

@@ -45,7 +45,7 @@ def points(off: float, *, until: int = STEPS) -> tuple[LossPoint, ...]:
 
 
 def printed(off: float, *, until: int) -> LossCurve:
-    """Return the output of a script after so many steps."""
+    """Return the output of a script after this many steps."""
     curve = LossCurve()
     for point in points(off, until=until):
         curve.feed(b"step %d/%d loss %.4f\n" % (point.step, STEPS, point.loss))
@@ -75,7 +75,7 @@ def tried(
 
 @pytest.fixture
 def line_writer(home: Home, store: Store) -> LineWriter:
-    """Books with a measured baseline that printed its loss, and thirty changes of it."""
+    """A line writer with a measured baseline that printed its loss, and thirty changes of it."""
     line_writer = with_baseline(home, store)
     for planned in store.jobs.runs_of(1):
         assert planned.run is not None

@@ -37,7 +37,7 @@ def put(blobs: Blobs, one: Source, *, used_s: int) -> bytes:
 
 
 def trees_left(blobs: Blobs, trees: list[bytes]) -> list[int]:
-    """Return the numbers of the trees that are here, each of which must be whole."""
+    """Return the numbers of the stored trees, each of which must be whole."""
     left = [number for number, tree in enumerate(trees) if blobs.has(tree)]
     assert [blobs.lacking(trees[number]) for number in left] == [[] for _ in left]
     return left

@@ -84,7 +84,7 @@ def night(
     good: frozenset[int],
     killed_after: int | None = None,
 ) -> Concurrency:
-    """Work; `killed_after` so many screens during a pair; nothing is written after that."""
+    """Work; with `killed_after`, stop writing after this many screens during a pair."""
     seen = Concurrency()
 
     def is_enough() -> bool:

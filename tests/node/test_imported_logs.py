@@ -1,4 +1,4 @@
-"""Logs of the structure that real ones have: read by their columns, and nothing of them is lost."""
+"""Logs with the structure of real ones: read by their columns, without loss."""
 
 import contextlib
 import json

@@ -151,7 +151,7 @@ def test_another_networks_records_stay_out(store: Store) -> None:
 
 
 def early(minutes: int, seq: int = 0, key: SigningKey = UNKNOWN_AUTHOR) -> Record:
-    """Return a record whose time is so many minutes ahead."""
+    """Return a record whose time is `minutes` ahead."""
     return sign_record(
         key,
         net="main",
@@ -247,7 +247,7 @@ def test_old_intents_are_forgotten(store: Store) -> None:
 
 
 def chain(count: int, key: object = UNKNOWN_AUTHOR) -> list[Record]:
-    """Return so many records of one author."""
+    """Return `count` records of one author."""
     world = World()
     for number in range(count):
         world.say(key, adopt(TREES[number % 4]))  # type: ignore[arg-type]
@@ -357,7 +357,7 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
 
 
 def prophecies(count: int, key: SigningKey = UNKNOWN_AUTHOR, size_bytes: int = 10) -> list[Record]:
-    """Return so many records of an unknown kind."""
+    """Return `count` records of an unknown kind."""
     body = UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
     return [
         sign_record(key, net="main", seq=seq, prev=None, ts_ms=START_MS, body=body)

@@ -1,4 +1,4 @@
-"""Runs kept as lines of a file: what a kill, a damage and another setting leave of them."""
+"""Runs kept as lines of a file, after a kill, damage or another setting."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def kept(seed: int, *, tree: bytes = TREE, setting: bytes = HERE, metric: int = 
 
 
 def find(runs: KeptRuns, tree: bytes, seed: int) -> KeptRun | None:
-    """The first of them."""
+    """Return the first kept run."""
     return next(iter(runs.tries(tree, seed)), None)
 
 

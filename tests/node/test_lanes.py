@@ -22,7 +22,7 @@ CANDIDATE = proposal_of(BASELINE, "0.5").source
 
 
 def settled(work: Coroutine[Any, Any, None]) -> None:
-    """Let it run to its end, which it must come to."""
+    """Run it to its end."""
     asyncio.run(asyncio.wait_for(work, 60))
 
 

@@ -1,4 +1,4 @@
-"""A server that sends the API key back, in whatever writing: nothing of it is kept or shown."""
+"""A server that returns the API key in any encoding: nothing of it is kept or shown."""
 
 import asyncio
 import logging

@@ -47,7 +47,7 @@ from trainer.measuring.loss_curve import LossCurve
 
 
 def node_of(home: Home, store: Store) -> Node:
-    """A node as it stands in the store, not yet at work."""
+    """Return a node from the store, not yet at work."""
     bench, line_writer = Bench(home=home, store=store), line_writer_of(home, store)
     line_resources = LineResources(
         keys=IDENTITY.keys,

@@ -28,7 +28,7 @@ def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
 def ran(
     off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0
 ) -> FinishedRun:
-    """A run that ends as far off as its loss stands, more or less."""
+    """A run whose score deviates about as much as its loss."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
     return FinishedRun(

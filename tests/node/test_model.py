@@ -161,7 +161,7 @@ def complete(shared: Shared, home: Home) -> Iterator[Complete]:
 
 @pytest.fixture
 def complete_lightly(light: Shared, home: Home) -> Iterator[Complete]:
-    """A completion likewise, over the light worker."""
+    """The same completion over the light worker."""
     with open_cost_database(home) as cost_database:
         yield budgeted(light.worker, budget_of(cost_database))
 

@@ -43,7 +43,7 @@ def blobs(home: Home, store: Store) -> Blobs:
 
 
 def says(author: PeerAuthor, sd: float, *, count: int = 12, name: str = HARDWARE_CLASS) -> None:
-    """Let somebody publish runs that scatter so much, in noise floors."""
+    """Publish runs with this noise, in noise floors."""
     chance = random.Random(author.key.public)
     level = 1_500_000_000
     runs = tuple(

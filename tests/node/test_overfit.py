@@ -26,7 +26,7 @@ HELD_OUT = replace(
 
 
 def trial(visible: Sequence[float], held_out: Sequence[float]) -> list[Run]:
-    """Return pairs of runs whose candidates gain so much on each set of data."""
+    """Return pairs of runs with these gains on each set of data."""
     runs: list[Run] = []
     for seed, gains in enumerate(zip(visible, held_out, strict=True)):
         base = replace(run(10 * NANO, seed=seed, role="base"), secret_nano=10 * NANO)

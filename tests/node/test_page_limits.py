@@ -114,7 +114,7 @@ def test_a_token_is_checked_before_the_body_is_there(home: Home, name: str) -> N
 
 
 async def _ended(home: Home, sent: bytes, answer: bytes) -> None:
-    """Assert that a connection is answered so, without more of it, and closed."""
+    """Assert that a connection gets this answer and nothing more, and is closed."""
     async with (
         asyncio.timeout(20),
         visiting(home) as visitor,

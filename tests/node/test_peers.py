@@ -55,7 +55,7 @@ def rated(rate: str, base: Source = BASELINE) -> Source:
 
 
 def truly(bench: Bench, source: Source, gain_sd: float) -> None:
-    """Let a source be so much better than the baseline here."""
+    """Set a source's true gain over the baseline here."""
     nano = BASE_NANO - round(gain_sd * SD_NANO)
     bench.runner.outcomes = {
         **bench.runner.outcomes,

@@ -92,7 +92,7 @@ class PlanningBench:
 
 
 def tried(line_writer: LineWriter, count: int, *, arm: str | None = "small") -> None:
-    """Record so many experiments."""
+    """Record `count` experiments."""
     first = len(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep))
     for number in range(first, first + count):
         proposal = proposal_of(

@@ -81,7 +81,7 @@ class WatchedLane(ScriptedRunner):
 
 
 def settled(work: Coroutine[Any, Any, None]) -> None:
-    """Let it run to its end, which it must come to."""
+    """Run it to its end."""
     asyncio.run(asyncio.wait_for(work, 60))
 
 

@@ -1,4 +1,4 @@
-"""The loop with a scripted runner: what it starts, when it waits, how it ends and goes on.
+"""The loop with a scripted runner: its starts, waits, ends and continuations.
 
 The runner stands in for sandboxes and torch only; `tests/integration` runs the same loop with
 the real one. What every tree measures is a table.
@@ -62,7 +62,7 @@ def settled(work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def running(research: Research) -> AsyncIterator[asyncio.Task[None]]:
-    """The loop at work; whatever is left of it ends with the block."""
+    """Run the loop until the block ends."""
     task = asyncio.create_task(research.run())
     try:
         yield task
@@ -226,7 +226,7 @@ def test_a_stop_is_a_stop_whether_it_gives_way_or_not(bench: Bench) -> None:
 
 
 class WallClock:
-    """A clock on the wall that stands until somebody moves it."""
+    """A wall clock that stands until a test moves it."""
 
     def __init__(self, time: str) -> None:
         self.shows(time)

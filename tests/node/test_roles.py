@@ -157,7 +157,7 @@ def test_roles_are_models_like_any_other() -> None:
 
 @pytest.mark.timeout(LIMIT_S)
 def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The coding agent is not installed; the planner is asked all the same, a reviewer is not."""
+    """The coding agent is not installed; the planner is still asked, a reviewer is not."""
     monkeypatch.setenv("PATH", str(home.root))
     monkeypatch.setenv("ARNODE_AGENT", "aider")
     monkeypatch.setenv("ARNODE_PLANNER", "large")

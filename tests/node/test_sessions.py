@@ -92,7 +92,7 @@ def settled(bench: Bench) -> None:
 
 
 def for_runs(bench: Bench, runs: float) -> int:
-    """Run a session that has time for so many runs; return how many it began."""
+    """Run a session with time for `runs` runs; return how many it began."""
     before = len(bench.runner.started) + bench.runner.calibrations
     bench.goal = Goal(duration_s=runs * RUN_S)
     settled(bench)

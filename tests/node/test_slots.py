@@ -69,14 +69,14 @@ def tried(
 
 
 def some_history(line_writer: LineWriter) -> None:
-    """Twenty experiments each, of which the good one had four kept, the poor one none."""
+    """Record twenty experiments each: four of the good one's were kept, none of the poor one's."""
     for number in range(20):
         tried(line_writer, "good", f"0.3{number:02}", is_kept=number % 5 == 0)
         tried(line_writer, "poor", f"0.4{number:02}", is_kept=False)
 
 
 def drawn(slots: Slots, line_writer: LineWriter, count: int) -> list[str]:
-    """Return the owners of so many slots, among proposers that never return anything."""
+    """Return the owners of `count` slots, among proposers that never return anything."""
     names = []
     for number in range(count):
         writer = slots.wanted(number)

@@ -40,7 +40,7 @@ def planned(ordinal: int, role: Role, seed: int, outcome: Run | None) -> Planned
 
 
 def measured(gain_sd: float) -> Run:
-    """A run that is so many standard deviations better than the base."""
+    """Return a run with this gain over the base, in standard deviations."""
     return run(BASE_NANO - round(gain_sd * SD_NANO))
 
 
@@ -247,7 +247,7 @@ def test_a_base_that_saw_a_row_is_not_run_again() -> None:
 
 @pytest.mark.parametrize(("flags", "serve_ms"), [((), 0), ((), 800), ((CONTENDED,), 800)])
 def test_a_candidate_that_fails_gets_no_second_try(flags: tuple[str, ...], serve_ms: int) -> None:
-    """Not if its load was its own, nor, whatever others did, once it saw a row."""
+    """This holds if its load was its own, and always once it saw a row."""
     stopped = replace(CRASH, status="timeout", flags=flags, reason="too slow", serve_ms=serve_ms)
     for base in (measured(0), EARLY):
         confirmation = next_of_confirmation(
@@ -316,7 +316,7 @@ EXACT = replace(READING, style=Style(name="exact"))
 
 
 def hard(gain_sd: float, count: int) -> list[tuple[Run | None, Run | None]]:
-    """Pairs with a steady gain on instances of which some are far harder than others."""
+    """Pairs with a steady gain on instances of very different difficulty."""
     return [
         (measured(-50.0 * n), measured(gain_sd + 0.1 * (n % 3) - 50.0 * n)) for n in range(count)
     ]

@@ -31,7 +31,7 @@ def listed(*numbers: int, ago_s: int = 0, net: str = "lab", by: SigningKey = SIG
 
 
 class Reading:
-    """The lists of a network, read at two places of a server, with a clock that stands still."""
+    """The lists of a network, read at two places of a server, with a stopped clock."""
 
     def __init__(self, there: Web, store: Store) -> None:
         self.now_s = float(NOW_S)

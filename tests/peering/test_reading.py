@@ -22,7 +22,7 @@ BAD = SESSION[0][:-1] + bytes([SESSION[0][-1] ^ 1])
 
 
 def batch(count: int) -> list[bytes]:
-    """Return so many wires, some of which are not records."""
+    """Return `count` wires, some of which are not records."""
     return random.Random(count).choices([*SESSION, b"no record", BAD], k=count)
 
 

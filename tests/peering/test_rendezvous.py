@@ -14,7 +14,7 @@ DIRECT = str(address(1))
 
 
 class Node:
-    """A node whose clock stands still until a test advances it."""
+    """A node with a clock that only a test advances."""
 
     def __init__(self) -> None:
         self.now_s = NOON_S

@@ -28,7 +28,7 @@ def pairs(tmp_path: Path) -> Brought:
 
 @pytest.fixture
 def spatial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the one class of scipy that an example's checker asks."""
+    """A stand-in for the one class of scipy that an example's checker uses."""
 
     class Tree:
         def __init__(self, points: np.ndarray) -> None:

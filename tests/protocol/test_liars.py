@@ -37,7 +37,7 @@ def keys(name: str, count: int) -> list[SigningKey]:
 
 @dataclass(frozen=True)
 class Set:
-    """The records, and the trees that are lies."""
+    """Records, and the trees with lies."""
 
     world: World
     lies: frozenset[bytes]

@@ -1,4 +1,4 @@
-"""The soak of the ladder: what its recorded repetitions come to."""
+"""The soak test of the ladder: figures of its recorded repetitions."""
 
 import json
 from pathlib import Path

@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def limited(home: Home, machine: Machine, max_watts: int | None) -> list[int]:
-    """Return the cards' limits in milliwatts, while they are limited to so many watts."""
+    """Return the cards' limits in milliwatts while they are limited to these watts."""
     with limiting_power(home, max_watts):
         return [machine.limit_mw(card) for card in range(2)]
 
