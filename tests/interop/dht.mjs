@@ -27,7 +27,7 @@ const dht = () =>
     allowQueryWithZeroPeers: true,
   });
 
-// A public address is told to others only if it is said to be announced.
+// A public address is shared with others only if it is said to be announced.
 const addressesOf = (host, port) => {
   const listen = [`/ip4/${host}/tcp/${port}`];
   return port === 0 ? { listen } : { listen, announce: listen };
@@ -57,8 +57,8 @@ async function lie(nowhere, stream) {
     const { type, key } = await messages.read();
     if (type === MessageType.ADD_PROVIDER) continue;
     const crowd = () => Promise.all(Array.from({ length: 20 }, () => invented(nowhere)));
-    const told = type === MessageType.PING ? [[], []] : await Promise.all([crowd(), crowd()]);
-    await messages.write({ type, key, closer: told[0], providers: told[1] });
+    const found = type === MessageType.PING ? [[], []] : await Promise.all([crowd(), crowd()]);
+    await messages.write({ type, key, closer: found[0], providers: found[1] });
   }
 }
 
