@@ -1,4 +1,4 @@
-"""The deployment files read, and agree on what runs, on which port, and where its state is."""
+"""The deployment files parse, and agree on the program, its port and its state folder."""
 
 import configparser
 import json

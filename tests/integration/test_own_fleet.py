@@ -1,4 +1,4 @@
-"""Two nodes of one owner: what one keeps the other tries, long before anybody claims a gain."""
+"""Two nodes of one owner: one tries what the other keeps, before any claim of a gain."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One model plans and one reviews for a real node: what they say steers it, and it never waits."""
+"""One model plans and one reviews for a real node, which follows them and never waits."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Parts of a head are asked one by one what they are worth; what is worth nothing is taken out."""
+"""Ablation measures the parts of a head one by one, and removes those without a gain."""
 
 import asyncio
 from dataclasses import replace

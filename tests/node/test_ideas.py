@@ -1,4 +1,4 @@
-"""Ideas: what is tried again comes first, and nothing that ran is handed out twice."""
+"""Ideas: retries come first, and no experiment is made twice."""
 
 import asyncio
 from dataclasses import replace

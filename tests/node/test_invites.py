@@ -1,4 +1,4 @@
-"""Invite lines: what goes in comes out, and no damage goes unnoticed."""
+"""Invite lines round-trip, and damage is detected."""
 
 import base64
 import hashlib

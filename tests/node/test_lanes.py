@@ -1,4 +1,4 @@
-"""Several devices of one class: what runs where, and at once."""
+"""Several devices of one class: the placement and overlap of runs."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""A night's report goes out once its user agreed, and nothing of what is theirs alone."""
+"""A night's report is published after its user agrees, without private data."""
 
 import asyncio
 import hashlib

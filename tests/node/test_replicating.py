@@ -1,4 +1,4 @@
-"""Published findings: whose code may run, which runs are shared, what the pairs say."""
+"""Published findings: permission to run code, shared runs, verdicts of pairs."""
 
 import io
 import shutil

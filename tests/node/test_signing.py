@@ -1,4 +1,4 @@
-"""`network sign-list`: what is signed, by whom, and what is refused."""
+"""`network sign-list`: its content, its signer, and invalid input."""
 
 import random
 import shlex

@@ -1,4 +1,4 @@
-"""Several propose in one node: whose slot is drawn is asked, nobody waits, and shares survive."""
+"""Several proposers in one node: the owner of the drawn slot is asked, and shares survive."""
 
 import asyncio
 from collections import Counter

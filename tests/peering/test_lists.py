@@ -1,4 +1,4 @@
-"""Published lists: when they are read, which one replaces which, and what is kept."""
+"""Published lists: when they are read, their order, and the stored copy."""
 
 import asyncio
 import logging

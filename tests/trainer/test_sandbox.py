@@ -1,4 +1,4 @@
-"""One sandbox, from the inside: what a program can see, and what ends it."""
+"""One sandbox from the inside: its view of the machine, and its ends."""
 
 import asyncio
 import ctypes
