@@ -28,9 +28,9 @@ def test_lines_on_which_nothing_is_a_gain() -> None:
 
 
 def test_intervals_hold_what_is_truly_there() -> None:
-    told = figures("decisions")["told_of_gains"]["first_trial"]
-    least = min(one["intervals_that_hold"]["share"] for one in told.values())
-    small = told["0.5"]["of_confirmed"]["share"]
+    reported = figures("decisions")["told_of_gains"]["first_trial"]
+    least = min(one["intervals_that_hold"]["share"] for one in reported.values())
+    small = reported["0.5"]["of_confirmed"]["share"]
     assert f"holds it in {percent(least)} of simulated trials" in README
     assert f"in {percent(small)} of those of half a standard deviation that pass" in README
 

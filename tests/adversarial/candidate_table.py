@@ -33,12 +33,12 @@ class Hostile:
 
     @property
     def text(self) -> str:
-        """Its source, without what stands before it."""
+        """The source without its preamble."""
         return (CANDIDATES / f"{self.name}.txt").read_text()
 
 
 def _honest(*names: str, kind: Kind = "called") -> tuple[Hostile, ...]:
-    """Return those whose attempts come to nothing, so that they answer honestly."""
+    """Return the programs whose attempts fail, so that they answer honestly."""
     return tuple(Hostile(name=name, kind=kind) for name in names)
 
 

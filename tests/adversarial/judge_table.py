@@ -1,4 +1,4 @@
-"""Hostile judges: what a stranger's task does to the node that runs it, and what must come of each.
+"""Hostile judges in untrusted tasks, each with the required result.
 
 `judges/*.txt` is attack code, kept from linters by its name; `preamble.txt` stands before each, an
 honest judge that attacks when it is loaded, when it makes and when it checks behind it. These come
@@ -18,7 +18,7 @@ Moment = Literal["loading", "making", "checking"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A judge that spoils its own task: `code` runs at a moment, and `says` tells people why."""
+    """A judge that spoils its own task: `code` runs at a moment; `says` is the reason."""
 
     name: str
     moment: Moment

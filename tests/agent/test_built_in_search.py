@@ -104,7 +104,7 @@ def test_a_proposal_is_whole_and_new() -> None:
         ast.parse(proposal.source["train.py"])
 
 
-def test_a_knob_changes_one_line_to_a_tidy_literal_inside_its_range() -> None:
+def test_a_hyperparameter_changes_one_line_to_a_tidy_literal_inside_its_range() -> None:
     made = proposals(80, context())
     for proposal in made:
         new = proposal.source["train.py"].decode()
@@ -262,7 +262,7 @@ def test_steps_grow_with_success_and_shrink_with_failure() -> None:
     assert mean_step("rechecked_out", 10) > 0.9 * fresh
 
 
-def test_probes_spread_over_the_whole_range_of_a_knob() -> None:
+def test_probes_spread_over_the_whole_range_of_a_hyperparameter() -> None:
     made = proposals(150, context(text="LR = 0.01\n"))
     probed = [
         ast.literal_eval(p.source["train.py"].decode().removeprefix("LR = "))
@@ -294,7 +294,7 @@ def test_a_small_space_is_searched_to_its_end() -> None:
 
 
 def firsts(start: Context, count: int = 200) -> list[str]:
-    """Return the first untried move in each of so many contexts, which differ only by seed."""
+    """Return the first untried move in each context; the contexts differ only by seed."""
     orders = (ordered_moves(replace(start, seed=seed), ())[0] for seed in range(count))
     return [f"move:{order[0].name}" for order in orders]
 

@@ -165,7 +165,7 @@ def test_all_ways_take_their_turns_and_never_repeat_themselves() -> None:
         assert len(set(marks)) == 18
 
 
-def test_a_model_changes_several_knobs_of_which_each_is_named_and_in_its_range() -> None:
+def test_a_model_changes_several_hyperparameters_of_which_each_is_named_and_in_its_range() -> None:
     made = [proposal for seed in (1, 2) for proposal in played(20, seed=seed)]
     several = [proposal for proposal in made if proposal.key.startswith("knobs:")]
     assert several
@@ -175,12 +175,16 @@ def test_a_model_changes_several_knobs_of_which_each_is_named_and_in_its_range()
         assert [part.split(" ")[0] for part in proposal.title.split(", ")] == names
         assert proposal.why == MODEL
         ast.parse(proposal.source["train.py"])
-        for knob in find_hyperparameters(proposal.source, ("train.py",), SPECS):
-            axis = axis_of(knob)
-            assert knob.spec is None or axis is None or axis.holds(float(knob.value))
+        for hyperparameter in find_hyperparameters(proposal.source, ("train.py",), SPECS):
+            axis = axis_of(hyperparameter)
+            assert (
+                hyperparameter.spec is None
+                or axis is None
+                or axis.holds(float(hyperparameter.value))
+            )
 
 
-def test_a_peers_knob_comes_with_its_patch_and_none_of_its_words() -> None:
+def test_a_peers_hyperparameter_comes_with_its_patch_and_none_of_its_words() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25", 7)
     proposals = [
         BuiltInSearch().propose(context(seed=seed, peers=(offered,))) for seed in range(40)
@@ -195,7 +199,7 @@ def test_a_peers_knob_comes_with_its_patch_and_none_of_its_words() -> None:
         assert proposal.source["train.py"].decode() == TEXT.replace("DECAY = 0.5", "DECAY = 0.25")
 
 
-def test_what_a_peer_changed_beside_knobs_is_never_taken() -> None:
+def test_what_a_peer_changed_besides_hyperparameters_is_never_taken() -> None:
     peers = (
         peer("    return gelu(x)", "    return x"),
         peer("DECAY = 0.5", "DECAY = 0.25; import os"),
@@ -205,7 +209,7 @@ def test_what_a_peer_changed_beside_knobs_is_never_taken() -> None:
     assert all(proposal is not None and not proposal.parents for proposal in made)
 
 
-def test_a_peers_knob_that_was_tried_is_not_tried_on_another_base() -> None:
+def test_a_peers_hyperparameter_that_was_tried_is_not_tried_on_another_base() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25")
     failed = Outcome(
         key="knob:DECAY:down", decision="screened_out", gain_sd=-3.0, edits=offered.edits

@@ -101,7 +101,7 @@ def test_a_proposal_says_where_it_comes_from() -> None:
     assert said.cost == TOOK
 
 
-def test_what_a_program_would_be_told_is_what_it_is_told() -> None:
+def test_the_printed_prompt_is_what_a_program_gets() -> None:
     jobs: list[Assignment] = []
     made = proposer(edited(), jobs=jobs)
     question = made.question(CONTEXT)
@@ -128,7 +128,7 @@ def test_what_it_took_and_what_was_thrown_away_is_said_where_nothing_comes_of_it
     assert said.cost == TOOK
 
 
-def test_one_that_was_not_even_started_waits_as_long_as_it_is_told_to() -> None:
+def test_one_that_was_not_even_started_waits_as_long_as_asked() -> None:
     over = NoProposal(reason="over budget: all of it", retry_s=9.0)
     made = proposer(over, Rejected("no"))
     assert proposed(made) == over
@@ -143,7 +143,7 @@ def test_a_title_without_letters_gets_a_key_all_the_same() -> None:
     assert said.key == f"command:{BETTER.tree.hex()[:12]}"
 
 
-def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
+def test_the_program_and_the_prompt_lie_next_to_the_files() -> None:
     jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs))
     (job,) = jobs

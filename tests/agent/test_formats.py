@@ -41,7 +41,7 @@ IN_TWO_FILES: Final = {
 
 
 @pytest.mark.parametrize("name", IN_TWO_FILES)
-def test_several_files_are_told_apart(name: str) -> None:
+def test_several_files_are_distinguished(name: str) -> None:
     source = made(IN_TWO_FILES[name], TWO)
     assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, SCALED)
 
@@ -177,14 +177,14 @@ def test_what_can_mean_two_things_or_none_is_refused_in_words(name: str) -> None
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_a_change_in_another_format_is_refused_and_told_which_is_read(name: str) -> None:
+def test_a_change_in_another_format_is_refused_and_the_right_one_named(name: str) -> None:
     message = refused(UNREAD[name], BASE)
     assert "SEARCH" in message
     assert "REPLACE" in message
 
 
 @pytest.mark.parametrize("name", [name for name in UNREAD if name not in EXPLAINING])
-def test_beside_a_block_a_change_in_another_format_is_not_passed_over(name: str) -> None:
+def test_next_to_a_block_a_change_in_another_format_is_not_passed_over(name: str) -> None:
     text = f"{BLOCK.replace('LAYERS = 2', 'WIDTH = 64')}\n{UNREAD[name]}"
     assert "is not read: say it by SEARCH/REPLACE blocks" in refused(text, BASE)
 
@@ -195,7 +195,7 @@ def test_a_whole_file_that_is_json_is_a_file() -> None:
     assert made(text, before)["settings.json"] == b'{\n "files": 4,\n "width": 3\n}\n'
 
 
-def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
+def test_next_to_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
     part = "model/net.py\n```python\ndef scale(x):\n    return {} * x\n```\n"
     assert "can be a part of it" in refused(f"train.py\n{BLOCK}{part.format(3)}", TWO)
     source = made(f"train.py\n{BLOCK}{part.format(2)}", TWO)

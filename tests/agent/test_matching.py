@@ -61,7 +61,7 @@ def test_the_last_line_may_lack_its_end() -> None:
     assert applied(block("y = 2", "y = 3"), source=source) == "x = 1\ny = 3"
 
 
-def test_a_search_that_matches_often_is_told_where() -> None:
+def test_a_search_that_matches_often_is_shown_where() -> None:
     found = slip(block("    return x", "    return 2 * x"))
     assert found.message.startswith(
         "SEARCH of block 1 matches 2 times in train.py (lines 5, 8): it must match exactly once."

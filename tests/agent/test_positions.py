@@ -58,8 +58,10 @@ def test_a_value_of_another_kind_says_nothing() -> None:
 
 
 @given(st.sampled_from(KNOBS), st.floats(0.01, 3), st.integers(0, 2**32))
-def test_steps_lead_to_values_that_the_knob_may_have(knob: object, reach: float, seed: int) -> None:
-    chosen = next(one for one in KNOBS if one is knob)
+def test_steps_lead_to_values_that_the_hyperparameter_may_have(
+    hyperparameter: object, reach: float, seed: int
+) -> None:
+    chosen = next(one for one in KNOBS if one is hyperparameter)
     chance, value = random.Random(seed), chosen.value
     axis = axis_of(chosen)
     for _ in range(5):

@@ -66,8 +66,8 @@ def test_without_a_history_there_is_none() -> None:
 
 
 def test_where_there_is_less_room_old_lines_are_shortened_and_what_came_close_stays_whole() -> None:
-    told = table(many(60))
-    text = told.within(len(told.text) - 400)
+    reported = table(many(60))
+    text = reported.within(len(reported.text) - 400)
     whole, brief = text.split("quoted: shortened")
     assert len(rows(whole)) + len(rows(brief)) == 60
     assert "Not shown" not in text
@@ -111,7 +111,7 @@ def test_it_keeps_to_its_room_and_accounts_for_every_experiment(count: int, limi
 
 @pytest.mark.parametrize("smaller", [1, 500, 3_000])
 def test_more_room_never_shows_less(smaller: int) -> None:
-    told = table(many(80))
+    reported = table(many(80))
     for limit in range(1_000, 9_000, 250):
-        assert set(rows(told.within(limit))) or limit < 1_500
-        assert len(rows(told.within(limit))) <= len(rows(told.within(limit + smaller)))
+        assert set(rows(reported.within(limit))) or limit < 1_500
+        assert len(rows(reported.within(limit))) <= len(rows(reported.within(limit + smaller)))

@@ -1,4 +1,4 @@
-"""What lies in the current folder is never imported, whatever command is run there."""
+"""Files in the current folder are never imported, whatever command is run there."""
 
 import asyncio
 import os

@@ -12,7 +12,7 @@ NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parqu
 
 
 @pytest.mark.soak
-def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_the_task(
+def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_while_it_runs(
     home: Path, shards: Path, tmp_path: Path
 ) -> None:
     with served(shards) as hub:

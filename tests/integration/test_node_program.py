@@ -115,7 +115,7 @@ def test_status_works_without_a_node(worked: Path) -> None:
     assert "not running" in answered(worked, "status").stdout
 
 
-def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
+def test_show_and_diff_report_an_experiment(worked: Path) -> None:
     entry = arnode_json(worked, "log")["experiments"][-2]
     for wanted in (entry["id"], entry["id"][:8]):
         shown = arnode_json(worked, "show", wanted)
@@ -226,8 +226,8 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         assert arnode_json(copied, "status")["running"] is True
         assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
         assert "running" in fault_of(copied, "revert", code=1)
-        told = arnode_json(copied, "pause")
-        assert (told["paused"], told["until"], told["runs_ended"]) == (True, None, 1)
+        document = arnode_json(copied, "pause")
+        assert (document["paused"], document["until"], document["runs_ended"]) == (True, None, 1)
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         node.wait_for_status(stage="paused")
         assert "nothing was running" in answered(copied, "pause", "--for", "2h").stderr
@@ -244,7 +244,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
 
 
 @pytest.mark.soak
-def test_a_stop_at_a_checkpoint_judges_what_was_kept(
+def test_a_stop_at_a_promotion_trial_judges_what_was_kept(
     tmp_path: Path, sums: Path, better: Path
 ) -> None:
     home, task = tmp_path / "home", ("--task", str(sums))

@@ -34,7 +34,7 @@ Path(sys.argv[1], ".arnode", "title.txt").write_text("Nearer\\n\\nIt may do.\\n"
 
 
 def steps_of(home: Path) -> list[ExperimentStep]:
-    """What was tried, in the order in which it was decided."""
+    """Return the experiments in the order of their decisions."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
@@ -53,7 +53,7 @@ def off_by(number: int) -> Reply:
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
+def test_a_model_proposes_is_corrected_repairs_and_goes_away(copied: Path) -> None:
     before = len(steps_of(copied))
     script = [
         edit("OFF = 80", "OFF = 7", "Off by 7"),  # matches nothing
@@ -91,8 +91,8 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     assert written["No end of it"].decision == "failed"
     assert written["Half of it"].idea.key == "repair:1:llm:no-end-of-it"
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
-    mending = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
-    assert ["ZeroDivisionError" in turns[1]["content"] for turns in mending] == [True]
+    repairing = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
+    assert ["ZeroDivisionError" in turns[1]["content"] for turns in repairing] == [True]
     assert any("llm (small) proposes, knobs fill the gaps" in line for line in node.said)
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
@@ -134,7 +134,7 @@ def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Path) -> None:
-    """Each is asked what is its to be asked, both are tried, and both stand apart afterwards."""
+    """Each gets its own questions, both are tried, and both are listed separately."""
     before = len(steps_of(copied))
     programs = copied / "programs"
     programs.mkdir(exist_ok=True)
@@ -165,8 +165,8 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
     assert origins["small"][0] == origins["small#bold"][0] == "small"
     assert origins["small"][1] == origins["other"][1] != origins["small#bold"][1]
     (line,) = arnode_json(copied, "report")["lines"]
-    told = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
-    assert len(told) == 3
-    assert all(one["tried"] for one in told.values())
+    reported = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
+    assert len(reported) == 3
+    assert all(one["tried"] for one in reported.values())
     calls = arnode_json(copied, "spending")["calls"]
     assert {"small", "small#bold", "other"} <= {one["model"] for one in calls}

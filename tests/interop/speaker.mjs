@@ -7,7 +7,7 @@ import { Frames } from "./frames.mjs";
 import { join, startHost } from "./host.mjs";
 import { digestOf, respond } from "./negentropy.mjs";
 import { readRecord, signRecord } from "./record.mjs";
-import { hear, hex, say, stop, unhex } from "./talk.mjs";
+import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
 const node = await startHost();
 const offered = new Map(); // records by topic
@@ -33,7 +33,7 @@ async function serve(protocol, answering) {
   await node.handle(protocol, (stream) => new Frames(stream).serve(answering));
 }
 
-const { address, seed, hello, sync, net, records } = await hear();
+const { address, seed, hello, sync, net, records } = await receive();
 for (const { fields, topic, offer } of records) {
   const wire = signRecord(unhex(seed), revived(fields));
   const record = readRecord(wire);
@@ -51,14 +51,14 @@ if (hello) {
   say("greeted", { net: (await frames.ask(own)).net });
   await frames.close();
 }
-await hear(); // that it may speak
+await receive(); // that it may speak
 const spoken = records.filter(({ offer }) => !offer);
 for (const topic of new Set(spoken.map(({ topic }) => topic))) await join(node, connection, topic);
 for (const { fields, topic } of spoken) {
   await node.services.gossip.publish(topic, signRecord(unhex(seed), revived(fields)));
 }
 say("spoken");
-await hear(); // that all has arrived
+await receive(); // that all has arrived
 say("connected", { peers: node.getPeers().map(String) });
 await node.stop();
 stop();

@@ -60,7 +60,7 @@ def run(
     status: Status = "ok",
     reason: str | None = None,
 ) -> Run:
-    """Return a run; its secret metric lies a little above the public one."""
+    """Return a run with a secret metric slightly above the public one."""
     return Run(
         seed=seed,
         role=role,
@@ -197,7 +197,7 @@ class Notebook:
         return result
 
     def save_line(self) -> None:
-        """Remember the line as it stands after an adoption."""
+        """Save the line after an adoption."""
         self.store.jobs.save_line(
             Line(
                 task=TASK,

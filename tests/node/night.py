@@ -1,7 +1,7 @@
 """A whole night of the example task, written into a store at fixed times: what reports are of.
 
 Two stacks are judged, one of them mixed; a peer's tree is adopted, a peer's lie refuted; there are
-failures of each kind, and whoever could write a title or a reason tried to write a page.
+failures of each kind, and every author of a title or a reason tried to inject markup.
 `python -m tests.node.night` writes its report into `golden/`, for review.
 """
 
@@ -70,7 +70,7 @@ from tests.protocol.worlds import attest
 GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
 _STEP_MS = 120_000
-_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
+_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first promotion trial
 HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u200d&amp;'
 LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 
@@ -147,7 +147,7 @@ class Night:
         return self.conclude(proposal, "kept", *runs, gain_milli=2500)
 
     def promotion_trial(self, gain_nano: int | None) -> Record:
-        """Judge the working line, and tell what it taught."""
+        """Judge the working line, and publish an insight."""
         record = promotion_trial(self.line_writer, gain_nano=gain_nano)
         publish_insight(self.line_writer)
         return record
@@ -253,7 +253,7 @@ def whole_night(home: Home, store: Store) -> Night:
 
 
 def copied(night: Night, home: Home, store: Store) -> Night:
-    """Return a night as it goes on in a copy of its home."""
+    """Return a night that continues in a copy of its home."""
     clock = Clock(night.clock.now_ms)
     line_writer = line_writer_of(home, store, clock_ms=clock)
     return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(300))
@@ -334,14 +334,14 @@ def rare(report: Report) -> Report:
     )
 
 
-def told(night: Night) -> dict[str, str]:
+def report_texts(night: Night) -> dict[str, str]:
     """Return a night's report by the name of its golden file, without the ids: they are hashes."""
     report = report_of(night.store, night.span, net="main")
     texts = {"night.md": as_markdown(report, UTC), "night.json": _as_json(report)}
     return {name: _without_ids(text) for name, text in texts.items()}
 
 
-def told_rarely(night: Night) -> dict[str, str]:
+def rare_report_texts(night: Night) -> dict[str, str]:
     """Return what no night has, and the report of a home with nothing in it, in the same way."""
     report = report_of(night.store, night.span, net="main")
     rest = rare(report)
@@ -354,9 +354,9 @@ def told_rarely(night: Night) -> dict[str, str]:
 
 
 def _as_json(report: Report) -> str:
-    """Return what a page draws of it, a thing to a line."""
-    told = msgspec.to_builtins(night_document(report, UTC))
-    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+    """Return the page's document, one item per line."""
+    document = msgspec.to_builtins(night_document(report, UTC))
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def _without_ids(text: str) -> str:
@@ -368,5 +368,5 @@ if __name__ == "__main__":
         home = Home(Path(folder) / "home")
         with Store.open(home) as store:
             night = whole_night(home, store)
-            for name, text in {**told(night), **told_rarely(night)}.items():
+            for name, text in {**report_texts(night), **rare_report_texts(night)}.items():
                 (GOLDEN / name).write_text(text, encoding="utf-8")

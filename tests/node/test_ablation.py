@@ -1,4 +1,4 @@
-"""Parts of a head are asked one by one what they are worth; what is worth nothing is taken out."""
+"""Ablation measures the parts of a head one by one, and removes those without a gain."""
 
 import asyncio
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     for _ in range(2):
         asyncio.run(bench.research().run())
-    assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` lies beside it
+    assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` is next to it
     assert open_ablation(line_writer_of(bench.home, bench.store)) is None
 
 

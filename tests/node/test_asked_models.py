@@ -175,10 +175,10 @@ def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptMo
 def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
     home: Home, tmp_path: Path, short_task: Task
 ) -> None:
-    knobs = OwnChoice(name="knobs")
-    assert lent(home, short_task, knobs, has_company=True) is None
+    built_in = OwnChoice(name="knobs")
+    assert lent(home, short_task, built_in, has_company=True) is None
     scripted = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 1\ntokens = 1000\n'
-    assert lent(home, task_of(tmp_path, scripted), knobs, has_company=True) is None
+    assert lent(home, task_of(tmp_path, scripted), built_in, has_company=True) is None
 
 
 def test_where_no_model_is_chosen_one_error_says_so(home: Home, tmp_path: Path) -> None:

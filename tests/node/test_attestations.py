@@ -22,7 +22,7 @@ from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import CRASHED, OUTCOME, Bench
 
 SD_NANO = MANIFEST.noise_floor_nano
-STRANGER = bytes([7]) * 32
+UNKNOWN_AUTHOR = bytes([7]) * 32
 TARGET = bytes([9]) * 32
 CANDIDATE = proposal_of(BASELINE, "0.5").source
 BOARD = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
@@ -47,7 +47,7 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
         base=BASELINE,
         candidate=candidate,
         target=TARGET,
-        author=STRANGER,
+        author=UNKNOWN_AUTHOR,
         gain_nano=gain_nano,
         lower_nano=gain_nano and gain_nano // 2,
         alpha=0.05,
@@ -58,7 +58,7 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
 
 
 def truly(bench: Bench, gain_sd: float) -> None:
-    """Let the candidate be so much better here."""
+    """Set the candidate's true gain here."""
     nano = BASE_NANO - round(gain_sd * SD_NANO)
     bench.runner.outcomes = {
         CANDIDATE.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano),
@@ -172,7 +172,7 @@ def test_what_the_user_keeps_to_themselves_is_not_signed(bench: Bench) -> None:
 
 
 def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
-    """A kill or a stop is no free retry: finished pairs stand, the next one has the next seed."""
+    """A kill or a stop is no free retry: finished pairs count, the next one has the next seed."""
     truly(bench, 0.0)
     research = bench.research()
 
@@ -237,7 +237,7 @@ def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
     assert alone < len(bench.runner.started)
 
 
-def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
+def test_a_gain_over_another_base_is_measured_next_to_the_baseline_as_well(
     bench: Bench, ada: PeerAuthor
 ) -> None:
     base = proposal_of(BASELINE, "0.7").source
@@ -258,17 +258,17 @@ def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
     assert MAX_RUNS - 1 <= runs <= MAX_RUNS
 
 
-def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
-    """They could tell each other by the clock what one of them is scored on."""
+def test_no_two_untrusted_runs_stand_side_by_side(bench: Bench) -> None:
+    """They could pass on by timing what one of them is scored on."""
     truly(bench, 0.0)
-    beside: list[int] = []
+    side_by_side: list[int] = []
     at_work = 0
     run = bench.runner.run
 
     async def counted(*words: object, **more: object) -> object:
         nonlocal at_work
         at_work += 1
-        beside.append(at_work)
+        side_by_side.append(at_work)
         try:
             return await run(*words, **more)  # type: ignore[arg-type]
         finally:
@@ -276,5 +276,5 @@ def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
 
     bench.runner.run = counted  # type: ignore[assignment,method-assign]
     verify(bench, claiming(4.0))
-    assert max(beside) == 1
-    assert len(beside) >= 4
+    assert max(side_by_side) == 1
+    assert len(side_by_side) >= 4

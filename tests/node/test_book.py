@@ -26,7 +26,7 @@ from node.peering.book import (
     AddressSource,
 )
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, peer, through
+from tests.node.peer_addresses import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S
 LIAR = peer(666)
@@ -102,7 +102,7 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Addre
     for one in several:
         assert learn_from_peer(book, one)
     assert dial(book) == []
-    # Both, though they are told of one machine: it is not knocked at for them.
+    # Both are of one machine, which is not dialled for each.
     assert set(dial(book, relay.peer)) == set(several)
 
 
@@ -151,9 +151,7 @@ def test_success_ends_the_waiting(book: AddressBook) -> None:
     assert dial(book) == [address(1)]
 
 
-def test_a_clock_that_jumps_back_does_not_silence_an_address(
-    book: AddressBook, clock: Clock
-) -> None:
+def test_a_clock_that_jumps_back_does_not_mute_an_address(book: AddressBook, clock: Clock) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
     learn_from_peer(book, address(2))
     assert len(dial(book)) == 2
@@ -181,7 +179,7 @@ def test_hearsay_that_proved_true_is_redialled_at_once(book: AddressBook) -> Non
     assert dial(book) == []
 
 
-def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
+def test_one_machine_is_knocked_at_once_an_hour_with_any_announcer(
     book: AddressBook, clock: Clock
 ) -> None:
     for number in range(400):
@@ -317,7 +315,7 @@ LOOPBACK = "ip4/127.0.0.1"
         ("ip4/192.31.196.1", None, True),
     ],
 )
-def test_a_stranger_tells_nothing_of_this_network_s_inside(
+def test_an_outsider_learns_nothing_of_this_network_s_inside(
     book: AddressBook, host: str, sender_reach: Reach | None, is_taken: bool
 ) -> None:
     assert (
@@ -506,11 +504,11 @@ def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_trie
     book: AddressBook, clock: Clock
 ) -> None:
     book.replace_from(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
-    answers, silent = dial(book)
+    answers, unanswered = dial(book)
     book.note_success(answers)
-    book.note_failure(silent)
+    book.note_failure(unanswered)
     book.replace_from(AddressSource.DHT, [spread(200)])
-    assert {one.address for one in book.entries} == {answers, silent, spread(200)}
+    assert {one.address for one in book.entries} == {answers, unanswered, spread(200)}
     clock.pass_by(HOUR_S)
     book.replace_from(AddressSource.DHT, [])
     assert [one.address for one in book.entries] == [answers]
@@ -523,7 +521,7 @@ def test_of_the_dht_s_addresses_the_likeliest_are_tried_first(book: AddressBook)
     assert [one for one in dial(book) if one.peer in {peer(0), peer(1)}] == [spread(0), spread(1)]
 
 
-def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
+def test_whom_a_peer_reports_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         book.learn(spread(number), AddressSource.DHT)
     for number in range(8):
@@ -531,7 +529,7 @@ def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
     assert len(dial(book)) == 8
 
 
-def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_tell(
+def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_report(
     book: AddressBook,
 ) -> None:
     learn_from_peer(book, address(1))

@@ -1,4 +1,4 @@
-"""Branches: the line goes on from another tree and comes back; the head never moves by it."""
+"""Branches: the line continues from another tree and returns; the head does not move."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ NOISE_SD = SD_NANO / 1e9
 
 @pytest.fixture
 def line_writer(home: Home, store: Store) -> LineWriter:
-    """A line whose head is the fourth: three checkpoints of one patch each have passed."""
+    """A line whose head is the fourth: three promotion trials of one patch each have passed."""
     line_writer = with_baseline(home, store)
     for number in (1, 2, 3):
         adopt_better(line_writer, f"0.{number + 4}", number)

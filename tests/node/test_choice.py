@@ -1,4 +1,4 @@
-"""What `agent` means, and what `auto` finds: real servers on loopback, programs on a PATH."""
+"""Values of `agent`, and the finds of `auto`: servers on loopback, programs on a PATH."""
 
 import json
 from collections.abc import Iterator
@@ -68,10 +68,10 @@ def test_a_setting_is_one_choice(config: Config, choice: Choice) -> None:
 def test_the_help_the_error_and_the_choice_know_the_same_agents(tmp_path: Path) -> None:
     words = [word for form in FORMS for word in form.words]
     shown = CliRunner().invoke(start, ["--help"]).output
-    _, _, told = " ".join(shown.split()).partition(" --agent ")
-    assert told.split()[0].split("|") == words
+    _, _, reported = " ".join(shown.split()).partition(" --agent ")
+    assert reported.split()[0].split("|") == words
     for form in FORMS:
-        assert form.meaning in told.replace("- ", "-")
+        assert form.meaning in reported.replace("- ", "-")
     with pytest.raises(ConfigurationError) as fault:
         load_config(tmp_path / "none.toml", env={}, flags={"agent": "cluade"})
     assert fault.value.hint is not None
@@ -106,7 +106,7 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         (["knobs", "cluade"], "'cluade' is not a proposer"),
         (["knobs", "none"], "none cannot be combined with others: remove it, or the others"),
@@ -120,14 +120,14 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
         ([], "`agent`"),
     ],
 )
-def test_a_wrong_list_is_told_what_is_wrong_and_what_is_taken(
-    tmp_path: Path, given: list[str], told: str
+def test_a_wrong_list_is_shown_what_is_wrong_and_what_is_taken(
+    tmp_path: Path, given: list[str], expected: str
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"agent = {json.dumps(given)}\n")
     with pytest.raises(ConfigurationError) as fault:
         load_config(path, env={})
-    assert told in fault.value.message
+    assert expected in fault.value.message
     assert '["knobs", "claude#bold"]' in fault.value.hint
 
 
@@ -191,7 +191,7 @@ def programs(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_where_nothing_is_found_knobs_propose() -> None:
+def test_where_nothing_is_found_the_built_in_search_proposes() -> None:
     assert found() == Chosen(
         arms=(Arm(choice=OwnChoice(name="knobs")),), reason="knobs proposes: it needs no model"
     )

@@ -69,7 +69,7 @@ def keep(line_writer: LineWriter, source: Source, title: str, *, gain_sd: float 
 
 
 def missed(line_writer: LineWriter, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
-    """Keep rows one after the other in a stack that misses its checkpoint."""
+    """Keep rows one after the other in a stack that fails its promotion trial."""
     made: list[bytes] = []
     for row, at in sources:
         source = with_row(row, at, line_writer.source(line_writer.known_line.working))

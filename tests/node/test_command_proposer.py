@@ -121,7 +121,7 @@ def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> No
     assert started(user, config, env)[1]["ANTHROPIC_API_KEY"] == "a"
 
 
-def test_codex_has_no_shell_and_is_told_what_it_may_take(user: Path) -> None:
+def test_codex_has_no_shell_and_is_shown_what_it_may_take(user: Path) -> None:
     (user / ".codex").mkdir()
     (user / ".codex" / "auth.json").touch()
     config = Config(agent=("codex",), agent_usd=2.0, llm_usd_in=4.0, llm_usd_out=10.0)
@@ -147,7 +147,7 @@ def test_codex_without_a_log_in_gets_the_key_under_the_name_it_looks_for(user: P
     assert started(user, Config(agent=("codex",)), env)[1]["CODEX_API_KEY"] == "c"
 
 
-def test_codex_is_told_its_server_in_words(user: Path) -> None:
+def test_codex_is_given_its_server_in_words(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL='http://127.0.0.1:8/"v1"')
     words, environment, _ = started(user, Config(agent=("codex",)), env)
     assert words[-3:] == ["-c", r'openai_base_url="http://127.0.0.1:8/\"v1\""', "Go."]
@@ -185,7 +185,7 @@ def test_what_may_cost_by_the_token_counts(
     assert terms_of(config.agent[0], config, node_of(user), env=env).is_paid == is_paid
 
 
-def test_aider_is_told_the_files(user: Path) -> None:
+def test_aider_is_given_the_files(user: Path) -> None:
     env = variables(user, AIDER_MODEL="m", OPENAI_API_KEY="o")
     config = Config(agent=("aider",), agent_variables=("OPENAI_API_KEY",))
     words, environment, _ = started(user, config, env)
@@ -251,8 +251,8 @@ def test_settings_that_cannot_be_meant_are_explained(
     whole = settings if not settings or "agent_command" in settings else {
         "agent_command": ("sh", "x"), **settings
     }  # fmt: skip
-    told, hint = fault(user, agent=("command",), **whole)
-    assert message in told
+    reported, hint = fault(user, agent=("command",), **whole)
+    assert message in reported
     assert hint
 
 

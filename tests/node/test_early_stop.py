@@ -1,4 +1,4 @@
-"""Screens that look hopeless are stopped, one in twenty is not, and what that costs is told."""
+"""Screens that look hopeless are stopped, one in twenty is not, and the cost is reported."""
 
 import random
 from dataclasses import replace
@@ -27,7 +27,7 @@ READING = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.01), policy=DEF
 
 
 class Bench:
-    """Stands for a desk: what an overseer is made of."""
+    """A stand-in for the line from which an early stopper is made."""
 
     def __init__(self, line_writer: LineWriter, *, stops_early: bool = True) -> None:
         self.line_writer = line_writer
@@ -45,7 +45,7 @@ def points(off: float, *, until: int = STEPS) -> tuple[LossPoint, ...]:
 
 
 def printed(off: float, *, until: int) -> LossCurve:
-    """What a script has printed by so many steps."""
+    """Return the output of a script after this many steps."""
     curve = LossCurve()
     for point in points(off, until=until):
         curve.feed(b"step %d/%d loss %.4f\n" % (point.step, STEPS, point.loss))
@@ -75,7 +75,7 @@ def tried(
 
 @pytest.fixture
 def line_writer(home: Home, store: Store) -> LineWriter:
-    """Books with a measured baseline that printed its loss, and thirty changes of it."""
+    """A line writer with a measured baseline that printed its loss, and thirty changes of it."""
     line_writer = with_baseline(home, store)
     for planned in store.jobs.runs_of(1):
         assert planned.run is not None
@@ -131,7 +131,7 @@ def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) 
     assert early_stopper(line_writer, other, planned) is None
 
 
-def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: LineWriter) -> None:
+def test_after_a_keep_that_would_have_been_lost_it_learns_again(line_writer: LineWriter) -> None:
     store = line_writer.store
     assert len(finished_runs(store, line_writer.key, 1)) >= 30
     tried(line_writer, "0.8", -0.05, "kept", given_up=450)

@@ -143,14 +143,14 @@ def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
     assert [step.where for step in branches(bench.store)] == ["older", "head"]
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (HEAD.tree, HEAD.tree, ())
-    told = "the branch has not risen in 6 experiments: going back to the head"
-    assert told in bench.said
+    reported = "the branch has not risen in 6 experiments: going back to the head"
+    assert reported in bench.said
     work(bench, 5)
     assert [step.where for step in branches(bench.store)] == ["older", "head", "older"]
     assert is_whole(bench)
 
 
-def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench) -> None:
+def test_a_branch_that_rises_above_the_head_is_judged_and_adopted(bench: Bench) -> None:
     best = rated("0.209")
     measures(bench, best, HEAD_NANO - 4 * SD_NANO)
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209", *(f"0.4{n}" for n in (1, 2))]
@@ -213,7 +213,7 @@ def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> No
     assert len(experiments(store)) == 15
 
 
-def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) -> None:
+def test_stopping_at_a_promotion_trial_judges_no_branch_below_the_head(bench: Bench) -> None:
     work(bench, 10)
     research = bench.research()
     research.stop(at_checkpoint=True)
@@ -379,10 +379,10 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: PeerAuthor)
     assert line_of(bench.store).stack == before.stack
 
 
-# Doubts and damage
+# Rechecks and damage
 
 
-def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
+def test_a_head_to_recheck_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
     work(bench, 10)
     request_head_recheck(line_writer_of(bench.home, bench.store), "to see")
     work(bench, 1)
@@ -419,7 +419,7 @@ class Killed(BaseException):
 
 
 def _stage(database: Database) -> str:
-    """How far branches, checkpoints and the line have come, as it is on the disk."""
+    """Return the stored state of branches, promotion trials and the line."""
     jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'checkpoint') ORDER BY id"
     runs = "SELECT count(outcome) FROM planned_run, job WHERE job = id AND kind = 'branch'"
     line = "SELECT hex(verified), hex(working), length(stack) FROM line"

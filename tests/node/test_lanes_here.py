@@ -1,4 +1,4 @@
-"""How many lanes a task has here: what is asked, what there is, and what is said of it."""
+"""The number of lanes of a task: requested, available, and reported."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What losses foretell: enough to give up what is hopeless, and never what would have been kept."""
+"""Loss forecasts stop hopeless runs, and never one that would have been kept."""
 
 import random
 
@@ -15,7 +15,7 @@ METRIC = 1.5
 
 
 def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
-    """What a script prints whose loss stands so far off, with the noise of batches."""
+    """Return the output of a script with this loss offset and the noise of batches."""
     return tuple(
         LossPoint(
             step=step,
@@ -28,7 +28,7 @@ def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
 def ran(
     off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0
 ) -> FinishedRun:
-    """A run that ends as far off as its loss stands, more or less."""
+    """A run whose score deviates about as much as its loss."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
     return FinishedRun(

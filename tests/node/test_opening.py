@@ -1,4 +1,4 @@
-"""What a coding agent is told fits into an argument of its program."""
+"""The prompt of a coding agent fits into an argument of its program."""
 
 from agent.proposal import NoProposal
 from node.proposing import opening

@@ -1,4 +1,4 @@
-"""What proposers are shown of peers: vetted steps, the best first, told apart by who measured."""
+"""Peers' patches shown to proposers: reviewed, the best first, by who measured them."""
 
 import random
 from dataclasses import replace

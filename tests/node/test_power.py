@@ -80,7 +80,7 @@ def test_a_number_that_a_card_does_not_take_names_those_that_it_does(
     assert driver.limits_mw == {}
 
 
-def test_who_is_not_root_is_told_the_command(home: Home, driver: FakeDriver) -> None:
+def test_who_is_not_root_is_shown_the_command(home: Home, driver: FakeDriver) -> None:
     driver.is_root = False
     with pytest.raises(ConfigurationError, match="only root") as caught, limiting_power(home, 250):
         pass
@@ -88,7 +88,7 @@ def test_who_is_not_root_is_told_the_command(home: Home, driver: FakeDriver) -> 
     assert not home.power.exists()
 
 
-def test_who_is_no_longer_root_is_told_the_command_to_restore(
+def test_who_is_no_longer_root_is_shown_the_command_to_restore(
     home: Home, driver: FakeDriver
 ) -> None:
     with limiting_power(home, 250):

@@ -1,4 +1,4 @@
-"""Whose a verified gain is: measured where a stack has one origin, shared out where it is mixed."""
+"""Origins of verified gains: measured where a stack has one, divided where it has several."""
 
 from dataclasses import replace
 

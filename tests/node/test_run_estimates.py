@@ -1,4 +1,4 @@
-"""What is said beforehand of how long a command will take."""
+"""Estimates of a command's duration."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -43,7 +43,7 @@ def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
     assert run_seconds(store, LINE) == pytest.approx(RUN_S)
 
 
-def test_try_says_how_long_beside_a_running_node(
+def test_try_says_how_long_next_to_a_running_node(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_baseline(home, store)
@@ -64,12 +64,12 @@ def test_try_alone_says_how_long_once_it_is_known(
     )
 
     async def act_as_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
-        tell = hand_in(node)
-        tell()
+        report_durations = hand_in(node)
+        report_durations()
         assert "about" not in capsys.readouterr().err  # the baseline is measured first
         with_baseline(home, store)
-        tell()
-        tell()
+        report_durations()
+        report_durations()
 
     monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
     monkeypatch.setattr(trying, "act_as_node", act_as_node)

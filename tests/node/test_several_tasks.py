@@ -1,4 +1,4 @@
-"""A home that works on two tasks: which one a command means, and how rows are told apart."""
+"""A home that works on two tasks: which one a command means, and how rows are distinguished."""
 
 import json
 import os
@@ -167,7 +167,7 @@ def test_an_empty_home_knows_the_tasks_that_come_with_it(
     assert "did you mean 'tiny" in err
 
 
-def test_tasks_of_one_name_are_told_by_their_ids(two: Store, notebook: Notebook) -> None:
+def test_tasks_of_one_name_are_reported_by_their_ids(two: Store, notebook: Notebook) -> None:
     edited = replace(TEXT, version=2)
     notebook.write(TaskBody(manifest=edited))
     among = [TASK, TEXT.id, edited.id]

@@ -1,4 +1,4 @@
-"""Several propose in one node: whose slot is drawn is asked, nobody waits, and shares survive."""
+"""Several proposers in one node: the owner of the drawn slot is asked, and shares survive."""
 
 import asyncio
 from collections import Counter
@@ -69,14 +69,14 @@ def tried(
 
 
 def some_history(line_writer: LineWriter) -> None:
-    """Twenty experiments each, of which the good one had four kept, the poor one none."""
+    """Record twenty experiments each: four of the good one's were kept, none of the poor one's."""
     for number in range(20):
         tried(line_writer, "good", f"0.3{number:02}", is_kept=number % 5 == 0)
         tried(line_writer, "poor", f"0.4{number:02}", is_kept=False)
 
 
 def drawn(slots: Slots, line_writer: LineWriter, count: int) -> list[str]:
-    """Whose so many slots are, of those that begin to write and never have anything."""
+    """Return the owners of `count` slots, among proposers that never return anything."""
     names = []
     for number in range(count):
         writer = slots.wanted(number)
@@ -102,12 +102,12 @@ def test_a_restart_goes_on_with_what_is_known_and_draws_the_same(line_writer: Li
     some_history(line_writer)
     for job in line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[before:]:
         running.learn(job)
-    anew = slots_of(line_writer, slow("good"), slow("poor"))
-    assert anew.arm_states() == running.arm_states()
-    assert drawn(anew, line_writer, 50) == drawn(running, line_writer, 50)
+    reopened = slots_of(line_writer, slow("good"), slow("poor"))
+    assert reopened.arm_states() == running.arm_states()
+    assert drawn(reopened, line_writer, 50) == drawn(running, line_writer, 50)
     assert drawn(
         slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50
-    ) != drawn(anew, line_writer, 50)
+    ) != drawn(reopened, line_writer, 50)
 
 
 def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(
@@ -137,7 +137,7 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
         while slots.wanted(number) is not away:
             slots.take("knobs")
             number += 1
-        away.begin(None)  # type: ignore[arg-type] -- it is told nothing
+        away.begin(None)  # type: ignore[arg-type] -- it gets no context
         await settled()
         assert away.take() is None
         asked = [slots.wanted(number) for number in range(100)]
@@ -152,7 +152,7 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
 
 
 def test_only_whose_slot_is_drawn_is_asked(home: Home, store: Store) -> None:
-    """Both are busy for ever: of ten slots that knobs fill each was drawn for some."""
+    """Both are always busy: the built-in search fills ten slots that were drawn for them."""
 
     async def work() -> list[int]:
         scribes = [Scribe(name=name) for name in ("one", "other")]
@@ -196,7 +196,7 @@ def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: 
         written = replace(proposal_of(BASELINE, "0.7"), cost=ModelCost(usd_nano=5))
         writer = slow("one", vain, written, clock=clock)
         for _ in range(2):
-            writer.begin(None)  # type: ignore[arg-type] -- it is told nothing
+            writer.begin(None)  # type: ignore[arg-type] -- it gets no context
             await settled()
             found = writer.take()
             clock.now_s += 2

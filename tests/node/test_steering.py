@@ -1,4 +1,4 @@
-"""One table of commands: what a node's socket takes, what the API takes, and who answers."""
+"""One table of commands, for a node's socket and for the API."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a job remembers survives the store's encoding, and damage is a clear error."""
+"""The state of a job survives the store's encoding, and damage is a clear error."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ IDEA = Idea(
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
 )
 EXPERIMENT = ExperimentStep(idea=IDEA, bank_nano=(2_174_000_000, 2_175_000_000))
-CHECKPOINT = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
+PROMOTION_TRIAL = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
 )
@@ -55,8 +55,8 @@ def test_an_experiment_reads_back_as_it_was(
     stack=st.lists(st.binary(min_size=32, max_size=32), max_size=20, unique=True).map(tuple),
     passed=st.booleans(),
 )
-def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
-    step = replace(CHECKPOINT, stack=stack, passed=passed)
+def test_a_promotion_trial_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
+    step = replace(PROMOTION_TRIAL, stack=stack, passed=passed)
     assert PromotionTrial.from_value(decode(encode(step.to_value()))) == step
 
 
@@ -66,8 +66,8 @@ def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
     assert SubmissionStep.from_value(decode(encode(step.to_value()))) == step
 
 
-@pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT, SUBMISSION])
-def test_a_step_that_does_not_read_is_damage_with_a_mend(
+@pytest.mark.parametrize("step", [EXPERIMENT, PROMOTION_TRIAL, SUBMISSION])
+def test_a_step_that_does_not_read_is_damage_with_a_fix(
     step: ExperimentStep | PromotionTrial | SubmissionStep, store: Store
 ) -> None:
     value = step.to_value()

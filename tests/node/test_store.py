@@ -153,7 +153,7 @@ def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> Non
         store.records.find(prefix)
 
 
-def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Notebook) -> None:
+def test_unknown_and_ambiguous_prefixes_are_distinguished(home: Home, notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
     with pytest.raises(UsageError, match="no record begins with"):
         notebook.store.records.find(bytes(byte ^ 0xFF for byte in record.id).hex())

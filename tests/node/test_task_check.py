@@ -27,7 +27,7 @@ def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str 
     return caught.value.code, captured.out, captured.err
 
 
-def test_a_task_without_a_fault_is_told_line_by_line(
+def test_a_task_without_a_fault_is_printed_line_by_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = write_planted(tmp_path / "task", Planted(judge=CLEAN))
@@ -41,7 +41,7 @@ def test_a_task_without_a_fault_is_told_line_by_line(
     assert "attacking the judge" in err
 
 
-def test_a_fault_says_how_to_mend_it_and_fails(
+def test_a_fault_says_how_to_fix_it_and_fails(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
@@ -61,13 +61,13 @@ def test_a_baseline_that_fails_shows_its_cause_and_what_it_printed(
     assert code == 1
     cause = "NameError: name 'nothing' is not defined"
     first, *rest = out.splitlines()
-    if "secret split" not in first:  # of which nothing is told: it may be the first to fail
+    if "secret split" not in first:  # of which nothing is reported: it may be the first to fail
         assert cause in first
         assert "| loading" in rest
         assert f"| {cause}" in rest
 
 
-def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_scripts_are_shown_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder), "--json")
     assert code == 1

@@ -1,4 +1,4 @@
-"""What is run next: planned runs, trials of the head first, without those that are under way."""
+"""Upcoming runs: trials of the head first, without those in progress."""
 
 from node.home.home import Home
 from node.line.experiment import open_experiment

@@ -1,4 +1,4 @@
-"""Folders of other systems, and playing with what was made of them."""
+"""Folders of other systems, and runs of the tasks made from them."""
 
 import json
 import shutil

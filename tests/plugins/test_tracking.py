@@ -46,7 +46,7 @@ def runs_of(night: Night) -> tuple[TrackedLine, list[TrackedRun]]:
     return tracked_line(night.store, line), list(found)
 
 
-# What is told of an experiment
+# The exported fields of an experiment
 
 
 def test_every_experiment_is_a_run_with_what_was_measured_and_decided(night: Night) -> None:
@@ -188,7 +188,7 @@ def test_where_no_folder_can_be_is_one_clear_error(
 
 
 @pytest.mark.parametrize("client", ["wandb", "trackio"])
-def test_a_client_that_is_missing_is_named_with_its_mend(
+def test_a_client_that_is_missing_is_named_with_its_fix(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
     monkeypatch.setitem(sys.modules, client, None)

@@ -34,7 +34,7 @@ _MEANWHILE_MS = 30  # between two records of any author
 
 
 def library(kept: Path, count: int) -> list[bytes]:
-    """Return the wires of at least so many records, not sorted by time."""
+    """Return the wires of at least `count` records, not sorted by time."""
     sessions = -(-count // (SESSION_RECORDS - 1))
     first = [record.wire for record in session(0, sessions)]
     key = hashlib.sha256(b"".join(first)).hexdigest()[:16]

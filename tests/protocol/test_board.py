@@ -22,8 +22,8 @@ from tests.protocol.worlds import (
     BASELINE,
     CLASS,
     KEYS,
-    STRANGER,
     TREES,
+    UNKNOWN_AUTHOR,
     World,
     adopt,
     attest,
@@ -82,11 +82,11 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
 @given(worlds())
 def test_what_a_board_does_not_read_changes_nothing(records: list[Record]) -> None:
     world = World(list(records))
-    world.say(STRANGER, replace(confirm(TREES[0], STEADY), stage="keep"))
-    world.say(STRANGER, adopt(TREES[1], unverified=True))
-    world.say(STRANGER, adopt(TREES[2], unverified=True), seq=1)
-    world.say(STRANGER, retract(records[0].id if records else None))
-    world.say(STRANGER, retract(None))
+    world.say(UNKNOWN_AUTHOR, replace(confirm(TREES[0], STEADY), stage="keep"))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[1], unverified=True))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[2], unverified=True), seq=1)
+    world.say(UNKNOWN_AUTHOR, retract(records[0].id if records else None))
+    world.say(UNKNOWN_AUTHOR, retract(None))
     assert board(world.records) == board(records)
 
 
@@ -259,7 +259,7 @@ def test_others_are_keys_that_re_ran_the_claim() -> None:
     ("verdict", "gains"),
     [
         ("confirmed", (-1, -1, -1)),
-        ("confirmed", STEADY[:2]),  # two pairs tell nothing about their noise
+        ("confirmed", STEADY[:2]),  # two pairs say nothing about their noise
         ("confirmed", (9_000_000, 10_000_000, 11_000_000)),  # one deviation, on average
         ("confirmed", A_FIFTH),  # a gain, but not the claimed one
         ("smaller", STEADY),
@@ -329,7 +329,7 @@ def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
     return row
 
 
-def test_an_attested_tree_ranks_by_what_attesters_found_beside_the_anchor() -> None:
+def test_an_attested_tree_ranks_by_what_attesters_found_next_to_the_anchor() -> None:
     claimed = attested()
     assert (claimed.attested_pairs, claimed.gain_attested_lower_nano) == (0, None)
     assert claimed.bound_nano == claimed.gain_anchor_lower_nano

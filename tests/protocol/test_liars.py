@@ -25,7 +25,7 @@ HONEST, LIARS, SYBILS = 14, 6, 20
 SD = MANIFEST.noise_floor_nano
 PAIRS = 6
 CLAIMED = NANO // 6  # a gain that the task calls plausible
-HEARD = 4  # honest re-runs of each claim that honest nodes checked
+RE_RUNS = 4  # honest re-runs of each claim that honest nodes checked
 
 
 def keys(name: str, count: int) -> list[SigningKey]:
@@ -37,7 +37,7 @@ def keys(name: str, count: int) -> list[SigningKey]:
 
 @dataclass(frozen=True)
 class Set:
-    """The records, and the trees that are lies."""
+    """Records, and the trees with lies."""
 
     world: World
     lies: frozenset[bytes]
@@ -50,7 +50,7 @@ def measured(chance: random.Random, gain: int) -> list[int]:
 
 
 @cache
-def told() -> Set:
+def record_set() -> Set:
     chance, world = random.Random(7), World()
     honest, liars, sybils = keys("honest", HONEST), keys("liar", LIARS), keys("sybil", SYBILS)
     worths: dict[bytes, int] = {}
@@ -59,7 +59,7 @@ def told() -> Set:
         worths[tree] = (2 + number % 4) * SD
         gains = measured(chance, worths[tree])
         claim = world.say(key, confirm(tree, gains)).id
-        for other in chance.sample([one for one in honest if one is not key], HEARD):
+        for other in chance.sample([one for one in honest if one is not key], RE_RUNS):
             found = measured(chance, worths[tree])
             world.say(other, attest(other, tree, found, verdict(found), target=claim))
     lies = [hashlib.sha256(b"lie %d" % number).digest() for number in range(LIARS)]
@@ -68,7 +68,7 @@ def told() -> Set:
         claim = world.say(key, confirm(tree, gains)).id
         for friend in [*liars, *sybils]:
             world.say(friend, attest(friend, tree, gains, "confirmed", target=claim))
-        for other in chance.sample(honest, HEARD):
+        for other in chance.sample(honest, RE_RUNS):
             found = measured(chance, 0)
             world.say(other, attest(other, tree, found, "refuted", target=claim))
     return Set(world, frozenset(lies), worths)
@@ -81,19 +81,19 @@ def verdict(found: list[int]) -> AttestVerdict:
 
 
 def board() -> Board:
-    return board_of(told().world.records, MANIFEST, CLASS)
+    return board_of(record_set().world.records, MANIFEST, CLASS)
 
 
 def parted() -> tuple[list[Row], list[Row]]:
     """Return the rows that are lies, and the others."""
-    rows, lies = board().rows, told().lies
+    rows, lies = board().rows, record_set().lies
     return [row for row in rows if row.tree in lies], [row for row in rows if row.tree not in lies]
 
 
 def test_claimed_lies_stand_first() -> None:
     """A claim only proves a signature: the six lies are the first six rows."""
     lies, honest = parted()
-    assert [row.tree in told().lies for row in board().rows[:LIARS]] == [True] * LIARS
+    assert [row.tree in record_set().lies for row in board().rows[:LIARS]] == [True] * LIARS
     assert {row.rank for row in lies} == {1}
     assert all(row.rank is not None and row.rank > LIARS for row in honest)
     assert all(row.flags == () for row in lies), "nothing about them is implausible by itself"
@@ -103,23 +103,23 @@ def test_others_count_keys_and_liars_have_as_many_as_they_like() -> None:
     """Each lie has 25 keys for it; no honest gain has more than four."""
     lies, honest = parted()
     assert {row.confirmed for row in lies} == {LIARS - 1 + SYBILS}
-    assert max(row.confirmed for row in honest) <= HEARD
+    assert max(row.confirmed for row in honest) <= RE_RUNS
     # Honest nodes that re-ran the lies publish their results, which expose them to any reader.
-    assert {row.refuted for row in lies} == {HEARD}
+    assert {row.refuted for row in lies} == {RE_RUNS}
     assert {row.refuted for row in honest} == {0}
     assert sum(row.confirmed for row in honest) >= len(honest)
 
 
 def test_their_own_words_for_themselves_do_not_count() -> None:
     lies, _ = parted()
-    alone = board_of([told().world.records[0], *by(keys("liar", 1)[0])], MANIFEST, CLASS)
-    (own,) = (row for row in alone.rows if row.tree in told().lies)
+    alone = board_of([record_set().world.records[0], *by(keys("liar", 1)[0])], MANIFEST, CLASS)
+    (own,) = (row for row in alone.rows if row.tree in record_set().lies)
     assert own.confirmed == 0
     assert all(row.author != key.public for row in lies for key in keys("sybil", SYBILS))
 
 
 def by(key: SigningKey) -> list[Record]:
-    return [one for one in told().world.records if one.author == key.public]
+    return [one for one in record_set().world.records if one.author == key.public]
 
 
 ATTESTERS, LOOSE = 300, Policy(alpha=0.5, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
@@ -156,20 +156,20 @@ def test_honest_bounds_hold_what_they_say() -> None:
     _, honest = parted()
     for row in honest:
         assert row.gain_anchor_lower_nano is not None
-        assert row.gain_anchor_lower_nano <= told().worths[row.tree]
+        assert row.gain_anchor_lower_nano <= record_set().worths[row.tree]
 
 
 def test_a_liar_that_equivocates_or_revokes_is_gone_with_its_words() -> None:
-    world = World(list(told().world.records))
+    world = World(list(record_set().world.records))
     liar = keys("liar", 1)[0]
     world.say(liar, retract(None))
     rows = board_of(world.records, MANIFEST, CLASS).rows
-    lies = [row for row in rows if row.tree in told().lies]
+    lies = [row for row in rows if row.tree in record_set().lies]
     assert len(lies) == LIARS - 1
     assert {row.confirmed for row in lies} == {LIARS - 2 + SYBILS}
 
 
 def test_all_see_the_same_lies() -> None:
-    records = list(told().world.records)
+    records = list(record_set().world.records)
     random.Random(1).shuffle(records)
     assert board_of(records, MANIFEST, CLASS) == board()

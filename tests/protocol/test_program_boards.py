@@ -70,7 +70,7 @@ def test_one_exact_pair_makes_a_row_that_is_certain() -> None:
     assert claim.noise_nano == 0
 
 
-def test_one_exact_pair_beside_the_baseline_is_a_gain_over_it() -> None:
+def test_one_exact_pair_next_to_the_baseline_is_a_gain_over_it() -> None:
     claim = claim_of(FIXED, confirmed(FIXED, [1_000], base=BASE, anchors=[2_500]))
     assert claim.anchor_gain is not None
     assert (claim.anchor_gain.pairs, claim.anchor_gain.lower_nano()) == (1, 2_500)

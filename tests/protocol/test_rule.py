@@ -366,7 +366,7 @@ def test_an_exact_claim_of_a_small_loss_is_only_refuted_by_a_larger_one() -> Non
 
 
 @pytest.mark.parametrize("style", [DIFFERENCES, EXACT])
-def test_what_is_told_of_a_judgement_are_finite_figures(style: Style) -> None:
+def test_reported_figures_of_a_judgement_are_finite(style: Style) -> None:
     judgement = judge(pairs_of_style(style, *[1.0] * 12), DEFAULT)
     assert math.isfinite(1000 * judgement.log_e)
     assert judgement.lower is not None

@@ -18,7 +18,7 @@ from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
 CLASS = "cpu-x86_64"
 BASELINE = MANIFEST.baseline_tree
 KEYS = tuple(SigningKey.from_seed(bytes([number] * 32)) for number in range(1, 5))
-STRANGER = SigningKey.from_seed(bytes([5] * 32))  # has no records in drawn worlds
+UNKNOWN_AUTHOR = SigningKey.from_seed(bytes([5] * 32))  # has no records in drawn worlds
 TREES = tuple(hashlib.sha256(b"tree %d" % number).digest() for number in range(4))
 
 

@@ -1,4 +1,4 @@
-"""What lanes and nodes tell each other comes out as it went in, and what is none of it does not."""
+"""Messages between lanes and nodes round-trip, and other values are rejected."""
 
 from dataclasses import replace
 from typing import Any

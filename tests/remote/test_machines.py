@@ -176,8 +176,8 @@ def test_the_program_of_a_lane_ends_with_its_input(tmp_path: Path) -> None:
 # The page and the files
 
 
-def told_commands() -> Iterator[list[str]]:
-    """What stands behind `arnode`, wherever the page and the files start it."""
+def documented_commands() -> Iterator[list[str]]:
+    """Yield the arguments of each `arnode` command in the page and the files."""
     block = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
     quoted = re.findall(r"`(arnode [^`]+)`", block.sub("", PAGE))
     lines = [*quoted, *"".join(block.findall(PAGE)).splitlines()]
@@ -199,7 +199,7 @@ def told_commands() -> Iterator[list[str]]:
 
 
 def test_every_command_of_the_page_and_files_is_one_and_has_these_flags() -> None:
-    documented = list(told_commands())
+    documented = list(documented_commands())
     assert {words[0] for words in documented} >= {"start", "status", "ray", "paths", "stop"}
     for words in documented:
         context = click.Context(cli.cli)

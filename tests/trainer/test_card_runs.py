@@ -92,7 +92,7 @@ def test_a_run_on_a_card_that_nobody_else_uses(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("ends", [False, True])
-def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
+def test_a_game_that_begins_next_to_it_is_waited_for_and_marks_the_run_at_last(
     seconds_task: Task,
     seconds_data: TaskData,
     driver: FakeDriver,
@@ -155,7 +155,7 @@ def test_a_card_that_hangs_ends_the_run(
 
 
 @pytest.mark.soak
-def test_who_runs_out_of_memory_is_told_what_there_is(
+def test_who_runs_out_of_memory_is_shown_what_there_is(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
     driver.load.processes[GAME] = FakeProcess(mib=1000)

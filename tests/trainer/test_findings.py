@@ -144,7 +144,7 @@ def test_a_finding_is_edits_of_its_own_or_a_move(path: Path, tiny: Task) -> None
         ("[[finding.edit]]", "[[finding.edit]", "not TOML", "line"),
     ],
 )
-def test_a_broken_catalogue_names_field_and_mend(
+def test_a_broken_catalogue_names_field_and_fix(
     path: Path, tiny: Task, old: str, new: str, message: str, hint: str
 ) -> None:
     assert old in TINY
@@ -156,7 +156,7 @@ def test_a_broken_catalogue_names_field_and_mend(
     assert hint in caught.value.hint
 
 
-def test_what_is_no_catalogue_is_told(path: Path, tiny: Task) -> None:
+def test_what_is_no_catalogue_is_reported(path: Path, tiny: Task) -> None:
     with pytest.raises(UsageError, match="there is no catalogue"):
         load_catalogue(path, tiny)
     with pytest.raises(UsageError, match="there is no catalogue"):
@@ -229,7 +229,7 @@ def toml_value(value: object) -> str:
     table=st.dictionaries(st.sampled_from(NAMES), VALUES),
     edit=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3),
 )
-def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_mend(
+def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_fix(
     tmp_path_factory: pytest.TempPathFactory,
     tiny: Task,
     table: dict[str, object],
@@ -241,10 +241,10 @@ def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_mend(
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         (read,) = load_catalogue(path, tiny)
-        told = read.name
+        reported = read.name
     except ArnodeError as fault:
-        told = fault.hint
-    assert told
+        reported = fault.hint
+    assert reported
 
 
 @given(data=st.binary(max_size=200))

@@ -21,9 +21,9 @@ def test_a_package_is_shown_with_what_it_needs() -> None:
 
 
 def test_of_its_metadata_only_that_is_shown_which_names_no_place() -> None:
-    told = {path.rpartition("/")[2] for path in inside("aiohttp") if ".dist-info" in path}
-    assert told <= {"METADATA", "entry_points.txt"}
-    assert "METADATA" in told
+    reported = {path.rpartition("/")[2] for path in inside("aiohttp") if ".dist-info" in path}
+    assert reported <= {"METADATA", "entry_points.txt"}
+    assert "METADATA" in reported
 
 
 def test_what_every_sandbox_shows_is_not_shown_twice() -> None:
@@ -34,7 +34,7 @@ def test_what_every_sandbox_shows_is_not_shown_twice() -> None:
     assert NO_PACKAGES.digest is None
 
 
-def test_a_package_that_is_not_here_is_named_with_its_mend() -> None:
+def test_a_package_that_is_not_here_is_named_with_its_fix() -> None:
     with pytest.raises(ConfigurationError, match="no-such-thing") as caught:
         installed(("no-such-thing", "click"))
     assert "pip install no-such-thing" in caught.value.hint
@@ -81,6 +81,6 @@ def test_who_has_the_same_versions_may_run_what_somebody_locked() -> None:
         (b"", "is none"),
     ],
 )
-def test_who_has_others_is_told_which(lock: bytes, named: str) -> None:
+def test_who_has_others_is_shown_which(lock: bytes, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         locked(lock)

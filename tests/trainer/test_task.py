@@ -93,13 +93,17 @@ def test_every_move_applies_and_so_does_every_pair(tiny: Task) -> None:
         compile(applied(applied(code, first), second), f"{first.name}+{second.name}", "exec")
 
 
-def test_moves_that_bring_constants_bring_knobs(tiny: Task) -> None:
+def test_moves_that_bring_constants_bring_hyperparameters(tiny: Task) -> None:
     code = tiny.source["train.py"].decode()
-    brought = {knob.name for knob in tiny.knobs if f"\n{knob.name} = " not in code}
+    brought = {
+        hyperparameter.name
+        for hyperparameter in tiny.knobs
+        if f"\n{hyperparameter.name} = " not in code
+    }
     assert {"EMBEDDING_LEARNING_RATE", "HEAD_LEARNING_RATE", "BIGRAMS"} <= brought
 
 
-def test_an_unknown_task_is_told_the_nearest(tmp_path: Path) -> None:
+def test_for_an_unknown_task_the_nearest_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no task 'tinny'") as raised:
         load_task("tinny", data_dir=tmp_path)
     assert "'tiny'" in raised.value.hint
@@ -151,7 +155,7 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("version = 3", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
     ],
 )  # fmt: skip
-def test_a_broken_task_file_names_field_and_mend(
+def test_a_broken_task_file_names_field_and_fix(
     folder: Path, old: str, new: str, message: str, hint: str
 ) -> None:
     path = folder / "task.toml"

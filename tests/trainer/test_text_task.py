@@ -35,7 +35,9 @@ def test_a_text_becomes_a_private_task_named_after_it(diary: Path, tmp_path: Pat
     assert task.manifest.vocabulary_size == task.recipe.vocabulary.size == 1024
 
 
-def test_the_baseline_knobs_and_moves_are_those_of_tiny(diary: Path, tmp_path: Path) -> None:
+def test_the_baseline_hyperparameters_and_moves_are_those_of_tiny(
+    diary: Path, tmp_path: Path
+) -> None:
     task, tiny = text_task(diary, data_dir=tmp_path), load_task("tiny", data_dir=tmp_path)
     assert (task.source, task.knobs, task.moves) == (tiny.source, tiny.knobs, tiny.moves)
     assert task.id != tiny.id

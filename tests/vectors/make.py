@@ -157,7 +157,7 @@ def _broken_shapes() -> dict[str, bytes]:
 
 
 def _of_torsion() -> bytes:
-    """Return a record whose signature holds in most libraries, under a key that is none."""
+    """Return a record whose signature passes in most libraries, under an invalid key."""
     author = edwards.encode(edwards.add(edwards.multiply(KEY, edwards.BASE), edwards.TORSION))
     r = edwards.encode(edwards.multiply(NONCE, edwards.BASE))
     for ts_ms in count(examples.START_MS):

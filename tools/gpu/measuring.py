@@ -48,7 +48,7 @@ class Session:
         self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
     ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self.told = dict(device.script_settings)  # the facts about the card that scripts get
+        self.card_facts = dict(device.script_settings)  # the facts about the card that scripts get
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,

@@ -137,7 +137,7 @@ def _plain(session: Session, source: Source, seed: int) -> dict[str, float]:
                     "context": manifest.context,
                     "seconds": manifest.budget.amount,
                     "vocabulary": manifest.vocabulary_size,
-                    "card": session.told,
+                    "card": session.card_facts,
                 }
             )
         )
@@ -145,7 +145,9 @@ def _plain(session: Session, source: Source, seed: int) -> dict[str, float]:
             "TORCHINDUCTOR_CACHE_DIR": f"{name}/inductor",
             "TRITON_CACHE_DIR": f"{name}/triton",
         }
-        if not session.machine.is_card or not session.told.get("compiled", 1):  # as in a sandbox
+        if not session.machine.is_card or not session.card_facts.get(
+            "compiled", 1
+        ):  # as in a sandbox
             caches["TORCHDYNAMO_DISABLE"] = "1"
         started_s = time.monotonic()
         ran = subprocess.run(

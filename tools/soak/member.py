@@ -145,7 +145,7 @@ class Author:
                         base=self._base,
                         tree=tree,
                         target=None,
-                        proof=(proof := self._proof(tree)),
+                        proof=(proof := self._re_run_proof(tree)),
                         runs=self._attested(proof),
                         again=None,
                         verdict="confirmed",
@@ -157,7 +157,7 @@ class Author:
                 made.append(record_writer.noise(self._base, [self._run("base") for _ in range(2)]))
         self._arrivals.note([one.id for one in made], "own")
 
-    def _proof(self, tree: bytes) -> bytes:
+    def _re_run_proof(self, tree: bytes) -> bytes:
         return prove_seeds(self._record_writer.key, target=None, base=self._base, tree=tree)
 
     def _attested(self, proof: bytes) -> Sequence[Run]:

@@ -123,7 +123,7 @@ async def _as_made(
     figures: dict[str, Mapping[str, object]] = {}
     opened: list[Node] = []
 
-    def tell() -> None:
+    def report() -> None:
         for node in opened:
             store = node.line_resources.store
             for job in store.jobs.closed_jobs(node.research.line_key, AttestationStep):
@@ -132,7 +132,7 @@ async def _as_made(
                     print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
 
     async with open_stage(
-        home, task, kept, Goal(is_on_demand=True), order=order, on_record=tell
+        home, task, kept, Goal(is_on_demand=True), order=order, on_record=report
     ) as node:
         opened.append(node)
         for number, claim in enumerate(mixed):

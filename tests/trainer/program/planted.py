@@ -1,4 +1,4 @@
-"""Judges with one fault each, and one without, whose faults `task check` must find by name.
+"""Judges with one fault each, which `task check` must name, and one without a fault.
 
 Their task is to name numbers below limits, as close as possible.
 """

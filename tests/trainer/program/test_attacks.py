@@ -123,10 +123,10 @@ def test_columns_keys_and_single_floats_are_increased() -> None:
     assert increased(VALUE, column, 0.5)["parts"] == [[0.5, 2.25], [0.25, 3.0]]
 
 
-def test_a_figure_may_be_told_in_any_named_place() -> None:
-    told = {"left": 1.5, "values": [1, 2, 3]}
-    assert [place.name for place in single_numbers(told)] == ["left", "values.0", "values.2"]
-    assert put(told, single_numbers(told)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
+def test_a_figure_may_be_reported_in_any_named_place() -> None:
+    reported = {"left": 1.5, "values": [1, 2, 3]}
+    assert [place.name for place in single_numbers(reported)] == ["left", "values.0", "values.2"]
+    assert put(reported, single_numbers(reported)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,7 @@ def test_a_question_may_write_and_the_next_one_finds_nothing(
     assert [decode(one, "json") for one in made] == [{"made": "made", "left": []}] * 2
 
 
-def test_questions_beside_each_other_find_nothing_of_each_other(
-    loop: asyncio.Runner, writing: Judge
-) -> None:
+def test_questions_at_once_find_nothing_of_each_other(loop: asyncio.Runner, writing: Judge) -> None:
     async def both() -> list[Verdict]:
         answers = ("leave", "nothing", "leave")
         asked = (writing.check(INSTANCE, encode(answer, "json")) for answer in answers)
@@ -204,10 +202,10 @@ def test_every_byte_of_data_is_in_the_id(tmp_path: Path) -> None:
 
 def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
     own = task(tmp_path)
-    beside = b"".join(own.recipe.named_blobs)
-    assert b"  deep/answers.txt\n" in beside
-    assert b"7.5" not in beside
-    assert b"seven words" not in beside
+    named_blobs = b"".join(own.recipe.named_blobs)
+    assert b"  deep/answers.txt\n" in named_blobs
+    assert b"7.5" not in named_blobs
+    assert b"seven words" not in named_blobs
 
 
 def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
@@ -240,7 +238,7 @@ def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
         ({"how": f'{CALLED}toolchains = ["zsh"]\n'}, "toolchains names 'zsh'"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(
+def test_what_cannot_be_is_reported_in_one_line(
     tmp_path: Path, parts: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):

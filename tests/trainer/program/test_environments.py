@@ -64,9 +64,9 @@ def wheel(folder: Path, name: str, version: str, text: str, *needed: str) -> Non
 def sources_only(folder: Path, name: str, *, ran: Path) -> None:
     text = f"open({str(ran)!r}, 'w').close()\n".encode()
     with tarfile.open(folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
-        told = tarfile.TarInfo(f"{name}-1.0/setup.py")
-        told.size = len(text)
-        archive.addfile(told, BytesIO(text))
+        reported = tarfile.TarInfo(f"{name}-1.0/setup.py")
+        reported.size = len(text)
+        archive.addfile(reported, BytesIO(text))
 
 
 def task_folder(place: Path, *asked: str, judges: Sequence[str] = (), text: str = SOLVE) -> Path:
@@ -81,7 +81,7 @@ def prepared(folder: Path) -> Task:
     return settled_task(load, data_dir=folder, data_url=None, progress=lambda *_: None)
 
 
-def test_what_is_not_here_is_named_with_its_mend(tmp_path: Path) -> None:
+def test_what_is_not_here_is_named_with_its_fix(tmp_path: Path) -> None:
     folder = task_folder(tmp_path / "task", "dozen")
     with pytest.raises(NotPreparedError, match="Python packages are not here: dozen") as caught:
         read(folder)

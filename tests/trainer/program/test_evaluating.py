@@ -259,7 +259,7 @@ def test_a_program_that_is_run_as_a_script_ends_the_run(tmp_path: Path) -> None:
     assert "the evaluator runs the program as a script" in caught.value.message
 
 
-def test_of_a_secret_instance_no_word_of_either_side_is_told(tmp_path: Path) -> None:
+def test_of_a_secret_instance_no_word_of_either_side_is_reported(tmp_path: Path) -> None:
     body = """\
     import os
     print("seed", instance["seed"])
@@ -271,7 +271,7 @@ def test_of_a_secret_instance_no_word_of_either_side_is_told(tmp_path: Path) -> 
     assert ran.log_tail.count("asked ") == 1
 
 
-def test_what_fails_on_both_splits_is_told_of_the_public_one(summing: Bench) -> None:
+def test_what_fails_on_both_splits_is_reported_for_the_public_one(summing: Bench) -> None:
     for seed in range(1, 5):
         ended = summing.run("def solve(values):\n    return object()\n", seed=seed)
         assert "what solve() returned is an object" in str(ended.reason)

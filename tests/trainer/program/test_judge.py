@@ -236,7 +236,7 @@ def test_a_judge_that_an_answer_takes_over_is_the_next_ones_as_it_was(
         b"\xff\xfe",
     ],
 )
-def test_a_verdict_is_taken_as_a_strangers_word(payload: bytes) -> None:
+def test_a_verdict_is_taken_as_an_untrusted_word(payload: bytes) -> None:
     verdict = verdict_of(payload)
     assert verdict.wrong
     assert verdict.figures == {}
@@ -389,8 +389,8 @@ def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
-    silent = (
+    no_output = (
         "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
     )
     with pytest.raises(SandboxEnded):
-        spoken(judge_of(silent, interactive=True, limit_s=1), "a")
+        spoken(judge_of(no_output, interactive=True, limit_s=1), "a")

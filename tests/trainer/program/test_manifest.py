@@ -312,7 +312,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_names_its_field_and_the_mend(tmp_path: Path, name: str) -> None:
+def test_a_fault_names_its_field_and_the_fix(tmp_path: Path, name: str) -> None:
     parts, said, hint = FAULTS[name]
     with pytest.raises(ConfigurationError) as fault:
         task(tmp_path, **parts)
@@ -348,22 +348,22 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> None:
     """A manifest may come from a newer version with more words."""
     manifest = task(tmp_path).manifest
-    stranger = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
-    assert TaskManifest.from_value(stranger.to_value()) == stranger
+    unlike = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
+    assert TaskManifest.from_value(unlike.to_value()) == unlike
     with pytest.raises(ConfigurationError, match=f"its {name} is ") as fault:
-        kind_of(stranger)
+        kind_of(unlike)
     assert "install the version" in fault.value.hint
 
 
 def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
     manifest = task(tmp_path).manifest
-    for stranger in (
+    for unlike in (
         replace(manifest, evaluator="program/1"),
         replace(manifest, budget=replace(manifest.budget, unit="seconds")),
         replace(manifest, metric=replace(manifest.metric, scale=3)),
     ):
         with pytest.raises(ConfigurationError, match="not known here"):
-            check(stranger)
+            check(unlike)
 
 
 def test_what_is_no_program_is_none(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_a_called_function_is_a_single_process(tmp_path: Path) -> None:
     assert profile_of(several).memory_bytes == 10**9
 
 
-def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
+def test_an_assistant_is_shown_what_counts(tmp_path: Path) -> None:
     words = ProgramKind().words(task(tmp_path).manifest)
     assert words.budget == "4 instances, new in each run"
     assert words.limits == "20 s an instance, 1 GB of memory."
@@ -438,7 +438,9 @@ def test_a_judge_may_have_limits_of_its_own(tmp_path: Path) -> None:
     assert (means.limit_s, means.memory_bytes) == (5, 500_000_000)
 
 
-def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_path: Path) -> None:
+def test_an_untrusted_task_has_its_script_its_packages_and_its_judges_limits(
+    tmp_path: Path,
+) -> None:
     llm = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 4\ntokens = 40\n'
     files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return ''\n"}
     folder = write_task(tmp_path, how=CALLED + 'requires = ["click"]\n', more=llm, files=files)

@@ -130,9 +130,11 @@ def test_the_models_are_listed(tmp_path: Path) -> None:
 
 def test_a_program_gets_answers_and_what_they_took(tmp_path: Path) -> None:
     models = Counting(tokens=7)
-    (told,) = run_once(task_of(tmp_path, 'note(json.loads(ask("hi", temperature=1)[1]))'), models)
-    assert told["choices"][0]["finish_reason"] == "stop"
-    assert told["usage"] == {"prompt_tokens": 7, "completion_tokens": 7, "total_tokens": 14}
+    (document,) = run_once(
+        task_of(tmp_path, 'note(json.loads(ask("hi", temperature=1)[1]))'), models
+    )
+    assert document["choices"][0]["finish_reason"] == "stop"
+    assert document["usage"] == {"prompt_tokens": 7, "completion_tokens": 7, "total_tokens": 14}
     assert {one.model for one in models.asked} == {"small"}
     assert {one.parameters for one in models.asked} == {'{"temperature": 1}'}
 

@@ -1,4 +1,4 @@
-"""A home's page served as a node serves it, in a thread beside the test."""
+"""A home's page served as a node serves it, in a thread of the test."""
 
 import asyncio
 import threading
@@ -67,12 +67,12 @@ PLANNER: dict[str, Message] = {
 
 
 class ServedHome:
-    """The page of a home with a node that runs: what it is told is kept in `told`."""
+    """The page of a home with a running node, whose commands are kept in `requests`."""
 
     def __init__(self, home: Home, port: int = 0) -> None:
         self.home = home
         self.port = port
-        self.told: list[tuple[str, dict[str, Message]]] = []
+        self.requests: list[tuple[str, dict[str, Message]]] = []
         self.now: NowDocument = {"now": at_work("LEARNING_RATE → 0.7")}
         self._served: Served | None = None
         self._ready = threading.Event()
@@ -124,17 +124,17 @@ class ServedHome:
     def _answers(self) -> Mapping[str, Answer]:
         def kept(name: str, answer: Any) -> Answer:
             async def handle(asked: Any) -> Any:
-                self.told.append((name, msgspec.structs.asdict(asked)))
+                self.requests.append((name, msgspec.structs.asdict(asked)))
                 return answer
 
             return handle
 
         async def status(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:
-                told = status_document(store, author=KEY.public, net="main", sandbox="test")
-                lines: Any = told["lines"]
+                document = status_document(store, author=KEY.public, net="main", sandbox="test")
+                lines: Any = document["lines"]
                 more: Any = {"proposers": [*PROPOSERS], "planner": PLANNER}
-                return {**told, "lines": [{**one, **more} for one in lines]}
+                return {**document, "lines": [{**one, **more} for one in lines]}
 
         async def peers(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:

@@ -1,4 +1,4 @@
-"""What models had kept is judged soon where others at work would go on from it."""
+"""Patches kept from models are judged early where peers would build on them."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ def judged_after(
     has_others: bool = True,
     proposer: str = "llm",
 ) -> int:
-    """Work until nothing is left to try, of which the first gains so much.
+    """Work until nothing is left to try; the first idea has this gain.
 
     Return after how many others it was judged.
     """

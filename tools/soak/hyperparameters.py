@@ -26,7 +26,7 @@ from protocol.units import NANO
 from tests.trainer.audits import audited
 from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
-from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
+from tools.soak.arms import OutOfRuns, ParzenSearch, Search, ShippedSearch, UniformSearch
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
@@ -38,7 +38,7 @@ REPETITIONS = 10
 FRESH_SEEDS = 16  # with 4 a gain is uncertain by 0.7 sd, more than the arms may differ
 TASK = TASKS / "fifth"
 ARMS: Mapping[str, type[Search]] = {
-    "knobs": KnobsSearch,
+    "knobs": ShippedSearch,
     "tpe": ParzenSearch,
     "uniform": UniformSearch,
 }
@@ -170,7 +170,7 @@ async def _runner(task: Task, data: TaskData) -> AsyncIterator[Runner]:
         await runner.close()
 
 
-def run_knobs(folder: Path) -> dict[str, object]:
+def run_hyperparameters(folder: Path) -> dict[str, object]:
     """Make the missing runs of all searches, and return their figures."""
     folder.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_compared(folder))
