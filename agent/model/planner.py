@@ -20,8 +20,8 @@ MAX_AIM: Final = MAX_WHY  # characters, as for any reason
 
 _ROLE: Final = """\
 You plan how the source of an experiment is improved. Other models propose one change at a time; \
-they see the text below and your aim. A program applies and measures each change. You have no tools \
-and nobody to ask: write no code, and give one answer in the format below."""
+they see the text below and your aim. A program applies and measures each change. You have no \
+tools and nobody to ask: write no code, and give one answer in the format below."""
 
 _LAST: Final = """\
 # Your last aim
@@ -31,10 +31,10 @@ _PLATEAU: Final = " No small change has helped for a while: choose a bold step."
 
 _NOW: Final = """\
 # Now
-Write an aim for the next {experiments} experiments: which direction is the most promising and why, \
-what to try first, and what to leave alone. Rely on what was measured, and above all on the owner's \
-words.{plateau} Name a direction, not one change to copy: each proposing model looks for a change \
-itself."""
+Write an aim for the next {experiments} experiments: which direction is the most promising and \
+why, what to try first, and what to leave alone. Rely on what was measured, and above all on the \
+owner's words.{plateau} Name a direction, not one change to copy: each proposing model looks for a \
+change itself."""
 
 _ANSWER: Final = """\
 # Your answer

@@ -71,7 +71,7 @@ class ReviewedProposer:
         if isinstance(review, NoProposal):
             if self._rest.begin(review):
                 self.say(
-                    f"the reviewer {self.reviewer.model} chose none: {review.reason}; the first"
+                    f"the reviewer {self.reviewer.model}: {review.reason}; the first"
                     " proposal is run instead"
                 )
             return drafts[0], review.cost

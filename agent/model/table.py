@@ -19,8 +19,8 @@ _NEWEST: Final = 12  # rows that are shortened and dropped last
 _WHOLE_PART: Final = 4  # if rows are dropped, 1/4 of the room is for rows at full length
 _HEADING: Final = """\
 ## All experiments, the newest first
-The base is the number of the experiment whose source was changed: 0 is the task's first source, \
-and - is any other source. A gain is relative to that base, + is better; gains over different bases \
+The base is the number of the experiment whose source was changed: 0 is the task's first source, - \
+is any other source. A gain is relative to that base, + is better; gains over different bases \
 cannot be compared."""
 _ERRORS: Final = "± is the standard error of a gain."
 _MEANINGS: Final[dict[Decision, str]] = {
@@ -93,7 +93,7 @@ class ExperimentTable:
         return 2 if is_near_miss(self._history[at]) else 3
 
     def _shown(self, whole: int, short: int) -> str:
-        """Return the table with the most informative rows: `whole` at full length, `short` short."""
+        """Return the table with the most informative rows: `whole` in full, `short` shortened."""
         parts = [self._heading]
         if whole:
             lines = [self._lines[at] for at in sorted(self._ranked[:whole], reverse=True)]

@@ -44,6 +44,6 @@ def test_where_nothing_was_seen_to_scatter_no_deviation_is_made_up() -> None:
     told = prompt(replace(context(), brief=brief), limit_chars=100_000, secret=SECRET)
     assert not isinstance(told, NoProposal)
     text = "\n".join(message.content for message in told)
-    assert "were repeated here measured the same" in text
+    assert "Repeated runs of one source scored the same" in text
     assert "standard deviation" not in text
-    assert "hardly ever seen" not in text
+    assert "hardly ever detected" not in text

@@ -81,7 +81,7 @@ def test_after_three_answers_there_is_none() -> None:
     model = Model(NO_MATCH, "no", "never")
     result = silent(model)
     assert len(model.asked) == MAX_TRIES == 3
-    assert "There is no change in your answer" in result.reason
+    assert "Your answer contains no change" in result.reason
     assert result.retry_s > 0
     assert result.cost.calls == 3
 
@@ -118,7 +118,7 @@ def test_what_was_tried_goes_back_once() -> None:
     wider = replacing(("WIDTH = 64", "WIDTH = 96"), title="Wider")
     model = Model(DEEPER, wider)
     assert proposed(model, context(history=history)).title == "Wider"
-    assert "hardly different from an experiment that was made here" in model.told
+    assert "hardly different from an experiment of this node" in model.told
     assert "| screened out -0.40 sd: Deeper already | LAYERS 2 → 3" in model.told
     model = Model(DEEPER, DEEPER)
     assert "hardly different" in silent(model, context(history=history)).reason
@@ -130,7 +130,7 @@ def test_a_program_that_ran_is_never_proposed() -> None:
     disguised = replacing(("LAYERS = 2", "LAYERS = 3  # more"))
     model = Model(DEEPER, disguised)
     assert isinstance(asked(model, told), NoProposal)
-    assert "This very program was run or proposed before" in model.told
+    assert "An equivalent program was run or proposed before" in model.told
 
 
 def test_a_peers_patch_is_told_by_its_facts() -> None:
@@ -166,7 +166,7 @@ def test_an_answer_that_was_cut_is_gone_on_with_and_every_part_is_counted() -> N
     assert made.cost == ModelCost(calls=3, tokens_in=102, tokens_out=8_007, usd_nano=13)
     turns = model.asked[2].messages[2:]
     assert (turns[0].role, turns[0].content) == ("assistant", whole_lines(first + second))
-    assert "Your answer was cut off there. Go on where it stopped" in turns[1].content
+    assert "Your answer was cut off there. Continue where it stopped" in turns[1].content
     assert len(turns) == 2
 
 
@@ -335,7 +335,7 @@ def test_to_take_the_change_back_is_no_mend() -> None:
     back = replacing(("LAYERS = 3; x", "LAYERS = 2"))
     model = Model(back, replacing(("LAYERS = 3; x", "LAYERS = 3")))
     assert proposed(model, context(crash=crash(broken()))).source == deeper()
-    assert "takes the whole change back" in model.told
+    assert "reverts the whole change" in model.told
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_on_a_plateau_a_bold_step_is_asked_for() -> None:
     for aim in ("improve", "elsewhere"):
         model = Model(AIM)
         planned(model, with_everything(aim=aim))
-        told[aim] = "Nothing small has helped" in model.told
+        told[aim] = "No small change has helped" in model.told
     assert told == {"improve": False, "elsewhere": True}
 
 

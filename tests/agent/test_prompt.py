@@ -147,7 +147,7 @@ def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
     found = errand(told, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
     if isinstance(found, NoProposal):
-        assert "characters more than" in found.reason
+        assert "characters longer than" in found.reason
     else:
         assert len(found) <= limit_chars
         assert BRIEF.program in found

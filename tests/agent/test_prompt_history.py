@@ -109,7 +109,7 @@ def test_what_a_model_of_all_trials_says_of_constants_goes_first() -> None:
     history = tuple(outcome(gain_sd=-0.3, edits=(step,)) for step in steps)
     told = parts(history=history, importance=(knob("HEADS", 0.6), knob("LAYERS", 0.0)))
     label, *rows, _ = told["constants"].split("\n")
-    assert "constants, those that matter most first: the share of the metric's variance" in label
+    assert "constants, the most important first: the fraction of the metric's variance" in label
     assert rows == [
         "0123| HEADS: 60% (30% to 66%) | -",
         "0123| LAYERS: 0% (0% to 0%) | -",
@@ -167,9 +167,9 @@ def test_peers_come_by_how_well_they_are_known_then_near_then_by_gain() -> None:
     rows = parts(peers=peers)["peers"].split("\n")[2:-1]
     assert [row.split(": ")[1] for row in rows] == [
         "+0.50 sd, measured here, on this class",
-        "+1.00 sd, re-run by others, on this class",
-        "an implausible gain, re-run by others, on this class",
-        "+8.00 sd, re-run by others, on other hardware, cuda-sm90",
+        "+1.00 sd, re-run by peers, on this class",
+        "an implausible gain, re-run by peers, on this class",
+        "+8.00 sd, re-run by peers, on other hardware, cuda-sm90",
         "+9.00 sd, claimed by its author only, on this class",
     ]
 

@@ -24,7 +24,7 @@ def aims_told(server: LlmServer) -> int:
 
 
 def _program_in(system: str) -> str:
-    return system.partition("# The owner's program")[2].partition("# How a change")[0]
+    return system.partition("# The owner's instructions")[2].partition("# How a change")[0]
 
 
 @pytest.mark.soak
@@ -70,7 +70,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
             asked[question["model"]].append(shown)
             if question["model"] == "small":
                 systems.append(system)
-    # Whatever happened since: both are told the owner's program.
+    # Whatever happened since: both are shown the owner's instructions.
     programs = {_program_in(one) for one in (told["prompt"][0]["content"], *systems)}
     assert len(programs) == 1
     assert programs != {""}
