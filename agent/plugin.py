@@ -71,7 +71,7 @@ class PluggedProposer:
                 reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S
             )
         if proposal is None:
-            return NoProposal(reason="it is out of ideas", retry_s=_LATER_S)
+            return NoProposal(reason="it has no more ideas", retry_s=_LATER_S)
         if proposal.source.tree == context.source.tree:
             return NoProposal(reason="it changed nothing", retry_s=_AGAIN_S)
         checked = await self._check(proposal.source)

@@ -41,7 +41,7 @@ _PROBLEM_MB: Final = 64  # the largest tenth of upstream's problems have more th
 _JUDGE_S: Final = 600  # a run's problems are made at once, the largest of them several times
 _MAX_REPORT_BYTES: Final = 16 << 20
 _NO_SIZES: Final = (
-    "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
+    "no problem sizes are known to take long enough: give --size, or set SIZES in judge.py"
 )
 _SCALED: Final = (
     f"a problem that would take more than {_PROBLEM_MB} MB (instance_mb in task.toml) is made"
@@ -176,7 +176,7 @@ def _program(name: str, description: str, sizes: Sequence[int]) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a task's class: its judge keeps it, the candidate is solve alone.",
+        summary="Import a task's class: the judge gets the class, the candidate only solve.",
         read=read_task,
         options=(Option(name="size", help="A problem's n.", kind=int, is_many=True),),
     )

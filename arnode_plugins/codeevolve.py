@@ -98,9 +98,9 @@ def _description(config: Mapping[str, object]) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over input/evaluate.py, input/src/ and configs/.
+        summary="""Import input/evaluate.py, input/src/ and configs/.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

@@ -175,7 +175,7 @@ def _description(description: str, ranking: str) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a problem's task.yml and the files that it names: self-scored.",
+        summary="Import a problem's task.yml and the files that it names as a self-scored task.",
         read=read_task,
     )
 )

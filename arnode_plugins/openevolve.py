@@ -181,9 +181,9 @@ def _description(program: str, config: Mapping[str, object], thresholds: tuple[f
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over initial_program.py, evaluator.py and config.yaml.
+        summary="""Import initial_program.py, evaluator.py and config.yaml.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

@@ -259,19 +259,19 @@ def _configured(value: dict[str, object], before: Segment) -> Segment:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a session of pi-autoresearch, with its measure.sh: self-scored.",
+        summary="Import a session of pi-autoresearch, with its measure.sh, as a self-scored task.",
         read=read_task,
         options=(
             Option(
                 name="holdout",
                 kind=Path,
-                help="A folder of files that replace those of the same names where a candidate is"
-                " judged.",
+                help="A folder of files that replace the files of the same names when a candidate"
+                " is judged.",
             ),
         ),
     ),
     history=HistoryReader(
-        summary="""Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with
+        summary="""Import pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with
         its metric.
 
         What does not read, such as a torn last line, is kept as text and counted.""",

@@ -132,9 +132,9 @@ def _seconds(clock: str) -> int:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over initial.py, evaluate.py and run_evo.py.
+        summary="""Import initial.py, evaluate.py and run_evo.py.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

@@ -26,8 +26,8 @@ from agent.worker.key_forms import (
 from agent.worker.messages import Failure, Reply
 from agent.worker.prices import Usage
 
-WHY: Final = "what its server said holds pieces of an API key, and was thrown away"
-STOPPED: Final = "its server has given an API key away, so it is asked no more"
+WHY: Final = "its server's answer contains parts of an API key and was discarded"
+STOPPED: Final = "its server revealed an API key, so it is not asked again"
 _MOST: Final = 0.6  # of a secret, in small pieces of one text
 _HALF: Final = 0.5  # of a secret, in pieces of all texts
 _BEYOND_CHANCE: Final = 3.0  # multiple of the share that small pieces cover by chance
