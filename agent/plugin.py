@@ -78,9 +78,9 @@ class PluggedProposer:
         fingerprint = checked.fingerprint
         if fingerprint is None or checked.fault or checked.marks:
             why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
-            return NoProposal(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
+            return NoProposal(reason=f"its proposal may not be run: {why}", retry_s=_AGAIN_S)
         if context.tried(fingerprint):
-            return NoProposal(reason="it proposed what was tried before", retry_s=_AGAIN_S)
+            return NoProposal(reason="its proposal was tried before", retry_s=_AGAIN_S)
         return replace(proposal, proposer=self._name, fingerprint=fingerprint)
 
     def _asked(self, context: Context) -> Proposal | None:

@@ -1,8 +1,9 @@
 """The decision rule for gains: screen, rechecks, and trials in pairs.
 
 All figures are in the metric's own unit, and smaller is better. Only fresh pairs are evidence. The
-defaults came from a grid search over horizons of 96 to 2,000 runs. Change them only with a
-simulation that justifies it. This module measures nothing and knows no trees, seeds or clocks.
+defaults are the result of a grid search over horizons of 96 to 2,000 runs. Change them only with a
+simulation that justifies it. This module makes no runs and does not depend on trees, seeds or
+clocks.
 """
 
 import math
@@ -24,8 +25,8 @@ MIN_PAIRS = 2
 # The alpha budget: the error rate of all trials of a line together, from one promotion to the next.
 # Each trial gets a part of it (`trial_alpha`).
 LINE_ALPHA = 0.05
-# The share of LINE_ALPHA for trials of peers' trees. However many false claims there are, they take
-# nothing from the trials of this node's own working line.
+# The share of LINE_ALPHA for trials of peers' trees. So false claims, however many, do not reduce
+# the alpha of trials of this node's working line.
 _PEERS_SHARE = 0.2
 _ALPHA_EXPONENT = 1.5  # exponent of the series that divides the budget
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
@@ -42,7 +43,7 @@ LARGE_CLAIM_SD = 2.5
 # Once the claimed gain is excluded, the trial goes on until a smaller gain is unlikely too.
 _SMALLER_SD = 0.75
 _SMALLER_PROBABILITY = 0.3
-# Two means of one tree that differ by more than this many standard errors are not due to chance.
+# If two means of one tree differ by more standard errors than this, it is not by chance.
 _RECHECK_ERRORS = 2.5
 # Extra pairs for differences, whose spread is unknown beforehand and which include an unseen loss.
 _MORE_FOR_DIFFERENCES = 9

@@ -171,7 +171,7 @@ def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
     found = prompt(told, limit_chars=limit_chars, secret=SECRET)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 11_000
     else:
         assert size(found) <= limit_chars

@@ -402,7 +402,7 @@ def test_what_was_tried_before_is_not_proposed_again(desk: Desk) -> None:
     mark = asyncio.run(check(Source.of({"train.py": b"WIDTH = 96\n"}))).fingerprint
     said = desk.propose("edit", context=told(tried=lambda one: one == mark))
     assert isinstance(said, NoProposal)
-    assert said.reason.startswith("what it wrote was tried before")
+    assert said.reason.startswith("its change was tried before")
 
 
 @every_tier

@@ -138,10 +138,10 @@ def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
     then = asked(doubling, knobs=knobs, history=(tried,))
     assert isinstance(then, NoProposal)
-    assert then.reason == "it is out of ideas"
+    assert then.reason == "it has no more ideas"
     again = asked(doubling, knobs=knobs, tried=lambda _: True)
     assert isinstance(again, NoProposal)
-    assert again.reason == "it proposed what was tried before"
+    assert again.reason == "its proposal was tried before"
 
 
 class Nameless:
@@ -191,7 +191,7 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
 
     told = asyncio.run(PluggedProposer("same", Same(), unfit).propose(context()))
     assert isinstance(told, NoProposal)
-    assert told.reason == "what it proposed may not be run: it is too large"
+    assert told.reason == "its proposal may not be run: it is too large"
 
 
 @pytest.mark.usefixtures("beside")
