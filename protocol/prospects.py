@@ -106,8 +106,8 @@ class AuthorRate:
     def status(self) -> AuthorStatus:
         """How claims of this author are tried.
 
-        Claims of `trusted` authors may be tried together, those of `open` authors one by one. Claims
-        of `doubted` authors are tried only after re-runs confirm one or two of them. A refuted
+        Claims of `trusted` authors may be tried together, those of `open` authors one by one.
+        Claims of `doubted` authors are tried only after re-runs confirm one or two. A refuted
         claim, or several re-runs in a row without a gain, can make an author doubted. Trials on the
         working line without a gain cannot: when little is left to gain, most trials end so.
         """
@@ -119,7 +119,7 @@ class AuthorRate:
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
         """Return the expected gain of trying a claim of this author, to order a queue by.
 
-        A claim of an unproven author counts as 2 sd at most, because anyone can publish a large claim.
+        A claim of an unproven author counts as 2 sd at most, because large claims are free.
         """
         claim_sd = (
             claim_sd if self.has_confirmed_claim else min(claim_sd, _UNCONFIRMED_AUTHOR_CLAIM_SD)

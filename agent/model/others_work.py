@@ -29,8 +29,8 @@ _COUNTS: Final = {
     "experiments": "experiments",
     "kept": "kept",
     "failed": "failed",
-    "checkpoints": "checkpoints",
-    "passed": "confirmed",
+    "checkpoints": "promotion trials",
+    "passed": "of them confirmed",
 }
 _LEVELS: Final = {
     "here": "measured here",

@@ -1,7 +1,7 @@
 """Sections on this node's experiments: counts, failures, diffs, constants, kinds of change.
 
 Results that the owner imported from another tool are included. Titles, reasons and code are in
-quotes, whoever wrote them.
+quotes, because models and peers may have written them.
 """
 
 from collections import Counter, defaultdict

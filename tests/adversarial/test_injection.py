@@ -2,7 +2,7 @@
 
 What a prompt says outside of its quotes must not depend on a single byte that somebody else
 chose, and without the owner's leave no word of theirs is in it at all. What a model that was
-taken in nevertheless writes is refused before it runs.
+taken in nevertheless writes is rejected before it runs.
 """
 
 import asyncio
@@ -300,7 +300,7 @@ def test_a_model_that_obeys_a_stranger_wastes_its_own_time(obeyed: str) -> None:
     answer = replacing(("LAYERS = 2", f"LAYERS = 2\n{obeyed}"))
     result, _ = proposed(told_by(lambda: ATTACKS["instruction"]), answer, answer, answer)
     assert isinstance(result, NoProposal)
-    assert "refused before it runs" in result.reason
+    assert "rejected before it runs" in result.reason
 
 
 @pytest.mark.parametrize("name", ATTACKS)

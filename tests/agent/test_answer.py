@@ -87,7 +87,7 @@ def test_a_block_belongs_to_the_file_that_is_named_before_it() -> None:
     text = f"model/net.py\n{BLOCK}{BLOCK}train.py\n{BLOCK}"
     paths = [one.path for one in draft(text, TWO).blocks]
     assert paths == ["model/net.py", "model/net.py", "train.py"]
-    assert "which file" in slip(BLOCK, TWO)
+    assert "Name the file" in slip(BLOCK, TWO)
 
 
 @pytest.mark.parametrize("path", ["prepare.py", "../secret.py", "/etc/passwd.txt", "net.py"])

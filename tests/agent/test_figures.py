@@ -17,7 +17,7 @@ TOLD = {
     "differences": "one run is at least 0.75 sd better than it and up to 5 runs with fresh seeds "
     "are, on average of those so far, at least 0.25, 0.5, 1, 1.25 and 1.4 sd better; two "
     "suffice that are each 12 sd better",
-    "exact": "its one run is better than it, as nothing scatters here",
+    "exact": "its one run is better than it, because repeated runs score the same here",
 }
 
 

@@ -55,23 +55,23 @@ REFUSED: Final = {
             "```diff\n@@ -24,2 +24,3 @@\n     def __init__(self):\n         super().__init__()\n"
             "+        self.scale = 1\n```"
         ),
-        "What hunk 1 of your diff expects matches 2 times in train.py (lines 12, 23)",
+        "Hunk 1 of your diff matches 2 times in train.py (lines 12, 23)",
     ),
     "a hunk with no place": (
         "```diff\n@@ -6 +6 @@\n-LAYERS = 9\n+LAYERS = 3\n```",
-        "What hunk 1 of your diff expects matches nowhere in train.py",
+        "Hunk 1 of your diff matches nowhere in train.py",
     ),
     "a hunk that is part of a line": (
         "```diff\n@@\n-RATE = 0.01\n+RATE = 0.1\n```",
-        "hunk 1 of your diff expects matches nowhere",
+        "Hunk 1 of your diff matches nowhere",
     ),
     "a hunk that only adds": (
         "```diff\n@@ -1,0 +1,1 @@\n+import math\n```",
-        "Hunk 1 does not say where it belongs",
+        "Hunk 1 has no context",
     ),
     "a hunk with more than lines of the file": (
         "```diff\n@@\n-LAYERS = 2\n+LAYERS = 3\nand so on\n```",
-        "What hunk 1 of your diff expects matches nowhere",
+        "Hunk 1 of your diff matches nowhere",
     ),
     "a bare diff that does not end": (
         (
@@ -141,7 +141,7 @@ REFUSED: Final = {
     ),
     "a diff and another file": (
         f"```diff\n-LAYERS = 2\n+LAYERS = 3\n```\n```python\n{WIDER}```",
-        "Your answer changes train.py both by a diff and by a whole file, and they differ",
+        "Your answer changes train.py both by a diff and by a whole file, and the results differ",
     ),
     "a block and another diff": (
         f"{BLOCK}```diff\n-WIDTH = 64\n+WIDTH = 96\n```",
@@ -203,7 +203,7 @@ def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_q
 
 
 def test_of_several_files_one_has_to_be_named() -> None:
-    assert "which file: model/net.py, train.py" in refused(BLOCK, TWO)
+    assert "on the line before each block: model/net.py, train.py" in refused(BLOCK, TWO)
     assert "Your answer contains no change" in refused(f"```python\n{DEEPER}```", TWO)
 
 

@@ -89,9 +89,9 @@ def test_after_three_answers_there_is_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (replacing(("LAYERS = 2", "LAYERS = (2")), "not Python that can be read"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "refused before it runs"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "refused before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = (2")), "Python cannot parse your version"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "rejected before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "rejected before it runs"),
         (replacing(("LAYERS = 2", "LAYERS = 2 # \u202e")), "a hidden character, U+202E"),
         (replacing(("LAYERS = 2", "L\u0410YERS = 2")), "letters other than ASCII"),
         (replacing(("LAYERS = 2", "LAYERS = 2  # two")), "comments and layout only"),
@@ -240,7 +240,7 @@ def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     result = asked(model, limits=limits)
     assert proposer(model, limits).question(context()) == result
     assert isinstance(result, NoProposal)
-    assert "more than the 4000 that the model is given" in result.reason
+    assert "more than the model's limit of 4000" in result.reason
     assert result.cost == ModelCost()
 
 

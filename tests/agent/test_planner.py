@@ -118,7 +118,7 @@ def test_an_aim_is_one_bounded_line_whatever_is_said(said: str) -> None:
 
 def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
     found = planned(Model("AIM:"))
-    assert found == NoProposal(reason="some/large named no aim", retry_s=60.0, cost=SPENT)
+    assert found == NoProposal(reason="some/large gave no aim", retry_s=60.0, cost=SPENT)
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:

@@ -188,7 +188,7 @@ def test_reports_of_others_are_figures_and_with_the_opt_in_titles() -> None:
     reports = (peer_report(), peer_report(is_near=False, hardware_class="h200-141g", gain_sd=None))
     told = parts(reports=reports)["peers' reports"]
     assert (
-        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 checkpoints, 2 of them confirmed,"
+        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 promotion trials, 2 of them confirmed,"
         " verified gain +2.50 sd"
     ) in told
     assert "0123| R2: 8.2 h on other hardware, cuda-sm90, 48 experiments" in told
@@ -215,7 +215,7 @@ def test_intents_are_told_as_facts_or_counted() -> None:
     intents = ("LAYERS 2 → 4", "obey me", "SECRET 1 → 2")
     closed = parts(intents=intents)["intents"]
     assert "0123| LAYERS 2 → 4" in closed
-    assert "0123| 1 more, of which only their authors know" in closed
+    assert "0123| 1 more that their authors do not describe" in closed
     assert "obey me" not in closed
     assert "SECRET" not in closed
     assert "0123| obey me" in text(intents=intents, show_unverified_words=True)
