@@ -1,8 +1,8 @@
 """An importer of AlgoTune's tasks: a class with `generate_problem`, `solve` and `is_solution`.
 
-They become trusted tasks. The judge keeps the class, makes problems from given seeds and checks
-answers with it. The candidate has only `solve` and the code that it needs, without the checker. The
-metric is the time by the node's own clock.
+They become trusted tasks. The judge uses the class to make problems from seeds and to check
+answers. The candidate contains only `solve` and the code that it needs, without the checker. The
+metric is the time by the node's clock.
 """
 
 import ast

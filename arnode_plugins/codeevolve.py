@@ -1,7 +1,7 @@
 """An importer of CodeEvolve's folders: `input/evaluate.py`, `input/src/` and `configs/`.
 
-The evaluator writes a table of figures, and the configuration names the one that counts. The
-evaluator becomes a judge in a sandbox of its own if it only calls functions of the program with
+The evaluator writes a table of figures, and the configuration names the figure that is the score.
+The evaluator becomes a judge in a separate sandbox if it only calls functions of the program with
 plain data, and if the figure contains no time. Otherwise the task is self-scored.
 """
 

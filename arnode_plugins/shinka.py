@@ -62,7 +62,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     runner = find_file(folder, _RUNNER)
     message, limit_s = _runner(runner) if runner else ("", _TIMEOUT_S)
     marked = "EVOLVE-BLOCK-START" in read_text(program)
-    parts = ["Change only what stands between the EVOLVE-BLOCK marks."] if marked else []
+    parts = ["Change only the lines between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
         parts.append(f"## What ShinkaEvolve was told\n\n{message}")
     found = SelfScored(

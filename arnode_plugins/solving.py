@@ -1,7 +1,7 @@
-"""The two parts of an AlgoTune class: `solve` for a candidate, and the whole class for a judge.
+"""The candidate and the judge of an AlgoTune class, as text.
 
-The candidate's part has what solving needs, including imports, and no code that makes or checks
-problems. The class is handled only as text, and never executed here.
+The candidate contains what `solve` needs, including imports, and no code that makes or checks
+problems. The judge contains the whole class. The class is never executed here.
 """
 
 import ast
@@ -117,8 +117,8 @@ def candidate_text(module: TaskModule) -> str:
 def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
     if statement.level or (statement.module or "").split(".")[0] == BASE:
         raise ConfigurationError(
-            f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate has not",
-            "write what it needs into the task's own module",
+            f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate cannot import",
+            "copy what solve needs into the task's module",
         )
     return None
 
@@ -216,7 +216,7 @@ def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> 
     clash = taken & {"instance", "check", "sent_bytes", "MOST_BYTES", *_NAMES}
     if clash:
         raise ConfigurationError(
-            f"{module.path}: {min(clash)} is a name that the judge takes", "rename it there"
+            f"{module.path}: the judge already uses the name {min(clash)}", "rename it there"
         )
     lines = module.source.split("\n")
     future = ""

@@ -230,7 +230,7 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
     if not any(f"{_DRAWN}(" in text for text in extract.statements.values()):
         raise ConfigurationError(
             f"{prepare}: it splits the data without a seed (such as"
-            " random_state=0), so it would split them the same way each time",
+            " random_state=0), so every split would be the same",
             "give its split a random_state, then import it again",
         )
     extract.take(grade, ["grade"])
@@ -279,8 +279,8 @@ def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
     found = find_file(path.root, os.path.relpath(wanted, path.root))
     if found is None:
         raise ConfigurationError(
-            f"{path}: it needs `{ast.unparse(statement)}`, which is not here",
-            "import the competition from its place in a checkout of MLE-bench",
+            f"{path}: the module of `{ast.unparse(statement)}` is missing",
+            "import the competition from its folder in a checkout of MLE-bench",
         )
     return found
 

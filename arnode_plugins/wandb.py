@@ -41,7 +41,7 @@ def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> 
 
 def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) -> None:
     settings = wandb.Settings(
-        host="",  # do not reveal the machine's name to those the run is shared with
+        host="",  # do not reveal the machine's name to people who see the run
         x_disable_meta=True,
         x_disable_stats=True,
         x_save_requirements=False,

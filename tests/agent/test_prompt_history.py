@@ -188,8 +188,8 @@ def test_reports_of_others_are_figures_and_with_the_opt_in_titles() -> None:
     reports = (peer_report(), peer_report(is_near=False, hardware_class="h200-141g", gain_sd=None))
     told = parts(reports=reports)["peers' reports"]
     assert (
-        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 promotion trials, 2 of them confirmed,"
-        " verified gain +2.50 sd"
+        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 promotion trials, 2 of them"
+        " confirmed, verified gain +2.50 sd"
     ) in told
     assert "0123| R2: 8.2 h on other hardware, cuda-sm90, 48 experiments" in told
     assert "two cores" not in told
