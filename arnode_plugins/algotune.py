@@ -48,8 +48,8 @@ _SCALED: Final = (
     " smaller: its n is halved until it fits"
 )
 _WHOSE: Final = (
-    "## Who says so\n\nThe problems are made, the time is taken and the answers are checked where"
-    " this program cannot reach: a trusted task."
+    "## How it is measured\n\nA judge makes the problems, takes the time and checks the answers."
+    " This program cannot access the judge, so the task is trusted."
 )
 _NOISE: Final = 0.02  # as a share of the baseline's seconds, on a quiet machine
 

@@ -238,8 +238,8 @@ def _program(found: _Competition, better: str) -> str:
         f" {'lower' if better == 'min' else 'higher'} is better. Rows are split again for each run."
     )
     whose = (
-        "## Who says so\n\nThe judge grades the submission against answers that were never where"
-        " this program runs: a trusted task."
+        "## How it is measured\n\nThe judge grades the submission against answers that this program"
+        " cannot access, so the task is trusted."
     )
     competition = f"## The competition\n\n{found.description}" if found.description else ""
     parts = [f"# {found.title}", aim, competition, whose]
