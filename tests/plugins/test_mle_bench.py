@@ -169,5 +169,5 @@ def test_what_is_no_competition_is_told_in_one_line(tmp_path: Path, gone: str) -
 def test_what_lies_in_a_checkout_is_asked_for_where_it_is_not(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     (folder.parent / "utils.py").unlink()
-    with pytest.raises(ConfigurationError, match=r"needs `from mlebench\.competitions\.utils"):
+    with pytest.raises(ConfigurationError, match=r"module of `from mlebench\.competitions\.utils"):
         mle_bench.read_task(folder)
