@@ -94,7 +94,7 @@ def test_an_importer_takes_a_history_in_and_its_bytes_come_out_again(
     assert (document["form"], document["metric"], document["read"]) == ("runs-csv", "loss", 2)
     told = arnode(capsys, "export", "results.tsv", "--imported", document["imported"][:8])
     assert told == text
-    assert "Take in runs.csv" in arnode(capsys, "import", "--help")
+    assert "Import runs.csv" in arnode(capsys, "import", "--help")
 
 
 @pytest.mark.usefixtures("beside")
