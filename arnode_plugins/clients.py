@@ -42,7 +42,7 @@ def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]
         yield
     except (AttributeError, TypeError, ValueError) as fault:
         raise ConfigurationError(
-            f"{package} {version} is not as arnode knows it: {str(fault).splitlines()[0]}",
+            f"{package} {version} does not work with arnode: {str(fault).splitlines()[0]}",
             f"install another version of it next to arnode: pip install '{package}>={since}'",
         ) from fault
 

@@ -102,8 +102,8 @@ def _write_yaml(path: Path, document: Mapping[str, object]) -> None:
 EXPORTER: Final = Exporter(
     summary="""Write the experiments into DIR as MLflow's file store.
 
-    MLflow need not be installed. `mlflow ui --backend-store-uri DIR` shows them; since 3.13 that
-    wants MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` first. Again into the same
-    folder replaces them.""",
+    MLflow need not be installed. `mlflow ui --backend-store-uri DIR` shows them; since 3.13 this
+    needs MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` first. A second export into
+    the same folder replaces the first.""",
     write=write_mlflow,
 )

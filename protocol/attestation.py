@@ -13,7 +13,7 @@ support the verdict.
 
 `again` is one more run of the tree, with a seed that the target's author published. On tasks whose
 figures do not depend on the machine it must give the published figure. If it does not, that figure
-was never measured (`Repeated`).
+was invented (`Repeated`).
 """
 
 import hashlib
@@ -72,9 +72,9 @@ class Repeated:
 class AttestBody(RecordBody, Mapped):
     """A re-run of a tree against a base; `target` is the result that it checks.
 
-    `verdict` is an `AttestVerdict`, or a word that a later version added. `smaller` means that
-    there is a gain, but a smaller one than claimed. The proof is verified together with the
-    record's signature (`proof_by`).
+    `verdict` is an `AttestVerdict`, or a word that a later version added. `smaller` means a gain
+    smaller than the claimed one. The proof is verified together with the record's signature
+    (`proof_by`).
     """
 
     kind: ClassVar = "attest"

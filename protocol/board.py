@@ -102,7 +102,8 @@ class Row(Mapped):
 class Board:
     """The rows of one task and hardware class, with digests of the rows and of the records read.
 
-    Two nodes with equal set digests show the same rows; equal board digests prove it.
+    Two nodes with equal set digests have read the same records, and so show the same rows. Equal
+    board digests prove equal rows.
     """
 
     rows: tuple[Row, ...]
@@ -200,7 +201,7 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A claim that may become its tree's row, with the opinions of others once added.
+    """A claim that may become its tree's row, with other authors' opinions once added.
 
     `lower_nano` and `upper_nano` bound the gain over the anchor by which it ranks.
     """
@@ -229,7 +230,7 @@ class _Candidate:
         )
 
     def with_opinions(self, opinions: Opinions) -> "_Candidate":
-        """Return a copy with others' opinions, ranked by a gain that they measured, if any."""
+        """Return a copy with other authors' opinions, ranked by a gain they measured, if any."""
         attested = opinions.attested(but=self.claim.author)
         if attested is None:
             return replace(self, opinions=opinions)

@@ -170,8 +170,8 @@ def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
     """Return the gain with the lower bound; None unless both splits have one.
 
-    Neither split is safe alone. Screens select on the public one, and an author may redraw its
-    secret one.
+    Neither split is safe alone: screens select on the public split, and an author may draw its
+    secret split again until the result looks good.
     """
     if secret is None or public is None:
         return None
@@ -181,7 +181,7 @@ def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
 def _anchor_gain(
     body: ResultBody | AttestBody, manifest: TaskManifest, scale: FigureScale, *, secret: bool
 ) -> Gain | None:
-    # If the base is the baseline, its pairs are the anchor's, and their number was not fixed.
+    # If the base is the baseline, its pairs are also the anchor's. Their number was not fixed.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
     pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
     style = Style.of(manifest)

@@ -155,7 +155,7 @@ class TaskManifest(Mapped):
 
     @property
     def is_ranked(self) -> bool:
-        """True if the task has a leaderboard, because another node's judge would agree."""
+        """True if the task has a leaderboard, because every node's judge gives the same score."""
         return self.program is None or self.program.scoring == "judged"
 
     def to_value(self) -> Value:
@@ -178,9 +178,9 @@ class TaskManifest(Mapped):
         return dataclasses.replace(manifest, received=received)
 
     def parts_from(self, other: Self) -> tuple[str, object, object] | None:
-        """Return why this and `other` are not rungs of one ladder, or None if they can be.
+        """Return why this task and `other` cannot be rungs of one ladder, or None if they can.
 
-        The reason is (property, the other's value, this one's value). Rungs share the kind, the
+        The reason is (property, value in `other`, value in this task). Rungs share the kind, the
         metric and the editable files.
         """
         for what, theirs, own in (

@@ -9,7 +9,7 @@
 The signature covers the payload's bytes, so they are stored and never encoded again. `crit` lists
 names that a reader must understand. If one is a field neither of the envelope nor of this kind of
 body, the body is not interpreted and becomes an `UnknownBody`; the record stays valid. Other
-modules decide whether a record is already known, wanted, or dated too far ahead.
+modules check whether a record is already stored, wanted, or dated too far in the future.
 """
 
 import hashlib

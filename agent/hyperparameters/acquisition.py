@@ -1,11 +1,11 @@
 """A search for hyperparameters to change together, by expected gain in a model of the trials.
 
-The model (`agent.hyperparameters.surrogate`) learns from this node's own trials, failures
-included, and from trials that others report, which affect only what is tried. Random changes of a
-few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
+The model (`agent.hyperparameters.surrogate`) learns from this node's trials, failures included, and
+from trials that peers report, which affect only what is tried. Random changes of a few
+hyperparameters are ranked by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. They stay inside a trust region that grows with success and shrinks without
-(TuRBO: Eriksson et al., 2019). Values beyond rejected ones count for less, the more often those
-were rejected (after constrained expected improvement: Gardner et al., 2014). Deterministic given
+(TuRBO: Eriksson et al., 2019). Values farther away than rejected ones get a lower rank with each
+rejection (after constrained expected improvement: Gardner et al., 2014). Deterministic given
 history and `chance`; the work is bounded.
 """
 
@@ -20,9 +20,9 @@ from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, may_be
 
-# With fewer trials the model knows less than the range of a hyperparameter.
+# With fewer trials the model predicts no better than the range of a hyperparameter.
 _LEAST_TRIALS = 4
-# Keeping a patch takes two more runs: a smaller gain is not worth them.
+# A kept patch takes two further runs, which a smaller gain is not worth.
 _WORTHWHILE_SD = 0.5
 # Beyond this, losses are compressed: bad versus very bad teaches nothing about what is good.
 _SOFT_LOSS_SD = 15.0
@@ -30,8 +30,8 @@ _FAILED_LOSS_SD = 15.0
 # A run that was stopped in training could not have passed: assume the usual loss of such runs.
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
-_MOST_OTHERS = 60  # of these, others'
-_MAX_GAIN_SD = 10.0  # limit of a gain that others report, and so of what an invented one can do
+_MOST_OTHERS = 60  # of these, peers' trials
+_MAX_GAIN_SD = 10.0  # limit of a gain that peers report, to bound the effect of an invented one
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -77,10 +77,10 @@ def promising(
 class Acceptance:
     """The chance that values are not rejected, by hyperparameter.
 
-    A source is rejected for wrong answers, for example if a model is too large to be served.
-    Nothing else is learned from it, so without this estimate the search would ask for it again and
-    again. A rejected value counts against all values at least as far from the source's own. An
-    accepted value counts for all values no farther. `cube` belongs to the present source.
+    A source is rejected for wrong answers, for example if a model is too large to be served. The
+    loss model learns nothing from it, so without this estimate the search repeats such values. A
+    rejected value counts against all values at least as far from the present value. An accepted
+    value counts in favour of all values no farther away. `cube` belongs to the present source.
     """
 
     def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
@@ -199,9 +199,9 @@ def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
 
 
 def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
-    """Return others' trials in this space, one of each author in turn, the nearest first.
+    """Return peers' trials in this space, one of each author in turn, the nearest first.
 
-    They take turns so that an author does not gain weight by publishing more. If a value of a base
+    Authors take turns so that no author gains weight by publishing more. If a value of a base
     is impossible here, it is left out. If a tried value is impossible here, the trial is skipped.
     """
     knobs, here = {knob.name: knob for knob in cube.knobs}, cube.position({})

@@ -44,15 +44,15 @@ _UNTRIED_MOVE_SHARE = 0.5
 _KEPT_BY_OTHERS_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 _TRANSPLANT_SHARE = 1 / 3
-_LOCAL_SHARE = 1 / 3  # of all but transplants; the model has the rest
+_LOCAL_SHARE = 1 / 3  # of proposals without transplants; the model makes the others
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
 # Constants that the task does not list are tried too, but its list is the better guess.
 _UNLISTED_WEIGHT = 1 / 3
 _TRANSPLANTED: Mapping[Level, str] = {
     "here": "it gained here before",
-    "others": "a peer says that it gains, and others measured it too",
-    "claimed": "a peer says that it gains",
+    "others": "a peer claims a gain, and other peers confirmed it",
+    "claimed": "a peer claims a gain",
 }
 
 
@@ -133,7 +133,7 @@ class _Drafts:
         changes = next(self._promising, None)
         if changes is not None:
             whose = " here and elsewhere" if self._context.others else ""
-            return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
+            return self._drafted(changes, f"best by a model of the experiments{whose}")
         return self._probe(1 + self._drawn + attempt)
 
     @cached_property

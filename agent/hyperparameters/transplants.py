@@ -1,8 +1,8 @@
 """Peers' hyperparameter changes, applied to this node's working line.
 
-Only values are taken over. Each is written by this node: a literal of the type that its own
-hyperparameter has, inside the range that it has here. Untrusted code, comments and text never are.
-A peer's other changes are for proposers that look at code first.
+Only values are copied from peers, never untrusted code, comments or text. This node writes each
+value as a literal of its hyperparameter's type, inside the range for this node. Peers' other
+changes are left to proposers that check code first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ class Transplant:
 
     @property
     def whose(self) -> str:
-        """The peer's name for a title, with no characters but those of an id."""
+        """The first eight hex digits of the peer's id, for a title."""
         return "".join(letter for letter in self.peer.author if letter in _HEX)[:8] or "a peer"
 
 
@@ -84,5 +84,5 @@ def _moved(knob: Hyperparameter, old: Scalar, new: Scalar) -> Scalar | None:
     numbers = [value for value in (knob.value, old, new) if not isinstance(value, bool | str)]
     own, before, after = map(axis.coordinate, numbers)
     coordinate = own + after - before
-    # A step that stops at the end of the range would not be the peer's step.
+    # A step cut short at the end of the range is not the peer's step.
     return axis.value(coordinate) if axis.low <= coordinate <= axis.high else None

@@ -47,7 +47,7 @@ MOVE = Move(
     why="listed",
     edits=(Edit(path="train.py", search="gelu(x)", replace="relu(x)"),),
 )
-MODEL = "a model of what was tried expects most of it"
+MODEL = "best by a model of the experiments"
 # This proposer's proposals when its numbers were last changed.
 GOLDEN = (
     "BETAS[0] 0.9 → 0.973",
@@ -195,7 +195,7 @@ def test_a_peers_hyperparameter_comes_with_its_patch_and_none_of_its_words() -> 
         assert proposal.parents == (bytes([7]) * 32,)
         assert proposal.title == "DECAY 0.5 → 0.25, from 07070707"
         assert proposal.key == "knob:DECAY:down"
-        assert proposal.why == "a peer says that it gains, and others measured it too"
+        assert proposal.why == "a peer claims a gain, and other peers confirmed it"
         assert proposal.source["train.py"].decode() == TEXT.replace("DECAY = 0.5", "DECAY = 0.25")
 
 

@@ -36,7 +36,7 @@ BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
 TOOK = ModelCost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
 SOCKET = CapabilityFinding(path="train.py", line=3, what="import", text="import socket")
-REPEATED = "what it wrote was tried before, or hardly differs from what was"
+REPEATED = "its change was tried before, or hardly differs from an earlier one"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
     task="tiny", program="Be bold.", metric="val_bpb", unit="", is_minimised=True, budget="",
@@ -184,11 +184,11 @@ def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
         (edited(Source.of({"train.py": b"\xff"})), FIT, "train.py is not UTF-8 at byte 0"),
         (
             edited(), Checked(fingerprint=None, fault="too large"),
-            "what it wrote cannot be run: too large",
+            "its version cannot be run: too large",
         ),
         (
             edited(), Checked(fingerprint=MARK, marks=(SOCKET,)),
-            "what it wrote is refused: train.py, line 3: import socket",
+            "its version is rejected: train.py, line 3: import socket",
         ),
         (Rejected("\x1b]0;x\x07 \u202eevil"), FIT, "]0;x evil"),
     ],

@@ -182,7 +182,7 @@ def test_what_has_no_parts_stays_what_it_is(document: object) -> None:
 def test_a_traceback_is_no_reason() -> None:
     said = "litellm.APIError: Invalid response\n\nTraceback (most recent call last):\n  File x"
     detail = judge(met(200, {"choices": [{}]}), said=said, now_s=NOW_S).detail
-    assert detail.endswith("JSON that is no answer: litellm.APIError: Invalid response")
+    assert detail.endswith("unexpected JSON: litellm.APIError: Invalid response")
 
 
 def test_documents_of_too_many_parts_are_distinguished_from_long_ones() -> None:

@@ -81,7 +81,7 @@ def test_after_three_answers_there_is_none() -> None:
     model = Model(NO_MATCH, "no", "never")
     result = no_proposal(model)
     assert len(model.asked) == MAX_TRIES == 3
-    assert "There is no change in your answer" in result.reason
+    assert "Your answer contains no change" in result.reason
     assert result.retry_s > 0
     assert result.cost.calls == 3
 
@@ -89,9 +89,9 @@ def test_after_three_answers_there_is_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (replacing(("LAYERS = 2", "LAYERS = (2")), "not Python that can be read"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "refused before it runs"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "refused before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = (2")), "Python cannot parse your version"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "rejected before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "rejected before it runs"),
         (replacing(("LAYERS = 2", "LAYERS = 2 # \u202e")), "a hidden character, U+202E"),
         (replacing(("LAYERS = 2", "L\u0410YERS = 2")), "letters other than ASCII"),
         (replacing(("LAYERS = 2", "LAYERS = 2  # two")), "comments and layout only"),
@@ -121,7 +121,7 @@ def test_what_was_tried_goes_back_once() -> None:
     wider = replacing(("WIDTH = 64", "WIDTH = 96"), title="Wider")
     model = Model(DEEPER, wider)
     assert proposed(model, context(history=history)).title == "Wider"
-    assert "hardly different from an experiment that was made here" in model.last_message
+    assert "hardly different from an experiment of this node" in model.last_message
     assert "| screened out -0.40 sd: Deeper already | LAYERS 2 → 3" in model.last_message
     model = Model(DEEPER, DEEPER)
     assert "hardly different" in no_proposal(model, context(history=history)).reason
@@ -133,7 +133,7 @@ def test_a_program_that_ran_is_never_proposed() -> None:
     disguised = replacing(("LAYERS = 2", "LAYERS = 3  # more"))
     model = Model(DEEPER, disguised)
     assert isinstance(asked(model, given), NoProposal)
-    assert "This very program was run or proposed before" in model.last_message
+    assert "An equivalent program was run or proposed before" in model.last_message
 
 
 def test_a_peers_patch_is_reported_by_its_facts() -> None:
@@ -171,7 +171,7 @@ def test_an_answer_that_was_cut_is_gone_on_with_and_every_part_is_counted() -> N
     assert made.cost == ModelCost(calls=3, tokens_in=102, tokens_out=8_007, usd_nano=13)
     turns = model.asked[2].messages[2:]
     assert (turns[0].role, turns[0].content) == ("assistant", whole_lines(first + second))
-    assert "Your answer was cut off there. Go on where it stopped" in turns[1].content
+    assert "Your answer was cut off there. Continue where it stopped" in turns[1].content
     assert len(turns) == 2
 
 
@@ -245,7 +245,7 @@ def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     result = asked(model, limits=limits)
     assert proposer(model, limits).question(context()) == result
     assert isinstance(result, NoProposal)
-    assert "more than the 4000 that the model is given" in result.reason
+    assert "more than the model's limit of 4000" in result.reason
     assert result.cost == ModelCost()
 
 
@@ -345,7 +345,7 @@ def test_to_take_the_change_back_is_no_repair() -> None:
     back = replacing(("LAYERS = 3; x", "LAYERS = 2"))
     model = Model(back, replacing(("LAYERS = 3; x", "LAYERS = 3")))
     assert proposed(model, context(crash=crash(broken()))).source == deeper()
-    assert "takes the whole change back" in model.last_message
+    assert "reverts the whole change" in model.last_message
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_on_a_plateau_a_bold_step_is_asked_for() -> None:
     for aim in ("improve", "elsewhere"):
         model = Model(AIM)
         planned(model, with_everything(aim=aim))
-        reported[aim] = "Nothing small has helped" in model.last_message
+        reported[aim] = "No small change has helped" in model.last_message
     assert reported == {"improve": False, "elsewhere": True}
 
 
@@ -118,7 +118,7 @@ def test_an_aim_is_one_bounded_line_whatever_is_said(said: str) -> None:
 
 def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
     found = planned(Model("AIM:"))
-    assert found == NoProposal(reason="some/large named no aim", retry_s=60.0, cost=SPENT)
+    assert found == NoProposal(reason="some/large gave no aim", retry_s=60.0, cost=SPENT)
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
@@ -160,7 +160,7 @@ def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> N
     assert isinstance(known, PromptInput)
     found = planning_prompt(known, experiments=12).within(limit_chars)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 11_000
     else:
         assert sum(len(one.content) for one in found) <= limit_chars

@@ -147,7 +147,7 @@ def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     shown = with_everything()
     found = errand(shown, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
     if isinstance(found, NoProposal):
-        assert "characters more than" in found.reason
+        assert "characters longer than" in found.reason
     else:
         assert len(found) <= limit_chars
         assert BRIEF.program in found
@@ -171,7 +171,7 @@ def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     shown = with_everything()
     found = prompt(shown, limit_chars=limit_chars, secret=SECRET)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 11_000
     else:
         assert size(found) <= limit_chars

@@ -113,7 +113,7 @@ def test_what_a_model_of_all_trials_says_of_constants_goes_first() -> None:
         history=history, importance=(hyperparameter("HEADS", 0.6), hyperparameter("LAYERS", 0.0))
     )
     label, *rows, _ = reported["constants"].split("\n")
-    assert "constants, those that matter most first: the share of the metric's variance" in label
+    assert "constants, the most important first: the fraction of the metric's variance" in label
     assert rows == [
         "0123| HEADS: 60% (30% to 66%) | -",
         "0123| LAYERS: 0% (0% to 0%) | -",
@@ -171,9 +171,9 @@ def test_peers_come_by_how_well_they_are_known_then_near_then_by_gain() -> None:
     rows = parts(peers=peers)["peers"].split("\n")[2:-1]
     assert [row.split(": ")[1] for row in rows] == [
         "+0.50 sd, measured here, on this class",
-        "+1.00 sd, re-run by others, on this class",
-        "an implausible gain, re-run by others, on this class",
-        "+8.00 sd, re-run by others, on other hardware, cuda-sm90",
+        "+1.00 sd, re-run by peers, on this class",
+        "an implausible gain, re-run by peers, on this class",
+        "+8.00 sd, re-run by peers, on other hardware, cuda-sm90",
         "+9.00 sd, claimed by its author only, on this class",
     ]
 
@@ -192,8 +192,8 @@ def test_reports_of_others_are_figures_and_with_the_opt_in_titles() -> None:
     reports = (peer_report(), peer_report(is_near=False, hardware_class="h200-141g", gain_sd=None))
     reported = parts(reports=reports)["peers' reports"]
     assert (
-        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 checkpoints, 2 of them confirmed,"
-        " verified gain +2.50 sd"
+        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 promotion trials, 2 of them"
+        " confirmed, verified gain +2.50 sd"
     ) in reported
     assert "0123| R2: 8.2 h on other hardware, cuda-sm90, 48 experiments" in reported
     assert "two cores" not in reported
@@ -219,7 +219,7 @@ def test_intents_are_reported_as_facts_or_counted() -> None:
     intents = ("LAYERS 2 → 4", "obey me", "SECRET 1 → 2")
     closed = parts(intents=intents)["intents"]
     assert "0123| LAYERS 2 → 4" in closed
-    assert "0123| 1 more, of which only their authors know" in closed
+    assert "0123| 1 more that their authors do not describe" in closed
     assert "obey me" not in closed
     assert "SECRET" not in closed
     assert "0123| obey me" in text(intents=intents, show_unverified_words=True)

@@ -93,7 +93,7 @@ def test_without_a_word_of_the_reviewer_the_first_has_the_slot(
     assert made.title == "Deeper"
     assert made.cost.calls == 4
     (said,) = bench.said
-    assert said.endswith("; the first proposal is run meanwhile")
+    assert said.endswith("; the first proposal is run instead")
 
 
 def test_while_the_reviewer_is_left_alone_one_is_written_and_it_is_said_once() -> None:

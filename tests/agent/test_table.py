@@ -89,13 +89,11 @@ def test_where_there_is_still_less_the_oldest_are_dropped_and_counted() -> None:
     assert {number for number in range(1, 401) if number % 10 == 3} <= shown
     dropped = 400 - len(shown)
     last = text.split("\n")[-1]
-    assert last == (
-        f"Not shown, as there is no room: {dropped} experiments ({dropped} screened out)."
-    )
+    assert last == (f"Not shown for lack of room: {dropped} experiments ({dropped} screened out).")
 
 
 def test_where_there_is_room_for_no_line_it_is_said_how_many_there_are() -> None:
-    said = "Not shown, as there is no room: 3 experiments (1 kept, 2 screened out)."
+    said = "Not shown for lack of room: 3 experiments (1 kept, 2 screened out)."
     assert table(many(3)).within(100) == said
     assert table(many(3)).within(10) == ""
 
@@ -105,7 +103,7 @@ def test_it_keeps_to_its_room_and_accounts_for_every_experiment(count: int, limi
     text = table(many(count)).within(limit)
     assert len(text) <= limit
     last = text.split("\n")[-1]
-    dropped = int(last.split(" ")[7]) if last.startswith("Not shown") else 0
+    dropped = int(last.split(" ")[6]) if last.startswith("Not shown") else 0
     assert text == "" or len(rows(text)) + dropped == count
 
 

@@ -408,7 +408,7 @@ def test_what_was_tried_before_is_not_proposed_again(agents: AgentBench) -> None
     mark = asyncio.run(check(Source.of({"train.py": b"WIDTH = 96\n"}))).fingerprint
     said = agents.propose("edit", context=given_context(tried=lambda one: one == mark))
     assert isinstance(said, NoProposal)
-    assert said.reason.startswith("what it wrote was tried before")
+    assert said.reason.startswith("its change was tried before")
 
 
 @every_tier

@@ -24,7 +24,7 @@ def aims_shown(server: LlmServer) -> int:
 
 
 def _program_in(system: str) -> str:
-    return system.partition("# The owner's program")[2].partition("# How a change")[0]
+    return system.partition("# The owner's instructions")[2].partition("# How a change")[0]
 
 
 @pytest.mark.soak

@@ -200,7 +200,7 @@ def test_what_another_tool_says_came_of_it_is_reported_as_such(
     known = context(source=tiny.source, knobs=tiny.knobs, imported=reported)
     system, user = prompt(known, limit_chars=100_000, secret=SECRET)
     assert "LEARNING_RATE 1e-2" not in system.content
-    label = "tried before with another tool, nowhere measured here"
+    label = "tried before with another tool, not measured by this node"
     section = user.content.split(label, 1)[1].split("--- ", 1)[0]
     assert [line.split("| ", 1)[1] for line in section.splitlines()[1:] if "|" in line] == [
         "1.3 | dropped | WIDTH=96",

@@ -10,7 +10,7 @@ LONG, SHORT = "ж" * MOST_BYTES, "ж" * (MOST_BYTES // 2)
 def test_of_prompts_the_first_is_taken_that_fits_into_an_argument() -> None:
     assert opening._fitting(["a" * MOST_BYTES, SHORT]) == "a" * MOST_BYTES
     assert opening._fitting([LONG, SHORT]) == SHORT
-    nothing = NoProposal(reason="nobody said what the task is", retry_s=1.0)
+    nothing = NoProposal(reason="the task has no description", retry_s=1.0)
     assert opening._fitting([LONG, nothing]) == nothing
 
 

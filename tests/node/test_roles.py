@@ -120,8 +120,8 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
     assert cost_lines(home) == [(roles.get(name, name), ONE) for name in names]
     said = [record.message for record in caplog.records if "reviewer judge" in record.message]
     assert len(said) == 2
-    assert "chose `More heads` of llm (small), and passed over `" in said[0]
-    assert "chose none of 3 proposals; the first proposal is run meanwhile" in said[1]
+    assert "chose `More heads` of llm (small), not `" in said[0]
+    assert "chose none of 3 proposals; the first proposal is run instead" in said[1]
 
 
 @pytest.mark.parametrize(

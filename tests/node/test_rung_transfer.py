@@ -273,7 +273,7 @@ def test_tasks_that_are_no_rungs_of_one_ladder_are_refused(
         check_rungs(MANIFEST, replace(MANIFEST, **other))  # type: ignore[arg-type]
 
 
-# What others found
+# What peers found
 
 
 def test_a_peers_claim_is_transferred_without_its_prose(bench: Bench) -> None:

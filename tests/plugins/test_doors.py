@@ -94,7 +94,7 @@ def test_an_importer_takes_a_history_in_and_its_bytes_come_out_again(
     assert (document["form"], document["metric"], document["read"]) == ("runs-csv", "loss", 2)
     output = arnode(capsys, "export", "results.tsv", "--imported", document["imported"][:8])
     assert output == text
-    assert "Take in runs.csv" in arnode(capsys, "import", "--help")
+    assert "Import runs.csv" in arnode(capsys, "import", "--help")
 
 
 @pytest.mark.usefixtures("plugin_site")
@@ -138,10 +138,10 @@ def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
     then = asked(doubling, knobs=hyperparameters, history=(tried,))
     assert isinstance(then, NoProposal)
-    assert then.reason == "it is out of ideas"
+    assert then.reason == "it has no more ideas"
     again = asked(doubling, knobs=hyperparameters, tried=lambda _: True)
     assert isinstance(again, NoProposal)
-    assert again.reason == "it proposed what was tried before"
+    assert again.reason == "its proposal was tried before"
 
 
 class Nameless:
@@ -191,7 +191,7 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
 
     reported = asyncio.run(PluggedProposer("same", Same(), unfit).propose(context()))
     assert isinstance(reported, NoProposal)
-    assert reported.reason == "what it proposed may not be run: it is too large"
+    assert reported.reason == "its proposal may not be run: it is too large"
 
 
 @pytest.mark.usefixtures("plugin_site")

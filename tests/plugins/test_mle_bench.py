@@ -143,7 +143,7 @@ def test_a_leaderboard_or_the_graders_name_says_which_way_is_better(tmp_path: Pa
     assert mle_bench.read_task(folder).table["metric"]["direction"] == "min"  # type: ignore[index]
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("mean-absolute-error", "thing"))
-    with pytest.raises(ConfigurationError, match="says which way is better"):
+    with pytest.raises(ConfigurationError, match="shows whether lower or higher is better"):
         mle_bench.read_task(folder)
     draft = mle_bench.read_task(folder, direction="max")
     assert draft.table["metric"]["direction"] == "max"  # type: ignore[index]
@@ -152,7 +152,7 @@ def test_a_leaderboard_or_the_graders_name_says_which_way_is_better(tmp_path: Pa
 def test_data_are_brought_by_the_importer(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     (folder / "raw").rename(tmp_path / "elsewhere")
-    with pytest.raises(ConfigurationError, match="there are no data of the competition") as caught:
+    with pytest.raises(ConfigurationError, match="the competition's data are missing") as caught:
         mle_bench.read_task(folder)
     assert "--data" in caught.value.hint
     assert "raw/trees.csv" in mle_bench.read_task(folder, data=tmp_path / "elsewhere").files
@@ -169,5 +169,5 @@ def test_what_is_no_competition_is_reported_in_one_line(tmp_path: Path, gone: st
 def test_what_lies_in_a_checkout_is_asked_for_where_it_is_not(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     (folder.parent / "utils.py").unlink()
-    with pytest.raises(ConfigurationError, match=r"needs `from mlebench\.competitions\.utils"):
+    with pytest.raises(ConfigurationError, match=r"module of `from mlebench\.competitions\.utils"):
         mle_bench.read_task(folder)

@@ -65,7 +65,7 @@ def test_an_evaluator_may_be_asynchronous(tmp_path: Path) -> None:
 def test_the_system_message_is_what_a_proposer_reads(spread: Brought) -> None:
     program = spread.text("program.md")
     assert "You place points on a line.\nKeep them as far apart as you can." in program
-    assert "Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END." in program
+    assert "Change only the lines between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END." in program
 
 
 def test_measuring_prints_what_the_evaluator_says(

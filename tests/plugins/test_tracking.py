@@ -347,7 +347,7 @@ def test_a_trackio_that_writes_elsewhere_or_has_other_calls_is_not_used(
     module = ModuleType("trackio.sqlite_storage")
     install(monkeypatch, module.__name__, module)
     monkeypatch.setitem(sys.modules, "trackio", ModuleType("trackio"))
-    with pytest.raises(ConfigurationError, match=r"trackio 1\.2\.3 is not as arnode knows it"):
+    with pytest.raises(ConfigurationError, match=r"trackio 1\.2\.3 does not work with arnode"):
         write_trackio(tmp_path, *runs_of(night))
     elsewhere = Storage(tmp_path / "elsewhere")
     module.SQLiteStorage = elsewhere  # type: ignore[attr-defined]
