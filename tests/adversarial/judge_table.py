@@ -27,11 +27,11 @@ class Ending:
 
 
 _LOADED = "its judge cannot be loaded"
-_MADE = "its judge made no instance 0"
-_NO_END = "the judge came to no end with it"
+_MADE = "its judge did not make instance 0"
+_NO_END = "the judge did not finish checking it"
 _CHECKED = "instance 1 is answered wrong: "
 _FRAME = "(9).to_bytes(8, 'big')"
-_UNREADABLE = f"{_CHECKED}the judge says nothing of it"
+_UNREADABLE = f"{_CHECKED}the judge returned no verdict"
 _HANGS = "while True:\n    pass"
 _WITHOUT_ALARM = f"import signal\nsignal.alarm(0)\n{_HANGS}"
 _BOMB = "import time\nwhile True:\n    os.fork() or time.sleep(600)"
@@ -88,7 +88,7 @@ ENDING: tuple[Ending, ...] = (
         name="huge",
         moment="checking",
         code="return {'error': -1e300}",
-        says="must count in a larger unit",
+        says="choose a larger unit",
     ),
     Ending(
         name="another figure",
@@ -116,6 +116,6 @@ ENDING: tuple[Ending, ...] = (
         name="another each time",
         moment="making",
         code="return {'numbers': [os.getpid()]}",
-        says="makes other instances from the same seed",
+        says="makes different instances from the same seed",
     ),
 )

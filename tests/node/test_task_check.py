@@ -47,8 +47,10 @@ def test_a_fault_says_how_to_mend_it_and_fails(
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder))
     assert code == 1
-    assert out.startswith("FAULT  instances     the judge makes other instances from the same seed")
-    assert "hint: let instance() follow from its arguments alone" in out
+    assert out.startswith(
+        "FAULT  instances     the judge makes different instances from the same seed"
+    )
+    assert "hint: let instance() depend only on its arguments" in out
     assert out.endswith("limits: 1 fault, no notes\n")
 
 

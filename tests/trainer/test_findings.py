@@ -124,7 +124,7 @@ def test_a_finding_is_edits_of_its_own_or_a_move(path: Path, tiny: Task) -> None
     [
         ('name = "wider"', "", "finding[1].name is missing", "add it"),
         ('name = "wider"', 'name = "A B"', "finding[1].name is 'A B'", "hyphens"),
-        ('name = "wider"', 'name = "turned"', "'turned' is there twice", "rename"),
+        ('name = "wider"', 'name = "turned"', "'turned' occurs twice", "rename"),
         ('source = "somebody, somewhere"', "", "finding[1].source is missing", "add it"),
         ('claimed = "a little"', "claimed = 3", "finding[1].claimed is 3", "quotes"),
         ("claimed = ", "claim = ", "finding[1].claimed is missing", "add it"),
@@ -132,7 +132,7 @@ def test_a_finding_is_edits_of_its_own_or_a_move(path: Path, tiny: Task) -> None
         ('idea = "', 'why = "because"\nidea = "', "finding[1].why is no field", "possible"),
         ("claimed_gain = 0.01", 'claimed_gain = "1 %"', "claimed_gain is '1 %'", "a number"),
         ("claimed_gain = 0.01", "claimed_gain = -0.01", "claimed_gain is -0.01", "a number"),
-        ("claimed_gain = 0.01", "", "claimed_unit stands alone", "claimed_gain"),
+        ("claimed_gain = 0.01", "", "claimed_unit needs claimed_gain", "claimed_gain"),
         ("bits per byte", "minutes", "claimed_unit is 'minutes'", "`claimed` alone"),
         ("WIDTH = 64", "WIDTH = 65", "edit[1].search does not occur exactly once", "copy it"),
         ("WIDTH = 64", "WIDTH", "edit[1].search does not occur exactly once", "copy it"),

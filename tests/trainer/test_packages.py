@@ -49,7 +49,7 @@ def test_a_version_may_be_asked_for() -> None:
 
 @pytest.mark.parametrize("asked", ["click>=8", "-r x", "click; x", "", "git+https://x", "./click"])
 def test_what_is_no_package_is_refused(asked: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no Python package"):
+    with pytest.raises(ConfigurationError, match="does not name a package"):
         installed((asked,))
 
 

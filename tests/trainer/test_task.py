@@ -168,7 +168,7 @@ def test_a_broken_task_file_names_field_and_mend(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "bigram"', 'name = "rope"', "'rope' is there twice"),
+        ('name = "bigram"', 'name = "rope"', "'rope' occurs twice"),
         ("F.gelu(self.expand(norm(x)))", "F.gelu(self.expand(x))", "exactly once"),
         ("[[move.edit]]", '[[move.edit]]\npath = "prepare.py"', "path is 'prepare.py'"),
         ('title = "', 'titel = "', "title is missing"),
@@ -265,5 +265,5 @@ def test_a_constant_that_the_script_has_not_is_an_error_that_names_the_nearest(
     (tmp_path / "task.toml").write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         load_task(tmp_path, data_dir=tmp_path)
-    assert "constants.LAYER is assigned in no one line" in caught.value.message
+    assert "constants.LAYER is not assigned in exactly one line" in caught.value.message
     assert "did you mean 'LAYERS'?" in caught.value.hint

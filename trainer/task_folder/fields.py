@@ -42,9 +42,9 @@ def read_toml(path: Path) -> TomlTable:
 class Fields:
     """One table of a TOML file.
 
-    Each getter returns a field and raises ConfigurationError if its value is invalid. `text` must
-    not be empty; `content` may be. `scalars` has at least two single values. `finish` rejects the
-    fields that no getter asked for.
+    Each getter returns a field's value, and raises ConfigurationError if it is invalid. `text` must
+    not be empty; `content` may be. `scalars` is a list of at least two plain values. `finish`
+    rejects the fields that no getter has read.
     """
 
     path: Path
@@ -160,4 +160,4 @@ class Fields:
         """
         for name in self.table:
             if name not in self._seen:
-                raise self.error(name, "is no field here", nearest(name, self._seen))
+                raise self.error(name, "is not a known field", nearest(name, self._seen))

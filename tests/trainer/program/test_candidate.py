@@ -136,7 +136,7 @@ def test_a_function_that_ends_at_once_does_not_hide_its_memory(
             assert outcome.peak_mem_bytes > PEAK
         else:
             assert outcome.status == "crash"
-            assert is_told(outcome, "it ended by itself, before it was known what it took")
+            assert is_told(outcome, "it exited before its memory was measured")
 
 
 def test_a_command_that_ends_between_two_looks_shows_its_memory(

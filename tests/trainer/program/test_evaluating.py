@@ -323,7 +323,7 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
         name = "partial"
 
     monkeypatch.setattr(evaluating, "probe_tier", Partial)
-    with pytest.raises(SafetyError, match="runs in sandbox tier full alone"):
+    with pytest.raises(SafetyError, match="needs sandbox tier full"):
         Bench(task)
 
 
@@ -331,7 +331,7 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
     ("given", "said"),
     [
         ({"how": 'editable = ["solve.py"]\nmodule = "other.py"\n'}, "not among the editable"),
-        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "no two of them"),
+        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "exactly one of them"),
         ({"instances": '[instances]\nfixed = ["one"]\n'}, "its instances are seeds"),
         ({"judging": 'vary = "weather"\n'}, "vary is 'weather'"),
         ({"how": f"{CALLED}interactive = true\n"}, "speaks with it already"),

@@ -204,17 +204,17 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "warm-ups of a command": (
         {"how": RUN + "warmup = 2\n"},
-        "warmup is for functions that are called",
+        "warmup needs an entry that is not interactive",
         "omit it",
     ),
     "warm-ups of a conversation": (
         {"how": CALLED + "interactive = true\nwarmup = 2\n"},
-        "warmup is for functions that are called",
+        "warmup needs an entry that is not interactive",
         "omit it",
     ),
     "a limit of no warm-ups": (
         {"how": CALLED + "warmup_limit_s = 2\n"},
-        "warmup_limit_s stands alone",
+        "warmup_limit_s needs warmup",
         "write `warmup = 1`",
     ),
     "a direction": (
@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
             "instances": '[instances]\nfixed = ["a"]\n',
             "metric": METRIC.replace('"error"', '"wall_s"'),
         },
-        "metric.name is measured, but instances are fixed",
+        "metric.name needs new instances, but they are fixed",
         "draw instances",
     ),
     "processor time where processes may be started": (

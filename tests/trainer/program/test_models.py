@@ -368,7 +368,9 @@ def test_where_there_is_no_network_to_give_it_one_error_says_so(
     weaker = Tier(name=name, detail="a test's", hint="install bubblewrap")
     monkeypatch.setattr(tiers, "probe_tier", lambda: weaker)
     task = task_of(tmp_path, "pass")
-    with pytest.raises(SafetyError, match=f"only the sandbox of tier full has; here it is {name}"):
+    with pytest.raises(
+        SafetyError, match=f"only sandbox tier full has; this machine has tier {name}"
+    ):
         tiers.make_backend(profile_of(task.manifest))
 
 
