@@ -85,7 +85,7 @@ def test_what_is_no_task_is_said_without_a_traceback(
 ) -> None:
     code, _, err = checked(capsys, str(tmp_path))
     assert code == 2
-    assert "no task folder" in err
+    assert "is not a task folder" in err
     code, _, err = checked(capsys, "nowhere")
     assert code == 2
     assert "hint: possible: " in err

@@ -146,8 +146,8 @@ REFUSED = {
     "words": "the judge failed on it: TypeError: check returned '3.5' as error, which is no n",
     "truth": "the judge failed on it: TypeError: check returned True as error, which is no n",
     "many": "the judge failed on it: TypeError: check must return",
-    "nan": "the judge's figures of it are not finite",
-    "inf": "the judge's figures of it are not finite",
+    "nan": "the judge returned figures that are not finite",
+    "inf": "the judge returned figures that are not finite",
     "fork": "the judge failed on it: PermissionError",
     "write": "the judge failed on it: ",
 }
