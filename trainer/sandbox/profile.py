@@ -76,7 +76,7 @@ class Profile:
 
     @property
     def waits(self) -> bool:
-        """True if a process of arnode starts the candidate's process and waits for it."""
+        """True if a process of arnode runs alongside the candidate's process."""
         return self.role == "solve" and not self.single_process
 
     @property

@@ -1,7 +1,7 @@
-"""An attack of arnode's own, which must be refused: `arnode doctor` runs it inside a sandbox.
+"""The sandbox self-test: tries attacks that the sandbox must refuse.
 
-Run as `selftest.py HOME`, or as `selftest.py DESCRIPTOR forks HOME` to be tried in a fork. Prints
-`contained`, or what got through.
+It is run as `selftest.py HOME`, or as `selftest.py DESCRIPTOR forks HOME` for a forked sandbox. It
+prints `contained`, or the attacks that succeeded.
 """
 
 import ctypes
