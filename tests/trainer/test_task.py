@@ -142,7 +142,7 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
         ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
-        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is no constant", "'WIDTH'"),
+        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is not a constant", "'WIDTH'"),
         ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
         ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
@@ -217,7 +217,7 @@ def test_a_constant_that_is_no_literal_is_no_hyperparameter(folder: Path, value:
     load_task(folder, data_dir=folder)
     manifest = folder / "task.toml"
     manifest.write_text(manifest.read_text().replace("[knobs.WIDTH]", "[knobs.TABLE]"))
-    with pytest.raises(ConfigurationError, match="TABLE is no constant"):
+    with pytest.raises(ConfigurationError, match="TABLE is not a constant"):
         load_task(folder, data_dir=folder)
 
 

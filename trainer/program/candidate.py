@@ -131,7 +131,7 @@ class Candidate:
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def close(self) -> None:
-        """Do nothing: each call of `run_on` ends what it started."""
+        """Do nothing: each call of `run_on` ends the sandbox that it started."""
 
     async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
         """Run one process on several instances in turn; return its answers. Raises RunFailed.
@@ -356,7 +356,7 @@ def keep_to(sandbox: Sandbox, core: int) -> None:
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:
-    """Return what is written to a pipe until its other end is closed everywhere."""
+    """Return all bytes that are written to a pipe until every writer has closed it."""
     stream = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)

@@ -145,7 +145,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield unseeded()
 
 
-_BATCH: Final = "if an answer could help on a later instance, set the isolation to fresh"
+_BATCH: Final = 'if an answer could help on a later instance, set isolation = "fresh"'
 _TRUST: Final = "for a task that peers trust, let a judge compute the score from the answer"
 
 
@@ -186,7 +186,7 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
         yield fault("bound", "best_known is better than impossible", "correct one of the two")
     guards = guarded(spec.guards, [one for run in runs for one in bench.measured(run)])
     if broken := guard_fault(spec.guards, guards, guards):
-        yield fault("guards", f"the baseline breaks {broken}", "set a limit the baseline passes")
+        yield fault("guards", f"the baseline breaks {broken}", "set a guard that it passes")
     seeds = f", on {len(runs)} seeds" if len(runs) > 1 else ""
     yield fine("baseline", f"{summary}{seeds}", metric=value)
 
@@ -260,7 +260,7 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     limit_s = bench.manifest.limits.limit_s
     if slowest_s > _NEAR_LIMIT * limit_s:
         return note(
-            "costs", said, f"raise limit_s = {limit_s}: a slower machine exceeds it", **figures
+            "costs", said, f"raise limit_s = {limit_s}: slower machines may exceed it", **figures
         )
     if share > _MOST_JUDGING and judge_s > _LITTLE_S:
         return note("costs", said, "make check() faster for more experiments a night", **figures)

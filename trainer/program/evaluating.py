@@ -75,7 +75,7 @@ class Evaluations:
         )
 
     async def close(self) -> None:
-        """Close the evaluator's files. Each evaluation ends what it started."""
+        """Close the evaluator's files. Each evaluation ends the sandboxes that it started."""
         self._files.close()
 
     async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
@@ -160,7 +160,7 @@ class _Evaluation:
         return json.dumps(job).encode()
 
     async def _served(self) -> bytes:
-        """Pass requests and replies on until there is a verdict."""
+        """Forward requests and replies until the evaluator sends its verdict."""
         expected = {
             MESSAGE: self._spec.limits.instance_mb * 1_000_000 + _FRAME_BYTES,
             LEFT: CALLS.size,
@@ -193,7 +193,7 @@ class _Evaluation:
         self._loads[number][0].put_nowait(said)
 
     def _refused(self, why: str) -> RunFailed:
-        message = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
+        message = f"{self._instance_run.name}: a value is not plain data, so it cannot be passed"
         if not self._instance_run.keeps_output:
             return RunFailed("rejected", message)
         return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=message)

@@ -81,14 +81,14 @@ class ProgramRecipe:
 def recipe_of(task: Task) -> ProgramRecipe:
     """Return a program's recipe. Raises TypeError for a task of another kind."""
     if not isinstance(task.recipe, ProgramRecipe):
-        raise TypeError(f"task {task.name} is no program")
+        raise TypeError(f"task {task.name} is not a program task")
     return task.recipe
 
 
 def spec_of(manifest: TaskManifest) -> ProgramSpec:
     """Return a manifest's program section. Raises TypeError for another kind of task."""
     if manifest.program is None:
-        raise TypeError(f"task {manifest.name} is no program")
+        raise TypeError(f"task {manifest.name} is not a program task")
     return manifest.program
 
 

@@ -31,7 +31,7 @@ def profile_of(
     data: DataFolder | None = None,
     card: Device | None = None,
 ) -> Profile:
-    """Return the limits of a candidate's sandbox and what it shows.
+    """Return the profile of a candidate's sandbox: its limits, and the files that it shows.
 
     Beyond the standard files it may show Python packages, a data folder and a card. If the
     candidate asks language models, a second process forwards its questions. If its answer is a

@@ -130,7 +130,7 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
             slowed = await bench.run(run.seed)
         except RunFailed as failure:
             said = f"alongside other work the baseline fails: {failure.reason}"
-            return fault("device", said, f"raise limit_s; or {hint}")
+            return fault("device", said, f"raise limit_s, or {hint}")
     differ = _differing(run, slowed)
     if differ:
         said = f"alongside other work {differ} of {len(run.results)} answers differ"

@@ -29,7 +29,7 @@ class Stopwatch:
     ) -> None:
         """Create a clock that is stopped until `running` is entered.
 
-        `outside_share` returns the share of all processors' time that others' processes use.
+        `outside_share` returns the share of all processors' time that other users' processes use.
         `since_s` is the code's start time, if it starts before `running` is entered.
         """
         self.used_s = 0.0

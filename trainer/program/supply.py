@@ -52,7 +52,7 @@ _FOLLOW: Final = "draw every random part of an instance from random_of(seed)"
 def _is_shared(run: Sequence[DrawnInstance], digests: Sequence[bytes]) -> bool:
     """Return True if half of a run's secret instances are public ones.
 
-    If that holds in each run, it is no coincidence.
+    If that is so in every run, it is no coincidence.
     """
     both = list(zip(run, digests, strict=True))
     public = {digest for one, digest in both if not one.is_secret}

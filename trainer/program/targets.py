@@ -83,7 +83,7 @@ async def _target(
 
 
 async def _form(bench: Bench, asked: DrawnInstance, answer: bytes, figure: float) -> Form | None:
-    """Return the form in which an answer, decoded and encoded again, keeps its score."""
+    """Return a form that preserves an answer's score when it is decoded and encoded again."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
             return form

@@ -27,7 +27,7 @@ EPERM: Final = 0x00050001
 ENOENT: Final = 0x00050000 | 2
 ENOSYS: Final = 0x00050000 | 38
 DONE: Final = 0x00050000  # nothing happens, but the call reports success
-ASK: Final = 0x7FC00000  # ask the process that holds the listener
+ASK: Final = 0x7FC00000  # ask the process that has the listener
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000

@@ -54,7 +54,7 @@ class Packages:
 NO_PACKAGES: Final = Packages()
 
 
-class PackagesMissing(ConfigurationError):  # noqa: N818 -- what is wrong, as its siblings are named
+class PackagesMissing(ConfigurationError):  # noqa: N818 -- named after the fault, like related errors
     """Some required distributions are not installed, or in another version. `lines` lists them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -85,7 +85,7 @@ def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
 def installed(requirements: Iterable[str], folder: Path | None = None) -> Packages:
     """Return the distributions for `NAME` or `NAME==VERSION` in arnode's environment and `folder`.
 
-    Raises PackagesMissing if one is not there, ConfigurationError if a requirement is malformed.
+    Raises PackagesMissing if one is not installed, ConfigurationError for a malformed requirement.
     """
     asked = {}
     for requirement in requirements:
@@ -168,7 +168,7 @@ def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distributio
 
 
 def _found(name: str, folder: Path | None) -> Distribution | None:
-    """Return a distribution; one in `folder` comes before arnode's own."""
+    """Return a distribution from `folder`, or else from arnode's environment."""
     for path in ([str(folder)], sys.path) if folder else (sys.path,):
         one = next(iter(Distribution.discover(name=name, path=path)), None)
         if one is not None:

@@ -59,7 +59,9 @@ class WarmPool:
                     raise
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if self._starts_next:  # not a fresh one: its run is not known yet
+            if (
+                self._starts_next
+            ):  # never a fresh spare: it is not known yet if the next run needs one
                 self.warm(role)
             if not sandbox.has_ended:
                 return sandbox

@@ -31,7 +31,7 @@ _COUNTED_APART: Final = (5, 14)  # the first Linux that counts by user namespace
 def bind_process(pid: int, most: int) -> None:
     """Limit a process of ours, with all that it starts, to `most` processes and threads.
 
-    Does nothing for root, and nothing if the process is gone.
+    Does nothing for root, or if the process is gone.
     """
     if os.getuid() == 0:
         return

@@ -1,7 +1,7 @@
 """One sandbox: a Python process, isolated by the best tier that this machine supports.
 
-It exchanges frames with the harness inside, measures what it uses, and ends it. When `close`
-returns, no process of the sandbox is left. This module knows nothing of tasks or metrics. A
+It exchanges frames with the harness inside, measures its resource usage, and ends it. When `close`
+returns, no process of the sandbox is left. This module is independent of tasks and metrics. A
 contract in pyproject.toml lists the modules that may import it, and so start a sandbox.
 
 Call `launch` from the main thread: the kernel kills a sandbox when the thread that spawned it ends.

@@ -16,7 +16,7 @@ _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
 _PR_SET_PDEATHSIG = 1  # makes a program end with the node
 _CLONE_PIDFD = 0x00001000  # its inode number counts all processes of the machine
-_SCHED_CORE = 62  # keeps other programs off the other thread of a core
+_SCHED_CORE = 62  # stops other programs from using the core's second hardware thread
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 _O_TRUNC = 0o1000
 _TRUNCATION_ABI = 3  # the first version of Landlock with a right for truncation
@@ -210,7 +210,7 @@ def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes
 
 
 def _to_all(machine: str) -> list[bytes]:
-    """Return rules for all programs: refuse what none of them may do."""
+    """Return the first rules of every filter: refuse new namespaces and core scheduling."""
     opening = bpf.opening(machine)
     number = NUMBERS[machine]
     return [

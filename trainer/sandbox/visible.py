@@ -42,7 +42,7 @@ _LIBRARIES = (
 _LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
-_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers; no compiler is there to use them
+_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, useless without a compiler
 
 _READ_AHEAD_BYTES = 128 << 10  # the kernel's default limit
 INSIDE = "trainer/sandbox/inside"  # code that the harnesses of all kinds of task share
@@ -79,7 +79,7 @@ class VisibleTree:
                 files.append(binding.host)
                 continue
             covered = {str(path) for path in self._covered_in(binding)}
-            # Twenty thousand files: with pathlib this takes ten times as long.
+            # Use os.walk: with pathlib twenty thousand files take ten times as long.
             for folder, folders, names in os.walk(binding.host):
                 folders[:] = sorted(each for each in folders if f"{folder}/{each}" not in covered)
                 kept = (name for name in sorted(names) if not name.startswith(TEMPORARY))

@@ -146,7 +146,7 @@ class Zygote:
         return self._pid
 
     def grown_kib(self) -> int:
-        """Return how much more memory it holds than when it got warm."""
+        """Return the growth of its memory since it got warm, in KiB."""
         return status_number(self._pid, "VmRSS") - self._first_kib
 
     @property

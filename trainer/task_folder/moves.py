@@ -101,7 +101,7 @@ def read_knobs(
     for name in section.names():
         if name not in known:
             raise section.error(
-                name, "is no constant of the baseline or of a move", nearest(name, known)
+                name, "is not a constant in the baseline or in a move", nearest(name, known)
             )
     return tuple(_knob(name, section.section(name)) for name in section.names())
 

@@ -189,7 +189,9 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
     except UsageError as fault:
         raise section.error("below", f"names no task: {fault.message}", fault.hint) from fault
     if len(above) >= _MOST_RUNGS or found.resolve() in [one.resolve() for one in (*above, path)]:
-        raise section.error("below", f"leads back to {wanted!r}", "a ladder has a lowest rung")
+        raise section.error(
+            "below", f"leads back to {wanted!r}", "name a rung that ends the ladder"
+        )
     return found
 
 

@@ -56,7 +56,7 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
     match value:
         case np.ndarray() | np.generic():
             if value.dtype.kind not in _KINDS:
-                raise NotPlain(f"{place} is an array of {value.dtype}: only plain data crosses")
+                raise NotPlain(f"{place} is an array of {value.dtype}: pass only plain data")
             return np.asarray(value) if isinstance(value, np.ndarray) else value
         case list() | tuple():
             items = [plain(one, f"{place}[{at}]", depth=depth - 1) for at, one in enumerate(value)]
@@ -78,7 +78,7 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
             return str.__str__(value)
     if type(value).__module__.partition(".")[0] in _ARRAYS and hasattr(value, "__array__"):
         return plain(np.asarray(value), place, depth=depth - 1)
-    raise NotPlain(f"{place} is {_called(value)}: only plain data crosses")
+    raise NotPlain(f"{place} is {_called(value)}: pass only plain data")
 
 
 def not_finite(value: object, place: str) -> str | None:

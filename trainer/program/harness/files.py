@@ -33,9 +33,9 @@ def unpack_files(data: bytes) -> list[File]:
     try:
         listed = msgpack.unpackb(data, max_map_len=0, max_ext_len=0)
     except Exception as error:
-        raise ValueError("no list of files") from error
+        raise ValueError("not a list of files") from error
     if not isinstance(listed, list):
-        raise ValueError("no list of files")  # noqa: TRY004 -- what bytes say is a value
+        raise ValueError("not a list of files")  # noqa: TRY004 -- what bytes say is a value
     return [_file(one) for one in listed]
 
 

@@ -183,9 +183,9 @@ def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
 def checked(figures: object) -> dict[str, float]:
     """Return a judge's figures as floats. Raises TypeError if they are not a dict of numbers."""
     if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
-        raise TypeError("check must return {name: number}")
+        raise TypeError("check() must return {name: number}")
     for name, figure in figures.items():
         is_truth = isinstance(figure, bool) or str(getattr(figure, "dtype", "")).endswith("bool")
         if is_truth or isinstance(figure, str | bytes):
-            raise TypeError(f"check returned {figure!r} as {name}, which is not a number")
+            raise TypeError(f"check() returned {figure!r} as {name}, which is not a number")
     return {str(name): float(figure) for name, figure in figures.items()}

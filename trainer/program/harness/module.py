@@ -113,7 +113,7 @@ def _got(module: ModuleType, name: str) -> tuple[str, Any]:
     except AttributeError as fault:
         return MISSING, str(fault)[:MOST_WORDS]
     if isinstance(value, ModuleType):
-        return MISSING, f"{name} is a module: only plain data crosses"
+        return MISSING, f"{name} is a module: pass only plain data"
     if callable(value):
         return CALLABLE, _parameters(value)
     return _valued(value, name)

@@ -25,7 +25,7 @@ def main() -> None:
     has_namespaces = os.getpid() == 1
     attempts: dict[str, Callable[[], object]] = {
         "reading /etc/passwd": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
-        "listing the home": lambda: list(Path(home).iterdir()),
+        "listing the home directory": lambda: list(Path(home).iterdir()),
         "writing to /var/tmp": lambda: os.close(
             os.open(f"/var/tmp/arnode-{os.getpid()}", os.O_CREAT | os.O_WRONLY)  # noqa: S108
         ),

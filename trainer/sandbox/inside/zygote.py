@@ -155,7 +155,7 @@ def _fork_isolated(
 def _reap(pidfd: int, pid: int, end: int) -> None:
     """Reap a child, and report its exit status and usage, unless the pipe's reader is gone."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    written = _written_bytes(pid)  # known only until it is waited for
+    written = _written_bytes(pid)  # readable only before wait4
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
     exit_status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
@@ -178,7 +178,7 @@ def _written_bytes(pid: int) -> int:
 
 
 def _clone() -> int:
-    """Fork into new namespaces, as their first process; fork(2) takes no flags.
+    """Fork a child that is the first process of new namespaces, with clone3(2).
 
     The child's thread id is stored where libc looks for it, as libc's own fork does. Raises
     OSError.
@@ -202,7 +202,7 @@ def _clone() -> int:
 
 
 def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
-    """Begin a session with its own output, and close all other descriptors."""
+    """Start a session with the given output and channel, and close all other descriptors."""
     os.setsid()
     os.nice(request.nice)
     # Open it here: forks share the position and flags of a descriptor of the zygote.
@@ -232,7 +232,7 @@ def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
         _mount(bound, shown, _BIND)
     _mount("", "/proc", _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV)
     for capability in range(last_capability + 1):
-        _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "a capability")
+        _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "PR_CAPBSET_DROP")
     keep_capabilities()
     os.chdir(request.folder)  # the new mount covers the zygote's folder of that name
 
@@ -255,7 +255,7 @@ def _show_to_node() -> None:
 
     Sandboxes cannot read it: the calls for that are refused to them.
     """
-    _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "to be watched")
+    _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def _give_up_rights(request: ForkRequest) -> None:
