@@ -175,7 +175,7 @@ def test_what_is_no_catalogue_is_told(path: Path, tiny: Task) -> None:
     with pytest.raises(ConfigurationError, match="finding is missing"):
         load_catalogue(path, tiny)
     path.write_text("finding = []\n")
-    with pytest.raises(ConfigurationError, match="finding is there 0 times"):
+    with pytest.raises(ConfigurationError, match="finding occurs 0 times"):
         load_catalogue(path, tiny)
     path.write_text('[[finding]]\nname = "x"\n' * (MAX_FINDINGS + 1))
     with pytest.raises(ConfigurationError, match="times"):

@@ -106,7 +106,7 @@ def test_an_unknown_task_is_told_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no task\.toml in it"):
+    with pytest.raises(UsageError, match=r"it has no task\.toml"):
         load_task(tmp_path, data_dir=tmp_path)
 
 

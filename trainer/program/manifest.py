@@ -179,8 +179,8 @@ def check(manifest: TaskManifest) -> None:
     ):
         if word not in known:
             raise ConfigurationError(
-                f"task {manifest.name}: its {name} is {word!r}, which this version does not know",
-                f"possible: {', '.join(known)}; or install the arnode that the task was made for",
+                f"task {manifest.name}: its {name} is {word!r}, which is not known here",
+                f"possible: {', '.join(known)}; or install the version that the task was made for",
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(

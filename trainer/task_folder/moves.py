@@ -121,7 +121,7 @@ def _knob(name: str, spec: Fields) -> HyperparameterSpec:
     if spec.has("scale"):
         scale = cast("Literal['linear', 'log']", spec.one_of("scale", ("linear", "log")))
     if scale == "log" and low <= 0:
-        raise spec.error("low", f"is {low:g}", "with a log scale it must be above 0")
+        raise spec.error("low", f"is {low:g}", "with a log scale it must be above zero")
     spec.finish()
     return HyperparameterSpec(name=name, type=kind, low=low, high=high, scale=scale)
 

@@ -101,7 +101,7 @@ def test_a_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
     with Bench(read(folder)) as bench:
         outcome = bench.run()
     assert outcome.status == "crash"
-    assert "arnode-in is there already" in (outcome.reason or "") + outcome.log_tail or (
+    assert "arnode-in exists already" in (outcome.reason or "") + outcome.log_tail or (
         "secret split" in (outcome.reason or "")
     )
 

@@ -144,7 +144,7 @@ REFUSED = {
     "bytes": "the judge ran out of memory while checking it",
     "text": "the judge failed on it: TypeError: check() must return",
     "words": "the judge failed on it: TypeError: check() returned '3.5' as error, which is not a n",
-    "truth": "the judge failed on it: TypeError: check() returned True as error, which is no n",
+    "truth": "the judge failed on it: TypeError: check() returned True as error, which is not a n",
     "many": "the judge failed on it: TypeError: check() must return",
     "nan": "the judge returned figures that are not finite",
     "inf": "the judge returned figures that are not finite",

@@ -372,9 +372,9 @@ def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
 
 def test_what_is_no_program_is_none(tmp_path: Path) -> None:
     tiny = load_task("tiny", data_dir=tmp_path)
-    with pytest.raises(TypeError, match="no program"):
+    with pytest.raises(TypeError, match="not a program task"):
         spec_of(tiny.manifest)
-    with pytest.raises(TypeError, match="no program"):
+    with pytest.raises(TypeError, match="not a program task"):
         recipe_of(tiny)
 
 
