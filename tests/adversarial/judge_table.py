@@ -72,7 +72,7 @@ ENDING: tuple[Ending, ...] = (
     Ending(name="starts without end when loaded", moment="loading", code=_BOMB, says=_LOADED),
     Ending(name="starts without end", moment="checking", code=_BOMB, says="PermissionError"),
     Ending(name="takes all memory when loaded", moment="loading", code=_MEMORY, says=_LOADED),
-    Ending(name="takes all memory", moment="checking", code=_MEMORY, says="more memory than"),
+    Ending(name="takes all memory", moment="checking", code=_MEMORY, says="ran out of memory"),
     Ending(name="fills the disk when loaded", moment="loading", code=_FILLS, says=_LOADED),
     Ending(name="fills the disk", moment="checking", code=_FILLS, says="Error"),
     Ending(name="floods its log when loaded", moment="loading", code=_FLOOD, says=_LOADED),
