@@ -94,7 +94,7 @@ ENDING: tuple[Ending, ...] = (
         name="another figure",
         moment="checking",
         code="return {'errors': 0.0}",
-        says="says nothing of 'error'",
+        says="did not return 'error'",
     ),
     # Frames
     _forged("no verdict", "b'Y' + (9).to_bytes(8, 'big') + b'{' * 9", _UNREADABLE),
