@@ -128,9 +128,9 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     if bench.spec.isolation == BATCH:
         yield note("isolation", "batch: a candidate may remember earlier instances", _BATCH)
     if bench.spec.scoring == "self":
-        yield note("attacks", "not tried: the candidate reports its score itself", _TRUST)
+        yield note("attacks", "self-scored: not tried, as the candidate reports its score", _TRUST)
     elif bench.spec.scoring == "model":
-        yield note("attacks", "not tried: each attack must ask a language model", _TRUST)
+        yield note("attacks", "scored by a language model: not tried, as each would ask it", _TRUST)
     elif bench.spec.module is not None:
         attacker = EvaluatorAttacker(bench, runs[0], until_s=time.monotonic() + seconds / 2)
         async for remark in attacker.remarks(progress):

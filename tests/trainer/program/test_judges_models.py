@@ -126,7 +126,7 @@ def test_it_is_not_attacked_by_a_check(tmp_path: Path) -> None:
         remarks = examine(task, seconds=1.0, progress=lambda _what, _share: None)
         return {one.about: one.what async for one in remarks if one.level == "note"}
 
-    assert asyncio.run(notes())["attacks"].startswith("not tried: each attack must ask")
+    assert asyncio.run(notes())["attacks"].startswith("scored by a language model")
 
 
 @pytest.mark.parametrize(

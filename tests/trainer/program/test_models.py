@@ -150,8 +150,8 @@ def test_an_answer_comes_as_a_stream_if_that_is_asked_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("question", "status", "words"),
     [
-        ('post(b"{")', 400, "no JSON"),
-        ('post(b"[" * 100000)', 400, "no JSON"),
+        ('post(b"{")', 400, "not JSON"),
+        ('post(b"[" * 100000)', 400, "not JSON"),
         ('post(json.dumps({"model": "a"}).encode())', 400, "`messages`"),
         ('ask("x", tools=[{}])', 400, "`tools`"),
         ('ask("x", n=2)', 400, "one answer"),
