@@ -119,8 +119,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     least = Style.of(bench.manifest).least_pairs
     if least > _MANY_PAIRS:
         said = f"a trial needs {least} pairs of runs or more, because a run has few instances"
-        hint = f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret instances in each run"
-        yield note("pairs", said, hint)
+        yield note("pairs", said, f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret instances a run")
     if bench.spec.device == "any":
         progress("running the baseline alongside other work", 0.0)
         yield await on_any_machine(bench, runs[0])
