@@ -47,8 +47,10 @@ def test_a_fault_says_how_to_fix_it_and_fails(
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder))
     assert code == 1
-    assert out.startswith("FAULT  instances     the judge makes other instances from the same seed")
-    assert "hint: let instance() follow from its arguments alone" in out
+    assert out.startswith(
+        "FAULT  instances     the judge makes different instances from the same seed"
+    )
+    assert "hint: let instance() depend only on its arguments" in out
     assert out.endswith("limits: 1 fault, no notes\n")
 
 
@@ -83,7 +85,7 @@ def test_what_is_no_task_is_said_without_a_traceback(
 ) -> None:
     code, _, err = checked(capsys, str(tmp_path))
     assert code == 2
-    assert "no task folder" in err
+    assert "is not a task folder" in err
     code, _, err = checked(capsys, "nowhere")
     assert code == 2
     assert "hint: possible: " in err

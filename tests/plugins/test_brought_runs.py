@@ -281,7 +281,7 @@ def test_packages_that_are_not_here_are_reported_with_what_to_install(
     file = into / "task.toml"
     file.write_text(f'requires = ["no-such-package"]\n{file.read_text()}')
     _, said = call("run", "--task", str(into), code=6)
-    assert "these Python packages are not here: no-such-package" in said
+    assert "these Python packages are not installed: no-such-package" in said
     assert f"arnode task prepare {into}" in said
     assert "Traceback" not in said
 

@@ -79,7 +79,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wanted", [openevolve.read_task, None], ids=["brought", "loaded"])
 def test_harbors_tasks_are_of_another_kind(tmp_path: Path, wanted: object) -> None:
     folder = FOLDERS / "harbor" / "hello"
-    with pytest.raises(ConfigurationError, match="is a task of Harbor") as caught:
+    with pytest.raises(ConfigurationError, match="is a Harbor task") as caught:
         openevolve.read_task(folder) if wanted else load_task(folder, data_dir=tmp_path)
     assert "arnode task init" in caught.value.hint
 

@@ -155,7 +155,7 @@ def nanochat(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = tmp_path_factory.mktemp("pinned")
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared") as caught:
         load_task("nanochat", data_dir=folder)
-    assert caught.value.hint == "fetch them: arnode task prepare nanochat"
+    assert caught.value.hint == "prepare it: arnode task prepare nanochat"
     return load_pinned("nanochat", folder)
 
 

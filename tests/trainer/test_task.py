@@ -110,7 +110,7 @@ def test_for_an_unknown_task_the_nearest_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no task\.toml in it"):
+    with pytest.raises(UsageError, match=r"it has no task\.toml"):
         load_task(tmp_path, data_dir=tmp_path)
 
 
@@ -122,9 +122,9 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("limit_s = 120", "", "limit_s is missing", "add it"),
         ("limit_s = 120", "limit_s = 0", "limit_s is 0", "from 1"),
         ("limit_s", "limit_sec", "limit_s is missing", "add it"),
-        ("limit_s = 120", "limit_s = 120\nlimt = 3", "limt is no field", "'limit_s'"),
+        ("limit_s = 120", "limit_s = 120\nlimt = 3", "limt is not a known field", "'limit_s'"),
         ("tokens = 153_600", "tokens = 1\nseconds = 2", "budget.seconds clashes with", "one or"),
-        ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is no field", "'max_step'"),
+        ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is not a known field", "'max_step'"),
         ('direction = "min"', 'direction = "mini"', "metric.direction is 'mini'", "'min'"),
         (
             'direction = "min"',
@@ -146,7 +146,7 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
         ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
-        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is no constant", "'WIDTH'"),
+        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is not a constant", "'WIDTH'"),
         ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
         ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
@@ -172,7 +172,7 @@ def test_a_broken_task_file_names_field_and_fix(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "bigram"', 'name = "rope"', "'rope' is there twice"),
+        ('name = "bigram"', 'name = "rope"', "'rope' occurs twice"),
         ("F.gelu(self.expand(norm(x)))", "F.gelu(self.expand(x))", "exactly once"),
         ("[[move.edit]]", '[[move.edit]]\npath = "prepare.py"', "path is 'prepare.py'"),
         ('title = "', 'titel = "', "title is missing"),
@@ -221,7 +221,7 @@ def test_a_constant_that_is_no_literal_is_no_hyperparameter(folder: Path, value:
     load_task(folder, data_dir=folder)
     manifest = folder / "task.toml"
     manifest.write_text(manifest.read_text().replace("[knobs.WIDTH]", "[knobs.TABLE]"))
-    with pytest.raises(ConfigurationError, match="TABLE is no constant"):
+    with pytest.raises(ConfigurationError, match="TABLE is not a constant"):
         load_task(folder, data_dir=folder)
 
 
@@ -269,5 +269,5 @@ def test_a_constant_that_the_script_has_not_is_an_error_that_names_the_nearest(
     (tmp_path / "task.toml").write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         load_task(tmp_path, data_dir=tmp_path)
-    assert "constants.LAYER is assigned in no one line" in caught.value.message
+    assert "constants.LAYER is not assigned in exactly one line" in caught.value.message
     assert "did you mean 'LAYERS'?" in caught.value.hint

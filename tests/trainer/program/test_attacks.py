@@ -105,7 +105,7 @@ def test_each_forgery_has_answers_for_a_table_and_for_a_number() -> None:
     assert made_by("numbers as text", 3)[:1] == ["3"]
     assert made_by("true and false in place of numbers", 1)[:1] == [True]
     assert Raw(data=b"") in made_by("an empty answer", 3)
-    assert made_by("an answer back to front", 3) == []
+    assert made_by("an answer in reverse order", 3) == []
 
 
 def test_there_are_nine_kinds_of_attack_and_no_forgery_twice() -> None:

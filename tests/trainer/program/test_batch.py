@@ -163,8 +163,11 @@ def test_fixed_instances_are_one_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ('editable = ["solve.py"]\nrun = ["python", "solve.py"]\n', "a command meets one instance"),
-        (CALLED + "interactive = true\n", "a conversation of its own"),
+        (
+            'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n',
+            "a command ends after one instance",
+        ),
+        (CALLED + "interactive = true\n", "a separate conversation"),
     ],
 )
 def test_what_cannot_be_run_in_a_batch_is_refused(tmp_path: Path, how: str, why: str) -> None:

@@ -108,7 +108,7 @@ def test_of_seconds_the_baseline_is_held_against_itself(tmp_path: Path) -> None:
     )
     remarks = {remark.about: remark for remark in examined(tmp_path, timed, seconds=4.0)}
     assert remarks["A/A"].figures["pairs"] >= 8
-    assert remarks["gain"].what.startswith("in 20 pairs a gain of ")
+    assert remarks["gain"].what.startswith("a trial of 20 pairs detects a gain of ")
 
 
 def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
@@ -146,7 +146,7 @@ def test_a_judge_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
 def test_odd_answers_are_listed(tmp_path: Path) -> None:
     notes = remarks_by_subject(examined(tmp_path, ODD), "note")
     assert notes["rearranged"] == (
-        "the judge takes an answer back to front for better than the honest answer\n"
+        "the judge rates an answer in reverse order better than the honest answer\n"
     )
 
 

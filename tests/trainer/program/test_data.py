@@ -229,12 +229,15 @@ def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"head": HEAD}, "data is there, and the task is not private"),
-        ({"more": '[data]\njudge = "shown"\npublic = "shown"\n'}, "data is one folder for both"),
+        ({"head": HEAD}, "data needs a private task"),
+        ({"more": '[data]\njudge = "shown"\npublic = "shown"\n'}, "data names one folder twice"),
         ({"more": '[data]\njudge = "../hidden"\n'}, r"data names '\.\./hidden'"),
         ({"more": '[data]\njudge = "nowhere"\n'}, "nowhere: cannot be read"),
-        ({"more": '[data]\nothers = "shown"\n'}, r"data\.others is no field here"),
-        ({"how": f'{CALLED}files = ["hidden/deep/answers.txt"]\n'}, "data holds 'hidden/deep/answ"),
+        ({"more": '[data]\nothers = "shown"\n'}, r"data\.others is not a known field"),
+        (
+            {"how": f'{CALLED}files = ["hidden/deep/answers.txt"]\n'},
+            "data contains 'hidden/deep/answ",
+        ),
         ({"how": f'{CALLED}toolchains = ["zsh"]\n'}, "toolchains names 'zsh'"),
     ],
 )
@@ -248,10 +251,10 @@ def test_what_cannot_be_is_reported_in_one_line(
 def test_a_link_among_data_is_refused(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "hidden" / "link").symlink_to("/etc/passwd")
-    with pytest.raises(ConfigurationError, match=r"link: data are plain files"):
+    with pytest.raises(ConfigurationError, match=r"link is not a plain file"):
         DataFolder.read("hidden", tmp_path / "hidden")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigurationError, match="there are no data in it"):
+    with pytest.raises(ConfigurationError, match="the folder has no files"):
         DataFolder.read("empty", tmp_path / "empty")
 
 

@@ -112,10 +112,10 @@ def test_a_holdout_that_cannot_serve_is_reported(
 
 
 def test_it_stays_on_this_machine_and_needs_a_secret_split(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="the task is not private"):
+    with pytest.raises(ConfigurationError, match="needs a private task"):
         read(write_held_out(tmp_path / "open", how=HOW))
     fixed = '[instances]\nfixed = ["all"]\n'
-    with pytest.raises(ConfigurationError, match="fixed ones have none"):
+    with pytest.raises(ConfigurationError, match="needs secret instances, but they are fixed"):
         read(write_held_out(tmp_path / "fixed", instances=fixed))
     spec = read(write_held_out(tmp_path / "drawn")).manifest.program
     assert spec is not None
@@ -146,5 +146,5 @@ def test_a_check_of_the_task_shows_no_words_of_a_judge_that_saw_it(tmp_path: Pat
         return [remark async for remark in found]
 
     found = asyncio.run(remarks())
-    assert "on the holdout, of which nothing is shown" in repr(found)
+    assert "on the holdout, which is not shown" in repr(found)
     assert MARKER not in repr(found)

@@ -134,7 +134,7 @@ def test_it_is_not_attacked_by_a_check(tmp_path: Path) -> None:
     [
         (BUDGET.format(model="any"), 'scoring = "self"\n', "scoring"),
         (BUDGET.format(model="scripted"), "", "script"),
-        (SCRIPTED + _OTHER_SCRIPT, "", "a task has one script"),
+        (SCRIPTED + _OTHER_SCRIPT, "", "name one script"),
     ],
 )
 def test_bad_fields_are_named(tmp_path: Path, budget: str, how: str, says: str) -> None:

@@ -140,7 +140,7 @@ def test_a_figure_beyond_what_records_hold_is_none(
 
 
 def test_a_figure_that_the_judge_does_not_name_is_none(manifest: TaskManifest) -> None:
-    with pytest.raises(Unfit, match="says nothing of 'excess'"):
+    with pytest.raises(Unfit, match="did not return 'excess'"):
         metric_nano(of(manifest, metric={"name": "excess"}), [one()], size=0)
 
 
@@ -213,7 +213,7 @@ def test_a_guard_may_be_a_figure_at_all() -> None:
 def test_a_guard_on_what_the_judge_says() -> None:
     guards = [Guard(name="calls", scale=SCALE, most=2 * NANO)]
     assert guarded(guards, [one(calls=1), one(calls=3)]) == {"calls": 2.0}
-    with pytest.raises(Unfit, match="says nothing of 'calls'"):
+    with pytest.raises(Unfit, match="did not return 'calls'"):
         guarded(guards, [one()])
 
 

@@ -152,8 +152,8 @@ def test_an_answer_comes_as_a_stream_if_that_is_asked_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("question", "status", "words"),
     [
-        ('post(b"{")', 400, "no JSON"),
-        ('post(b"[" * 100000)', 400, "no JSON"),
+        ('post(b"{")', 400, "not JSON"),
+        ('post(b"[" * 100000)', 400, "not JSON"),
         ('post(json.dumps({"model": "a"}).encode())', 400, "`messages`"),
         ('ask("x", tools=[{}])', 400, "`tools`"),
         ('ask("x", n=2)', 400, "one answer"),
@@ -370,7 +370,9 @@ def test_where_there_is_no_network_to_give_it_one_error_says_so(
     weaker = Tier(name=name, detail="a test's", hint="install bubblewrap")
     monkeypatch.setattr(tiers, "probe_tier", lambda: weaker)
     task = task_of(tmp_path, "pass")
-    with pytest.raises(SafetyError, match=f"only the sandbox of tier full has; here it is {name}"):
+    with pytest.raises(
+        SafetyError, match=f"only sandbox tier full has; this machine has tier {name}"
+    ):
         tiers.make_backend(profile_of(task.manifest))
 
 

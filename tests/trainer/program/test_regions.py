@@ -57,7 +57,7 @@ def test_a_region_is_in_the_manifest_and_in_the_id(tmp_path: Path) -> None:
     assert task.source == whole.source
     assert TaskManifest.from_value(task.manifest.to_value()) == task.manifest
     reported = kind_of(task.manifest).words(task.manifest).measured
-    assert "between the line with EVOLVE-BLOCK-START and the one with EVOLVE-BLOCK-END" in reported
+    assert "between the line with EVOLVE-BLOCK-START and the line with EVOLVE-BLOCK-END" in reported
     assert "EVOLVE" not in kind_of(whole.manifest).words(whole.manifest).measured
     with Bench(task) as bench:
         assert figures(bench.calibrate()) == (3_000_000_000, 3_000_000_000)
@@ -142,7 +142,7 @@ def test_words_that_a_task_forbids_are_in_its_manifest_and_reported(tmp_path: Pa
     )
     assert fault is not None
     assert fault.reason == "solve.py: line 1 holds 'numpy', which the task forbids"
-    with pytest.raises(ConfigurationError, match="is broken by the baseline"):
+    with pytest.raises(ConfigurationError, match="refuses the baseline"):
         read(write_task(tmp_path / "b", more='[source]\nforbid = ["sum"]\n'))
     move = MOVE.format(search="STEP = 3", replace="import ctypes")
     how = CALLED + 'moves = "moves.toml"\n'
