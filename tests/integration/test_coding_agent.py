@@ -315,7 +315,7 @@ def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.M
 def test_a_log_in_is_not_published(desk: Desk) -> None:
     (desk.user / ".claude" / ".credentials.json").write_text('{"token": "sk-0123456789abcdef"}')
     reason = desk.no_proposal("leak", agent_folders=("~/.claude",))
-    assert reason == "train.py contains log-in data or keys that it was given"
+    assert reason == "train.py contains log-in data or keys that the agent was given"
 
 
 def test_a_crash_is_mended_on_what_crashed(desk: Desk) -> None:

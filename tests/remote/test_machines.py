@@ -62,7 +62,12 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
         (["start", "--ray", "local", "--lane", "attic"], 6, "are both set", "--ray and --lane"),
         (["start", "--lane", "-oProxyCommand=touch"], 6, "is not a machine's name", "gpu1"),
         (["start", "--lane", "attic:0"], 6, "is not a machine's name", "gpu1"),
-        (["start", "--text", "README.md", "--lane", "attic"], 6, "never leaves this machine", "leave"),
+        (
+            ["start", "--text", "README.md", "--lane", "attic"],
+            6,
+            "never leaves this machine",
+            "leave",
+        ),
         (["start", "--network", "none", "--ray", "10.0.0.1:1"], 6, "no token for Ray", "ray head"),
     ],
 )
