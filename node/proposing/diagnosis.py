@@ -135,7 +135,7 @@ def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
         case "leaked_key":
             return NEW_KEY
         case "over_budget":
-            return "wait for the next day, or raise the limit that the message names"
+            return "wait for the next day, or raise `usd_per_day` (or the limit in the message)"
         case "overflow":
             return "configure a longer context for the model, or choose another model"
     return "try again later; see `arnode logs`"

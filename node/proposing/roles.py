@@ -50,7 +50,7 @@ def words_of_roles(config: Config, arms: Sequence[Arm]) -> list[str]:
     words = [f"{role} {choice.name}: {limit}" for role, choice in at_work.items()]
     named: dict[Role, str | None] = {"planner": config.planner, "reviewer": config.reviewer}
     idle = [role for role, name in named.items() if name and role not in at_work]
-    return [*words, *(f"{role} {named[role]} is not used: {_IDLE[role]}" for role in idle)]
+    return [*words, *(f"{role} {named[role]} is not asked: {_IDLE[role]}" for role in idle)]
 
 
 @asynccontextmanager

@@ -159,7 +159,7 @@ def test_who_asks_for_a_model_by_name_gets_no_other(home: Home, tmp_path: Path) 
         fault = ask_once(home, configured(server.url), task, "large")
         assert not server.questions
     assert isinstance(fault, ModelFault)
-    assert "large is asked for, and the node has small" in fault.detail
+    assert "large is asked for, but the node has small" in fault.detail
 
 
 def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptModels | None:
