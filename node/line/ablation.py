@@ -1,10 +1,10 @@
-"""Ablation: measure what each part of the verified head is worth, by removing it.
+"""Ablation: measure the gain of each patch in the verified head, by removing the patch.
 
-A passed promotion trial vouches for a stack of patches, not for its parts. Once new ideas stop
-gaining, each part is tried like a claim: the head against the head without it. A part that is
-confirmed does gain something. If the line measures no worse without a part, the part is removed
-from the working line. A removal is no gain that a promotion trial could confirm, so it waits for
-the next stack.
+A passed promotion trial is evidence for a stack of patches, not for each patch. Once new ideas stop
+gaining, each patch ("part") is judged like a claim: the head against the head without the part. If
+this confirms a gain, the part stays. If the line measures no worse without the part, the part is
+removed from the working line. A removal has no gain that a promotion trial could confirm, so it is
+judged together with later patches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
 
 
 def _claims_no_gain(origin: Origin) -> bool:
-    """Return True if a patch removes a part or begins a branch."""
+    """Return True if a patch removes an earlier patch or begins a branch."""
     return origin.proposer == ABLATION or is_branching(origin)
 
 
@@ -75,8 +75,7 @@ def _open(
         alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
-    # Signed although it is this node's own work: nobody counts it, but all may read what a part is
-    # worth.
+    # Signed although it is this node's own patch: it counts for no claim, but shows peers the gain.
     asked = step_of(wanted, key=record_writer.key, store=line_writer.store, line=line_writer.key)
     step = replace(asked, part=part, is_published=True)
     line_writer.blobs.put_source(rest)
@@ -84,9 +83,9 @@ def _open(
 
 
 def _parts(line_writer: LineWriter) -> Iterator[bytes]:
-    """Yield the patches of the stacks that made the head, the last first.
+    """Yield the patches of the stacks that were promoted to the head, the last first.
 
-    Stacks of one patch are skipped: their promotion trial already measured that patch alone.
+    Stacks of one patch are skipped: their promotion trial already measured the patch alone.
     """
     for job in reversed(line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)):
         if job.step.passed and len(job.step.stack) > 1:

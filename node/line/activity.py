@@ -50,7 +50,7 @@ class Activity:
             title="", stage="starting", plainly="starting", started_s=self.started_s
         )
         self.lanes = 1
-        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # longest waits for quiet
+        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # of runs, for an idle machine
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
@@ -70,7 +70,7 @@ class Activity:
 
     @property
     def counted_share(self) -> float:
-        """Share of the session's wall-clock time spent in counted training, per lane."""
+        """Fraction of the session's wall-clock time spent in counted training, per lane."""
         return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
 
     @property
@@ -115,9 +115,9 @@ class Activity:
         self._log(line)
 
     def running(self, title: str, stage: str, plainly: str, *, run: object = None) -> None:
-        """Record that a run started and show it, until another starts or it ends while others run.
+        """Record that a run started and show it, until it ends or another run starts.
 
-        Without a `run`, record other work than a run.
+        `run` is None for work that is not a run.
         """
         shown = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
@@ -132,13 +132,13 @@ class Activity:
             self._shown = self._at_work[run]
 
     def ended(self, run: object) -> None:
-        """Record that a run ended, and show the latest of the others."""
+        """Record that a run ended, and show the latest run still in progress."""
         self._at_work.pop(run, None)
         if self._at_work:
             self._shown = list(self._at_work.values())[-1]
 
     def idle(self, reason: str) -> None:
-        """Record that nothing runs."""
+        """Record that no run is in progress."""
         self.running("", reason, reason)
 
     def finished(self, ms: int) -> None:

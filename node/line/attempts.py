@@ -1,8 +1,8 @@
-"""The outcome of a submitted source, read from the store, in autoresearch's words.
+"""The outcome of a submitted source, read from the store and printed in autoresearch's format.
 
-An attempt is identified by its canonical AST, so that nobody measures one program twice in the hope
-of a lucky seed. It is complete once it is decided and the promotion trial that it made due, if any,
-has ended.
+An attempt is identified by its canonical AST, so that no user measures one program twice in the
+hope of a lucky seed. It is complete once the source is decided and the promotion trial, if one
+became due, has ended.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Identifier = Literal["keep", "discard", "crash"]
 PromotionTrialOutcome = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # as in autoresearch's output
-_LOG_LINES = 50  # as many as its program.md looks at after a crash
+_LOG_LINES = 50  # as many as autoresearch's program.md prints after a crash
 _MIB = 1 << 20
 
 
@@ -47,8 +47,8 @@ class Judged:
 class Attempt:
     """A decided source: its recorded `runs` and the metric that counts, None on failure.
 
-    `is_working` is True if it is the working line now. `working` is the tree of that line.
-    `has_moved` is True if the line had moved on by the time of the decision.
+    `is_working` is True if the source is the working line now. `working` is the working line's
+    tree. `has_moved` is True if the working line had changed by the time of the decision.
     """
 
     tree: bytes
@@ -140,9 +140,10 @@ def repeated_attempt(attempt: Attempt) -> Attempt:
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
-    """Return the lines that autoresearch's program.md greps for, and after a failure the log's end.
+    """Return the text that autoresearch's program.md greps, and after a failure the log's end.
 
-    The log is written by the candidate. Its lines get a prefix, so that none can pass for ours.
+    The candidate writes the log. Each line of the log gets a prefix, so that it cannot imitate
+    arnode's output.
     """
     rows: list[tuple[str, str]] = []
     lines: list[str] = []

@@ -1,11 +1,10 @@
-"""Re-runs of claims: a claimed tree against its own base, with seeds that nobody could predict.
+"""Re-runs of claims: a claimed tree against its own base, with unpredictable seeds.
 
-The rule's power mode judges the claim on this machine's secret split. The node signs the verdict,
-whichever it is. The verified head does not move: adopting a tree takes another trial with other
-evidence.
+The rule's power mode judges the claim on this machine's secret split. The node signs every verdict.
+The verified head does not change: adopting a tree needs another trial with new evidence.
 
-Claims on fixed instances publish their answers. A peer's judge checks these without running the
-program that made them.
+Claims on fixed instances publish their answers. A peer's judge checks the answers without running
+the program that made them.
 """
 
 from collections.abc import Sequence
@@ -65,13 +64,14 @@ class AttestationStep(PairTrial):
     """A re-run of a claim: a tree against the base that it was claimed against.
 
     `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound,
-    positive if better; None if it claims nothing. `part` is the own patch that an ablation removes.
+    positive if better; None without a claim. `part` is this node's patch that an ablation removes.
 
-    All seeds are derived from `proof`, except `again_seed`. The claim's author published that one,
-    with the figure `published_nano`; it is set only if the figure does not depend on the machine.
+    All seeds are derived from `proof`, except `again_seed`. The claim's author published this seed
+    with the figure `published_nano`; both are set only if the figure does not depend on the
+    machine.
 
     The remaining fields are filled in on closing: the verdict, the word for the claim, the gain
-    measured here with its interval, the evidence (ln E in thousandths) and the record of it.
+    measured here with its interval, the evidence (ln E in thousandths) and the id of the record.
     """
 
     target: Digest | None
@@ -100,7 +100,7 @@ class AttestationStep(PairTrial):
 
     @property
     def question(self) -> "AttestationStep":
-        """The fields that ask the question, without the outcome."""
+        """A copy of the step without the outcome."""
         unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
         asked = {name: getattr(self, name) for name in ("part", "again_seed", "published_nano")}
         return replace(self, **{**unanswered, **asked})
@@ -140,8 +140,8 @@ class AttestationStep(PairTrial):
     ) -> Confirmation:
         """Return the state of the trial and its next step.
 
-        If others may count the re-run, pairs are run until the record shows the verdict by itself.
-        A gain is then also measured against the task's baseline, as leaderboards rank by that.
+        If the re-run is published, pairs are run until the record alone shows the verdict. A gain
+        is then also measured against the task's baseline, by which leaderboards rank.
         """
         is_for_others = self.is_published and self.part is None
         paired, again = separate_repeat(runs)
@@ -169,7 +169,7 @@ class AttestationStep(PairTrial):
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Sign the verdict; remove a part of the head that gains nothing."""
+        """Sign the verdict; in an ablation, remove a patch that gains nothing."""
         with line_context.store.transaction():
             closed = close_attestation(line_context.line_writer, job, runs, confirmation)
             _take_out(line_context.line_writer, self, runs, confirmation)
@@ -177,7 +177,7 @@ class AttestationStep(PairTrial):
         line_context.activity.judged(f"{self._what} {summary}", record=closed.record)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
-        """Open it on another split; its seeds stay, as they depend on the claim and this key."""
+        """Open it again on another split, with the same seeds (from the claim and the key)."""
         return line_writer.open_job(self)
 
     def summary(self, pairs: int) -> str:
@@ -278,7 +278,7 @@ def close_attestation(
 def _shown(
     pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest
 ) -> SupportedVerdict | None:
-    """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
+    """Return the verdict on the claim that leaderboards compute from these pairs."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
         pairs_of(runs, "base", FigureScale.of(manifest), secret=True),
@@ -292,7 +292,7 @@ def _shown(
 def _take_out(
     line_writer: LineWriter, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
 ) -> None:
-    """Remove a part from the working line if the line measured no worse without it.
+    """Remove a patch from the working line if the line measured no worse without it.
 
     Callers hold the transaction.
     """
@@ -327,10 +327,10 @@ def _take_out(
 async def falls_short(
     step: JobStep, run: PlannedRun, line_writer: LineWriter, runner: LaneRunner
 ) -> RunOutcome | None:
-    """Return the score of the answer that a claim publishes if it is worse than claimed.
+    """Return the score of a claim's published answer if it is worse than claimed.
 
-    The claim's program need not run then. Return None if it publishes no answer, or one as good as
-    claimed.
+    The claim is then refuted without running its program. Return None if the claim has no published
+    answer, or if the answer is as good as claimed.
     """
     if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
         return None

@@ -1,9 +1,9 @@
 """Early stopping of screens whose training loss predicts that they will not pass.
 
 Only screens are stopped, never a reference run, a recheck, a pair or a peer's claim. One in twenty
-hopeless screens goes on: its end is learned from, and shows what stopping costs. If such a screen
-is kept, all earlier loss curves are dropped. Otherwise a gain that prints a higher loss would make
-every change made on top of it look hopeless.
+hopeless screens continues to its end: forecasts learn from it, and it shows what stopping costs. If
+its patch is kept, all earlier loss curves are dropped. Otherwise, after a gain with a higher loss,
+every patch on top of it would look hopeless.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from node.store.store import Store
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossCurve
 
-_LATEST_JOBS: Final = 400  # the latest jobs, which are learned from
-_ONE_IN: Final = 20  # one in this many hopeless screens goes on
+_LATEST_JOBS: Final = 400  # the latest jobs, from which forecasts learn
+_ONE_IN: Final = 20  # one in this many hopeless screens continues to its end
 
 
 class EarlyStopper:
     """An observer of one screen during training.
 
-    Call it with the loss curve to get a reason to stop, if there is one. `given_up` is the share of
+    Call it with the loss curve to get the reason to stop, or None. `given_up` is the fraction of
     the training, in thousandths, after which the screen looked hopeless.
     """
 
@@ -107,7 +107,7 @@ def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
 
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
-    """Return True if a change was kept that looked hopeless and went on by chance."""
+    """Return True if a patch looked hopeless, continued by chance, and was kept."""
     was_given_up = any(run.outcome and run.outcome.given_up is not None for run in runs)
     return was_given_up and job.step.decision == "kept"
 
@@ -116,8 +116,8 @@ def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
 class Stopped:
     """The effect of early stopping on a number of screens.
 
-    `stopped` screens saved about `saved_ms` of training. `let_go_on` looked hopeless and went on;
-    `kept` of these were kept.
+    `stopped` screens saved about `saved_ms` of training. `let_go_on` is the number of hopeless
+    screens that continued; `kept` of these were kept.
     """
 
     screens: int

@@ -42,9 +42,9 @@ class ExperimentStep(JobStep):
     """An idea and how it is judged. `bank_nano` are its base's reference runs at the start.
 
     The other fields are filled in on closing: `decision`, `gain_milli` (base − candidate in
-    thousandths of a standard deviation) and the figure of its screen. Also the reference runs and
-    the level (`node.line.level`) that it was judged against. Proposers learn from these, and the
-    decision can be derived from them again.
+    thousandths of a standard deviation), the figure of its screen, and the reference runs and the
+    level (`node.line.level`) that it was judged against. Proposers learn from these fields, and the
+    decision can be computed from them again.
     """
 
     idea: Idea
@@ -68,7 +68,7 @@ class ExperimentStep(JobStep):
 
     @property
     def title(self) -> str:
-        """A description on one line."""
+        """A description of at most one line of text."""
         return self.idea.title
 
     @property
@@ -87,7 +87,7 @@ class ExperimentStep(JobStep):
         return self.idea.author is not None
 
     def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
-        """Return True if a run is audited: all except a screen whose figure does not pass."""
+        """Return True if a run is audited, as all are except a screen whose figure fails."""
         if run.ordinal > 0:
             return True
         reading, reference_nano = (
@@ -217,9 +217,9 @@ def close_experiment(
 ) -> RecordedExperiment:
     """Record a decided idea with its runs; a kept one becomes the working line.
 
-    A submitted source whose base moved on is queued again: it has no edits to apply to the new
-    base, and its figures count against the old base only. A transfer waits in its own job, which a
-    decision closes; a move of the base does not.
+    If its base is no longer the working line, a submitted source is queued again: it has no edits
+    that could be applied to the new base, and its figures are only valid for the old base. A
+    transfer waits in its own job, which only a decision closes.
     """
     idea, kept = step.idea, step.decision == "kept"
     store = line_writer.store
@@ -260,8 +260,9 @@ def screen_level(
 ) -> int:
     """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
-    It is the tree's level. If seeds select instances, it is the tree's run with the same seed, as
-    screens of other changes then say nothing about the base. `sd` is the noise of one run.
+    It is the tree's level. If seeds select instances, it is the metric of the tree's run with the
+    same seed, since screens of other patches are then no estimate of the level. `sd` is the noise
+    of one run.
     """
     if line_writer.style.name != "runs":
         return bank_nano[0]

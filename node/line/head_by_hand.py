@@ -1,6 +1,6 @@
-"""Moves of the verified head by hand: which tree may be adopted, and on which evidence.
+"""Changes of the verified head by hand: which tree may be adopted, and on which evidence.
 
-A tree that passes a promotion trial moves the head with `LineWriter.move_to` instead.
+A tree that passes a promotion trial is adopted with `LineWriter.move_to` instead.
 """
 
 from collections.abc import Collection
@@ -36,7 +36,7 @@ def the_line(store: Store, task: str | None = None) -> Line:
 def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     """Return the line of the named task, else of the current or last session, and a message.
 
-    The message says which line it is; it is empty if the home has only one.
+    The message names the line; it is empty if the home has only one line.
     """
     line = _latest(store, _lines(store, task))
     others = [one for one in store.jobs.lines() if one.key != line.key]
@@ -137,7 +137,7 @@ def move_head(
     line, record_writer = line_writer.known_line, line_writer.record_writer
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
-            "a promotion trial against the present head is in progress",
+            "a promotion trial against the current head is in progress",
             "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
         )
     with line_writer.store.transaction():

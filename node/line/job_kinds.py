@@ -1,8 +1,8 @@
-"""All kinds of job. A new kind is a file of its own and a line at the end of this one.
+"""All kinds of job. A new kind needs its own module and an entry at the end of this one.
 
-The two kinds defined here stand for jobs that a change of this machine made invalid. Nothing is
-compared with their runs. They still count as device time, and as runs that revealed something about
-a secret split. Code that looks for trials or experiments does not find them.
+The two kinds defined here replace jobs that a change of this machine made invalid. Their runs are
+never compared. They still count as device time, and as runs that may have leaked facts about a
+secret split. Code that looks for trials or experiments does not find them.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from protocol.codecs import single_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidatedStep(JobStep):
-    """The rest of a job of the kind `was` that was restarted or dropped."""
+    """A job of the kind `was` that was restarted or dropped."""
 
     was: Annotated[str, single_line(1, 32)]
     because: Annotated[str, single_line(1, 200)]
@@ -43,7 +43,7 @@ class InvalidatedStep(JobStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidatedPairsStep(InvalidatedStep):
-    """A voided job whose runs shared a secret split."""
+    """An invalidated job whose runs shared a secret split."""
 
     KIND: ClassVar = "voided_pairs"
     IS_ON_ONE_SPLIT: ClassVar = True

@@ -23,7 +23,7 @@ from node.terminal.vocabulary import many
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
     HeadRecheckStep: "the head in doubt",
-    PromotionTrial: "the checkpoint",
+    PromotionTrial: "the promotion trial",
     CatchUpStep: "the best tree of a peer",
     AttestationStep: "the claim",
     BranchStep: "the tree to continue from",

@@ -15,7 +15,7 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Digest
 
-_FAILURES: Final = 2  # in a row; a single one may be an accident
+_FAILURES: Final = 2  # in a row; a single failure may be an accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,9 @@ def close_reference_run(
 
 
 def handle_failing_line(line_writer: LineWriter) -> str | None:
-    """React if the line's last two reference runs failed; return a message if they did.
+    """If the line's last two reference runs failed, react and return a message.
 
-    A working line that is ahead of the head returns to it. A failing head is put in doubt.
+    A working line with patches on the head returns to the head. A failing head is put in doubt.
     """
     line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, HeadRecheckStep)), default=0)

@@ -1,4 +1,4 @@
-"""Estimates of the time that a run of a line takes here, and a command that makes several."""
+"""Estimates of the time of a run of a line here, and of commands that make several runs."""
 
 from collections.abc import Mapping
 from statistics import fmean

@@ -1,8 +1,8 @@
 """Trials of other tools that were imported: no proposer may repeat them here.
 
-For a row with a source, that source and its step from the last kept source are known. Other rows
-are parsed as words: constants with their numbers, and titles of the task's moves. The outcome is
-another tool's statement. Proposers are shown it as that, and it decides nothing.
+For a row with a source, the source and its edits of the last kept source are known. Other rows are
+parsed as text: constants with their numbers, and titles of the task's moves. Outcomes are another
+tool's statements. They are labelled as such for proposers, and no decision uses them.
 """
 
 import re
@@ -36,10 +36,10 @@ _SET: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """The known facts of one row: its words, and the outcome that it reports.
+    """The facts of one row: its text, and the outcome that it reports.
 
-    `source` and `edits`, the step to it, where available. `gain` is the improvement over the last
-    kept row, in the metric's unit; None if unknown or for another metric than the task's.
+    `source` and the `edits` that lead to it are set if available. `gain` is the improvement over
+    the last kept row, in the metric's unit; None if unknown or for another metric.
     """
 
     words: str
@@ -52,7 +52,7 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class _AppliedRows:
-    """All rows applied to one source: the step of each on it, empty if unknown."""
+    """All rows applied to one source: the edits of each row, empty if unknown."""
 
     working: Source
     rows: tuple[_Row, ...]
@@ -60,7 +60,7 @@ class _AppliedRows:
 
     @cached_property
     def marks(self) -> frozenset[bytes]:
-        """The fingerprints that were tried, and those of all steps made on the source."""
+        """The fingerprints that were tried, and those of all edits applied to the source."""
         return frozenset(self._made())
 
     def _made(self) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ class ImportedTries:
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
-        """Return the trials of other tools that this home holds."""
+        """Return the trials of other tools that are stored in this home."""
         metric = task.manifest.metric
         rows = [
             row for one in store.imported.listed() for row in _rows_of(one.log, blobs, metric.name)
@@ -90,11 +90,11 @@ class ImportedTries:
         return cls(task=task, rows=tuple(rows[-_MOST_ROWS:]))
 
     def has(self, mark: bytes, working: Source) -> bool:
-        """Return True if a fingerprint was tried, or results from such a step made on `working`."""
+        """Return True if a fingerprint was tried, or results from imported edits of `working`."""
         return bool(self.rows) and mark in self._applied_to(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
-        """Return the reported outcomes, the oldest first, as steps on `working`."""
+        """Return the reported outcomes, the oldest first, as edits of `working`."""
         return tuple(
             Outcome(
                 key=IMPORTED,

@@ -1,4 +1,4 @@
-"""The opening of jobs that an agenda decides on: each is stored, then its first run is returned."""
+"""The opening of jobs for an agenda: store the job, then return its first run."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -37,10 +37,10 @@ class Situation(NamedTuple):
 
 
 class Openings:
-    """The ways to open work. Each method returns the run to start; None if there is nothing to do.
+    """Methods that open jobs. Each returns the run to start, or None if it opens no job.
 
-    `count` is the number of ideas opened. `has_company`: other nodes are present to receive
-    announcements of what this node is about to try.
+    `count` is the number of ideas opened. `has_company`: peers are connected, so the node announces
+    its experiments in advance.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Openings:
         return self.unfinished(job, now)
 
     def idea(self, idea: Idea, now: Situation, *, is_new: bool = True) -> PlannedRun | None:
-        """Try an idea; `is_new`: it was not tried before on another base."""
+        """Open an experiment; `is_new`: the idea was not tried before on another base."""
         self.count += 1
         if is_new:
             self._plan.begun()
@@ -95,7 +95,7 @@ class Openings:
         return self.unfinished(open_reference_run(self._line_writer), now)
 
     def alongside_a_trial(self, now: Situation) -> PlannedRun | None:
-        """Continue own experiments alongside a trial, where it permits them."""
+        """Continue this node's experiments during a trial that permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
         if not lets_explore or is_head_failing(self._line_writer):
             return None
@@ -144,9 +144,9 @@ class Openings:
         return self._own(now)
 
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
-        """Begin an ablation of the head while nothing is built on it, or return to it.
+        """Begin an ablation of the head while the working line has no patches on it.
 
-        It returns from a branch that has no ideas left and is no better.
+        On a branch without ideas that is no better than the head, return to the head instead.
         """
         job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
@@ -157,14 +157,14 @@ class Openings:
         return self.begin(back, now) if back else None
 
     def next(self, now: Situation) -> PlannedRun | None:
-        """Combine, simplify or branch, as the line is on a plateau."""
+        """On a plateau, combine two patches, begin an ablation or branch to another tree."""
         found = self._exploring.open_next()
         if isinstance(found, Idea):
             return self.idea(found, now)
         return self.begin(found, now) if found else None
 
     def _own(self, now: Situation) -> PlannedRun | None:
-        """Try a proposal of this node, if there is a new one."""
+        """Open an experiment on a new proposal of this node, if any."""
         idea = self._ideas.take()
         if idea is None:
             return None

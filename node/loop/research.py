@@ -41,7 +41,7 @@ from trainer.measuring.outcome import Answers
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # key of the calibration among the runs in flight; it has no job
-_NAP_S: Final = 60.0  # timers stop while the machine is suspended, the session's end does not move
+_NAP_S: Final = 60.0  # waits are short, since timers stop while the machine is suspended
 
 
 def _never(_curve: LossCurve) -> None:
@@ -59,7 +59,7 @@ class Research:
         agenda: Agenda,
         news: asyncio.Event | None = None,
     ) -> None:
-        """Take the loop's parts; others set `news` to make the loop look for work."""
+        """Store what the loop uses. Setting the event `news` makes the loop look for work."""
         self.activity = activity = line_context.activity
         self._line_context = line_context
         self._line_writer = line_context.line_writer
@@ -136,9 +136,9 @@ class Research:
         return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
-        """Finish the current run and end in favour of another session, unless already ending.
+        """Finish the current run and end for another session, unless already ending.
 
-        A call of `stop` in the meantime ends the other session too.
+        If `stop` is called before the end, the other session does not start either.
         """
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
@@ -156,11 +156,11 @@ class Research:
 
     @property
     def is_stopped(self) -> bool:
-        """True if somebody asked the session to stop."""
+        """True if the session was asked to stop."""
         return self._is_stopped
 
     def _end(self) -> None:
-        """Begin nothing more. Leave runs that wait for an idle machine to the next session."""
+        """Start no more runs. Leave runs that wait for an idle machine to the next session."""
         self._agenda.end()
         for runner in self._session.runners:
             runner.hurry()
@@ -285,8 +285,8 @@ class Research:
     def _do_reference_runs_hold(self) -> bool:
         """Return True if the working line's reference runs hold here and now.
 
-        Measurements differ a little from day to day, but a single answer on demand is not worth two
-        reference runs of its own.
+        Measurements differ a little from day to day, but a session on demand accepts that instead
+        of making two new reference runs.
         """
         return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 
@@ -308,7 +308,7 @@ class Research:
                 return
 
     async def _idle(self, rest: Rest | None) -> None:
-        """Wait for an event from outside, at most until the session's end or the end of a rest."""
+        """Wait for an outside event, at most until the session or a rest ends."""
         if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
                 self._report_open_work()
@@ -326,7 +326,7 @@ class Research:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):
                 await self._wake.wait()
         except TimeoutError:
-            if self._agenda.plan.is_over:  # a stop at the same moment is still a stop
+            if self._agenda.plan.is_over:  # if stopped at the same moment, report the stop
                 self._agenda.end()
 
     def _report_open_work(self) -> None:
@@ -345,9 +345,9 @@ class Research:
     def _next_run(self) -> PlannedRun | None:
         """Ask the agenda for the next run; skip runs whose lane is busy while another lane is free.
 
-        With several lanes, never return a run of untrusted code while another one is in flight.
-        With one lane such a run may be returned: `_start` waits then. The exception is an untrusted
-        run that waits for an idle machine, as other runs can go on meanwhile.
+        With several lanes, never return a run of untrusted code while another such run is in
+        progress. With one lane it may be returned, and `_start` waits. An untrusted run that waits
+        for an idle machine does not count, since other runs can continue meanwhile.
         """
         has_lanes = self._lanes.count > 1
         is_other_possible = has_lanes or bool(self._lanes.waits_s)
@@ -370,7 +370,7 @@ class Research:
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._line_writer.record_writer.author
         is_untrusted = job.step.is_untrusted(run, own)
-        # Two colluding scripts could tell each other what one of them is scored on.
+        # Two colluding scripts could exchange the data that one of them is scored on.
         while is_untrusted and self._is_untrusted_in_flight:
             await self._finish_one()
         if self.pausing.is_on:  # paused while this waited

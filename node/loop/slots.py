@@ -1,9 +1,9 @@
 """The allocation of experiments of own ideas among proposers, and each proposer's results.
 
-`node.loop.arms` draws the owner of a slot from the line's latest experiments. Only that proposer is
-asked to write, so that no money goes to ideas that nobody waits for. If it has nothing when a run
-is due, the hyperparameter search fills the slot, and its later proposal uses a later slot. All of
-this is read from the store, so that shares survive a restart. Draws follow from the node's seed.
+`node.loop.arms` draws the owner of a slot by the results of the line's latest experiments. Only the
+owner is asked to write, so that no money is spent on unused ideas. If its proposal is not ready
+when a run is due, the hyperparameter search fills the slot, and the proposal uses a later slot. The
+results are read from the store, so they survive a restart. Draws depend on the node's seed.
 """
 
 import random
@@ -150,7 +150,7 @@ class Slots:
         return self._slow[name].rests if name in self._slow else ""
 
     def _draw(self, ready: Sequence[str], number: int) -> str | None:
-        if len(ready) < 2:  # as in most nodes: skip reading the past
+        if len(ready) < 2:  # as in most nodes: do not read earlier results
             return ready[0] if ready else None
         return next_arm(ready, self._tallies(), random.Random(f"{self._seed}/{number}"))
 

@@ -319,7 +319,7 @@ def test_what_never_began_is_booked_as_nothing(
 def test_a_log_in_is_not_published(agents: AgentBench) -> None:
     (agents.user / ".claude" / ".credentials.json").write_text('{"token": "sk-0123456789abcdef"}')
     reason = agents.no_proposal("leak", agent_folders=("~/.claude",))
-    assert reason == "train.py contains log-in data or keys that it was given"
+    assert reason == "train.py contains log-in data or keys that the agent was given"
 
 
 def test_a_crash_is_repaired_on_what_crashed(agents: AgentBench) -> None:

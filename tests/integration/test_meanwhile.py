@@ -25,7 +25,9 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_while_it_
             hub.stalled.discard(NAMES[0])
             node.wait_for("unpinned's data are here: tiny ends after the current run")
             node.wait_for("task unpinned on")
-            node.wait_for("training text is still loading; runs begin with the part that is here")
+            node.wait_for(
+                "training text is still loading; runs start with the part that is already here"
+            )
             node.wait_for("measuring|baseline measured")
             hub.stalled.clear()
             node.wait_for("all training text is here")

@@ -269,7 +269,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
         node.wait_for("stopping after the current run; Ctrl-C again to stop now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
-    assert "journal is behind" not in answered(copied, "logs").stdout
+    assert "journal was not updated" not in answered(copied, "logs").stdout
     with Store.open_read_only(Home(copied)) as store:
         (line,) = store.jobs.lines()
         first_jobs = store.jobs.open_jobs(line.key, *KINDS)

@@ -128,7 +128,7 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
 def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) -> None:
     words = ("start", *UNHURRIED_FLAGS, "--network", "none", "--agent", "gpt-5")
     said = fault_of(tmp_path / "home", *words, code=6, env={"OPENAI_API_KEY": ""})
-    assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
+    assert "gpt-5 needs an API key, but OPENAI_API_KEY is not set" in said
 
 
 @pytest.mark.soak

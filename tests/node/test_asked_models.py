@@ -159,7 +159,7 @@ def test_who_asks_for_a_model_by_name_gets_no_other(home: Home, tmp_path: Path) 
         fault = ask_once(home, configured(server.url), task, "large")
         assert not server.questions
     assert isinstance(fault, ModelFault)
-    assert "large is asked for, and the node has small" in fault.detail
+    assert "large is asked for, but the node has small" in fault.detail
 
 
 def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptModels | None:
@@ -190,7 +190,7 @@ def test_peers_programs_reach_models_of_this_machine_alone(home: Home, tmp_path:
     task = task_of(tmp_path)
     far = ModelChoice(name="far", model="openai/far", url="https://models.example/v1")
     for choice in (far, dataclasses.replace(far, url=None)):
-        with pytest.raises(ConfigurationError, match="also those of peers"):
+        with pytest.raises(ConfigurationError, match="peers' programs for task"):
             lent(home, task, choice, has_company=True)
     with pytest.raises(ArnodeError) as caught:  # nobody knows what it costs, and asks no further
         lent(home, task, dataclasses.replace(far, url=None), has_company=False)

@@ -87,10 +87,10 @@ def test_the_head_before_the_present_one_is_gone_back_to_first_then_those_before
         go_on(line_writer, root, BASE_NANO, BASE_NANO)
         go_back(line_writer)
     assert titles == [
-        "the head of 1 checkpoint ago",
-        "the head of 2 checkpoints ago",
+        "the head of 1 promotion ago",
+        "the head of 2 promotions ago",
         "the task's baseline",
-        "the head of 1 checkpoint ago",
+        "the head of 1 promotion ago",
     ]
 
 
@@ -150,7 +150,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     assert behind.tree == rated("0.6").tree
     entry = line_writer.store.experiments.listed(LINE)[-1]
     assert (entry.decision, entry.stage) == ("branched", "keep")
-    assert entry.title == "on from the head of 1 checkpoint ago"
+    assert entry.title == "on from the head of 1 promotion ago"
     assert journal_of(line_writer, home)
 
 
@@ -268,7 +268,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
     assert stack is not None
     assert (stack.base, stack.tree) == (head, rated("0.69").tree)
     assert stack.parents == (step.patch, *parts[-7:])
-    assert stack.title.startswith("stack of 9 on from the head of 1 checkpoint ago: ")
+    assert stack.title.startswith("stack of 9 on from the head of 1 promotion ago: ")
     assert journal_of(line_writer, home)
     assert root_of(line_writer).tree == head  # the head that was left is an older one now
 

@@ -220,7 +220,7 @@ def test_a_server_with_several_models_leaves_the_choice_to_the_user(
 def test_a_key_alone_names_no_model() -> None:
     chosen = found(keys=ApiKeys({"OPENAI_API_KEY": "sk-1"}))
     assert chosen.arms[0].choice == OwnChoice(name="knobs")
-    assert "OPENAI_API_KEY is set and names no model: `--agent MODEL`" in chosen.reason
+    assert "OPENAI_API_KEY is set; choose a model with `--agent MODEL`" in chosen.reason
     assert "sk-1" not in chosen.reason
 
 

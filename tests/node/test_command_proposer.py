@@ -237,12 +237,12 @@ def test_no_log_in_is_said(user: Path) -> None:
     [
         ({}, '`agent` is "command" and `agent_command` is empty'),
         ({"agent_command": ("no-such", "x")}, "the program `no-such` was not found"),
-        ({"agent_folders": ("~/.none",)}, "is not there"),
+        ({"agent_folders": ("~/.none",)}, "does not exist"),
         ({"agent_folders": ("/",)}, "not a folder in your home"),
         ({"agent_folders": ("~/",)}, "not a folder in your home"),
         ({"agent_folders": ("~/.arnode/journal",)}, "in the node's home"),
         ({"agent_folders": (".claude",)}, "not a folder in your home"),
-        ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET of `agent_variables` is not set"),
+        ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET in `agent_variables` is not set"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_explained(
@@ -274,7 +274,7 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="was not found"):
         make({"HOME": str(user), "PATH": "/usr/bin"}, agent=("codex",))
-    with pytest.raises(ConfigurationError, match="your home is /"):
+    with pytest.raises(ConfigurationError, match="HOME is /"):
         make({"HOME": "/", "PATH": "/usr/bin"}, agent=("command",), agent_command=("sh",))
     make(variables(user), agent=("codex",))  # that there is no log-in may only seem so
 

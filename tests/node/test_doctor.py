@@ -30,4 +30,4 @@ def test_doctor_reports_own_records_of_a_time_to_come(
     monkeypatch.setattr(doctor.time, "time", lambda: latest_s - 3600)
     found = doctor._clock(home)
     assert found.status == "warning"
-    assert "own records are dated in the future, up to 20" in found.detail
+    assert "this node's records have later dates, up to 20" in found.detail

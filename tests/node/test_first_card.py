@@ -111,7 +111,7 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_reported(
     assert untested_card.device.slug == "rtx4090-24g"
     command = f"ARNODE_HOME={home.root}-rtx3090-24g arnode start --gpus rtx3090-24g"
     line = (
-        f"this node works on NVIDIA GeForce RTX 4090; for NVIDIA GeForce RTX 3090 start another:"
+        f"this node uses NVIDIA GeForce RTX 4090; start another one for NVIDIA GeForce RTX 3090:"
         f" `{command}`"
     )
     assert line in said()

@@ -124,7 +124,7 @@ def test_a_card_without_a_limit_of_its_own_says_so(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "needs an NVIDIA card, and there is none"),
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "needs an NVIDIA card, but this machine has none"),
         (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "needs an NVIDIA card.*does not answer"),
     ],
 )

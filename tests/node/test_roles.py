@@ -97,7 +97,7 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
         assert [one.cost.tokens_in + one.cost.tokens_out for one in made] == [4 * ONE, 4 * ONE, ONE]
         found = await proposers.planner.plan(given)
         assert isinstance(found, NoProposal)
-        assert found.reason.startswith("over budget: today took 10 questions, and another")
+        assert found.reason.startswith("over budget: today's use is 10 questions, and another")
 
     reply = by_model(
         small=[says(draft) for draft in (*DRAFTS, *DRAFTS, DRAFTS[0])],

@@ -306,7 +306,7 @@ def test_a_promotion_trial_goes_on_in_the_next_session_with_its_pairs(bench: Ben
     assert [one.id for one in open_jobs(bench)] == [job.id]
     planned = bench.store.jobs.runs_of(job.id)
     assert [run.outcome is None for run in planned] == [False] * 5 + [True]
-    assert bench.said[-1] == "continues in the next session: the checkpoint after 2 pairs"
+    assert bench.said[-1] == "continues in the next session: the promotion trial after 2 pairs"
     assert not any("too short" in line for line in bench.said)  # it has only to be ended
     for_runs(bench, 6)
     again = bench.store.jobs.runs_of(job.id)
@@ -366,14 +366,17 @@ def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) ->
     for _ in range(5):
         for_runs(bench, 6)
     assert bench.decisions().count("adopted") == 1
-    assert sum("continues in the next session: the checkpoint" in line for line in bench.said) == 1
+    assert (
+        sum("continues in the next session: the promotion trial" in line for line in bench.said)
+        == 1
+    )
 
 
 def test_out_of_ideas_a_session_ends_on_time_all_the_same(bench: Bench) -> None:
     bench.ideas, bench.runner.outcomes = 1, dict([better("0.200")])
     assert for_runs(bench, 8) <= 9
     assert "adopted" not in bench.decisions()
-    assert "the checkpoint after" in bench.said[-1]
+    assert "the promotion trial after" in bench.said[-1]
     for_runs(bench, 12)
     assert "adopted" in bench.decisions()
 
@@ -437,7 +440,7 @@ def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) 
         task = asyncio.create_task(research.run())
         await until(lambda: research.activity.stage == "resting until 23:00")
         assert bench.said[-2:] == [
-            "continues in the next session: the checkpoint after 2 pairs",
+            "continues in the next session: the promotion trial after 2 pairs",
             "resting until 23:00",
         ]
         runs = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
@@ -501,7 +504,7 @@ def test_a_trial_of_pairs_starts_again_where_the_machine_has_changed(bench: Benc
     again = changed(bench)
     for_runs(again, 3)
     assert any(
-        line.startswith("the checkpoint after 2 pairs starts again") for line in again.said
+        line.startswith("the promotion trial after 2 pairs starts again") for line in again.said
     ), again.said
     (trial,) = open_jobs(again)
     assert isinstance(trial.step, PromotionTrial)

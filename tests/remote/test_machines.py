@@ -59,10 +59,15 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
         (["ray", "worker", "10.0.0.1"], 2, "is not the address of a Ray cluster", "10.0.0.1:6379"),
         (["ray", "worker", "10.0.0.1:6379"], 6, "there is no token for Ray", "`arnode ray head`"),
         (["start", "--ray", "8.8.8.8:6379"], 6, "not an address in a private network", "auto"),
-        (["start", "--ray", "local", "--lane", "attic"], 6, "in two ways", "--ray and --lane"),
+        (["start", "--ray", "local", "--lane", "attic"], 6, "are both set", "--ray and --lane"),
         (["start", "--lane", "-oProxyCommand=touch"], 6, "is not a machine's name", "gpu1"),
         (["start", "--lane", "attic:0"], 6, "is not a machine's name", "gpu1"),
-        (["start", "--text", "README.md", "--lane", "attic"], 6, "stays on this machine", "leave"),
+        (
+            ["start", "--text", "README.md", "--lane", "attic"],
+            6,
+            "never leaves this machine",
+            "leave",
+        ),
         (["start", "--network", "none", "--ray", "10.0.0.1:1"], 6, "no token for Ray", "ray head"),
     ],
 )
