@@ -21,10 +21,10 @@ _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
 def check(name: str, as_json: bool) -> None:
     """Check a task for faults: one in a folder, or a built-in one.
 
-    For a program task it checks that the same seed gives the same instances and scores, that the
-    baseline stays within its limits, how large the noise is, that comparing the baseline with
-    itself shows no gain, and that the judge rejects wrong answers. This takes minutes. Exit code 1:
-    the task has a fault.
+    For a program task it shows the noise, and checks four things: the same seed gives the same
+    instances and scores; the baseline stays within its limits; comparing the baseline with itself
+    shows no gain; and the judge rejects wrong answers. This takes minutes. Exit code 1: the task
+    has a fault.
     """
     from node.on_demand.checking import checked
     from node.on_demand.session import find_command_session

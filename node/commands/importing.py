@@ -110,7 +110,7 @@ def import_() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option()
 def bundle(path: Path, as_json: bool) -> None:
-    """Import the records and sources of a bundle; its gains remain claims of their author."""
+    """Import a bundle's records and sources. Its gains remain claims of their author."""
     home = Home.here()
     given = read_bundle(path)
     config = config_of(home)

@@ -100,7 +100,7 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--holdout", type=click.Path(path_type=Path),
-    help="A folder of files that replace those of the same name in promotion trials.",
+    help="A folder whose files replace those of the same name in promotion trials and `verify`.",
 )  # fmt: skip
 @click.option("--yes", "agrees", is_flag=True, help="Accept the guessed settings without asking.")
 @_into_option
