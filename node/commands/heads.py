@@ -34,20 +34,26 @@ from protocol.source import Source
 
 @click.command()
 @line_option
-@click.option("--working", is_flag=True, help="Print the working line instead; it is not verified.")
-@click.option("--provenance", is_flag=True, help="Show each line's author and evidence.")
+@click.option(
+    "--working",
+    is_flag=True,
+    help="Print the source of the working line instead; it is not verified.",
+)
+@click.option(
+    "--provenance", is_flag=True, help="Show who wrote each line of the source, with the evidence."
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Train it again and write the model there.",
+    help="Train the head once more and write the model into this folder.",
 )
 @click.option(
     "--budget",
     type=click.IntRange(1, 10**15),
-    help="With --weights: a budget other than the task's, in its unit.",
+    help="With --weights: another budget than the task's, in the same unit.",
 )
-@json_option("Print JSON; with --provenance or --weights only.")
+@json_option("Print JSON (only with --provenance or --weights).")
 def head(
     task: str | None,
     working: bool,
@@ -58,7 +64,7 @@ def head(
 ) -> None:
     """Print the verified head's source: `arnode head > train.py`.
 
-    If this home works on several tasks, the head is that of the current or last session.
+    Without --task it is the head of the current or last session's task.
     """
     if as_json and not provenance and weights is None:
         raise UsageError(
@@ -99,11 +105,15 @@ def head(
 @click.command()
 @click.argument("id", metavar="ID")
 @line_option
-@click.option("--unverified", is_flag=True, help="Adopt it without a re-run on this machine.")
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Adopt the source although it was not confirmed on this machine.",
+)
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
-    """Move the verified head to a record's source; the move is recorded, unverified or not.
+    """Make a record's source the verified head, if it was confirmed on this machine.
 
-    Untrusted source is adopted without its comments and docstrings.
+    The adoption is recorded. A peer's source is adopted without its comments and docstrings.
     """
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
@@ -133,7 +143,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @click.command()
 @line_option
 def revert(task: str | None) -> None:
-    """Undo the last move of the verified head."""
+    """Go back to the previous verified head."""
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
         line = line_resources.line_writer.known_line

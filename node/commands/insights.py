@@ -19,11 +19,11 @@ _SHOWN = 12  # hyperparameters
 @task_options()
 @json_option()
 def insights(task: str | None, text: Path | None, as_json: bool) -> None:
-    """Show what this node's trials found: hyperparameters that matter, kinds of change that work.
+    """Show which hyperparameters matter, and which kinds of change were kept.
 
-    A hyperparameter's share is the part of the score's variation that it explains, in the model
-    that chooses values, with a 90 % interval from resampled trials. This is no evidence, and no
-    decision uses it.
+    A hyperparameter's share is the part of the score's variance that it explains, with a 90 %
+    interval from resampled experiments. The share is estimated by the built-in search's model. It
+    is no evidence, and no decision uses it.
     """
     from node.on_demand.insights import ask_for_insights
 

@@ -30,7 +30,7 @@ from protocol.source import Source
 def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write an experiment's exact source, environment and command into a new folder.
 
-    The first argument is the experiment's id or a bundle's file.
+    The first argument is the id of an experiment, or a bundle file.
     """
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
