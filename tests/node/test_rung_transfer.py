@@ -232,7 +232,7 @@ def test_a_head_is_carried_patch_by_patch_in_its_order(bench: Bench) -> None:
 
 def test_a_baseline_has_nothing_to_carry(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
-    with pytest.raises(UsageError, match="nothing to carry"):
+    with pytest.raises(UsageError, match="nothing to transfer"):
         steps_of_head(bench.store, line_writer.known_line, MANIFEST)
 
 
