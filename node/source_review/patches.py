@@ -90,7 +90,7 @@ class Patches:
             base = made.body.base
 
     def is_own(self, tree: bytes) -> bool:
-        """Return True if this node's own patch made the tree, not only its run of a peer's patch."""
+        """Return True if an original patch of this node made the tree, not only a peer's patch."""
         return any(
             patch.is_own
             and all(ancestor.body.tree != tree for ancestor in self.untrusted_ancestors(patch))

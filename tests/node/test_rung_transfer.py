@@ -263,7 +263,7 @@ def test_what_was_itself_carried_there_keeps_where_it_was_first_found(bench: Ben
     [
         ({"kind": "program"}, "kind differ"),
         ({"files": (("other.py", bytes(32)),)}, "files differ"),
-        ({}, "is the task that it was found on"),
+        ({}, "the change was found on"),
     ],
 )
 def test_tasks_that_are_no_rungs_of_one_ladder_are_refused(
