@@ -79,7 +79,7 @@ def test_two_experiments_are_put_side_by_side(visitor: Visitor) -> None:
 
 def test_gains_over_different_bases_are_not_subtracted(visitor: Visitor, full: Full) -> None:
     for right, is_subtracted in ((full.hostile, True), (full.built_on, False)):
-        visitor.go(f"beside/{full.kept}/{right}")
+        visitor.go(f"compare/{full.kept}/{right}")
         gain = visitor.page.locator("tr", has_text="gain").inner_text()
         assert ("different bases" in gain) != is_subtracted, gain
 
