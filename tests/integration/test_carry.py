@@ -42,7 +42,7 @@ def test_a_find_is_transferred_up_and_judged_there(
         arnode(place, "try", "--folder", str(folder), *sums)
         if off == 9:
             fault = fault_of(place, "carry", *to, code=2)
-            assert "is its baseline: there is nothing to carry" in fault
+            assert "is its baseline: there is nothing to transfer" in fault
     newest = arnode_json(place, "log")["experiments"][0]
     document = arnode_json(place, "carry", newest["id"], *to)
     (change,) = document["changes"]

@@ -232,7 +232,7 @@ def test_a_head_is_transferred_patch_by_patch_in_its_order(bench: Bench) -> None
 
 def test_a_baseline_has_nothing_to_carry(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
-    with pytest.raises(UsageError, match="nothing to carry"):
+    with pytest.raises(UsageError, match="nothing to transfer"):
         steps_of_head(bench.store, line_writer.known_line, MANIFEST)
 
 
@@ -263,7 +263,7 @@ def test_what_was_itself_transferred_there_keeps_where_it_was_first_found(bench:
     [
         ({"kind": "program"}, "kind differ"),
         ({"files": (("other.py", bytes(32)),)}, "files differ"),
-        ({}, "is the task that it was found on"),
+        ({}, "the change was found on"),
     ],
 )
 def test_tasks_that_are_no_rungs_of_one_ladder_are_refused(
