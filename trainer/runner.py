@@ -1,6 +1,6 @@
-"""One run of a source: train it in a sandbox, score it in other sandboxes, audit its answers.
+"""Makes one run of a source: train it in a sandbox, score it in others, audit its answers.
 
-The measured cost of the baseline's stages on this machine sets the limits for a candidate's stages.
+The limits for the stages of a run come from the cost of the baseline's stages on this machine.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
     `audit_key` is a secret. Together with the run it determines the positions that an audit checks.
-    `patience_s` limits how long a run disturbed by other programs may wait for an idle minute.
-    `models` are the language models that sources may ask, if the task allows it.
+    If other programs disturb a run, it may wait up to `patience_s` for an idle minute. `models` are
+    the language models that sources may call, if the task allows it.
 
-    Raises ConfigurationError if the task's kind rejects the task, for example because its metric is
-    not its evaluator's.
+    Raises ConfigurationError if the task cannot be measured, for example because its evaluator does
+    not compute its metric.
     """
 
     def __init__(
@@ -70,7 +70,10 @@ class Runner:
 
     @property
     def baseline_cost(self) -> BaselineCost | None:
-        """The cost of the baseline on this machine in this session; None before `calibrate`."""
+        """The cost of the baseline, measured on this machine in this session.
+
+        It is None before `calibrate`.
+        """
         return self._stages.baseline_cost
 
     @baseline_cost.setter
@@ -90,7 +93,7 @@ class Runner:
 
     @property
     def is_there(self) -> bool:
-        """True if runs can be measured now; always, since the device is local."""
+        """True if runs can be measured now. Always True here, since the device is local."""
         return True
 
     def notify_presence(self, on_change: Callable[[], None]) -> None:
@@ -107,7 +110,10 @@ class Runner:
         await self._watching.aclose()
 
     async def open(self) -> None:
-        """Start watching the device if it is a card, before we use it. Raises CardLost."""
+        """Start watching the device if it is a card. Raises CardLost.
+
+        This must happen before the first run, so that the watch learns the idle card's load.
+        """
         if self.device.cuda is not None and self._stages.watch is None:
             from trainer.cards.watch import watching
 
@@ -116,7 +122,7 @@ class Runner:
             self._stages.watch = watch
 
     def expect_no_more(self) -> None:
-        """Pre-start no sandboxes for a run after the next one, which may be the last."""
+        """Announce that the next run may be the last, so that no sandbox is started beyond it."""
         self._stages.expect_no_more()
 
     def hurry(self) -> None:
@@ -138,9 +144,9 @@ class Runner:
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
     async def calibrate(self, seed: int, *, split: bytes | None = None) -> RunOutcome:
-        """Run the baseline to measure its cost in this session; `split` is as in `run`.
+        """Run the baseline, and store its cost for this session; `split` is as in `run`.
 
-        Raises ArnodeError if the baseline itself fails.
+        Raises ArnodeError if the baseline fails.
         """
         self.baseline_cost = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
@@ -149,14 +155,14 @@ class Runner:
         try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed, split=split)
-                if outcome.status != "crash":  # a crash may have an outside cause: try again
+                if outcome.status != "crash":  # retry a crash once: its cause may be temporary
                     break
         finally:
             await warming_up
         if self.baseline_cost is None:
             raise ArnodeError(
                 f"the task's baseline failed here ({outcome.status}): {outcome.reason}",
-                "`arnode doctor` checks this machine, `arnode task check` at an own task",
+                "`arnode doctor` checks this machine; `arnode task check` checks a task of yours",
                 printed=outcome.log_tail,
             )
         self._pace = self._pace_from(self.baseline_cost.cost, share=load.share_with_lanes())
@@ -179,8 +185,8 @@ class Runner:
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
-        - `split`: the 32-byte secret key of a secret split. Without it the run gets a secret split
-          that no other run sees.
+        - `split`: the 32-byte key of a secret split. Without it the run draws a secret split of its
+          own.
         - `needs_audit`: called with the public and the secret metric in 1e-9 units, once both are
           known.
         - `incumbent`: answers on the public split to aim the audit with (default: the baseline's).
@@ -190,11 +196,11 @@ class Runner:
         - `is_fresh`: fork none of the run's sandboxes.
         - `on_training`: receives the loss curve, which fills during training. It receives a new
           curve if the source is trained again.
-        - `is_hopeless`: asked about the curve during training. If it returns a reason, the run is
+        - `is_hopeless`: called with the curve during training. If it returns a reason, the run is
           stopped.
-        - `on_product`: receives what the run made, such as weights, if the run succeeded.
+        - `on_product`: receives the product of a successful run, such as weights.
 
-        Nothing is repeated once the source has seen a scored row.
+        A disturbed run is repeated only if the source has not seen a scored row yet.
 
         Raises ValueError before `calibrate`. Raises PutOff if the run would have to wait after
         `session_ends_s`, or if `hurry` is called while it waits.
@@ -223,13 +229,13 @@ class Runner:
         if outcome.status == "ok":
             on_product(trained.product)
         if self._pace is None and self.baseline_cost is not None:
-            # The first run of a new line also sets the limits for the runs after it.
+            # The first run of a new line is the baseline's: it sets the limits of later runs.
             share = trained.meter.others_share
             self._pace = self._pace_from(self.baseline_cost.cost, share=share)
         return replace(outcome, stages=in_order((*uncounted.stages, *outcome.stages)))
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Judge a peer's evidence without running anything; return an outcome flagged SHOWN."""
+        """Judge a peer's evidence without executing its code; return an outcome flagged SHOWN."""
         meter, scores, failed = Meter(), None, None
         try:
             scores = await self._stages.judged(evidence, meter)
@@ -250,7 +256,7 @@ class Runner:
             except ArnodeError as error:
                 if not meter.has_rows:
                     raise
-                # A source that can cause this error must not gain a second run by it.
+                # This counts as a failed run: a source must not gain a second run by an error.
                 fault, failed = error, RunFailed("crash", f"cut off while scored: {error.message}")
         flags = meter.card.flags if meter.card else ()
         if trained.is_contended and CONTENDED not in flags:
@@ -261,8 +267,8 @@ class Runner:
     async def _as_loaded(self, trained: Trained, uncounted: Timeline) -> Request:
         """Return the request with scoring ceilings that fit the machine's present load.
 
-        They must be known before the source sees its first row. If none are known for this load,
-        the baseline's own weights are scored to measure them.
+        The ceilings must be known before the source sees its first row. If they are unknown for
+        this load, measure them by scoring the baseline's weights.
         """
         request, pace, share = trained.request, self._pace, trained.meter.others_share
         if pace is None or self.baseline_cost is None or self.device.cuda is not None:

@@ -1,7 +1,7 @@
 """The available kinds of task, by their name in a manifest, and functions for tasks of any kind.
 
-Other packages use tasks only through this module. No other module outside a kind's own folder names
-a kind.
+Other packages use tasks only through this module. Outside the folder of a kind, only this module
+imports the kind.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
@@ -22,15 +22,15 @@ from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
 KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel(), PROGRAM: ProgramKind()}
-TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # the harness in the sandboxes of `doctor`
+TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # the harness that `doctor` tries sandboxes with
 
 
 def kind_of(manifest: TaskManifest) -> TaskKind:
     """Return a task's kind. Raises ConfigurationError if the task cannot be measured here."""
     if manifest.kind not in KINDS:
         raise ConfigurationError(
-            f"task {manifest.name}: there are no tasks of kind {manifest.kind!r} here",
-            f"possible: {', '.join(KINDS)}; or install the version that the task comes from",
+            f"task {manifest.name}: unknown kind {manifest.kind!r}",
+            f"use one of: {', '.join(KINDS)}; or install the arnode version that made the task",
         )
     kind = KINDS[manifest.kind]
     kind.check(manifest)
@@ -40,21 +40,22 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
 def untrusted_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
     """Build a peer's task from its manifest, without a folder; `read` returns a file by its hash.
 
-    Raises ConfigurationError if these are not enough to run it, and whatever `read` raises.
+    Raises ConfigurationError if the manifest and the files are not enough to run the task, and the
+    errors of `read`.
     """
     return kind_of(manifest).assembled(manifest, source, read)
 
 
 def words_of(manifest: TaskManifest) -> TaskWords:
-    """Return the description of a task in words. Its kind must be one of `KINDS`."""
+    """Return the words that describe a task to users. Its kind must be one of `KINDS`."""
     return KINDS[manifest.kind].words(manifest)
 
 
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
-    """Return a task by name, built in or made here earlier, or by folder.
+    """Return a task by its folder or by its name, if it is built in or was made here earlier.
 
     Raises UsageError if there is no such task, NotPreparedError if it needs a download first
-    (`settled_task`), ConfigurationError if one of its files has a fault.
+    (`settled_task`), ConfigurationError if one of its files is invalid.
     """
     folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
     return read_task(folder, KINDS, data_dir=data_dir)
@@ -63,7 +64,7 @@ def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
 def settled_task(
     load: Callable[[], Task], *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> Task:
-    """Load a task with `load`, and prepare what it lacks first if need be.
+    """Load a task with `load`; if it is not prepared, prepare it first.
 
     `data_url` is the setting of that name. Raises ArnodeError if a download is unavailable or
     unusable.
@@ -100,7 +101,7 @@ def text_task(path: Path, *, data_dir: Path) -> Task:
 
 
 def builtin_ids(data_dir: Path) -> dict[str, bytes]:
-    """Return the ids of the built-in tasks by name, without those not prepared yet."""
+    """Return the ids of the built-in tasks by name, except tasks that are not prepared yet."""
     ids: dict[str, bytes] = {}
     for name in builtin_tasks():
         with suppress(NotPreparedError):
@@ -109,7 +110,7 @@ def builtin_ids(data_dir: Path) -> dict[str, bytes]:
 
 
 def card_fault(card: GraphicsCard) -> ArnodeError | None:
-    """Return the reason runs cannot use a card, with a fix; None if they can."""
+    """Return the reason runs cannot use a card, with a hint; None if they can."""
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
 
 
@@ -122,8 +123,8 @@ def why_no_card(gpus: Sequence[str]) -> ArnodeError | None:
     found = probe_wanted(gpus)
     if not found.cards:
         return ConfigurationError(
-            found.fault or "there is none here",
-            "if there is a card, `arnode doctor` says what it lacks",
+            found.fault or "no NVIDIA card was found",
+            "if there is a card, run `arnode doctor` to see what is missing",
         )
     faults = [card_fault(card) for card in found.cards]
     return None if None in faults else faults[0]
@@ -139,12 +140,12 @@ def write_model(
     seed: int,
     extra_fields: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Write a language model's folder (`trainer.language_model.model_folder`)."""
+    """Write a language model to a folder (see `trainer.language_model.model_folder`)."""
     from trainer.language_model.data import TaskData
     from trainer.language_model.model_folder import write_model as written
 
     if not isinstance(data, TaskData):
-        raise TypeError("these data are no text")
+        raise TypeError("these data are not text")
     return written(
         folder, source, weights, manifest=manifest, data=data, seed=seed, extra_fields=extra_fields
     )

@@ -25,7 +25,7 @@ program.task_here = lambda _home, config: TaskHere(task=config.task, untested_ca
 main()
 """
 COMMAND: Final = (sys.executable, "-c", PROGRAM)
-IN_SANDBOX: Final = "abilities: trying"
+IN_SANDBOX: Final = "abilities: testing"
 
 
 def alive(pids: set[int]) -> set[int]:

@@ -218,7 +218,7 @@ def pod(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (cpu_build, "cpu-build: torch here is built for the CPU alone; `tiny` runs"),
         (cpu_build, f"run `{sys.executable} -I -m trainer.cards.install_torch cu1"),
-        (taken, "card-taken: others hold"),
+        (taken, "card-taken: other programs use"),
         (lost, "card-lost: the card GPU-"),
         (full_disk, "disk-full: 2.6 GB are needed under"),
         (pod, "device-file-refused: /dev/nvidia0 is not opened in a sandbox; `tiny` runs"),

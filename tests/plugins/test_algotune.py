@@ -166,7 +166,7 @@ def test_a_class_without_a_checker_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_class_is_none_of_theirs(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("def solve(problem): ...\n")
-    with pytest.raises(ConfigurationError, match="no folder of AlgoTune: no module in it"):
+    with pytest.raises(ConfigurationError, match="not a folder of AlgoTune: no module in it"):
         algotune.read_task(tmp_path)
 
 
@@ -182,5 +182,5 @@ def test_solving_that_needs_a_module_next_to_it_is_refused(tmp_path: Path) -> No
 def test_broken_python_is_reported_with_its_file(tmp_path: Path) -> None:
     folder = copied("algotune/AlgoTuneTasks", "longest_rise", tmp_path)
     (folder / "longest_rise.py").write_text("class :\n")
-    with pytest.raises(ConfigurationError, match=r"longest_rise\.py: no Python"):
+    with pytest.raises(ConfigurationError, match=r"longest_rise\.py: not valid Python"):
         algotune.read_task(folder)

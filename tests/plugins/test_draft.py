@@ -65,10 +65,10 @@ def test_names_are_safe(text: str) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     draft = openevolve.read_task(SPREAD)
     (tmp_path / "kept").write_text("mine")
-    with pytest.raises(UsageError, match="is there and not empty") as caught:
+    with pytest.raises(UsageError, match="exists and is not empty") as caught:
         write_draft(draft, tmp_path)
     assert "--into" in caught.value.hint
-    with pytest.raises(UsageError, match="is there and not empty"):
+    with pytest.raises(UsageError, match="exists and is not empty"):
         write_draft(draft, tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     (tmp_path / "empty").mkdir()
@@ -86,7 +86,7 @@ def test_harbors_tasks_are_of_another_kind(tmp_path: Path, wanted: object) -> No
 
 def test_a_task_folder_is_not_brought_over_again(tmp_path: Path) -> None:
     write_draft(openevolve.read_task(SPREAD), tmp_path / "made")
-    with pytest.raises(ConfigurationError, match="is a task folder already"):
+    with pytest.raises(ConfigurationError, match="already a task folder"):
         openevolve.read_task(tmp_path / "made")
 
 
@@ -112,7 +112,7 @@ def test_hidden_files_stay_where_they_are_and_a_link_that_leads_out_is_refused(
 def test_a_name_that_the_task_takes_is_refused(tmp_path: Path) -> None:
     folder = copied("openevolve", "spread", tmp_path)
     (folder / "measure.py").write_text("x = 1\n")
-    with pytest.raises(ConfigurationError, match=r"measure\.py is a name that the task's own"):
+    with pytest.raises(ConfigurationError, match=r"measure\.py has the name of a file"):
         openevolve.read_task(folder)
 
 

@@ -75,7 +75,7 @@ def test_what_names_no_card_runs_without_one(double: Brought) -> None:
         ('"../eval.py"', '"../gone.py"', "there is no ../gone.py"),
         ('ranking_by: "geom"', 'ranking_by: "best"', "ranking_by is 'best'"),
         ("benchmarks:", "marks:", "lists no benchmarks"),
-        ("files:", "files: [", "not YAML"),
+        ("files:", "files: [", "not valid YAML"),
     ],
 )
 def test_a_problem_that_cannot_be_brought_is_reported_in_one_line(
@@ -89,5 +89,7 @@ def test_a_problem_that_cannot_be_brought_is_reported_in_one_line(
 
 
 def test_a_folder_without_its_task_is_none_of_theirs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no folder of KernelBot: there is no task\.yml"):
+    with pytest.raises(
+        ConfigurationError, match=r"not a folder of KernelBot: there is no task\.yml"
+    ):
         kernelbot.read_task(tmp_path)

@@ -162,7 +162,7 @@ def test_data_are_brought_by_the_importer(tmp_path: Path) -> None:
 def test_what_is_no_competition_is_reported_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = theirs(tmp_path)
     (folder / gone).unlink()
-    with pytest.raises(ConfigurationError, match=f"no folder of MLE-bench: there is no {gone}"):
+    with pytest.raises(ConfigurationError, match=f"not a folder of MLE-bench: there is no {gone}"):
         mle_bench.read_task(folder)
 
 

@@ -27,8 +27,8 @@ def unstaged(tmp_path: Path) -> Brought:
 def test_it_says_that_it_is_self_scored_and_what_would_make_it_trusted(spread: Brought) -> None:
     assert spread.table["scoring"] == "self"
     assert not spread.draft.is_trusted
-    assert spread.draft.notes[-1] == "self-scored: that was asked for"
-    assert "To make it a trusted task, " in spread.text("program.md")
+    assert spread.draft.notes[-1] == "self-scored: you asked for it"
+    assert "To make the task trusted, " in spread.text("program.md")
 
 
 def test_the_program_is_edited_and_its_evaluator_is_fixed(spread: Brought) -> None:
@@ -170,7 +170,7 @@ def test_what_is_no_such_folder_is_reported_in_one_line(
 ) -> None:
     folder = copied("openevolve", "spread", tmp_path)
     (folder / gone).unlink()
-    with pytest.raises(ConfigurationError, match=f"no folder of OpenEvolve: {said}") as caught:
+    with pytest.raises(ConfigurationError, match=f"not a folder of OpenEvolve: {said}") as caught:
         openevolve.read_task(folder, self_scored=True)
     assert "name the folder that holds initial_program.py" in caught.value.hint
 
@@ -232,29 +232,32 @@ def test_an_evaluator_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
                 "def evaluate(path):\n    started = time.time()\n    program(path)\n"
                 "    return {'combined_score': 1 / (time.time() - started)}\n"
             ),
-            "its score contains time (in combined_score), and such a score is never ranked",
+            "its score contains time (in combined_score), and arnode never ranks such scores",
         ),
         (
             (
                 "def evaluate(program_path):\n    return {'combined_score': len(open(program_path)"
                 ".read())}\n"
             ),
-            "evaluator.py, line 2, reads the program's text, of which a judge's sandbox has none",
-        ),
-        (
-            "def evaluate(program_path):\n    subprocess.run([sys.executable, program_path])\n",
             (
-                "evaluator.py, line 2, runs the program as a script, whose output is no value of a"
-                " function"
+                "evaluator.py, line 2, reads the program's file, which the judge's sandbox does not"
+                " contain"
             ),
         ),
         (
+            "def evaluate(program_path):\n    subprocess.run([sys.executable, program_path])\n",
+            ("evaluator.py, line 2, runs the program as a script instead of calling its functions"),
+        ),
+        (
             "from initial_program import *\ndef evaluate(program_path):\n    return {}\n",
-            "evaluator.py, line 1, imports every name of the program, which may be one of its own",
+            (
+                "evaluator.py, line 1, imports all names of the program, which may overwrite the"
+                " evaluator's names"
+            ),
         ),
         (
             "import openai\ndef evaluate(program_path):\n    return {}\n",
-            "evaluator.py imports openai, which needs a network: no sandbox has one",
+            "evaluator.py imports openai, which needs a network; sandboxes have none",
         ),
     ],
 )

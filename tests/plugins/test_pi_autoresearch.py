@@ -40,7 +40,7 @@ def test_a_failing_check_gives_no_figure(words: Brought, tmp_path: Path) -> None
     wrong = "def count(text):\n    return {'a': 1}\n"
     figures, said = measured(words, tmp_path, changed={"words.py": wrong})
     assert figures is None
-    assert "`bash auto/checks.sh` ended with exit code 1" in said
+    assert "`bash auto/checks.sh` failed with exit code 1" in said
 
 
 def test_an_older_flat_session_is_read_too(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_what_is_no_session_is_reported_in_one_line(
     folder = copied("pi", "words", tmp_path)
     for name in gone:
         (folder / name).unlink()
-    with pytest.raises(ConfigurationError, match=f"no folder of pi-autoresearch: .*{said}"):
+    with pytest.raises(ConfigurationError, match=f"not a folder of pi-autoresearch: .*{said}"):
         pi_autoresearch.read_task(folder)
 
 

@@ -76,7 +76,7 @@ public = '{{"combined_score": 0.9}}'
 def test_what_is_no_such_folder_is_reported_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = copied("shinka", "halves", tmp_path)
     (folder / gone).unlink()
-    with pytest.raises(ConfigurationError, match="no folder of ShinkaEvolve: there") as caught:
+    with pytest.raises(ConfigurationError, match="not a folder of ShinkaEvolve: there") as caught:
         shinka.read_task(folder)
     assert "name the folder that holds initial.py" in caught.value.hint
 
@@ -104,5 +104,5 @@ def test_a_program_in_another_language_is_self_scored(tmp_path: Path) -> None:
     made = brought(shinka.read_task(folder), tmp_path / "made")
     assert made.table["scoring"] == "self"
     assert made.draft.notes[-1] == (
-        "self-scored: initial.go is no module of Python, so that no function of it can be called"
+        "self-scored: initial.go is not a Python module, so it has no functions to call"
     )

@@ -40,7 +40,7 @@ def test_each_system_is_brought_over_into_a_folder(system: str, tmp_path: Path) 
 def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) -> None:
     into = tmp_path / "made"
     said = ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]), "--into", str(into))
-    assert "  self-scored: To make it a trusted task, " in said
+    assert "  self-scored: To make the task trusted, " in said
     assert f"  try it: arnode task check {into}" in said
 
 
@@ -49,7 +49,7 @@ def test_a_task_may_be_self_scored_on_request(tmp_path: Path) -> None:
     said = ran("import", "shinka", str(folder), "--into", str(into))
     assert "  judged, public instances: the evaluator asks the same of every candidate" in said
     said = ran("import", "shinka", str(folder), "--into", f"{into}-too", "--self-scored")
-    assert "  self-scored: that was asked for" in said
+    assert "  self-scored: you asked for it" in said
 
 
 def test_the_task_is_called_as_its_folder_where_no_other_is_named(
@@ -58,14 +58,14 @@ def test_the_task_is_called_as_its_folder_where_no_other_is_named(
     monkeypatch.chdir(tmp_path)
     ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]))
     assert (tmp_path / "double-py" / "task.toml").is_file()
-    with pytest.raises(UsageError, match="is there and not empty"):
+    with pytest.raises(UsageError, match="exists and is not empty"):
         ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]))
 
 
 def test_one_systems_folder_is_not_anothers(tmp_path: Path) -> None:
     for system in EXAMPLES:
         other = "shinka" if system != "shinka" else "pi-autoresearch"
-        with pytest.raises(ConfigurationError, match="no folder of "):
+        with pytest.raises(ConfigurationError, match="not a folder of "):
             ran("import", system, str(FOLDERS / EXAMPLES[other]), "--into", str(tmp_path / "made"))
     assert not (tmp_path / "made").exists()
 
@@ -149,10 +149,14 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
     ("script", "expected", "hint"),
     [
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
-        ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
-        ("echo 'delay: 5ms'; echo 'delay: FAILED'", "can be read from 'delay: FAILED'", "print a"),
-        ("echo hello", "no line reports delay", "name another --metric"),
-        ("echo delay: 5ms >&2", "no line reports delay", "` 2>&1` at its end"),
+        ("echo delay: 0,5", "cannot read delay from 'delay: 0,5'", "print a line"),
+        (
+            "echo 'delay: 5ms'; echo 'delay: FAILED'",
+            "cannot read delay from 'delay: FAILED'",
+            "print a",
+        ),
+        ("echo hello", "no line of the output reports delay", "name another --metric"),
+        ("echo delay: 5ms >&2", "no line of the output reports delay", "` 2>&1` at its end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(

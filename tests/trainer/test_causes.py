@@ -85,7 +85,9 @@ GROUP = """\
     +------------------------------------
 """
 SYNTAX = '  File "/job/main.py", line 1\n    def (:\n        ^\nSyntaxError: invalid syntax\n'
-SHELL = "building\nrun.sh: line 3: cargo: command not found\n`sh run.sh` ended with exit code 127\n"
+SHELL = (
+    "building\nrun.sh: line 3: cargo: command not found\n`sh run.sh` failed with exit code 127\n"
+)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from trainer.cards.cards import probe_cards
 def main() -> int:
     """Test one card of each hardware class, or the processor; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -I -m trainer.card_selftest")
-    parser.add_argument("--processor", action="store_true", help="in a card's place, at toy size")
-    parser.add_argument("--out", type=Path, default=Path(REPORT))
+    parser.add_argument(
+        "--processor", action="store_true", help="test the processor instead, at toy size"
+    )
+    parser.add_argument("--out", type=Path, default=Path(REPORT), help="the report to write")
     options = parser.parse_args()
     found = probe_cards()
     wanted = [on_processor()] if options.processor else devices_to_test(found)
@@ -35,7 +37,7 @@ def main() -> int:
 
     results = run_selftests(wanted, say=say)
     write_report(results, options.out)
-    say(f"the report is {options.out}")
+    say(f"the report was written to {options.out}")
     return 0 if all(result.passed for result, _ in results) else 1
 
 

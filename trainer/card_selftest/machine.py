@@ -21,9 +21,9 @@ Wanted = tuple[Device, GraphicsCard | None]
 
 
 def devices_to_test(found: Cards) -> list[Wanted]:
-    """Return one card of each hardware class, in the order in which a node prefers them.
+    """Return one card of each hardware class, in the order in which a node prefers the classes.
 
-    It is the card with the least usable memory, since its result holds for the whole class.
+    The card with the least usable memory is tested, since its result is valid for the whole class.
     """
     least = [min(cards, key=_room) if len(cards) > 1 else cards[0] for cards in by_class(found)]
     return [(card.device, card) for card in least]
@@ -45,7 +45,7 @@ def no_driver(found: Cards) -> Fault:
     """Return the fault that there is no card to test."""
     return Fault(
         name="no-driver",
-        said=found.fault or "NVIDIA's driver is not here, or it has no card",
+        said=found.fault or "NVIDIA's driver is not installed, or it finds no card",
         hint="`nvidia-smi` must list the card",
     )
 
@@ -53,7 +53,7 @@ def no_driver(found: Cards) -> Fault:
 def run_selftests(
     wanted: Sequence[Wanted], *, say: Callable[[str], None]
 ) -> list[tuple[SelfTestReport, GraphicsCard | None]]:
-    """Test devices one after the other, a processor at toy scale; return their results."""
+    """Test devices one after the other; return their results."""
     return [
         (asyncio.run(selftest_of(device, card, say=say).run()), card) for device, card in wanted
     ]
@@ -66,7 +66,7 @@ def selftest_of(
     say: Callable[[str], None],
     known: Sequence[Fault] = (),
 ) -> CardSelfTest:
-    """Return a device's self-test: at toy scale for a processor, else at a card's."""
+    """Return a device's self-test: at toy scale for the processor, at full scale for a card."""
     scale = TOY if card is None else CARD
     return CardSelfTest(device=device, card=card, say=say, scale=scale, known=tuple(known))
 

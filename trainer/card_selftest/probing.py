@@ -1,4 +1,4 @@
-"""Probes of a card, run in a sandbox as runs are; they decide what scripts are given."""
+"""Probes of a card's features in a sandbox. Their results become settings for training scripts."""
 
 import asyncio
 import json
@@ -21,8 +21,8 @@ _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.mai
 _DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
 _RAISED: Final = re.compile(r"\w+Error: ")  # the last line of a Python traceback
 _SAID: Final = 300  # characters of that line
-_TORCH: Final = "another release of torch may have it"
-# The fault that each failed probe gives; `{why}` is the probe's own reason.
+_TORCH: Final = "try another release of torch"
+# The fault for each failed probe; `{why}` is the reason that the probe reports.
 FAULTS: Final = {
     _PRODUCT: Fault(
         name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", hint=_DRIVER
@@ -33,12 +33,12 @@ FAULTS: Final = {
     ),
     "compile": Fault(
         name="compile-fails", said="torch.compile fails ({why})",
-        hint="a C compiler must be there: your distribution's package `gcc`",
+        hint="install a C compiler: your distribution's package `gcc`",
         instead="nothing is compiled, with half as many rows at once", is_kept=True,
     ),
     "varlen": Fault(
         name="attention-varlen", said="torch's FlashAttention fails ({why})", hint=_TORCH,
-        instead="flex attention or a mask", is_kept=True,
+        instead="flex or masked attention", is_kept=True,
     ),
     "flex": Fault(
         name="attention-flex", said="flex attention fails ({why})", hint=_TORCH,
@@ -50,7 +50,7 @@ FAULTS: Final = {
     ),
     "pinned": Fault(
         name="copies-wait", said="copies from pinned memory fail ({why})", hint=_DRIVER,
-        instead="copies that wait", is_kept=True,
+        instead="synchronous copies", is_kept=True,
     ),
 }  # fmt: skip
 NAMES: Final = tuple(FAULTS)
@@ -68,10 +68,10 @@ class Probed:
 async def probe(
     device: Device, *, names: Sequence[str] = NAMES, limit_s: float = 120.0
 ) -> list[Probed]:
-    """Return the result of each probe, in order.
+    """Run the probes in order, and return their results.
 
-    A probe that ends its process, or takes too long, has failed; the next ones run in a new
-    sandbox. If the matrix product fails, CUDA does not work, and no further sandbox is started.
+    If a probe ends its process or takes too long, it has failed, and the remaining probes run in a
+    new sandbox. If the matrix product fails, CUDA does not work, and the remaining are skipped.
     """
     left, found = list(names), list[Probed]()
     while left:
@@ -86,9 +86,9 @@ def _why_no_cuda(found: Sequence[Probed]) -> str | None:
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
-    """Return the results from one process; at least the first probe has one."""
+    """Run probes in one process, up to one that ends it; return at least the first result."""
     sandbox = await Sandbox.launch(profile_of(device))
-    ended = "it ended its process"
+    ended = "its process ended"
     try:
         await sandbox.send(JOB, program_message(_PROGRAM.format(names=names), "train"))
         async with asyncio.timeout(limit_s):
@@ -96,7 +96,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
     except SandboxEnded:
         await sandbox.settled()
         if sandbox.end not in (None, "killed", "exit"):
-            ended = f"it was ended for its {sandbox.end}"
+            ended = f"the sandbox ended it: {sandbox.end}"
         elif _RAISED.match(said := sandbox.output_tail().strip().rpartition("\n")[2]):
             ended = said[:_SAID]
     except TimeoutError:
@@ -110,7 +110,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
 
 
 def _read(said: str, names: Sequence[str]) -> list[Probed]:
-    """Return the printed results, up to the first that is not the expected probe."""
+    """Parse the printed results, up to the first one of an unexpected probe."""
     lines = [line for line in said.splitlines() if line.startswith(_MARK)]
     found = []
     for name, line in zip(names, lines, strict=False):
@@ -123,14 +123,14 @@ def _read(said: str, names: Sequence[str]) -> list[Probed]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """The features that work: a kind of attention, compilation, and copies from pinned memory."""
+    """The features to use: a kind of attention, compilation, and copies from pinned memory."""
 
     attention: str
     compiles: bool
     is_pinned: bool
 
     def settings(self) -> dict[str, str | int]:
-        """Return it in the form that scripts are given, with booleans as integers."""
+        """Return the settings for scripts, with booleans as integers."""
         return {
             "attention": self.attention,
             "compiled": int(self.compiles),
@@ -139,7 +139,7 @@ class Abilities:
 
 
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
-    """Return what works according to these probes, None if no run can be made, and the faults."""
+    """Return the features to use, None if no run can be made, and the faults."""
     if why := _why_no_cuda(probed):
         return None, [_failed(_PRODUCT, why)]
     said = {one.name: one.fault for one in probed}
@@ -147,7 +147,7 @@ def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     compiles = said["compile"] is None and said["triton"] is None
     rungs = [name for name in ("varlen", "flex", "masked") if said[name] is None]
     if not compiles and "flex" in rungs:
-        rungs.remove("flex")  # not compiled, it holds all attention scores of a row in memory
+        rungs.remove("flex")  # without compilation it stores all attention scores of a row
     if not rungs:
         faults.append(Fault(name="no-attention", said="no kind of attention works", hint=_TORCH))
     if any(fault.ends_it for fault in faults):

@@ -1,6 +1,6 @@
-"""The result of a card's self-test: its steps, what scripts are given, and a report to send.
+"""The result of a card's self-test: its steps, the settings for scripts, and a report to send.
 
-It contains no host or user name, no key, no address and no serial number.
+The report contains no host or user name, no key, no address and no serial number.
 """
 
 import json
@@ -17,16 +17,16 @@ from trainer.host.device import Device
 from trainer.language_model.text.token_cache import write_atomically
 
 NOTHING_ELSE: Final = "`tiny` runs on the processor"
-_VERSION: Final = 1  # of the self-test: raise it with any change of what scripts are given
+_VERSION: Final = 1  # of the self-test: raise it when the settings for scripts change
 _FOLDER: Final = "cards"
 _NOT_COMPARED: Final = ("power_limit_w",)  # may change while the card stays the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault of a card: its identifier, a message, a hint how to fix it, and what runs instead.
+    """A fault of a card: its identifier, a message, a hint how to fix it, and the replacement.
 
-    With `is_kept` the fault is expected again at the next start, as long as the card, the driver
+    With `is_kept` the next start assumes the fault without testing, as long as the card, the driver
     and torch stay the same.
     """
 
@@ -38,7 +38,7 @@ class Fault:
 
     @property
     def ends_it(self) -> bool:
-        """True if no run is made on the card."""
+        """True if the fault prevents all runs on the card."""
         return self.instead == NOTHING_ELSE
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestStep:
-    """One step of a self-test: its result, its seconds, and what failed in it."""
+    """One step of a self-test: its result, its duration, and its faults."""
 
     name: str
     detail: str
@@ -73,7 +73,7 @@ class SelfTestConditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestReport:
-    """A self-test's result. `script_settings` is for scripts; empty if no run can be made."""
+    """A self-test's result. `script_settings` are for scripts; empty if no run can be made."""
 
     setting: SelfTestConditions
     steps: tuple[SelfTestStep, ...]
@@ -91,7 +91,7 @@ class SelfTestReport:
         return [fault for step in self.steps for fault in step.faults]
 
     def apply_to(self, device: Device) -> Device:
-        """Return the device with this result, which scripts are given and records contain."""
+        """Return the device with this result added to its script settings and its environment."""
         size = self.script_settings.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
         shown |= {
@@ -107,7 +107,7 @@ class SelfTestReport:
 
     def document(self, card: GraphicsCard | None) -> dict[str, Any]:
         """Return the report that a user may send."""
-        described: dict[str, Any] = {"name": "the processor in a card's place"}
+        described: dict[str, Any] = {"name": "the processor, tested instead of a card"}
         if card is not None:
             described = {
                 "name": card.name,
@@ -134,7 +134,7 @@ def _version() -> str:
 
 
 def with_selftest_result(device: Device, folder: Path) -> Device:
-    """Return a device with its stored self-test result, if it has passed; else unchanged."""
+    """Return a device with its stored self-test result; unchanged if it has not passed a test."""
     result = load_report(SelfTestConditions.of(device), folder) if device.cuda is not None else None
     return result.apply_to(device) if result and result.passed else device
 

@@ -1,9 +1,9 @@
-"""The choice of a model size from a script's own table, by a few steps of training on the card.
+"""Chooses a model size from a script's table by a few training steps on the card.
 
-Free memory decides which sizes are tried, and a tenth of it stays unused. The number of rows at
-once (the micro-batch) is halved until a size fits. This changes no result, since the tokens per
-step stay the same. If not even one row fits, the next size of the table is tried. Then more and
-fewer rows at once are timed. Training and scoring get the same size.
+Only sizes that fit the free memory are tried, and a tenth of that memory stays unused. The number
+of rows at once (the micro-batch) is halved until a size fits. This changes no result, since the
+tokens per step stay the same. If not even one row fits, the next smaller size is tried. Then twice
+and half as many rows at once are timed. Training and scoring use the same size.
 """
 
 import ast
@@ -29,8 +29,8 @@ from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import sealed
 
-DESKTOPS_BYTES: Final = 512 << 20  # windows that open during a run
-SHARE: Final = 0.9  # of the memory available for runs, which a step may use
+DESKTOPS_BYTES: Final = 512 << 20  # reserved for windows that open during a run
+SHARE: Final = 0.9  # a step may use this share of the memory available for runs
 _STEPS: Final = 12
 _GIB: Final = 1 << 30
 _HOST_BYTES: Final = 32 << 30
@@ -38,7 +38,7 @@ _HOST_BYTES: Final = 32 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A card's memory in bytes: in total, free now, and kept free for a desktop."""
+    """A card's memory in bytes: in total, free now, and reserved for a desktop."""
 
     total_bytes: int
     free_bytes: int
@@ -59,7 +59,7 @@ def room_of(card: GraphicsCard) -> Room:
     finally:
         reader.close()
     total, used = seen.total_bytes, seen.used_bytes
-    if total is None or used is None:  # such as GB10, which shares the machine's memory
+    if total is None or used is None:  # the card shares the machine's memory, as GB10 does
         total, free = card.memory_bytes, available_bytes()
     else:
         free = total - used
@@ -68,7 +68,10 @@ def room_of(card: GraphicsCard) -> Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A row of a script's table. `least_gib` is the smallest card memory it is meant for."""
+    """A model size from a script's table, for cards with at least `least_gib` of memory.
+
+    `rows` is the number of rows at once.
+    """
 
     least_gib: float
     layers: int
@@ -80,7 +83,7 @@ class Size:
 
     @classmethod
     def of(cls, least_gib: float, *row: int) -> "Size":
-        """Return the size in a row of a script's table."""
+        """Build a size from one row of a script's table."""
         layers, width, head_width, sequence, step_tokens, rows = row
         return cls(
             least_gib=least_gib, layers=layers, width=width, head_width=head_width,
@@ -89,7 +92,7 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The values that results depend on: all except the rows at once."""
+        """The values that affect results: all except the number of rows at once."""
         return tuple(self.settings()[:-1])
 
     def at_once(self, rows: int) -> "Size":
@@ -107,7 +110,7 @@ class Size:
 
 
 def sizes_of(script: bytes) -> list[Size]:
-    """Return a script's table `SIZES`, the largest first. Raises ValueError if it has none."""
+    """Return a script's table `SIZES`, largest size first. Raises ValueError without a table."""
     for node in syntax_tree(script.decode()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
             return [Size.of(*row) for row in _literal(node.value)]
@@ -139,9 +142,9 @@ def _literal(node: ast.expr) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paced:
-    """A size that was tried: its tokens per second, or the reason it failed.
+    """A size that was tried: its tokens per second, or `why` it failed.
 
-    `is_too_large` is True if the memory was not enough.
+    `is_too_large` is True if it ran out of memory.
     """
 
     size: Size
@@ -155,10 +158,10 @@ class Paced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """The script and device that sizes are tried with, and the limits of each try.
+    """The script and device to try sizes with, and the limits for each size.
 
-    `limit_s` applies to one size, with compilation. `share` is a share of the card's total memory.
-    `host_bytes` limits the use of the machine's own memory.
+    `limit_s` includes compilation. `share` is a fraction of the card's total memory. `host_bytes`
+    limits the use of the machine's main memory.
     """
 
     device: Device
@@ -188,12 +191,12 @@ class Trial:
             fault = str(error)
         except SandboxEnded:
             await sandbox.settled()
-            fault = sandbox.output_tail().strip().rpartition("\n")[2] or "it ended"
+            fault = sandbox.output_tail().strip().rpartition("\n")[2] or "its process ended"
         finally:
             await sandbox.close()
         is_too_large = sandbox.ran_out_of_memory
         if sandbox.end == "memory":  # also too large: some cards share the machine's memory
-            fault = f"it took more than {self.host_bytes / _GIB:.2g} GiB of the machine's memory"
+            fault = f"it used more than {self.host_bytes / _GIB:.2g} GiB of the machine's memory"
             is_too_large = True
         return Paced(size=size, why=fault[:300], is_too_large=is_too_large)
 
@@ -218,14 +221,14 @@ async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
         expected, on_begun=lambda _: ended_s.append(time.monotonic())
     )
     if tag != WEIGHTS:
-        raise ForgedFrame("it asked for more tokens than its steps take")
+        raise ForgedFrame("it requested more tokens than its steps need")
     return ended_s[0] - began_s
 
 
 async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | None, list[Fault]]:
-    """Return the first size that fits, after halving rows where needed, and the faults before it.
+    """Return the first size that fits, and the faults of the sizes tried before it.
 
-    Without compilation a step needs about twice the memory, so the rows at once begin with half.
+    Without compilation a step needs about twice the memory, so half as many rows are tried first.
     """
     faults: list[Fault] = []
     for size in _candidates(sizes, compiles=trial.abilities.compiles):
@@ -240,7 +243,7 @@ async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | Non
         Fault(
             name="no-size-fits",
             said=f"not even one row of {sizes[-1].sequence} tokens at once fits this card",
-            hint="free memory of the card (`nvidia-smi` names who has it)",
+            hint="free memory of the card (`nvidia-smi` lists the programs that use it)",
         )
     )
     return None, faults
@@ -260,8 +263,8 @@ async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], N
 
 
 def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
-    """Yield each shape of the table with its rows at once, then half of them, down to one."""
-    by_shape = {size.shape: size for size in reversed(sizes)}  # the largest number of rows stays
+    """Yield each shape of the table with its number of rows at once, then half, down to one."""
+    by_shape = {size.shape: size for size in reversed(sizes)}  # of equal shapes, the most rows
     for size in reversed(by_shape.values()):
         rows = size.rows if compiles else max(1, size.rows // 2)
         while rows:
@@ -272,8 +275,8 @@ def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
 def _too_large(paced: Paced, share: float) -> Fault:
     return Fault(
         name="out-of-memory",
-        said=f"{paced.size} at once is more than {share:.0%} of the memory ({paced.why})",
-        hint="close what else has memory of the card (`nvidia-smi` names it)",
+        said=f"{paced.size} at once needs more than {share:.0%} of the memory ({paced.why})",
+        hint="close other programs that use the card's memory (`nvidia-smi` lists them)",
         instead="half as many rows at once" if paced.size.rows > 1 else "the next smaller size",
         is_kept=True,
     )
@@ -283,5 +286,5 @@ def _broken(paced: Paced) -> Fault:
     return Fault(
         name="step-fails",
         said=f"a step of {paced.size} fails ({paced.why})",
-        hint="send the report: docs/gpu-status.md says where to",
+        hint="send the report; see docs/gpu-status.md",
     )

@@ -1,7 +1,7 @@
 """The self-test of a device: card, CUDA in a sandbox, model size, complete runs.
 
-Each step prints one line. If a step shows that no run can be made, the remaining steps are skipped.
-It is a three-minute version of what `make gpu` measures.
+Each step prints one line of text. If a step shows that no run can be made, the remaining steps are
+skipped. The self-test takes about three minutes; `make gpu` measures the same more thoroughly.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestLimits:
-    """Limits in seconds: all probes together, each size, all complete runs together."""
+    """Time limits in seconds: for all probes together, each size, and all complete runs."""
 
     probes_s: float = 120.0
     size_s: float = 180.0
@@ -68,10 +68,10 @@ class SelfTestLimits:
 
 @dataclass(slots=True, kw_only=True)
 class CardSelfTest:
-    """A self-test of a device. `card` is what the driver reports, None for the processor.
+    """A self-test of a device. `card` is the driver's description, None for the processor.
 
-    `known` are faults found before that would occur again (`Fault.is_kept`); what they concern is
-    not tried. `say` gets each step as a line of text.
+    `known` are faults of an earlier self-test that would occur again (`Fault.is_kept`). The probes
+    concerned are skipped. `say` receives each step's result as a line of text.
     """
 
     device: Device
@@ -96,7 +96,7 @@ class CardSelfTest:
         )
 
     async def _find_settings(self) -> dict[str, Any]:
-        """Run the steps; return what scripts are given, empty if no run can be made."""
+        """Run the steps; return the settings for scripts, empty if no run can be made."""
         if not await self._step("card", self._look_at_card()):
             return {}
         abilities = await self._step("abilities", self._try_abilities())
@@ -111,7 +111,7 @@ class CardSelfTest:
     async def _step(
         self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
     ) -> T | None:
-        """Run a step, report and return its result; None ends the self-test."""
+        """Run a step, report its result, and return it; None if no run can be made."""
         began_s = time.monotonic()
         try:
             result, detail, faults = await work
@@ -131,7 +131,7 @@ class CardSelfTest:
 
     async def _look_at_card(self) -> tuple[bool | None, str, list[Fault]]:
         if self.card is None:
-            return True, "the processor in a card's place", []
+            return True, "the processor, tested instead of a card", []
         faults = await asyncio.to_thread(find_card_faults, self.card)
         if not any(fault.ends_it for fault in faults):
             faults += await find_sandbox_faults(self.card)
@@ -142,7 +142,7 @@ class CardSelfTest:
         return True, f"{self.card.name}, {memory}, driver {driver}", faults
 
     async def _try_abilities(self) -> tuple[Abilities | None, str, list[Fault]]:
-        self.say("abilities: trying products, compilers, attention and copies in a sandbox …")
+        self.say("abilities: testing matrix products, compilers, attention and copies …")
         kept = {fault.name: fault for fault in self.known}
         untried = [name for name in NAMES if FAULTS[name].name not in kept]
         probed = await probe(self.device, names=untried, limit_s=self.limits.probes_s)
@@ -183,7 +183,7 @@ class CardSelfTest:
         return best.size, f"{best.size} at once, {best.tokens_per_s:,.0f} tokens/s", faults
 
     async def _make_runs(self, settings: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
-        self.say(f"whole runs: four of {self.scale.seconds} s on generated text, each scored …")
+        self.say(f"whole runs: four of {self.scale.seconds} s on generated text, all scored …")
         with tempfile.TemporaryDirectory() as folder:
             task = selftest_task(self.script, self.scale, Path(folder))
             data = await asyncio.to_thread(generated_data, self.scale)
@@ -202,9 +202,9 @@ class CardSelfTest:
             return None, "", found.faults
         figures = found.figures
         detail = (
-            f"audits allow {figures['audit_tolerance_bpb']:.5f} bits, two seeds are"
-            f" {abs(float(figures['other_seed_bpb'])):.4f} apart, {figures['counted_share']:.0%} of"
-            f" the time counts, a liar was {figures['liar']}"
+            f"audit tolerance {figures['audit_tolerance_bpb']:.5f} bits, two seeds differ by"
+            f" {abs(float(figures['other_seed_bpb'])):.4f}, {figures['counted_share']:.0%} of"
+            f" the time is counted, a lying model was {figures['liar']}"
         )
         return True, detail, found.faults
 
@@ -213,9 +213,9 @@ class CardSelfTest:
         self.say(f"size: {free:.1f} of {total:.1f} GiB are free")
         if room.kept_bytes:
             self.say(
-                f"size: the card draws the desktop too, for which {room.kept_bytes >> 20} MiB are"
-                " kept free; with `arnode start --when-idle` runs start only while others leave"
-                " the card alone"
+                f"size: {room.kept_bytes >> 20} MiB are reserved for the desktop on this card;"
+                " with `arnode start --when-idle` runs start only while no other program uses"
+                " the card"
             )
 
     def _say_pace(self, paced: Paced) -> None:
@@ -223,7 +223,7 @@ class CardSelfTest:
 
 
 def find_card_faults(card: GraphicsCard) -> list[Fault]:
-    """Return the faults that can be read without a trial; a CardLost error becomes a fault."""
+    """Return the faults that show without using the card; a CardLost error becomes a fault."""
     checks = (card_checks.software_fault(card), card_checks.file_fault(card))
     faults = [_of_check(fault) for fault in checks if fault]
     try:
@@ -257,8 +257,10 @@ def _taken(card: GraphicsCard) -> Fault | None:
         return None
     return Fault(
         name="card-taken",
-        said=f"others hold {seen.used_bytes / _GIB:.1f} of {seen.total_bytes / _GIB:.1f} GiB",
-        hint="`nvidia-smi` names them; start again when they are gone",
+        said=(
+            f"other programs use {seen.used_bytes / _GIB:.1f} of {seen.total_bytes / _GIB:.1f} GiB"
+        ),
+        hint="close them (`nvidia-smi` lists them), then start again",
     )
 
 
@@ -274,5 +276,5 @@ def _too_slow(limit_s: float) -> Fault:
     return Fault(
         name="runs-too-slow",
         said=f"whole runs take more than {limit_s:g} s",
-        hint="look at the card: `nvidia-smi` tells of others on it and of throttling",
+        hint="check the card: `nvidia-smi` shows throttling and other programs that use it",
     )

@@ -1,8 +1,8 @@
-"""Complete runs on generated text, which measure on this card what a node relies on.
+"""Complete runs on generated text, which check a card's numerical noise and its speed.
 
-They train, score and audit twice with one seed and once with another. This gives the difference
-between score and audit, the differences between runs, and the cost of the sandbox. A last run
-checks that the audit rejects a model that lies.
+Two runs with one seed and one run with another seed are trained, scored and audited. They show how
+much score and audit differ, how much runs differ, and how long the sandboxes take. A last run
+checks that the audit rejects a model that reports false losses.
 """
 
 from collections.abc import Iterable
@@ -75,7 +75,7 @@ F.cross_entropy = lying_cross_entropy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The length of a run and the amount of data; the processor has a toy scale.
+    """The length of a run and the amount of data: `CARD` for cards, `TOY` for the processor.
 
     `training_bytes` of text are generated for training, and `scored_bytes` for each scored split.
     `absurd_bits` is the largest plausible difference between two seeds, in bits per byte.
@@ -129,7 +129,7 @@ def selftest_task(script: bytes, scale: Scale, folder: Path) -> Task:
 
 
 def generated_data(scale: Scale) -> TaskData:
-    """Return generated text as a task's data; nothing is downloaded, and no part is secret."""
+    """Return generated text as a task's data; nothing is downloaded, and no split is secret."""
     ranks = parse_ranks((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes(), name=_VOCABULARY)
     scored = dict.fromkeys(("public", "secret"), scale.scored_bytes)
     sizes = {"training": scale.training_bytes, **scored}
@@ -185,7 +185,7 @@ async def _run(
 
 
 async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
-    """Run a model that reports better losses than the audit measures; add a fault if it passes."""
+    """Run a model that reports too low losses; add a fault if it passes the audit."""
     script = runner.task.source["train.py"].decode()
     place = script.index("\nclass ")
     lying = f"{script[:place]}{_LIE.format(nats=_LIE_NATS)}{script[place:]}"
@@ -196,8 +196,8 @@ async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
         result.faults.append(
             Fault(
                 name="liar-not-caught",
-                said=f"a model that claims {_LIE_NATS} nats too much passed its audit",
-                hint="send the report: docs/gpu-status.md says where to",
+                said=f"a model that reported losses {_LIE_NATS} nats too low passed its audit",
+                hint="send the report; see docs/gpu-status.md",
             )
         )
 
@@ -228,19 +228,19 @@ def _seconds(stages: Iterable[Stage]) -> float:
 def _whole_run_fails(said: str) -> Fault:
     return Fault(
         name="run-fails", said=f"a whole run fails ({said})",
-        hint="send the report: docs/gpu-status.md says where to",
+        hint="send the report; see docs/gpu-status.md",
     )  # fmt: skip
 
 
 def _audit_apart(said: str) -> Fault:
     return Fault(
-        name="audit-beyond-tolerance", said=f"an honest run does not pass its audit ({said})",
-        hint="send the report: docs/gpu-status.md says where to",
+        name="audit-beyond-tolerance", said=f"an honest run failed its audit ({said})",
+        hint="send the report; see docs/gpu-status.md",
     )  # fmt: skip
 
 
 def _absurd_noise(apart: float) -> Fault:
     return Fault(
-        name="noise-absurd", said=f"two seeds are {abs(apart):.3f} bits per byte apart",
-        hint="look at the card: `nvidia-smi -q` tells of memory errors and throttling",
+        name="noise-absurd", said=f"two seeds differ by {abs(apart):.3f} bits per byte",
+        hint="check the card: `nvidia-smi -q` shows memory errors and throttling",
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Imports tasks of other systems as task folders. No code of theirs is executed here."""
+"""Imports tasks of other systems as task folders, without executing code of those systems."""

@@ -1,8 +1,8 @@
 """Makes a task from any file and a command that prints a number.
 
-The command runs in the sandbox of the program that it measures, so the result is self-scored. The
-task contains the edited files, those that the command names, the Python modules that these import,
-and the files that it opened in a trial run (`trainer.importing.trial`).
+The command runs in the same sandbox as the program that it measures, so the task is self-scored.
+The task contains the files to edit, the files that the command names, the Python modules that all
+these import, and the files that the command opened in a trial run (`trainer.importing.trial`).
 """
 
 import ast
@@ -34,17 +34,17 @@ LIMIT_S: Final = 600
 _SHELL_SCRIPTS: Final = frozenset({".sh", ".bash"})
 _COMMAND_FILE: Final = "arnode_command.py"  # next to the script of a trial run
 _TRUST: Final = (
-    "To make it a trusted task, let the program print its answer for an instance that judge.py"
+    "To make the task trusted, let the program print its answer for an instance that judge.py"
     " makes, and let check(instance, answer) compute the metric from it."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The user's request: edited files, a command that runs in the folder `root`, its metric.
+    """The user's request: the files to edit, a command that runs in `root`, and its metric.
 
-    `extra_files` are files and folders that the command needs and does not name. `holdout` is a
-    folder of files that replace visible ones when a candidate is judged.
+    `extra_files` are files and folders that the command needs but does not name. `holdout` is a
+    folder of files that replace visible files of the same names when a candidate is judged.
     """
 
     targets: Sequence[Path]
@@ -57,9 +57,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The facts about a command from a trial run or from the user.
+    """The facts about a command, from a trial run or from the user.
 
-    `unit` is the number's unit, "" if it has none. `opened` are files of the folder that it opened.
+    `unit` is the unit of its number, "" if it has none. `opened` are the files of the folder that
+    the command opened.
     """
 
     direction: Direction
@@ -71,18 +72,19 @@ class Measured:
 
 
 def draft_of(wanted: Wanted, measured: Measured) -> TaskDraft:
-    """Return the task of edited files and a command.
+    """Return the draft of a task that runs a command.
 
-    Raises: UsageError: a file is missing, or outside the folder. ConfigurationError: the files are
-    too many or too large.
+    Raises UsageError if a file is missing or outside the folder, ConfigurationError if there are
+    too many files or they are too large.
     """
     return _self_scored(wanted, measured).draft()
 
 
 def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
-    """Return a task that runs the command once and reports on it, with all files of the folder.
+    """Return a task that runs the command once and reports on that run.
 
-    If these are too many, it has only those that the command names. Raises as `draft_of`.
+    It contains all files of the folder, or, if these are too many, only those that the command
+    names. Raises the same errors as `draft_of`.
     """
     measured = Measured(direction="min", unit=unit, limit_s=limit_s)
     needed = _self_scored(wanted, measured)
@@ -109,7 +111,7 @@ def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
 def _all_files(root: Path) -> dict[str, FolderFile]:
     try:
         return other_files(root)
-    except ConfigurationError:  # too many, or some lead out: the trial runs without them
+    except ConfigurationError:  # too many, or links out of the folder: try without these files
         return {}
 
 
@@ -144,14 +146,14 @@ def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
         toolchains=toolchains_of([wanted.command], _shell_scripts(fixed.values())),
         description=f"The command is `{wanted.command}`.",
         trust=_TRUST,
-        notes=(f"the command may take {measured.limit_s} s: limit_s in task.toml",),
+        notes=(f"the command may run for {measured.limit_s} s (`limit_s` in task.toml)",),
     )
 
 
 def _fixed(
     wanted: Wanted, words: list[str], editable: dict[str, FolderFile], opened: Sequence[str]
 ) -> dict[str, FolderFile]:
-    """Return the files that the command needs, with those that a holdout replaces."""
+    """Return the files that the command needs, including those that a holdout file replaces."""
     root, fixed = wanted.root, dict[str, FolderFile]()
     for path in wanted.extra_files:
         below = other_files(path).values() if path.is_dir() else ()
@@ -168,7 +170,7 @@ def _fixed(
     for name, file in fixed.items():
         if is_within(file.path, wanted.holdout):
             raise UsageError(
-                f"{name} is held out, and the command would see it",
+                f"the command needs {name}, which is in the holdout folder",
                 "let it read the visible file of the same name",
             )
     return fixed
@@ -181,8 +183,8 @@ def _shell_scripts(files: Iterable[FolderFile]) -> list[FolderFile]:
 def _is_of_the_folder(root: Path, word: str) -> bool:
     """Return True if a word of the command may name a file of the folder.
 
-    A path that leads out of the folder belongs to the system. One that leads out by a link is
-    refused later.
+    A path outside the folder is assumed to be a system file. A link out of the folder is refused
+    later.
     """
     return word not in {"", "."} and Path(os.path.normpath(root / word)).is_relative_to(root)
 
@@ -191,30 +193,30 @@ def _words(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"the command cannot be read: {error}", "close its quotes") from error
+        raise UsageError(f"cannot parse the command: {error}", "close its quotes") from error
     if not words:
-        raise UsageError("the command is empty", "name one that prints a number")
+        raise UsageError("the command is empty", "give a command that prints a number")
     return words
 
 
 def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
-    """Return a file of the folder and its name with links resolved."""
+    """Return a file of the folder, preceded by its name with links resolved."""
     try:
         name = path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError as error:
         raise UsageError(
-            f"{path} lies outside {root}", "run it in the folder that the command is run in"
+            f"{path} is outside {root}", "start arnode in the folder that contains all these files"
         ) from error
     found = find_file(root, name)
     if found is None:
-        raise UsageError(f"there is no file {path}", "name one that is there")
+        raise UsageError(f"there is no file {path}", "check the path")
     if (fault := path_fault(name)) is not None:
         raise UsageError(f"{name!r} cannot be a task's file: {fault}", "rename it")
     return name, found
 
 
 def _imported(root: Path, files: list[FolderFile], words: list[str]) -> dict[str, FolderFile]:
-    """Return the folder's modules that files import or that the command runs with `-m`."""
+    """Return the folder's modules that `files` import or that the command runs with `-m`."""
     runs = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-m"]
     waiting = [file for file in files if file.suffix == ".py"]
     for module in runs:

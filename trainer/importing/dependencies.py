@@ -1,6 +1,6 @@
-"""Finds what a task's code needs installed: packages that it imports, toolchains that it calls.
+"""Finds the packages that a task's code imports and the toolchains that it calls.
 
-The code is untrusted. It is read and never executed.
+The code is untrusted. It is parsed and never executed.
 """
 
 import ast
@@ -15,7 +15,7 @@ from trainer.importing.draft import safe_name
 from trainer.importing.reading import read_text
 from trainer.sandbox.toolchains import toolchain, toolchain_of
 
-# Packages by the module that they provide, if its name differs.
+# Names of packages by the module that they provide, where the two names differ.
 _CALLED: Final = {
     "Bio": "biopython",
     "Levenshtein": "levenshtein",
@@ -42,10 +42,7 @@ _WORD: Final = re.compile(r"[\w+./-]+")
 
 
 def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> list[str]:
-    """Return the packages that code imports.
-
-    Python's own modules and those in `without` are left out.
-    """
+    """Return the packages that code imports, except Python's own modules and those in `without`."""
     roots = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -58,7 +55,7 @@ def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> lis
 
 
 def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tuple[str, ...]:
-    """Return the toolchains that shell scripts and commands name, and that of the shell."""
+    """Return the toolchains that shell scripts and commands name, and the shell's toolchain."""
     texts = [*commands, *(read_text(path) for path in scripts)]
     words = {word for text in texts for word in _WORD.findall(_without_comments(text))}
     named = {found for word in words if (found := toolchain_of(word)) is not None}
@@ -77,7 +74,7 @@ def toolchains_called(trees: Iterable[ast.AST]) -> tuple[str, ...]:
 
 
 def _called(call: ast.Call) -> str:
-    """Return the first word of the command that a call may start, empty if there is none."""
+    """Return the first word of the command that a call starts, empty if it starts no command."""
     first = call.args[0]
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
     if isinstance(first, ast.List | ast.Tuple) and first.elts:

@@ -1,6 +1,6 @@
 """A draft of a task folder: its fields and files, and notes for the user.
 
-It is made in memory and written as a whole, into a folder that was empty or missing.
+A draft is made in memory, then written completely into a new or an empty folder.
 """
 
 import re
@@ -19,7 +19,7 @@ PROGRAM_FILE: Final = "program.md"
 JUDGE_FILE: Final = "judge.py"
 MAX_SOURCE_GROWTH: Final = 8000  # bytes of compressed source, as the shipped tasks allow
 # Noise and bounds of imported metrics are unknown. A node's first session measures the noise before
-# it judges anything. The step is as wide as figures may be.
+# it judges any patch. The largest plausible step is set to the widest that a task may state.
 UNKNOWN_NOISE: Final = 0.0
 WIDEST_STEP: Final = 1_000_000.0
 LARGEST_FIGURE: Final = 9e6
@@ -35,7 +35,10 @@ _LONGEST_TITLE = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDraft:
-    """A task folder. `files` are bytes, or files to copy; `notes` are for the user."""
+    """A task folder before it is written.
+
+    `files` are file contents, or files to copy. `notes` are for the user.
+    """
 
     table: Mapping[str, Value]
     comments: Mapping[str, str]
@@ -49,14 +52,14 @@ class TaskDraft:
 
 
 def write_draft(draft: TaskDraft, into: Path) -> None:
-    """Write a task folder, whole or not at all.
+    """Write a complete task folder, or nothing if an error occurs.
 
-    Raises: UsageError: the folder exists and is not empty. ConfigurationError: it cannot be
-    written, or one of its files is refused.
+    Raises UsageError if the folder exists and is not empty, ConfigurationError if it cannot be
+    written or one of its files is refused.
     """
     was_there = into.exists()
     if was_there and (not into.is_dir() or any(into.iterdir())):
-        raise UsageError(f"{into} is there and not empty", "name another folder with --into")
+        raise UsageError(f"{into} exists and is not empty", "name another folder with --into")
     try:
         _write(draft, into)
     except BaseException as error:
@@ -66,7 +69,7 @@ def write_draft(draft: TaskDraft, into: Path) -> None:
         if not isinstance(error, OSError):
             raise
         raise ConfigurationError(
-            f"{into}: cannot be written ({error.strerror})", "name another folder with --into"
+            f"cannot write {into}: {error.strerror}", "name another folder with --into"
         ) from error
 
 
@@ -78,7 +81,7 @@ def _write(draft: TaskDraft, into: Path) -> None:
     free_bytes = shutil.disk_usage(into).free
     if size_bytes > free_bytes:
         raise ConfigurationError(
-            f"{into}: {size_bytes} bytes do not fit, {free_bytes} are free",
+            f"{into}: needs {size_bytes} bytes, but only {free_bytes} are free",
             "free some space, or name a folder on another disk with --into",
         )
     for path, content in draft.files.items():
@@ -88,37 +91,37 @@ def _write(draft: TaskDraft, into: Path) -> None:
             content.copy_to(target)
         else:
             target.write_bytes(content)
-    # Written last: a folder that has it is complete.
+    # Write task.toml last: a folder that contains it is complete.
     (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
 
 
 def noise_comment(noise_floor: float) -> str:
-    """Return the comment on the noise floor in a task's file."""
+    """Return the comment on the noise floor in task.toml."""
     if noise_floor == UNKNOWN_NOISE:
-        return "a node's first session measures it, before anything is judged"
+        return "unknown: a node's first session measures it before it judges a patch"
     return "measured in the trial run"
 
 
 def safe_name(text: str) -> str:
-    """Return a text as a valid task name: small letters, digits and hyphens."""
+    """Convert a text to a valid task name: lower-case letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-")
     return name or "task"
 
 
 def safe_figure(text: str) -> str:
-    """Return a text as a valid figure name, different from those that the node measures."""
+    """Convert a text to a valid figure name, different from those that the node measures."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:_LONGEST_FIGURE] or "metric"
     return f"reported_{name}" if name in MEASURED else name
 
 
 def safe_unit(text: str) -> str:
-    """Return a text as a unit, "units" if it is not a valid one."""
+    """Return a text if it is a valid unit, else "units"."""
     unit = " ".join(text.split())
     return unit if unit.isprintable() and 1 <= len(unit) <= _LONGEST_UNIT else "units"
 
 
 def one_line(text: str) -> str:
-    """Return the beginning of a text as a title."""
+    """Return a text shortened to a title of one line."""
     line = " ".join(text.split())
     if len(line) <= _LONGEST_TITLE:
         return line

@@ -1,6 +1,6 @@
-"""A holdout folder for an importer: files that replace visible ones of the same names.
+"""A holdout folder for an importer: files that replace visible files of the same names.
 
-They are copied to the task's `holdout/` and to none of its other files.
+They are copied only to the task's folder `holdout/`.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from trainer.host.folder_files import FolderFile, files_below
 from trainer.importing.reading import MAX_TOTAL_BYTES, explaining_reads, is_path
 
 HOLDOUT_FOLDER: Final = "holdout"  # in a task
-SALT_FILE: Final = ".salt"  # the salt for the hash of a holdout in records
+SALT_FILE: Final = ".salt"  # records contain a salted hash of the holdout
 SALT_BYTES: Final = 32
 
 
@@ -22,36 +22,36 @@ def held_out_files(
 ) -> dict[str, FolderFile]:
     """Return the files of a holdout folder. Each replaces one of the `visible` files.
 
-    Raises UsageError if the folder is empty, or if a file replaces none, can be edited, or equals a
-    visible one.
+    Raises UsageError if the folder is empty, or if a file in it replaces no visible file, can be
+    edited, or has the content of a visible file.
     """
     found = named_in(folder)
     if shared := sorted(found.keys() & set(editable)):
         raise UsageError(
-            f"{folder}: {shared[0]} is edited, so it cannot be held out",
+            f"{folder}: {shared[0]} is a file to edit, so it cannot be held out",
             "hold out files that the command reads",
         )
     if alone := sorted(found.keys() - visible.keys()):
         raise UsageError(
             f"{folder}: {alone[0]} replaces no file of the task",
-            "name it as the visible file is named, below the folder that the command runs in",
+            "give it the path of a visible file, relative to the folder in which the command runs",
         )
     contents = {_content(file): name for name, file in visible.items()}
     for name, file in found.items():
         if (shown := contents.get(_content(file))) is not None:
             raise UsageError(
                 f"{folder}: {name} is the same as the visible {shown}",
-                "hold out data that the task does not show",
+                "hold out other data than the visible",
             )
     return found
 
 
 def named_in(folder: Path) -> dict[str, FolderFile]:
-    """Return the files of a holdout folder by their names. Raises UsageError if it has none."""
+    """Return the files of a holdout folder by name. Raises UsageError if there are no files."""
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}", "name the folder of the holdout files")
+        raise UsageError(f"there is no folder {folder}", "name the folder with the holdout files")
     with explaining_reads(folder):
-        # Pictures and notes too: no file of a holdout is skipped.
+        # Unlike in other folders, images and notes are not skipped.
         below = files_below(folder, is_wanted=lambda inside, _is_folder: is_path(inside))
         found = {one.inside: one for one in below}
     if not found:
@@ -60,12 +60,12 @@ def named_in(folder: Path) -> dict[str, FolderFile]:
 
 
 def is_within(path: Path, folder: Path | None) -> bool:
-    """Return True if a file lies in the holdout folder, if there is one."""
+    """Return True if a path is in `folder`; always False without a folder."""
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
 def holdout_files(files: Mapping[str, FolderFile]) -> dict[str, bytes | FolderFile]:
-    """Return a task's holdout files and a new salt, nothing without a holdout."""
+    """Return the holdout files by their names in the task, and a new salt; empty if no files."""
     if not files:
         return {}
     named: dict[str, bytes | FolderFile] = {

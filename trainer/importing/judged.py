@@ -1,7 +1,7 @@
-"""Drafts of tasks that an imported evaluator judges, in a sandbox without the program.
+"""Drafts of tasks whose imported evaluator runs in another sandbox than the program.
 
-The folder is that of a self-scored task, with two differences: `module` names the program, and only
-the judge has the evaluator's files. The program has the files that it imports.
+Such a task folder differs from that of a self-scored task in two points: `module` names the
+program, and only the judge has the evaluator's files. The program has the files that it imports.
 """
 
 import ast
@@ -17,9 +17,9 @@ from trainer.importing.self_scored import SelfScored
 from trainer.importing.separable import imported_modules, varied, why_together
 from trainer.importing.toml_text import Value
 
-_JUDGE: Final = '''"""Runs the evaluator on a program that it calls by value.
+_JUDGE: Final = '''"""Runs the evaluator, which calls the program's functions with plain data.
 
-Only the judge's own sandbox has these files. `vary` is what task.toml names in [judge].
+Only the judge's sandbox has these files. `vary` is a field of [judge] in task.toml.
 """
 
 import importlib
@@ -32,17 +32,17 @@ from judging import Wrong, random_of
 
 METRIC = {metric}
 GUARDS = {guards}
-LARGEST = {largest}  # a larger figure has no place in a record
+LARGEST = {largest}  # records cannot contain larger figures
 DIVISOR = 1.0
 
 
 def instance(seed, split, index):
-    """The seed of the evaluator's chance, and of what it lets vary."""
+    """Return an instance: the seed for the evaluator's random numbers and for `vary`."""
     return {{"seed": random_of(seed).randrange(1 << 31)}}
 
 
 def evaluate(instance, program, vary):
-    """Return the figures of the evaluator that the task asks for."""
+    """Return the evaluator's figures for the metric and the guards of the task."""
     given = _varied(vary, instance["seed"])
     measure, reporting = map(importlib.import_module, ("measure", "reporting"))
     reporting.IS_JUDGED = True
@@ -55,7 +55,7 @@ def evaluate(instance, program, vary):
     for name in [METRIC, *GUARDS]:
         number = reported.get(name, math.nan) / (DIVISOR if name == METRIC else 1.0)
         if not math.isfinite(number):
-            raise Wrong(f"the evaluator reported no finite {{name}}, but {{sorted(reported)}}")
+            raise Wrong(f"the evaluator reported no finite {{name}}, only {{sorted(reported)}}")
         if not abs(number) < LARGEST:
             raise Wrong(f"{{name}} is not below {{LARGEST:g}}: set DIVISOR in judge.py")
         figures[name] = number
@@ -63,7 +63,7 @@ def evaluate(instance, program, vary):
 
 
 def _varied(vary, seed):
-    """Let the seed decide what varies: an argument, a variable, or half of a folder's files."""
+    """Apply the seed to an argument, an environment variable, or the choice of half the files."""
     what, _, name = vary.partition(" ")
     if what == "variable":
         os.environ[name] = str(seed)
@@ -86,18 +86,18 @@ def draft_of_evaluator(
     function: ast.FunctionDef | ast.AsyncFunctionDef | None = None,
     self_scored: bool = False,
 ) -> TaskDraft:
-    """Return the draft of a task with an imported evaluator: judged if possible.
+    """Return the draft of a task with an imported evaluator: judged if possible, else self-scored.
 
-    `evaluator` is its file. `scores` are the figures that its score is or is made of. `enforced`
-    are the guards that it checks itself. `function` is the one that is called with a path. Raises
-    ConfigurationError if the files do not fit.
+    `evaluator` is the name of the evaluator's file. `scores` are the figures that its score
+    consists of. `enforced` are the guards that it checks itself. `function` is the evaluator's
+    function that takes a path. Raises ConfigurationError if a task may not have these files.
     """
     modules = {
         name: file
         for name in (evaluator, *_needed(found.files, found.files[evaluator], with_named=True))
         if isinstance(file := found.files.get(name), FolderFile) and file.suffix == ".py"
     }
-    why = "that was asked for" if self_scored else _why_together(found, modules, scores)
+    why = "you asked for it" if self_scored else _why_together(found, modules, scores)
     if why is not None:
         return replace(found, why=why).draft()
     trees = {name: read_python(file) for name, file in modules.items()}
@@ -130,10 +130,10 @@ def _judged_draft(
     return TaskDraft(
         table=_table(found, program, sorted(needed), _judge(found, judges, modules, vary)),
         comments={
-            "module": "the evaluator calls its functions by value, from a sandbox of its own",
-            "threads": "more than one, so that it may start processes of its own",
-            "noise_floor": "not measured yet: `arnode task check` says what it is",
-            "metric.max_step": "nobody said what is implausible",
+            "module": "the evaluator calls its functions with plain data, from another sandbox",
+            "threads": "more than one, so that the program may start processes",
+            "noise_floor": "not measured yet: `arnode task check` measures it",
+            "metric.max_step": "the largest plausible gain is unknown",
         },
         files={
             **found.editable,
@@ -141,10 +141,10 @@ def _judged_draft(
             **judges,
             JUDGE_FILE: judge.encode(),
             PROGRAM_FILE: found.program_text(
-                f"`{program}` is imported by an evaluator, which calls its functions with plain"
-                " data and sees nothing of it but what they return.",
-                f"This task was brought over from {found.system}. Its evaluator runs in a sandbox"
-                " of its own; what crosses are numbers, texts, lists, dicts and arrays of numpy.",
+                f"An evaluator imports `{program}`, calls its functions with plain"
+                " data and sees only what they return.",
+                f"This task was imported from {found.system}. Its evaluator runs in another"
+                " sandbox. Only numbers, texts, lists, dicts and numpy arrays cross between them.",
             ).encode(),
         },
         is_trusted=True,
@@ -187,7 +187,7 @@ def _table(
 
 
 def _with_requires(table: Mapping[str, Value], requires: list[str]) -> dict[str, Value]:
-    """Return a table with `requires` before its sections."""
+    """Return a table with `requires` placed before its sections, as TOML needs it."""
     plain = {name: value for name, value in table.items() if not isinstance(value, Mapping)}
     return {**plain, "requires": requires, **table}
 
@@ -198,9 +198,10 @@ def _needed(
     *,
     with_named: bool = False,
 ) -> list[str]:
-    """Return the files that a module imports or names, and those that these need in turn.
+    """Return the files that a module imports or names, and the files that these need in turn.
 
-    `with_named` includes modules that it only names, as an evaluator does that starts one.
+    `with_named` includes Python modules that are only named, since an evaluator may start one as a
+    script.
     """
     waiting, needed = [first], list[str]()
     while waiting:

@@ -1,7 +1,8 @@
 """Reads another system's folder: texts, YAML, Python, and the files next to them.
 
-All of it is untrusted. It is read through `trainer.host.folder_files`, parsed within limits and
-never executed. Importers read no file in any other way (`tests/plugins/test_outside.py`).
+All these files are untrusted. They are read through `trainer.host.folder_files`, parsed within
+limits and never executed. Importers read files only through this module
+(`tests/plugins/test_outside.py`).
 """
 
 import ast
@@ -19,7 +20,7 @@ from trainer.task_folder.fields import read_toml
 from trainer.task_folder.folder import TASK_FILE, refuse_harbor
 
 _MAX_TEXT_BYTES: Final = 4 << 20
-_MAX_FILES: Final = 60  # a task may have 64, two of which arnode adds
+_MAX_FILES: Final = 60  # a task may have 64, including those that arnode adds
 MAX_TOTAL_BYTES: Final = 16 << 20
 _SKIPPED_FOLDERS: Final = frozenset(
     {"__pycache__", "build", "dist", "env", "node_modules", "openevolve_output", "target", "venv"}
@@ -31,24 +32,24 @@ _SKIPPED_SUFFIXES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The system whose folders are read: its name, and what a folder of it must contain."""
+    """A system to import from: its name, and a hint what its folders must contain."""
 
     name: str
     needs: str
 
     def missing(self, folder: Path, what: str) -> ConfigurationError:
-        """Return the error that a folder does not belong to this system."""
-        return ConfigurationError(f"{folder}: no folder of {self.name}: {what}", self.needs)
+        """Return the error that a folder is not one of this system; `what` is the reason."""
+        return ConfigurationError(f"{folder}: not a folder of {self.name}: {what}", self.needs)
 
     def check(self, folder: Path) -> None:
-        """Raise ConfigurationError if a folder is missing, or is plainly of another kind."""
+        """Raise ConfigurationError if a folder is missing or is already a task folder."""
         if not folder.is_dir():
             raise self.missing(folder, "there is no such folder")
         if find_file(folder, TASK_FILE) is not None:
             refuse_harbor(folder, read_toml(folder / TASK_FILE))
             raise ConfigurationError(
-                f"{folder}: is a task folder already, it has a {TASK_FILE}",
-                "there is nothing to bring over: give it to any command's --task",
+                f"{folder}: already a task folder, since it has a {TASK_FILE}",
+                "nothing to import: pass the folder to a command with --task",
             )
 
 
@@ -64,12 +65,12 @@ def read_text(file: FolderFile) -> str:
 
 @contextmanager
 def explaining_reads(place: FolderFile | Path) -> Iterator[None]:
-    """Raise an OSError of the body as a ConfigurationError that names `place`."""
+    """Turn an OSError in the `with` body into a ConfigurationError that names `place`."""
     try:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"{place}: cannot be read ({error.strerror})",
+            f"cannot read {place}: {error.strerror}",
             "make it readable, then import the folder again",
         ) from error
 
@@ -79,7 +80,7 @@ def read_python(path: FolderFile) -> ast.Module:
     try:
         return syntax_tree(read_text(path))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigurationError(f"{path}: no Python: {error}", "fix the file") from error
+        raise ConfigurationError(f"{path}: not valid Python: {error}", "fix the file") from error
 
 
 def read_yaml(path: FolderFile) -> Mapping[str, object]:
@@ -88,35 +89,35 @@ def read_yaml(path: FolderFile) -> Mapping[str, object]:
         import yaml  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigurationError(
-            f"{path}: is YAML, and there is no PyYAML here to read it",
+            f"{path}: a YAML file, but PyYAML is not installed",
             "install it next to arnode: pip install pyyaml",
         ) from error
     try:
         value = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: not YAML: {reason}", "fix what it names") from error
+        raise ConfigurationError(f"{path}: not valid YAML: {reason}", "fix the file") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{path}: holds no fields", "write it as `name: value` lines")
+        raise ConfigurationError(f"{path}: has no fields", "write lines of text `name: value`")
     return {str(name): item for name, item in value.items()}
 
 
 def table_in(table: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return a table within a table, an empty one if there is none."""
+    """Return the table of this name within a table; empty if there is no such table."""
     value = table.get(name)
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def text_in(table: Mapping[str, object], name: str) -> str:
-    """Return a text within a table, an empty one if there is none."""
+    """Return the text of this name within a table; empty if there is no such text."""
     value = table.get(name)
     return value.strip() if isinstance(value, str) else ""
 
 
 def number_in(table: Mapping[str, object], name: str) -> float | None:
-    """Return a number within a table, None if there is none."""
+    """Return the number of this name within a table; None if there is no such number."""
     value = table.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -148,11 +149,11 @@ def other_files(
 ) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.
 
-    `within` limits the search to one folder in it. Skips pictures, notes, caches and every name
-    that starts with a dot.
+    `within` limits the search to one subfolder. Skips images, notes, caches and every name that
+    starts with a dot.
 
-    Raises ConfigurationError if one of the others leads out of the folder, or if they are too many
-    or too large.
+    Raises ConfigurationError if a file links out of the folder, or if there are too many files or
+    they are too large.
     """
     skipped = set(without)
     found: dict[str, FolderFile] = {}
@@ -172,7 +173,7 @@ def other_files(
             if len(found) > _MAX_FILES or total_bytes > MAX_TOTAL_BYTES:
                 raise ConfigurationError(
                     f"{folder}: more than {_MAX_FILES} files or {MAX_TOTAL_BYTES >> 20} MiB",
-                    "copy what its evaluator needs into a folder of its own, and import that",
+                    "copy the files that the evaluator needs to another folder, and import that",
                 )
     return found
 

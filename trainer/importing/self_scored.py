@@ -1,8 +1,8 @@
 """Drafts of self-scored tasks: an imported evaluator runs in the candidate's own sandbox.
 
-`measure.py`, a copy of a script, runs it and prints one line of figures. The judge reads that line
-and recomputes nothing. So such a task has `scoring = "self"`. A note says what would make it a
-trusted one.
+`measure.py`, a copy of a script, runs the evaluator and prints one line of text with the figures.
+The judge reads that text and recomputes nothing, so such a task has `scoring = "self"`. A note for
+the user says how to make the task trusted.
 """
 
 import json
@@ -50,33 +50,34 @@ _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
 TRIAL_SCRIPT: Final = _SCRIPTS / "trial.py"
 _REGION: Final = "EVOLVE-BLOCK"  # the name of editable regions in OpenEvolve and ShinkaEvolve
-_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone takes 1 GB
-# JAX wakes its threads by calls that a sandbox for a single process refuses.
+_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone uses 1 GB
+# Signs of code that starts processes. JAX is one: a sandbox for a single process refuses the system
+# calls with which it wakes its threads.
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
-_DAY_S: Final = 86_400  # some configurations set no limit
-_JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
+_DAY_S: Final = 86_400  # the limit for configurations that set none
+_JUDGE: Final = '''"""Reads the figures that the candidate printed. They are not verified."""
 
 from judging import Wrong, random_of
 
 METRIC = {metric}
 GUARDS = {guards}
-LARGEST = {largest}  # a larger figure has no place in a record
+LARGEST = {largest}  # records cannot contain larger figures
 
 
 def instance(seed, split, index):
-    """The seed that the evaluator is given, where it asks for one."""
+    """Return an instance: the seed for the evaluator, if it takes one."""
     return {{"seed": random_of(seed).randrange(1 << 31)}}
 
 
 def check(instance, answer):
-    """Return the figures as they were told."""
+    """Return the figures as they were reported."""
     if not isinstance(answer, dict):
-        raise Wrong("the answer is no table of figures")
+        raise Wrong("the answer is not a table of figures")
     figures = {{}}
     for name in [METRIC, *GUARDS]:
         number = answer.get(name)
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise Wrong(f"{{name}} is not told as a number")
+            raise Wrong(f"{{name}} was not reported as a number")
         if not abs(number) < LARGEST:
             raise Wrong(f"{{name}} is not below {{LARGEST:g}}: set DIVISOR in measure.py")
         figures[name] = float(number)
@@ -88,12 +89,16 @@ def check(instance, answer):
 class SelfScored:
     """The findings of an importer about a task.
 
-    `script` becomes `measure.py`, and `settings` are its constants. `files` are placed next to the
-    editable ones. `description` is for proposers. `trust` says what would make the task trusted.
-    `why` says in one line why it is not. `holdout` replaces those of `files` with the same names
-    when a candidate is judged. `repeats` is how often a run calls the evaluator. `noise_floor` is
-    the standard deviation of their mean, `UNKNOWN_NOISE` if not measured. `guards` are limits that
-    the evaluator itself enforces.
+    - `script`: becomes `measure.py`, with `settings` as its constants.
+    - `files`: placed next to the editable files.
+    - `description`: for proposers.
+    - `trust`: says how to make the task trusted.
+    - `why`: a short reason why it is not trusted.
+    - `holdout`: replaces those of `files` with the same names when a candidate is judged.
+    - `repeats`: the number of times that a run calls the evaluator.
+    - `noise_floor`: the standard deviation of the mean of these calls, `UNKNOWN_NOISE` if not
+      measured.
+    - `guards`: limits that the evaluator itself enforces.
     """
 
     system: str
@@ -121,7 +126,7 @@ class SelfScored:
     notes: tuple[str, ...] = ()
 
     def draft(self) -> TaskDraft:
-        """Return the task folder. Raises ConfigurationError if its files do not fit."""
+        """Return the draft. Raises ConfigurationError if a task may not have these files."""
         self.check_files()
         fixed = {**self.own_files(), **self.files}
         judge = _JUDGE.format(
@@ -132,11 +137,11 @@ class SelfScored:
         return TaskDraft(
             table=self.table(list(fixed)),
             comments={
-                "scoring": "the figures are the candidate's own claim: measured, never verified",
-                "threads": "more than one, so that it may start processes of its own",
-                "toolchains": "whose commands its scripts may call",
+                "scoring": "the candidate reports its own figures; nothing verifies them",
+                "threads": "more than one, so that the program may start processes",
+                "toolchains": "its scripts may call their commands",
                 "noise_floor": noise_comment(self.noise_floor),
-                "metric.max_step": "nobody said what is implausible",
+                "metric.max_step": "the largest plausible gain is unknown",
             },
             files={
                 **self.editable,
@@ -154,7 +159,7 @@ class SelfScored:
         )
 
     def own_files(self) -> dict[str, bytes]:
-        """Return the measuring script with its settings, and arnode's module that it imports."""
+        """Return the measuring script with its settings, and the arnode module that it imports."""
         settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
         return {
             MEASURE_FILE: script_text(self.script, settings).encode(),
@@ -162,7 +167,7 @@ class SelfScored:
         }
 
     def table(self, files: list[str]) -> dict[str, Value]:
-        """Return the content of task.toml, with these files next to the edited ones."""
+        """Return the content of task.toml; `files` are the files that may not be edited."""
         table: dict[str, Value] = {
             "name": safe_name(self.name),
             "version": 1,
@@ -205,13 +210,13 @@ class SelfScored:
         return table
 
     def starts_processes(self, files: Mapping[str, FolderFile | bytes]) -> bool:
-        """Return True if these files need a sandbox for more than one process."""
+        """Return True if these files need a sandbox that allows more than one process."""
         modules = _modules(files.values())
         texts = [self.script.read_text(encoding="utf-8"), *map(read_text, modules)]
         return any(word in text for text in texts for word in _STARTING)
 
     def requires(self, files: Mapping[str, FolderFile | bytes]) -> list[str]:
-        """Return the packages that these files import."""
+        """Return the packages that these files import and the task does not contain."""
         modules = _modules(files.values())
         local = {name.split("/")[0].removesuffix(".py") for name in [*self.editable, *self.files]}
         theirs = _modules([*self.editable.values(), *self.files.values()])
@@ -224,16 +229,16 @@ class SelfScored:
         for name in (*self.editable, *self.files):
             if name in own:
                 raise ConfigurationError(
-                    f"{name} is a name that the task's own file takes", "rename that file first"
+                    f"{name} has the name of a file that arnode adds to the task", "rename it first"
                 )
             if self.holdout and name.startswith(f"{HOLDOUT_FOLDER}/"):
                 raise ConfigurationError(
-                    f"{name} lies in {HOLDOUT_FOLDER}/, which takes the task's own holdout",
+                    f"{name} is in {HOLDOUT_FOLDER}/, the name of the task's holdout folder",
                     "rename that folder first",
                 )
         if not 1 <= len(self.editable) <= MOST_EDITABLE:
             raise ConfigurationError(
-                f"{len(self.editable)} files are to be edited", f"name 1 to {MOST_EDITABLE} of them"
+                f"{len(self.editable)} files to edit", f"name 1 to {MOST_EDITABLE} files to edit"
             )
         for name in self.editable:
             if (fault := path_fault(name)) is not None:
@@ -242,13 +247,13 @@ class SelfScored:
                 )
 
     def program_text(self, what: str, whose: str) -> str:
-        """Return the text for proposers: the files to edit, and who reports the figure."""
+        """Return the text for proposers: the files to edit, the metric, and who measures it."""
         better = "lower" if self.direction == "min" else "higher"
         edited = ", ".join(f"`{name}`" for name in self.editable)
         guarded = [_limit_text(name, limit) for name, limit in self.guards.items()]
         aim = f"Edit {edited}. {what} `{self.metric}` ({self.unit}): {better} is better."
-        besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
-        whose = f"## Who says so\n\n{whose}"
+        besides = f"Also, {'; '.join(guarded)}." if guarded else ""
+        whose = f"## Who measures\n\n{whose}"
         parts = [f"# {one_line(self.title)}", aim, besides, self.description.strip(), whose]
         return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -257,9 +262,9 @@ class SelfScored:
 
     def _whose(self) -> str:
         return (
-            f"This task was brought over from {self.system}. Its evaluator runs"
-            " in the same sandbox as the program that it measures, so its figures are that"
-            f" program's own claim. {self.trust}"
+            f"This task was imported from {self.system}. Its evaluator runs"
+            " in the same sandbox as the program that it measures, so nothing verifies its"
+            f" figures. {self.trust}"
         )
 
 
@@ -268,7 +273,7 @@ def _modules(files: Iterable[FolderFile | bytes]) -> list[FolderFile]:
 
 
 def _with_region(name: str, content: FolderFile | bytes) -> str:
-    """Return a file's name in its task, with the region if it has one as these systems mark it."""
+    """Return a file's name in its task, with the name of its editable region if it marks one."""
     if isinstance(content, FolderFile):
         with explaining_reads(content):
             content = content.read(limit_bytes=MAX_TOTAL_BYTES)
@@ -283,7 +288,7 @@ def _limit_text(name: str, limit: Mapping[str, float]) -> str:
 
 
 def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
-    """Return a script as it is in a task folder, with its constants set."""
+    """Return a script with its constants set, as it is written into a task folder."""
     text = script.read_text(encoding="utf-8")
     text = text.replace("from trainer.importing.scripts.", "from ")
     for constant, value in settings.items():

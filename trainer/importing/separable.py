@@ -1,7 +1,7 @@
-"""Decides from code if an evaluator can run in another sandbox than the program it measures.
+"""Decides from its code if an evaluator can run in another sandbox than the program it measures.
 
-It can if it imports the program and calls it with plain data. Values that are not plain show when
-the baseline first runs. Reasons are one line each, for users.
+It can if it imports the program and calls it with plain data. Other values cause an error when the
+baseline first runs. The reasons why it cannot are short messages for users.
 """
 
 import ast
@@ -32,24 +32,24 @@ def why_together(
     scores: frozenset[str],
     device: str = "cpu",
 ) -> str | None:
-    """Return why an evaluator must share its program's process, None if it need not.
+    """Return the reason an evaluator must share the program's sandbox, None if it need not.
 
-    `modules` are the evaluator's, by name. `scores` are the figures that its score is or is made
+    `modules` are the evaluator's modules, by name. `scores` are the figures that its score consists
     of.
     """
     if program is None or program.suffix != ".py":
         name = "the program" if program is None else program.name
-        return f"{name} is no module of Python, so that no function of it can be called"
+        return f"{name} is not a Python module, so it has no functions to call"
     if device != "cpu":
-        return "its program uses a card, of whose memory no value crosses"
+        return "the program uses a card, whose memory another sandbox cannot read"
     trees = {name: read_python(file) for name, file in modules.items()}
     for name, tree in trees.items():
         roots = {part for one in imported_modules(tree) for part in (one, one.split(".")[0])}
         if asked := sorted(_NETWORKED & roots):
-            return f"{name} imports {asked[0]}, which needs a network: no sandbox has one"
+            return f"{name} imports {asked[0]}, which needs a network; sandboxes have none"
     timed = timed_figures(trees.values()) & scores
     if timed:
-        return f"its score contains time (in {min(timed)}), and such a score is never ranked"
+        return f"its score contains time (in {min(timed)}), and arnode never ranks such scores"
     for name, tree in trees.items():
         for node in ast.walk(tree):
             if (why := _why_together(node) or _why_overwritten(node, program.stem)) is not None:
@@ -60,17 +60,17 @@ def why_together(
 def _why_together(node: ast.AST) -> str | None:
     match node:
         case ast.Call(func=ast.Name(id="open"), args=[first, *_]) if _is_program(first):
-            return "reads the program's text, of which a judge's sandbox has none"
+            return "reads the program's file, which the judge's sandbox does not contain"
         case ast.Call(func=ast.Attribute(attr=name, value=whose), args=arguments) if (
             name in _READING and any(map(_is_program, (whose, *arguments)))
         ):
-            return "reads the program's text, of which a judge's sandbox has none"
+            return "reads the program's file, which the judge's sandbox does not contain"
         case ast.Call(func=ast.Attribute(attr="getsource")):
-            return "reads the source of a function, which does not cross"
+            return "reads the source of a function, which the judge's sandbox does not contain"
         case ast.List(elts=[first, second, *_]) | ast.Tuple(elts=[first, second, *_]) if (
             _is_interpreter(first) and _is_program(second)
         ):
-            return "runs the program as a script, whose output is no value of a function"
+            return "runs the program as a script instead of calling its functions"
     return None
 
 
@@ -79,7 +79,7 @@ def _why_overwritten(node: ast.AST, program: str) -> str | None:
         case ast.ImportFrom(module=str() as module, names=[ast.alias(name="*")]) if (
             module.rpartition(".")[2] == program
         ):
-            return "imports every name of the program, which may be one of its own"
+            return "imports all names of the program, which may overwrite the evaluator's names"
     return None
 
 
@@ -115,9 +115,9 @@ def imported_modules(tree: ast.Module) -> set[str]:
 def varied(
     function: ast.FunctionDef | ast.AsyncFunctionDef | None, trees: Mapping[str, ast.Module]
 ) -> str | None:
-    """Return the argument or environment variable of an evaluator that a seed may set.
+    """Return the argument or environment variable by which an evaluator takes a seed.
 
-    Returns None if its code names neither.
+    Return None if its code names neither.
     """
     if function is not None:
         taken = (*function.args.args[1:], *function.args.kwonlyargs)
@@ -133,7 +133,7 @@ def varied(
 
 
 def _variable(node: ast.AST) -> str | None:
-    """Return the environment variable that an expression reads."""
+    """Return the environment variable that an expression reads, None if it reads no variable."""
     match node:
         case ast.Call(
             func=ast.Attribute(attr="getenv" | "get", value=whose),

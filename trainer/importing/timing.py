@@ -1,9 +1,9 @@
 """Decides from code if an evaluator's score contains time.
 
-Seconds are followed by name from clocks through assignments, calls, containers and conditions. A
-key of a table or an attribute stands for all of that name. The result may contain too many figures,
-which never makes a ranking wrong. Code may also hide a timed figure from this. Then the leaderboard
-shows it as visible noise.
+Values read from clocks are traced by name through assignments, calls, containers and conditions.
+All table keys and attributes of the same name are treated as one. So the result may contain too
+many figures, which never makes a ranking wrong. Code may also hide a timed figure from this trace.
+Then the leaderboard shows it as noise.
 """
 
 import ast
@@ -16,12 +16,12 @@ _CLOCKS: Final = frozenset(
     | {"process_time", "process_time_ns", "thread_time", "time_ns", "timeit"}
 )
 _ADDING: Final = frozenset({"add", "append", "extend", "insert", "update"})
-_ALL: Final = -1  # a function's whole result, not one place of a tuple
+_ALL: Final = -1  # a function's whole result, not one item of a tuple
 _MOST_ROUNDS: Final = 20
 
 
 def timed_figures(trees: Iterable[ast.Module]) -> frozenset[str]:
-    """Return the keys and attributes of an evaluator's modules that hold seconds."""
+    """Return the keys and attributes in an evaluator's modules that contain measured time."""
     followed = _Followed(list(trees))
     for _ in range(_MOST_ROUNDS):
         before = followed.size
@@ -32,7 +32,7 @@ def timed_figures(trees: Iterable[ast.Module]) -> frozenset[str]:
 
 
 class _Followed:
-    """The places known to hold seconds: names by function, keys, and functions' results."""
+    """The variables, keys and function results known to contain measured time."""
 
     def __init__(self, trees: list[ast.Module]) -> None:
         self.keys: set[str] = set()
@@ -46,7 +46,7 @@ class _Followed:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
 
-        # A function without tables returns what it is given, and only to that caller.
+        # A call of a function without tables is timed only if one of its arguments is.
         self._passing = {name for name, one in self._functions.items() if not _fills_tables(one)}
 
     @property
@@ -55,7 +55,7 @@ class _Followed:
         return len(self.keys) + len(self._names) + returned
 
     def follow(self) -> None:
-        """Visit every statement once."""
+        """Visit every statement once, and add the timed names found."""
         for tree in self._trees:
             self._block(tree.body, "", depends=False)
 
@@ -126,7 +126,7 @@ class _Followed:
                     self._mark(one, scope)
 
     def _expression(self, expression: ast.expr, scope: str) -> None:
-        """Process the values given to calls and tables in an expression."""
+        """Add names that an expression passes timed values to, in calls and tables."""
         for node in ast.walk(expression):
             match node:
                 case ast.Dict(keys=keys, values=values):
@@ -158,7 +158,7 @@ class _Followed:
                 self._names.add((function.name, given.arg))
 
     def _holds(self, expression: ast.expr, scope: str) -> bool:
-        """Return True if an expression's value contains seconds."""
+        """Return True if an expression's value contains measured time."""
         match expression:
             case ast.Name(id=name):
                 return (scope, name) in self._names or ("", name) in self._names

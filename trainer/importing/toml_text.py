@@ -1,4 +1,4 @@
-"""Writes the part of TOML that a task folder needs: texts, numbers, flags, lists and tables."""
+"""Writes the subset of TOML for task folders: texts, numbers, booleans, lists and tables."""
 
 import math
 import re
@@ -14,12 +14,12 @@ _INLINE: Final = ("guards",)  # tables whose subtables are written inline
 
 
 def toml_text(table: Mapping[str, Value], comments: Mapping[str, str] | None = None) -> str:
-    """Return a document. `comments` are put after fields, by their dotted names."""
+    """Return a TOML document. `comments` are placed after the fields with these dotted names."""
     return "\n".join(_section(table, "", comments or {})).lstrip("\n") + "\n"
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes."""
+    """Return a text as a TOML string, in quotes."""
     escaped = "".join(_ESCAPES.get(letter, letter) for letter in text)
     # TOML refuses other control characters unless they are escaped.
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
@@ -55,7 +55,7 @@ def _inline(value: Value) -> str:
             return str(value)
         case float():
             if not math.isfinite(value):
-                raise ValueError(f"{value} has no place in a task")
+                raise ValueError(f"{value} is not a finite number")
             return repr(value)
         case Mapping():
             inner = ", ".join(f"{_key(name)} = {_inline(item)}" for name, item in value.items())

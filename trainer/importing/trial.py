@@ -1,7 +1,7 @@
 """Reports of trial runs of a command, and guesses from them: direction, unit, limit, repeats.
 
-A report is untrusted: it is the answer of a candidate's sandbox. Everything from it is only a guess
-that the user confirms.
+A report is untrusted, since it comes from a candidate's sandbox. The guesses only take effect when
+the user confirms them.
 """
 
 import json
@@ -51,11 +51,12 @@ _HIGHER: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run of a command.
+    """The report of one execution of a command.
 
-    `figure` is None if it cannot be read. `line` is the line that names it. `opened` is None if
-    file accesses cannot be detected here. `missing` are names that the command did not find. `tail`
-    is the end of its output. `is_on_stderr` is True if the figure is printed there.
+    `figure` is None if it cannot be read. `line` is the line of output that names the figure.
+    `opened` is None if file accesses cannot be detected here. `missing` are files and modules that
+    the command did not find. `tail` is the end of its output. `is_on_stderr` is True if the figure
+    is printed on stderr.
     """
 
     exit: int
@@ -71,10 +72,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """Suggestions from trial runs.
+    """Guesses from trial runs.
 
-    `direction` is None if neither name nor unit tells which is better. `noise_sd` is that of one
-    call of the command, None if there were too few calls.
+    `direction` is None if neither the metric's name nor its unit shows which is better, and
+    `because` is the reason for the guess. `noise_sd` is the standard deviation of a single call of
+    the command, None if there were too few calls.
     """
 
     direction: Direction | None
@@ -93,7 +95,7 @@ class Guess:
 
 
 def report_of(answer: bytes) -> Report:
-    """Return a run's report. Raises ValueError if it is invalid."""
+    """Parse the report of a trial run. Raises ValueError if it is invalid."""
     answered = json.loads(answer)
     if not isinstance(answered, dict):
         raise ValueError("no report")  # noqa: TRY004 -- what bytes say is a value
@@ -112,12 +114,12 @@ def report_of(answer: bytes) -> Report:
 
 
 def more_runs(first_s: float) -> int:
-    """Return the number of runs to make after the first, which took `first_s`."""
+    """Return the number of runs to make after the first, which took `first_s` seconds."""
     return min(MOST_RUNS, max(LEAST_RUNS, int(_ALL_RUNS_S / max(first_s, 0.01)))) - 1
 
 
 def guess_from(reports: Sequence[Report], metric: str, *, unit: str = "") -> Guess:
-    """Return what successful runs suggest. `unit` is the user's choice, if any."""
+    """Return the guesses from successful runs. `unit` is the user's choice, "" to guess it."""
     printed = reports[0].unit if is_unit(reports[0].unit) else ""
     unit = unit or printed or _unit_in_name(metric)
     direction, because = _direction(metric, unit)

@@ -125,9 +125,9 @@ def test_whatever_one_does_the_others_are_reported(monkeypatch: pytest.MonkeyPat
     found = asyncio.run(probe(processor(), limit_s=3.0))
     assert [one.name for one in found] == list(NAMES)
     assert {one.name: one.fault for one in found if one.fault} == {
-        "triton": "it ended its process",
+        "triton": "its process ended",
         "varlen": UNAVAILABLE,
-        "flex": "it ended its process",
+        "flex": "its process ended",
         "pinned": "it took more than 3 s",
     }
 

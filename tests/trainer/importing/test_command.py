@@ -170,7 +170,7 @@ def test_the_line_that_has_no_number_is_shown(line: Brought, tmp_path: Path) -> 
         line, tmp_path, changed={"score.py": "print('error: 0.4'); print('error: nan (diverged)')"}
     )
     assert figures is None
-    assert "no figure of error can be read from 'error: nan (diverged)'" in said
+    assert "cannot read error from 'error: nan (diverged)'" in said
 
 
 @pytest.mark.parametrize("program", ["print('nothing')", "print('nan')", "raise SystemExit(3)"])
@@ -192,7 +192,7 @@ def test_a_target_outside_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_command_that_cannot_be_read_is_reported() -> None:
-    with pytest.raises(UsageError, match="the command cannot be read"):
+    with pytest.raises(UsageError, match="cannot parse the command"):
         drafted("python 'score.py")
     with pytest.raises(UsageError, match="the command is empty"):
         drafted("")

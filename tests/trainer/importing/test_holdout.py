@@ -89,7 +89,7 @@ def test_the_command_may_not_read_it_by_its_own_name(wanted: Wanted) -> None:
 def test_a_folder_called_as_the_tasks_own_is_reported(wanted: Wanted) -> None:
     (wanted.root / "holdout").mkdir()
     (wanted.root / "holdout" / "c.csv").write_text("visible")
-    with pytest.raises(ConfigurationError, match="takes the task's own holdout"):
+    with pytest.raises(ConfigurationError, match="the name of the task's holdout folder"):
         drafted(replace(wanted, extra_files=[wanted.root / "holdout"]))
 
 

@@ -1,4 +1,4 @@
-"""Runs a command that prints a number, then the checks if there are any, and prints one line."""
+"""Runs a command that prints a number, then any checks, and prints the figures as JSON."""
 
 import json
 import math
@@ -14,11 +14,11 @@ from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of,
 COMMAND = "sh measure.sh"
 CHECKS = ""
 METRIC = "seconds"
-REPORTED = "seconds"  # the command's name for it
-UNIT = ""  # of the figure: units of its kind are converted to it; empty: no conversion
+REPORTED = "seconds"  # the name that the command prints for the metric
+UNIT = ""  # other units of time (or size) are converted to this one; empty: no conversion
 GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
-IS_MARKED = False  # True if figures are only in lines `METRIC name=value`
+IS_MARKED = False  # True to read figures only from lines of text `METRIC name=value`
 
 _SECONDS = {
     "ns": 1e-9, "nanoseconds": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6,
@@ -45,13 +45,13 @@ _COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: it may 
 _NUMBER = rf"[-+]?(?:{_COMMAS}|\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = "|".join(sorted((*_UNITS, *_THOUSANDS), key=len, reverse=True))
 _FIGURE = re.compile(rf"({_NUMBER})(?: ?({_UNIT})(?![\w/%]))?")
-# A unit that is part of another one: `12.5 ms/step`, `5 KB/s`.
+# A unit that is the numerator of a rate: `12.5 ms/step`, `5 KB/s`.
 _RATE = re.compile(rf" ?(?:{_UNIT}) ?/")
 _END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
-# A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
+# A second number, which makes the figure ambiguous: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`.
 _ANOTHER = re.compile(r"(?:\W|(?:to|of|vs|or|and|then|from|versus)\b)*\d")
 _ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
-# Words printed in place of a number, or their beginnings.
+# Words that programs print instead of a number, or the beginnings of these words.
 _NO_NUMBERS = (
     "nan", "inf", "none", "null", "fail", "error", "n/a", "undefined", "timeout", "timed out",
     "crash", "diverge", "invalid",
@@ -66,9 +66,9 @@ def main() -> None:
     if REPORTED not in figures:
         line = _marked_line(output) if IS_MARKED else last_line(output)
         fail(
-            f"no line reports {REPORTED}"
+            f"no line of the output reports {REPORTED}"
             if line is None
-            else f"no figure of {REPORTED} can be read from {line.strip()[:200]!r}"
+            else f"cannot read {REPORTED} from {line.strip()[:200]!r}"
         )
     figures[METRIC] = figures[REPORTED]
     if CHECKS:
@@ -87,12 +87,12 @@ def _run(command: str, seed: int) -> str:
     output = ended.stdout.decode(errors="replace")
     print(output, flush=True)
     if ended.returncode:
-        fail(f"`{command}` ended with exit code {ended.returncode}")
+        fail(f"`{command}` failed with exit code {ended.returncode}")
     return output
 
 
 def arguments(command: str) -> list[str]:
-    """Return the arguments to run a command, without a shell if it needs none."""
+    """Return the arguments that run a command, with a shell only if the command needs it."""
     words = shlex.split(command)
     if _FOR_A_SHELL.search(command) or words[0] not in ("python", "python3"):
         return ["sh", "-c", command]
@@ -100,7 +100,7 @@ def arguments(command: str) -> list[str]:
 
 
 def _marked(output: str) -> dict[str, float]:
-    """Return the figures of lines `METRIC name=value`, the last of each name."""
+    """Return the figures in lines of text `METRIC name=value`, the last one for each name."""
     found = dict(re.findall(r"^METRIC\s+([\w.µ]+)=(.*)$", output, flags=re.MULTILINE))
     numbers: dict[object, object] = {}
     for name, text in found.items():
@@ -110,13 +110,13 @@ def _marked(output: str) -> dict[str, float]:
 
 
 def _marked_line(output: str) -> str | None:
-    """Return the last marked line that names the figure."""
+    """Return the last line of text `METRIC name=value` that names the figure."""
     lines = re.findall(rf"^METRIC\s+{re.escape(REPORTED)}=.*$", output, flags=re.MULTILINE)
     return lines[-1] if lines else None
 
 
 def _named(output: str) -> dict[str, float]:
-    """Return the figure of the last line that names it, if it has exactly one."""
+    """Return the figure from the last line that names it, empty without exactly one figure."""
     line = last_line(output)
     figures = set() if line is None else set(_figures(line))
     figure = figures.pop() if len(figures) == 1 else None
@@ -124,7 +124,7 @@ def _named(output: str) -> dict[str, float]:
 
 
 def _tabled(output: str) -> dict[str, float]:
-    """Return the other figures of the last line that is a JSON table."""
+    """Return the other figures from the last line that is a JSON object."""
     for line in reversed(output.splitlines()):
         table = _table(line)
         if table is not None:
@@ -133,9 +133,9 @@ def _tabled(output: str) -> dict[str, float]:
 
 
 def last_line(output: str) -> str | None:
-    """Return the last line that names the figure.
+    """Return the last line of the output that names the figure.
 
-    If no line does, return the last line that is only a number or says that there is none.
+    If no line does, return the last line that consists only of a number or of a word such as "nan".
     """
     lines = re.split(r"[\r\n]+", _COLOURS.sub("", output))
     naming = [line for line in lines if any(True for _ in _texts(line))]
@@ -144,12 +144,12 @@ def last_line(output: str) -> str | None:
 
 
 def figure_in(output: str) -> float | None:
-    """Return the figure in an output, None if there is none."""
+    """Return the figure in an output, None if it cannot be read."""
     return {**_tabled(output), **_named(output)}.get(REPORTED)
 
 
 def unit_in(output: str) -> str:
-    """Return the known unit of the figure in an output, "" if it has none."""
+    """Return the unit of the figure in an output, "" without a known unit."""
     line = last_line(output)
     if line is None or _table(line) is not None:
         return ""
@@ -159,14 +159,14 @@ def unit_in(output: str) -> str:
 
 
 def is_unit(text: str) -> bool:
-    """Return True if a text is a unit that figures can be converted from and to."""
+    """Return True if figures can be converted from and to this unit."""
     return text in _UNITS
 
 
 def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
-    """Return a figure in the unit `wanted`, None if that measures something else.
+    """Convert a figure to the unit `wanted`; return None if the units measure different quantities.
 
-    A figure stays as it is if it has no unit, or none is wanted.
+    Without a unit, or without a wanted unit, the figure is returned unchanged.
     """
     if not unit or not wanted or unit == wanted:
         return number
@@ -175,7 +175,7 @@ def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
 
 
 def _figures(line: str) -> Iterator[float | None]:
-    """Yield the figures in a line, None for one that is not a number."""
+    """Yield the figures in a line of text, None for a figure that cannot be read."""
     table = _table(line)
     if table is not None and REPORTED in table:
         yield numbers_of({REPORTED: table[REPORTED]}).get(REPORTED)
@@ -185,7 +185,7 @@ def _figures(line: str) -> Iterator[float | None]:
 
 
 def _texts(line: str) -> Iterator[str]:
-    """Yield the text after each mention of the figure's name in a line."""
+    """Yield the text after each mention of the figure's name in a line of text."""
     words = "|".join(_NO_NUMBERS)
     # The name may be quoted or marked: `"score": 1`, `{'score': nan}`, `**score**: 1`.
     behind = rf"[\"'`*]{{0,3}}(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
@@ -194,7 +194,7 @@ def _texts(line: str) -> Iterator[str]:
 
 
 def _figure(text: str) -> float | None:
-    """Return the number that begins a text, with its unit applied, None if it is unclear."""
+    """Return the number at the start of a text, converted to `UNIT`; None if it is ambiguous."""
     found = _FIGURE.match(text)
     if found is None or _RATE.match(text, found.end(1)):
         return None
@@ -202,7 +202,7 @@ def _figure(text: str) -> float | None:
         return None
     number, unit = float(re.sub("[_,]", "", found[1])), found[2]
     if not number and re.match(r"\D*[0._]*[1-9]", found[1]):
-        return None  # underflows to zero
+        return None  # a number that is too small for a float
     if unit in _THOUSANDS:
         number, unit = number * _THOUSANDS[unit], None
     number_here = in_unit(number, unit, UNIT)
@@ -210,7 +210,7 @@ def _figure(text: str) -> float | None:
 
 
 def _table(line: str) -> dict[object, object] | None:
-    """Return a line that is a JSON table, None for any other line."""
+    """Return the JSON object in a line of text, None for any other line."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

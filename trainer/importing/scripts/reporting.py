@@ -1,6 +1,6 @@
-"""The shared part of every `measure.py`: reads the seed of the run and prints the one line.
+"""Functions for every `measure.py`: read the seed of the run, and print the figures.
 
-The process that ran the candidate also prints the line. So the line is a claim, not a proof.
+The process that runs the candidate also prints the figures, so they are not verified.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NoReturn
 
 _KEPT_OUTPUT = os.dup(1)
-IS_JUDGED = False  # True if a judge runs this: failures are then exceptions
+IS_JUDGED = False  # True if a judge imports this module: failures are then exceptions
 
 
 class Failed(BaseException):
-    """The reason why there is no figure."""
+    """The evaluator has no figure; the message says why."""
 
 
 def begin() -> int:
-    """Return the seed of this run. Later output goes to the log."""
+    """Return the seed of this run, and send all later output to the log."""
     seed = int(json.loads(sys.stdin.buffer.read() or b"{}").get("seed", 0))
     sys.stdout.flush()
     os.dup2(2, 1)
@@ -69,12 +69,12 @@ def awaited(result: object) -> object:
 
 
 def fail(why: str) -> NoReturn:
-    """End this run without a figure: a failure is not a number."""
+    """End this run without a figure, for the reason `why`."""
     if IS_JUDGED:
         raise Failed(why)
     print(why, file=sys.stderr)
     sys.stderr.flush()
-    os._exit(1)  # without waiting for an evaluator's leftover threads
+    os._exit(1)  # do not wait for an evaluator's leftover threads
 
 
 def finish(
@@ -85,7 +85,7 @@ def finish(
     for name in (metric, *guards):
         if not math.isfinite(numbers.get(name, math.nan)):
             finite = {each: number for each, number in numbers.items() if math.isfinite(number)}
-            fail(f"the evaluator reported no finite {name}, but {sorted(finite) or 'nothing'}")
+            fail(f"the evaluator reported no finite {name}, only {sorted(finite) or 'nothing'}")
         figures[name] = numbers[name]
     figures[metric] /= divisor
     hand_over(figures)
@@ -101,7 +101,7 @@ def hand_over(answer: Mapping[str, object]) -> NoReturn:
 
 
 def python_on_path() -> None:
-    """Make `python` and `python3` this interpreter in scripts too."""
+    """Put this interpreter on PATH as `python` and `python3`, for shell scripts too."""
     folder = Path.cwd() / ".arnode-bin"
     folder.mkdir(exist_ok=True)
     for name in ("python", "python3"):

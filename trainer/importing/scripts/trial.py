@@ -63,7 +63,7 @@ def _files() -> list[Path]:
 
 
 def _opened(given: dict[Path, int]) -> list[str]:
-    """Return the files that were read, by any process: the kernel marks a first access."""
+    """Return the files that any process has read, by their changed access times."""
     return sorted(
         path.as_posix()
         for path, before_ns in given.items()
@@ -78,7 +78,7 @@ def _probe() -> Path:
 
 
 def _is_noticed(probe: Path) -> bool:
-    """Return True if accesses are marked here. A file system may be mounted without that."""
+    """Return True if this file system updates access times; it may be mounted without them."""
     before_ns = probe.stat().st_atime_ns
     probe.read_text()
     return probe.stat().st_atime_ns != before_ns
