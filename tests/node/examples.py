@@ -45,7 +45,7 @@ MANIFEST = TaskManifest(
     tokenizer=bytes(32),
     vocabulary_size=512,
     context=128,
-    claim_rows=64,
+    scored_rows=64,
     evaluator="lm-bpb/1",
 )
 TASK = MANIFEST.id

@@ -208,7 +208,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         Stage(part="train", name="attempt", start_ms=3_000, end_ms=4_000),
         Stage(part="train", name="build", start_ms=4_000, end_ms=4_500),
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
-        Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
+        Stage(part="score", name="score", start_ms=10_000, end_ms=14_000),
     )
     curve = (LossPoint(step=50, loss_nano=5_400_000_000), LossPoint(step=480, loss_nano=NANO))
     kept = StoredOutcome(run=run, log_tail="", stages=stages, curve=curve)
@@ -228,7 +228,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],
         ["train", "build", "1.00", "s", "0.50", "s", "█"],
         ["train", "train", "1.50", "s", "4.50", "s", "█" * 17],
-        ["claim", "score", "7.00", "s", "4.00", "s", "█" * 15],
+        ["score", "score", "7.00", "s", "4.00", "s", "█" * 15],
     ]
 
 

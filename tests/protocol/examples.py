@@ -70,7 +70,7 @@ MANIFEST = TaskManifest(
     tokenizer=sha256(b"tokenizer"),
     vocabulary_size=1024,
     context=128,
-    claim_rows=512,
+    scored_rows=512,
     evaluator="lm-bpb/1",
 )
 PROGRAM_SPEC = ProgramSpec(
@@ -109,7 +109,7 @@ PROGRAM_MANIFEST = TaskManifest(
     tokenizer=None,
     vocabulary_size=0,
     context=0,
-    claim_rows=0,
+    scored_rows=0,
     evaluator="program/2",
     program=PROGRAM_SPEC,
     below=MANIFEST.id,

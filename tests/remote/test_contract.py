@@ -26,7 +26,7 @@ POINTS = st.lists(
 STAGES = st.lists(
     st.builds(
         Stage,
-        part=st.sampled_from(["train", "claim", "audit"]),
+        part=st.sampled_from(["train", "score", "audit"]),
         name=st.sampled_from(["spawn", "train", "score"]),
         start_ms=NATURAL,
         end_ms=NATURAL,

@@ -86,7 +86,7 @@ def test_a_run_on_a_card_that_nobody_else_uses(
 ) -> None:
     outcome = measured(seconds_task, seconds_data)
     assert (outcome.status, outcome.flags, outcome.reason) == ("ok", (), None), outcome.log_tail
-    assert {stage.part for stage in outcome.stages} == {"train", "claim", "audit"}
+    assert {stage.part for stage in outcome.stages} == {"train", "score", "audit"}
     assert driver.open == 0
 
 

@@ -174,7 +174,7 @@ def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(
     }
     assert (manifest.budget.unit, manifest.budget.amount) == ("seconds", 300)
     assert manifest.limits.limit_s > manifest.budget.amount
-    assert manifest.context * manifest.claim_rows == 2_097_152
+    assert manifest.context * manifest.scored_rows == 2_097_152
     assert not nanochat.is_private
 
 

@@ -48,7 +48,7 @@ def overlap_ms(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> in
 
 
 SCORING: tuple[tuple[Part, str], ...] = (
-    ("claim", "load"), ("claim", "score"), ("audit", "load"), ("audit", "score"),
+    ("score", "load"), ("score", "score"), ("audit", "load"), ("audit", "score"),
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
 T = TypeVar("T")
-AFTER_ROWS: tuple[Place, ...] = ("first answer", "claim", "audit's first answer", "audit")
+AFTER_ROWS: tuple[Place, ...] = ("first answer", "score", "audit's first answer", "audit")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
     async def work(runner: Runner) -> RunOutcome:
         machine.slow_starts = slow_starts
         runner.baseline_cost = replace(
-            runner.baseline_cost, cost=replace(runner.baseline_cost.cost, claim_s=99.0)
+            runner.baseline_cost, cost=replace(runner.baseline_cost.cost, score_s=99.0)
         )
         return await runner.run(HONEST.source(runner.task), 2)
 

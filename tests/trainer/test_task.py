@@ -50,7 +50,7 @@ def test_the_manifest_survives_the_wire(tiny: Task) -> None:
     assert TaskManifest.from_value(tiny.manifest.to_value()) == tiny.manifest
     assert tiny.id == tiny.manifest.id
     assert tiny.manifest.baseline_tree == tiny.source.tree
-    assert tiny.manifest.claim_rows * tiny.manifest.context == 65_536
+    assert tiny.manifest.scored_rows * tiny.manifest.context == 65_536
 
 
 def test_a_task_loads_from_its_folder_and_from_its_file(folder: Path, tiny: Task) -> None:

@@ -112,7 +112,7 @@ def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Pa
     scored = {row.tobytes() for row in shown.public_rows}
     assert hidden.public_rows[7].tobytes() not in scored
     assert hidden.public_rows[20].tobytes() in scored
-    assert len(shown.public_rows) == task.manifest.claim_rows
+    assert len(shown.public_rows) == task.manifest.scored_rows
     joined = b"\0".join(_bytes_of(row, task) for row in shown.public_rows)
     assert shared_windows(joined, [visible]) == []
 

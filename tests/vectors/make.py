@@ -106,7 +106,7 @@ def _optional(**items: object) -> Callable[[Map], object]:
 
 
 def _as_program(body: Map) -> None:
-    body.update(kind="program", tokenizer=None, vocabulary=0, context=0, claim_rows=0)
+    body.update(kind="program", tokenizer=None, vocabulary=0, context=0, scored_rows=0)
 
 
 def _in_body(change: Callable[[Map], object]) -> Callable[[Map], object]:

@@ -118,7 +118,7 @@ def figures_of(outcome: RunOutcome) -> Figures:
         "val_bpb": bits(outcome.metric_nano),
         "secret_bpb": bits(outcome.secret_nano),
         "trained_s": seconds_in(outcome.stages, "train", "train"),
-        "scored_s": seconds_in(outcome.stages, "claim", "load", "score"),
+        "scored_s": seconds_in(outcome.stages, "score", "load", "score"),
         "audited_s": seconds_in(outcome.stages, "audit", "load", "score"),
         "self_reported": {"tokens_per_s": tokens_per_s(outcome)},
     }

@@ -30,7 +30,7 @@ _PLAIN_TIMEOUT_S: Final = 300
 _LEAST_IN_A_ROW: Final = 2  # a single run has no counted share
 _STAGES: Final = (
     ("train", ("spawn", "import", "build", "train", "export")),
-    ("claim", ("spawn", "import", "load", "score")),
+    ("score", ("spawn", "import", "load", "score")),
     ("audit", ("spawn", "import", "load", "score")),
 )
 

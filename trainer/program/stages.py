@@ -194,7 +194,7 @@ class ProgramStages:
         """Return the scores of a run's answers on both splits."""
         async with self._judging:
             began_s = time.monotonic()
-            meter.timeline.enter("claim", "score")
+            meter.timeline.enter("score", "score")
             try:
                 made = Product.unpacked(product)
                 asked, answers = await self.asked(request, made.nonce), made.results
@@ -202,7 +202,7 @@ class ProgramStages:
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:
-                meter.timeline.leave("claim")
+                meter.timeline.leave("score")
                 meter.score_wall_s = time.monotonic() - began_s
         size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]

@@ -142,7 +142,7 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
         tokenizer=None,
         vocabulary_size=0,
         context=0,
-        claim_rows=0,
+        scored_rows=0,
         evaluator=EVALUATOR,
         program=spec,
     )
