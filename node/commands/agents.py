@@ -171,7 +171,9 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
     from node.commands.measure import run_json
 
     attempt, judged = answer.attempt, answer.attempt.judged
-    reference_metrics = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
+    reference_metrics = (
+        [nano / NANO for nano in attempt.reference_nano] if attempt.is_working else []
+    )
     return {
         "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
         "scoring": answer.manifest.scoring,

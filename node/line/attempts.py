@@ -64,7 +64,7 @@ class Attempt:
     is_working: bool = False
     has_moved: bool = False
     working: bytes
-    bank_nano: tuple[int, ...]
+    reference_nano: tuple[int, ...]
 
     @property
     def exit_code(self) -> int:
@@ -87,7 +87,7 @@ def attempt_of(
     if line is None:
         return None
     is_working = mark == fingerprint(source_of(line.working))
-    if is_working and not line.bank_nano:
+    if is_working and not line.reference_nano:
         return None
     if not is_working and is_queued(store, key, mark):
         return None
@@ -121,7 +121,7 @@ def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
 def repeated_attempt(attempt: Attempt) -> Attempt:
     """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
-        reference_nano = attempt.bank_nano
+        reference_nano = attempt.reference_nano
         return replace(
             attempt,
             word="keep",
@@ -218,7 +218,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         judged=judged,
         has_moved=body.stage != "baseline" and line.working not in (body.base, body.tree),
         working=line.working,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
 
 
@@ -228,10 +228,10 @@ def _unrecorded(line: Line) -> Attempt:
         tree=line.working,
         word="keep",
         status="ok",
-        metric_nano=round(fmean(line.bank_nano)),
+        metric_nano=round(fmean(line.reference_nano)),
         is_working=True,
         working=line.working,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
 
 

@@ -56,7 +56,7 @@ class Root:
 class BranchStep(JobStep):
     """A change of the working line from `left` with its stack to another tree.
 
-    The patch is recorded from `base`. `verified` is the head at that time. `bank_nano` are the
+    The patch is recorded from `base`. `verified` is the head at that time. `reference_nano` are the
     line's reference runs. `where` is `head` for a return. `is_taken`, `record` and the `patch` that
     begins the branch are filled in on closing.
     """
@@ -69,7 +69,7 @@ class BranchStep(JobStep):
     verified: Digest
     left: Digest
     left_stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
-    bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
+    reference_nano: Annotated[tuple[int, ...], Items(0, 8), Named("reference")]
     made_by: Digest | None = None
     author: Digest | None = None
     theirs: Digest | None = None
@@ -203,7 +203,7 @@ def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> 
         verified=line.verified,
         left=line.working,
         left_stack=line.stack,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
         made_by=root.patch,
         author=root.author,
         theirs=root.theirs,
@@ -225,7 +225,7 @@ def open_return(
         verified=line.verified,
         left=line.working,
         left_stack=began.left_stack,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
     return line_writer.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
@@ -277,9 +277,9 @@ def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading
     Return None if the tree does not run here, or the head has no figures.
     """
     metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
-    if len(metrics) < len(runs) or not step.bank_nano:
+    if len(metrics) < len(runs) or not step.reference_nano:
         return None
-    behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
+    behind = fmean(reading.values(metrics)) - fmean(reading.values(step.reference_nano))
     return behind / reading.screening_sd
 
 

@@ -65,13 +65,15 @@ def early_stopper_for(
         line_context.stops_early
         and is_screen
         and line_writer.style.name == "runs"
-        and step.bank_nano
+        and step.reference_nano
     ):
         return None
     if line_writer.record_writer.manifest.target_nano is not None:  # a loss predicts no time
         return None
     reading = line_context.reading()
-    level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
+    level = reading.value(
+        screen_level(line_writer, step.base, step.reference_nano, reading.noise.sd)
+    )
     needed = level - reading.policy.screen_sd * reading.screening_sd
     runs = finished_runs(line_writer.store, line_writer.key, reading.sign)
     return EarlyStopper(

@@ -145,5 +145,5 @@ def move_head(
             record_writer.stripped(stripped_from.id, stripped_from.body.tree, tree)
         record = record_writer.adoption(line.verified, tree, evidence=evidence)
         line_writer.note_move()
-        line_writer.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+        line_writer.save(replace(line, verified=tree, working=tree, stack=(), reference_nano=()))
     return record

@@ -47,15 +47,15 @@ def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: i
     again instead.
     """
     step = job.step
-    if not isinstance(step, ExperimentStep) or step.bank_nano:
+    if not isinstance(step, ExperimentStep) or step.reference_nano:
         return True
     line = line_writer.known_line
     if step.base != line.working:
         with line_writer.store.transaction():
             _put_aside(line_writer, job, _MOVED_ON)
             step.open_again(line_writer)
-    elif len(line.bank_nano) >= reference_runs:
-        line_writer.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
+    elif len(line.reference_nano) >= reference_runs:
+        line_writer.store.jobs.update_step(job, replace(step, reference_nano=line.reference_nano))
         return True
     return False
 

@@ -91,7 +91,7 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._reference_nano(runs),
+                reference_nano=self._reference_nano(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )
@@ -108,12 +108,14 @@ class LineWriter:
         `runs` are its reference runs.
         """
         line = self.known_line
-        self.save(replace(line, working=tree, stack=stack, bank_nano=self._reference_nano(runs)))
+        self.save(
+            replace(line, working=tree, stack=stack, reference_nano=self._reference_nano(runs))
+        )
 
     def forget_reference_runs(self) -> None:
         """Drop the reference runs, since sessions differ a little; screens wait for new ones."""
-        if self.line and self.line.bank_nano:
-            self.save(replace(self.line, bank_nano=()))
+        if self.line and self.line.reference_nano:
+            self.save(replace(self.line, reference_nano=()))
 
     # Trials of the verified head
 
@@ -138,7 +140,7 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._reference_nano(runs),
+                reference_nano=self._reference_nano(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )

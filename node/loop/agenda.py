@@ -291,7 +291,7 @@ class Agenda:
         """Make the reference runs that screens are compared with."""
         if run := self._openings.reference_run(now):
             return NextRun(run)
-        return None if self._line_writer.known_line.bank_nano else WAIT
+        return None if self._line_writer.known_line.reference_nano else WAIT
 
     def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
         """Try submitted sources before the proposers' ideas."""

@@ -221,13 +221,15 @@ class Briefing:
     def _base(self) -> BaseFigures | None:
         """Return the working line's figures; None before its reference runs."""
         line = self.line_writer.line
-        if line is None or not line.bank_nano:
+        if line is None or not line.reference_nano:
             return None
         scatters = bool(self.policy.rechecks_sd)
         figures = BaseFigures(
-            metric=fmean(line.bank_nano) / NANO,
-            error=_INTERVAL_SD * self._run_sd / len(line.bank_nano) ** 0.5 if scatters else 0.0,
-            runs=len(line.bank_nano),
+            metric=fmean(line.reference_nano) / NANO,
+            error=_INTERVAL_SD * self._run_sd / len(line.reference_nano) ** 0.5
+            if scatters
+            else 0.0,
+            runs=len(line.reference_nano),
             number=self.outcomes.number_of(line.working),
         )
         latest = self.line_writer.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)

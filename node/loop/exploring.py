@@ -235,9 +235,9 @@ class Exploring:
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
         levels, line = self._levels_then[1], self._line_writer.known_line
         lead_sd: float | None = None
-        if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
-            now = level_on(self._line_writer, line.working, line.bank_nano, self._noise_sd())
-            lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
+        if len(line.reference_nano) >= self._reference_runs and branch.step.reference_nano:
+            now = level_on(self._line_writer, line.working, line.reference_nano, self._noise_sd())
+            lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.reference_nano))
         return BranchProgress(
             experiments=len(levels),
             since_rise=since_rise([self._height_sd(level) for level in levels]),

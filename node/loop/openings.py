@@ -90,7 +90,7 @@ class Openings:
         """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, ReferenceRunStep) for job in now.jobs)
         reference_runs = self._line_context.policy.reference_runs
-        if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
+        if has_run or len(self._line_writer.known_line.reference_nano) >= reference_runs:
             return None
         return self.unfinished(open_reference_run(self._line_writer), now)
 
@@ -101,7 +101,7 @@ class Openings:
             return None
         if run := self.reference_run(now):
             return run
-        if not self._line_writer.known_line.bank_nano:
+        if not self._line_writer.known_line.reference_nano:
             return None
         if idea := self._ideas.again():
             return self.idea(idea, now, is_new=False)
@@ -125,7 +125,7 @@ class Openings:
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:
         """Add trusted authors' claims to the working line that is about to be judged."""
-        if self._peers is None or not self._line_writer.known_line.bank_nano:
+        if self._peers is None or not self._line_writer.known_line.reference_nano:
             return None
         stack = self._peers.stack()
         return self.idea(stack, now) if stack else None

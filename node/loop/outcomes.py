@@ -157,7 +157,7 @@ class Outcomes:
 def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
     """Return the standard error of a gain in sd; base and candidate both have noise."""
     own = sum(one.run.role == "candidate" for one in ended)
-    alongside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
+    alongside = sum(one.run.role == "base" for one in ended) or len(step.reference_nano)
     fresh = max(1, own - 1)  # with several runs the screen is left out, as it was selected
     return math.sqrt(1 / fresh + 1 / max(1, alongside))
 

@@ -174,6 +174,6 @@ def gauges(store: Store, now: NowDocument) -> Iterator[str]:
         where = f'task="{manifest.name if manifest else ""}",class="{line.hardware_class}"'
         for decision, count in store.experiments.tried(line.key).items():
             yield f'arnode_experiments{{{where},decision="{decision}"}} {count}\n'
-        if line.bank_nano:
-            level = sum(line.bank_nano) / len(line.bank_nano) / NANO
+        if line.reference_nano:
+            level = sum(line.reference_nano) / len(line.reference_nano) / NANO
             yield f"arnode_working_metric{{{where}}} {level:g}\n"

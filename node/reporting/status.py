@@ -268,7 +268,7 @@ def _working(store: Store, line: Line) -> Message:
     most = most_keeps(store.records.manifest(line.task), DEFAULT)
     return {
         "tree": line.working.hex(),
-        "metric": _mean([nano / NANO for nano in line.bank_nano]) if line.stack else None,
+        "metric": _mean([nano / NANO for nano in line.reference_nano]) if line.stack else None,
         "keeps": keeps,
         "branch": branch.step.title if branch else None,
         "trial_after": max(0, most - keeps) if is_counted else None,

@@ -165,7 +165,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     first = store.experiments.listed(line.key, limit=1)
     baseline = from_nano(first[0].metric_nano) if first else None
     head = _head_metric(node, line, entries)
-    working = _mean([nano / NANO for nano in line.bank_nano])
+    working = _mean([nano / NANO for nano in line.reference_nano])
     noise_sd = node.research.noise_sd
     table = Table.grid(padding=(0, 3), expand=True)
     for width in (len("verified head"), 6, 8):

@@ -54,8 +54,8 @@ class Line:
     """The state of a line.
 
     `verified` and `working` are the trees of the verified head and the working line. `stack` are
-    the patches kept since the last promotion trial, which was at `checkpoint_ms`. `bank_nano` are
-    the scores of the reference runs of the working tree, used only for screening.
+    the patches kept since the last promotion trial, which was at `checkpoint_ms`. `reference_nano`
+    are the scores of the reference runs of the working tree, used only for screening.
     """
 
     task: bytes
@@ -63,7 +63,7 @@ class Line:
     verified: bytes
     working: bytes
     stack: tuple[bytes, ...]
-    bank_nano: tuple[int, ...]
+    reference_nano: tuple[int, ...]
     checkpoint_ms: int
 
     @property

@@ -72,7 +72,7 @@ _SCHEMA: Final = (
         verified BLOB NOT NULL,
         working BLOB NOT NULL,
         stack BLOB NOT NULL,
-        bank BLOB NOT NULL,
+        reference BLOB NOT NULL,
         checkpoint_ms INTEGER NOT NULL,
         PRIMARY KEY (task, class)) WITHOUT ROWID""",
     # `split`: the secret split of the job's runs.

@@ -205,7 +205,7 @@ class Notebook:
                 verified=BETTER.tree,
                 working=BETTER.tree,
                 stack=(),
-                bank_nano=(),
+                reference_nano=(),
                 checkpoint_ms=self._ts_ms,
             )
         )

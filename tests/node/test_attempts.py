@@ -47,7 +47,7 @@ KEPT = Attempt(
     judged=None,
     is_working=True,
     working=b"w" * 32,
-    bank_nano=(997_900_000, 998_100_000),
+    reference_nano=(997_900_000, 998_100_000),
 )
 
 

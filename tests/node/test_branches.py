@@ -136,7 +136,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     line = line_writer.known_line
     assert (line.verified, line.working) == (head, rated("0.6").tree)
     assert line.stack == (step.patch,)
-    assert line.bank_nano == (BASE_NANO - 10, BASE_NANO - 12)
+    assert line.reference_nano == (BASE_NANO - 10, BASE_NANO - 12)
     assert kept_in(line_writer.store, line.stack) == 0
     branch = branch_of(line_writer.store, line)
     assert branch is not None
@@ -197,7 +197,7 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(line_writer: Lin
     step = go_back(line_writer)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (head, less.tree, (patch.id,))
-    assert line.bank_nano == (BASE_NANO, BASE_NANO)
+    assert line.reference_nano == (BASE_NANO, BASE_NANO)
     assert branch_of(line_writer.store, line) is None
     said = line_writer.store.records.get(step.record or b"").body
     assert isinstance(said, ResultBody)
@@ -223,7 +223,7 @@ def test_the_way_back_is_open_even_if_the_head_falls_over(line_writer: LineWrite
     job = open_return(line_writer, branch, why="it got nowhere", runs=2)
     end_branch(line_writer, job, None, None)
     line = line_writer.known_line
-    assert (line.verified, line.working, line.stack, line.bank_nano) == (head, head, (), ())
+    assert (line.verified, line.working, line.stack, line.reference_nano) == (head, head, (), ())
 
 
 def test_a_head_moved_by_hand_meanwhile_is_not_left(line_writer: LineWriter) -> None:

@@ -133,7 +133,7 @@ def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     runs = [one.outcome.run.metric_nano for one in bench.store.jobs.runs_of(job.id) if one.outcome]
     assert len(runs) == DEFAULT.reference_runs
     latest = experiments(bench.store)[-1]
-    assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
+    assert (latest.base, list(latest.reference_nano)) == (BASELINE.tree, runs)
 
 
 def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
@@ -395,7 +395,7 @@ def test_a_head_to_recheck_is_measured_again_once_the_line_is_back(bench: Bench)
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
     work(bench, 10)
     line = line_of(bench.store)
-    bench.store.jobs.save_line(replace(line, working=line.verified, stack=(), bank_nano=()))
+    bench.store.jobs.save_line(replace(line, working=line.verified, stack=(), reference_nano=()))
     work(bench, 8)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "older"]
 

@@ -49,7 +49,7 @@ IDEA = Idea(
     why="",
     proposer="knobs",
 )
-STEP = ExperimentStep(idea=IDEA, bank_nano=())
+STEP = ExperimentStep(idea=IDEA, reference_nano=())
 
 
 @pytest.fixture

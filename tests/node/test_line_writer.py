@@ -50,7 +50,7 @@ def test_both_lines_begin_at_the_baseline_with_its_runs_as_reference_runs(
 ) -> None:
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
-    assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
+    assert line.reference_nano == (BASE_NANO - 1, BASE_NANO + 1)
     assert line_writer.store.jobs.line(line_writer.key) == line
     assert line_writer.store.jobs.tried(TASK, fingerprint(BASELINE))
     assert line_writer.store.jobs.open_jobs(line_writer.key, *KINDS) == []
@@ -82,7 +82,7 @@ def test_a_kept_experiment_moves_the_working_line_and_its_reference_runs(
     assert line.verified == BASELINE.tree
     assert line.stack == (kept.patch,)
     # The screen's run is discarded: it was selected.
-    assert line.bank_nano == (BASE_NANO - GAIN_NANO + 1,)
+    assert line.reference_nano == (BASE_NANO - GAIN_NANO + 1,)
     assert line_writer.store.jobs.line(line_writer.key) == line
 
 
@@ -144,13 +144,13 @@ def test_a_reference_run_counts_only_for_the_tree_that_still_is_the_working_line
     keep(line_writer, "0.2")
     finished(line_writer.store, late, BASE_NANO)
     close_reference_run(line_writer, late, line_writer.store.jobs.runs_of(late.id)[0])
-    assert len(line_writer.known_line.bank_nano) == 1
+    assert len(line_writer.known_line.reference_nano) == 1
     present = open_reference_run(
         line_writer,
     )
     finished(line_writer.store, present, BASE_NANO - GAIN_NANO)
     close_reference_run(line_writer, present, line_writer.store.jobs.runs_of(present.id)[0])
-    assert len(line_writer.known_line.bank_nano) == 2
+    assert len(line_writer.known_line.reference_nano) == 2
 
 
 def test_a_pair_has_one_seed_and_both_roles(line_writer: LineWriter) -> None:
@@ -172,7 +172,7 @@ def test_a_passed_promotion_trial_moves_the_head_and_adopts_it_with_its_evidence
     record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (tree, tree, ())
-    assert len(line.bank_nano) == 2
+    assert len(line.reference_nano) == 2
     assert line_writer.store.jobs.line(line_writer.key) == line
     adoption = line_writer.store.records.listed("adopt")[-1].body
     assert isinstance(adoption, AdoptBody)
@@ -226,7 +226,7 @@ def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(
     assert isinstance(record.body, AdoptBody)
     assert record.body.unverified
     line = line_writer.known_line
-    assert (line.verified, line.working, line.stack, line.bank_nano) == (tree, tree, (), ())
+    assert (line.verified, line.working, line.stack, line.reference_nano) == (tree, tree, (), ())
 
 
 def test_the_head_is_not_moved_under_a_promotion_trial(line_writer: LineWriter) -> None:

@@ -207,5 +207,5 @@ def test_untrusted_text_cannot_write_on_the_screen(home: Home, store: Store) -> 
 
 def test_a_line_without_reference_runs_is_drawn(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
-    line_writer.save(replace(line_writer.known_line, bank_nano=()))
+    line_writer.save(replace(line_writer.known_line, reference_nano=()))
     assert "verified head" in drawn(node_of(home, store))

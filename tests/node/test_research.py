@@ -676,7 +676,7 @@ def test_nothing_is_screened_without_reference_runs(bench: Bench) -> None:
     settled(bench.research().run())
     line_writer = line_writer_of(bench.home, bench.store)
     move_head(line_writer, BASELINE.tree, evidence=None)
-    assert line_writer.known_line.bank_nano == ()
+    assert line_writer.known_line.reference_nano == ()
     bench.runner.gate = asyncio.Event()
 
     async def work() -> None:

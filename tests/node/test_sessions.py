@@ -620,7 +620,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     closed = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"
-    assert min(tried.bank_nano) < BASE_NANO - 8 * GAIN_NANO
+    assert min(tried.reference_nano) < BASE_NANO - 8 * GAIN_NANO
     assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, InvalidatedStep)] == [
         "experiment"
     ]

@@ -57,7 +57,7 @@ def save_line(store: Store, key: LineKey, tree: bytes) -> None:
         verified=tree,
         working=tree,
         stack=(),
-        bank_nano=(),
+        reference_nano=(),
         checkpoint_ms=1,
     )
     store.jobs.save_line(line)

@@ -26,7 +26,7 @@ IDEA = Idea(
     proposer="knobs",
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
 )
-EXPERIMENT = ExperimentStep(idea=IDEA, bank_nano=(2_174_000_000, 2_175_000_000))
+EXPERIMENT = ExperimentStep(idea=IDEA, reference_nano=(2_174_000_000, 2_175_000_000))
 PROMOTION_TRIAL = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
@@ -34,17 +34,17 @@ SUBMISSION = SubmissionStep(
 
 
 @given(
-    bank=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=8).map(tuple),
+    reference=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=8).map(tuple),
     gain=st.none() | st.integers(-(10**9), 10**9),
     parents=st.lists(st.binary(min_size=32, max_size=32), max_size=8, unique=True).map(tuple),
 )
 def test_an_experiment_reads_back_as_it_was(
-    bank: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
+    reference: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
 ) -> None:
     step = replace(
         EXPERIMENT,
         idea=replace(IDEA, parents=parents),
-        bank_nano=bank,
+        reference_nano=reference,
         gain_milli=gain,
         decision="rechecked_out",
     )

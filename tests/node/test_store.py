@@ -231,7 +231,7 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
         verified=BASELINE.tree,
         working=BETTER.tree,
         stack=(b"p" * 32, b"q" * 32),
-        bank_nano=(1_480_000_000,),
+        reference_nano=(1_480_000_000,),
         checkpoint_ms=7,
     )
     store.jobs.save_line(line)
