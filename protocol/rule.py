@@ -78,7 +78,7 @@ class Policy:
     max_pairs: int = 20
     futility_probability: float = 0.3
     futility_sd: float = 0.75
-    checkpoint_hours: float = 12.0
+    promotion_trial_hours: float = 12.0
     more_for_differences: int = _MORE_FOR_DIFFERENCES
     can_confirm: bool = True
     can_refute: bool = False

@@ -29,7 +29,7 @@ _COUNTS: Final = {
     "experiments": "experiments",
     "kept": "kept",
     "failed": "failed",
-    "checkpoints": "promotion trials",
+    "trials": "promotion trials",
     "passed": "of them confirmed",
 }
 _LEVELS: Final = {

@@ -188,7 +188,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
         "result": attempt.record and attempt.record.hex(),
         "working": attempt.working.hex(),
         "moved": attempt.has_moved,
-        "checkpoint": judged
+        "promotion_trial": judged
         and {"verdict": judged.word, "note": judged.note, "result": judged.record.hex()},
         "log": attempt.log_tail if attempt.metric_nano is None else None,
     }

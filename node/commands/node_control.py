@@ -135,11 +135,13 @@ def peers(as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--at-checkpoint", is_flag=True, help="Run the promotion trial of the working line first."
+    "--after-promotion-trial",
+    is_flag=True,
+    help="Run the promotion trial of the working line first.",
 )
-def stop(at_checkpoint: bool) -> None:
+def stop(after_promotion_trial: bool) -> None:
     """Stop the running node after its current run."""
-    _call("stop", {"at_checkpoint": at_checkpoint})
+    _call("stop", {"after_promotion_trial": after_promotion_trial})
     click.echo("stopping; `arnode status` shows when it has stopped", err=True)
 
 

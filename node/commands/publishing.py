@@ -41,7 +41,7 @@ from protocol.units import from_nano
 
 _POLL_S: Final = 0.5
 _WAITED_S: Final = 60
-_COUNTS: Final = ("experiments", "kept", "checkpoints", "passed")
+_COUNTS: Final = ("experiments", "kept", "trials", "passed")
 _COLUMNS: Final = (
     *map(words_column, ("id", "until", "hours", "task", "class", "author")),
     *map(figures_column, (*_COUNTS, "gain")),

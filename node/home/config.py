@@ -292,7 +292,7 @@ class Config:
     restored when it stops, or at the next start after a kill (`power-limits.json` in the home). A
     lower limit stays."""
 
-    checkpoint_hours: float = setting(
+    promotion_trial_hours: float = setting(
         12.0, ValueKind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
     )
     """Start a promotion trial of the working line at most so many hours after the last one."""

@@ -138,7 +138,7 @@ def move_head(
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a promotion trial against the current head is in progress",
-            "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
+            "let it finish first (`arnode start`, then `arnode stop --after-promotion-trial`)",
         )
     with line_writer.store.transaction():
         if stripped_from is not None:

@@ -92,7 +92,7 @@ class LineWriter:
                 working=tree,
                 stack=(),
                 reference_nano=self._reference_nano(runs),
-                checkpoint_ms=self._clock_ms(),
+                promotion_trial_ms=self._clock_ms(),
             )
         )
 
@@ -141,15 +141,19 @@ class LineWriter:
                 working=tree,
                 stack=(),
                 reference_nano=self._reference_nano(runs),
-                checkpoint_ms=self._clock_ms(),
+                promotion_trial_ms=self._clock_ms(),
             )
         )
 
     def verify_up_to(self, tree: bytes, newer: tuple[bytes, ...]) -> None:
         """Move the verified head to a tree on which the working line already has patches."""
         self.note_move()
-        checkpoint_ms = self._clock_ms()
-        self.save(replace(self.known_line, verified=tree, stack=newer, checkpoint_ms=checkpoint_ms))
+        promotion_trial_ms = self._clock_ms()
+        self.save(
+            replace(
+                self.known_line, verified=tree, stack=newer, promotion_trial_ms=promotion_trial_ms
+            )
+        )
 
     @property
     def moved_at_job(self) -> int:

@@ -39,12 +39,12 @@ class PromotionTrial(HeadTrial):
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
 
-    KIND: ClassVar = "checkpoint"
+    KIND: ClassVar = "promotion_trial"
     LETS_EXPLORE: ClassVar = True
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "working line against verified head"
-        return self.about(title, run, "checkpoint", plainly="checkpoint")
+        return self.about(title, run, "promotion_trial", plainly="promotion trial")
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation

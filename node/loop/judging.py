@@ -80,12 +80,12 @@ class Judging:
         line = self._line_writer.known_line
         if not line.stack:
             return False
-        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
+        elapsed_h = (time.time() * 1000 - line.promotion_trial_ms) / 3_600_000
         is_asked = (
             kept_in(self._store, line.stack)
             >= most_keeps(self._line_writer.subject.manifest, self._policy)
             or self._is_wanted
-            or elapsed_h >= self._policy.checkpoint_hours
+            or elapsed_h >= self._policy.promotion_trial_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_for_all()
             or self._is_worth_promoting()
@@ -112,7 +112,7 @@ class Judging:
         return self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
-            within_s=3600 * self._policy.checkpoint_hours,
+            within_s=3600 * self._policy.promotion_trial_hours,
         )
 
     def _is_worth_promoting(self) -> bool:

@@ -109,10 +109,10 @@ class Research:
         self.activity.say("resumed")
         self._wake.set()
 
-    def stop(self, *, at_checkpoint: bool = False) -> None:
-        """Finish the current run and end; `at_checkpoint` first makes a promotion trial."""
+    def stop(self, *, after_promotion_trial: bool = False) -> None:
+        """Finish the current run and end; `after_promotion_trial` first makes a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
-        if at_checkpoint:
+        if after_promotion_trial:
             if self._agenda.end_after_promotion_trial():
                 self.pausing.end()
         else:
@@ -120,10 +120,10 @@ class Research:
             self.activity.say(STOPPING if self.is_interrupted else "stopping after the current run")
         self._wake.set()
 
-    def interrupt(self, *, at_checkpoint: bool = False) -> None:
+    def interrupt(self, *, after_promotion_trial: bool = False) -> None:
         """Stop as `stop` does, after a Ctrl-C. A second Ctrl-C ends the session at once."""
         self.is_interrupted = True
-        self.stop(at_checkpoint=at_checkpoint)
+        self.stop(after_promotion_trial=after_promotion_trial)
 
     def hold(self, for_s: float, then: Callable[[], None]) -> None:
         """Start nothing new while the user is asked how to stop; call `then` if no answer comes."""

@@ -82,7 +82,7 @@ class NodeAnswers:
 
     async def stop(self, asked: Stop) -> Done:
         """Stop the node after the current run."""
-        self._node.research.stop(at_checkpoint=asked.at_checkpoint)
+        self._node.research.stop(after_promotion_trial=asked.after_promotion_trial)
         return DONE
 
     async def pause(self, asked: PauseFor) -> Paused:

@@ -65,7 +65,7 @@ class LastTrial:
     def _end(self, *, is_wanted: bool) -> None:
         self.close()
         self.words = _VERIFYING if is_wanted else ""
-        self._node.research.interrupt(at_checkpoint=is_wanted)
+        self._node.research.interrupt(after_promotion_trial=is_wanted)
 
     def close(self) -> None:
         """Restore the terminal's settings."""

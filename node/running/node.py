@@ -193,7 +193,7 @@ async def open_node(
             slow=_at_work(proposers, activity.say, on_written=news.set),
             has_knobs=proposers.has_knobs,
             planner=proposers.planner,
-            policy=Policy(checkpoint_hours=config.checkpoint_hours),
+            policy=Policy(promotion_trial_hours=config.promotion_trial_hours),
         )
         research = loop_assembly.research(
             session,

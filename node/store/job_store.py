@@ -47,13 +47,13 @@ class JobStore:
     def line(self, key: LineKey) -> Line | None:
         """Return the state of a line; None before its first baseline."""
         rows = self._database.rows(
-            "SELECT verified, working, stack, reference, checkpoint_ms FROM line"
+            "SELECT verified, working, stack, reference, promotion_trial_ms FROM line"
             " WHERE task = ? AND class = ?",
             (key.task, key.hardware_class),
         )
         if not rows:
             return None
-        verified, working, stack, reference, checkpoint_ms = rows[0]
+        verified, working, stack, reference, promotion_trial_ms = rows[0]
         return Line(
             task=key.task,
             hardware_class=key.hardware_class,
@@ -61,7 +61,7 @@ class JobStore:
             working=working,
             stack=tuple(item for item in _items(stack) if isinstance(item, bytes)),
             reference_nano=tuple(item for item in _items(reference) if isinstance(item, int)),
-            checkpoint_ms=checkpoint_ms,
+            promotion_trial_ms=promotion_trial_ms,
         )
 
     def lines(self) -> list[Line]:
@@ -73,11 +73,15 @@ class JobStore:
     def save_line(self, line: Line) -> None:
         """Store the state of a line."""
         values = (line.task, line.hardware_class, line.verified, line.working)
-        more = (encode(list(line.stack)), encode(list(line.reference_nano)), line.checkpoint_ms)
+        more = (
+            encode(list(line.stack)),
+            encode(list(line.reference_nano)),
+            line.promotion_trial_ms,
+        )
         with self._database.writing():
             self._database.rows(
                 "INSERT OR REPLACE INTO line (task, class, verified, working, stack, reference,"
-                " checkpoint_ms) VALUES (?,?,?,?,?,?,?)",
+                " promotion_trial_ms) VALUES (?,?,?,?,?,?,?)",
                 values + more,
             )
 

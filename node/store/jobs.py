@@ -54,8 +54,9 @@ class Line:
     """The state of a line.
 
     `verified` and `working` are the trees of the verified head and the working line. `stack` are
-    the patches kept since the last promotion trial, which was at `checkpoint_ms`. `reference_nano`
-    are the scores of the reference runs of the working tree, used only for screening.
+    the patches kept since the last promotion trial, which was at `promotion_trial_ms`.
+    `reference_nano` are the scores of the reference runs of the working tree, used only for
+    screening.
     """
 
     task: bytes
@@ -64,7 +65,7 @@ class Line:
     working: bytes
     stack: tuple[bytes, ...]
     reference_nano: tuple[int, ...]
-    checkpoint_ms: int
+    promotion_trial_ms: int
 
     @property
     def key(self) -> LineKey:

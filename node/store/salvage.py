@@ -124,7 +124,7 @@ def _restore_lines(store: Store) -> list[str]:
                 working=head,
                 stack=(),
                 reference_nano=(),
-                checkpoint_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
+                promotion_trial_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
             )
         )
         restored.append(f"line on {key.hardware_class}: goes on from tree {head.hex()[:12]}")

@@ -73,7 +73,7 @@ _SCHEMA: Final = (
         working BLOB NOT NULL,
         stack BLOB NOT NULL,
         reference BLOB NOT NULL,
-        checkpoint_ms INTEGER NOT NULL,
+        promotion_trial_ms INTEGER NOT NULL,
         PRIMARY KEY (task, class)) WITHOUT ROWID""",
     # `split`: the secret split of the job's runs.
     """CREATE TABLE job (

@@ -253,7 +253,7 @@ def test_a_stop_at_a_promotion_trial_judges_what_was_kept(
     assert kept["decision"] == "keep"
     with running_node(home, task=task) as node:
         node.wait_for(MEASURING)
-        arnode(home, "stop", "--at-checkpoint")
+        arnode(home, "stop", "--after-promotion-trial")
         assert node.end() == 0
         assert any("promotion trial of" in line for line in node.said)
     assert decisions(home)[-1] in {"adopted", "unconfirmed"}

@@ -206,6 +206,6 @@ class Notebook:
                 working=BETTER.tree,
                 stack=(),
                 reference_nano=(),
-                checkpoint_ms=self._ts_ms,
+                promotion_trial_ms=self._ts_ms,
             )
         )

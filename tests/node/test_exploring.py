@@ -216,7 +216,7 @@ def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> No
 def test_stopping_at_a_promotion_trial_judges_no_branch_below_the_head(bench: Bench) -> None:
     work(bench, 10)
     research = bench.research()
-    research.stop(at_checkpoint=True)
+    research.stop(after_promotion_trial=True)
     asyncio.run(research.run())
     assert any("stopping after the current run" in line for line in bench.said)
     assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1

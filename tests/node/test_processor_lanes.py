@@ -194,7 +194,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
             "SELECT DISTINCT kind FROM job JOIN planned_run ON job = job.id", ()
         )
     }
-    assert {"baseline", "reference_run", "experiment", "checkpoint", "attestation"} <= kinds
+    assert {"baseline", "reference_run", "experiment", "promotion_trial", "attestation"} <= kinds
     assert watched.shared == []
     splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
     assert len(splits) > 2

@@ -316,7 +316,7 @@ def test_nothing_new_starts_while_paused_not_even_in_a_promotion_trial(bench: Be
 
     def is_confirming() -> bool:
         return any(
-            job.step.KIND == "checkpoint" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
+            job.step.KIND == "promotion_trial" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
         )
 
     def pause_in_a_trial(_: int) -> None:
@@ -524,7 +524,7 @@ def test_a_node_judges_its_stack_when_asked_to_stop_at_a_promotion_trial(
             if is_paused:
                 research.pause()
                 await until(lambda: research.activity.stage == "paused")
-            research.stop(at_checkpoint=True)
+            research.stop(after_promotion_trial=True)
             await loop
 
     settled(work())
@@ -779,7 +779,7 @@ def test_a_promotion_trial_waits_for_the_experiments_under_way(bench: Bench) -> 
 
     def look(_: int) -> None:
         kinds = [job.step.KIND for job in bench.store.jobs.open_jobs(LINE, *KINDS)]
-        if "checkpoint" in kinds:
+        if "promotion_trial" in kinds:
             open_meanwhile.append(len(kinds))
 
     bench.runner.on_start = look

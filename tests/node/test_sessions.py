@@ -515,7 +515,7 @@ def test_a_trial_of_pairs_starts_again_where_the_machine_has_changed(bench: Benc
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
     (voided,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
-    assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
+    assert (voided.id, voided.step.was, voided.split) == (job.id, "promotion_trial", job.split)
     assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
     assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     for_runs(again, 20)

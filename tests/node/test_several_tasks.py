@@ -58,7 +58,7 @@ def save_line(store: Store, key: LineKey, tree: bytes) -> None:
         working=tree,
         stack=(),
         reference_nano=(),
-        checkpoint_ms=1,
+        promotion_trial_ms=1,
     )
     store.jobs.save_line(line)
 

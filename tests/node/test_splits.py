@@ -51,7 +51,7 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     bench.goal = Goal(max_experiments=3)
     work(bench)
     shared = bench.store.jobs.closed_jobs(LINE, *ON_ONE_SPLIT)
-    assert {job.step.KIND for job in shared} == {"baseline", "checkpoint"}
+    assert {job.step.KIND for job in shared} == {"baseline", "promotion_trial"}
     keys = {key_of(job): len(bench.store.jobs.runs_of(job.id)) for job in shared}
     assert len(keys) == len(shared) >= 2
     assert {key: bench.runner.splits.count(key) for key in keys} == keys

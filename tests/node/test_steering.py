@@ -65,7 +65,9 @@ def test_nonsense_over_the_socket_is_refused_before_anybody_acts(
 
 
 def test_stop_is_taken_from_a_version_that_says_more() -> None:
-    assert command("stop").read({"at_checkpoint": True, "gently": 1}) == Stop(at_checkpoint=True)
+    assert command("stop").read({"after_promotion_trial": True, "gently": 1}) == Stop(
+        after_promotion_trial=True
+    )
     assert command("pause").read({"for_s": 60}) == PauseFor(for_s=60.0)
 
 

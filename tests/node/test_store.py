@@ -232,7 +232,7 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
         working=BETTER.tree,
         stack=(b"p" * 32, b"q" * 32),
         reference_nano=(1_480_000_000,),
-        checkpoint_ms=7,
+        promotion_trial_ms=7,
     )
     store.jobs.save_line(line)
     with Store.open_read_only(home) as reader:

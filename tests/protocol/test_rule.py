@@ -67,7 +67,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         max_pairs=20,
         futility_probability=0.3,
         futility_sd=0.75,
-        checkpoint_hours=12.0,
+        promotion_trial_hours=12.0,
     )
     assert (POWER.alpha, POWER.max_pairs) == (0.05, 16)
     assert replace(POWER, max_pairs=20) == VERIFY

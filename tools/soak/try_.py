@@ -130,12 +130,12 @@ class StandIn:
         found = dict(
             re.findall(r"^(\w+): +(.*)$", self.does("read", code=None).stdout, re.MULTILINE)
         )
-        words = dict(re.findall(r"^(decision|checkpoint): +(\w+)", log, re.MULTILINE))
+        words = dict(re.findall(r"^(decision|promotion trial): +(\w+)", log, re.MULTILINE))
         seen = Seen(
             title=title,
             metric=float(found["val_bpb"]) if found else None,
             decision=words.get("decision", ""),
-            promotion_trial=words.get("checkpoint", ""),
+            promotion_trial=words.get("promotion trial", ""),
             exit_code=code,
         )
         self.seen.append(seen)
@@ -216,7 +216,7 @@ def figures(stand_in: StandIn) -> dict[str, object]:
         "keeps": said["keep"],
         "discards": said["discard"],
         "crashes": said["crash"],
-        "checkpoints": dict(verdicts),
+        "promotion_trials": dict(verdicts),
         "baseline": stand_in.seen[0].metric,
         "last_kept": stand_in.best,
         "keep_if_lower_differs": stand_in.differs,
@@ -291,7 +291,7 @@ def _table_problems(stand_in: StandIn) -> list[str]:
     ]
     promotion_trials = _promotion_trials(Home(stand_in.home))
     if [seen.promotion_trial for seen in stand_in.seen if seen.promotion_trial] != promotion_trials:
-        problems.append(f"checkpoints ended {promotion_trials}, told otherwise")
+        problems.append(f"promotion_trials ended {promotion_trials}, told otherwise")
     return problems
 
 
