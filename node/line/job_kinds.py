@@ -31,11 +31,11 @@ class InvalidatedStep(JobStep):
     was: Annotated[str, single_line(1, 32)]
     because: Annotated[str, single_line(1, 200)]
 
-    KIND: ClassVar = "voided"
+    KIND: ClassVar = "invalidated"
     TIME_SPENT_ON: ClassVar = "begun before this machine changed"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        return RunDescription(self.was, "voided", "measured before this machine changed")
+        return RunDescription(self.was, "invalidated", "measured before this machine changed")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Do nothing."""
@@ -45,7 +45,7 @@ class InvalidatedStep(JobStep):
 class InvalidatedPairsStep(InvalidatedStep):
     """An invalidated job whose runs shared a secret split."""
 
-    KIND: ClassVar = "voided_pairs"
+    KIND: ClassVar = "invalidated_pairs"
     IS_ON_ONE_SPLIT: ClassVar = True
 
 

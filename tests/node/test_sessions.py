@@ -514,9 +514,13 @@ def test_a_trial_of_pairs_starts_again_where_the_machine_has_changed(bench: Benc
     first, second = (max(1, int(trial_alpha(n) * NANO)) for n in (1, 2))
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
-    (voided,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
-    assert (voided.id, voided.step.was, voided.split) == (job.id, "promotion_trial", job.split)
-    assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
+    (invalidated,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
+    assert (invalidated.id, invalidated.step.was, invalidated.split) == (
+        job.id,
+        "promotion_trial",
+        job.split,
+    )
+    assert [run for run in bench.store.jobs.runs_of(invalidated.id) if run.outcome] == old
     assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     for_runs(again, 20)
     (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
