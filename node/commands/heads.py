@@ -79,14 +79,14 @@ def head(
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
-        in_doubt = head_recheck_reason(store, line) if tree == line.verified else None
+        recheck_pending = head_recheck_reason(store, line) if tree == line.verified else None
         asks_writers = provenance or weights is not None
         manifest = manifest_of(store, line)
         lines = written_lines(store, blobs, manifest, line.key, tree) if asks_writers else ()
     if provenance:
-        _print_provenance(lines, tree, in_doubt, as_json=as_json)
-    if in_doubt:
-        click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
+        _print_provenance(lines, tree, recheck_pending, as_json=as_json)
+    if recheck_pending:
+        click.echo(f"{word('recheck_pending')}: {plain(recheck_pending)}", err=True)
     if tree == manifest.baseline_tree and not working:
         click.echo(_why_baseline(len(line.stack)), err=True)
     if marks:
@@ -193,12 +193,12 @@ def _summary(marks: Sequence[CapabilityFinding]) -> str:
 
 
 def _print_provenance(
-    lines: Sequence[WrittenLine], tree: bytes, in_doubt: str | None, *, as_json: bool
+    lines: Sequence[WrittenLine], tree: bytes, recheck_pending: str | None, *, as_json: bool
 ) -> None:
     """Print consecutive lines of one writer as one row, or every line as JSON."""
     if as_json:
         written = [_line_json(line) for line in lines]
-        print_json({"tree": tree.hex(), "in_doubt": in_doubt, "lines": written})
+        print_json({"tree": tree.hex(), "recheck_pending": recheck_pending, "lines": written})
         return
     has_files = len({line.path for line in lines}) > 1
     rows = [
@@ -218,7 +218,7 @@ def _print_provenance(
 
 
 def _author(writer: Writer) -> str:
-    if writer.whose != "foreign" or writer.author is None:
+    if writer.whose != "untrusted" or writer.author is None:
         return writer.name
     return f"{writer.name} {short(writer.author)}"
 
@@ -282,7 +282,7 @@ def _write_model(
         )
     command = replace(command, task=with_budget(command.task, budget))
     trained = asyncio.run(train_model(command, source, folder))
-    metric, others = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
+    metric, others = manifest.metric, sum(line.writer.whose == "untrusted" for line in lines)
     if as_json:
         print_json(
             {
@@ -292,7 +292,7 @@ def _write_model(
                 "seed": trained.seed,
                 "metric": trained.metric,
                 "baseline": trained.baseline,
-                "foreign_lines": others,
+                "untrusted_lines": others,
             }
         )
         return

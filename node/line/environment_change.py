@@ -48,12 +48,12 @@ def changes_between(before: Env, now: Env) -> str:
 
 def last_environment(store: Store, line: LineKey) -> LastEnvironment | None:
     """Return the environment of a line's last session; None before the first."""
-    return kept_of(store, "surroundings", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
+    return kept_of(store, "environment", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
 
 
 def save_environment(store: Store, line: LineKey, found: LastEnvironment) -> None:
     """Store the environment of a line's runs from now on."""
-    keep(store, "surroundings", line, found)
+    keep(store, "environment", line, found)
 
 
 def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
@@ -86,7 +86,7 @@ def request_head_recheck(
     """
     tree = line_writer.known_line.verified
     value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
-    line_writer.store.set_meta(meta_key("doubt", line_writer.key), encode(value))
+    line_writer.store.set_meta(meta_key("head_recheck", line_writer.key), encode(value))
 
 
 def is_head_failing(line_writer: LineWriter) -> bool:
@@ -97,12 +97,12 @@ def is_head_failing(line_writer: LineWriter) -> bool:
 
 def needs_head_recheck(line_writer: LineWriter) -> bool:
     """Return True if a doubt about any head is stored."""
-    return line_writer.store.meta(meta_key("doubt", line_writer.key)) is not None
+    return line_writer.store.meta(meta_key("head_recheck", line_writer.key)) is not None
 
 
 def clear_head_recheck(line_writer: LineWriter) -> None:
     """Delete the stored doubt, once a trial settles it or the head is replaced."""
-    line_writer.store.forget_meta(meta_key("doubt", line_writer.key))
+    line_writer.store.forget_meta(meta_key("head_recheck", line_writer.key))
 
 
 def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
@@ -112,7 +112,7 @@ def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
 
 def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
     """Return the doubt about a line's head that waits for a trial, if there is one."""
-    kept = store.meta(meta_key("doubt", line.key))
+    kept = store.meta(meta_key("head_recheck", line.key))
     request = decode(kept) if kept else None
     if not isinstance(request, dict) or request.get("tree") != line.verified:
         return None

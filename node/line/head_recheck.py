@@ -45,7 +45,7 @@ class HeadRecheckStep(HeadTrial):
     because: Annotated[str, single_line(1, 200)]
     verdict: Annotated[str, single_line(0, 32)] = ""
 
-    KIND: ClassVar = "remeasure"
+    KIND: ClassVar = "head_recheck"
 
     @property
     def policy(self) -> Policy:
@@ -67,7 +67,7 @@ class HeadRecheckStep(HeadTrial):
             outcome = "does not hold: back to the previous head"
         else:
             is_open = head_recheck_reason(line_context.store, line) is not None
-            outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
+            outcome = f"stays, {word('recheck_pending')}" if is_open else "stays"
         pairs = len(confirmation.pairs)
         line_context.activity.judged(
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",

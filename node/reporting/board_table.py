@@ -102,5 +102,5 @@ def _others(row: Row) -> str:
 def _here(here: Here | None, *, needs_recheck: bool) -> str:
     if here is None:
         return "not measured"
-    verdict_text = word("in_doubt" if needs_recheck else here.verdict)
+    verdict_text = word("recheck_pending" if needs_recheck else here.verdict)
     return verdict_text if here.gain is None else f"{verdict_text} {_signed(here.gain.value_nano)}"

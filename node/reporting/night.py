@@ -204,8 +204,8 @@ def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
         yield text(f"The {head} went from ", before, " to ", after, what)
     else:
         yield text(f"The {head} stays at ", after, what)
-    if line.after.in_doubt:
-        yield text(f"It is {word('in_doubt')} (", quoted(line.after.in_doubt), ").")
+    if line.after.recheck_pending:
+        yield text(f"It is {word('recheck_pending')} (", quoted(line.after.recheck_pending), ").")
 
 
 def _stopped(found: Stopped) -> list[str]:

@@ -100,7 +100,7 @@ def _line(line: LineReport) -> _Json:
 def _head(head: Head | None) -> _Json | None:
     if head is None:
         return None
-    return {"tree": head.tree.hex(), "metric": head.metric, "in_doubt": head.in_doubt}
+    return {"tree": head.tree.hex(), "metric": head.metric, "recheck_pending": head.recheck_pending}
 
 
 def _idea(idea: ConcludedIdea) -> _Json:

@@ -280,14 +280,14 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _head(store: Store, line: Line) -> Message:
-    """Return the verified head; `in_doubt` is why it is not re-confirmed yet, null if no doubt."""
+    """Return the verified head; `recheck_pending` is why it is not re-confirmed yet, null if no doubt."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),
         "metric": _mean(metrics),
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
-        "in_doubt": head_recheck_reason(store, line),
+        "recheck_pending": head_recheck_reason(store, line),
     }
 
 

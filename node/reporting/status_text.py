@@ -148,11 +148,11 @@ def _print_line(line: Mapping[str, Any]) -> None:
     if (why := why_unranked(scoring)) is not None:
         click.echo(f"  {why}")
     runs = mean_text(head["runs"], head["metric_sd"])
-    in_doubt = f", {word('in_doubt')}" if head["in_doubt"] else ""
+    recheck_pending = f", {word('recheck_pending')}" if head["recheck_pending"] else ""
     called = head_words(scoring)
     if (baseline := line["baseline"]) is not None:
         click.echo(f"  baseline       {'':12}  {baseline:.6f}")
-    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
+    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){recheck_pending}")
     if (known := line["best_known"]) is not None and line["gap"] is not None:
         click.echo(f"  best known     {known:.6f}  {gap_words(line['gap'])}")
     working = line["working"]

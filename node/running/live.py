@@ -208,7 +208,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
     ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
     summary = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
     return (
-        f"{summary}, {word('in_doubt')}"
+        f"{summary}, {word('recheck_pending')}"
         if head_recheck_reason(node.line_resources.store, line)
         else summary
     )

@@ -38,7 +38,7 @@ class LocalEvidence:
 class Writer:
     """The writer of a source line. `author` and `patch` are None for the baseline or if unknown."""
 
-    whose: Literal["baseline", "own", "foreign", "unknown"]
+    whose: Literal["baseline", "own", "untrusted", "unknown"]
     author: bytes | None
     name: str
     patch: bytes | None
@@ -239,7 +239,7 @@ class _Walk:
     def _writer(self, patch: PatchRecord, measured: PatchRecord) -> Writer:
         """Return a patch's author as a writer, with the evidence for patch `measured`."""
         return Writer(
-            whose="own" if patch.is_own else "foreign",
+            whose="own" if patch.is_own else "untrusted",
             author=patch.author,
             name="this node" if patch.is_own else self._name(patch.author),
             patch=patch.id,

@@ -40,7 +40,7 @@ def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     document = json.loads(arnode(home, "head", *words, cwd=here).stdout)
     assert traps.imported == ""
     assert sorted(document["files"]) == sorted(path.name for path in folder.iterdir())
-    assert document["foreign_lines"] == 0
+    assert document["untrusted_lines"] == 0
     assert document["metric"] > 0
     assert document["baseline"] > 0
     assert (folder / "train.py").read_text() == answered(home, "head").stdout

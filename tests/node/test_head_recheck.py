@@ -183,15 +183,18 @@ def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_reported(
     monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
     why = "torch 2.13.0 → 2.14.0"
     assert "not re-confirmed yet" in printed(capsys, "status")
-    assert json.loads(printed(capsys, "status", "--json"))["lines"][0]["head"]["in_doubt"] == why
-    assert json.loads(printed(capsys, "head", "--provenance", "--json"))["in_doubt"] == why
+    assert (
+        json.loads(printed(capsys, "status", "--json"))["lines"][0]["head"]["recheck_pending"]
+        == why
+    )
+    assert json.loads(printed(capsys, "head", "--provenance", "--json"))["recheck_pending"] == why
     (row,) = json.loads(printed(capsys, "leaderboard", "--json"))["rows"]
-    assert (row["tree"], row["here"]["in_doubt"]) == (HEAD.hex(), True)
+    assert (row["tree"], row["here"]["recheck_pending"]) == (HEAD.hex(), True)
     assert "not re-confirmed yet" in printed(capsys, "leaderboard")
     with Store.open_read_only(bench.home) as store:
         report = report_of(store, TimeSpan(since_ms=0, until_ms=10**14), net="main")
     assert f"It is not re-confirmed yet (`{why}`)." in as_markdown(report, None)
-    assert '"in_doubt": "' + why in json.dumps(report_json(report), ensure_ascii=False)
+    assert '"recheck_pending": "' + why in json.dumps(report_json(report), ensure_ascii=False)
     with pytest.raises(SystemExit):
         main(["head"])
     assert capsys.readouterr().err == f"not re-confirmed yet: {why}\n"

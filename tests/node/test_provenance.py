@@ -129,9 +129,9 @@ def test_untrusted_stripped_lines_stay_untrusted(line_writer: LineWriter, blobs:
     lines = lines_of(line_writer, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.1", "baseline", "baseline"),
-        ("A = 1", "foreign", "unverified"),
-        ("def f():", "foreign", "unverified"),
-        ("    pass", "foreign", "unverified"),
+        ("A = 1", "untrusted", "unverified"),
+        ("def f():", "untrusted", "unverified"),
+        ("    pass", "untrusted", "unverified"),
     ]
     writer = lines[1].writer
     assert (writer.patch, writer.author, writer.title) == (patch, peer_author.key.public, "An idea")
@@ -154,7 +154,7 @@ def test_a_transplant_names_the_author_for_what_stood_in_their_patch(
     lines = lines_of(line_writer, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.2", "own", "kept"),
-        ("A = 1", "foreign", "kept"),
+        ("A = 1", "untrusted", "kept"),
         ("C = 3", "own", "kept"),
     ]
     assert lines[1].writer.patch == theirs
@@ -190,8 +190,8 @@ def test_a_retry_of_a_transplant_is_still_untrusted(line_writer: LineWriter, blo
     add(line_writer, "A = 1\n", parents=(tried,))
     assert [line.writer.whose for line in lines_of(line_writer, blobs)] == [
         "baseline",
-        "foreign",
-        "foreign",
+        "untrusted",
+        "untrusted",
     ]
 
 
@@ -202,7 +202,7 @@ def test_lines_of_a_transplant_whose_original_is_not_here_count_as_untrusted(
     theirs = PeerAuthor(line_writer.store, blobs).patch(BASELINE, theirs_source)
     blobs.path(theirs_source.tree).unlink()
     add(line_writer, "A = 1\n", parents=(theirs,))
-    assert writers(lines_of(line_writer, blobs))[1] == ("A = 1", "foreign", "kept")
+    assert writers(lines_of(line_writer, blobs))[1] == ("A = 1", "untrusted", "kept")
 
 
 def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
@@ -219,7 +219,7 @@ def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
     blobs.path(base.tree).unlink()
     assert writers(lines_of(line_writer, blobs, source.tree))[1] == (
         "A = 1",
-        "foreign",
+        "untrusted",
         "unverified",
     )
 

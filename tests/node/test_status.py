@@ -43,8 +43,8 @@ from tests.node.scripted import Bench
 from tests.node.test_slow_ideas import Scribe
 
 # What scripts rely on; `v` is added where it is printed;
-# `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
-# `proving` are ours.
+# `intents`, `lanes`, `now`, the head's `recheck_pending`, the network's `in_use` and `addresses`,
+# and `proving` are ours.
 FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
     "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
@@ -55,7 +55,7 @@ LINE_FIELDS = {
 PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "rests"}
 NESTED = {
     "task": {"id", "name"},
-    "head": {"tree", "metric", "metric_sd", "runs", "in_doubt"},
+    "head": {"tree", "metric", "metric_sd", "runs", "recheck_pending"},
     "working": {"tree", "metric", "keeps", "branch", "trial_after"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},

@@ -98,7 +98,7 @@ function others({ others: said }) {
 function here({ here: measured }) {
   if (!measured) return element("span", { class: "soft" }, "not measured");
   const gain = figures.isKnown(measured.gain) ? figures.signed(measured.gain) : "";
-  return [badge(measured.in_doubt ? "in_doubt" : measured.verdict), element("span", { class: "more" }, `${gain} ${figures.many(measured.pairs, "pair")}`)];
+  return [badge(measured.recheck_pending ? "recheck_pending" : measured.verdict), element("span", { class: "more" }, `${gain} ${figures.many(measured.pairs, "pair")}`)];
 }
 
 function flagsOf(flags, unread) {
