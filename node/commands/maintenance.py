@@ -19,7 +19,7 @@ _EXIT_PROBLEM = 6
 
 @click.command()
 @click.option(
-    "--prove",
+    "--self-test",
     is_flag=True,
     help="Test the NVIDIA card for some minutes, and write gpu-report.json here.",
 )

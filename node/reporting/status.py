@@ -77,7 +77,7 @@ def status_document(
         "remote_lanes": remote.state_rows() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
-        "proving": None,  # the running node sets it during a card's self-test
+        "self_test": None,  # the running node sets it during a card's self-test
     }
 
 

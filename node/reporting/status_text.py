@@ -34,8 +34,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
     if (number := node["reused"]) is not None:
         click.echo(f"{reused_words(number)}: see `arnode doctor`")
-    if proving := document["proving"]:
-        click.echo(plain(proving["stage"]))
+    if self_test := document["self_test"]:
+        click.echo(plain(self_test["stage"]))
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]

@@ -103,7 +103,7 @@ def _answers(home: Home, config: Config, selftest: _SelfTestControl) -> Mapping[
             "stage": selftest.stage,
             **selftest.pausing.document(),
         }
-        return {**document, "running": True, "proving": self_test_state}
+        return {**document, "running": True, "self_test": self_test_state}
 
     async def stop(_: Stop) -> Done:
         await selftest.stop()

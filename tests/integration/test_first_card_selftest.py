@@ -52,11 +52,13 @@ def test_a_selftest_is_paused_restarted_and_ended(
         node.wait_for(paused_in)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
         at_work = set(ticks_below(node.process.pid))
-        assert arnode_json(home, "status")["proving"]["stage"] == "the processor runs its self-test"
+        assert (
+            arnode_json(home, "status")["self_test"]["stage"] == "the processor runs its self-test"
+        )
         assert arnode_json(home, "pause")["runs_ended"] == 1
         assert alive(at_work) == set()
         assert used_ticks(node.process.pid) == 0
-        assert arnode_json(home, "status")["proving"]["stage"] == "paused"
+        assert arnode_json(home, "status")["self_test"]["stage"] == "paused"
         arnode(home, "resume")
         node.wait_for(IN_SANDBOX)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)

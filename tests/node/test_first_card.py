@@ -288,12 +288,12 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
         reported = document(await ask("status"))
         assert (reported["running"], reported["lines"]) == (True, [])
         stage = "NVIDIA GeForce RTX 4090 runs its self-test"
-        assert reported["proving"] == {"stage": stage, "paused": False, "until": None}
+        assert reported["self_test"] == {"stage": stage, "paused": False, "until": None}
         reported = document(await ask("pause", {"for_s": 3600}))
         assert (reported["runs_ended"], reported["until"] is None) == (1, False)
         status = document(await ask("status"))
         print_status(status)
-        assert status["proving"]["paused"] is True  # type: ignore[index, call-overload]
+        assert status["self_test"]["paused"] is True  # type: ignore[index, call-overload]
         assert "\npaused until " in capsys.readouterr().out
         assert document(await ask("pause"))["runs_ended"] == 0
         assert len(begun) == 1
@@ -333,7 +333,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
             lambda: load_report(SelfTestConditions.of(untested_card.device), home.data) is not None
         )
         status = document(await asyncio.to_thread(call, home.socket, "status"))
-        assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
+        assert status["self_test"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()
         await asyncio.to_thread(call, home.socket, "resume")
         return await working

@@ -54,7 +54,7 @@ def test_a_card_that_fails_its_selftest_is_reported(
 ) -> None:
     machine.has(RTX4090)
     machine.fails("nvmlDeviceGetMemoryInfo", pynvml.NVML_ERROR_GPU_IS_LOST)
-    said = arnode(tmp_path / "home", "doctor", "--prove", code=6, env=env, cwd=tmp_path).stderr
+    said = arnode(tmp_path / "home", "doctor", "--self-test", code=6, env=env, cwd=tmp_path).stderr
     assert f"card: cpu-build: {CPU_BUILD}; `tiny` runs on the processor" in said
     assert f"card: card-lost: the card {uuid_of(0)} has fallen off the bus" in said
     (report,) = json.loads((tmp_path / "gpu-report.json").read_text())
