@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, Literal, TypeAlias, TypeVar
 
-# `unshown`: a re-run of the claim as published showed no gain. `unconfirmed`: the change showed no
-# gain on the working line, which is weaker evidence.
-Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unshown"]
+# `not_reproduced`: a re-run of the claim as published showed no gain. `unconfirmed`: the change
+# showed no gain on the working line, which is weaker evidence.
+Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "not_reproduced"]
 AuthorStatus: TypeAlias = Literal["trusted", "open", "doubted"]
 Turn: TypeAlias = Literal["newcomer", "stack", "single"]
 _Claim = TypeVar("_Claim")
@@ -46,9 +46,9 @@ _WEIGHTS: Final[dict[Outcome, tuple[float, float]]] = {
     "confirmed": (1.0, 0.0),
     "refuted": (0.0, 3.0),
     "unconfirmed": (0.0, 0.1),
-    "unshown": (0.0, 0.25),
+    "not_reproduced": (0.0, 0.25),
 }
-_MANY_UNSHOWN: Final = 4  # in a row; 3 % of honest authors have this many by chance
+_MANY_NOT_REPRODUCED: Final = 4  # in a row; 3 % of honest authors have this many by chance
 _FADE: Final = 0.97  # the factor applied to older outcomes at each new one
 
 _NORMAL = NormalDist()
@@ -74,13 +74,14 @@ class AuthorRate:
     """The track record of an author's claims on this machine; a new one is Beta(1, 1).
 
     Faults of this machine and runs that were too noisy do not count. `is_refuted`: a claim of the
-    author was refuted. `unshown` counts the re-runs without a gain since the last confirmed claim.
+    author was refuted. `not_reproduced` counts the re-runs without a gain since the last confirmed
+    claim.
     """
 
     confirmed: float = 0.0
     failed: float = 0.0
     is_refuted: bool = False
-    unshown: int = 0
+    not_reproduced: int = 0
 
     def after(self, outcome: Outcome) -> "AuthorRate":
         """Return the rate with one more outcome; older outcomes fade."""
@@ -89,7 +90,7 @@ class AuthorRate:
             _FADE * self.confirmed + good,
             _FADE * self.failed + bad,
             self.is_refuted or outcome == "refuted",
-            0 if outcome == "confirmed" else self.unshown + (outcome == "unshown"),
+            0 if outcome == "confirmed" else self.not_reproduced + (outcome == "not_reproduced"),
         )
 
     @property
@@ -112,7 +113,7 @@ class AuthorRate:
         working line without a gain cannot: when little is left to gain, most trials end so.
         """
         if self.chance < _LEAST_CHANCE:
-            is_doubted = self.is_refuted or self.unshown >= _MANY_UNSHOWN
+            is_doubted = self.is_refuted or self.not_reproduced >= _MANY_NOT_REPRODUCED
             return "doubted" if is_doubted else "open"
         return "trusted" if self.has_confirmed_claim else "open"
 

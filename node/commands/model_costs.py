@@ -107,9 +107,9 @@ def _print_call(call: Mapping[str, Any]) -> None:
         f"{call['id']:>6}  {call['ts']}  {plain(call['model'])}  {what}  {call['state']}"
         f"  {call['tokens_in']:,} + {call['tokens_out']:,} tokens  {call['usd']:.6f} USD"
     )
-    if booked := call["booked"]:
+    if charged := call["charged"]:
         why = f": {plain(call['why'])}" if call["why"] else ""
         click.echo(
-            f"{'':>6}  corrected from {booked['tokens_in']:,} + {booked['tokens_out']:,} tokens,"
-            f" {booked['usd']:.6f} USD{why}"
+            f"{'':>6}  corrected from {charged['tokens_in']:,} + {charged['tokens_out']:,} tokens,"
+            f" {charged['usd']:.6f} USD{why}"
         )

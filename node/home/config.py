@@ -196,7 +196,7 @@ class Config:
     """The most USD that a coding agent may cost for one proposal: reserved before it starts, and
     booked if it reports no cost. `0`: nothing is paid by the token."""
 
-    peers_words: bool = setting(False, _SWITCH)
+    peer_texts: bool = setting(False, _SWITCH)
     """Show models what peers wrote about patches that nobody measured here, and the titles of their
     reports. For groups whose members trust each other's words."""
 

@@ -26,7 +26,7 @@ class AtWork:
 
     title: str
     stage: str
-    plainly: str
+    text: str
     started_s: float
     curve: LossCurve | None = None
 
@@ -46,9 +46,7 @@ class Activity:
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
-        self._shown = AtWork(
-            title="", stage="starting", plainly="starting", started_s=self.started_s
-        )
+        self._shown = AtWork(title="", stage="starting", text="starting", started_s=self.started_s)
         self.lanes = 1
         self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # of runs, for an idle machine
         self.runs = 0
@@ -99,9 +97,9 @@ class Activity:
         return self._shown.stage
 
     @property
-    def stage_plainly(self) -> str:
+    def stage_text(self) -> str:
         """The stage of the work that is shown, in plain words."""
-        return self._shown.plainly
+        return self._shown.text
 
     @property
     def stage_seconds(self) -> float:
@@ -114,12 +112,12 @@ class Activity:
         self.messages.append(line)
         self._log(line)
 
-    def running(self, title: str, stage: str, plainly: str, *, run: object = None) -> None:
+    def running(self, title: str, stage: str, text: str, *, run: object = None) -> None:
         """Record that a run started and show it, until it ends or another run starts.
 
         `run` is None for work that is not a run.
         """
-        shown = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
+        shown = AtWork(title=title, stage=stage, text=text, started_s=time.monotonic())
         if run is not None:
             self._at_work[run] = shown
         self._shown = shown

@@ -124,13 +124,13 @@ class AttestationStep(PairTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == AGAIN:
-            plainly = "a seed that its author published"
-            return self.about(self._what, run, "re-run", plainly=plainly)
+            text = "a seed that its author published"
+            return self.about(self._what, run, "re-run", text=text)
         if self.part is None:
             return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
         title = f"without: {part.title if part else 'a part'}"
-        return self.about(title, run, "ablation", plainly="the gain of a part of the head")
+        return self.about(title, run, "ablation", text="the gain of a part of the head")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author != own

@@ -27,28 +27,28 @@ _ONE_IN: Final = 20  # one in this many hopeless screens continues to its end
 class EarlyStopper:
     """An observer of one screen during training.
 
-    Call it with the loss curve to get the reason to stop, or None. `given_up` is the fraction of
-    the training, in thousandths, after which the screen looked hopeless.
+    Call it with the loss curve to get the reason to stop, or None. `stopped_at_milli` is the
+    fraction of the training, in thousandths, after which the screen looked hopeless.
     """
 
     def __init__(
         self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int
     ):
         """`needed` is the metric that passes the screen, smaller being better."""
-        self.given_up: int | None = None
+        self.stopped_at_milli: int | None = None
         self._loss_forecast = loss_forecast
         self._sign = reading.sign
         self._needed = needed
         self._goes_on = seed % _ONE_IN == 0
 
     def __call__(self, curve: LossCurve) -> str | None:
-        if self.given_up is not None or curve.steps is None:
+        if self.stopped_at_milli is not None or curve.steps is None:
             return None
         found = self._loss_forecast.least(curve.points, curve.steps)
         if found is None or found[0] <= self._needed:
             return None
         least, share = found
-        self.given_up = round(1000 * share)
+        self.stopped_at_milli = round(1000 * share)
         if self._goes_on:
             return None
         best, needed = (f"{self._sign * value:.4f}" for value in (least, self._needed))
@@ -110,7 +110,7 @@ def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
     """Return True if a patch looked hopeless, continued by chance, and was kept."""
-    was_given_up = any(run.outcome and run.outcome.given_up is not None for run in runs)
+    was_given_up = any(run.outcome and run.outcome.stopped_at_milli is not None for run in runs)
     return was_given_up and job.step.decision == "kept"
 
 
@@ -139,11 +139,11 @@ def stopped_in(store: Store, line: LineKey, *, since_ms: int, until_ms: int) -> 
         if first is None:
             continue
         screens += 1
-        if first.given_up is None:
+        if first.stopped_at_milli is None:
             continue
         if first.run.status == "stopped":
             stopped += 1
-            saved_ms += round(first.run.ms * (1000 / first.given_up - 1))
+            saved_ms += round(first.run.ms * (1000 / first.stopped_at_milli - 1))
         else:
             let_go_on += 1
             kept += job.step.decision == "kept"

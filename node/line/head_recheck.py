@@ -54,7 +54,7 @@ class HeadRecheckStep(HeadTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "verified head against the previous one"
-        return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
+        return self.about(title, run, "measuring again", text="measuring a head in doubt again")
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation

@@ -17,11 +17,11 @@ from protocol.runs import Run
 
 
 class RunDescription(NamedTuple):
-    """The title and stage of a run; `stage` is for scripts, `plainly` for people."""
+    """The title and stage of a run; `stage` is for scripts, `text` for people."""
 
     title: str
     stage: str
-    plainly: str
+    text: str
 
 
 class JobStep(Mapped, ABC):

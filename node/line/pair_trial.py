@@ -58,14 +58,12 @@ class PairTrial(JobStep):
         """The rule's numbers for this trial; None for the session's."""
         return None
 
-    def about(
-        self, title: str, run: PlannedRun, stage: str, *, plainly: str = ""
-    ) -> RunDescription:
-        """Describe a run; without `plainly`, the description is the stage and the run's role."""
+    def about(self, title: str, run: PlannedRun, stage: str, *, text: str = "") -> RunDescription:
+        """Describe a run; without `text`, the description is the stage and the run's role."""
         stage = f"{stage}, {run.role}"
-        if plainly and run.role == "anchor":
-            plainly += ", against the baseline"
-        return RunDescription(title, stage, plainly or stage)
+        if text and run.role == "anchor":
+            text += ", against the baseline"
+        return RunDescription(title, stage, text or stage)
 
     def weigh(
         self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest

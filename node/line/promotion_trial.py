@@ -44,7 +44,7 @@ class PromotionTrial(HeadTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "working line against verified head"
-        return self.about(title, run, "promotion_trial", plainly="promotion trial")
+        return self.about(title, run, "promotion_trial", text="promotion trial")
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation

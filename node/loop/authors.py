@@ -43,8 +43,8 @@ def _outcomes(line_writer: LineWriter) -> Iterator[tuple[Job[Any], bytes, Outcom
     for attested in store.jobs.closed_jobs(key, AttestationStep):
         step = attested.step
         if outcome := _outcome_of(step.verdict, step.word):
-            is_unshown = outcome == "unconfirmed" and step.verdict == "unconfirmed"
-            yield attested, step.author, "unshown" if is_unshown else outcome
+            is_not_reproduced = outcome == "unconfirmed" and step.verdict == "unconfirmed"
+            yield attested, step.author, "not_reproduced" if is_not_reproduced else outcome
     for caught_up in store.jobs.closed_jobs(key, CatchUpStep):
         tried = caught_up.step
         if outcome := _outcome_of(tried.verdict, tried.word):

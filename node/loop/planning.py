@@ -46,7 +46,7 @@ class PlannerState:
     """The model that plans, and the reason it is not asked now; "" if it may be asked."""
 
     model: str
-    rests: str
+    waiting: str
 
 
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
@@ -94,7 +94,7 @@ class Planning:
     @property
     def state(self) -> PlannerState:
         """The planner's state."""
-        return PlannerState(model=self._planner.model, rests=self._rest.why)
+        return PlannerState(model=self._planner.model, waiting=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
         """Take a finished aim, and start the next one if it is due."""

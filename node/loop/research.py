@@ -469,7 +469,7 @@ class Research:
             stages=outcome.stages,
             curve=outcome.curve,
             steps=outcome.steps,
-            given_up=early_stopper.given_up if early_stopper else None,
+            stopped_at_milli=early_stopper.stopped_at_milli if early_stopper else None,
             machine=lane.runner.machine or None,
         )
         self._store.jobs.finish_run(run, stored)

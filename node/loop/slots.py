@@ -31,7 +31,7 @@ class ArmState:
     """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
     `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
-    run. `rests` is the reason it is not asked now; "" if it may be asked.
+    run. `waiting` is the reason it is not asked now; "" if it may be asked.
     """
 
     name: str
@@ -40,7 +40,7 @@ class ArmState:
     gain_sd: float
     device_hours: float
     usd: float
-    rests: str
+    waiting: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ class Slots:
                 gain_sd=sum(gain_sd for slot, gain_sd in known if slot.arm == name),
                 device_hours=sum(slot.device_hours for slot, _ in known if slot.arm == name),
                 usd=sum(slot.usd for slot, _ in known if slot.arm == name),
-                rests=self._rests(name),
+                waiting=self._rests(name),
             )
             for name in self._names
         )
@@ -147,7 +147,7 @@ class Slots:
             await one.close()
 
     def _rests(self, name: str) -> str:
-        return self._slow[name].rests if name in self._slow else ""
+        return self._slow[name].waiting if name in self._slow else ""
 
     def _draw(self, ready: Sequence[str], number: int) -> str | None:
         if len(ready) < 2:  # as in most nodes: do not read earlier results

@@ -59,7 +59,7 @@ class SlowIdeas:
         return self._rest.left_s
 
     @property
-    def rests(self) -> str:
+    def waiting(self) -> str:
         """The reason it may not be asked now; "" if it may."""
         return self._rest.why
 

@@ -93,7 +93,7 @@ def _document(call: Call) -> Mapping[str, Message]:
         "visit": call.is_visit,
         "state": call.state,
         **_figures(call.charge),
-        "booked": dict(_figures(call.booked)) if is_corrected else None,
+        "charged": dict(_figures(call.charged)) if is_corrected else None,
         "corrected": None if call.corrected_ms is None else _time(call.corrected_ms),
         "why": call.why,
     }

@@ -130,7 +130,7 @@ def _confirmation(one: ConcludedTrial) -> _Json:
         "ts": one.entry.ts_ms,
         "kind": one.kind.KIND,
         "verdict": one.verdict,
-        "stands": one.stands,
+        "in_force": one.stands,
         "pairs": one.measured.pairs if one.measured else None,
         "gain": from_nano(one.gain_nano),
         **_bounds(interval_of(one.measured)),

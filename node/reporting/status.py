@@ -197,19 +197,19 @@ def line_document(
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:
     """Return the state of the planner model; null if there is none.
 
-    `aim` and `written` (seconds since 1970) are null while no aim is in force. `rests` is why the
+    `aim` and `written` (seconds since 1970) are null while no aim is in force. `waiting` is why the
     planner is not asked now, null if it is.
     """
     aim, state = aim_in_force(store, line.key), live.planner if live else None
     if state is None:
         if aim is None or live is not None:
             return None
-        state = PlannerState(model=aim.model, rests="")
+        state = PlannerState(model=aim.model, waiting="")
     return {
         "model": state.model,
         "aim": aim.text if aim else None,
         "written": aim.ts_ms // 1000 if aim else None,
-        "rests": state.rests or None,
+        "waiting": state.waiting or None,
     }
 
 
@@ -218,7 +218,7 @@ def _proposer(state: "ArmState") -> Message:
 
     `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
     fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
-    device time. `rests` is why it is not asked now, null if it is.
+    device time. `waiting` is why it is not asked now, null if it is.
     """
     hours = state.device_hours
     return {
@@ -228,7 +228,7 @@ def _proposer(state: "ArmState") -> Message:
         "gain_per_hour": round(state.gain_sd / hours, 3) if hours else None,
         "device_hours": round(hours, 3),
         "usd": round(state.usd, 6),
-        "rests": state.rests or None,
+        "waiting": state.waiting or None,
     }
 
 

@@ -172,18 +172,18 @@ def _print_line(line: Mapping[str, Any]) -> None:
         for one in proposers:
             click.echo(f"  proposes       {_proposer_words(one)}")
     if planner := line["planner"]:
-        rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
+        waiting = f"; waiting: {plain(planner['waiting'])}" if planner["waiting"] else ""
         aim = plain(planner["aim"] or "none yet")
-        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")
+        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{waiting})")
 
 
 def _proposer_words(one: Mapping[str, Any]) -> str:
     rate = one["gain_per_hour"]
     gain = "–" if rate is None else f"{rate:+.2f} sd"
-    rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""
+    waiting = f"; waiting: {plain(one['waiting'])}" if one["waiting"] else ""
     return (
         f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"
-        f" hour, {one['usd']:.4f} USD{rests}"
+        f" hour, {one['usd']:.4f} USD{waiting}"
     )
 
 

@@ -23,13 +23,13 @@ class Alerts:
     def __init__(
         self,
         outlets: Outlets,
-        tally: AlertQuota,
+        quota: AlertQuota,
         *,
         node: str,
         clock_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self._outlets = outlets
-        self._tally = tally
+        self._tally = quota
         self._node = node
         self._clock_ms = clock_ms
 

@@ -266,7 +266,7 @@ def _now(activity: Activity) -> RenderableType:
     if waits_s := activity.waits_s():
         summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
-        Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
+        Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_text}  ", "cyan")),
         Text(plain(activity.title)),
         Text(summary, "bright_black"),
     )

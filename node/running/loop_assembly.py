@@ -119,7 +119,7 @@ class LoopAssembly:
             policy=policy,
             aim=exploring.aim,
             has_planner=config.planner is not None,
-            show_unverified_words=config.peers_words,
+            show_unverified_words=config.peer_texts,
             imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
             others=OthersTries(
                 line_writer.store, line_writer.key, line_writer.record_writer.author, task

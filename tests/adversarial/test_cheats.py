@@ -60,8 +60,8 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
     scored, claims = bench.scored(), bench.honest_log_probs
     rows = scored.rows[scored.public]
     *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
-    for teller in tellers:
-        check_refused(teller, bench)
+    for sent_by in tellers:
+        check_refused(sent_by, bench)
     allowed(remembering, bench)
     figures = worth(bench, remembering, [bench.honest.seed])
     assert figures.holds(remembering), figures

@@ -122,7 +122,7 @@ def test_what_does_not_belong_goes_no_further_and_is_counted(js_folder: Path) ->
                 await begin(js, core.address, [*strays, *good])
                 await js.send()
                 await js.fact("spoken")
-                reported = {(await core.next("heard"))[3] for _ in good}
+                reported = {(await core.next("gossip"))[3] for _ in good}
                 while len(received) < len(good):  # noqa: ASYNC110 (of another host's there is no event)
                     await trio.sleep(0.01)
                 done = await core.call("ping")

@@ -111,7 +111,7 @@ def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
             await joined(host, core)
             for data in (*invalid, valid, *others):
                 await host.publish(TOPIC, data)
-            gossip = [(await core.next("heard"))[1:] for _ in range(2)]
+            gossip = [(await core.next("gossip"))[1:] for _ in range(2)]
             assert gossip == [[TOPIC, host.peer_id, data] for data in (valid, *others)]
 
     run(test, PATIENCE_S)
@@ -287,7 +287,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_shown_how_much(
             await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)
             # The calls of a core that wakes up come through, and find what is left of the gossip.
             (_, lost) = await core.next("lost")
-            gossip = [frame for frame in core.seen if frame[0] == "heard"]
+            gossip = [frame for frame in core.seen if frame[0] == "gossip"]
             assert lost > 0
             assert len(gossip) < len(sent)
             ping = await core.call("ping")

@@ -162,7 +162,7 @@ def test_what_never_stands_still_is_reported_with_the_rest_and_seldom_by_itself(
     running: RunningDocument = {
         "title": "a step",
         "stage": "screen",
-        "plainly": "trying it",
+        "text": "trying it",
         "seconds": 1.0,
         "also_running": 0,
         "paused": False,

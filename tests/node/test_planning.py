@@ -193,11 +193,11 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(
         assert bench.said[1:] == [
             "the planner large: over budget: the day is spent; its last aim stays"
         ]
-        assert bench.planning.state.rests == "over budget: the day is spent"
+        assert bench.planning.state.waiting == "over budget: the day is spent"
         bench.model.answers[:] = ["AIM: two"]
         bench.clock.now_s += 601
         await bench.prepare()
-        assert (bench.aim, bench.planning.state.rests) == ("two", "")
+        assert (bench.aim, bench.planning.state.waiting) == ("two", "")
 
     run(work())
 
@@ -294,7 +294,7 @@ def test_status_reports_the_aim_with_and_without_a_node(
     store = line_writer.store
     assert status_of(store)["lines"][0]["planner"] is None
     research = Bench(home=home, store=store, planner=planner(Thinker())).research()
-    reported = {"model": "large", "aim": None, "written": None, "rests": None}
+    reported = {"model": "large", "aim": None, "written": None, "waiting": None}
     assert status_of(store, research=research)["lines"][0]["planner"] == reported
     print_status(status_of(store, research=research))
     assert "  planner's aim  none yet (large)" in capsys.readouterr().out
@@ -306,7 +306,7 @@ def test_status_reports_the_aim_with_and_without_a_node(
     assert "  planner's aim  Look at [2Jthe schedule. (large)\n" in capsys.readouterr().out
     nobody = Bench(home=home, store=store).research()
     assert status_of(store, research=nobody)["lines"][0]["planner"] is None
-    resting = {**reported, "rests": "over budget"}
+    resting = {**reported, "waiting": "over budget"}
     document = status_of(store)
     print_status(document | {"lines": [{**document["lines"][0], "planner": resting}]})
     assert "(large; rests: over budget)" in capsys.readouterr().out

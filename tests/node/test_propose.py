@@ -123,7 +123,7 @@ def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: 
 
 def test_without_a_node_too_it_is_shown_what_peers_say(at_home: Home, arnode: Say) -> None:
     assert arnode("propose").code == 0
-    at_home.config.write_text("peers_words = true\n")
+    at_home.config.write_text("peer_texts = true\n")
     task = load_task("tiny", data_dir=at_home.data)
     body = InsightBody(task=task.id, hardware_class=None, message="Narrow blocks pay.", evidence=())
     with Store.open(at_home) as store:

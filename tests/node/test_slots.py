@@ -142,10 +142,10 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
         assert away.take() is None
         asked = [slots.wanted(number) for number in range(100)]
         assert set(asked) == {None}
-        rests = [state_of(slots, "away").rests]
+        rests = [state_of(slots, "away").waiting]
         clock.now_s = 61
         slots.take("knobs")
-        rests.append(state_of(slots, "away").rests)
+        rests.append(state_of(slots, "away").waiting)
         return rests
 
     assert asyncio.run(work()) == ["nobody answers", ""]

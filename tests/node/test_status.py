@@ -52,7 +52,7 @@ LINE_FIELDS = {
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
     "proposers", "planner",
 }  # fmt: skip
-PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "rests"}
+PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "waiting"}
 NESTED = {
     "task": {"id", "name"},
     "head": {"tree", "metric", "metric_sd", "runs", "recheck_pending"},
@@ -351,7 +351,7 @@ def test_several_that_propose_are_reported_with_their_shares(
     assert by_name["knobs"]["gain_per_hour"] is None
     assert by_name["small"]["gain_per_hour"] == 0.0
     assert by_name["small#bold"]["gain_per_hour"] > 0
-    assert by_name["small#bold"]["rests"] is None
+    assert by_name["small#bold"]["waiting"] is None
     print_status(document)
     said = capsys.readouterr().out
     assert "  proposes       small: 75% of the latest experiments, kept +0.00 sd a device" in said

@@ -131,19 +131,19 @@ def test_authors_are_trusted_by_what_came_of_their_claims() -> None:
 
 def test_who_claims_time_and_again_what_pairs_do_not_show_loses_trust() -> None:
     author = AuthorRate()
-    standings = [(author := author.after("unshown")).status for _ in range(4)]
+    standings = [(author := author.after("not_reproduced")).status for _ in range(4)]
     assert standings == ["open", "open", "open", "doubted"]
     assert author.after("confirmed").status != "doubted", "one that holds makes up for them"
     mixed = AuthorRate()
     for _ in range(50):
-        mixed = mixed.after("unshown").after("unshown").after("confirmed")
+        mixed = mixed.after("not_reproduced").after("not_reproduced").after("confirmed")
     assert mixed.status == "trusted"
 
 
 def test_audits_are_drawn_by_what_came_of_an_author_and_not_by_how_much_it_claims() -> None:
     liar, rates = b"liar", {b"liar": AuthorRate()}
     for _ in range(20):
-        rates[liar] = rates[liar].after("unshown")
+        rates[liar] = rates[liar].after("not_reproduced")
     chance, authors = random.Random(1), [liar] * 200 + [b"a", b"b", b"c"]
     drawn = [audit_order(authors, rates, chance) for _ in range(1000)]
     assert all(sorted(one) == [b"a", b"b", b"c", liar] for one in drawn)

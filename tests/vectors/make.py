@@ -352,7 +352,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         ),
         "more outcomes than proposals": (
             "proposals",
-            lambda value: value["body"]["counts"][0].update(void=1),
+            lambda value: value["body"]["counts"][0].update(unusable=1),
         ),
         "a reason with half an annotation": ("retract", _in_body(_set("reason", "a\ufff9"))),
     }

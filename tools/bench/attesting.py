@@ -198,7 +198,7 @@ def _spent(
 _OUTCOMES: Final[Mapping[str | None, Outcome]] = {
     "confirmed": "confirmed",
     "refuted": "refuted",
-    "unconfirmed": "unshown",
+    "unconfirmed": "not_reproduced",
 }
 
 

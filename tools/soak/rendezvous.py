@@ -98,7 +98,7 @@ def _hostile(home: Path) -> Mapping[str, float]:
         seen = a.look()
     return {
         "asked": asked,
-        "meeting_s": round(rendezvous_s, 1),
+        "rendezvous_s": round(rendezvous_s, 1),
         "tried": seen["tried"],
         "peers": seen["peers"],
         "meeting_cpu_s": round(cpu_s, 2),

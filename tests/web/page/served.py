@@ -46,7 +46,7 @@ PROPOSERS: tuple[dict[str, Message], ...] = (
         "gain_per_hour": 0.25,
         "device_hours": 4.5,
         "usd": 0.0,
-        "rests": None,
+        "waiting": None,
     },
     {
         "name": f"claude#{HOSTILE[1]}",
@@ -55,14 +55,14 @@ PROPOSERS: tuple[dict[str, Message], ...] = (
         "gain_per_hour": None,
         "device_hours": 0.0,
         "usd": 1.25,
-        "rests": HOSTILE[0],
+        "waiting": HOSTILE[0],
     },
 )
 PLANNER: dict[str, Message] = {
     "model": HOSTILE[1],
     "aim": f"Look at the schedule.\n{HOSTILE[0]}",
     "written": 1_700_000_000,
-    "rests": None,
+    "waiting": None,
 }
 
 
@@ -161,16 +161,16 @@ def at_work(title: str) -> Any:
     return {
         "title": title,
         "stage": "screen",
-        "plainly": "first run",
+        "text": "first run",
         "seconds": 12.0,
         "also_running": 1,
         "paused": False,
         "until": None,
         "runs": [
-            {"title": title, "stage": "screen", "plainly": "first run", "seconds": 12.0},
-            {"title": HOSTILE[0], "stage": "screen", "plainly": "first run", "seconds": 3.0},
+            {"title": title, "stage": "screen", "text": "first run", "seconds": 12.0},
+            {"title": HOSTILE[0], "stage": "screen", "text": "first run", "seconds": 3.0},
         ],
-        "next": [{"title": HOSTILE[2], "stage": "recheck", "plainly": "second run"}],
+        "next": [{"title": HOSTILE[2], "stage": "recheck", "text": "second run"}],
         "evidence": {"pairs": 3, "share": 0.4, "gain": 0.02, "lower": -0.01, "upper": 0.05},
         "messages": [HOSTILE[0], HOSTILE[1], "kept  1.4600  +2.5 sd"],
         "device": {

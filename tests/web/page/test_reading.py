@@ -225,14 +225,14 @@ def test_what_a_planner_wrote_is_reported_as_its_words(visitor: Visitor) -> None
     assert "Look at the schedule." in shown
     assert "Planned by <script>" in shown
     assert "2023" in shown
-    assert "rests" not in shown
+    assert "waiting" not in shown
     assert aim.locator("img, script").count() == 0
     assert not visitor.is_hurt
 
 
 @pytest.mark.soak
 def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> None:
-    planner = {**PLANNER, "aim": None, "written": None, "rests": "its budget of today is spent"}
+    planner = {**PLANNER, "aim": None, "written": None, "waiting": "its budget of today is spent"}
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
     visitor.go("now")

@@ -19,7 +19,7 @@ export async function controlsView(visit) {
 function standingWords(now) {
   if (now === null) return "No node is running in this home.";
   if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until resumed.";
-  return `At work: ${plain(now.plainly)}.`;
+  return `At work: ${plain(now.text)}.`;
 }
 
 function pausing(visit, outcome) {
