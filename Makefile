@@ -54,7 +54,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|loads|looping|
+# PART=decisions|programs|instances|timing|counting|rerunning|swarm|ladder|stopping|explore|repeats|loads|looping|
 # lanes|pipeline|records|syncing|peers|crowding|network|prompts, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)

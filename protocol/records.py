@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
-from protocol.attestation import AttestBody
 from protocol.codecs import NAME_PATTERN, any_map, identifier, integer
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
@@ -30,6 +29,7 @@ from protocol.keys import (
     is_key,
 )
 from protocol.record_kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
+from protocol.rerun import RerunBody
 
 RecordId = NewType("RecordId", bytes)
 
@@ -163,7 +163,7 @@ def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
         yield body.bond_with(author), fault
         if body.formerly is not None:
             yield body.formerly.by(author), "body: formerly: that key does not name this one"
-    elif isinstance(body, AttestBody):
+    elif isinstance(body, RerunBody):
         yield body.proof_by(author), "body: proof: not the author's signature over what was re-run"
 
 

@@ -36,7 +36,7 @@ def test_intervals_hold_what_is_truly_there() -> None:
 
 
 def test_made_up_claims_are_refuted() -> None:
-    claims = figures("attesting")["claims"]
+    claims = figures("rerunning")["claims"]
     assert "is refuted in nine re-runs of ten, of four and more in 98 of 100" in README
     assert claims["forged_three_sd"]["refuted"]["share"] >= 0.9
     larger = (claims[name]["refuted"]["share"] for name in ("forged_four_sd", "forged_six_sd"))

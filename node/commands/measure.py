@@ -220,5 +220,5 @@ def _comparison_json(
         "claim": None,
         "runs": result.runs,
         "seconds": round(result.seconds, 1),
-        "attestation": None,
+        "rerun": None,
     }

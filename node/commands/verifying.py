@@ -192,7 +192,7 @@ def _document(verified: "Verified") -> dict[str, object]:
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],
-        "attestation": hex_or_none(step.record),
+        "rerun": hex_or_none(step.record),
     }
 
 

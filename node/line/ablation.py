@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
-from node.line.attestation import AttestationStep, WantedClaim, step_of
 from node.line.line_writer import LineWriter
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep, WantedClaim, step_of
 from node.source_review.patches import merged
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
@@ -32,7 +32,7 @@ class PartLess:
     working: Source
 
 
-def open_ablation(line_writer: LineWriter) -> Job[AttestationStep] | None:
+def open_ablation(line_writer: LineWriter) -> Job[RerunStep] | None:
     """Queue the trial of the next part; return None if no part is left to remove."""
     found = next_part(line_writer)
     return _open(line_writer, found.part, found.rest, found.working) if found else None
@@ -40,7 +40,7 @@ def open_ablation(line_writer: LineWriter) -> Job[AttestationStep] | None:
 
 def next_part(line_writer: LineWriter) -> PartLess | None:
     """Return the part that `open_ablation` would try next."""
-    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, AttestationStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, RerunStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = line_writer.explored
     for part in _parts(line_writer):
@@ -64,9 +64,7 @@ def _claims_no_gain(origin: Origin) -> bool:
     return origin.proposer == ABLATION or is_branching(origin)
 
 
-def _open(
-    line_writer: LineWriter, part: bytes, rest: Source, working: Source
-) -> Job[AttestationStep]:
+def _open(line_writer: LineWriter, part: bytes, rest: Source, working: Source) -> Job[RerunStep]:
     record_writer = line_writer.record_writer
     wanted = WantedClaim(
         base=rest,

@@ -13,11 +13,11 @@ from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 
 
 def the_line(store: Store, task: str | None = None) -> Line:
@@ -100,7 +100,7 @@ def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
 
 def tree_in(record: Record) -> bytes:
     """Return the tree that a record is about."""
-    if isinstance(record.body, ResultBody | PatchBody | AttestBody):
+    if isinstance(record.body, ResultBody | PatchBody | RerunBody):
         return record.body.tree
     if isinstance(record.body, AdoptBody):
         return record.body.to_tree

@@ -8,7 +8,6 @@ secret split. Code that looks for trials or experiments does not find them.
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
@@ -19,6 +18,7 @@ from node.line.line_context import LineContext
 from node.line.pair_trial import HeadTrial
 from node.line.promotion_trial import PromotionTrial
 from node.line.reference_runs import ReferenceRunStep
+from node.line.rerun import RerunStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import single_line
@@ -55,7 +55,7 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     HeadRecheckStep,
     PromotionTrial,
     CatchUpStep,
-    AttestationStep,
+    RerunStep,
     BranchStep,
     ReferenceRunStep,
     ExperimentStep,

@@ -11,7 +11,6 @@ from node.line.open_task import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
 from node.store.store import Store
-from protocol.attestation import AttestBody, AttestVerdict
 from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey, bind
@@ -31,6 +30,7 @@ from protocol.record_kinds import (
 )
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.rerun import RerunBody, RerunVerdict
 from protocol.runs import Cost, Run
 
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (docs/protocol.md, kind patch)
@@ -178,7 +178,7 @@ class RecordWriter:
             )
         )
 
-    def attestation(
+    def rerun(
         self,
         *,
         base: bytes,
@@ -187,13 +187,13 @@ class RecordWriter:
         proof: bytes,
         runs: Sequence[Run],
         again: Run | None,
-        verdict: AttestVerdict,
+        verdict: RerunVerdict,
         alpha_millionths: int,
         max_pairs: int,
     ) -> Record:
         """Record the outcome of a re-run of a claim."""
         return self._append(
-            AttestBody(
+            RerunBody(
                 task=self.subject.manifest.id,
                 hardware_class=self.subject.hardware_class,
                 env=self.subject.env,

@@ -11,11 +11,11 @@ from typing import Final, Protocol, TypeVar
 from node.line.trial import Confirmation
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
-from protocol.attestation import Repeated, attestation_seed
 from protocol.gains import FigureScale, figures_of
 from protocol.hardware import ANY
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
+from protocol.rerun import Repeated, rerun_seed
 from protocol.runs import Role
 from protocol.units import NANO
 
@@ -59,7 +59,7 @@ def published_figure(
         return None
     figures = figures_of(claim.runs, "candidate", FigureScale.of(manifest), secret=False)
     published = sorted(figures.items())
-    return published[attestation_seed(proof, 0) % len(published)] if published else None
+    return published[rerun_seed(proof, 0) % len(published)] if published else None
 
 
 def look_again(

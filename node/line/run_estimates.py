@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Final
 
-from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.job_step import ended_runs
+from node.line.rerun import RerunStep
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
@@ -22,7 +22,7 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
     """Return the recent time of a run here, in seconds; None before the first."""
     before = [
         run
-        for kind in (BaselineStep, AttestationStep)
+        for kind in (BaselineStep, RerunStep)
         for known in store.jobs.closed_jobs(line, kind)[-3:]
         for run in ended_runs(store.jobs.runs_of(known.id))
     ]

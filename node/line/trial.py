@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeAlias
 
 from node.store.jobs import PlannedRun
-from protocol.attestation import AttestVerdict
 from protocol.codecs import fit_line
 from protocol.evidence import DECISIVE_VERDICTS, SupportedVerdict
 from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
+from protocol.rerun import RerunVerdict
 from protocol.rule import (
     Claim,
     Judgement,
@@ -205,7 +205,7 @@ class Confirmation:
         return fit_line(self.failure or self.contradiction, MAX_REASON)
 
     @property
-    def verdict(self) -> AttestVerdict:
+    def verdict(self) -> RerunVerdict:
         """The verdict once the trial has ended; `unrunnable` without a judgement."""
         judged = self.judgement.verdict if self.judgement else None
         return judged or "unrunnable"

@@ -7,10 +7,10 @@ does not lower any author's rate.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 
@@ -40,11 +40,11 @@ def failed_alone(line_writer: LineWriter) -> set[bytes]:
 
 def _outcomes(line_writer: LineWriter) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
     store, key = line_writer.store, line_writer.key
-    for attested in store.jobs.closed_jobs(key, AttestationStep):
-        step = attested.step
+    for rerun in store.jobs.closed_jobs(key, RerunStep):
+        step = rerun.step
         if outcome := _outcome_of(step.verdict, step.word):
             is_not_reproduced = outcome == "unconfirmed" and step.verdict == "unconfirmed"
-            yield attested, step.author, "not_reproduced" if is_not_reproduced else outcome
+            yield rerun, step.author, "not_reproduced" if is_not_reproduced else outcome
     for caught_up in store.jobs.closed_jobs(key, CatchUpStep):
         tried = caught_up.step
         if outcome := _outcome_of(tried.verdict, tried.word):

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from agent.proposal import Aim
 from node.line.ablation import next_part, only_simplifies, open_ablation
-from node.line.attestation import AttestationStep
 from node.line.branch import (
     BranchStep,
     Root,
@@ -35,6 +34,7 @@ from node.line.plateaus import (
     trend_of,
 )
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep
 from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.loop.peer_claims import Peers
@@ -277,7 +277,7 @@ class Exploring:
         judged = max((job.id for job in promotion_trials), default=after)
         late = [step for number, step in trials if number > since]
         kept = [step for number, step in trials if number > judged and step.decision == "kept"]
-        parts = self._closed(AttestationStep, since)
+        parts = self._closed(RerunStep, since)
         return Spell(
             since=since,
             trend=trend_of(event for _, event in events),

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from node.line.ablation import open_ablation
 from node.line.alpha_budget import open_trial
-from node.line.attestation import open_attestation
 from node.line.branch import BranchStep
 from node.line.environment_change import is_head_failing
 from node.line.experiment import open_experiment
@@ -13,6 +12,7 @@ from node.line.head_recheck import open_head_recheck
 from node.line.idea import Idea
 from node.line.line_context import LineContext
 from node.line.reference_runs import ReferenceRunStep, open_reference_run
+from node.line.rerun import open_rerun
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers
@@ -120,7 +120,7 @@ class Openings:
         if not self._exploring.has_gains and (step := peers.catch_up()):
             return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
-            return self.begin(open_attestation(self._line_writer, wanted), now)
+            return self.begin(open_rerun(self._line_writer, wanted), now)
         return None
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:

@@ -10,12 +10,12 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from node.home.people import People
-from node.line.attestation import AttestationStep, WantedClaim
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep, WantedClaim
 from node.loop.authors import author_rates, failed_alone
 from node.loop.offers import Offer, Offers, Ported
 from node.source_review.source_review import SourceReview
@@ -205,7 +205,7 @@ class Peers:
             return None
         done = {
             job.step.target
-            for job in self._store.jobs.closed_jobs(self._line_writer.key, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line_writer.key, RerunStep)
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_accepted=self._acceptance_test())

@@ -66,8 +66,8 @@ class PeerPatches:
             body = self._line_writer.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue
-            is_attested = offer.found_gain > offer.refuted
-            level: Level = "others" if is_attested else "claimed"
+            is_rerun = offer.found_gain > offer.refuted
+            level: Level = "others" if is_rerun else "claimed"
             if (own := here.get(offer.body.tree)) and own.verdict in GAINS:
                 level = "here"
             shown.append(self._shown(offer, body, step, level))

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from node.line.attempts import Attempt
-from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.early_stop import early_stopper_for
 from node.line.handed_in import submit
@@ -22,6 +21,7 @@ from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_context import LineContext
 from node.line.open_work import open_work, upcoming
+from node.line.rerun import WantedClaim, falls_short, open_rerun, with_answer
 from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
@@ -172,10 +172,10 @@ class Research:
         self._agenda.want(mark)
         self._wake.set()
 
-    def attest(self, wanted: WantedClaim) -> int:
+    def rerun(self, wanted: WantedClaim) -> int:
         """Queue a re-run of a claim; return the job's number."""
         self._line_context.notice_change()  # without this it might join a job whose pairs are void
-        job = open_attestation(self._line_writer, wanted)
+        job = open_rerun(self._line_writer, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
             self._line_context.advance(job)

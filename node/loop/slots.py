@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.loop.arms import ArmTally, next_arm
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
@@ -173,7 +173,7 @@ class Slots:
         """Return the measured gains of parts of the head, by their change."""
         store, run_nano = self._line_writer.store, self._run_sd() * NANO
         worth: dict[tuple[bytes, bytes], float] = {}
-        for job in store.jobs.closed_jobs(self._line_writer.key, AttestationStep):
+        for job in store.jobs.closed_jobs(self._line_writer.key, RerunStep):
             step = job.step
             patch = store.records.patch(step.part) if step.part else None
             if patch is not None and step.measured_nano is not None and run_nano:

@@ -28,12 +28,12 @@ from node.on_demand.session import CommandSession, calibrated_session
 from node.source_review.adoption import concern, describe
 from node.source_review.inspection import inspect
 from node.terminal.interrupts import STOPPING, until_interrupted
-from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
 from protocol.manifest import TaskManifest
+from protocol.rerun import RerunVerdict
 from protocol.rule import Claim, Policy
 from protocol.runs import Env
 from protocol.source import Source
@@ -76,7 +76,7 @@ class Replication:
         return not self.candidate.refusal and self.confirmation.move in ("pair", "again")
 
     @property
-    def verdict(self) -> AttestVerdict | Literal["open"]:
+    def verdict(self) -> RerunVerdict | Literal["open"]:
         """The rule's verdict, or `open`."""
         return "open" if self.is_open else self.confirmation.verdict
 

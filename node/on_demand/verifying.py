@@ -20,10 +20,10 @@ from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.sandboxing import require_peer_sandbox, require_sandbox
-from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
+from node.line.rerun import RerunStep, asked_before, step_of
 from node.line.run_estimates import run_seconds, trial_duration_text, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
@@ -54,7 +54,7 @@ class Verified:
 
     manifest: TaskManifest
     hardware_class: str
-    step: AttestationStep
+    step: RerunStep
     runs: tuple[Run, ...]
     marks: tuple[CapabilityFinding, ...] | None  # None if its files are no longer here
 
@@ -72,7 +72,7 @@ def verify_claim(question: RerunRequest) -> Verified:
     else:
         job_id = _work_alone(home, question)
     with Store.open_read_only(home) as store:
-        job = None if job_id is None else store.jobs.get(job_id, AttestationStep)
+        job = None if job_id is None else store.jobs.get(job_id, RerunStep)
         if job is not None and job.state == "done":
             return _verified(home, store, job)
     if has_ended:
@@ -89,7 +89,7 @@ def ask_node(home: Home, question: RerunRequest) -> int:
     raise nonsense()
 
 
-def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
+def _verified(home: Home, store: Store, job: Job[RerunStep]) -> Verified:
     step = job.step
     manifest = store.records.manifest(job.line.task)
     if manifest is None:
@@ -172,7 +172,7 @@ def _shown() -> Callable[[Store, int], bool]:
 
     def show(store: Store, job_id: int) -> bool:
         nonlocal is_cost_shown, reported_runs, shown_pairs
-        job = store.jobs.get(job_id, AttestationStep)
+        job = store.jobs.get(job_id, RerunStep)
         manifest = store.records.manifest(job.line.task) if job else None
         if job is None or manifest is None:
             return False
@@ -201,7 +201,7 @@ def _shown() -> Callable[[Store, int], bool]:
     return show
 
 
-def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> MetricReading:
+def _reading(store: Store, manifest: TaskManifest, job: Job[RerunStep]) -> MetricReading:
     """Return the noise and policy for showing a job's metrics without an open session."""
     return MetricReading(
         sign=manifest.metric.sign,
@@ -211,7 +211,7 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
     )
 
 
-def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
+def _cost(step: RerunStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a sentence about the usual and the maximal duration."""
     extra_runs = (
         ANCHOR_PAIRS if step.is_published else 0

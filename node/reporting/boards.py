@@ -227,9 +227,9 @@ class Leaderboard:
                 "refuted": row.refuted,
                 "unsupported": row.unsupported,
                 "adopted": row.adopted,
-                "gain_anchor": from_nano(row.gain_attested_nano),
-                "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
-                "anchor_pairs": row.attested_pairs,
+                "gain_anchor": from_nano(row.gain_rerun_nano),
+                "gain_anchor_lower": from_nano(row.gain_rerun_lower_nano),
+                "anchor_pairs": row.rerun_pairs,
             },
             "here": None
             if here is None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control_socket import Message
-from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.head_recheck import head_recheck_reason
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
@@ -21,10 +21,10 @@ from node.store.jobs import Line
 from node.store.others_results import others_intents
 from node.store.store import Store
 from node.terminal.vocabulary import JUDGED, gap_to
-from protocol.attestation import AttestVerdict
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
+from protocol.rerun import RerunVerdict
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from node.remote.lanes import RemoteLanes
 
 DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
-VERDICTS: tuple[AttestVerdict, ...] = (
+VERDICTS: tuple[RerunVerdict, ...] = (
     "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable",
 )  # fmt: skip
 
@@ -318,12 +318,12 @@ def _verification(store: Store, line: Line) -> Message:
     confirmations = Counter(store.experiments.confirmations(line.key))
     passed = confirmations["adopted"]
     failed = confirmations["failed"] + confirmations["rejected"]
-    claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, AttestationStep))
+    claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, RerunStep))
     # Only a peer's tree comes with a claim that can be refuted; own stacks claim nothing.
     refuted = sum(
         job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
     )
     missed = confirmations.total() - passed - failed - refuted
     claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
-    queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
+    queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, RerunStep))
     return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

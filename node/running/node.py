@@ -84,7 +84,7 @@ class Node:
         if found.author != self.line_resources.keys.author.public:
             require_peer_sandbox(self.config)
         take_in(store, blobs, bundle, net=self.config.net)
-        return self.research.attest(question.wanted(found))
+        return self.research.rerun(question.wanted(found))
 
     def carry(self, request: TransferRequest) -> tuple[int, ...]:
         """Queue transfers from another rung; return the numbers of their jobs, in their order."""

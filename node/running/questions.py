@@ -5,7 +5,7 @@ from pathlib import Path
 
 from node.exchange.bundle_check import FoundClaim
 from node.home.control_socket import Message
-from node.line.attestation import WantedClaim
+from node.line.rerun import WantedClaim
 from protocol.rule import QUICK, VERIFY
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from protocol.rerun_record import RerunBody
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import AdoptBody, ResultBody
 from tests.integration.claims import publish_claim, write_published
 from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
@@ -136,7 +136,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     with Store.open_read_only(Home(home)) as store:
         own = [record.body for record in store.records.own()]
     assert not any(isinstance(body, AdoptBody) for body in own)
-    assert [body.verdict for body in own if isinstance(body, AttestBody)] == ["refuted"]
+    assert [body.verdict for body in own if isinstance(body, RerunBody)] == ["refuted"]
     assert hostile_peers.trap.id not in {body.task for body in own if isinstance(body, ResultBody)}
     (row,) = arnode_json(home, "leaderboard", "--task", hostile_peers.sums.id.hex())["rows"]
     assert row["result"] == hostile_peers.claim.hex()
@@ -173,7 +173,7 @@ def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_
         assert re.search(r"refuted: with seed \d+ its author published 6, here it is \d", output)
     with Store.open_read_only(Home(home)) as store:
         said, shown = (
-            record.body for record in store.records.own() if isinstance(record.body, AttestBody)
+            record.body for record in store.records.own() if isinstance(record.body, RerunBody)
         )
     for body, flags in ((said, ()), (shown, ("shown",))):
         assert body.verdict == "refuted"

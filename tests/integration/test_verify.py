@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from protocol.rerun_record import RerunBody
 
 from node.home.home import Home
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from tests.integration.claims import KEY, changed, write_claim
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of
 from trainer.task_folder.task import Task
@@ -44,7 +44,7 @@ def test_a_forged_claim_is_refuted_and_a_broken_one_says_nothing(
     assert "unrunnable: the candidate ended with crash" in output
     assert "obey" not in output
     with Store.open_read_only(Home(home)) as store:
-        bodies = [one.body for one in store.records.own() if isinstance(one.body, AttestBody)]
+        bodies = [one.body for one in store.records.own() if isinstance(one.body, RerunBody)]
         assert [body.verdict for body in bodies] == ["refuted", "unrunnable"]
         assert not any("obey" in str(run.reason) for body in bodies for run in body.runs)
         assert store.records.listed("result", KEY.public)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from protocol.rerun_record import prove_seeds, rerun_seed
 
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -15,7 +16,6 @@ from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
 from node.store.shares import EARLY_OF_AUTHOR
 from node.store.store import Store
-from protocol.attestation import attestation_seed, prove_seeds
 from protocol.encoding import Value
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
@@ -24,7 +24,7 @@ from tests.interop.javascript import Program, program
 from tests.network.arena import anything, meshed, run, settings
 from tests.network.cores import running_core
 from tests.peering.places import Place, place
-from tests.protocol.examples import ATTEST, FAILED_RUN, MANIFEST, RESULT
+from tests.protocol.examples import FAILED_RUN, MANIFEST, RERUN, RESULT
 
 TASK = MANIFEST.id
 NEWS = news_topic(MAIN_NET, TASK)
@@ -56,12 +56,12 @@ def result(**changes: Any) -> Any:
     )
 
 
-def attestation(verdict: str) -> Any:
-    """Return an attestation of the program's own with a word of a later version."""
+def rerun_record(verdict: str) -> Any:
+    """Return an rerun_record of the program's own with a word of a later version."""
     key, target = SigningKey.from_seed(SEED), RESULT.base
     proof = prove_seeds(key, target=target, base=RESULT.base, tree=RESULT.tree)
-    run = replace(FAILED_RUN, seed=attestation_seed(proof, 0))
-    body = replace(ATTEST, target=target, proof=proof, runs=(run,), verdict=verdict)
+    run = replace(FAILED_RUN, seed=rerun_seed(proof, 0))
+    body = replace(RERUN, target=target, proof=proof, runs=(run,), verdict=verdict)
     return as_text(body.to_value())
 
 
@@ -159,7 +159,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),
         record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
         record(NEWS, "result", result(later=1), offer=True),
-        record(NEWS, "attest", attestation("dreamt"), offer=True),
+        record(NEWS, "rerun", rerun_record("dreamt"), offer=True),
     ]
     tomorrow = [
         record(NEWS, "insight", insight(f"of tomorrow {n}"), ts=clock_ms() + DAY_MS, offer=True)
@@ -170,7 +170,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("new", mood="stormy")),
         record(NEWS, "insight", insight("nor this"), crit=["riddle"], x={"riddle": 1}),
         record(NEWS, "result", result()),
-        record(NEWS, "attest", attestation("foreseen")),
+        record(NEWS, "rerun", rerun_record("foreseen")),
     ]
 
     async def arrive(node: Place, number: int) -> None:

@@ -14,16 +14,17 @@ from datetime import UTC
 from pathlib import Path
 
 import msgspec
+from node.line.rerun_record import (
+    WantedClaim,
+    close_rerun,
+    open_rerun,
+)
+from protocol.rerun_record import RerunBody
 
 from agent.completion import ModelCost
 from agent.proposal import Proposal
 from node.exchange.importers import read_history
 from node.home.home import Home
-from node.line.attestation import (
-    WantedClaim,
-    close_attestation,
-    open_attestation,
-)
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import (
     PEER,
@@ -45,7 +46,6 @@ from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import ModelCostTotals
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.rule import DEFAULT
@@ -65,7 +65,7 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
@@ -194,7 +194,7 @@ class Night:
             is_quick=False,
             is_published=True,
         )
-        job = open_attestation(self.line_writer, wanted)
+        job = open_rerun(self.line_writer, wanted)
         step = job.step
         reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.line_writer.record_writer.manifest
@@ -206,7 +206,7 @@ class Night:
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.line_writer, job, outcomes(self.store, job), weighed)
+            close_rerun(self.line_writer, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:
@@ -231,7 +231,7 @@ def whole_night(home: Home, store: Store) -> Night:
     paid = ModelCost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
     first = night.promotion_trial(2 * GAIN_NANO)
-    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
+    said = rerun(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
     night.promotion_trial(-GAIN_NANO)
@@ -269,7 +269,7 @@ def _tree_of(record: Record) -> bytes:
     return tree
 
 
-def _of_the_task(said: AttestBody) -> AttestBody:
+def _of_the_task(said: RerunBody) -> RerunBody:
     return replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env())
 
 

@@ -4,18 +4,18 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from node.line.rerun_record import RerunStep
+from protocol.rerun_record import RerunBody
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.ablation import only_simplifies, open_ablation
-from node.line.attestation import AttestationStep
 from node.line.promotion_trial import PromotionTrial
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
@@ -60,8 +60,8 @@ def bench(home: Home, store: Store) -> Bench:
     return Bench(home=home, store=store, ideas=0)
 
 
-def asked(store: Store) -> list[AttestationStep]:
-    return [job.step for job in store.jobs.closed_jobs(LINE, AttestationStep)]
+def asked(store: Store) -> list[RerunStep]:
+    return [job.step for job in store.jobs.closed_jobs(LINE, RerunStep)]
 
 
 def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with(
@@ -104,10 +104,10 @@ def test_a_part_that_gains_is_confirmed_alone_and_stays(bench: Bench) -> None:
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (WIDER.tree, WIDER.tree, ())
-    (attested,) = (record.body for record in bench.store.records.listed("attest"))
-    assert isinstance(attested, AttestBody)
-    assert (attested.base, attested.tree) == (FASTER.tree, WIDER.tree)
-    assert attested.verdict == "confirmed"
+    (rerun,) = (record.body for record in bench.store.records.listed("rerun"))
+    assert isinstance(rerun, RerunBody)
+    assert (rerun.base, rerun.tree) == (FASTER.tree, WIDER.tree)
+    assert rerun.verdict == "confirmed"
 
 
 def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(

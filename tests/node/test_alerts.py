@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from protocol.rerun_record import RerunVerdict
 
 from node.home.config import Config, load_config
 from node.home.faults import DISK_FULL_HINT, DiskFullError
@@ -24,14 +25,13 @@ from node.running.alert_watching import AlertWatch, watching
 from node.running.alerts import Alerts, open_alerts
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.attestation import AttestVerdict
 from protocol.errors import ConfigurationError, UsageError
 from protocol.runs import Env
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline
 from tests.node.night import HOSTILE, evening
 from tests.node.peer_authors import PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 NOON_MS = 1_790_000_000_000
 HEAD = Alert(kind="head", text="new verified head")
@@ -365,8 +365,8 @@ def test_a_refuted_claim_is_reported_when_the_board_counts_one_more(
     watch = watch_of(store)
     keys = [PeerAuthor(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
 
-    def says(by: PeerAuthor, gains: list[int], verdict: AttestVerdict) -> None:
-        body = attest(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
+    def says(by: PeerAuthor, gains: list[int], verdict: RerunVerdict) -> None:
+        body = rerun(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
         by.publish(replace(body, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 
     says(keys[0], [GAIN_NANO] * 4, "confirmed")

@@ -20,7 +20,7 @@ from tests.node.night import HOSTILE
 from tests.node.test_commands import arnode
 from tests.node.test_leaderboard import NOW_MS, SMALL, STEADY
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
-from tests.protocol.worlds import CLASS, KEYS, TREES, World, attest, confirm
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, confirm, rerun
 
 KEY = BoardKey(MAIN_NET, MANIFEST.id, CLASS)
 STEM = f"tiny-{MANIFEST.id.hex()[:8]}-{CLASS}"
@@ -73,9 +73,9 @@ def claims_world(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> W
     )
     best = world.say(KEYS[0], confirm(TREES[0], STEADY))
     world.say(KEYS[1], confirm(TREES[1], SMALL))
-    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=best.id))
+    world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed", target=best.id))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
+    answer = rerun(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
 
@@ -118,7 +118,7 @@ def test_the_page_keeps_three_ways_of_knowing_apart(
     groups, names, best, second = page.cells
     assert [text for _, text in groups] == ["", "claimed", "others", "here"]
     assert [text for _, text in names] == [
-        *("rank", "id", "claimed gain", "at least", "val_bpb", "tries", "attested", "others"),
+        *("rank", "id", "claimed gain", "at least", "val_bpb", "tries", "rerun", "others"),
         "here",
     ]
     by_knowing = {

@@ -25,7 +25,7 @@ from protocol.records import Record, parse_record
 from protocol.units import NANO
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook, patch_body, run
 from tests.node.steps import FreeStep
-from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
+from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, rerun, retract
 from trainer.measuring.loss_curve import LossPoint
 from trainer.measuring.timeline import Stage
 
@@ -256,12 +256,12 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
     shown, world = session["confirmed"].id, World()
     about = [
         world.say(KEYS[1], retract(shown)),
-        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
+        world.say(KEYS[0], rerun(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
         world.say(KEYS[1], replace(adopt(TREES[0]), evidence=shown)),
     ]
     for number in range(30):
         other = bytes([number]) * 32
-        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=other))
+        world.say(KEYS[0], rerun(KEYS[0], TREES[0], [1], "confirmed", target=other))
     wires = [record.wire for record in world.records]
     report = notebook.store.intake.ingest(wires, now_ms=START_MS)
     assert len(report.new) == len(wires)
@@ -271,10 +271,10 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
         records, "parse_record", lambda wire: read.append(wire) or parse_record(wire)
     )
     document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
-    retraction, attestation, adoption = (record.id.hex() for record in about)
+    retraction, rerun_record, adoption = (record.id.hex() for record in about)
     assert document["related"][-4:] == [
         *(adoption, session["adoption"].id.hex()),  # in the order of their times
-        *(attestation, retraction),
+        *(rerun_record, retraction),
     ]
     assert len(read) < 5
     for asked in ("FROM record WHERE about = ''", "FROM experiment WHERE patch = ''"):

@@ -40,7 +40,7 @@ from tests.node.line_writers import (
 )
 from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import OUTCOME, Bench
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 pytestmark = pytest.mark.usefixtures("inspected_here")
 
@@ -301,7 +301,7 @@ def confirmed(ada: PeerAuthor, omar: PeerAuthor, tree: Source, gain_sd: float) -
     """Let one claim a tree and another confirm it; return the claim."""
     claim = ada.claims(tree, gain_sd)
     gains = [round(gain_sd * SD_NANO)] * 3
-    said = attest(omar.key, tree.tree, gains, "confirmed", base=BASELINE.tree)
+    said = rerun(omar.key, tree.tree, gains, "confirmed", base=BASELINE.tree)
     omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
     return claim
 

@@ -36,8 +36,8 @@ from tests.protocol.worlds import (
     UNKNOWN_AUTHOR,
     World,
     adopt,
-    attest,
     confirm,
+    rerun,
     retract,
     worlds,
 )
@@ -191,22 +191,22 @@ def test_of_what_is_early_an_author_has_a_share_and_the_furthest_ahead_goes_firs
 
 def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: Store) -> None:
     world = World()
-    claim, other, attested = (
+    claim, other, rerun = (
         world.say(KEYS[0], confirm(TREES[0], STEADY)),
         world.say(KEYS[0], confirm(TREES[1], STEADY)),
-        world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed")),
+        world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed")),
     )
 
     def bring(*records: Record, now_ms: int, neighbour: str | None) -> None:
         read = [extract(one.wire, lambda _: None) for one in records]
         store.intake.take(read, now_ms=now_ms, introducer=neighbour)
 
-    bring(claim, attested, now_ms=NOW_MS, neighbour="one")
+    bring(claim, rerun, now_ms=NOW_MS, neighbour="one")
     bring(claim, now_ms=NOW_MS, neighbour="two")  # as everybody passes it on
     bring(other, now_ms=other.ts_ms - EARLY_MS - 1, neighbour="two")
     assert not store.records.has(other.id)
     store.intake.settle(now_ms=NOW_MS)
-    reported = [store.records.introducer(one.id) for one in (claim, other, attested)]
+    reported = [store.records.introducer(one.id) for one in (claim, other, rerun)]
     assert reported == ["one", "two", None]
     assert store.records.introducer(bytes(32)) is None
     store.rebuild()
@@ -337,7 +337,7 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY, anchors=STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
     before = store.boards.get(KEY).rows
-    dreamt = replace(attest(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
+    dreamt = replace(rerun(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
     rehearsed = replace(confirm(TREES[1], STEADY, anchors=STEADY), stage="rehearsal")
     shadows = replace(confirm(TREES[2], STEADY), status="frozen")
     later = [
@@ -402,7 +402,7 @@ def test_who_was_confirmed_here_has_more_room(store: Store) -> None:
     world = World()
     claim = world.say(UNKNOWN_AUTHOR, confirm(TREES[0], STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
+    answer = rerun(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     for number in range(10):
         world.say(UNKNOWN_AUTHOR, adopt(TREES[number % 4]))

@@ -25,7 +25,7 @@ from tests.node.line_writers import with_baseline
 from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, PATCH, START_MS
-from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, confirm, rerun, retract
 from tests.trainer.nvml import FakeCard, FakeDriver
 
 NOW_MS = START_MS + 60_000
@@ -51,11 +51,11 @@ def claims_world(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> W
     best = world.say(KEYS[0], claim)
     world.say(KEYS[1], confirm(TREES[1], SMALL, env="torch2.14-cpu"))
     aim = best.id
-    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
-    world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
-    world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
+    world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
+    world.say(KEYS[2], rerun(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
+    world.say(KEYS[3], rerun(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
+    answer = rerun(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
 
@@ -164,7 +164,7 @@ def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
 
 def test_what_was_measured_here_is_not_what_is_claimed(claims_world: World, show: Show) -> None:
     best = rows(show)[0]
-    # This node's own attestation counts among the others of anybody's board, as everybody's does.
+    # This node's own rerun_record counts among the others of anybody's board, as everybody's does.
     others = best["others"]
     counted = {"confirmed": 1, "smaller": 1, "refuted": 1, "unsupported": 1, "adopted": 0}
     assert {name: others[name] for name in counted} == counted
@@ -202,7 +202,7 @@ def test_the_table_keeps_the_levels_apart(claims_world: World, show: Show) -> No
     heading, names, best, second = text.splitlines()[:4]
     assert heading == f"tiny on {CLASS}, network main, gain in val_bpb"
     assert names.split() == [
-        *("rank", "id", "claimed", "gain", "at", "least", "val_bpb", "tries", "attested"),
+        *("rank", "id", "claimed", "gain", "at", "least", "val_bpb", "tries", "rerun"),
         *("others", "here"),
     ]
     of_best, of_second = (claims_world.records[number].id.hex()[:12] for number in (2, 3))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
+from node.line.rerun_record import WantedClaim
 
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line import plateaus
 from node.line.activity import Activity
-from node.line.attestation import WantedClaim
 from node.line.experiment import ExperimentStep
 from node.loop.devices import Lanes
 from node.loop.session_plan import Goal
@@ -184,7 +184,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     )
     watched.untrusted.add(claimed.tree)
     # While experiments are at work on all lanes.
-    bench.runner.on_start = lambda count: research.attest(wanted) if count == 9 else None
+    bench.runner.on_start = lambda count: research.rerun(wanted) if count == 9 else None
     settled(research.run())
     bench.goal = Goal(max_experiments=8)
     settled(bench.research().run())  # another session, which begins with reference runs
@@ -194,7 +194,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
             "SELECT DISTINCT kind FROM job JOIN planned_run ON job = job.id", ()
         )
     }
-    assert {"baseline", "reference_run", "experiment", "promotion_trial", "attestation"} <= kinds
+    assert {"baseline", "reference_run", "experiment", "promotion_trial", "rerun_record"} <= kinds
     assert watched.shared == []
     splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
     assert len(splits) > 2

@@ -9,9 +9,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from node.line.rerun_record import RerunStep, WantedClaim, open_rerun
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep, WantedClaim, open_attestation
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_recheck import HeadRecheckStep
@@ -552,14 +552,14 @@ def test_a_claim_that_is_run_again_loses_its_pairs_and_keeps_the_seeds_of_its_pr
         author=b"a" * 32,
         gain_nano=GAIN_NANO,
     )
-    job = open_attestation(line_writer, wanted)
+    job = open_rerun(line_writer, wanted)
     for_runs(bench, 4)
     seeds = [run.seed for run in bench.store.jobs.runs_of(job.id)]
     again = changed(bench)
     research = again.research()
-    number = research.attest(wanted)  # before the loop has begun
+    number = research.rerun(wanted)  # before the loop has begun
     assert number != job.id
-    trial = bench.store.jobs.get(number, AttestationStep)
+    trial = bench.store.jobs.get(number, RerunStep)
     assert trial is not None
     assert trial.step == job.step
     assert trial.split != job.split

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from node.line.rerun_record import RerunStep
 
 from agent.completion import ModelCost
 from agent.proposal import NoProposal, Proposal
 from node.home.home import Home
 from node.line.ablation import open_ablation
-from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
 from node.loop.ideas import Ideas
@@ -124,7 +124,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(
     assert part is not None
     assert b"EXTRA" in line_writer.source(part.tree)["train.py"]
     line_writer.store.jobs.close_as(job, replace(job.step, verdict="unconfirmed", measured_nano=-5))
-    assert line_writer.store.jobs.closed_jobs(LINE, AttestationStep)
+    assert line_writer.store.jobs.closed_jobs(LINE, RerunStep)
     assert [one.gain_sd for one in slots.arm_states()] == [2.0, 0.0]
 
 

@@ -48,7 +48,7 @@ from tests.node.line_writers import (
 )
 from tests.node.line_writers import proposal_of as rate_proposal
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 UPPER = replace(MANIFEST, name="upper", below=MANIFEST.id, noise_floor_nano=2_000_000)
 TOP = replace(MANIFEST, name="top", below=UPPER.id)
@@ -350,7 +350,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     wants = TransferSelector(above, net="main", noise_sd=lambda: NOISE_SD, includes_peers=True)
     assert wants.best() is None  # nobody's word but its author's
     gains = [round(5.0 * SD_NANO)] * 4
-    said = attest(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
+    said = rerun(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
     bob.publish(replace(said, task=MANIFEST.id, hardware_class=HARDWARE_CLASS))
     step = wants.best()
     assert step is not None

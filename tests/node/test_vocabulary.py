@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from protocol.rerun_record import RerunVerdict
 
 from agent import proposal
 from node.line.attempts import PromotionTrialOutcome
@@ -18,11 +19,10 @@ from node.terminal.vocabulary import (
     word,
     wording,
 )
-from protocol.attestation import AttestVerdict
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
-    *(*get_args(AttestVerdict), *get_args(HereWord)),
+    *(*get_args(RerunVerdict), *get_args(HereWord)),
     *(*get_args(PromotionTrialOutcome), *(set(get_args(Fate)) - {"open"})),
 }
 

@@ -69,7 +69,7 @@ def test_every_kind_of_record_comes_back_as_it_was() -> None:
 
     asyncio.run(read())
     assert {one.kind for one in here(SESSION) if isinstance(one, Extract)} == {
-        *("task", "patch", "result", "adopt", "attest", "noise")
+        *("task", "patch", "result", "adopt", "rerun", "noise")
     }
 
 

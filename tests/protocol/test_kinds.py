@@ -33,7 +33,7 @@ OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "profile": frozenset({"formerly"}),
     "patch": frozenset({"found_on"}),
     "result": frozenset({"size", "level"}),
-    "attest": frozenset({"again", "alpha", "pairs"}),
+    "rerun": frozenset({"again", "alpha", "pairs"}),
 }
 NATURAL = st.integers(0, MAX_INT)
 ANY_INT = st.integers(-MAX_INT, MAX_INT)

@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from protocol.attestation import AttestVerdict
+from protocol.rerun_record import RerunVerdict
+
 from protocol.board import Board, Row, board_of
 from protocol.evidence import Evidence
 from protocol.keys import SigningKey
@@ -19,7 +20,7 @@ from protocol.rule import Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
-from tests.protocol.worlds import CLASS, World, attest, confirm, retract
+from tests.protocol.worlds import CLASS, World, confirm, rerun, retract
 
 HONEST, LIARS, SYBILS = 14, 6, 20
 SD = MANIFEST.noise_floor_nano
@@ -61,20 +62,20 @@ def record_set() -> Set:
         claim = world.say(key, confirm(tree, gains)).id
         for other in chance.sample([one for one in honest if one is not key], RE_RUNS):
             found = measured(chance, worths[tree])
-            world.say(other, attest(other, tree, found, verdict(found), target=claim))
+            world.say(other, rerun(other, tree, found, verdict(found), target=claim))
     lies = [hashlib.sha256(b"lie %d" % number).digest() for number in range(LIARS)]
     for key, tree in zip(liars, lies, strict=True):
         gains = [CLAIMED + step for step in range(PAIRS)]  # invented, and steadier than any machine
         claim = world.say(key, confirm(tree, gains)).id
         for friend in [*liars, *sybils]:
-            world.say(friend, attest(friend, tree, gains, "confirmed", target=claim))
+            world.say(friend, rerun(friend, tree, gains, "confirmed", target=claim))
         for other in chance.sample(honest, RE_RUNS):
             found = measured(chance, 0)
-            world.say(other, attest(other, tree, found, "refuted", target=claim))
+            world.say(other, rerun(other, tree, found, "refuted", target=claim))
     return Set(world, frozenset(lies), worths)
 
 
-def verdict(found: list[int]) -> AttestVerdict:
+def verdict(found: list[int]) -> RerunVerdict:
     """Return an honest node's verdict on an honest claim after such pairs."""
     shown = Evidence.of([(gain, 0) for gain in found], SD)
     return "confirmed" if shown.is_above(0) else "unconfirmed"
@@ -122,30 +123,33 @@ def by(key: SigningKey) -> list[Record]:
     return [one for one in record_set().world.records if one.author == key.public]
 
 
-ATTESTERS, LOOSE = 300, Policy(alpha=0.5, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
+RERUN_AUTHORS, LOOSE = (
+    300,
+    Policy(alpha=0.5, max_pairs=16, futility_probability=0.1, futility_sd=0.5),
+)
 
 
 def test_who_confirms_at_one_half_is_not_counted_but_shown() -> None:
     """A verdict at an alpha of 0.5 confirms every sixth null; its own runs do not support it."""
     chance, world = random.Random(11), World()
-    claimant, *attesters = keys("loose", ATTESTERS + 1)
+    claimant, *rerun_authors = keys("loose", RERUN_AUTHORS + 1)
     tree = hashlib.sha256(b"null").digest()
     claim = world.say(claimant, confirm(tree, [2 * SD] * PAIRS)).id
-    for key in attesters:
+    for key in rerun_authors:
         found, said = verdict_at_one_half(chance)
-        world.say(key, attest(key, tree, found, said, target=claim))
+        world.say(key, rerun(key, tree, found, said, target=claim))
     (row,) = board_of(world.records, MANIFEST, CLASS).rows
-    assert row.unsupported + row.confirmed >= 0.1 * ATTESTERS, "so many signed it"
-    assert row.confirmed <= 0.02 * ATTESTERS
+    assert row.unsupported + row.confirmed >= 0.1 * RERUN_AUTHORS, "so many signed it"
+    assert row.confirmed <= 0.02 * RERUN_AUTHORS
 
 
-def verdict_at_one_half(chance: random.Random) -> tuple[list[int], AttestVerdict]:
+def verdict_at_one_half(chance: random.Random) -> tuple[list[int], RerunVerdict]:
     """Return the pairs and the verdict of a re-run of a null with a weak criterion."""
     noise = NoiseEstimate(sum(chance.gauss(0, SD) ** 2 for _ in range(20)), 20.0)
     found: list[int] = []
     while True:
         found.append(round(chance.gauss(0, SD) - chance.gauss(0, SD)))
-        # The base is the same in all pairs, as `attest` writes them, so all of the spread is here.
+        # The base is the same in all pairs, as `rerun` writes them, so all of the spread is here.
         evidence = PairedEvidence(noise, (0.0,) * len(found), tuple(-float(gain) for gain in found))
         if (said := judge(evidence, LOOSE).verdict) is not None:
             return found, said

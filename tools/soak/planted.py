@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep
+from node.line.rerun import RerunStep
 from node.loop.session_plan import Goal
 from node.running.node import Node
 from node.running.questions import RerunRequest
@@ -126,7 +126,7 @@ async def _as_made(
     def report() -> None:
         for node in opened:
             store = node.line_resources.store
-            for job in store.jobs.closed_jobs(node.research.line_key, AttestationStep):
+            for job in store.jobs.closed_jobs(node.research.line_key, RerunStep):
                 if (name := jobs[job.id]) not in figures:
                     figures[name] = _judged(store, job)
                     print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)

@@ -29,7 +29,7 @@ from tests.node.examples import (
 )
 from tests.node.line_writers import BASE_NANO, Clock, keep, promotion_trial, with_baseline
 from tests.node.peer_authors import PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 EXPERIMENTS = 1_000
 CLAIMS = 30
@@ -177,7 +177,7 @@ def _peers(store: Store, blobs: Blobs) -> bytes:
     ]
     tree = _source(2_000).tree
     gains = [5 * _SD_NANO + wobble for wobble in (-9, 9, 0, 0)]
-    said = attest(bob.key, tree, gains, "confirmed", base=BASELINE.tree, target=claims[0])
+    said = rerun(bob.key, tree, gains, "confirmed", base=BASELINE.tree, target=claims[0])
     bob.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
     intent = IntentBody(
         task=TASK, hardware_class=HARDWARE_CLASS, base=tree, title=HOSTILE[0][:118], ttl_s=3600

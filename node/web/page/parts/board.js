@@ -11,7 +11,7 @@ import { importedSection } from "./imported.js";
 
 export const title = "Leaderboard";
 const REREAD_MS = 2_000;
-const KINDS = new Set(["result", "attest", "adopt", "retract", "task", "revoke"]);
+const KINDS = new Set(["result", "rerun", "adopt", "retract", "task", "revoke"]);
 
 export async function show(visit) {
   const [task, hardware] = visit.parameters;

@@ -4,15 +4,15 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from node.line.rerun_record import RerunStep, WantedClaim
+from protocol.rerun_record import RerunBody, rerun_seed
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.attestation import AttestBody, attestation_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source
@@ -65,25 +65,25 @@ def truly(bench: Bench, gain_sd: float) -> None:
     }
 
 
-def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
+def verify(bench: Bench, wanted: WantedClaim) -> RerunStep:
     """Have a claim judged in a session of its own."""
     research = bench.research()
-    job_id = research.attest(wanted)
+    job_id = research.rerun(wanted)
 
     async def work() -> None:
         async with asyncio.timeout(20):
             await research.run()
 
     asyncio.run(work())
-    job = bench.store.jobs.get(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, RerunStep)
     assert job is not None
     assert job.state == "done"
     return job.step
 
 
-def signed(bench: Bench) -> list[AttestBody]:
+def signed(bench: Bench) -> list[RerunBody]:
     records = bench.store.records.own()
-    return [record.body for record in records if isinstance(record.body, AttestBody)]
+    return [record.body for record in records if isinstance(record.body, RerunBody)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_its_seeds_are_those_of_the_claim_and_this_key(bench: Bench) -> None:
     (body,) = signed(bench)
     assert body.proof_by(KEY.public).holds()
     seeds = list(dict.fromkeys(run.seed for run in body.runs))
-    assert seeds == [attestation_seed(body.proof, index) for index in range(len(seeds))]
+    assert seeds == [rerun_seed(body.proof, index) for index in range(len(seeds))]
     assert {run.role for run in body.runs} == {"base", "candidate"}
 
 
@@ -181,9 +181,9 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
             research.stop()
 
     bench.runner.on_start = stop
-    job_id = research.attest(claiming(2.0))
+    job_id = research.rerun(claiming(2.0))
     asyncio.run(research.run())
-    job = bench.store.jobs.get(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, RerunStep)
     assert job is not None
     assert job.state == "open"
     before = [run.seed for run in bench.store.jobs.runs_of(job_id) if run.outcome]
@@ -225,7 +225,7 @@ def test_what_is_signed_is_borne_out_by_its_own_runs(
     (row,) = bench.store.boards.get(BOARD).rows
     assert (getattr(row, verdict), row.unsupported) == (1, 0)
     ranks = verdict != "refuted"
-    assert (row.attested_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
+    assert (row.rerun_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
 
 
 def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
@@ -249,7 +249,7 @@ def test_a_gain_over_another_base_is_measured_next_to_the_baseline_as_well(
     assert len(anchors) == 4
     assert set(anchors) <= {run.seed for run in body.runs if run.role == "candidate"}
     (row,) = bench.store.boards.get(BOARD).rows
-    assert row.attested_pairs == 4
+    assert row.rerun_pairs == 4
     assert row.rank is not None
 
 
