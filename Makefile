@@ -72,7 +72,7 @@ fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|meeting|fleet|together|try|verify|
-# planted|liars|knobs|model|programs|several|first|page|watched|stopping|ladder|example-TASK; figures are appended
+# planted|liars|hyperparameters|model|programs|several|first|page|watched|stopping|ladder|example-TASK; figures are appended
 # to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

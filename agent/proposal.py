@@ -53,7 +53,7 @@ class Outcome:
     decision: Decision
     gain_sd: float | None
     title: str = ""
-    proposer: str = "knobs"
+    proposer: str = "search"
     edits: tuple[Edit, ...] = ()
     metric: float | None = None
     values: tuple[tuple[str, Scalar], ...] = ()
@@ -257,7 +257,7 @@ class Context:
 
     source: Source
     editable: tuple[str, ...]
-    knobs: tuple[HyperparameterSpec, ...]
+    hyperparameters: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     history: tuple[Outcome, ...]
     tried: Callable[[bytes], bool]
@@ -283,7 +283,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A patch to try. `key` names the idea (`knob:LEARNING_RATE`, `move:rope`) across bases.
+    """A patch to try. `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`) across
+    bases.
 
     `edits` apply the patch to another base; empty if that is impossible. `model` and `program`, the
     hash of the instructions it was given, say where the patch came from. `parents` are the patches

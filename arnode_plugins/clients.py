@@ -49,7 +49,7 @@ def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]
 
 def constants(run: TrackedRun) -> dict[str, float | str]:
     """Return a run's hyperparameters. Numbers are converted, since trackers draw axes of them."""
-    return {name: _number(text) for name, text in run.knobs.items()}
+    return {name: _number(text) for name, text in run.hyperparameters.items()}
 
 
 def _number(text: str) -> float | str:

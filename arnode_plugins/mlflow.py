@@ -64,7 +64,7 @@ def _write_run(place: Path, experiment_id: str, run: TrackedRun) -> None:
     for name, figure in run.figures.items():
         _write(home / "metrics" / name, f"{run.ended_ms} {figure!r} {run.step}\n")
     tags = {**run.tags, "mlflow.runName": run.name, "mlflow.user": _USER}
-    for kind, values in (("params", run.knobs), ("tags", tags)):
+    for kind, values in (("params", run.hyperparameters), ("tags", tags)):
         for name, value in values.items():
             _write(home / kind / name, value)
     _write_yaml(

@@ -329,7 +329,7 @@ def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> Non
     task = load_task(folder, data_dir=tmp_path)
     assert [
         hyperparameter.name
-        for hyperparameter in find_hyperparameters(task.source, task.editable, task.knobs)
+        for hyperparameter in find_hyperparameters(task.source, task.editable, task.hyperparameters)
     ] == ["STARTS"]
     judge = judge_of(folder)
     solve: dict[str, Any] = {}

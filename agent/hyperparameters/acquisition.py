@@ -44,7 +44,7 @@ _DECAY = _GROWTH**-0.25
 
 
 def promising(
-    knobs: Sequence[Hyperparameter],
+    hyperparameters: Sequence[Hyperparameter],
     weights: Sequence[float],
     trials: Sequence[HyperparameterTrial],
     chance: random.Random,
@@ -56,7 +56,7 @@ def promising(
     first. The model learns from the latest that were not rejected, and from the trials of `others`
     nearest to the present source.
     """
-    cube = Cube(knobs)
+    cube = Cube(hyperparameters)
     reported = differences_of_others(others, cube)[:_MOST_OTHERS]
     learned = [trial for trial in trials if trial.outcome.decision != "rejected"]
     learned = learned[: _MOST_MODELLED - len(reported)]
@@ -69,7 +69,11 @@ def promising(
     for _ in range(_ROUNDS):
         search.look(reach)
     return [
-        tuple(Change(knob, values[knob.name]) for knob in knobs if knob.name in values)
+        tuple(
+            Change(hyperparameter, values[hyperparameter.name])
+            for hyperparameter in hyperparameters
+            if hyperparameter.name in values
+        )
         for values in search.ranked
     ]
 
@@ -85,7 +89,10 @@ class Acceptance:
 
     def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
         self._cube = cube
-        self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
+        self._own = {
+            hyperparameter.name: cube.along(hyperparameter.name, hyperparameter.value)
+            for hyperparameter in cube.hyperparameters
+        }
         self._tried: dict[str, list[tuple[float, bool]]] = {}  # (distance, is rejected)
         for trial in trials:
             is_refused = trial.outcome.decision == "rejected"
@@ -111,7 +118,7 @@ def reach_of(outcomes: Sequence[Outcome]) -> float:
     """Return the trust region's size after these outcomes, oldest first."""
     reach = _FIRST_REACH
     for outcome in outcomes:
-        if outcome.key.startswith("knobs:") and outcome.decision != "rechecked_out":
+        if outcome.key.startswith("hyperparameters:") and outcome.decision != "rechecked_out":
             reach *= _GROWTH if outcome.decision == "kept" else _DECAY
             reach = min(max(reach, _LEAST_REACH), _MOST_REACH)
     return reach
@@ -129,7 +136,9 @@ class _Search:
         chance: random.Random,
     ) -> None:
         self._cube = cube
-        self._values = {knob.name: knob.value for knob in cube.knobs}
+        self._values = {
+            hyperparameter.name: hyperparameter.value for hyperparameter in cube.hyperparameters
+        }
         self._weights = weights
         self._model = model
         self._acceptance = acceptance
@@ -204,17 +213,23 @@ def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[Trial
     Authors take turns so that no author gains weight by publishing more. If a value of a base
     is impossible here, it is left out. If a tried value is impossible here, the trial is skipped.
     """
-    knobs, here = {knob.name: knob for knob in cube.knobs}, cube.position({})
+    hyperparameters, here = (
+        {hyperparameter.name: hyperparameter for hyperparameter in cube.hyperparameters},
+        cube.position({}),
+    )
     numbers = {base: -1 - at for at, base in enumerate(dict.fromkeys(one.base for one in others))}
     by_author: dict[str, list[TrialDifference]] = {}
     for one in others:
         changed = [*one.before, *one.after]
-        if not all(name in knobs and may_be(knobs[name], value) for name, value in changed):
+        if not all(
+            name in hyperparameters and may_be(hyperparameters[name], value)
+            for name, value in changed
+        ):
             continue
         around = {
             name: value
             for name, value in one.values
-            if name in knobs and may_be(knobs[name], value)
+            if name in hyperparameters and may_be(hyperparameters[name], value)
         }
         difference = TrialDifference(
             at=cube.position({**around, **dict(one.after)}),

@@ -62,6 +62,6 @@ def pasts(history: Sequence[Outcome]) -> dict[str, Past]:
     for outcome in history:
         kind, _, rest = outcome.key.partition(":")
         name, _, direction = rest.rpartition(":")
-        if kind == "knob" and name:
+        if kind == "hyperparameter" and name:
             steps.setdefault(name, []).append((direction, outcome))
     return {name: Past(tuple(listed)) for name, listed in steps.items()}

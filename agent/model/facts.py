@@ -126,7 +126,9 @@ def category(key: str, hunks: Sequence[Hunk]) -> Category:
     """Return the kind of a change; `key` names the idea."""
     removed = [line for hunk in hunks for line in hunk.removed if line.strip()]
     added = [line for hunk in hunks for line in hunk.added if line.strip()]
-    if key.startswith("knob:") or (added and all(map(_assigned, [*removed, *added])) and removed):
+    if key.startswith("hyperparameter:") or (
+        added and all(map(_assigned, [*removed, *added])) and removed
+    ):
         return "constant"
     if removed and not added:
         return "removal"

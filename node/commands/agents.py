@@ -110,7 +110,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
         return
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
-    asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
+    asked = who if who not in ("search", "none") else f"no model ({who} needs no prompt)"
     room = f"; room: {plain(room_left)}" if (room_left := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:

@@ -86,8 +86,8 @@ def compare_programs(
 ) -> None:
     """Find out which of two proposers gains more on this device.
 
-    A and B are proposers, written as in the setting `agent` (knobs, claude, ollama:NAME,
-    claude#bold; knobs,claude for two at once), or files with instructions for a proposer
+    A and B are proposers, written as in the setting `agent` (hyperparameters, claude, ollama:NAME,
+    claude#bold; hyperparameters,claude for two at once), or files with instructions for a proposer
     (bold.md). They work in blocks of time, in random order. Each block is a separate session that
     starts at the same head and knows nothing of other blocks. The comparison ends with a result or
     at the time limit. After an interruption the same command resumes.

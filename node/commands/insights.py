@@ -36,17 +36,19 @@ def insights(task: str | None, text: Path | None, as_json: bool) -> None:
 
 
 def _print_hyperparameters(learnt: "Learnt") -> None:
-    knobs: Any = learnt.importance["knobs"]
+    hyperparameters: Any = learnt.importance["hyperparameters"]
     name = plain(learnt.names[learnt.line.task])
-    if not knobs:
+    if not hyperparameters:
         click.echo(f"too few hyperparameters of {name} were varied yet to say which matter")
         return
     click.echo(
         f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share explained:"
     )
-    for knob in knobs[:_SHOWN]:
-        share = f"{knob['share']:.0%} ({knob['low']:.0%} to {knob['high']:.0%})"
-        click.echo(f"  {plain(knob['name']):<28} {share:<22} best at {plain(str(knob['best']))}")
+    for hyperparameter in hyperparameters[:_SHOWN]:
+        share = f"{hyperparameter['share']:.0%} ({hyperparameter['low']:.0%} to {hyperparameter['high']:.0%})"
+        click.echo(
+            f"  {plain(hyperparameter['name']):<28} {share:<22} best at {plain(str(hyperparameter['best']))}"
+        )
 
 
 def _print_kinds(learnt: "Learnt") -> None:

@@ -75,7 +75,7 @@ def show(name: str, as_json: bool) -> None:
         "noise_floor": manifest.noise_floor_nano / NANO,
         "evaluator": manifest.evaluator,
         "scoring": manifest.scoring,
-        "knobs": [knob.name for knob in one.knobs],
+        "hyperparameters": [hyperparameter.name for hyperparameter in one.hyperparameters],
         "moves": [move.name for move in one.moves],
     }
     better = "lower" if manifest.metric.direction == "min" else "higher"

@@ -91,11 +91,12 @@ class Config:
     key, never the host's name."""
 
     agent: tuple[str, ...] = setting(
-        ("knobs",),
+        ("search",),
         agents.AGENT,
         Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
     )
-    """Who proposes: the built-in search (`knobs`), a model, a coding agent or nobody, such as
+    """Who proposes: the built-in search (`hyperparameters`), a model, a coding agent or nobody,
+    such as
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
     The built-in search fills gaps."""
 

@@ -157,7 +157,7 @@ class Briefing:
         return Context(
             source=working,
             editable=self.task.editable,
-            knobs=self.task.knobs,
+            hyperparameters=self.task.hyperparameters,
             moves=self.task.moves,
             history=self.outcomes.all,
             imported=self.imported.outcomes(working, self._run_sd) if self.imported else (),

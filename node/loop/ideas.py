@@ -22,7 +22,7 @@ from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
-from node.loop.slots import KNOBS, ArmState, Slots
+from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
@@ -197,14 +197,14 @@ class Ideas:
     def _next(self) -> Idea | None:
         if written := self._written():
             return written
-        self._slots.take(KNOBS)
+        self._slots.take(SEARCH)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = self._line_writer.others_titles(self._line_writer.known_line.working)
         if ready and (not self._is_new(ready.parent, ready.fingerprint) or ready.title in taken):
             ready = None
         proposal = ready or self._untaken(taken)
-        return Idea.of(self._line_writer, proposal, arm=KNOBS) if proposal else None
+        return Idea.of(self._line_writer, proposal, arm=SEARCH) if proposal else None
 
     def _written(self) -> Idea | None:
         """Return a slow proposer's finished idea on the current working line, if it is new."""

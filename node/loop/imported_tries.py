@@ -115,10 +115,12 @@ class ImportedTries:
         """
         applied = self._applied
         if applied is None or applied.working.tree != working.tree:
-            found = find_hyperparameters(working, self.task.editable, self.task.knobs)
-            knobs = {knob.name: knob for knob in reversed(found)}
+            found = find_hyperparameters(working, self.task.editable, self.task.hyperparameters)
+            hyperparameters = {
+                hyperparameter.name: hyperparameter for hyperparameter in reversed(found)
+            }
             moves = {_plain(move.title): move.edits for move in self.task.moves}
-            steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
+            steps = tuple(self._step(row, working, hyperparameters, moves) for row in self.rows)
             applied = self._applied = _AppliedRows(working=working, rows=self.rows, steps=steps)
         return applied
 
@@ -126,20 +128,20 @@ class ImportedTries:
         self,
         row: _Row,
         working: Source,
-        knobs: Mapping[str, Hyperparameter],
+        hyperparameters: Mapping[str, Hyperparameter],
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
         """Return a row's change as edits of `working`; empty if unknown."""
         if row.edits:
-            step = read_back(row.edits, self.task.knobs)
+            step = read_back(row.edits, self.task.hyperparameters)
             values = dict(step.after) if step else {}
-            if not values or not knobs.keys() >= values.keys():
+            if not values or not hyperparameters.keys() >= values.keys():
                 return row.edits
         elif move := moves.get(_plain(row.words)):
             return move
         else:
-            values = dict(_values_in(row.words, knobs.values()))
-        changes = [Change(knobs[name], value) for name, value in values.items()]
+            values = dict(_values_in(row.words, hyperparameters.values()))
+        changes = [Change(hyperparameters[name], value) for name, value in values.items()]
         changes = [change for change in changes if not change.does_nothing]
         return edits_of(working, changes) if changes else ()
 
@@ -185,14 +187,16 @@ def _within(source: Source, working: Source) -> Source:
     return made
 
 
-def _values_in(words: str, knobs: Iterable[Hyperparameter]) -> Iterator[tuple[str, Scalar]]:
+def _values_in(
+    words: str, hyperparameters: Iterable[Hyperparameter]
+) -> Iterator[tuple[str, Scalar]]:
     """Yield each constant that these words name, with the value that it was set to."""
-    for knob in knobs:
-        name = r"[\s_-]?".join(map(re.escape, knob.name.split("_")))
+    for hyperparameter in hyperparameters:
+        name = r"[\s_-]?".join(map(re.escape, hyperparameter.name.split("_")))
         found = re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_]){_SET}", words, re.IGNORECASE)
-        value = _value(found["two"] or found["one"], knob.value) if found else None
+        value = _value(found["two"] or found["one"], hyperparameter.value) if found else None
         if value is not None:
-            yield knob.name, value
+            yield hyperparameter.name, value
 
 
 def _value(text: str, like: Scalar) -> Scalar | None:

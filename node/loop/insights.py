@@ -27,11 +27,11 @@ from protocol.records import Record
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO, from_nano
 
-KNOBS: Final = "knobs"  # the proposer whose ideas are named by hyperparameters and moves
+SEARCH: Final = "search"  # the proposer whose ideas are named by hyperparameters and moves
 _NAMED = (8, 6, 4, 3, 2, 1)  # items of a list that are named, as many as there is room for
 _OFTEN = 2  # fewest tries of an idea that is reported as never kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
-_KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
+_HYPERPARAMETER = re.compile(r"hyperparameter:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
 _NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
 _MOVE = re.compile(rf"move:{_NAME}|moves:{_NAME}(?:\+{_NAME}){{1,3}}")
 _BY = {
@@ -200,9 +200,11 @@ def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
 
     `known` are the names in the task's own source. Any other name may contain a message.
     """
-    if step.idea.proposer == KNOBS:
-        if (knob := _KNOB.fullmatch(step.idea.key)) and knob[1].encode() in known:
-            return f"{knob[1]}{knob[2]} {knob[3]}"
+    if step.idea.proposer == SEARCH:
+        if (hyperparameter := _HYPERPARAMETER.fullmatch(step.idea.key)) and hyperparameter[
+            1
+        ].encode() in known:
+            return f"{hyperparameter[1]}{hyperparameter[2]} {hyperparameter[3]}"
         if _MOVE.fullmatch(step.idea.key):
             return step.idea.key.replace(":", " ", 1).replace("+", " and ")
     return _by(step.idea.proposer)
@@ -213,7 +215,7 @@ def _by(proposer: str) -> str:
 
 
 def _kind(idea: Idea) -> str:
-    if idea.proposer == KNOBS and idea.key.startswith(("move:", "moves:")):
+    if idea.proposer == SEARCH and idea.key.startswith(("move:", "moves:")):
         return "moves"
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 

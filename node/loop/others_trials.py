@@ -60,7 +60,7 @@ class OthersTrials:
     def __init__(self, task: Task) -> None:
         source = task.source
         self._baseline = source.tree
-        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.knobs))
+        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.hyperparameters))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
         self._trials: dict[bytes, deque[_Trial]] = {}
 

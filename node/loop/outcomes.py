@@ -133,7 +133,7 @@ class Outcomes:
             detailed,
             edits=step.idea.edits,
             values=hyperparameter_values(
-                self._line_writer.source(step.tree), self._task.editable, self._task.knobs
+                self._line_writer.source(step.tree), self._task.editable, self._task.hyperparameters
             ),
             reason=(runs[-1].reason or "") if has_failed else "",
             last_line=_last_line(own[-1].log_tail) if has_failed else "",

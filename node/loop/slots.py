@@ -20,7 +20,7 @@ from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.units import NANO
 
-KNOBS: Final = "knobs"
+SEARCH: Final = "search"
 _LOOKED_BACK: Final = 1_000  # experiments: gains from before the head moved say little
 _SHOWN: Final = 100  # of these, for the shares that are reported
 _HOUR_MS: Final = 3_600_000
@@ -55,7 +55,8 @@ class _Slot:
 
 
 class Slots:
-    """The draw of slots among slow proposers and, if `has_knobs`, the hyperparameter search.
+    """The draw of slots among slow proposers and, if `has_hyperparameters`, the hyperparameter
+    search.
 
     `run_sd` is the standard deviation of one run, in the metric's unit. `hour_usd` is the value of
     an hour of the device in USD; None if money does not count.
@@ -66,14 +67,14 @@ class Slots:
         line_writer: LineWriter,
         *,
         slow: Sequence[SlowIdeas],
-        has_knobs: bool,
+        has_hyperparameters: bool,
         run_sd: Callable[[], float],
         seed: int,
         hour_usd: float | None = None,
     ) -> None:
         self._line_writer = line_writer
         self._slow = {one.name: one for one in slow}
-        self._names = [*([KNOBS] if has_knobs else []), *self._slow]
+        self._names = [*([SEARCH] if has_hyperparameters else []), *self._slow]
         self._run_sd = run_sd
         self._seed = seed
         self._hour_usd = hour_usd
@@ -121,7 +122,7 @@ class Slots:
         A proposal that a slow one wrote for an earlier slot does not use the slot drawn since; the
         hyperparameter search does.
         """
-        if name in (self._drawn, KNOBS):
+        if name in (self._drawn, SEARCH):
             self._drawn = None
 
     def arm_states(self) -> tuple[ArmState, ...]:

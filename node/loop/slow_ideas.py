@@ -27,7 +27,7 @@ class SlowIdeas:
         say: Callable[[str], None],
         name: str = "",
         text: str = "",
-        others: str = "knobs",
+        others: str = "search",
         on_written: Callable[[], None] = lambda: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -22,7 +22,7 @@ _SHOWN: Final = 5  # models in a reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnChoice:
-    """A proposer without a model: `knobs`, `none`, or a plugin of that name."""
+    """A proposer without a model: `hyperparameters`, `none`, or a plugin of that name."""
 
     name: str
 
@@ -45,7 +45,7 @@ class ModelChoice:
 
 AUTO: Final = ("auto",)  # the setting that searches this machine for proposers
 NOBODY: Final = OwnChoice(name="none")
-KNOBS: Final = OwnChoice(name="knobs")
+SEARCH: Final = OwnChoice(name="search")
 Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
 
 
@@ -115,7 +115,7 @@ def _words(config: Config) -> set[str]:
 
 def _chosen_by(word: str, config: Config) -> Choice:
     match word:
-        case "knobs" | "none" as name:
+        case "search" | "none" as name:
             return OwnChoice(name=name)
         case "claude" | "codex" | "aider" as name:
             return ProgramChoice(name=name)
@@ -166,7 +166,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         if shutil.which(name, path=env.get("PATH")):
             program = ProgramChoice(name=cast("Program", name))
             return _chosen(program, "it is installed", remarks)
-    return _chosen(KNOBS, "it needs no model", remarks)
+    return _chosen(SEARCH, "it needs no model", remarks)
 
 
 def _chosen(choice: Choice, why: str, remarks: list[str]) -> Chosen:

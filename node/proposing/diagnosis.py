@@ -19,7 +19,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import open_cost_database, temporary_cost_database
-from node.proposing.choice import KNOBS, NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import NOBODY, SEARCH, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_fault, terms_of
 from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
@@ -62,7 +62,7 @@ def diagnose(
     """
     match choice:
         case OwnChoice():
-            if choice not in (KNOBS, NOBODY):
+            if choice not in (SEARCH, NOBODY):
                 plugin(PROPOSERS, choice.name, "proposer").load(ProposerPlugin)
             return Diagnosis(status="ok", detail=f"{choice.name}: uses no model")
         case ProgramChoice():

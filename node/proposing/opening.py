@@ -23,7 +23,7 @@ from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import ModelCostBudget, limits_of, open_cost_database
-from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import NOBODY, SEARCH, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
@@ -69,13 +69,13 @@ class OpenedArm:
 class Proposers:
     """All proposers: the fast one, and the arms with slow ones, which write while runs are made.
 
-    `has_knobs`: the hyperparameter search is an arm itself, instead of only filling gaps. `planner`
-    writes the aim for the slow proposers.
+    `has_hyperparameters`: the hyperparameter search is an arm itself, instead of only filling gaps.
+    `planner` writes the aim for the slow proposers.
     """
 
     fast: Proposer
     slow: tuple[OpenedArm, ...] = ()
-    has_knobs: bool = False
+    has_hyperparameters: bool = False
     planner: ModelPlanner | None = None
 
     @property
@@ -85,7 +85,7 @@ class Proposers:
             f"{one.proposer.name} with `{one.arm.text}`" if one.arm.text else one.proposer.name
             for one in self.slow
         ]
-        return ", ".join([*slow, "knobs"] if self.has_knobs else slow)
+        return ", ".join([*slow, "search"] if self.has_hyperparameters else slow)
 
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
@@ -95,7 +95,7 @@ def fast_proposer(arms: Sequence[Arm]) -> Proposer:
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
     """Return the arm for a single proposal: the first slow arm, or else the first arm."""
-    return next((arm for arm in arms if arm.choice not in (KNOBS, NOBODY)), arms[0])
+    return next((arm for arm in arms if arm.choice not in (SEARCH, NOBODY)), arms[0])
 
 
 def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None:
@@ -133,7 +133,7 @@ async def open_proposers(
         yield Proposers(
             fast=fast_proposer(arms),
             slow=tuple(slow),
-            has_knobs=any(arm.choice == KNOBS for arm in arms),
+            has_hyperparameters=any(arm.choice == SEARCH for arm in arms),
             planner=planner,
         )
 
@@ -156,7 +156,7 @@ async def open_slow(
     """
     config = arm.settings(config)
     match choice := arm.choice:
-        case OwnChoice() if choice in (KNOBS, NOBODY):
+        case OwnChoice() if choice in (SEARCH, NOBODY):
             yield None
         case OwnChoice(name=name):
             found = plugin(PROPOSERS, name, "proposer")

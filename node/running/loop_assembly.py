@@ -82,7 +82,7 @@ class LoopAssembly:
         proposer: Proposer,
         say: Callable[[str], None],
         slow: Sequence[SlowIdeas] = (),
-        has_knobs: bool = True,
+        has_hyperparameters: bool = True,
         planner: ModelPlanner | None = None,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
@@ -92,7 +92,8 @@ class LoopAssembly:
         - `peers`: the choice among peers' claims; None where no peer's code may run.
         - `most_fresh`: how many new patches of peers are inspected at once, at most.
         - `say`: reports unreadable files of instructions, and messages of the planner.
-        - `has_knobs`: with `slow` proposers, the fast proposer gets slots too; otherwise it only
+        - `has_hyperparameters`: with `slow` proposers, the fast proposer gets slots too; otherwise
+        it only
           fills gaps.
         - `planner`: writes an aim for the slow proposers.
         """
@@ -136,7 +137,7 @@ class LoopAssembly:
             slots=Slots(
                 line_writer,
                 slow=slow,
-                has_knobs=has_knobs,
+                has_hyperparameters=has_hyperparameters,
                 run_sd=lambda: noise.sd() * line_writer.style.public_scatter,
                 seed=seed,
                 hour_usd=config.device_hour_usd,

@@ -191,7 +191,7 @@ async def open_node(
             proposer=proposers.fast,
             say=activity.say,
             slow=_at_work(proposers, activity.say, on_written=news.set),
-            has_knobs=proposers.has_knobs,
+            has_hyperparameters=proposers.has_hyperparameters,
             planner=proposers.planner,
             policy=Policy(promotion_trial_hours=config.promotion_trial_hours),
         )
@@ -239,7 +239,7 @@ def _at_work(
     proposers: Proposers, say: Callable[[str], None], *, on_written: Callable[[], None]
 ) -> list[SlowIdeas]:
     """Return the slow proposers, which write patches while runs are made."""
-    others = "the others" if len(proposers.slow) > 1 else "knobs"
+    others = "the others" if len(proposers.slow) > 1 else "search"
     return [
         SlowIdeas(
             writer.proposer,

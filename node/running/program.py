@@ -386,7 +386,7 @@ async def _run(
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"
-                _log.info("%s %s, knobs fill the gaps", proposers.names, propose)
+                _log.info("%s %s, search fill the gaps", proposers.names, propose)
             if preparation is not None:
                 await stack.enter_async_context(preparation.reporting_to(node.research))
             if before is not None:

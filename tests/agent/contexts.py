@@ -48,7 +48,7 @@ def context(**changes: Any) -> Context:
     plain = Context(
         source=TINY,
         editable=("train.py",),
-        knobs=(),
+        hyperparameters=(),
         moves=(),
         history=(),
         tried=lambda _: False,

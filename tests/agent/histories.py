@@ -87,4 +87,8 @@ def _idea(
     assert isinstance(hyperparameter.value, int | float)
     value = type(hyperparameter.value)((hyperparameter.value or 0.1) * chance.choice(_STEPS)) or 1
     change = Change(hyperparameter, value)
-    return str(change), f"knob:{hyperparameter.name}:{change.direction}", edits_of(TINY, [change])
+    return (
+        str(change),
+        f"hyperparameter:{hyperparameter.name}:{change.direction}",
+        edits_of(TINY, [change]),
+    )

@@ -40,7 +40,7 @@ def outcome(
     after = reapply(edits, source)
     assert after is not None
     return Outcome(
-        key="knobs:" + "+".join(one.knob.name for one in changes),
+        key="hyperparameters:" + "+".join(one.hyperparameter.name for one in changes),
         decision=decision,
         gain_sd=gain_sd,
         edits=edits,
@@ -67,7 +67,7 @@ def searched(metric: Metric, runs: int, seed: int = 1) -> tuple[Source, list[Out
             hyperparameter = hyperparameters[len(history) % 3]
             value: Scalar = {"RATE": 0.03, "DECAY": 0.6, "WIDTH": 128}[hyperparameter.name]
             changes = (Change(hyperparameter, value),)
-        after = {**values, **{one.knob.name: one.value for one in changes}}
+        after = {**values, **{one.hyperparameter.name: one.value for one in changes}}
         before, now = metric(values), metric(after)
         assert before is not None
         gain_sd = None if now is None else before - now + chance.gauss(0, 1)
@@ -131,9 +131,9 @@ def test_hyperparameters_of_little_weight_are_looked_at_less() -> None:
 
     def share(weight: float) -> float:
         found = promising(hyperparameters, [1.0, 1.0, 1.0, 1.0, weight], known, random.Random(1))
-        return sum(any(one.knob.name == "IDLE" for one in changes) for changes in found) / len(
-            found
-        )
+        return sum(
+            any(one.hyperparameter.name == "IDLE" for one in changes) for changes in found
+        ) / len(found)
 
     assert share(0.1) < 0.6 * share(1.0)
 
@@ -150,7 +150,7 @@ def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
         """Return the index of the first proposal with at least that RATE."""
         known = tuple(trials([*history, *[wrong] * refused], SPECS))
         found = promising(hyperparameters, [1.0] * 5, known, random.Random(1))
-        values = [{one.knob.name: one.value for one in changes} for changes in found]
+        values = [{one.hyperparameter.name: one.value for one in changes} for changes in found]
         return next(at for at, one in enumerate(values) if float(one.get("RATE", 0.0)) >= 0.03)
 
     assert best_beyond(0) < best_beyond(3) < best_beyond(12)
@@ -177,12 +177,12 @@ def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
 
 
 def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:
-    def reach(*decisions: Decision, key: str = "knobs:A+B") -> float:
+    def reach(*decisions: Decision, key: str = "hyperparameters:A+B") -> float:
         return reach_of([Outcome(key=key, decision=one, gain_sd=0.0) for one in decisions])
 
     usual = reach()
     assert reach("kept") > usual > reach("screened_out") > reach("failed", "screened_out")
-    assert reach("rechecked_out") == usual == reach("kept", key="knob:A:up")
+    assert reach("rechecked_out") == usual == reach("kept", key="hyperparameter:A:up")
     # One success in five leaves it unchanged.
     assert reach("kept", *["screened_out"] * 4) == pytest.approx(usual)
     assert 0 < reach(*["screened_out"] * 99) < reach(*["kept"] * 99) < 1
@@ -237,7 +237,7 @@ def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
     assert promising(hyperparameters, [1.0] * 5, (), random.Random(1)) == []
     found = promising(hyperparameters, [1.0] * 5, (), random.Random(1), others_of(history, "a"))
     start = {hyperparameter.name: hyperparameter.value for hyperparameter in hyperparameters}
-    proposed = {**start, **{change.knob.name: change.value for change in found[0]}}
+    proposed = {**start, **{change.hyperparameter.name: change.value for change in found[0]}}
     before, after = surface(start), surface(proposed)
     reached = surface(dict(hyperparameter_values(best, ("t.py",), SPECS)))
     assert before is not None

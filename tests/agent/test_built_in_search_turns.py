@@ -84,7 +84,7 @@ def context(
     return Context(
         source=Source.of({"train.py": text.encode()}),
         editable=("train.py",),
-        knobs=SPECS,
+        hyperparameters=SPECS,
         moves=(),
         history=history,
         tried=tried,
@@ -167,10 +167,10 @@ def test_all_ways_take_their_turns_and_never_repeat_themselves() -> None:
 
 def test_a_model_changes_several_hyperparameters_of_which_each_is_named_and_in_its_range() -> None:
     made = [proposal for seed in (1, 2) for proposal in played(20, seed=seed)]
-    several = [proposal for proposal in made if proposal.key.startswith("knobs:")]
+    several = [proposal for proposal in made if proposal.key.startswith("hyperparameters:")]
     assert several
     for proposal in several:
-        names = proposal.key.removeprefix("knobs:").split("+")
+        names = proposal.key.removeprefix("hyperparameters:").split("+")
         assert 2 <= len(names) <= 4
         assert [part.split(" ")[0] for part in proposal.title.split(", ")] == names
         assert proposal.why == MODEL
@@ -194,7 +194,7 @@ def test_a_peers_hyperparameter_comes_with_its_patch_and_none_of_its_words() -> 
     for proposal in taken:
         assert proposal.parents == (bytes([7]) * 32,)
         assert proposal.title == "DECAY 0.5 → 0.25, from 07070707"
-        assert proposal.key == "knob:DECAY:down"
+        assert proposal.key == "hyperparameter:DECAY:down"
         assert proposal.why == "a peer claims a gain, and other peers confirmed it"
         assert proposal.source["train.py"].decode() == TEXT.replace("DECAY = 0.5", "DECAY = 0.25")
 
@@ -212,7 +212,7 @@ def test_what_a_peer_changed_besides_hyperparameters_is_never_taken() -> None:
 def test_a_peers_hyperparameter_that_was_tried_is_not_tried_on_another_base() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25")
     failed = Outcome(
-        key="knob:DECAY:down", decision="screened_out", gain_sd=-3.0, edits=offered.edits
+        key="hyperparameter:DECAY:down", decision="screened_out", gain_sd=-3.0, edits=offered.edits
     )
     moved = TEXT.replace("RATE = 0.01", "RATE = 0.02")
     for seed in range(30):
@@ -246,7 +246,9 @@ def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(acquisition, "Surrogate", Told)
     rate = Edit(path="train.py", search="RATE = 0.01\n", replace="RATE = 0.02\n")
-    outcome = Outcome(key="knob:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,))
+    outcome = Outcome(
+        key="hyperparameter:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,)
+    )
     for seed in range(3):
         assert BuiltInSearch().propose(context((outcome,) * 5000, seed=seed)) is not None
     assert given_trials
@@ -272,7 +274,15 @@ EDITS = st.builds(
 )
 OUTCOMES = st.builds(
     Outcome,
-    key=st.sampled_from(["knob:RATE:up", "knob:BETAS[0]:down", "knobs:RATE+DECAY", "move:m", "x"]),
+    key=st.sampled_from(
+        [
+            "hyperparameter:RATE:up",
+            "hyperparameter:BETAS[0]:down",
+            "hyperparameters:RATE+DECAY",
+            "move:m",
+            "x",
+        ]
+    ),
     decision=st.sampled_from(["screened_out", "rechecked_out", "kept", "failed", "rejected"]),
     gain_sd=st.none() | st.floats(-1e6, 1e6),
     edits=st.lists(EDITS, max_size=3).map(tuple),

@@ -108,7 +108,7 @@ def test_the_kind_of_a_change_follows_from_its_name_and_lines(name: str, kind: s
 
 
 def test_other_kinds() -> None:
-    assert category("knob:LAYERS:up", ()) == "constant"
+    assert category("hyperparameter:LAYERS:up", ()) == "constant"
     assert category("llm:less", hunks_of([edit("    x = norm(x)\n", "")])) == "removal"
     assert category("llm:other", hunks_of([edit("", "z = y + 1\n")])) == "structure"
     assert category("try", ()) == "structure"

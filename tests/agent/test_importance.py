@@ -56,7 +56,7 @@ def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[Hyperparameter
         assert after is not None
         history.append(
             Outcome(
-                key="knobs:" + "+".join(values),
+                key="hyperparameters:" + "+".join(values),
                 decision="screened_out",
                 gain_sd=gain_sd,
                 edits=edits,

@@ -72,7 +72,11 @@ def with_everything(**changes: Any) -> Context:
         outcome("kept", title="Deeper", gain_sd=1.6, metric=1.2511, seconds=61.0),
         outcome("failed", title="Wider", reason="exit code 1", edits=(), last_line="MemoryError"),
         outcome("rechecked_out", title="Rotary positions", edits=MOVES["rope"], gain_sd=0.3),
-        outcome(title="LEARNING_RATE 1e-2 → 2e-2", key="knob:LEARNING_RATE:up", edits=(RATE_UP,)),
+        outcome(
+            title="LEARNING_RATE 1e-2 → 2e-2",
+            key="hyperparameter:LEARNING_RATE:up",
+            edits=(RATE_UP,),
+        ),
         outcome(title="LEARNING_RATE 1e-2 → 7e-3", edits=(RATE_DOWN,), gain_sd=0.2),
         *(outcome(title="Muon", key="move:muon", edits=MOVES["muon"], gain_sd=-1.0),) * 3,
         outcome("kept", author="aa" * 32, title="Clip", edits=MOVES["clip"], gain_sd=0.9),

@@ -70,9 +70,9 @@ def test_of_failures_with_one_reason_and_last_line_the_newest_is_reported() -> N
 
 def test_kinds_are_counted_and_what_was_never_tried_is_named() -> None:
     history = (
-        *(outcome("kept", key="knob:LAYERS:up"),) * 2,
+        *(outcome("kept", key="hyperparameter:LAYERS:up"),) * 2,
         outcome("failed", key="move:muon", edits=MOVES["muon"]),
-        outcome(key="knob:LAYERS:down"),
+        outcome(key="hyperparameter:LAYERS:down"),
     )
     kinds = parts(history=history)["kinds"]
     assert "- constant: 3 tried, 2 kept, 0 failed" in kinds

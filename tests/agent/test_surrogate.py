@@ -10,8 +10,8 @@ import pytest
 from agent.hyperparameters.positions import Position
 from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 
-KNOBS = 4
-MIDDLE = (0.5,) * KNOBS
+SEARCH = 4
+MIDDLE = (0.5,) * SEARCH
 
 
 def bowl(at: Sequence[float]) -> float:

@@ -29,7 +29,7 @@ SPECS = (
     HyperparameterSpec(name="RATE", type="float", low=1e-3, high=1e-1, scale="log"),
     HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = {
+SEARCH = {
     hyperparameter.name: hyperparameter
     for hyperparameter in find_hyperparameters(SOURCE, ("train.py",), SPECS)
 }
@@ -61,7 +61,7 @@ def peer(
 
 
 def found(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[Transplant]:
-    return list(transplants(peers, KNOBS, SPECS, done))
+    return list(transplants(peers, SEARCH, SPECS, done))
 
 
 def lines(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[list[str]]:
@@ -207,9 +207,11 @@ def test_whatever_a_peer_writes_our_source_changes_by_literals_in_range(
             hyperparameter.name: hyperparameter
             for hyperparameter in find_hyperparameters(after, ("train.py",), SPECS)
         }
-        assert hyperparameters.keys() == KNOBS.keys()
+        assert hyperparameters.keys() == SEARCH.keys()
         assert after["train.py"].count(b"\n") == TEXT.count("\n")
-        changed: Mapping[str, object] = {one.knob.name: one.value for one in transplant.changes}
+        changed: Mapping[str, object] = {
+            one.hyperparameter.name: one.value for one in transplant.changes
+        }
         for name, hyperparameter in hyperparameters.items():
-            assert hyperparameter.value == changed.get(name, KNOBS[name].value)
-            assert type(hyperparameter.value) is type(KNOBS[name].value)
+            assert hyperparameter.value == changed.get(name, SEARCH[name].value)
+            assert type(hyperparameter.value) is type(SEARCH[name].value)

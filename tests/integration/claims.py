@@ -69,7 +69,7 @@ def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> 
         title="a gain",
         why="",
         parents=(),
-        origin=Origin(proposer="knobs"),
+        origin=Origin(proposer="search"),
     )
 
 
@@ -112,7 +112,7 @@ def publish_claim(
         base, tree = (blobs.put_source(one) for one in (task.source, source))
         record_writer.announce()
         patch = record_writer.patch(
-            base, tree, title="much better", why="", parents=(), origin=Origin(proposer="knobs")
+            base, tree, title="much better", why="", parents=(), origin=Origin(proposer="search")
         )
         runs = confirm(tree, [gain_nano] * PROGRAM_PAIRS, level=level_nano).runs
         if answer is not None:

@@ -137,7 +137,7 @@ class AgentBench:
 
 def given_context(**changes: Any) -> Context:
     known = Context(
-        source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),
+        source=BASE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
         tried=lambda _mark: False, seed=1, brief=BRIEF,
     )  # fmt: skip
     return replace(known, **changes)

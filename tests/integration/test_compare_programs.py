@@ -91,7 +91,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    words = ("compare-programs", "knobs", "knobs", *UNHURRIED_FLAGS)
+    words = ("compare-programs", "search", "search", *UNHURRIED_FLAGS)
     spans = ("--for", "26s", "--block", "12s")
     begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
     _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))
@@ -105,14 +105,14 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("none", "knobs"), "this has no proposer"),
-        (("auto", "knobs"), "`auto` names no particular proposer"),
-        (("claud", "knobs"), "'claud' is not a proposer"),
+        (("none", "search"), "this has no proposer"),
+        (("auto", "search"), "`auto` names no particular proposer"),
+        (("claud", "search"), "'claud' is not a proposer"),
         (("bold.md", "timid.md"), "the built-in search reads none"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
-        (("knobs", "small#mild"), "there is no text"),
-        (("knobs", "knobs", "--for", "1m", "--block", "40s"), "do not fit into"),
-        (("knobs", "knobs", "--task", "tinny"), "there is no task 'tinny'"),
+        (("search", "small#mild"), "there is no text"),
+        (("search", "search", "--for", "1m", "--block", "40s"), "do not fit into"),
+        (("search", "search", "--task", "tinny"), "there is no task 'tinny'"),
     ],
 )
 def test_what_cannot_be_compared_is_reported(

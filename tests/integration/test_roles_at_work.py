@@ -49,7 +49,7 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
 
     with LlmServer(reply) as server:
         settings = {
-            "ARNODE_AGENT": "knobs,small",
+            "ARNODE_AGENT": "search,small",
             "ARNODE_PLANNER": "large",
             "ARNODE_REVIEWER": "judge",
             "ARNODE_LLM_URL": server.url,
@@ -76,7 +76,7 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
     assert programs != {""}
     assert document["who"] == "llm (small)"
     assert document["room"] == "24,576 characters, as its context and its price allow"
-    assert [one["name"] for one in line["proposers"]] == ["knobs", "small"]
+    assert [one["name"] for one in line["proposers"]] == ["search", "small"]
     assert "planner large: a day may cost 5 USD (`usd_per_day`)" in said
     assert f"the planner large aims at: {AIM}" in said
     assert "the reviewer judge chose `Off by -" in said

@@ -104,7 +104,7 @@ def patch_body(
         title=title,
         why=why,
         parents=(),
-        origin=Origin(proposer="knobs"),
+        origin=Origin(proposer="search"),
     )
 
 

@@ -131,13 +131,13 @@ def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
     text = base["train.py"].decode()
     edit = line_edit("train.py", text, text.index("= ") + 2, len(text) - 1, rate)
     title = title or f"LEARNING_RATE → {rate}"
-    proposal = proposal_by(edit, base, key="knob:LEARNING_RATE:up", title=title)
+    proposal = proposal_by(edit, base, key="hyperparameter:LEARNING_RATE:up", title=title)
     assert proposal is not None
     return proposal
 
 
 def proposal_by(
-    edit: Edit, base: Source, *, key: str, title: str, proposer: str = "knobs"
+    edit: Edit, base: Source, *, key: str, title: str, proposer: str = "search"
 ) -> Proposal | None:
     """Return the proposal to make this edit, None where it does not fit."""
     source = reapply((edit,), base)

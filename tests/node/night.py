@@ -101,7 +101,7 @@ class Night:
         """From before it began until after it ended."""
         return TimeSpan(since_ms=EVENING_MS, until_ms=self.clock.now_ms)
 
-    def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
+    def idea(self, origin: Origin = Origin(proposer="search"), **changes: object) -> Proposal:  # noqa: B008
         """Return an idea nobody had, by somebody, on the working line."""
         base = self.line_writer.source(self.line_writer.known_line.working)
         proposal = proposal_of(base, next(self.rates))

@@ -99,7 +99,7 @@ class PeerAuthor:
                 title=title,
                 why="",
                 parents=(),
-                origin=Origin(proposer="knobs"),
+                origin=Origin(proposer="search"),
             )
         )
 

@@ -242,7 +242,7 @@ class Bench:
     peers: Callable[[LineWriter], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
-    has_knobs: bool = False  # slots of their own, besides those
+    has_hyperparameters: bool = False  # slots of their own, besides those
     has_company: bool = False
     waits_for: str = ""
     forks_untrusted: bool = True
@@ -293,7 +293,7 @@ class Bench:
             proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,
-            has_knobs=self.has_knobs,
+            has_hyperparameters=self.has_hyperparameters,
             planner=self.planner,
             policy=self.policy,
             most_fresh=0,
@@ -312,7 +312,7 @@ class ExampleTask:
     manifest: TaskManifest = MANIFEST
     source: Source = BASELINE
     editable: tuple[str, ...] = ("train.py",)
-    knobs: tuple[()] = ()
+    hyperparameters: tuple[()] = ()
     moves: tuple[()] = ()
     program: str = "Lower it."
     program_path: Path = Path(__file__)  # which is there

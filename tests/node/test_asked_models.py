@@ -175,7 +175,7 @@ def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptMo
 def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
     home: Home, tmp_path: Path, short_task: Task
 ) -> None:
-    built_in = OwnChoice(name="knobs")
+    built_in = OwnChoice(name="search")
     assert lent(home, short_task, built_in, has_company=True) is None
     scripted = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 1\ntokens = 1000\n'
     assert lent(home, task_of(tmp_path, scripted), built_in, has_company=True) is None
@@ -183,7 +183,7 @@ def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
 
 def test_where_no_model_is_chosen_one_error_says_so(home: Home, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="but none is set"):
-        lent(home, task_of(tmp_path), OwnChoice(name="knobs"), has_company=False)
+        lent(home, task_of(tmp_path), OwnChoice(name="search"), has_company=False)
 
 
 def test_peers_programs_reach_models_of_this_machine_alone(home: Home, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_report_counts_it_among_no_ideas(line_writer: LineWriter) -> None:
 def test_the_gain_of_a_branch_is_that_of_its_ideas(line_writer: LineWriter) -> None:
     promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     line = report(line_writer)
-    assert {row.origin.proposer for row in line.origins} == {"knobs"}
+    assert {row.origin.proposer for row in line.origins} == {"search"}
     assert sum(row.alone_nano for row in line.origins) == line.gain_nano
 
 

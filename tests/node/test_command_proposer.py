@@ -22,7 +22,7 @@ from trainer.sandbox.tier import Tier
 
 SOURCE = Source.of({"train.py": b"x = 1\n"})
 CONTEXT = Context(
-    source=SOURCE, editable=("train.py",), knobs=(), moves=(), history=(),
+    source=SOURCE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
     tried=lambda _mark: False, seed=1,
 )  # fmt: skip
 # Writes what it was started with into the file that it is to edit.

@@ -75,7 +75,7 @@ def test_what_gains_much_is_judged_at_once_for_the_others(
         (Goal(), LARGE_SD, False, "llm"),
         (Goal(), SMALL_SD, True, "llm"),
         (Goal(max_experiments=IDEAS), LARGE_SD, True, "llm"),
-        (Goal(), LARGE_SD, True, "knobs"),
+        (Goal(), LARGE_SD, True, "search"),
     ],
     ids=["alone", "too little", "a session that has an end", "values, which others hear of"],
 )

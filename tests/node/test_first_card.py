@@ -137,11 +137,11 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
         stand_in, "why_no_card", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
     )
     goal, offline = Goal(), Wishes(network="none")
-    program.start_node(home, Config(agent=("knobs",)), goal, offline)
+    program.start_node(home, Config(agent=("search",)), goal, offline)
     assert started == [("nanochat", True)]
     save_report(selftest_report(the_card().device), home.data)
     with pytest.raises(ConfigurationError, match="CUDA fails"):
-        program.start_node(home, Config(agent=("knobs",)), goal, offline)
+        program.start_node(home, Config(agent=("search",)), goal, offline)
 
 
 def test_one_that_has_is_not_asked_again(

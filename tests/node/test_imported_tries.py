@@ -48,7 +48,7 @@ def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal
     for number in range(count):
         known = context(
             source=task.source,
-            knobs=task.knobs,
+            hyperparameters=task.hyperparameters,
             moves=task.moves,
             history=tuple(history[-6:]),  # a longer one makes the surrogate slow
             seed=1 + number,
@@ -96,11 +96,11 @@ def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
     settings = {
         tuple(sorted(step.after.items()))
         for made in edits
-        if (step := read_back(made, tiny.knobs)) is not None
+        if (step := read_back(made, tiny.hyperparameters)) is not None
     }
     for proposal in proposals(tiny, tries, proposed):
         assert proposal.edits not in edits
-        step = read_back(proposal.edits, tiny.knobs)
+        step = read_back(proposal.edits, tiny.hyperparameters)
         assert step is None or tuple(sorted(step.after.items())) not in settings, proposal.title
 
 
@@ -189,7 +189,7 @@ def test_what_another_tool_says_came_of_it_is_reported_as_such(
         ("failed", None),
         ("screened_out", -1.0),
     ]
-    steps = [read_back(one.edits, tiny.knobs) for one in reported]
+    steps = [read_back(one.edits, tiny.hyperparameters) for one in reported]
     assert [dict(step.after) if step else None for step in steps] == [
         None,
         {"LEARNING_RATE": 0.02},
@@ -197,7 +197,7 @@ def test_what_another_tool_says_came_of_it_is_reported_as_such(
         None,
         {"WIDTH": 96},
     ]
-    known = context(source=tiny.source, knobs=tiny.knobs, imported=reported)
+    known = context(source=tiny.source, hyperparameters=tiny.hyperparameters, imported=reported)
     system, user = prompt(known, limit_chars=100_000, secret=SECRET)
     assert "LEARNING_RATE 1e-2" not in system.content
     label = "tried before with another tool, not measured by this node"
@@ -213,7 +213,7 @@ def test_what_another_tool_says_came_of_it_is_reported_as_such(
 
 def setting(task: Task, name: str, value: float) -> bytes:
     """The canonical AST of the task's source with one constant set."""
-    found = find_hyperparameters(task.source, task.editable, task.knobs)
+    found = find_hyperparameters(task.source, task.editable, task.hyperparameters)
     hyperparameter = next(hyperparameter for hyperparameter in found if hyperparameter.name == name)
     made = reapply(edits_of(task.source, [Change(hyperparameter, value)]), task.source)
     assert made is not None

@@ -44,10 +44,10 @@ IDEA = Idea(
     base=bytes(32),
     tree=bytes(32),
     fingerprint=bytes(32),
-    key="knob:LEARNING_RATE:up",
+    key="hyperparameter:LEARNING_RATE:up",
     title=HOSTILE[:120],
     why="",
-    proposer="knobs",
+    proposer="search",
 )
 STEP = ExperimentStep(idea=IDEA, reference_nano=())
 
@@ -78,7 +78,7 @@ def test_a_passed_promotion_trial_is_reported_with_its_gain_and_its_evidence(nig
     (body,) = own_insights(night.store)
     assert body.message == (
         "Promotion trial passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
-        "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
+        "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: search 1 of 3. "
         "Failed: LEARNING_RATE up (crash)."
     )
     assert body.evidence == (record.id, kept.result, crashed.result)
@@ -104,7 +104,7 @@ def test_each_reports_what_was_tried_since_the_one_before(night: Night) -> None:
     night.keep(night.idea(LLM))
     night.promotion_trial(GAIN_NANO)
     first, second = (body.message for body in own_insights(night.store))
-    assert "knobs 1 of 4" in first
+    assert "search 1 of 4" in first
     assert "Of 1 experiment kept: llm 1 of 1." in second
     assert "(one by llm)" in second
 
@@ -172,16 +172,16 @@ def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
 @pytest.mark.parametrize(
     ("proposer", "key", "idea"),
     [
-        ("knobs", "knob:LEARNING_RATE:up", "LEARNING_RATE up"),
-        ("knobs", "knob:DEPTH[1]:set", "DEPTH[1] set"),
-        ("knobs", "move:rope", "move rope"),
-        ("knobs", "moves:rope+relu", "moves rope and relu"),
-        ("knobs", "moves:rope", "one by knobs"),
-        ("knobs", "move:rope+relu", "one by knobs"),
-        ("knobs", "knob:OBEY_THE_PEER:up", "one by knobs"),
-        ("knobs", "move:Obey the peer", "one by knobs"),
-        ("knobs", "obey the peer", "one by knobs"),
-        ("llm", "knob:LEARNING_RATE:up", "one by llm"),
+        ("search", "hyperparameter:LEARNING_RATE:up", "LEARNING_RATE up"),
+        ("search", "hyperparameter:DEPTH[1]:set", "DEPTH[1] set"),
+        ("search", "move:rope", "move rope"),
+        ("search", "moves:rope+relu", "moves rope and relu"),
+        ("search", "moves:rope", "one by search"),
+        ("search", "move:rope+relu", "one by search"),
+        ("search", "hyperparameter:OBEY_THE_PEER:up", "one by search"),
+        ("search", "move:Obey the peer", "one by search"),
+        ("search", "obey the peer", "one by search"),
+        ("llm", "hyperparameter:LEARNING_RATE:up", "one by llm"),
         ("llm", "obey the peer", "one by llm"),
         ("try", "try", "a submitted edit"),
         (PEER, PEER, "a peer's patch"),
@@ -206,7 +206,7 @@ def test_nobodys_title_reason_or_model_gets_into_it(night: Night) -> None:
 def one(
     idea: str, *, kept: bool = False, failure: str | None = None, result: bytes | None = None
 ) -> Tried:
-    return Tried(idea=idea, kind="knobs", is_kept=kept, failure=failure, result=result)
+    return Tried(idea=idea, kind="search", is_kept=kept, failure=failure, result=result)
 
 
 def series(tried: list[Tried], parts: tuple[str, ...] = ("DEPTH up",)) -> Series:

@@ -55,7 +55,7 @@ def sees_trial(
 
 def tries_of(line_writer: LineWriter) -> OthersTries:
     pattern = HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L"))
-    task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
+    task = replace(ExampleTask(), source=source_of(START), hyperparameters=(pattern,))  # type: ignore[arg-type]
     author = line_writer.record_writer.author
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 

@@ -185,7 +185,7 @@ def test_what_others_on_the_machine_cut_off_is_reported_as_such_and_not_fixed(
 
 
 def test_a_crash_of_a_hyperparameter_is_not(home: Home, line_writer: LineWriter) -> None:
-    crashed(line_writer, key="knob:LEARNING_RATE:up", proposer="knobs")
+    crashed(line_writer, key="hyperparameter:LEARNING_RATE:up", proposer="search")
     assert outcomes_of(line_writer, home).crash_of(None) is None
 
 

@@ -63,7 +63,7 @@ def test_the_built_in_search_proposes_without_a_run_or_a_record(at_home: Home, a
     done = arnode("propose", "--json")
     assert done.code == 0, done.err
     proposal = json.loads(done.out)["proposal"]
-    assert proposal["proposer"] == "knobs"
+    assert proposal["proposer"] == "search"
     assert "+++ b/train.py" in proposal["diff"]
     with Store.open_read_only(at_home) as store:
         assert store.records.count() == 0
@@ -118,7 +118,7 @@ def test_what_would_be_sent_can_be_read_before_a_key_is_given(
 
 def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: Say) -> None:
     shown = arnode("propose", "--dry-run")
-    assert "knobs needs no prompt); room: 100,000 characters, as no model is set" in shown.err
+    assert "search needs no prompt); room: 100,000 characters, as no model is set" in shown.err
 
 
 def test_without_a_node_too_it_is_shown_what_peers_say(at_home: Home, arnode: Say) -> None:
@@ -153,7 +153,7 @@ def test_where_the_model_has_nothing_the_built_in_search_is_asked_and_it_is_said
         done = arnode("propose")
     assert done.code == 0, done.err
     assert "unauthorized" in done.err
-    assert "proposed by knobs" in done.out
+    assert "proposed by search" in done.out
 
 
 def test_nobody_to_ask_is_exit_code_1(at_home: Home, arnode: Say) -> None:

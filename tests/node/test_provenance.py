@@ -63,7 +63,7 @@ def add(
         key="k",
         title=title,
         why="",
-        proposer="knobs",
+        proposer="search",
         fingerprint=fingerprint(source),
         parents=parents,
     )

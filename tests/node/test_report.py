@@ -107,7 +107,7 @@ def test_trials_have_the_interval_that_the_rule_saw(night: Night) -> None:
     assert passed.measured.pairs == 4
     assert passed.measured.lower_nano is not None
     assert 0 < passed.measured.lower_nano < 2 * GAIN_NANO < (passed.measured.upper_nano or 0)
-    assert [part.origin.proposer for part in passed.parts] == ["knobs", "llm"]
+    assert [part.origin.proposer for part in passed.parts] == ["search", "llm"]
     assert (theirs.kind, theirs.author is not None) == (CatchUpStep, True)
 
 

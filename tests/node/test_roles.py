@@ -128,8 +128,8 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
     ("agent", "roles"),
     [
         (("small",), {"planner", "reviewer"}),
-        (("knobs", "claude"), {"planner"}),
-        (("knobs",), set()),
+        (("search", "claude"), {"planner"}),
+        (("search",), set()),
         (("none",), set()),
     ],
 )
@@ -176,7 +176,7 @@ def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch)
     [
         *(
             (word, f"{word} is not a language model")
-            for word in ("knobs", "auto", "none", "claude")
+            for word in ("search", "auto", "none", "claude")
         ),
         ("codex", "codex is not a language model"),
         ("command", "command is not a language model"),

@@ -633,7 +633,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
 def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) -> None:
     begun(bench)
     line_writer = line_writer_of(bench.home, bench.store)
-    for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
+    for name, proposer in (("0.398", SUBMITTED), ("0.399", "search")):
         open_experiment(
             line_writer,
             Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer)),

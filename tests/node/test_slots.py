@@ -43,10 +43,14 @@ def slow(name: str, *answers: Proposal | NoProposal, clock: Clock | None = None)
 
 
 def slots_of(
-    line_writer: LineWriter, *writers: SlowIdeas, has_knobs: bool = False, seed: int = 7
+    line_writer: LineWriter, *writers: SlowIdeas, has_hyperparameters: bool = False, seed: int = 7
 ) -> Slots:
     return Slots(
-        line_writer, slow=writers, has_knobs=has_knobs, run_sd=lambda: GAIN_NANO / 2e9, seed=seed
+        line_writer,
+        slow=writers,
+        has_hyperparameters=has_hyperparameters,
+        run_sd=lambda: GAIN_NANO / 2e9,
+        seed=seed,
     )
 
 
@@ -132,10 +136,10 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
     async def work() -> list[str]:
         clock = Clock()
         away = slow("away", NoProposal(reason="nobody answers", retry_s=60), clock=clock)
-        slots = slots_of(line_writer, away, has_knobs=True)
+        slots = slots_of(line_writer, away, has_hyperparameters=True)
         number = 0
         while slots.wanted(number) is not away:
-            slots.take("knobs")
+            slots.take("search")
             number += 1
         away.begin(None)  # type: ignore[arg-type] -- it gets no context
         await settled()
@@ -144,7 +148,7 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
         assert set(asked) == {None}
         rests = [state_of(slots, "away").waiting]
         clock.now_s = 61
-        slots.take("knobs")
+        slots.take("search")
         rests.append(state_of(slots, "away").waiting)
         return rests
 
@@ -164,7 +168,7 @@ def test_only_whose_slot_is_drawn_is_asked(home: Home, store: Store) -> None:
         for _ in range(10):
             idea = ideas.take()
             assert idea is not None
-            assert idea.arm == "knobs"
+            assert idea.arm == "search"
             ideas.prepare()
             await settled()
         await ideas.close()
@@ -186,7 +190,7 @@ def test_what_is_written_too_late_is_for_a_later_slot(home: Home, store: Store) 
         await ideas.close()
         return [(idea.title, idea.arm) for idea in found if idea]
 
-    assert asyncio.run(work()) == [("LEARNING_RATE → 0.200", "knobs"), ("thought out", "late")]
+    assert asyncio.run(work()) == [("LEARNING_RATE → 0.200", "search"), ("thought out", "late")]
 
 
 def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: Store) -> None:
@@ -217,7 +221,7 @@ def test_money_steers_only_where_an_hour_has_a_price(line_writer: LineWriter) ->
         slots = Slots(
             line_writer,
             slow=writers,
-            has_knobs=False,
+            has_hyperparameters=False,
             run_sd=lambda: 1.0,
             seed=1,
             hour_usd=hour_usd,

@@ -202,7 +202,7 @@ def test_who_has_nothing_rests_and_says_so_once(home: Home, line_writer: LineWri
     said, asked = asyncio.run(work())
     assert asked == [1, 1, 2, 2, 3]
     assert said == [
-        "the model: nobody answers; knobs continue meanwhile",
+        "the model: nobody answers; search continue meanwhile",
         "the model proposes again",
     ]
 

@@ -339,16 +339,18 @@ def test_several_that_propose_are_reported_with_their_shares(
         metrics = (BASE_NANO - GAIN_NANO,) * 2 if is_kept else (BASE_NANO,)
         conclude(line_writer, proposal, "kept" if is_kept else "screened_out", *metrics, arm=arm)
     writers = [SlowIdeas(Scribe(name=name), say=lambda _: None) for name in ("small", "small#bold")]
-    research = Bench(home=home, store=line_writer.store, slow=writers, has_knobs=True).research()
+    research = Bench(
+        home=home, store=line_writer.store, slow=writers, has_hyperparameters=True
+    ).research()
     document = status_document(
         line_writer.store, author=KEY.public, net="main", sandbox="full", research=research
     )
     reported = document["lines"][0]["proposers"]  # type: ignore[call-overload, index]
     assert all(set(one) == PROPOSER_FIELDS for one in reported)
     shares = {one["name"]: (one["share"], one["slots"]) for one in reported}
-    assert shares == {"knobs": (0.0, 0), "small": (0.75, 3), "small#bold": (0.25, 1)}
+    assert shares == {"search": (0.0, 0), "small": (0.75, 3), "small#bold": (0.25, 1)}
     by_name = {one["name"]: one for one in reported}
-    assert by_name["knobs"]["gain_per_hour"] is None
+    assert by_name["search"]["gain_per_hour"] is None
     assert by_name["small"]["gain_per_hour"] == 0.0
     assert by_name["small#bold"]["gain_per_hour"] > 0
     assert by_name["small#bold"]["waiting"] is None

@@ -20,10 +20,10 @@ IDEA = Idea(
     base=b"b" * 32,
     tree=b"t" * 32,
     fingerprint=b"f" * 32,
-    key="knob:LEARNING_RATE:up",
+    key="hyperparameter:LEARNING_RATE:up",
     title="LEARNING_RATE 0.1 → 0.2",
     why="a local step",
-    proposer="knobs",
+    proposer="search",
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
 )
 EXPERIMENT = ExperimentStep(idea=IDEA, reference_nano=(2_174_000_000, 2_175_000_000))

@@ -123,23 +123,23 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
 
 @pytest.mark.usefixtures("plugin_site")
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
-    assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
+    assert arms_of(Config(agent=("doubling", "search")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
     hyperparameters = (
         HyperparameterSpec(name="BATCH", type="int"),
         HyperparameterSpec(name="NO_SUCH", type="int"),
     )
-    first = asked(doubling, knobs=hyperparameters)
+    first = asked(doubling, hyperparameters=hyperparameters)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")
     assert first.title == "BATCH = 4 → BATCH = 8"
     assert first.fingerprint == first.source.tree
     assert first.edits
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
-    then = asked(doubling, knobs=hyperparameters, history=(tried,))
+    then = asked(doubling, hyperparameters=hyperparameters, history=(tried,))
     assert isinstance(then, NoProposal)
     assert then.reason == "it has no more ideas"
-    again = asked(doubling, knobs=hyperparameters, tried=lambda _: True)
+    again = asked(doubling, hyperparameters=hyperparameters, tried=lambda _: True)
     assert isinstance(again, NoProposal)
     assert again.reason == "its proposal was tried before"
 

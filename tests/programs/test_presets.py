@@ -47,7 +47,7 @@ BRIEF = Brief(
     imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(
-    source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),
+    source=BASE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
     tried=lambda _mark: False, seed=1, brief=BRIEF,
 )  # fmt: skip
 SED = "sed -i s/64/96/ train.py"

@@ -264,7 +264,7 @@ PROPOSALS = ProposalsBody(
     until_ms=START_MS + 8 * 3_600_000,
     counts=(
         ProposalCount(
-            proposer="knobs",
+            proposer="search",
             model=None,
             program=None,
             proposed=700,

@@ -12,7 +12,7 @@ from protocol.ideas import Move
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import BUILTIN_FOLDER
-from trainer.task_folder.moves import read_knobs, read_moves
+from trainer.task_folder.moves import read_hyperparameters, read_moves
 
 SEED = bytes(range(32))
 OTHER_SEED = bytes(range(1, 33))
@@ -29,7 +29,7 @@ def hyperparameters_of(name: str) -> dict[str, Any]:
     fields = Fields(BUILTIN_FOLDER / name / "task.toml", _table(name))
     return {
         hyperparameter.name: hyperparameter
-        for hyperparameter in read_knobs(fields, _source(name), moves_of(name))
+        for hyperparameter in read_hyperparameters(fields, _source(name), moves_of(name))
     }
 
 

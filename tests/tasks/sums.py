@@ -54,7 +54,7 @@ secret = 2
 [bound]
 impossible = -0.5
 
-[knobs.OFF]
+[hyperparameters.OFF]
 type = "int"
 low = 0
 high = 8

@@ -194,7 +194,7 @@ def test_the_variant_in_c_has_the_judge_and_the_instances_of_the_other() -> None
     judging = fields.section("judge")
     assert folder.locate(judging, judging.text("file")) == BUILTIN_FOLDER / NAME / "judge.py"
     assert folder.locate(fields, "program.md").parent.name == IN_C
-    assert fields.section("knobs").names() == []
+    assert fields.section("hyperparameters").names() == []
     assert fields.section("instances").whole("public", low=1, high=9) == 8
 
 

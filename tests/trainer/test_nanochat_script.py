@@ -33,7 +33,7 @@ extends = "tiny-short"
 name = "nanochat-on-tiny"
 title = "nanochat's script on tiny's text"
 editable = ["train.py"]
-knobs = {}
+hyperparameters = {}
 
 [budget]
 tokens = 15_360
@@ -182,7 +182,7 @@ def test_a_hyperparameter_keeps_the_constant_that_the_baseline_has(nanochat: Tas
     """A search that only varies hyperparameters could not return to a value outside the range."""
     code = nanochat.source["train.py"].decode()
     brought = "\n".join(edit.replace for move in nanochat.moves for edit in move.edits)
-    for hyperparameter in nanochat.knobs:
+    for hyperparameter in nanochat.hyperparameters:
         lines = [
             line
             for line in f"{code}\n{brought}".splitlines()

@@ -61,7 +61,11 @@ def test_a_task_loads_from_its_folder_and_from_its_file(folder: Path, tiny: Task
 def test_tiny_long_differs_in_its_budget_and_shares_everything_else(tiny: Task) -> None:
     long = load_task("tiny-long", data_dir=TINY)
     assert long.manifest.budget.amount == 4 * tiny.manifest.budget.amount
-    assert (long.source, long.moves, long.knobs) == (tiny.source, tiny.moves, tiny.knobs)
+    assert (long.source, long.moves, long.hyperparameters) == (
+        tiny.source,
+        tiny.moves,
+        tiny.hyperparameters,
+    )
     assert long.manifest.data == tiny.manifest.data
     assert long.id != tiny.id
 
@@ -97,7 +101,7 @@ def test_moves_that_bring_constants_bring_hyperparameters(tiny: Task) -> None:
     code = tiny.source["train.py"].decode()
     brought = {
         hyperparameter.name
-        for hyperparameter in tiny.knobs
+        for hyperparameter in tiny.hyperparameters
         if f"\n{hyperparameter.name} = " not in code
     }
     assert {"EMBEDDING_LEARNING_RATE", "HEAD_LEARNING_RATE", "BIGRAMS"} <= brought
@@ -146,9 +150,9 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
         ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
-        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is not a constant", "'WIDTH'"),
-        ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
-        ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
+        ("[hyperparameters.WIDTH]", "[hyperparameters.WIDHT]", "hyperparameters.WIDHT is not a constant", "'WIDTH'"),
+        ("low = 5e-4", "low = 0.0", "hyperparameters.LEARNING_RATE.low is 0", "above zero"),
+        ("low = 5e-4", "low = 5.0", "hyperparameters.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
         ('title = "', 'title = 3 #"', "title is 3", "quotes"),
         ("version = 3", "version = = 1", "not TOML", "line"),
@@ -220,7 +224,9 @@ def test_a_constant_that_is_no_literal_is_no_hyperparameter(folder: Path, value:
     script.write_text(f"{script.read_text()}\nTABLE = {value}\n")
     load_task(folder, data_dir=folder)
     manifest = folder / "task.toml"
-    manifest.write_text(manifest.read_text().replace("[knobs.WIDTH]", "[knobs.TABLE]"))
+    manifest.write_text(
+        manifest.read_text().replace("[hyperparameters.WIDTH]", "[hyperparameters.TABLE]")
+    )
     with pytest.raises(ConfigurationError, match="TABLE is not a constant"):
         load_task(folder, data_dir=folder)
 

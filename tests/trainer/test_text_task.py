@@ -39,7 +39,11 @@ def test_the_baseline_hyperparameters_and_moves_are_those_of_tiny(
     diary: Path, tmp_path: Path
 ) -> None:
     task, tiny = text_task(diary, data_dir=tmp_path), load_task("tiny", data_dir=tmp_path)
-    assert (task.source, task.knobs, task.moves) == (tiny.source, tiny.knobs, tiny.moves)
+    assert (task.source, task.hyperparameters, task.moves) == (
+        tiny.source,
+        tiny.hyperparameters,
+        tiny.moves,
+    )
     assert task.id != tiny.id
 
 

@@ -162,7 +162,7 @@ def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
 
 
 def _range_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
-    for hyperparameter in find_hyperparameters(source, task.editable, task.knobs):
+    for hyperparameter in find_hyperparameters(source, task.editable, task.hyperparameters):
         if hyperparameter.spec is None:
             continue
         ends = [

@@ -67,7 +67,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "fleet": run_fleet,
     "together": run_together,
     "meeting": run_rendezvous,
-    "knobs": run_hyperparameters,
+    "search": run_hyperparameters,
     "model": run_model,
     "first": run_first,
     "programs": run_programs,

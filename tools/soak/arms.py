@@ -137,7 +137,7 @@ class ShippedSearch(Search):
                     edits=proposal.edits,
                     metric=last,
                     values=hyperparameter_values(
-                        proposal.source, self.task.editable, self.task.knobs
+                        proposal.source, self.task.editable, self.task.hyperparameters
                     ),
                 )
             )
@@ -164,7 +164,7 @@ class ShippedSearch(Search):
         return Context(
             source=self.head,
             editable=self.task.editable,
-            knobs=self.task.knobs,
+            hyperparameters=self.task.hyperparameters,
             moves=(),
             history=tuple(self.history),
             tried=frozenset(self.proposed).__contains__,
@@ -173,7 +173,7 @@ class ShippedSearch(Search):
 
 
 def _hyperparameters(task: Task) -> tuple[Hyperparameter, ...]:
-    return find_hyperparameters(task.source, task.editable, task.knobs)
+    return find_hyperparameters(task.source, task.editable, task.hyperparameters)
 
 
 def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
@@ -184,7 +184,7 @@ def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
     changed = [change for change in changes if not change.does_nothing]
     source = reapply(edits_of(task.source, changed), task.source)
     if source is None:
-        raise ValueError("a knob of the baseline cannot be changed")
+        raise ValueError("a hyperparameter of the baseline cannot be changed")
     return source
 
 

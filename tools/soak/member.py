@@ -125,7 +125,7 @@ class Author:
                 title=f"Layer {number}",
                 why="It was never tried.",
                 parents=(),
-                origin=Origin(proposer="knobs"),
+                origin=Origin(proposer="search"),
             )
             result = record_writer.result(
                 patch.id,

@@ -62,7 +62,7 @@ class SlowModel:
     """A model that proposes a new value of the next hyperparameter, and counts its answers."""
 
     def __init__(self, task: Task) -> None:
-        hyperparameters = find_hyperparameters(task.source, task.editable, task.knobs)
+        hyperparameters = find_hyperparameters(task.source, task.editable, task.hyperparameters)
         self._names = [
             hyperparameter.name
             for hyperparameter in hyperparameters
@@ -93,7 +93,7 @@ def run_model(folder: Path) -> dict[str, object]:
     """Run both nodes, and return the figures of device use and model calls."""
     root = folder / f"model-{int(time.time())}"
     alone, home = root / "alone", root / "node"
-    with _node(alone, ARNODE_AGENT="knobs") as node:
+    with _node(alone, ARNODE_AGENT="search") as node:
         _wait(node, ALONE_MINUTES)
     model = SlowModel(load_task("tiny", data_dir=folder / "data"))
     server = LlmServer(model.reply)
@@ -117,9 +117,9 @@ def run_model(folder: Path) -> dict[str, object]:
         "idle_share_there": _idle_share(stages, there),
         "idle_share_gone": _idle_share(stages, gone),
         "idle_share_again": _idle_share(stages, again),
-        "idle_share_of_knobs_alone": _idle_share(of_search_alone, None),
+        "idle_share_of_hyperparameters_alone": _idle_share(of_search_alone, None),
         "runs_per_minute": _runs_a_minute(stages),
-        "runs_per_minute_of_knobs_alone": _runs_a_minute(of_search_alone),
+        "runs_per_minute_of_hyperparameters_alone": _runs_a_minute(of_search_alone),
         "tried_there": _tried(home, there),
         "tried_gone": tried_gone,
         "tried_again": tried_again,
@@ -130,7 +130,7 @@ def run_model(folder: Path) -> dict[str, object]:
     holds = (
         idle < MOST_IDLE
         and costs["tokens_settled"] == figures["tokens_of_answers"]
-        and min(tried_gone.get("knobs", 0), tried_again.get("llm", 0)) > 0
+        and min(tried_gone.get("search", 0), tried_again.get("llm", 0)) > 0
     )
     return {**figures, "holds": holds}
 

@@ -181,7 +181,7 @@ class ProgramKind:
             title=title,
             program=program,
             program_path=None,
-            knobs=(),
+            hyperparameters=(),
             moves=(),
             catalogue=None,
             recipe=ProgramRecipe(

@@ -84,16 +84,16 @@ def _edit(section: Fields, source: Source) -> Edit:
     return edit
 
 
-def read_knobs(
+def read_hyperparameters(
     fields: Fields, source: Source, moves: tuple[Move, ...]
 ) -> tuple[HyperparameterSpec, ...]:
     """Return the hyperparameters of a file.
 
     Raises ConfigurationError if one does not name a constant.
     """
-    if not fields.has("knobs"):
+    if not fields.has("hyperparameters"):
         return ()
-    section = fields.section("knobs")
+    section = fields.section("hyperparameters")
     # Parsing these is safe: they are the task's own files.
     texts = [content.decode() for _, content in source.files]
     texts += [edit.replace for move in moves for edit in move.edits]
@@ -103,10 +103,10 @@ def read_knobs(
             raise section.error(
                 name, "is not a constant in the baseline or in a move", nearest(name, known)
             )
-    return tuple(_knob(name, section.section(name)) for name in section.names())
+    return tuple(_hyperparameter(name, section.section(name)) for name in section.names())
 
 
-def _knob(name: str, spec: Fields) -> HyperparameterSpec:
+def _hyperparameter(name: str, spec: Fields) -> HyperparameterSpec:
     kind = cast(
         "Literal['int', 'float', 'choice']", spec.one_of("type", ("int", "float", "choice"))
     )

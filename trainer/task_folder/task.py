@@ -21,7 +21,7 @@ from protocol.regions import REGION_NAME, Region, check_regions, outside
 from protocol.source import Source, check_words
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import OWN_TASKS, TaskFolder, find_folder, with_inherited
-from trainer.task_folder.moves import read_knobs, read_moves, sized
+from trainer.task_folder.moves import read_hyperparameters, read_moves, sized
 
 _REGION: Final = "#"  # separates a file from the name of its editable region
 _MOST_RUNGS: Final = 8  # in one ladder
@@ -72,7 +72,7 @@ class Task:
     title: str
     program: str
     program_path: Path | None
-    knobs: tuple[HyperparameterSpec, ...]
+    hyperparameters: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     catalogue: Path | None
     recipe: Recipe
@@ -144,7 +144,7 @@ def read_task(
     moves: tuple[Move, ...] = ()
     if fields.has("moves"):
         moves = read_moves(folder.locate(fields, fields.text("moves")), source)
-    knobs = read_knobs(fields, source, moves)
+    hyperparameters = read_hyperparameters(fields, source, moves)
     title = fields.text("title")
     reader = readers[fields.one_of("kind", tuple(readers))]
     manifest, recipe = reader.read(fields, folder, source, title=title, data_dir=data_dir)
@@ -165,7 +165,7 @@ def read_task(
         title=title,
         program=folder.read(fields, program_name).decode(),
         program_path=folder.locate(fields, program_name).resolve(),
-        knobs=knobs,
+        hyperparameters=hyperparameters,
         moves=moves,
         catalogue=_catalogue(folder, fields, source),
         recipe=recipe,

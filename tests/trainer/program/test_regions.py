@@ -110,7 +110,7 @@ def test_constants_outside_are_no_hyperparameters(tmp_path: Path) -> None:
         context = Context(
             source=task.source,
             editable=task.editable,
-            knobs=(),
+            hyperparameters=(),
             moves=(),
             history=(),
             tried=lambda _: False,

@@ -47,7 +47,7 @@ HOSTILE = (
 _SD_NANO = 1_000_000
 _DAY_MS = 86_400_000
 _LATEST_MS = 600_000  # between two experiments
-_ORIGINS = ("knobs", "llm", "command", "combining")
+_ORIGINS = ("search", "llm", "command", "combining")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
 def add_one(store: Store, title: str) -> Record:
     """Record one more experiment, as a running node does."""
     with store.transaction():
-        patch = _patch(store, 999_999, title, "knobs")
+        patch = _patch(store, 999_999, title, "search")
         body = result_body("screen", (run(BASE_NANO),), source=_source(999_999), patch=patch.id)
         return store.append_own(KEY, body, ts_ms=_now_ms(store))
 

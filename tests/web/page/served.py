@@ -26,7 +26,7 @@ from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE
 
 _WAIT_S = 60
-KNOBS = (
+SEARCH = (
     HyperparameterImportance(
         name="LEARNING_RATE",
         share=0.7,
@@ -40,7 +40,7 @@ KNOBS = (
 )
 PROPOSERS: tuple[dict[str, Message], ...] = (
     {
-        "name": "knobs",
+        "name": "search",
         "share": 0.55,
         "slots": 611,
         "gain_per_hour": 0.25,
@@ -143,7 +143,7 @@ class ServedHome:
         paused = {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
         async def importance(_: Nothing) -> Any:
-            return importance_document(KNOBS)
+            return importance_document(SEARCH)
 
         return {
             "importance": importance,

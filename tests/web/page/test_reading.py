@@ -193,7 +193,7 @@ def test_where_several_propose_each_ones_share_is_reported(visitor: Visitor) -> 
     rows = visitor.page.locator("table[aria-label='Proposers'] tbody tr")
     rows.nth(1).wait_for()
     built_in, claude = (row.split("\t") for row in rows.all_inner_texts())
-    assert built_in == ["knobs", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
+    assert built_in == ["search", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
     assert claude[1:6] == ["45 %", "1", "–", "0 s", "$1.2500"]
     assert claude[0].startswith("claude#<script>")
     assert claude[6].startswith('"><img src=x')
