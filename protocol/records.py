@@ -36,7 +36,7 @@ RecordId = NewType("RecordId", bytes)
 # The network version, shared by records, hellos and leaderboards. Raise it with every change of
 # their content or of the rules computed from it. Nodes of different versions disconnect and reject
 # each other's records.
-VERSION: Final = 2
+VERSION: Final = 3
 MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16

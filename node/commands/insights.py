@@ -44,11 +44,9 @@ def _print_hyperparameters(learnt: "Learnt") -> None:
     click.echo(
         f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share explained:"
     )
-    for hyperparameter in hyperparameters[:_SHOWN]:
-        share = f"{hyperparameter['share']:.0%} ({hyperparameter['low']:.0%} to {hyperparameter['high']:.0%})"
-        click.echo(
-            f"  {plain(hyperparameter['name']):<28} {share:<22} best at {plain(str(hyperparameter['best']))}"
-        )
+    for one in hyperparameters[:_SHOWN]:
+        share = f"{one['share']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
+        click.echo(f"  {plain(one['name']):<28} {share:<22} best at {plain(str(one['best']))}")
 
 
 def _print_kinds(learnt: "Learnt") -> None:

@@ -280,7 +280,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _head(store: Store, line: Line) -> Message:
-    """Return the verified head; `recheck_pending` is why it is not re-confirmed yet, null if no doubt."""
+    """Return the verified head; `recheck_pending` is why it has to be confirmed again, or null."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),

@@ -54,7 +54,7 @@ class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to stop. With `after_promotion_trial` a promotion trial of the working line comes first."""
+    """A request to stop, with `after_promotion_trial` after a trial of the working line."""
 
     after_promotion_trial: bool = False
 

@@ -249,7 +249,7 @@ def test_steps_grow_with_success_and_shrink_with_failure() -> None:
     def mean_step(decision: Decision, times: int) -> float:
         outcome = Outcome(key="hyperparameter:LR:up", decision=decision, gain_sd=1.0)
         ratios: list[float] = []
-        for seed in range(200):
+        for seed in range(800):
             start = context(seed=seed, text="LR = 0.01\n", history=(outcome,) * times)
             proposal = BuiltInSearch().propose(start)
             assert proposal is not None

@@ -31,7 +31,7 @@ RUN_FIELDS = {
 }  # fmt: skip
 COMPARE_FIELDS = {
     "v", "base", "candidate", "claimed", "pairs", "gain", "lower", "upper", "log_e", "alpha",
-    "verdict", "claim", "runs", "seconds", "rerun_record", "scoring",
+    "verdict", "claim", "runs", "seconds", "rerun", "scoring",
 }  # fmt: skip
 
 

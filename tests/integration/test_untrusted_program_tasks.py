@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep

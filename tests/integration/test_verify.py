@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.store.store import Store

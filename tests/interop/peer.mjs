@@ -45,7 +45,7 @@ async function publish(topic, seed, task) {
 
 async function greet(connection, protocol, author) {
   const frames = new Frames(await connection.newStream(protocol));
-  const own = { v: 2, software: "js 1", net: "main", author, addresses: [], digests: {} };
+  const own = { v: 3, software: "js 1", net: "main", author, addresses: [], digests: {} };
   const { net, digests } = await frames.ask(own);
   const counts = Object.entries(digests).map(([topic, [count]]) => [topic, count]);
   say("greeted", { net, counts: Object.fromEntries(counts) });

@@ -16,7 +16,7 @@ import { readRecord } from "./record.mjs";
 import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
 const { secret, address, topic, hello, sync, key } = await receive();
-const own = { v: 2, software: "js 1", net: "main", addresses: [], digests: {} };
+const own = { v: 3, software: "js 1", net: "main", addresses: [], digests: {} };
 own.author = unhex(key);
 
 const node = await createLibp2p({

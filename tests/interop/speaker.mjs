@@ -44,7 +44,7 @@ const connection = await node.dial(multiaddr(address));
 if (hello) {
   const digests = Object.fromEntries([...offered].map(([topic, some]) => [topic, digestOf(some)]));
   const { author } = readRecord(signRecord(unhex(seed), revived(records[0].fields)));
-  const own = { v: 2, software: "js 1", net, author, addresses: [], digests };
+  const own = { v: 3, software: "js 1", net, author, addresses: [], digests };
   await serve(hello, () => own);
   await serve(sync, answer);
   const frames = new Frames(await connection.newStream(hello));

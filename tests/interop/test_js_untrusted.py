@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from protocol.rerun_record import prove_seeds, rerun_seed
+from protocol.rerun import prove_seeds, rerun_seed
 
 from node.home.clock import clock_ms
 from node.home.home import Home

@@ -16,7 +16,7 @@ async function visit(address) {
 
 async function greeter({ connection }, { hello, author, net }) {
   const frames = new Frames(await connection.newStream(hello));
-  const own = { v: 2, software: "js 1", net, author: unhex(author), addresses: [], digests: {} };
+  const own = { v: 3, software: "js 1", net, author: unhex(author), addresses: [], digests: {} };
   return () => frames.ask(own);
 }
 

@@ -219,7 +219,7 @@ def end_promotion_trial(
         end(line_writer.store, planned, metric_nano)
     confirmation = confirmation_of(line_writer, job)
     return job.step.close(
-        line_writer, job, outcomes(line_writer.store, job), confirmation, note="a checkpoint"
+        line_writer, job, outcomes(line_writer.store, job), confirmation, note="a promotion trial"
     )
 
 

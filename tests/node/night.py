@@ -14,12 +14,12 @@ from datetime import UTC
 from pathlib import Path
 
 import msgspec
-from node.line.rerun_record import (
+from node.line.rerun import (
     WantedClaim,
     close_rerun,
     open_rerun,
 )
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from agent.completion import ModelCost
 from agent.proposal import Proposal

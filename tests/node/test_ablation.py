@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from node.line.rerun_record import RerunStep
-from protocol.rerun_record import RerunBody
+from node.line.rerun import RerunStep
+from protocol.rerun import RerunBody
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from protocol.rerun_record import RerunVerdict
+from protocol.rerun import RerunVerdict
 
 from node.home.config import Config, load_config
 from node.home.faults import DISK_FULL_HINT, DiskFullError

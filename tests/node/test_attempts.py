@@ -173,7 +173,7 @@ def test_a_patch_whose_promotion_trial_was_missed_is_no_improvement_any_more(
     again = repeated_attempt(attempt)
     assert again.word == "discard"
     assert "it was kept, but its stack was later unconfirmed" in again.because
-    assert "unconfirmed: a checkpoint; the working line is again" in trailer(again, "val_bpb")
+    assert "unconfirmed: a promotion trial; the working line is again" in trailer(again, "val_bpb")
 
 
 def test_a_baselines_costs_are_reported_though_none_of_its_runs_is_a_candidates() -> None:

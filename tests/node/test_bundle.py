@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from node.exchange.bundle import Bundle, read_bundle, write_bundle
 from node.exchange.bundle_check import check_bundle
@@ -200,7 +200,7 @@ def test_rerun_travel_with_what_they_answer(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from protocol.rerun_record import prove_seeds, rerun_seed
+    from protocol.rerun import prove_seeds, rerun_seed
 
     from protocol.runs import Env
     from tests.node.examples import HARDWARE_CLASS, TASK, run

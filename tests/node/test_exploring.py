@@ -420,7 +420,7 @@ class Killed(BaseException):
 
 def _stage(database: Database) -> str:
     """Return the stored state of branches, promotion trials and the line."""
-    jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'checkpoint') ORDER BY id"
+    jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'promotion_trial') ORDER BY id"
     runs = "SELECT count(outcome) FROM planned_run, job WHERE job = id AND kind = 'branch'"
     line = "SELECT hex(verified), hex(working), length(stack) FROM line"
     return repr([database.rows(statement) for statement in (jobs, runs, line)])

@@ -191,7 +191,7 @@ def test_of_what_is_early_an_author_has_a_share_and_the_furthest_ahead_goes_firs
 
 def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: Store) -> None:
     world = World()
-    claim, other, rerun = (
+    claim, other, answer = (
         world.say(KEYS[0], confirm(TREES[0], STEADY)),
         world.say(KEYS[0], confirm(TREES[1], STEADY)),
         world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed")),
@@ -201,12 +201,12 @@ def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: S
         read = [extract(one.wire, lambda _: None) for one in records]
         store.intake.take(read, now_ms=now_ms, introducer=neighbour)
 
-    bring(claim, rerun, now_ms=NOW_MS, neighbour="one")
+    bring(claim, answer, now_ms=NOW_MS, neighbour="one")
     bring(claim, now_ms=NOW_MS, neighbour="two")  # as everybody passes it on
     bring(other, now_ms=other.ts_ms - EARLY_MS - 1, neighbour="two")
     assert not store.records.has(other.id)
     store.intake.settle(now_ms=NOW_MS)
-    reported = [store.records.introducer(one.id) for one in (claim, other, rerun)]
+    reported = [store.records.introducer(one.id) for one in (claim, other, answer)]
     assert reported == ["one", "two", None]
     assert store.records.introducer(bytes(32)) is None
     store.rebuild()

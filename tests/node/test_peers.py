@@ -510,7 +510,7 @@ def test_large_claims_of_trusted_authors_need_no_promotion_trial_to_wait_for(
     line_writer = line_writer_of(home, store)
     conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
     assert stacking.peers
-    assert stacking.peers(line_writer).idea() is None, "six deviations wait for the checkpoint"
+    assert stacking.peers(line_writer).idea() is None, "six deviations wait for the promotion trial"
     ada.claims(Source.of({"train.py": b"C = 1\n" + FIRST["train.py"]}), 3.0, base=FIRST)
     idea = stacking.peers(line_writer).idea()
     assert idea

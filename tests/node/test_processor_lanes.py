@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
-from node.line.rerun_record import WantedClaim
+from node.line.rerun import WantedClaim
 
 from agent.source.edits import reapply
 from node.home.home import Home
@@ -194,7 +194,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
             "SELECT DISTINCT kind FROM job JOIN planned_run ON job = job.id", ()
         )
     }
-    assert {"baseline", "reference_run", "experiment", "promotion_trial", "rerun_record"} <= kinds
+    assert {"baseline", "reference_run", "experiment", "promotion_trial", "rerun"} <= kinds
     assert watched.shared == []
     splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
     assert len(splits) > 2

@@ -88,7 +88,7 @@ def test_its_figures_are_those_of_the_report(night: Night) -> None:
     assert (body.since_ms, body.until_ms) == (report.span.since_ms, report.span.until_ms)
     figures = dict(body.figures.items)
     assert (figures["experiments"], figures["kept"], figures["failed"]) == (9, 4, 1)
-    assert (figures["checkpoints"], figures["passed"], figures["claims"]) == (2, 1, 3)
+    assert (figures["trials"], figures["passed"], figures["claims"]) == (2, 1, 3)
     assert figures["gain_nano"] == line.gain_nano > 0
     assert figures["tokens"] == line.spend.tokens == 3500
     assert figures["device_ms"] == sum(ms for _, ms in line.device_ms)

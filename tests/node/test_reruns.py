@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from node.line.rerun_record import RerunStep, WantedClaim
-from protocol.rerun_record import RerunBody, rerun_seed
+from node.line.rerun import RerunStep, WantedClaim
+from protocol.rerun import RerunBody, rerun_seed
 
 from node.home.home import Home
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from node.line.rerun_record import RerunStep, WantedClaim, open_rerun
+from node.line.rerun import RerunStep, WantedClaim, open_rerun
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from node.line.rerun_record import RerunStep
+from node.line.rerun import RerunStep
 
 from agent.completion import ModelCost
 from agent.proposal import NoProposal, Proposal

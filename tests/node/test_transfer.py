@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.loop.offers import class_slopes

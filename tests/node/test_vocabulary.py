@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from protocol.rerun_record import RerunVerdict
+from protocol.rerun import RerunVerdict
 
 from agent import proposal
 from node.line.attempts import PromotionTrialOutcome

@@ -4,7 +4,7 @@ import hashlib
 import zlib
 from dataclasses import replace
 
-from protocol.rerun_record import RerunBody, prove_seeds, rerun_seed
+from protocol.rerun import RerunBody, prove_seeds, rerun_seed
 
 from protocol.keys import SigningKey, bind, name_successor
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol.rerun_record import RerunBody
+from protocol.rerun import RerunBody
 
 from protocol.board import Board, Row, board_of
 from protocol.encoding import MAX_INT

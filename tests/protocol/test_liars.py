@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from protocol.rerun_record import RerunVerdict
+from protocol.rerun import RerunVerdict
 
 from protocol.board import Board, Row, board_of
 from protocol.evidence import Evidence

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
-from protocol.rerun_record import RerunBody, RerunVerdict, prove_seeds, rerun_seed
+from protocol.rerun import RerunBody, RerunVerdict, prove_seeds, rerun_seed
 
 from protocol.keys import SigningKey
 from protocol.record_kinds import AdoptBody, Body, ResultBody

@@ -150,7 +150,7 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
         ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
-        ("[hyperparameters.WIDTH]", "[hyperparameters.WIDHT]", "hyperparameters.WIDHT is not a constant", "'WIDTH'"),
+        ("meters.WIDTH]", "meters.WIDHT]", "hyperparameters.WIDHT is not a constant", "'WIDTH'"),
         ("low = 5e-4", "low = 0.0", "hyperparameters.LEARNING_RATE.low is 0", "above zero"),
         ("low = 5e-4", "low = 5.0", "hyperparameters.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),

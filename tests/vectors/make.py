@@ -212,7 +212,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
     others = {"author": examples.OLDER.public, "signature": bytes(64)}
     return {
         "an older network version": ("adopt", _set("v", 1)),
-        "a later network version": ("adopt", _set("v", 3)),
+        "a later network version": ("adopt", _set("v", 4)),
         "prev missing": ("adopt", lambda value: value.pop("prev")),
         "an author of 31 bytes": ("adopt", _set("author", bytes(31))),
         "seq below zero": ("adopt", _set("seq", -1)),
