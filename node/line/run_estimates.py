@@ -12,6 +12,7 @@ from node.store.store import Store
 from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
+from trainer.measuring.outcome import RunOutcome
 
 # Average number of pairs that confirm a gain of 2 sd. More are needed on drawn instances, as the
 # scatter of differences is not known beforehand.
@@ -27,6 +28,19 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
         for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+def seconds_of_next_run(outcome: RunOutcome) -> float:
+    """Return how long a run takes from now on, in seconds, given the first run of a session.
+
+    This includes the audit, but not the start of processes, which start during the run before.
+    """
+    stages_ms = sum(
+        stage.end_ms - stage.start_ms
+        for stage in outcome.stages
+        if stage.name not in ("spawn", "import")
+    )
+    return max(stages_ms, outcome.ms + outcome.serve_ms) / 1000
 
 
 def usual_pairs(manifest: TaskManifest) -> float:

@@ -22,6 +22,7 @@ from node.home.home import Home
 from node.home.sandboxing import require_sandbox
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import AUTO, Session, find_task, opened
+from node.line.run_estimates import seconds_of_next_run
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
 from node.proposing.asked import asks_of_nodes, lent_models
@@ -131,7 +132,7 @@ async def calibrated_session(
             outcome = await session.runner.calibrate(random_seed())
             on_baseline(outcome)
             if takes is not None:
-                said = takes(_run_seconds(outcome))
+                said = takes(seconds_of_next_run(outcome))
                 print(f"  {said}", file=sys.stderr, flush=True)
             yield session
 
@@ -195,19 +196,6 @@ async def _repeat(show: Callable[[], object]) -> None:
     while True:
         show()
         await asyncio.sleep(POLL_S)
-
-
-def _run_seconds(outcome: RunOutcome) -> float:
-    """Return how long a later run takes, given the first one.
-
-    The audit is included. The start of processes is not: they are started ahead of the next run.
-    """
-    stages_ms = sum(
-        stage.end_ms - stage.start_ms
-        for stage in outcome.stages
-        if stage.name not in ("spawn", "import")
-    )
-    return max(stages_ms, outcome.ms + outcome.serve_ms) / 1000
 
 
 def _say_wait() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
@@ -20,6 +19,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody, ResultBody
+from protocol.rerun import RerunBody
 from tests.integration.claims import publish_claim, write_published
 from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 from tests.tasks.sums import JUDGE, SOLVE, TASK, write_sums

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.store.store import Store
+from protocol.rerun import RerunBody
 from tests.integration.claims import KEY, changed, write_claim
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of
 from trainer.task_folder.task import Task

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import trio
-from protocol.rerun import prove_seeds, rerun_seed
 
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -19,6 +18,7 @@ from node.store.store import Store
 from protocol.encoding import Value
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
+from protocol.rerun import prove_seeds, rerun_seed
 from protocol.topics import family_topic, news_topic, tasks_topic
 from tests.interop.javascript import Program, program
 from tests.network.arena import anything, meshed, run, settings

@@ -14,12 +14,6 @@ from datetime import UTC
 from pathlib import Path
 
 import msgspec
-from node.line.rerun import (
-    WantedClaim,
-    close_rerun,
-    open_rerun,
-)
-from protocol.rerun import RerunBody
 
 from agent.completion import ModelCost
 from agent.proposal import Proposal
@@ -35,6 +29,11 @@ from node.line.experiment import (
 from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
+from node.line.rerun import (
+    WantedClaim,
+    close_rerun,
+    open_rerun,
+)
 from node.line.trial import MetricReading
 from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
@@ -48,6 +47,7 @@ from node.store.model_calls import ModelCostTotals
 from node.store.store import Store
 from protocol.record_kinds import Origin
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.rule import DEFAULT
 from protocol.runs import Env, Status
 from protocol.source import Source

@@ -4,19 +4,19 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from node.line.rerun import RerunStep
-from protocol.rerun import RerunBody
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
+from protocol.rerun import RerunBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (

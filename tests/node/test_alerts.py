@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from protocol.rerun import RerunVerdict
 
 from node.home.config import Config, load_config
 from node.home.faults import DISK_FULL_HINT, DiskFullError
@@ -26,6 +25,7 @@ from node.running.alerts import Alerts, open_alerts
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ConfigurationError, UsageError
+from protocol.rerun import RerunVerdict
 from protocol.runs import Env
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from protocol.rerun import RerunBody
 
 from node.exchange.bundle import Bundle, read_bundle, write_bundle
 from node.exchange.bundle_check import check_bundle
@@ -19,6 +18,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import SafetyError, UsageError
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
 from tests.node.peer_authors import PeerAuthor
@@ -201,7 +201,6 @@ def test_rerun_travel_with_what_they_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from protocol.rerun import prove_seeds, rerun_seed
-
     from protocol.runs import Env
     from tests.node.examples import HARDWARE_CLASS, TASK, run
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
-from node.line.rerun import WantedClaim
 
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line import plateaus
 from node.line.activity import Activity
 from node.line.experiment import ExperimentStep
+from node.line.rerun import WantedClaim
 from node.loop.devices import Lanes
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs

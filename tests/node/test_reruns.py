@@ -4,15 +4,15 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from node.line.rerun import RerunStep, WantedClaim
-from protocol.rerun import RerunBody, rerun_seed
 
 from node.home.home import Home
+from node.line.rerun import RerunStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
+from protocol.rerun import RerunBody, rerun_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source

@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from node.line.rerun import RerunStep, WantedClaim, open_rerun
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
@@ -18,6 +17,7 @@ from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
+from node.line.rerun import RerunStep, WantedClaim, open_rerun
 from node.loop.session_plan import (
     Goal,
     Opening,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from node.line.rerun import RerunStep
 
 from agent.completion import ModelCost
 from agent.proposal import NoProposal, Proposal
@@ -14,6 +13,7 @@ from node.home.home import Home
 from node.line.ablation import open_ablation
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.loop.ideas import Ideas
 from node.loop.slots import ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from protocol.rerun import RerunBody
 
 from node.home.home import Home
 from node.loop.offers import class_slopes
@@ -11,6 +10,7 @@ from node.reporting.matrix import transfer_matrix
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
+from protocol.rerun import RerunBody
 from protocol.runs import Env
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO

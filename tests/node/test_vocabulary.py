@@ -3,7 +3,6 @@
 from typing import get_args
 
 import pytest
-from protocol.rerun import RerunVerdict
 
 from agent import proposal
 from node.line.attempts import PromotionTrialOutcome
@@ -19,6 +18,7 @@ from node.terminal.vocabulary import (
     word,
     wording,
 )
+from protocol.rerun import RerunVerdict
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),

@@ -4,8 +4,6 @@ import hashlib
 import zlib
 from dataclasses import replace
 
-from protocol.rerun import RerunBody, prove_seeds, rerun_seed
-
 from protocol.keys import SigningKey, bind, name_successor
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
@@ -32,6 +30,7 @@ from protocol.remarks import (
     ReportBody,
     RetractBody,
 )
+from protocol.rerun import RerunBody, prove_seeds, rerun_seed
 from protocol.runs import Audit, Cost, Env, Figures, Role, Run
 from protocol.source import Source
 

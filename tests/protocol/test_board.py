@@ -9,12 +9,12 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol.rerun import RerunBody
 
 from protocol.board import Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
 from protocol.records import VERSION, Record, sign_record
+from protocol.rerun import RerunBody
 from protocol.runs import Env
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, REPORT, START_MS

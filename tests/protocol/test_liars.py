@@ -10,12 +10,11 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from protocol.rerun import RerunVerdict
-
 from protocol.board import Board, Row, board_of
 from protocol.evidence import Evidence
 from protocol.keys import SigningKey
 from protocol.records import Record
+from protocol.rerun import RerunVerdict
 from protocol.rule import Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
-from protocol.rerun import RerunBody, RerunVerdict, prove_seeds, rerun_seed
 
 from protocol.keys import SigningKey
 from protocol.record_kinds import AdoptBody, Body, ResultBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.remarks import RetractBody
+from protocol.rerun import RerunBody, RerunVerdict, prove_seeds, rerun_seed
 from protocol.runs import Cost, Env, Role, Run
 from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
