@@ -263,7 +263,7 @@ def test_an_address_that_is_absent_is_refused_with_a_hint_that_names_another(
 def test_an_address_that_is_taken_is_refused(impostor: int) -> None:
     with pytest.raises(ConfigurationError, match="address already in use") as refused:
         _listen(f"127.0.0.1:{impostor}")
-    assert "stop what listens there, or set `web` to another" in refused.value.hint
+    assert "stop the program that listens there, or set `web` to another" in refused.value.hint
 
 
 def _listen(web: str) -> Listener:

@@ -68,7 +68,7 @@ def test_a_tab_sends_its_token_to_nobody_else_and_a_new_link_opens_the_next_run(
         page.wait_for_selector("#standing.live")
         token, address = page.evaluate("() => sessionStorage.getItem('arnode.token')"), first.url
     with impostor(first.port) as received:
-        page.wait_for_selector("#standing >> text=not open")
+        page.wait_for_selector("#standing >> text=no access")
         fault = page.locator(".fault").first.inner_text()
         assert "this server does not know this page's token" in fault
         assert "arnode view" in fault

@@ -25,7 +25,7 @@ def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -
     visitor.page.get_by_role("button", name="Leave it running").click()
     visitor.page.get_by_role("button", name="Stop …").click()
     visitor.page.get_by_role("button", name="Stop the node").click()
-    visitor.page.wait_for_selector("text=It stops after the current run.")
+    visitor.page.wait_for_selector("text=The node stops after the current run.")
     assert served.requests[-1][0] == "stop"
 
 
