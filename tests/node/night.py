@@ -38,7 +38,7 @@ from node.line.trial import MetricReading
 from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
 from node.reporting.night import as_markdown, night_document
-from node.reporting.peers_part import AskedPart, Interval
+from node.reporting.peers_part import Interval, RemovedPatch
 from node.reporting.report import Report, report_of
 from node.store.blobs import Blobs
 from node.store.imported import Imported
@@ -309,16 +309,16 @@ def rare(report: Report) -> Report:
                 replace(line.peers.tried[2], here="kept", title="  "),
             ),
             own=(),
-            asked=(
-                AskedPart(ts_ms=EVENING_MS, title=HOSTILE, verdict="confirmed", measured=shown),
-                AskedPart(ts_ms=EVENING_MS, title="", verdict="unrunnable", measured=None),
+            removed=(
+                RemovedPatch(ts_ms=EVENING_MS, title=HOSTILE, verdict="confirmed", measured=shown),
+                RemovedPatch(ts_ms=EVENING_MS, title="", verdict="unrunnable", measured=None),
             ),
         ),
         spend=Spend(),
         lessons=(),
     )
     begun = replace(line, task="other", before=None, after=None, ideas=(), confirmations=(),
-                    peers=replace(line.peers, tried=(), asked=()), points=(), device_ms=(),
+                    peers=replace(line.peers, tried=(), removed=()), points=(), device_ms=(),
                     origins=(), env=Env(), lessons=("one",))  # fmt: skip
     log = read_history(
         "autoresearch",
@@ -329,7 +329,7 @@ def rare(report: Report) -> Report:
     return replace(
         report,
         lines=(strange, begun),
-        asked=ModelCostTotals(calls=1, tokens=12_345, usd_nano=50_000_000),
+        model_costs=ModelCostTotals(calls=1, tokens=12_345, usd_nano=50_000_000),
         imported=(file,),
     )
 

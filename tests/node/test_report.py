@@ -123,7 +123,7 @@ def test_the_head_is_reported_before_and_after(night: Night) -> None:
 
 def test_peers_claims_and_words_are_reported_by_level(night: Night) -> None:
     peers = line_of(night).peers
-    assert [(one.way, one.here) for one in peers.tried] == [
+    assert [(one.how, one.here) for one in peers.tried] == [
         ("head", "confirmed"),
         ("again", "refuted"),
         ("idea", "no gain"),
@@ -185,7 +185,7 @@ def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
     line = line_of(night)
     assert line.gain_nano == pytest.approx(GAIN_NANO, rel=0.01)
     assert not line.confirmations[0].stands
-    assert "taken back since" in report_texts(night)["night.md"]
+    assert "retracted later" in report_texts(night)["night.md"]
 
 
 def test_a_store_that_lost_its_jobs_still_reports_what_its_records_say(night: Night) -> None:

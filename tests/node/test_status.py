@@ -113,7 +113,7 @@ def test_lanes_of_other_machines_are_reported(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        ({"last": None}, "looking for others"),
+        ({"last": None}, "searching for nodes"),
         ({"fault": "no such name"}, "cannot reach the DHT: no such name"),
         ({"answered": 0}, "no server of the DHT answered"),
         ({"found": 0, "announced": 0}, "nobody found, 17 servers answered; no address of this"),
@@ -356,6 +356,6 @@ def test_several_that_propose_are_reported_with_their_shares(
     assert by_name["small#bold"]["waiting"] is None
     print_status(document)
     said = capsys.readouterr().out
-    assert "  proposes       small: 75% of the latest experiments, kept +0.00 sd a device" in said
+    assert "  proposes       small: 75% of the latest experiments, +0.00 sd per device" in said
     print_status(document | {"lines": [{**document["lines"][0], "proposers": reported[:1]}]})  # type: ignore[dict-item, index]
     assert "proposes" not in capsys.readouterr().out
